@@ -1,0 +1,59 @@
+# Everything starts here: `make demo` and `make test` install what they need by themselves.
+# Needs: Python 3.11 or newer, make, and access to PyPI and the Go module proxy.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help venv demo test test-fast lint format bench mutants localmesh binaries lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
+
+venv: $(READY) ## make the virtual environment from the lock file
+
+$(READY): requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+binaries: $(READY) ## build the real servers once (kube-apiserver, etcd, ...)
+	@$(BIN)/python -m tests.localmesh build
+
+demo: binaries ## run the main job on a real API server; KEEP=1 leaves it running
+	@$(BIN)/python -m tests.localmesh.demo $(if $(KEEP),--keep)
+
+test: binaries ## all tests, on real servers
+	$(BIN)/python -m pytest
+
+test-fast: $(READY) ## the tests that need no server, in seconds
+	$(BIN)/python -m pytest -q tests/unit
+
+lint: $(READY) ## ruff, mypy strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## let ruff format and mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: binaries ## the benchmarks' table, with the ratios and the machine
+	@$(BIN)/python -m benchmarks
+
+mutants: $(READY) ## plant one-line faults in the core; each must be caught by a test
+	@$(BIN)/python -m tests.mutants
+
+localmesh: binaries ## a local cluster to play with, until Ctrl-C
+	@$(BIN)/python -m tests.localmesh up
+
+lock: $(READY) ## renew requirements-dev.lock from pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--no-header --extra fast --group dev -o requirements-dev.lock pyproject.toml requirements-build.in
+
+clean: ## remove the virtual environment and caches (not the built servers)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

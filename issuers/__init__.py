@@ -1,0 +1,1 @@
+"""Makes certificates: pure functions over bytes and frozen values, no Kubernetes, no network."""

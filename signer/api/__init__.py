@@ -1,0 +1,1 @@
+"""The resources that we read and write, one file each. Knows no controller and opens no connection."""

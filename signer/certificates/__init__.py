@@ -1,0 +1,1 @@
+"""Issuers, Certificates and CertificateRequests."""

@@ -1,0 +1,1 @@
+"""Who may have what from whom: pure, given its time."""
