@@ -1,0 +1,164 @@
+"""What all Kubernetes objects share: metadata, conditions, times, and reading a spec without ever failing on one object.
+
+Pure: nothing here waits or keeps state.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import msgspec
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class OwnerReference(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Who an object belongs to; the garbage collector deletes it with its owner."""
+
+    api_version: str = ""
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    controller: bool | None = None
+
+
+class ObjectMeta(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The metadata that we use; `namespace` is "" for cluster-scoped objects."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+    annotations: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    owner_references: tuple[OwnerReference, ...] = ()
+
+    def owned_by(self, uid: str) -> bool:
+        """Tell whether the object with this uid is the controlling owner."""
+        return bool(uid) and any(ref.uid == uid and ref.controller for ref in self.owner_references)
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One entry of status.conditions: status is "True", "False" or "Unknown"; times are RFC 3339 text."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    last_transition_time: str | None = None
+    observed_generation: int | None = None
+
+
+def find_condition(conditions: Iterable[Condition], type_: str) -> Condition | None:
+    """Return the condition of this type, or None."""
+    return next((c for c in conditions if c.type == type_), None)
+
+
+def has_condition(conditions: Iterable[Condition], type_: str, status: str = "True") -> bool:
+    """Tell whether the condition of this type is there with this status."""
+    found = find_condition(conditions, type_)
+    return found is not None and found.status == status
+
+
+def set_condition(
+    conditions: Sequence[Condition],
+    type_: str,
+    status: str,
+    *,
+    reason: str,
+    message: str,
+    now: datetime,
+    generation: int | None = None,
+) -> tuple[Condition, ...]:
+    """Return the conditions with this one set, at its old place or at the end.
+
+    lastTransitionTime changes only when the status does, as the Kubernetes API conventions ask; setting what is
+    already there gives an equal tuple, so that a caller can tell that nothing is to be written.
+    """
+    old = find_condition(conditions, type_)
+    since = old.last_transition_time if old is not None and old.status == status else None
+    new = Condition(
+        type=type_,
+        status=status,
+        reason=reason,
+        message=message,
+        last_transition_time=since or to_rfc3339(now),
+        observed_generation=generation,
+    )
+    if old is None:
+        return (*conditions, new)
+    return tuple(new if c.type == type_ else c for c in conditions)
+
+
+def to_rfc3339(moment: datetime) -> str:
+    """Write a time as Kubernetes does: UTC, whole seconds (cut, not rounded), "Z"."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def from_rfc3339(text: str | None) -> datetime | None:
+    """Read a time of the API server; None for nothing, and for text that is no time with a zone."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo is not None else None
+
+
+def read_part(raw: object, kind: type[S], where: str) -> tuple[S, str]:
+    """Read one part of an object (its spec or status) into a Struct.
+
+    Returns the Struct and "", or an empty Struct and one sentence that names the field: one bad object must not
+    stop the others, so this never raises.
+    """
+    try:
+        return msgspec.convert({} if raw is None else raw, kind), ""
+    except msgspec.ValidationError as error:
+        text, _, path = str(error).partition(" - at `")
+        field = where + path.rstrip("`").removeprefix("$").removeprefix("key in `$")
+        return kind(), f"{field}: {text[:1].lower()}{text[1:]}"
+
+
+def unsupported_fields(raw: object, kind: type[msgspec.Struct], where: str) -> tuple[str, ...]:
+    """Name the fields in `raw` that the Struct does not have, as paths such as "spec.keystores".
+
+    Empty values (null, {}, [], "" and false) ask for nothing and are left out. This is how nothing is silently
+    ignored: a field that the schema accepts and that we do not read is found here, whatever its name.
+    """
+    if not isinstance(raw, Mapping):
+        return ()
+    known = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    found: list[str] = []
+    for name, value in raw.items():
+        path = f"{where}.{name}"
+        if name not in known:
+            # An empty object can be a choice (`selfSigned: {}`), so only a block that we know may be empty.
+            if value not in (None, [], "", False) and value != {}:
+                found.append(path)
+            continue
+        inner = _struct_of(known[name])
+        if inner is None:
+            continue
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            for index, item in enumerate(value):
+                found.extend(unsupported_fields(item, inner, f"{path}[{index}]"))
+        else:
+            found.extend(unsupported_fields(value, inner, path))
+    return tuple(sorted(found))
+
+
+def _struct_of(annotation: Any) -> type[msgspec.Struct] | None:
+    """Return the Struct inside an annotation such as `Subject | None` or `tuple[OtherName, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        return annotation
+    if get_origin(annotation) in (tuple, list, Union, UnionType):
+        for argument in get_args(annotation):
+            inner = _struct_of(argument)
+            if inner is not None:
+                return inner
+    return None
