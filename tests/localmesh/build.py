@@ -1,0 +1,189 @@
+"""Builds the real servers from Go modules, once per machine, with visible progress.
+
+Why from source: the Go module proxy is the one registry that has kube-apiserver and etcd for every
+platform, so a clean clone needs no container, no downloads from project sites and no root.
+
+Where: `${XDG_CACHE_HOME:-~/.cache}/mesh-signer/bin/<hash>/<program>`; the hash covers go.mod, go.sum, our own
+sources and all flags, so a changed version never runs an old binary. One file lock lets several processes
+(pytest runs, the demo) ask for the same binary; the finished file is renamed into place.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.localmesh.errors import LocalMeshError
+from tests.localmesh.toolchain import find_go, go_directive, go_environment
+
+GOTOOLS = Path(__file__).parent / "gotools"
+KUBERNETES = "v1.36.3"
+_VERSION = "k8s.io/component-base/version"
+_KUBE_LDFLAGS = f"-X {_VERSION}.gitVersion={KUBERNETES} -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=36"
+_TTY_SECONDS = 0.5
+_LINE_SECONDS = 15.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """One Go program: which package of which module, and how it is built.
+
+    `module` is the folder of its go.mod; a module per family, because Kubernetes and Istio want different
+    versions of the same libraries.
+    """
+
+    name: str
+    module: Path
+    package: str
+    tags: str = ""
+    ldflags: str = ""
+
+    def flags(self) -> list[str]:
+        """What the result depends on. -mod=readonly: go.mod and go.sum decide, nothing is looked up anew."""
+        tags = ["-tags", self.tags] if self.tags else []
+        return ["-mod=readonly", "-buildvcs=false", "-trimpath", *tags, "-ldflags", f"-s -w {self.ldflags}".strip()]
+
+    def path(self) -> Path:
+        """Where the finished binary lies, whether it is built already or not."""
+        digest = hashlib.sha256("\0".join([*self.flags(), platform.system(), platform.machine()]).encode())
+        own = self.module.rglob("*.go") if self.package.startswith(".") else ()
+        for file in [self.module / "go.mod", self.module / "go.sum", *sorted(own)]:
+            digest.update(file.name.encode() + b"\0" + (file.read_bytes() if file.exists() else b""))
+        return cache_folder() / digest.hexdigest()[:16] / self.name
+
+
+# Istio (pilot-discovery, pilot-agent) and Pebble get a line here and a module folder of their own.
+PROGRAMS = {
+    program.name: program
+    for program in (
+        Program("etcd", GOTOOLS / "kube", "go.etcd.io/etcd/server/v3", ldflags=_KUBE_LDFLAGS),
+        Program("kube-apiserver", GOTOOLS / "kube", "k8s.io/kubernetes/cmd/kube-apiserver", ldflags=_KUBE_LDFLAGS),
+        Program(
+            "kube-controller-manager",
+            GOTOOLS / "kube",
+            "k8s.io/kubernetes/cmd/kube-controller-manager",
+            ldflags=_KUBE_LDFLAGS,
+        ),
+    )
+}
+
+
+def cache_folder() -> Path:
+    """The folder of all built binaries."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mesh-signer" / "bin"
+
+
+def find_program(name: str) -> Path:
+    """A server's binary, ready to run: from KUBEBUILDER_ASSETS when that is set and has it, else built here.
+
+    etcd and kube-apiserver must be in KUBEBUILDER_ASSETS when it is set (mixing versions by accident helps
+    nobody); kube-controller-manager, which setup-envtest does not bring, is built when it is not there.
+    """
+    if assets := os.environ.get("KUBEBUILDER_ASSETS"):
+        if os.access(given := Path(assets, name), os.X_OK):
+            return given
+        if name in {"etcd", "kube-apiserver"}:
+            raise LocalMeshError(
+                f"KUBEBUILDER_ASSETS is set, but {given} is not there. Put etcd, kube-apiserver and kubectl into "
+                f"{assets}, or unset KUBEBUILDER_ASSETS to have them built (`make binaries`)."
+            )
+    return build(PROGRAMS[name])
+
+
+def build_module(folder: Path, package: str, name: str) -> Path:
+    """Build a small Go program of our own and return its path.
+
+    Args:
+        folder: holds go.mod and go.sum.
+        package: the main package, "." for the folder itself.
+        name: of the binary.
+    """
+    return build(Program(name, folder.resolve(), package))
+
+
+def build(program: Program) -> Path:
+    """The program's binary; built first when it is not in the cache. One build at a time on the machine."""
+    target = program.path()
+    if target.exists():
+        return target
+    with _machine_lock():
+        if target.exists():  # another process built it while we waited
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        go = find_go(go_directive(program.module / "go.mod"))
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            made = Path(scratch, program.name)
+            _run_with_progress(
+                program.name,
+                [str(go), "build", "-v", *program.flags(), "-o", str(made), program.package],
+                program.module,
+            )
+            made.rename(target)
+    return target
+
+
+@contextlib.contextmanager
+def _machine_lock() -> Iterator[None]:
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with (cache_folder() / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("localmesh: waiting for another process that is building", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _run_with_progress(name: str, command: list[str], folder: Path) -> None:
+    started = time.monotonic()
+    process = subprocess.Popen(
+        command, cwd=folder, env=go_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    told: list[str] = []  # every line of go's stderr: package names (-v), downloads, errors
+
+    def read() -> None:
+        assert process.stderr is not None
+        told.extend(line.rstrip() for line in process.stderr)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    tty = sys.stdout.isatty()
+    try:
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_TTY_SECONDS if tty else _LINE_SECONDS)
+            running = process.returncode is None
+            line = f"localmesh: building {name}: {time.monotonic() - started:4.0f} s"
+            if running:
+                packages = sum(1 for one in told if not one.startswith("go: "))
+                line += f", {packages} packages compiled, now {told[-1] if told else 'reading the module'}"
+            else:
+                line += ", done" if process.returncode == 0 else ", failed"
+            print(f"\r\x1b[K{line[:118]}" if tty else line, end="" if tty and running else "\n", flush=True)
+            if not running:
+                break
+    finally:
+        process.kill()
+        process.wait()
+    reader.join()
+    if process.returncode != 0:
+        errors = [
+            line for line in told if not re.fullmatch(r"[\w./~-]+", line) and not line.startswith("go: downloading")
+        ]
+        raise LocalMeshError(
+            f"building {name} failed:\n  "
+            + "\n  ".join(errors[-20:] or told[-5:])
+            + f"\nin {folder}: {' '.join(command)}\n"
+            "The Go module proxy must be reachable (GOPROXY), with 3 GB of free disk. A folder with ready binaries can "
+            "be named instead: KUBEBUILDER_ASSETS=<folder with etcd, kube-apiserver, kubectl>."
+        )
