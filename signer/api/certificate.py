@@ -1,0 +1,170 @@
+"""Certificates of cert-manager.io/v1: what is wanted, and what we last found out about it.
+
+Pure: reading never fails; what cannot be read is told in `problem`, what we do not support in `unsupported`.
+"""
+
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from signer.api.issuer import GROUP, IssuerRef
+from signer.api.meta import Condition, ObjectMeta, read_part, unsupported_fields
+from signer.kube.resource import Resource
+
+CERTIFICATES = Resource(GROUP, "v1", "certificates", "Certificate", namespaced=True)
+
+
+class IssuerReference(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """issuerRef as written: group and kind may be left out."""
+
+    name: str = ""
+    kind: str = ""
+    group: str = ""
+
+    @property
+    def ours(self) -> bool:
+        """Whether it names an issuer of our group; other groups have signers of their own."""
+        return self.group in ("", GROUP)
+
+    def normal(self) -> tuple[str, str, str]:
+        """Name, kind and group with the defaults filled in: two references mean the same when these are equal."""
+        return self.name, self.kind or "Issuer", self.group or GROUP
+
+    def resolve(self, namespace: str) -> IssuerRef | None:
+        """Name the issuer for an object in this namespace; None for another group or a kind that does not exist."""
+        if not self.ours or not self.name:
+            return None
+        if self.kind in ("", "Issuer"):
+            return IssuerRef("Issuer", namespace, self.name)
+        return IssuerRef("ClusterIssuer", "", self.name) if self.kind == "ClusterIssuer" else None
+
+    def __str__(self) -> str:
+        """Name it as cert-manager does in messages: "ClusterIssuer.cert-manager.io/foo"."""
+        name, kind, group = self.normal()
+        return f"{kind}.{group}/{name}"
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """spec.subject: the parts of the distinguished name beside the common name."""
+
+    organizations: tuple[str, ...] = ()
+    countries: tuple[str, ...] = ()
+    organizational_units: tuple[str, ...] = ()
+    localities: tuple[str, ...] = ()
+    provinces: tuple[str, ...] = ()
+    street_addresses: tuple[str, ...] = ()
+    postal_codes: tuple[str, ...] = ()
+    serial_number: str = ""
+
+
+class PrivateKeySpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """spec.privateKey: "" and 0 mean the default."""
+
+    rotation_policy: str = ""
+    encoding: str = ""
+    algorithm: str = ""
+    size: int = 0
+
+
+class SecretTemplate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """spec.secretTemplate: what the Secret carries beside our own labels and annotations."""
+
+    annotations: dict[str, str] = {}
+    labels: dict[str, str] = {}
+
+
+class OtherName(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """spec.otherNames[]: an object identifier in dotted form and a UTF-8 value."""
+
+    oid: str = ""
+    utf8_value: str = msgspec.field(name="utf8Value", default="")
+
+
+class NameConstraintItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One side of spec.nameConstraints."""
+
+    dns_domains: tuple[str, ...] = ()
+    ip_ranges: tuple[str, ...] = ()
+    email_addresses: tuple[str, ...] = ()
+    uri_domains: tuple[str, ...] = ()
+
+
+class NameConstraints(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """spec.nameConstraints: only for CAs (RFC 5280, 4.2.1.10)."""
+
+    critical: bool = False
+    permitted: NameConstraintItem | None = None
+    excluded: NameConstraintItem | None = None
+
+
+class CertificateSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The fields that we support. One that is missing here is found by `unsupported` and never ignored.
+
+    Durations are Go's text ("2160h"), to be read with signer.api.duration.
+    """
+
+    secret_name: str = ""
+    issuer_ref: IssuerReference = IssuerReference()
+    is_ca: bool = msgspec.field(name="isCA", default=False)
+    common_name: str = ""
+    subject: Subject | None = None
+    dns_names: tuple[str, ...] = ()
+    ip_addresses: tuple[str, ...] = ()
+    uris: tuple[str, ...] = ()
+    email_addresses: tuple[str, ...] = ()
+    other_names: tuple[OtherName, ...] = ()
+    duration: str | None = None
+    renew_before: str | None = None
+    renew_before_percentage: int | None = None
+    private_key: PrivateKeySpec | None = None
+    usages: tuple[str, ...] = ()
+    encode_usages_in_request: bool | None = None
+    secret_template: SecretTemplate | None = None
+    revision_history_limit: int | None = None
+    name_constraints: NameConstraints | None = None
+
+
+class CertificateStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """status; times are RFC 3339 text."""
+
+    conditions: tuple[Condition, ...] = ()
+    last_failure_time: str | None = None
+    not_before: str | None = None
+    not_after: str | None = None
+    renewal_time: str | None = None
+    revision: int | None = None
+    next_private_key_secret_name: str | None = None
+    failed_issuance_attempts: int | None = None
+
+
+class Certificate(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
+    """A Certificate; `raw_spec` and `raw_status` are as received."""
+
+    metadata: ObjectMeta
+    raw_spec: Any = msgspec.field(name="spec", default=None)
+    raw_status: Any = msgspec.field(name="status", default=None)
+
+    @cached_property
+    def _spec(self) -> tuple[CertificateSpec, str]:
+        return read_part(self.raw_spec, CertificateSpec, "spec")
+
+    @property
+    def spec(self) -> CertificateSpec:
+        """The spec, empty when there is a `problem`."""
+        return self._spec[0]
+
+    @property
+    def problem(self) -> str:
+        """Why the spec cannot be read, naming the field; "" when it can."""
+        return self._spec[1]
+
+    @cached_property
+    def unsupported(self) -> tuple[str, ...]:
+        """Fields that are set and that we do not support, as "spec.keystores"."""
+        return unsupported_fields(self.raw_spec, CertificateSpec, "spec")
+
+    @cached_property
+    def status(self) -> CertificateStatus:
+        """The status; an unreadable one counts as empty, since it is ours to write again."""
+        return read_part(self.raw_status, CertificateStatus, "status")[0]

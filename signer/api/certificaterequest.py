@@ -1,0 +1,65 @@
+"""CertificateRequests of cert-manager.io/v1: one CSR, put to one issuer.
+
+Pure: reading never fails; what cannot be read is told in `problem`.
+"""
+
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from signer.api.certificate import IssuerReference
+from signer.api.issuer import GROUP
+from signer.api.meta import Condition, ObjectMeta, read_part
+from signer.kube.resource import Resource
+
+CERTIFICATE_REQUESTS = Resource(GROUP, "v1", "certificaterequests", "CertificateRequest", namespaced=True)
+
+
+class CertificateRequestSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`request` is the PEM text of the CSR; username and groups were set by cert-manager's webhook, if it runs."""
+
+    request: bytes = b""
+    issuer_ref: IssuerReference = IssuerReference()
+    duration: str | None = None
+    is_ca: bool = msgspec.field(name="isCA", default=False)
+    usages: tuple[str, ...] = ()
+    username: str = ""
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+
+
+class CertificateRequestStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """status: `certificate` is PEM, leaf first; `ca` the PEM of the topmost CA that is known."""
+
+    conditions: tuple[Condition, ...] = ()
+    certificate: bytes = b""
+    ca: bytes = b""
+    failure_time: str | None = None
+
+
+class CertificateRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
+    """A CertificateRequest; `raw_spec` and `raw_status` are as received."""
+
+    metadata: ObjectMeta
+    raw_spec: Any = msgspec.field(name="spec", default=None)
+    raw_status: Any = msgspec.field(name="status", default=None)
+
+    @cached_property
+    def _spec(self) -> tuple[CertificateRequestSpec, str]:
+        return read_part(self.raw_spec, CertificateRequestSpec, "spec")
+
+    @property
+    def spec(self) -> CertificateRequestSpec:
+        """The spec, empty when there is a `problem`."""
+        return self._spec[0]
+
+    @property
+    def problem(self) -> str:
+        """Why the spec cannot be read, naming the field; "" when it can."""
+        return self._spec[1]
+
+    @cached_property
+    def status(self) -> CertificateRequestStatus:
+        """The status; an unreadable one counts as empty."""
+        return read_part(self.raw_status, CertificateRequestStatus, "status")[0]
