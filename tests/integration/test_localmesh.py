@@ -1,0 +1,245 @@
+"""The local mesh keeps its own promises; without them no other test here proves anything."""
+
+import base64
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from tests.localmesh import Cluster, LocalCluster, LocalMeshError, kubeconfig
+from tests.localmesh.istiod_requests import (
+    NotIssuedError,
+    Workload,
+    create_requests,
+    delete_requests,
+    install_istiod,
+    istiod_client,
+    make_csr,
+    make_key,
+    obtain_certificate,
+)
+from tests.localmesh.watcher import Watcher
+
+pytestmark = pytest.mark.integration
+
+SIGNER = "localmesh-test"
+
+
+@pytest.fixture(scope="module")
+def istiod(cluster: Cluster) -> Path:
+    """Istiod's kubeconfig."""
+    return install_istiod(cluster, [SIGNER])
+
+
+def _get(access: kubeconfig.Access, path: str) -> str:
+    connection = http.client.HTTPSConnection(access.host, access.port, timeout=30, context=access.ssl_context())
+    try:
+        connection.request("GET", path, headers=access.headers())
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
+class TestCluster:
+    def test_the_version_is_the_one_that_was_built(self, cluster: Cluster) -> None:
+        """The API server says the version of its source, as clients that ask for it must see."""
+        if not cluster.local:
+            pytest.skip("a cluster given by --kubeconfig has its own version")
+        assert '"gitVersion": "v1.36.3"' in cluster.kubectl("get", "--raw", "/version")
+
+    def test_rbac_is_enforced(self, cluster: Cluster, namespace: str) -> None:
+        """A ServiceAccount without rights is known by its own name and may read no Secret."""
+        account = cluster.service_account_kubeconfig(namespace, "nobody")
+        who = cluster.kubectl("auth", "whoami", "-o", "jsonpath={.status.userInfo.username}", user=account)
+        assert who == f"system:serviceaccount:{namespace}:nobody"
+        with pytest.raises(LocalMeshError, match="Forbidden"):
+            cluster.kubectl("get", "secrets", "-n", namespace, user=account)
+
+    def test_namespaces_get_their_default_service_account(self, cluster: Cluster, namespace: str) -> None:
+        """The controller manager runs: it makes the ServiceAccount `default` and the root CA's ConfigMap."""
+
+        def made() -> bool:
+            kinds = cluster.kubectl("get", "serviceaccounts,configmaps", "-n", namespace, "-o", "name").split()
+            return {"serviceaccount/default", "configmap/kube-root-ca.crt"} <= set(kinds)
+
+        assert cluster.wait_for(made, "default ServiceAccount and kube-root-ca.crt")
+
+    def test_namespaces_end(self, cluster: Cluster, namespace: str) -> None:
+        """Deleting a namespace ends, contents included."""
+        cluster.kubectl("create", "configmap", "content", "-n", namespace)
+        cluster.kubectl("delete", "namespace", namespace, "--timeout=60s")
+        with pytest.raises(LocalMeshError, match="not found"):
+            cluster.kubectl("get", "namespace", namespace)
+        cluster.create_namespace(namespace)  # the fixture deletes it again
+
+    def test_kubectl_errors_name_the_reason(self, cluster: Cluster) -> None:
+        """A failing kubectl raises with its own words."""
+        with pytest.raises(LocalMeshError, match='configmaps "absent" not found'):
+            cluster.kubectl("get", "configmap", "absent")
+
+
+@pytest.mark.fault
+class TestFaults:
+    def test_a_killed_api_server_comes_back_with_its_data(self, private_cluster: Callable[..., LocalCluster]) -> None:
+        """After SIGKILL and start the same URL serves what was stored, and old credentials still work."""
+        cluster = private_cluster(controller_manager=False)
+        account = cluster.service_account_kubeconfig("default", "kept")
+        cluster.api.kill()
+        with pytest.raises(LocalMeshError):
+            cluster.kubectl("get", "serviceaccount", "kept")
+        cluster.api.start()
+        assert cluster.get("serviceaccount", "kept")["metadata"]["name"] == "kept"
+        assert "default:kept" in cluster.kubectl("auth", "whoami", user=account)
+
+    def test_compaction_makes_an_old_watch_fail_with_410(self, private_cluster: Callable[..., LocalCluster]) -> None:
+        """After compact() a watch from before gets 410 Gone, which it did not before."""
+        # With its watch cache the API server would still answer from memory.
+        cluster = private_cluster(controller_manager=False, api_flags=["--watch-cache=false"])
+        before = cluster.etcd.revision()
+        path = f"/api/v1/configmaps?watch=1&timeoutSeconds=1&resourceVersion={before}"
+        cluster.kubectl("create", "configmap", "one", "-n", "default")
+        assert '"ADDED"' in _get(cluster.access(), path)
+        assert cluster.etcd.compact() > before
+        assert '"code":410' in _get(cluster.access(), path)
+
+    def test_a_server_that_dies_is_noticed(self, private_cluster: Callable[..., LocalCluster]) -> None:
+        """A server that ends by itself is named, with its status, by the next check."""
+        cluster = private_cluster(controller_manager=False)
+        assert cluster.etcd.pid is not None
+        os.kill(cluster.etcd.pid, signal.SIGKILL)
+        with pytest.raises(LocalMeshError, match="etcd ended by itself with status -9"):
+            cluster.wait_for(cluster.check, "etcd's end")
+
+    def test_nothing_outlives_a_killed_parent(self, tmp_path: Path) -> None:
+        """When the process that started a cluster is killed outright, its servers end too."""
+        output = tmp_path / "output"
+        with output.open("w") as file:
+            parent = subprocess.Popen([sys.executable, "-u", "-m", "tests.localmesh", "up"], stdout=file, stderr=file)
+        try:
+            _until(lambda: "Ctrl-C" in output.read_text() or parent.poll() is not None, 120)
+            folder = output.read_text().split("logs in ")[1].split()[0]
+            assert len(_processes(folder)) == 3
+        finally:
+            parent.kill()
+            parent.wait()
+        _until(lambda: not _processes(folder), 20)
+
+
+def _until(ready: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def _processes(argument: str) -> list[str]:
+    """Process ids whose command line has `argument`, this test's own process apart."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and int(entry.name) != os.getpid():
+            try:
+                command = (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue  # it has ended meanwhile
+            if argument in command:
+                found.append(entry.name)
+    return found
+
+
+class TestIstiodRequests:
+    @pytest.mark.parametrize("kind", ["rsa", "ec"])
+    def test_the_csr_is_istios_byte_for_byte(self, kind: str) -> None:
+        """Version 0, O="" as PrintableString, one attribute with one critical SAN: what Go's x509 writes."""
+        csr = x509.load_pem_x509_csr(make_csr("spiffe://cluster.local/ns/foo/sa/default", make_key(kind)))  # type: ignore[arg-type]  # parametrized
+        information = csr.tbs_certrequest_bytes
+        start = information.index(bytes.fromhex("020100300b31093007060355040a1300"))  # version, subject
+        assert start == 4 if kind == "rsa" else start in {3, 4}
+        san = b"\x86\x28spiffe://cluster.local/ns/foo/sa/default"
+        extension = b"\x06\x03\x55\x1d\x11\x01\x01\xff\x04\x2c\x30\x2a" + san  # critical, and nothing follows
+        assert information.endswith(extension)
+
+    async def test_create_and_approve_work_under_istiods_rights(self, cluster: Cluster, istiod: Path) -> None:
+        """Istiod's chart rights let it create, approve, watch and delete; the request shows who made it."""
+        async with istiod_client(istiod) as client:
+            with pytest.raises(NotIssuedError, match="no certificate within 1 s"):
+                await obtain_certificate(client, Workload("foo", "default", SIGNER), timeout=1, keep=True)
+        listed = cluster.get(
+            "certificatesigningrequests", f"--field-selector=spec.signerName=clusterissuers.cert-manager.io/{SIGNER}"
+        )
+        (request,) = listed["items"]
+        name, spec = request["metadata"]["name"], request["spec"]
+        assert name.startswith("csr-workload-")
+        assert spec["username"] == "system:serviceaccount:istio-system:istiod"
+        assert spec["expirationSeconds"] == 86400
+        assert spec["usages"] == ["digital signature", "key encipherment", "server auth", "client auth"]
+        (condition,) = request["status"]["conditions"]
+        assert condition["type"] == "Approved"
+        assert condition["reason"] == condition["message"] == f"CSR ({name}) for the certificate () is approved"
+        await delete_requests(istiod, [name])
+
+    async def test_approval_of_another_signer_is_forbidden(self, istiod: Path) -> None:
+        """Istiod may approve only for the signers that its chart was given."""
+        with pytest.raises(ExceptionGroup) as raised:
+            await create_requests(istiod, [Workload("foo", "default", "not-istiods")])
+        assert "403" in str(raised.value.exceptions[0])
+
+
+class TestWatcher:
+    async def test_it_counts_issued_refused_open_and_deleted(self, cluster: Cluster, istiod: Path) -> None:
+        """One certificate, one refusal, one open and one deleted request are each counted as what they are."""
+        with Watcher(cluster.kubeconfig()) as watcher:
+            made = await create_requests(istiod, [Workload("foo", "default", SIGNER)] * 4, key="ec")
+            issued, refused, unanswered, deleted = (one.name for one in made)
+            # The API server wants a certificate here; which one is all the same to a watcher.
+            _write_status(cluster, issued, f'"certificate":"{base64.b64encode(cluster.access().ca).decode()}"')
+            failed = '{"type":"Failed","status":"True","reason":"Because","message":"of this"}'
+            _write_status(cluster, refused, f'"conditions":[{failed}]')
+            await delete_requests(istiod, [deleted])
+            ours = {one.uid for one in made}
+            watcher.wait_for(
+                lambda seen: sum(seen[uid].ended or seen[uid].deleted for uid in ours & seen.keys()) == 3, "three ends"
+            )
+            total = watcher.count(lambda one: one.uid in ours)
+            assert (total.seen, total.issued, total.refused, total.open, total.deleted_open) == (4, 1, 1, 1, 1)
+            assert (total.both, total.issued_twice) == (0, 0)
+            by_name = {one.name: one for one in watcher.snapshot().values()}
+            assert by_name[refused].refusals == ["Failed: Because: of this"]
+        await delete_requests(istiod, [issued, refused, unanswered])
+
+    @pytest.mark.fault
+    async def test_it_survives_restart_and_compaction(self, private_cluster: Callable[..., LocalCluster]) -> None:
+        """After the API server was away and the history is gone, it lists again and misses no request."""
+        cluster = private_cluster(controller_manager=False)
+        istiod = install_istiod(cluster, [SIGNER])
+        workload = Workload("foo", "default", SIGNER)
+        with Watcher(cluster.kubeconfig()) as watcher:
+            before = await create_requests(istiod, [workload] * 2, key="ec")
+            watcher.wait_for(lambda seen: len(seen) == 2, "two requests")
+            cluster.kubectl("create", "configmap", "later", "-n", "default")  # the watcher's version is now an old one
+            cluster.api.kill()
+            cluster.etcd.compact()
+            cluster.api.start()
+            after = await create_requests(istiod, [workload], key="ec")
+            watcher.wait_for(lambda seen: len(seen) == 3, "a third request after the restart")
+            assert watcher.relists == 2
+            assert {one.uid for one in before + after} == set(watcher.snapshot())
+
+
+def _write_status(cluster: Cluster, name: str, field: str) -> None:
+    """Answer a request as a signer would, by hand."""
+    cluster.kubectl(
+        "patch",
+        "certificatesigningrequest",
+        name,
+        "--subresource=status",
+        "--type=strategic",
+        "-p",
+        f'{{"status":{{{field}}}}}',
+    )
