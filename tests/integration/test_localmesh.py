@@ -2,6 +2,7 @@
 
 import base64
 import http.client
+import json
 import os
 import signal
 import subprocess
@@ -198,9 +199,9 @@ class TestWatcher:
             made = await create_requests(istiod, [Workload("foo", "default", SIGNER)] * 4, key="ec")
             issued, refused, unanswered, deleted = (one.name for one in made)
             # The API server wants a certificate here; which one is all the same to a watcher.
-            _write_status(cluster, issued, f'"certificate":"{base64.b64encode(cluster.access().ca).decode()}"')
-            failed = '{"type":"Failed","status":"True","reason":"Because","message":"of this"}'
-            _write_status(cluster, refused, f'"conditions":[{failed}]')
+            _add_to_status(cluster, issued, "certificate", base64.b64encode(cluster.access().ca).decode())
+            failed = {"type": "Failed", "status": "True", "reason": "Because", "message": "of this"}
+            _add_to_status(cluster, refused, "conditions/-", failed)
             await delete_requests(istiod, [deleted])
             ours = {one.uid for one in made}
             watcher.wait_for(
@@ -232,14 +233,7 @@ class TestWatcher:
             assert {one.uid for one in before + after} == set(watcher.snapshot())
 
 
-def _write_status(cluster: Cluster, name: str, field: str) -> None:
+def _add_to_status(cluster: Cluster, name: str, field: str, value: object) -> None:
     """Answer a request as a signer would, by hand."""
-    cluster.kubectl(
-        "patch",
-        "certificatesigningrequest",
-        name,
-        "--subresource=status",
-        "--type=strategic",
-        "-p",
-        f'{{"status":{{{field}}}}}',
-    )
+    patch = json.dumps([{"op": "add", "path": f"/status/{field}", "value": value}])
+    cluster.kubectl("patch", "certificatesigningrequest", name, "--subresource=status", "--type=json", "-p", patch)
