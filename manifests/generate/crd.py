@@ -1,0 +1,156 @@
+"""Puts schemas into CustomResourceDefinitions: names, columns, subresources, and the mark that says they are ours."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from manifests.generate.certificate import certificate_spec, certificate_status
+from manifests.generate.certificaterequest import REQUEST_RULES, request_spec, request_status
+from manifests.generate.issuer import issuer_spec, issuer_status
+from manifests.generate.schema import Rule, Schema, record, string
+
+GROUP = "cert-manager.io"
+OURS = {"app.kubernetes.io/part-of": "mesh-signer"}
+OURS_ANNOTATION = {"mesh-signer.dev/crds": "v1"}
+"""The controllers run everything only where the CRDs carry this; on cert-manager's own they leave Certificates alone."""
+
+
+def condition_column(name: str, condition: str, what: str = "status", *, wide: bool = False) -> dict[str, Any]:
+    """A printer column that shows one condition's status or message."""
+    return column(name, f'.status.conditions[?(@.type == "{condition}")].{what}', wide=wide)
+
+
+def column(name: str, path: str, *, kind: str = "string", wide: bool = False) -> dict[str, Any]:
+    """A printer column; `wide` ones are shown with `kubectl get -o wide` only."""
+    return {"name": name, "type": kind, "jsonPath": path, **({"priority": 1} if wide else {})}
+
+
+_AGE = column("Age", ".metadata.creationTimestamp", kind="date")
+_STATUS = condition_column("Status", "Ready", "message", wide=True)
+_ISSUER_FIELDS = tuple(f".spec.issuerRef.{name}" for name in ("group", "kind", "name"))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is different from one CustomResourceDefinition to the next."""
+
+    kind: str
+    plural: str
+    description: str
+    spec: Schema
+    status: Schema
+    columns: tuple[dict[str, Any], ...]
+    short_names: tuple[str, ...] = ()
+    scope: str = "Namespaced"
+    spec_required: bool = False
+    selectable: tuple[str, ...] = ()
+    rules: Iterable[Rule] = field(default=())
+
+
+def kinds() -> tuple[Kind, ...]:
+    """The four kinds of cert-manager.io/v1."""
+    return (
+        Kind(
+            kind="ClusterIssuer",
+            plural="clusterissuers",
+            description="A ClusterIssuer signs certificates for every namespace.",
+            spec=issuer_spec(),
+            status=issuer_status(),
+            columns=(condition_column("Ready", "Ready"), _STATUS, _AGE),
+            short_names=("ciss",),
+            scope="Cluster",
+            spec_required=True,
+        ),
+        Kind(
+            kind="Issuer",
+            plural="issuers",
+            description="An Issuer signs certificates for its own namespace.",
+            spec=issuer_spec(),
+            status=issuer_status(),
+            columns=(condition_column("Ready", "Ready"), _STATUS, _AGE),
+            spec_required=True,
+        ),
+        Kind(
+            kind="Certificate",
+            plural="certificates",
+            description="A Certificate keeps a key and a valid certificate in a Secret, renewed in time.",
+            spec=certificate_spec(),
+            status=certificate_status(),
+            columns=(
+                condition_column("Ready", "Ready"),
+                column("Secret", ".spec.secretName"),
+                column("Issuer", ".spec.issuerRef.name", wide=True),
+                _STATUS,
+                _AGE,
+            ),
+            short_names=("cert", "certs"),
+            selectable=_ISSUER_FIELDS,
+        ),
+        Kind(
+            kind="CertificateRequest",
+            plural="certificaterequests",
+            description="A CertificateRequest asks an issuer for one certificate, once.",
+            spec=request_spec(),
+            status=request_status(),
+            columns=(
+                condition_column("Approved", "Approved"),
+                condition_column("Denied", "Denied"),
+                condition_column("Ready", "Ready"),
+                column("Issuer", ".spec.issuerRef.name"),
+                column("Requester", ".spec.username"),
+                _STATUS,
+                _AGE,
+            ),
+            short_names=("cr", "crs"),
+            selectable=_ISSUER_FIELDS,
+            rules=REQUEST_RULES,
+        ),
+    )
+
+
+def definition(kind: Kind) -> Mapping[str, Any]:
+    """The CustomResourceDefinition of one kind, as it is sent to the API server."""
+    root = record(
+        kind.description,
+        {
+            "apiVersion": string("cert-manager.io/v1"),
+            "kind": string(kind.kind),
+            "metadata": {"type": "object"},
+            "spec": kind.spec,
+            "status": kind.status,
+        },
+        required=["spec"] if kind.spec_required else [],
+        rules=kind.rules,
+    )
+    version: dict[str, Any] = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": list(kind.columns),
+    }
+    if kind.selectable:
+        version["selectableFields"] = [{"jsonPath": path} for path in kind.selectable]
+    version["schema"] = {"openAPIV3Schema": root}
+    names: dict[str, Any] = {
+        "kind": kind.kind,
+        "listKind": f"{kind.kind}List",
+        "plural": kind.plural,
+        "singular": kind.kind.lower(),
+        "categories": ["cert-manager"],
+    }
+    if kind.short_names:
+        names["shortNames"] = list(kind.short_names)
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": f"{kind.plural}.{GROUP}",
+            "labels": dict(OURS),
+            "annotations": dict(OURS_ANNOTATION),
+        },
+        "spec": {"group": GROUP, "names": names, "scope": kind.scope, "versions": [version]},
+    }
+
+
+__all__ = ["GROUP", "OURS", "OURS_ANNOTATION", "definition", "kinds"]
