@@ -1,1 +1,1 @@
-"""How we talk to an API server: bytes, watches, queues, leases. Knows no domain resource."""
+"""How the signer talks to a Kubernetes API server: client, reflector, queue, leases. Knows no domain resource."""

@@ -1,0 +1,371 @@
+"""The one place that speaks HTTP to the API server: bytes in, bytes out. Comforts with dicts are added by objects.py.
+
+Concurrency: one client for a process, used from one event loop; calls run side by side on keep-alive connections, watches on
+connections of their own. No call is ever repeated here (the callers know whether that is right), with one exception: after a 401
+the credentials are read again and the request, which the server did not act on, is sent once more.
+Why not the generated client: 5-10 times the CPU for each request, and no way to send an object's raw bytes.
+"""
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlencode
+
+import aiohttp
+from yarl import URL
+
+from signer import __version__
+from signer.kube.config import ConfigError, ConnectionConfig
+from signer.kube.errors import ApiError, Unreachable, error_from_response
+from signer.kube.objects import ObjectRequests, Query, Response
+
+logger = logging.getLogger(__name__)
+
+# A page of 500 objects has a few MB; etcd holds no object of more than 1.5 MB.
+LARGEST_BODY = 256 * 1024 * 1024
+LARGEST_ERROR = 64 * 1024
+# How long a token is used before its source is asked again (client-go reads token files once a minute too).
+CREDENTIALS_AGE = 60.0
+CONNECT_TIMEOUT = 10.0
+
+
+class ApiClient(ObjectRequests):
+    """Requests to one API server; an async context manager.
+
+    Args:
+        config: where and as whom.
+        on_error: called with the HTTP code, or "unreachable", of each failed request: for metrics.
+        connections: how many keep-alive connections at most; further requests wait for one within their timeout.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        config: ConnectionConfig,
+        *,
+        on_error: Callable[[int | str], None] = lambda _code: None,
+        connections: int = 100,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.config = config
+        self._on_error = on_error
+        self._connections = connections
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+        self._watches: aiohttp.ClientSession | None = None
+        self._tls: ssl.SSLContext | bool = True
+        self._authorization: str | None = None
+        self._refreshed = float("-inf")
+        self._generation = 0
+        self._refreshing = asyncio.Lock()
+        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+
+    async def __aenter__(self) -> Self:
+        """Read certificates and credentials and open the pools; raises ConfigError."""
+        await self._use(self.config)
+        self._session = self._new_session(self._connections)
+        self._watches = self._new_session(0)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for session in (self._session, self._watches):
+            if session is not None:
+                await session.close()
+        self._session = self._watches = None
+
+    def _new_session(self, limit: int) -> aiohttp.ClientSession:
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=limit, keepalive_timeout=60.0),
+            # An identity body is cheaper for both sides on a cluster's network, and cannot be a decompression bomb.
+            headers={"User-Agent": f"mesh-signer/{__version__}", "Accept-Encoding": "identity"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            auto_decompress=False,
+            # Kubernetes' longest headers are tokens in requests; answers with more than this are not from an API server.
+            max_line_size=16384,
+            max_field_size=16384,
+        )
+        # aiohttp repeats a PUT or DELETE once when a kept-alive connection turns out to be closed. A repeated PUT that had been
+        # stored the first time reads as a conflict, so the caller is told "unknown" instead. There is no public switch.
+        session._retry_connection = False  # noqa: SLF001
+        return session
+
+    # Credentials
+
+    async def _use(self, config: ConnectionConfig) -> None:
+        tls, authorization = await asyncio.gather(
+            asyncio.to_thread(config.ssl_context), asyncio.to_thread(config.authorization)
+        )
+        self.config = config
+        self._tls = True if tls is None else tls
+        self._authorization = authorization
+        self._refreshed = self._clock()
+        self._generation += 1
+
+    async def _refresh(self) -> None:
+        """Ask the token's source again when the token is old; keep the old one when that fails (it may still be valid)."""
+        async with self._refreshing:
+            if self._clock() - self._refreshed < CREDENTIALS_AGE:
+                return
+            try:
+                self._authorization = await asyncio.to_thread(self.config.authorization)
+            except ConfigError as error:
+                logger.warning("keeping the former credentials: %s", error)
+            self._refreshed = self._clock()
+
+    async def _reload(self, generation: int) -> bool:
+        """Read everything again after a 401, once for all the requests that met it; False when there is nothing to read."""
+        async with self._refreshing:
+            if generation != self._generation:
+                return True
+            if self.config.reload is None:
+                return False
+            try:
+                await self._use(await asyncio.to_thread(self.config.reload))
+            except ConfigError as error:
+                logger.warning("credentials cannot be reloaded: %s", error)
+                return False
+            return True
+
+    # Bytes
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+        timeout: float = 30.0,  # noqa: ASYNC109 - aiohttp's own timeout, cheaper than a cancel scope for each request
+        largest: int = LARGEST_BODY,
+    ) -> Response:
+        """Send one request and read the whole answer.
+
+        Args:
+            method: HTTP method.
+            path: begins with "/", escaped (Resource.path).
+            query: parameters; True and False are written as "true" and "false".
+            body: sent as it is.
+            content_type: of the body.
+            accept: media type that we want.
+            timeout: seconds for everything: waiting for a connection, connecting, sending, reading.
+            largest: bytes that we are ready to read.
+
+        Raises:
+            ApiError: the answer was 400 or more (see errors.py for the subclasses).
+            Unreachable: no or half an answer; whether a write happened is not known.
+        """
+        if self._session is None:
+            raise RuntimeError("the client is not open")
+        headers = {"Accept": accept}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        url = self._url(path, query)
+        limits = self._timeouts.get(timeout)
+        if limits is None:
+            limits = self._timeouts[timeout] = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
+        try:
+            try:
+                return await self._once(self._session, method, url, headers, body, limits=limits, largest=largest)
+            except _Repeat:
+                return await self._once(
+                    self._session, method, url, headers, body, limits=limits, largest=largest, last=True
+                )
+        except ApiError as error:
+            self._on_error(error.status)
+            raise
+        except Unreachable:
+            self._on_error("unreachable")
+            raise
+
+    async def _once(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        url: URL,
+        headers: dict[str, str],
+        body: bytes | None,
+        *,
+        limits: aiohttp.ClientTimeout,
+        largest: int,
+        last: bool = False,
+    ) -> Response:
+        generation = await self._authorize(headers)
+        try:
+            async with session.request(
+                method,
+                url,
+                data=body,
+                headers=headers,
+                timeout=limits,
+                ssl=self._tls,
+                server_hostname=self.config.server_name,
+                proxy=self.config.proxy,
+                allow_redirects=False,
+            ) as response:
+                status = response.status
+                content = await _read(response, largest if status < 400 else LARGEST_ERROR, cut=status >= 400)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise Unreachable(f"{method} {url.path}: {_describe(error)}") from error
+        if status < 300:
+            return Response(status, response.headers, content)
+        if status < 400:
+            # API servers do not redirect; following one could carry our token elsewhere.
+            raise Unreachable(f"{method} {url.path}: unexpected redirect {status}")
+        if status == 401 and not last and await self._reload(generation):
+            raise _Repeat
+        raise error_from_response(status, response.headers, content)
+
+    async def _authorize(self, headers: dict[str, str]) -> int:
+        if self._clock() - self._refreshed >= CREDENTIALS_AGE:
+            await self._refresh()
+        if self._authorization is not None:
+            headers["Authorization"] = self._authorization
+        return self._generation
+
+    def _url(self, path: str, query: Query | None) -> URL:
+        if query:
+            pairs = {k: ("true" if v else "false") if isinstance(v, bool) else v for k, v in query.items()}
+            path = f"{path}?{urlencode(pairs)}"
+        return URL(self.config.host + path, encoded=True)
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        path: str,
+        *,
+        query: Query | None = None,
+        accept: str = "application/json",
+        inactivity: float = 90.0,
+    ) -> "AsyncIterator[Chunks]":
+        """Open a long answer, such as a watch, on a connection of its own, and give its chunks as they come.
+
+        `inactivity` is the longest silence in seconds, before the answer's head and between chunks.
+
+        Raises:
+            ApiError: the answer was 400 or more.
+            Unreachable: connection trouble; SilentConnection: silence. On entering, or from the chunks.
+        """
+        if self._watches is None:
+            raise RuntimeError("the client is not open")
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=inactivity)
+        url = self._url(path, query)
+        try:
+            try:
+                response = await self._open(self._watches, url, accept, limits)
+            except _Repeat:
+                response = await self._open(self._watches, url, accept, limits, last=True)
+        except ApiError as error:
+            self._on_error(error.status)
+            raise
+        except Unreachable:
+            self._on_error("unreachable")
+            raise
+        try:
+            yield Chunks(response, self._on_error)
+        finally:
+            response.close()
+
+    async def _open(
+        self,
+        session: aiohttp.ClientSession,
+        url: URL,
+        accept: str,
+        limits: aiohttp.ClientTimeout,
+        *,
+        last: bool = False,
+    ) -> aiohttp.ClientResponse:
+        headers = {"Accept": accept}
+        generation = await self._authorize(headers)
+        response = None
+        try:
+            response = await session.get(
+                url,
+                headers=headers,
+                timeout=limits,
+                ssl=self._tls,
+                server_hostname=self.config.server_name,
+                proxy=self.config.proxy,
+                allow_redirects=False,
+            )
+            if response.status < 300:
+                opened, response = response, None
+                return opened
+            content = await _read(response, LARGEST_ERROR, cut=True)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _lost(f"GET {url.path}", error) from error
+        finally:
+            if response is not None:
+                response.close()
+        if response.status < 400:
+            raise Unreachable(f"GET {url.path}: unexpected redirect {response.status}")
+        if response.status == 401 and not last and await self._reload(generation):
+            raise _Repeat
+        raise error_from_response(response.status, response.headers, content)
+
+
+class Chunks:
+    """The bytes of a long answer as they come: an async iterator that ends when the server ends the answer properly."""
+
+    def __init__(self, response: aiohttp.ClientResponse, on_error: Callable[[int | str], None]) -> None:
+        self._response = response
+        self._on_error = on_error
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            chunk = await self._response.content.readany()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._on_error("unreachable")
+            raise _lost(f"GET {self._response.url.path}", error) from error
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+
+class SilentConnection(Unreachable):
+    """A stream was silent for longer than it may be: a half-open connection, or a server that hangs."""
+
+
+class _Repeat(Exception):  # noqa: N818 - no error: the credentials are new, so the request is worth sending again
+    pass
+
+
+async def _read(response: aiohttp.ClientResponse, largest: int, *, cut: bool) -> bytes:
+    """Read a body of at most `largest` bytes; of a longer one give the beginning (cut) or fail."""
+    length = response.content_length
+    if length is not None and length <= largest:
+        return await response.read()
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += chunk
+        if len(content) > largest:
+            if cut:
+                response.close()
+                return bytes(content[:largest])
+            raise ValueError(f"the answer is larger than {largest} bytes")
+    return bytes(content)
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _lost(what: str, error: BaseException) -> Unreachable:
+    silent = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
+    kind = SilentConnection if silent else Unreachable
+    return kind(f"{what}: {_describe(error)}")
+
+
+__all__ = ["ApiClient", "Chunks", "Query", "Response", "SilentConnection"]

@@ -1,0 +1,346 @@
+"""From the bytes of lists and watches to objects, for JSON and for Kubernetes protobuf.
+
+Pure, apart from the small buffer of a Framer that belongs to one connection. One object that cannot be read never costs the
+others: it comes out as a Problem. What is broken beyond that (the list itself, the framing) raises CodecError.
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/ (watches, protobuf encoding)
+"""
+
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from signer.kube import protobuf
+from signer.kube.errors import ApiError, error_from_status
+
+T = TypeVar("T")
+
+Key = tuple[str, str]
+"""(namespace, name); the namespace of cluster-scoped objects is ""."""
+
+# etcd holds 1.5 MB for an object; JSON of it with escapes stays well below this.
+LARGEST_FRAME = 32 * 1024 * 1024
+
+
+class CodecError(ValueError):
+    """A list or the framing of a watch cannot be read."""
+
+
+class Problem(NamedTuple):
+    """An object that cannot be read: its key if that much could be read, and why."""
+
+    key: Key | None
+    message: str
+
+
+class ListPage(NamedTuple, Generic[T]):
+    """One page of a list. Objects that are not of interest are left out."""
+
+    items: list[T]
+    resource_version: str
+    continue_token: str
+    problems: list[Problem]
+
+
+class WatchEvent(NamedTuple, Generic[T]):
+    """One event of a watch.
+
+    Attributes:
+        type: "ADDED", "MODIFIED", "DELETED", "BOOKMARK" or "ERROR".
+        key: of the object, also when it is not of interest; None for BOOKMARK, ERROR, and unreadable metadata.
+        object: what the codec made of it; None when it is not of interest, gone, or unreadable.
+        resource_version: where to go on from; "" if it could not be read.
+        status: for ERROR.
+        problem: why the object could not be read.
+    """
+
+    type: str
+    key: Key | None
+    object: T | None
+    resource_version: str
+    status: ApiError | None = None
+    problem: str = ""
+
+
+class Framer(Protocol):
+    """Cuts one connection's bytes into frames."""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Take a chunk, give the frames that are complete now; raises CodecError."""
+
+
+class Codec(Protocol[T]):
+    """How a reflector reads one resource."""
+
+    accept: str
+    watch_accept: str
+
+    def framer(self) -> Framer:
+        """A fresh framer for a new connection."""
+
+    def decode_list(self, body: bytes) -> ListPage[T]:
+        """Read one page; raises CodecError when not even the list's metadata can be read."""
+
+    def decode_event(self, frame: bytes) -> WatchEvent[T]:
+        """Read one frame; raises CodecError when it is no watch event at all."""
+
+    def key(self, obj: T) -> Key:
+        """(namespace, name) of an object."""
+
+
+class LineFramer:
+    """JSON watches: one event on each line."""
+
+    def __init__(self) -> None:
+        self._rest: list[bytes] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """See Framer."""
+        first, newline, more = chunk.partition(b"\n")
+        self._size += len(first)
+        if self._size > LARGEST_FRAME:
+            raise CodecError(f"a watch event is larger than {LARGEST_FRAME} bytes")
+        self._rest.append(first)
+        if not newline:
+            return []
+        frames = [b"".join(self._rest)]
+        *lines, last = more.split(b"\n")
+        frames.extend(lines)
+        self._rest = [last]
+        self._size = len(last)
+        return [frame for frame in frames if frame.strip()]
+
+
+class LengthFramer:
+    """Protobuf watches: four bytes of length, big endian, before each event (apimachinery util/framer)."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """See Framer."""
+        buffer = self._buffer
+        buffer += chunk
+        frames = []
+        pos, end = 0, len(buffer)
+        while end - pos >= 4:
+            size = int.from_bytes(buffer[pos : pos + 4], "big")
+            if size > LARGEST_FRAME:
+                raise CodecError(f"a watch event is larger than {LARGEST_FRAME} bytes")
+            if end - pos - 4 < size:
+                break
+            frames.append(bytes(buffer[pos + 4 : pos + 4 + size]))
+            pos += 4 + size
+        del buffer[:pos]
+        return frames
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    name: str = ""
+    namespace: str = ""
+    resource_version: str = ""
+    continue_token: str = msgspec.field(default="", name="continue")
+
+
+class _OnlyMeta(msgspec.Struct):
+    metadata: _Meta = msgspec.field(default_factory=_Meta)
+
+
+class _JsonList(msgspec.Struct):
+    metadata: _Meta
+    items: list[msgspec.Raw] | None = None
+
+
+class _JsonEvent(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+_meta = msgspec.json.Decoder(_OnlyMeta).decode
+_json_list = msgspec.json.Decoder(_JsonList).decode
+_json_event = msgspec.json.Decoder(_JsonEvent).decode
+
+
+class JsonCodec(Generic[T]):
+    """JSON read with msgspec into `type_`, a Struct that has `metadata.name` and `metadata.namespace` (or give `key`).
+
+    Args:
+        type_: what to make of an object.
+        keep: turns an object into what the store holds, or None when it is not of interest; what it raises is a Problem.
+        key: (namespace, name) of an object.
+    """
+
+    accept = "application/json"
+    watch_accept = "application/json"
+
+    def __init__(
+        self, type_: type[T], *, keep: Callable[[T], T | None] | None = None, key: Callable[[T], Key] | None = None
+    ) -> None:
+        self._decode = msgspec.json.Decoder(type_).decode
+        self._keep = keep
+        self._key = key or _metadata_key
+
+    def framer(self) -> Framer:
+        """See Codec."""
+        return LineFramer()
+
+    def key(self, obj: T) -> Key:
+        """See Codec."""
+        return self._key(obj)
+
+    def decode_list(self, body: bytes) -> ListPage[T]:
+        """See Codec."""
+        try:
+            page = _json_list(body)
+        except msgspec.DecodeError as error:
+            raise CodecError(f"the list cannot be read: {error}") from error
+        items: list[T] = []
+        problems: list[Problem] = []
+        for raw in page.items or ():
+            try:
+                obj = self._read(raw)
+            except Exception as error:  # noqa: BLE001 - one hostile object must not stop the others, whatever it trips over
+                problems.append(Problem(_json_key(raw), _why(error)))
+            else:
+                if obj is not None:
+                    items.append(obj)
+        return ListPage(items, page.metadata.resource_version, page.metadata.continue_token, problems)
+
+    def decode_event(self, frame: bytes) -> WatchEvent[T]:
+        """See Codec."""
+        try:
+            event = _json_event(frame)
+        except msgspec.DecodeError as error:
+            raise CodecError(f"a watch event cannot be read: {error}") from error
+        if event.type == "ERROR":
+            return WatchEvent(event.type, None, None, "", error_from_status(bytes(event.object)))
+        try:
+            meta = _meta(event.object).metadata
+        except msgspec.DecodeError as error:
+            return WatchEvent(event.type, None, None, "", problem=f"metadata: {error}")
+        if event.type == "BOOKMARK":
+            return WatchEvent(event.type, None, None, meta.resource_version)
+        key = (meta.namespace, meta.name)
+        try:
+            return WatchEvent(event.type, key, self._read(event.object), meta.resource_version)
+        except Exception as error:  # noqa: BLE001 - as in JsonCodec.decode_list
+            return WatchEvent(event.type, key, None, meta.resource_version, problem=_why(error))
+
+    def _read(self, raw: msgspec.Raw) -> T | None:
+        obj = self._decode(raw)
+        return obj if self._keep is None else self._keep(obj)
+
+
+def _why(error: Exception) -> str:
+    """For people; errors that are no ValueError (msgspec's and ProtobufError are) speak only with their class's name."""
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+
+
+def _metadata_key(obj: Any) -> Key:
+    return obj.metadata.namespace, obj.metadata.name
+
+
+def _json_key(raw: msgspec.Raw) -> Key | None:
+    try:
+        meta = _meta(raw).metadata
+    except msgspec.DecodeError:
+        return None
+    return meta.namespace, meta.name
+
+
+class ProtobufCodec(Generic[T]):
+    """Kubernetes protobuf, for built-in types only (custom resources have none).
+
+    Args:
+        decode: makes an object of its raw message (without envelope), or None when it is not of interest; what it raises is a
+            Problem. The bytes are the caller's to keep.
+        key: (namespace, name) of an object.
+    """
+
+    accept = "application/vnd.kubernetes.protobuf"
+    watch_accept = "application/vnd.kubernetes.protobuf;stream=watch"
+
+    def __init__(self, decode: Callable[[bytes], T | None], key: Callable[[T], Key]) -> None:
+        self._decode = decode
+        self._key = key
+
+    def framer(self) -> Framer:
+        """See Codec."""
+        return LengthFramer()
+
+    def key(self, obj: T) -> Key:
+        """See Codec."""
+        return self._key(obj)
+
+    def decode_list(self, body: bytes) -> ListPage[T]:
+        """See Codec. Lists of all types are 1: ListMeta {2: resourceVersion, 3: continue}, 2: repeated items."""
+        resource_version = continue_token = ""
+        items: list[T] = []
+        problems: list[Problem] = []
+        try:
+            start, end = protobuf.raw_span(body)
+            for tag, a, b in protobuf.scan(body, start, end):
+                if tag == 0x0A:
+                    for inner, c, d in protobuf.scan(body, a, b):
+                        if inner == 0x12:
+                            resource_version = protobuf.text(body, c, d)
+                        elif inner == 0x1A:
+                            continue_token = protobuf.text(body, c, d)
+                elif tag == 0x12:
+                    raw = body[a:b]
+                    try:
+                        obj = self._decode(raw)
+                    except Exception as error:  # noqa: BLE001 - as in JsonCodec.decode_list
+                        problems.append(Problem(_protobuf_meta(raw)[0], _why(error)))
+                    else:
+                        if obj is not None:
+                            items.append(obj)
+        except protobuf.ProtobufError as error:
+            raise CodecError(f"the list cannot be read: {error}") from error
+        return ListPage(items, resource_version, continue_token, problems)
+
+    def decode_event(self, frame: bytes) -> WatchEvent[T]:
+        """See Codec. A frame is a bare meta/v1 WatchEvent {1: type, 2: RawExtension {1: the enveloped object}}."""
+        kind = ""
+        span = (0, 0)
+        try:
+            for tag, a, b in protobuf.scan(frame):
+                if tag == 0x0A:
+                    kind = protobuf.text(frame, a, b)
+                elif tag == 0x12:
+                    for inner, c, d in protobuf.scan(frame, a, b):
+                        if inner == 0x0A:
+                            span = (c, d)
+            if kind == "ERROR":
+                return WatchEvent(kind, None, None, "", error_from_status(frame[span[0] : span[1]]))
+            start, end = protobuf.raw_span(frame, *span)
+        except protobuf.ProtobufError as error:
+            raise CodecError(f"a watch event cannot be read: {error}") from error
+        raw = frame[start:end]
+        key, resource_version = _protobuf_meta(raw)
+        if kind == "BOOKMARK":
+            return WatchEvent(kind, None, None, resource_version)
+        try:
+            return WatchEvent(kind, key, self._decode(raw), resource_version)
+        except Exception as error:  # noqa: BLE001 - as in JsonCodec.decode_list
+            return WatchEvent(kind, key, None, resource_version, problem=_why(error))
+
+
+def _protobuf_meta(raw: bytes) -> tuple[Key | None, str]:
+    """Key and resourceVersion of any object: 1: ObjectMeta {1: name, 3: namespace, 6: resourceVersion}."""
+    name = namespace = resource_version = ""
+    try:
+        for tag, a, b in protobuf.scan(raw):
+            if tag == 0x0A:
+                for inner, c, d in protobuf.scan(raw, a, b):
+                    if inner == 0x0A:
+                        name = protobuf.text(raw, c, d)
+                    elif inner == 0x1A:
+                        namespace = protobuf.text(raw, c, d)
+                    elif inner == 0x32:
+                        resource_version = protobuf.text(raw, c, d)
+                break
+    except protobuf.ProtobufError:
+        return None, ""
+    return (namespace, name), resource_version

@@ -1,0 +1,174 @@
+"""A work queue of keys with client-go's promises, on one event loop.
+
+Concurrency: everything runs on the loop; only `run` awaits. A key is handled by at most one worker at a time. A key added while it
+is being handled is handled once more afterwards, so nobody has to lock, and no change is lost.
+Time is the loop's (`loop.time()`), so that a test may bring its own clock.
+Source of the semantics: client-go util/workqueue.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+from signer.kube import backoff
+
+logger = logging.getLogger(__name__)
+
+K = TypeVar("K", bound=Hashable)
+
+
+class WorkQueue(Generic[K]):
+    """Keys to be handled, each once however often it was added, now or later.
+
+    Args:
+        first: seconds before the first retry of a key, doubled for each further one.
+        cap: the longest wait between retries, in seconds.
+        on_error: called with (key, error) when a handler raised; None means that it is logged.
+    """
+
+    def __init__(
+        self, *, first: float = 0.5, cap: float = 300.0, on_error: Callable[[K, Exception], None] | None = None
+    ) -> None:
+        self._first = first
+        self._cap = cap
+        self._on_error = on_error or _log
+        self._ready: deque[K] = deque()
+        self._dirty: set[K] = set()
+        self._working: set[K] = set()
+        self._later: dict[K, asyncio.TimerHandle] = {}
+        self._failures: dict[K, int] = {}
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._draining = False
+
+    def __len__(self) -> int:
+        """How many keys wait to be handled now."""
+        return len(self._ready)
+
+    @property
+    def working(self) -> int:
+        """How many keys are being handled."""
+        return len(self._working)
+
+    @property
+    def delayed(self) -> int:
+        """How many keys wait for their time."""
+        return len(self._later)
+
+    def failures(self, key: K) -> int:
+        """How many times in a row the key went back with `add_backoff`."""
+        return self._failures.get(key, 0)
+
+    def add(self, key: K) -> None:
+        """Have the key handled as soon as a worker is free."""
+        if self._draining or key in self._dirty:
+            return
+        self._dirty.add(key)
+        if key not in self._working:
+            self._offer(key)
+
+    def add_after(self, key: K, seconds: float) -> None:
+        """Have the key handled after that time; of several times that were asked for, the earliest counts."""
+        if self._draining:
+            return
+        if seconds <= 0:
+            self.add(key)
+            return
+        loop = asyncio.get_running_loop()
+        when = loop.time() + seconds
+        pending = self._later.get(key)
+        if pending is not None:
+            if pending.when() <= when:
+                return
+            pending.cancel()
+        self._later[key] = loop.call_at(when, self._due, key)
+
+    def add_backoff(self, key: K, retry_after: float | None = None) -> None:
+        """Have the key handled again after its own, growing pause (at least retry_after seconds)."""
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        self.add_after(key, backoff.delay(failures, first=self._first, cap=self._cap, retry_after=retry_after))
+
+    def forget(self, key: K) -> None:
+        """The key is fine: its next failure starts with the shortest pause again. Does not take it off the queue."""
+        self._failures.pop(key, None)
+
+    async def run(self, handler: Callable[[K], Awaitable[None]], workers: int = 1) -> None:
+        """Handle keys until `shut_down` was called and everything is done, or until cancelled.
+
+        A handler that raises gets its key back with backoff; one that returns without add_backoff has its failures forgotten.
+        """
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(self._worker(handler))
+
+    def shut_down(self) -> None:
+        """Drain: take no more keys, drop the delayed ones, and let `run` return when what is queued has been handled."""
+        self._draining = True
+        for timer in self._later.values():
+            timer.cancel()
+        self._later.clear()
+        for waiter in self._idle:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _due(self, key: K) -> None:
+        del self._later[key]
+        self.add(key)
+
+    def _offer(self, key: K) -> None:
+        self._ready.append(key)
+        while self._idle:
+            waiter = self._idle.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                break
+
+    async def _next(self) -> K | None:
+        while not self._ready:
+            if self._draining:
+                return None
+            waiter = asyncio.get_running_loop().create_future()
+            self._idle.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self._pass_on(waiter)
+                raise
+        return self._ready.popleft()
+
+    def _pass_on(self, waiter: "asyncio.Future[None]") -> None:
+        """A worker that is cancelled just as it was woken hands the wake-up to another, so that no key is left lying."""
+        if waiter in self._idle:
+            self._idle.remove(waiter)
+        elif self._ready and self._idle:
+            other = self._idle.popleft()
+            if not other.done():
+                other.set_result(None)
+
+    async def _worker(self, handler: Callable[[K], Awaitable[None]]) -> None:
+        while True:
+            key = await self._next()
+            if key is None:
+                return
+            self._dirty.discard(key)
+            self._working.add(key)
+            before = self._failures.get(key, 0)
+            try:
+                await handler(key)
+            except Exception as error:  # noqa: BLE001 - one key's trouble must not end the worker
+                self._on_error(key, error)
+                self.add_backoff(key, getattr(error, "retry_after", None))
+            else:
+                if self._failures.get(key, 0) == before:
+                    self.forget(key)
+            finally:
+                self._working.discard(key)
+                if key in self._dirty:
+                    self._offer(key)
+            # A handler that never really waits must not keep the loop from the watches.
+            await asyncio.sleep(0)
+
+
+def _log(key: object, error: Exception) -> None:
+    logger.error("%s: %s: %s", key, type(error).__name__, error, exc_info=error)

@@ -1,0 +1,312 @@
+"""A local copy of one resource, kept by list and watch, and the changes to it as they come.
+
+Concurrency: one task runs `run`; store and handlers live on its loop, handlers are plain functions that must not block. Three
+nested loops with one worry each, in the manner of kopf's watching.py: `run` never ends and backs off; `_list_and_watch` lists,
+then resumes broken watches from the last resourceVersion until the server says 410; `_one_connection` is one watch request.
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+"""
+
+import asyncio
+import logging
+import random as _random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Generic, Literal, NamedTuple, TypeVar
+
+from signer.kube import backoff
+from signer.kube.client import ApiClient, SilentConnection
+from signer.kube.codec import Codec, CodecError, Key, Problem, WatchEvent
+from signer.kube.errors import ApiError, Gone, NotFound, Unreachable
+from signer.kube.resource import Resource
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Seconds; jittered, doubling. The cap keeps a CRD that appears late from being noticed late.
+FIRST_DELAY, LONGEST_DELAY = 0.2, 5.0
+# The API server sends a bookmark about once a minute, so this much silence means that nobody is there.
+INACTIVITY = 90.0
+# A watch that lived this long was a good one: it may be followed by another at once.
+GOOD_CONNECTION = 2.0
+# So many watches in a row that gave nothing but trouble: the resourceVersion itself may be the trouble (etcd restored).
+RESUMES_BEFORE_RELIST = 3
+# Let others run after so many objects (a few milliseconds).
+YIELD_EVERY = 50
+
+
+class Change(NamedTuple, Generic[T]):
+    """What happened to one object; "synced" (key ("", "")) tells that a full list has been taken in."""
+
+    kind: Literal["added", "modified", "deleted", "synced"]
+    key: Key
+    old: T | None
+    new: T | None
+
+
+class Reflector(Generic[T]):
+    """Keeps `store` equal to what the API server has.
+
+    Args:
+        client: an open client.
+        resource: what to watch.
+        codec: how to read it; what it decodes to None is treated as absent.
+        namespace: None means all.
+        label_selector: as in the API.
+        field_selector: as in the API.
+        page_size: objects in one page of a list.
+        on_restart: called with why a watch ended ("eof", "silent", "unreachable", "expired", "error"): for metrics.
+        inactivity: seconds of silence after which a watch counts as dead.
+        clock: monotonic seconds.
+        sleep: waits so many seconds; for tests.
+        random: values in [0, 1); for tests.
+
+    Attributes:
+        store: the objects by (namespace, name). For reading only.
+        synced: set when the first full list has been taken in; never cleared.
+        last_contact: when the server last sent anything, by `clock`; -inf before the first time.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        resource: Resource,
+        codec: Codec[T],
+        *,
+        namespace: str | None = None,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        page_size: int = 500,
+        on_restart: Callable[[str], None] = lambda _reason: None,
+        inactivity: float = INACTIVITY,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        random: Callable[[], float] = _random.random,
+    ) -> None:
+        self.resource = resource
+        self.store: dict[Key, T] = {}
+        self.synced = asyncio.Event()
+        self.last_contact = float("-inf")
+        self._client = client
+        self._codec = codec
+        self._path = resource.path(namespace)
+        self._where = f"{resource}" + (f" in {namespace}" if namespace else "")
+        self._query: dict[str, str | int | bool] = {}
+        if label_selector:
+            self._query["labelSelector"] = label_selector
+        if field_selector:
+            self._query["fieldSelector"] = field_selector
+        self._page_size = page_size
+        self._on_restart = on_restart
+        self._inactivity = inactivity
+        self._clock = clock
+        self._sleep = sleep
+        self._random = random
+        self._handlers: list[Callable[[Change[T]], None]] = []
+        self._resource_version = ""
+        self._opened: float | None = None
+        self._failures = 0
+        self._trouble = ""
+        self._unreadable: dict[Key | None, str] = {}
+        self._handled = 0
+
+    @property
+    def trouble(self) -> str:
+        """What keeps this reflector from watching just now, for people; "" when nothing does."""
+        return self._trouble
+
+    def subscribe(self, handler: Callable[[Change[T]], None]) -> None:
+        """Call `handler` for each change from now on, on the loop. What it raises is logged and goes no further."""
+        self._handlers.append(handler)
+
+    async def run(self) -> None:
+        """Keep the store; never returns, ends by cancellation."""
+        while True:
+            try:
+                await self._list_and_watch()
+            except (ApiError, Unreachable, CodecError) as error:
+                await self._after_trouble(error)
+            else:
+                self._on_restart("expired")
+                logger.info(
+                    "%s: the server's history no longer reaches back to where we are; listing again", self._where
+                )
+                await self._pause()
+
+    async def _list_and_watch(self) -> None:
+        """List, then watch and watch again. Returns on 410; raises when nothing but a new list may help."""
+        await self._list()
+        barren = 0
+        while True:
+            self._opened = None
+            error: Exception | None = None
+            try:
+                await self._one_connection()
+            except Gone:
+                return
+            except NotFound:
+                # The whole resource went away (its CRD was deleted), and its history with it.
+                raise
+            except (ApiError, Unreachable, CodecError) as caught:
+                error = caught
+            self._on_restart(_restart_reason(error))
+            if self._opened is not None and self._clock() - self._opened >= GOOD_CONNECTION:
+                self._failures = barren = 0
+                if error is None or isinstance(error, SilentConnection):
+                    continue
+            if error is None:
+                await self._pause()
+            elif _history_may_be_wrong(error) and (barren := barren + 1) >= RESUMES_BEFORE_RELIST:
+                raise error
+            else:
+                await self._after_trouble(error)
+
+    async def _list(self) -> None:
+        """Take in a full list, page by page, as changes; then tell that we are in sync."""
+        seen: set[Key] = set()
+        query = {**self._query, "limit": self._page_size}
+        while True:
+            response = await self._client.request("GET", self._path, query=query, accept=self._codec.accept)
+            self.last_contact = self._clock()
+            page = self._codec.decode_list(response.body)
+            for obj in page.items:
+                key = self._codec.key(obj)
+                if self._has_name(key):
+                    seen.add(key)
+                    self._put(key, obj)
+                await self._breathe()
+            for problem in page.problems:
+                self._report(problem)
+            if not page.continue_token:
+                break
+            query["continue"] = page.continue_token
+        for key in [key for key in self.store if key not in seen]:
+            self._remove(key)
+            await self._breathe()
+        self._resource_version = page.resource_version
+        self._works()
+        self.synced.set()
+        self._tell(Change("synced", ("", ""), None, None))
+
+    async def _one_connection(self) -> None:
+        """Follow one watch until the server ends it; raises what went wrong, Gone when our resourceVersion is too old."""
+        query: dict[str, str | int | bool] = {
+            **self._query,
+            "watch": True,
+            "allowWatchBookmarks": True,
+            "resourceVersion": self._resource_version,
+            # Spread, so that replicas and resources do not come back all at once.
+            "timeoutSeconds": 240 + int(self._random() * 60),
+        }
+        framer = self._codec.framer()
+        async with self._client.stream(
+            self._path, query=query, accept=self._codec.watch_accept, inactivity=self._inactivity
+        ) as chunks:
+            self._opened = self.last_contact = self._clock()
+            async for chunk in chunks:
+                self.last_contact = self._clock()
+                for frame in framer.feed(chunk):
+                    self._take(self._codec.decode_event(frame))
+                    await self._breathe()
+
+    def _take(self, event: WatchEvent[T]) -> None:
+        if event.status is not None:
+            raise event.status
+        self._works()
+        if event.resource_version:
+            self._resource_version = event.resource_version
+        if event.type == "BOOKMARK":
+            return
+        if event.problem:
+            self._report(Problem(event.key, event.problem))
+        if event.key is None or not self._has_name(event.key):
+            return
+        if event.object is None or event.type == "DELETED":
+            self._remove(event.key)
+        else:
+            self._put(event.key, event.object)
+
+    def _put(self, key: Key, new: T) -> None:
+        self._unreadable.pop(key, None)
+        old = self.store.get(key)
+        if old is None:
+            self.store[key] = new
+            self._tell(Change("added", key, None, new))
+        elif old != new:
+            self.store[key] = new
+            self._tell(Change("modified", key, old, new))
+
+    def _remove(self, key: Key) -> None:
+        old = self.store.pop(key, None)
+        if old is not None:
+            self._tell(Change("deleted", key, old, None))
+
+    def _tell(self, change: Change[T]) -> None:
+        for handler in self._handlers:
+            try:
+                handler(change)
+            except Exception:  # a handler's fault must not stop the watch
+                logger.exception("%s %s: a handler failed on %s", self._where, _named(change.key), change.kind)
+
+    def _report(self, problem: Problem) -> None:
+        """Say once that an object cannot be read, and again only when the reason changes."""
+        if self._unreadable.get(problem.key) == problem.message:
+            return
+        if len(self._unreadable) >= 1000:  # somebody makes them by the thousand; do not keep them all
+            self._unreadable.clear()
+        self._unreadable[problem.key] = problem.message
+        logger.warning("%s %s cannot be read: %s", self._where, _named(problem.key), problem.message)
+
+    def _has_name(self, key: Key) -> bool:
+        if not key[1]:
+            self._report(Problem(None, "metadata.name is missing"))
+        return bool(key[1])
+
+    async def _breathe(self) -> None:
+        self._handled += 1
+        if self._handled % YIELD_EVERY == 0:
+            await asyncio.sleep(0)
+
+    def _works(self) -> None:
+        """The server gives sense again. The pauses stay long until a connection lasts, else a flapping one would be a storm."""
+        if self._trouble:
+            logger.info("%s: works again", self._where)
+            self._trouble = ""
+
+    async def _after_trouble(self, error: Exception) -> None:
+        """Log a trouble once, however often it comes back, and wait longer each time."""
+        trouble = f"{type(error).__name__} {error}"
+        if trouble != self._trouble:
+            self._trouble = trouble
+            logger.warning("cannot watch %s, trying again: %s", self._where, error)
+        await self._pause(error.retry_after if isinstance(error, ApiError) else None)
+
+    async def _pause(self, retry_after: float | None = None) -> None:
+        self._failures += 1
+        await self._sleep(
+            backoff.delay(
+                self._failures, first=FIRST_DELAY, cap=LONGEST_DELAY, retry_after=retry_after, random=self._random
+            )
+        )
+
+
+def _restart_reason(error: Exception | None) -> str:
+    if error is None:
+        return "eof"
+    if isinstance(error, SilentConnection):
+        return "silent"
+    return "unreachable" if isinstance(error, Unreachable) else "error"
+
+
+def _history_may_be_wrong(error: Exception) -> bool:
+    """Whether our resourceVersion itself may be what the server chokes on, as after etcd was restored from a backup.
+
+    Not so for refusals that a list would meet just as well, and a list costs an overloaded server much more.
+    """
+    return isinstance(error, CodecError) or (isinstance(error, ApiError) and error.status not in {401, 403, 429, 503})
+
+
+def _named(key: Key | None) -> str:
+    if key is None:
+        return "(an object without readable metadata)"
+    return "/".join(part for part in key if part)
