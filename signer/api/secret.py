@@ -3,6 +3,8 @@
 Pure.
 """
 
+from typing import Any
+
 import msgspec
 
 from signer.api.meta import ObjectMeta
@@ -16,10 +18,24 @@ TLS_CERT = "tls.crt"
 CA_CERT = "ca.crt"
 
 
+class ManagedFields(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One entry of metadata.managedFields: which fields a manager has set."""
+
+    manager: str = ""
+    operation: str = ""
+    fields_v1: Any = msgspec.field(name="fieldsV1", default=None)
+
+
+class SecretMeta(ObjectMeta, frozen=True, kw_only=True, rename="camel"):
+    """Metadata with the field managers, by which we know the labels and annotations that we set earlier."""
+
+    managed_fields: tuple[ManagedFields, ...] = ()
+
+
 class Secret(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A Secret; `data` is decoded from base64 by reading."""
 
-    metadata: ObjectMeta
+    metadata: SecretMeta
     type: str = "Opaque"
     data: dict[str, bytes] = {}
     immutable: bool = False
@@ -28,3 +44,19 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         """Name the Secret and the keys of its data, never a value."""
         meta = self.metadata
         return f"Secret({meta.namespace}/{meta.name}, type={self.type!r}, keys={sorted(self.data)})"
+
+    def managed_by(self, manager: str) -> tuple[frozenset[str], frozenset[str]]:
+        """Name the labels and the annotations that this manager applied (server-side apply)."""
+        labels: set[str] = set()
+        annotations: set[str] = set()
+        for entry in self.metadata.managed_fields:
+            if entry.manager == manager and entry.operation == "Apply":
+                labels |= _names_below(entry.fields_v1, "f:metadata", "f:labels")
+                annotations |= _names_below(entry.fields_v1, "f:metadata", "f:annotations")
+        return frozenset(labels), frozenset(annotations)
+
+
+def _names_below(fields: Any, *path: str) -> set[str]:
+    for step in path:
+        fields = fields.get(step) if isinstance(fields, dict) else None
+    return {name[2:] for name in fields if name.startswith("f:")} if isinstance(fields, dict) else set()

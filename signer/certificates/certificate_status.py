@@ -1,0 +1,126 @@
+"""The status of a Certificate, composed whole from what was found; and what of it must be written.
+
+Pure: the time is an argument. Statuses are JSON objects with the names of the API.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from cryptography import x509
+
+from signer.api.certificate import Certificate
+from signer.api.meta import Condition, set_condition, to_rfc3339
+from signer.certificates.renewal import renewal_time
+from signer.certificates.spec_check import Defect
+from signer.certificates.well_known import ISSUING, READY
+
+READY_MESSAGE = "Certificate is up to date and has not expired"
+_FIELDS = (
+    "conditions",
+    "lastFailureTime",
+    "notBefore",
+    "notAfter",
+    "renewalTime",
+    "revision",
+    "nextPrivateKeySecretName",
+    "failedIssuanceAttempts",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A status in the making: begin with `of`, add what was found, end with `patch`."""
+
+    certificate: Certificate
+    conditions: tuple[Condition, ...]
+    fields: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, certificate: Certificate) -> "Status":
+        """Begin with the status that the Certificate has."""
+        raw = certificate.raw_status if isinstance(certificate.raw_status, dict) else {}
+        fields = {name: raw[name] for name in _FIELDS[1:] if raw.get(name) is not None}
+        return cls(certificate, certificate.status.conditions, fields)
+
+    def readiness(self, defect: Defect | None, leaf: x509.Certificate | None, now: datetime) -> "Status":
+        """Set the Ready condition, and the dates of the certificate that is in the Secret."""
+        dates: dict[str, Any] = {"notBefore": None, "notAfter": None, "renewalTime": None}
+        if leaf is not None:
+            begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+            dates = {
+                "notBefore": to_rfc3339(begin),
+                "notAfter": to_rfc3339(end),
+                "renewalTime": to_rfc3339(renewal_time(self.certificate.spec, begin, end)),
+            }
+        return self._set(
+            READY,
+            "True" if defect is None else "False",
+            defect.reason if defect is not None else READY,
+            defect.message if defect is not None else READY_MESSAGE,
+            now,
+            dates,
+        )
+
+    def issuing(self, why: Defect, key_secret: str, now: datetime) -> "Status":
+        """Begin an issuance. The name of the next key's Secret is set with it, so that it cannot be lost."""
+        return self._set(ISSUING, "True", why.reason, why.message, now, {"nextPrivateKeySecretName": key_secret})
+
+    def issued(self, revision: int) -> "Status":
+        """End an issuance well: the condition goes, as in cert-manager."""
+        kept = tuple(c for c in self.conditions if c.type != ISSUING)
+        fields = {
+            **self.fields,
+            "revision": revision,
+            "nextPrivateKeySecretName": None,
+            "lastFailureTime": None,
+            "failedIssuanceAttempts": None,
+        }
+        return Status(self.certificate, kept, fields)
+
+    def failed(self, reason: str, message: str, now: datetime) -> "Status":
+        """End an issuance badly: it is tried again later."""
+        attempts = (self.certificate.status.failed_issuance_attempts or 0) + 1
+        return self._set(
+            ISSUING,
+            "False",
+            reason,
+            f"The certificate request has failed to complete and will be retried: {message}",
+            now,
+            {
+                "lastFailureTime": to_rfc3339(now),
+                "failedIssuanceAttempts": attempts,
+                "nextPrivateKeySecretName": None,
+            },
+        )
+
+    def patch(self) -> dict[str, Any] | None:
+        """The JSON merge patch for what differs from the Certificate's status, None when nothing does.
+
+        It carries resourceVersion, so that a decision on old facts is refused instead of stored.
+        """
+        raw = self.certificate.raw_status if isinstance(self.certificate.raw_status, dict) else {}
+        wanted = {**self.fields, "conditions": msgspec.to_builtins(self.conditions) if self.conditions else None}
+        changes = {name: wanted.get(name) for name in _FIELDS if wanted.get(name) != raw.get(name)}
+        if not changes:
+            return None
+        return {
+            "metadata": {"resourceVersion": self.certificate.metadata.resource_version},
+            "status": changes,
+        }
+
+    def _set(
+        self, kind: str, status: str, reason: str, message: str, now: datetime, fields: Mapping[str, Any]
+    ) -> "Status":
+        conditions = set_condition(
+            self.conditions,
+            kind,
+            status,
+            reason=reason,
+            message=message,
+            now=now,
+            generation=self.certificate.metadata.generation,
+        )
+        return Status(self.certificate, conditions, {**self.fields, **fields})

@@ -1,0 +1,180 @@
+"""The steps of one issuance: names of what is made, which request counts, and what came of it.
+
+Pure. All names follow from the Certificate, so that a controller that was killed at any point finds what its
+predecessor made, instead of starting again.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from signer.api.certificate import Certificate
+from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
+from signer.api.meta import find_condition, from_rfc3339, has_condition
+from signer.certificates import well_known
+from signer.certificates.matching import RequestView, request_mismatches
+from signer.certificates.secret_content import owner_reference
+from signer.certificates.secret_view import KeyView, read_leaf, spki_of
+from signer.certificates.spec_check import Defect
+
+DEFAULT_HISTORY = 1
+INVALID_CERTIFICATE = "InvalidCertificate"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a request: still pending, issued, or failed with the reason that the Certificate's status tells."""
+
+    state: Literal["pending", "issued", "failed"]
+    reason: str = ""
+    message: str = ""
+
+
+def revision_of(request: CertificateRequest) -> int:
+    """The revision that a request belongs to; 0 for one that says none, which is not part of any issuance."""
+    text = request.metadata.annotations.get(well_known.REVISION, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+def current_request(certificate: Certificate, owned: Iterable[CertificateRequest]) -> CertificateRequest | None:
+    """The request that led to the present certificate, if it is still there."""
+    revision = certificate.status.revision or 0
+    return next((r for r in owned if revision and revision_of(r) == revision), None)
+
+
+def next_request(certificate: Certificate, owned: Iterable[CertificateRequest]) -> CertificateRequest | None:
+    """The request of the issuance that is under way: the newest beyond the present revision."""
+    newer = [r for r in owned if revision_of(r) > (certificate.status.revision or 0)]
+    return max(newer, key=revision_of, default=None)
+
+
+def superfluous_requests(certificate: Certificate, owned: Sequence[CertificateRequest]) -> list[CertificateRequest]:
+    """The oldest requests beyond spec.revisionHistoryLimit; never the one of the present certificate."""
+    limit = certificate.spec.revision_history_limit or DEFAULT_HISTORY
+    numbered = sorted((r for r in owned if revision_of(r)), key=revision_of)
+    surplus = numbered[: max(len(numbered) - limit, 0)]
+    return [r for r in surplus if revision_of(r) != certificate.status.revision]
+
+
+def obsolete(view: RequestView, certificate: Certificate, key: KeyView) -> str:
+    """Why the next request must be thrown away and made anew; "" when it can be waited for.
+
+    It asks for what the spec no longer wants, carries another key, or failed before this issuance began (the retry
+    after a failure has the same revision, and so the same name).
+    """
+    if view.csr is None:
+        return "it cannot be read"
+    if fields := request_mismatches(view, certificate.spec):
+        return f"it does not match {', '.join(fields)}"
+    if view.csr.spki != key.spki:
+        return "its key is not the next private key"
+    failed_at = _failed_at(view.request)
+    issuing = find_condition(certificate.status.conditions, well_known.ISSUING)
+    began = from_rfc3339(issuing.last_transition_time) if issuing is not None else None
+    if failed_at is not None and began is not None and failed_at < began:
+        return "it failed in an earlier attempt"
+    return ""
+
+
+def outcome(request: CertificateRequest) -> Outcome:
+    """Read what came of a request. A denial counts before anything that an issuer wrote in spite of it."""
+    conditions = request.status.conditions
+    for kind in (well_known.DENIED, well_known.INVALID_REQUEST):
+        found = find_condition(conditions, kind)
+        if found is not None and found.status == "True":
+            return Outcome("failed", found.reason or kind, found.message)
+    ready = find_condition(conditions, well_known.READY)
+    if ready is None:
+        return Outcome("pending")
+    if ready.reason in (well_known.FAILED, well_known.REASON_DENIED):
+        return Outcome("failed", ready.reason, ready.message)
+    if ready.status == "True" and request.status.certificate:
+        return Outcome("issued")
+    return Outcome("pending", ready.reason, ready.message)
+
+
+def issued_defect(request: CertificateRequest, key: KeyView) -> Defect | None:
+    """Check what an issuer returned before it is stored: it must be a certificate, and for our key."""
+    leaf, problem = read_leaf(request.status.certificate)
+    if leaf is None:
+        return Defect(INVALID_CERTIFICATE, f"Issuer returned an invalid certificate: {problem}")
+    if spki_of(leaf) != key.spki:
+        return Defect(INVALID_CERTIFICATE, "Issuer returned a certificate for another public key than the CSR's")
+    return None
+
+
+def key_secret_name(certificate: Certificate) -> str:
+    """Name the Secret that keeps the next private key while an issuance is under way."""
+    if certificate.status.next_private_key_secret_name:
+        return certificate.status.next_private_key_secret_name
+    digest = hashlib.sha256(certificate.metadata.uid.encode()).hexdigest()[:8]
+    return f"{_shorten(certificate.metadata.name, 200)}-key-{digest}"
+
+
+def request_name(certificate: Certificate, revision: int) -> str:
+    """Name the CertificateRequest of a revision, as cert-manager does: <name>-<revision>."""
+    return f"{_shorten(certificate.metadata.name, 233)}-{revision}"
+
+
+def key_secret_body(certificate: Certificate, name: str, key_pem: bytes) -> dict[str, Any]:
+    """The Secret for the next private key, owned by the Certificate. Bytes are encoded by the caller's JSON encoder."""
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": certificate.metadata.namespace,
+            "labels": {well_known.NEXT_KEY_LABEL: "true", well_known.FAO_LABEL: "true"},
+            "ownerReferences": [owner_reference(certificate)],
+        },
+        "type": "Opaque",
+        "data": {"tls.key": key_pem},
+    }
+
+
+def request_body(certificate: Certificate, revision: int, csr_pem: bytes, key_secret: str) -> dict[str, Any]:
+    """The CertificateRequest of a revision, owned by the Certificate."""
+    meta, raw = certificate.metadata, certificate.raw_spec
+    spec: dict[str, Any] = {"request": csr_pem, "issuerRef": raw["issuerRef"]}
+    for field in ("duration", "isCA", "usages"):
+        if raw.get(field):
+            spec[field] = raw[field]
+    return {
+        "apiVersion": CERTIFICATE_REQUESTS.api_version,
+        "kind": CERTIFICATE_REQUESTS.kind,
+        "metadata": {
+            "name": request_name(certificate, revision),
+            "namespace": meta.namespace,
+            "labels": dict(meta.labels),
+            "annotations": {
+                well_known.CERTIFICATE_NAME: meta.name,
+                well_known.REVISION: str(revision),
+                well_known.PRIVATE_KEY_SECRET: key_secret,
+            },
+            "ownerReferences": [owner_reference(certificate)],
+        },
+        "spec": spec,
+    }
+
+
+def issuing(certificate: Certificate) -> bool:
+    """Tell whether an issuance is under way; `cmctl renew` sets this condition to start one."""
+    return has_condition(certificate.status.conditions, well_known.ISSUING)
+
+
+def _failed_at(request: CertificateRequest) -> datetime | None:
+    if outcome(request).state != "failed":
+        return None
+    times = [request.status.failure_time]
+    for kind in (well_known.DENIED, well_known.INVALID_REQUEST):
+        found = find_condition(request.status.conditions, kind)
+        times.append(found.last_transition_time if found is not None else None)
+    return next((moment for text in times if (moment := from_rfc3339(text)) is not None), None)
+
+
+def _shorten(name: str, length: int) -> str:
+    """Keep a name within a length; two long names stay different by a hash of the whole."""
+    if len(name) <= length:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    return f"{name[: length - len(digest) - 1].rstrip('.-')}-{digest}"

@@ -1,0 +1,69 @@
+"""May this Certificate write that Secret? A Secret that is not for it is never overwritten.
+
+Pure. Stricter than cert-manager, which applies over whatever is there: a name given by mistake would destroy a
+tenant's data, or a CA.
+"""
+
+from collections.abc import Collection
+
+from signer.api.certificate import Certificate, PrivateKeySpec
+from signer.api.secret import TLS_CERT, TLS_KEY, TLS_TYPE, Secret
+from signer.certificates.spec_check import Defect
+from signer.certificates.well_known import CERTIFICATE_NAME
+
+DUPLICATE = "DuplicateSecretName"
+WRONG_TYPE = "SecretTypeMismatch"
+FOREIGN = "SecretNotOwned"
+
+
+def duplicate_defect(certificate: Certificate, rivals: Collection[str]) -> Defect | None:
+    """Tell when other Certificates of the namespace name the same Secret: then none of them is ready."""
+    if not rivals:
+        return None
+    others = ", ".join(sorted(rivals))
+    return Defect(
+        DUPLICATE,
+        f"spec.secretName: Secret {certificate.spec.secret_name} is also named by Certificate {others}; "
+        "each Certificate needs a Secret of its own",
+    )
+
+
+def holds(certificate: Certificate, secret: Secret | None) -> bool:
+    """Tell whether the Secret says that it was written for this Certificate."""
+    return secret is not None and secret.metadata.annotations.get(CERTIFICATE_NAME) == certificate.metadata.name
+
+
+def foreign_defect(certificate: Certificate, secret: Secret | None) -> Defect | None:
+    """Tell when the Secret that is there is not for this Certificate.
+
+    One that names another Certificate which no longer uses it is taken over, as in cert-manager (a rename), and so is
+    an empty one. One without any such note may only bring a key along, where the key is to be kept
+    (rotationPolicy: Never).
+    """
+    if secret is None or holds(certificate, secret):
+        return None
+    name = f"Secret {secret.metadata.name}"
+    if secret.type != TLS_TYPE:
+        return Defect(
+            WRONG_TYPE,
+            f"spec.secretName: {name} exists with type {secret.type}, not {TLS_TYPE}; delete it or choose another name",
+        )
+    if CERTIFICATE_NAME in secret.metadata.annotations:
+        return None
+    if secret.data.get(TLS_CERT) or (secret.data.get(TLS_KEY) and not keeps_key(certificate)):
+        return Defect(
+            FOREIGN,
+            f"spec.secretName: {name} holds a certificate or key that was not written for this Certificate; delete it, "
+            f"choose another name, or hand it over with the annotation {CERTIFICATE_NAME}={certificate.metadata.name}",
+        )
+    return None
+
+
+def keeps_key(certificate: Certificate) -> bool:
+    """Tell whether a renewal keeps the private key.
+
+    Unset means Never for a CA: with a new key everything that the CA ever signed would stop verifying at its next
+    renewal. For others it means Always, cert-manager's default since 1.18.
+    """
+    policy = (certificate.spec.private_key or PrivateKeySpec()).rotation_policy
+    return policy == "Never" or (policy == "" and certificate.spec.is_ca)

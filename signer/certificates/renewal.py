@@ -1,0 +1,69 @@
+"""When a certificate is renewed, and when a failed issuance is tried again.
+
+Pure: the time is an argument.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from signer.api.certificate import Certificate, CertificateSpec
+from signer.api.duration import InvalidDuration, parse_duration
+from signer.api.meta import find_condition, from_rfc3339
+from signer.certificates.well_known import ISSUING
+
+DEFAULT_DURATION = timedelta(days=90)
+MIN_DURATION = timedelta(hours=1)
+MIN_RENEW_BEFORE = timedelta(minutes=5)
+FIRST_BACKOFF = timedelta(hours=1)
+LONGEST_BACKOFF = timedelta(hours=32)
+
+
+def wanted_duration(spec: CertificateSpec) -> timedelta:
+    """The lifetime that the spec asks for; 90 days when it says nothing, or nothing readable."""
+    return _duration(spec.duration) or DEFAULT_DURATION
+
+
+def renewal_time(spec: CertificateSpec, not_before: datetime, not_after: datetime) -> datetime:
+    """The moment from which a certificate with these dates is to be renewed, in whole seconds (cut).
+
+    renewBefore counts only when it is shorter than the certificate really lives, since an issuer may give less than
+    asked: a renewal at once, for ever, would be the result. Without a setting the last third is for renewal. The cut
+    to seconds makes this value equal to the one in the status, which is what a timer is set by.
+    Source: https://cert-manager.io/docs/usage/certificate/#reissuance-triggered-by-expiry-renewal
+    """
+    lifetime = not_after - not_before
+    before = lifetime / 3
+    renew_before = _duration(spec.renew_before)
+    percentage = spec.renew_before_percentage
+    if renew_before is not None and timedelta(0) < renew_before < lifetime:
+        before = renew_before
+    elif percentage is not None and 0 < percentage < 100:
+        before = lifetime * percentage / 100
+    return (not_after - before).astimezone(UTC).replace(microsecond=0)
+
+
+def backoff_left(certificate: Certificate, now: datetime) -> timedelta:
+    """How long the next issuance must still wait after failed ones; zero when it need not.
+
+    One hour after the first failure, doubled by each further one, 32 hours at most. A change of the spec since the
+    failure ends the wait: the failure belongs to the old wish. The generation of the Issuing condition tells.
+    """
+    status = certificate.status
+    failed_at = from_rfc3339(status.last_failure_time)
+    if failed_at is None:
+        return timedelta(0)
+    issuing = find_condition(status.conditions, ISSUING)
+    if issuing is not None and issuing.observed_generation not in (None, certificate.metadata.generation):
+        return timedelta(0)
+    attempts = max(status.failed_issuance_attempts or 1, 1)
+    # 2^5 hours is the longest; a larger exponent would only overflow.
+    delay = min(FIRST_BACKOFF * (1 << min(attempts - 1, 10)), LONGEST_BACKOFF)
+    return max(failed_at + delay - now, timedelta(0))
+
+
+def _duration(text: str | None) -> timedelta | None:
+    if not text:
+        return None
+    try:
+        return parse_duration(text)
+    except InvalidDuration:
+        return None

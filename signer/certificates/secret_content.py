@@ -1,0 +1,156 @@
+"""What a Certificate's Secret must look like, and whether the one that is there does.
+
+Pure. Writing is server-side apply under a field manager of our own, so that the entries of a secretTemplate that are
+gone from the spec go from the Secret too, and what others put there stays.
+"""
+
+import base64
+import csv
+import io
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from signer.api.certificate import CERTIFICATES, Certificate, IssuerReference, SecretTemplate
+from signer.api.secret import CA_CERT, TLS_CERT, TLS_KEY, TLS_TYPE, Secret
+from signer.certificates import well_known
+
+_SUBJECT_ANNOTATIONS = {
+    "organizations": NameOID.ORGANIZATION_NAME,
+    "organizationalunits": NameOID.ORGANIZATIONAL_UNIT_NAME,
+    "countries": NameOID.COUNTRY_NAME,
+    "provinces": NameOID.STATE_OR_PROVINCE_NAME,
+    "localities": NameOID.LOCALITY_NAME,
+    "postalcodes": NameOID.POSTAL_CODE,
+    "streetaddresses": NameOID.STREET_ADDRESS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedData:
+    """What goes into the Secret's data; `ca` is empty when the issuer knows no root."""
+
+    key: bytes = field(repr=False)
+    chain: bytes
+    ca: bytes
+    issuer: IssuerReference
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A Secret as we want it."""
+
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    data: dict[str, bytes] = field(repr=False)
+    type: str
+    owner: dict[str, Any] | None
+
+    def apply_body(self, namespace: str, name: str, *, resource_version: str | None) -> dict[str, Any]:
+        """The server-side apply configuration; with resourceVersion it fails when the Secret changed meanwhile."""
+        metadata: dict[str, Any] = {
+            "name": name,
+            "namespace": namespace,
+            "labels": self.labels,
+            "annotations": self.annotations,
+        }
+        if resource_version:
+            metadata["resourceVersion"] = resource_version
+        if self.owner is not None:
+            metadata["ownerReferences"] = [self.owner]
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": metadata,
+            "type": self.type,
+            "data": {key: base64.b64encode(value).decode("ascii") for key, value in self.data.items()},
+        }
+
+    def differs_from(self, secret: Secret) -> bool:
+        """Tell whether the Secret must be written again: a value that is not ours, or a template entry to take back."""
+        meta = secret.metadata
+        if any(secret.data.get(key) != value for key, value in self.data.items()):
+            return True
+        if CA_CERT not in self.data and secret.data.get(CA_CERT):
+            return True
+        if any(meta.labels.get(key) != value for key, value in self.labels.items()):
+            return True
+        if any(meta.annotations.get(key) != value for key, value in self.annotations.items()):
+            return True
+        if self.owner is not None and not any(ref.uid == self.owner["uid"] for ref in meta.owner_references):
+            return True
+        labels, annotations = secret.managed_by(well_known.FIELD_MANAGER)
+        return not labels <= self.labels.keys() or not annotations <= self.annotations.keys()
+
+
+def secret_content(
+    certificate: Certificate, issued: IssuedData, leaf: x509.Certificate, *, existing: Secret | None, owner_ref: bool
+) -> Content:
+    """Compose the whole Secret: key, chain and root together, so that no reader ever sees halves of two issuances.
+
+    The type of an existing Secret stays, since it cannot be changed.
+    """
+    template = certificate.spec.secret_template or SecretTemplate()
+    data = {TLS_KEY: issued.key, TLS_CERT: issued.chain}
+    if issued.ca:
+        data[CA_CERT] = issued.ca
+    annotations = {
+        **template.annotations,
+        **annotations_for(leaf),
+        well_known.CERTIFICATE_NAME: certificate.metadata.name,
+        well_known.ISSUER_NAME: issued.issuer.name,
+        well_known.ISSUER_KIND: issued.issuer.kind,
+        well_known.ISSUER_GROUP: issued.issuer.group,
+    }
+    return Content(
+        labels={**template.labels, well_known.FAO_LABEL: "true"},
+        annotations=annotations,
+        data=data,
+        type=existing.type if existing is not None else TLS_TYPE,
+        owner=owner_reference(certificate) if owner_ref else None,
+    )
+
+
+def owner_reference(certificate: Certificate) -> dict[str, Any]:
+    """The Certificate as the controlling owner of what is made for it."""
+    return {
+        "apiVersion": CERTIFICATES.api_version,
+        "kind": CERTIFICATES.kind,
+        "name": certificate.metadata.name,
+        "uid": certificate.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def annotations_for(leaf: x509.Certificate) -> dict[str, str]:
+    """Describe a certificate as cert-manager does on its Secrets: some entries are always there, if only empty."""
+    subject = leaf.subject
+    found: dict[str, str] = {well_known.COMMON_NAME: ",".join(_values(subject, NameOID.COMMON_NAME))}
+    for name, oid in _SUBJECT_ANNOTATIONS.items():
+        if values := _values(subject, oid):
+            found[well_known.SUBJECT_PREFIX + name] = _csv(values)
+    if serial := _values(subject, NameOID.SERIAL_NUMBER):
+        found[well_known.SUBJECT_PREFIX + "serialnumber"] = serial[0]
+    try:
+        san = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        san = x509.SubjectAlternativeName([])
+    found[well_known.ALT_NAMES] = _csv(san.get_values_for_type(x509.DNSName))
+    found[well_known.IP_SANS] = _csv([str(ip) for ip in san.get_values_for_type(x509.IPAddress)])
+    found[well_known.URI_SANS] = _csv(san.get_values_for_type(x509.UniformResourceIdentifier))
+    if emails := san.get_values_for_type(x509.RFC822Name):
+        found[well_known.EMAIL_SANS] = _csv(emails)
+    return found
+
+
+def _values(name: x509.Name, oid: x509.ObjectIdentifier) -> list[str]:
+    return [str(attribute.value) for attribute in name.get_attributes_for_oid(oid)]
+
+
+def _csv(values: list[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(values)
+    return text.getvalue()

@@ -1,0 +1,114 @@
+"""What a Certificate's Secret holds, parsed once, so that the policies are plain comparisons.
+
+Pure. `inspect` takes tens of milliseconds for an RSA key, since it checks the key: callers run it off the loop.
+"""
+
+from dataclasses import dataclass, field
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from signer.api.certificate import CertificateSpec, PrivateKeySpec
+from signer.api.secret import TLS_CERT, TLS_KEY, Secret
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+DEFAULT_RSA_SIZE = 2048
+DEFAULT_EC_SIZE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class KeyView:
+    """A private key: its public half as DER, and its kind and size in the words of spec.privateKey."""
+
+    key: PrivateKey = field(repr=False)
+    spki: bytes = field(repr=False)
+    algorithm: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SecretView:
+    """A Secret with its key and certificate read; a problem text stands where one cannot be read."""
+
+    secret: Secret
+    key: KeyView | None
+    key_problem: str
+    leaf: x509.Certificate | None
+    leaf_problem: str
+
+    @property
+    def leaf_spki(self) -> bytes:
+        """The public key of the certificate, DER."""
+        return spki_of(self.leaf) if self.leaf is not None else b""
+
+
+def inspect(secret: Secret) -> SecretView:
+    """Read the key and the first certificate of a Secret. Never raises: what is wrong is told in the view."""
+    key, key_problem = read_key(secret.data.get(TLS_KEY, b""))
+    leaf, leaf_problem = read_leaf(secret.data.get(TLS_CERT, b""))
+    return SecretView(secret, key, key_problem, leaf, leaf_problem)
+
+
+def read_key(pem: bytes) -> tuple[KeyView | None, str]:
+    """Read a private key; on failure None and why, in words of ours, since a library's text may quote the key."""
+    if not pem:
+        return None, "tls.key: empty"
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except TypeError:
+        return None, "tls.key: the private key is encrypted"
+    except Exception:  # noqa: BLE001 - whatever the parser makes of hostile bytes, its text must not travel on
+        return None, "tls.key: no readable PEM private key"
+    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
+        return None, "tls.key: not an RSA, ECDSA or Ed25519 key"
+    return view_key(key), ""
+
+
+def view_key(key: PrivateKey) -> KeyView:
+    """Describe a key in the words of spec.privateKey."""
+    spki = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    if isinstance(key, rsa.RSAPrivateKey):
+        return KeyView(key, spki, "RSA", key.key_size)
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return KeyView(key, spki, "ECDSA", key.curve.key_size)
+    return KeyView(key, spki, "Ed25519", 0)
+
+
+def read_leaf(pem: bytes) -> tuple[x509.Certificate | None, str]:
+    """Read the first certificate of a chain; on failure None and why."""
+    if not pem:
+        return None, "tls.crt: empty"
+    try:
+        return x509.load_pem_x509_certificates(pem)[0], ""
+    except ValueError:
+        return None, "tls.crt: no readable PEM certificate"
+
+
+def spki_of(certificate: x509.Certificate) -> bytes:
+    """The public key of a certificate, DER; empty for a kind of key that is not known."""
+    try:
+        return certificate.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    except Exception:  # noqa: BLE001 - an unknown or broken key in somebody's certificate equals no key of ours
+        return b""
+
+
+def wanted_key(spec: CertificateSpec) -> tuple[str, int]:
+    """Algorithm and size that the spec asks for, defaults filled in; size 0 for Ed25519, which has only one."""
+    key = spec.private_key or PrivateKeySpec()
+    if key.algorithm in ("", "RSA"):
+        return "RSA", key.size or DEFAULT_RSA_SIZE
+    if key.algorithm == "ECDSA":
+        return "ECDSA", key.size or DEFAULT_EC_SIZE
+    return key.algorithm, 0
+
+
+def key_mismatches(key: KeyView, spec: CertificateSpec) -> tuple[str, ...]:
+    """Name the fields of spec.privateKey that this key does not fulfil."""
+    algorithm, size = wanted_key(spec)
+    if key.algorithm != algorithm:
+        return ("spec.privateKey.algorithm",)
+    return ("spec.privateKey.size",) if key.size != size else ()

@@ -1,0 +1,181 @@
+"""Is a Certificate's spec one that we can issue? What cert-manager's webhook refuses, and what we do not support.
+
+Pure. Everything that is wrong is told at once, each with its field.
+Source: cert-manager v1.20, internal/apis/certmanager/validation/certificate.go.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from issuers.usages import EXTENDED_USAGES, KEY_USAGES
+from signer.api.certificate import Certificate, CertificateSpec, NameConstraintItem, PrivateKeySpec
+from signer.api.duration import InvalidDuration, parse_duration
+from signer.certificates.renewal import DEFAULT_DURATION, MIN_DURATION, MIN_RENEW_BEFORE
+from signer.certificates.well_known import ALLOW_DIRECT_INJECTION, RESERVED_PREFIXES
+
+UNSUPPORTED = "UnsupportedField"
+INVALID = "InvalidSpec"
+
+RSA_SIZES = range(2048, 8192 + 1)
+EC_SIZES = (256, 384, 521)
+_USAGES = frozenset((*KEY_USAGES, *EXTENDED_USAGES, "signing"))
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
+_OID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+", re.ASCII)
+_EMAIL = re.compile(r"[^\s@<>\"(),:;\[\\\]]+@[^\s@<>\"(),:;\[\\\]]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """Why something is not as it must be: a condition's reason, and a message for people."""
+
+    reason: str
+    message: str
+
+
+def spec_defect(certificate: Certificate) -> Defect | None:
+    """Tell what keeps this spec from being issued, or None."""
+    if certificate.problem:
+        return Defect(INVALID, certificate.problem)
+    if certificate.unsupported:
+        fields = ", ".join(certificate.unsupported)
+        return Defect(UNSUPPORTED, f"{fields}: not supported by this version of mesh-signer; nothing is issued")
+    problems = tuple(_problems(certificate.spec))
+    return Defect(INVALID, "; ".join(problems)) if problems else None
+
+
+def _problems(spec: CertificateSpec) -> Iterator[str]:
+    if not spec.secret_name:
+        yield "spec.secretName: must be set"
+    elif len(spec.secret_name) > 253 or not _SUBDOMAIN.fullmatch(spec.secret_name):
+        yield f"spec.secretName: {spec.secret_name[:80]!r} is no Secret's name"
+    if not spec.issuer_ref.name:
+        yield "spec.issuerRef.name: must be set"
+    if spec.issuer_ref.ours and spec.issuer_ref.kind not in ("", "Issuer", "ClusterIssuer"):
+        yield f"spec.issuerRef.kind: {spec.issuer_ref.kind!r} is neither Issuer nor ClusterIssuer"
+    yield from _name_problems(spec)
+    yield from _key_problems(spec.private_key or PrivateKeySpec())
+    yield from _time_problems(spec)
+    for index, usage in enumerate(spec.usages):
+        if usage not in _USAGES:
+            yield f"spec.usages[{index}]: {usage!r} is no known usage"
+    if spec.revision_history_limit is not None and spec.revision_history_limit < 1:
+        yield f"spec.revisionHistoryLimit: {spec.revision_history_limit} is less than 1"
+    if spec.secret_template is not None:
+        yield from _reserved("spec.secretTemplate.labels", spec.secret_template.labels)
+        yield from _reserved("spec.secretTemplate.annotations", spec.secret_template.annotations)
+    yield from _constraint_problems(spec)
+
+
+def _name_problems(spec: CertificateSpec) -> Iterator[str]:
+    names = (spec.common_name, spec.dns_names, spec.uris, spec.email_addresses, spec.ip_addresses, spec.other_names)
+    if not any(names):
+        yield ("spec: at least one of commonName, dnsNames, ipAddresses, uris, emailAddresses, otherNames must be set")
+    if len(spec.common_name) > 64:  # RFC 5280, appendix A: ub-common-name
+        yield f"spec.commonName: {len(spec.common_name)} characters, 64 are allowed"
+    for index, name in enumerate(spec.dns_names):
+        if not name or not name.isascii() or not name.isprintable() or " " in name:
+            yield f"spec.dnsNames[{index}]: {name[:80]!r} is no DNS name"
+    for index, name in enumerate(spec.ip_addresses):
+        if "%" in name or not _is(ipaddress.ip_address, name):
+            yield f"spec.ipAddresses[{index}]: {name[:80]!r} is no IP address"
+    for index, name in enumerate(spec.uris):
+        if not name.isascii() or not name.isprintable() or " " in name or not _is(_absolute_uri, name):
+            yield f"spec.uris[{index}]: {name[:80]!r} is no URI"
+    for index, name in enumerate(spec.email_addresses):
+        if not _EMAIL.fullmatch(name):
+            yield f"spec.emailAddresses[{index}]: {name[:80]!r} is no e-mail address (the address alone is wanted)"
+    for index, other in enumerate(spec.other_names):
+        if not _OID.fullmatch(other.oid):
+            yield f"spec.otherNames[{index}].oid: {other.oid[:80]!r} is no object identifier"
+        if not other.utf8_value:
+            yield f"spec.otherNames[{index}].utf8Value: must be set"
+
+
+def _key_problems(key: PrivateKeySpec) -> Iterator[str]:
+    if key.algorithm not in ("", "RSA", "ECDSA", "Ed25519"):
+        yield f"spec.privateKey.algorithm: {key.algorithm!r} is none of RSA, ECDSA, Ed25519"
+    elif key.algorithm == "ECDSA" and key.size and key.size not in EC_SIZES:
+        yield f"spec.privateKey.size: {key.size} is none of 256, 384, 521 (ECDSA)"
+    elif key.algorithm in ("", "RSA") and key.size and key.size not in RSA_SIZES:
+        yield f"spec.privateKey.size: {key.size} is not between 2048 and 8192 (RSA)"
+    if key.encoding not in ("", "PKCS1", "PKCS8"):
+        yield f"spec.privateKey.encoding: {key.encoding!r} is neither PKCS1 nor PKCS8"
+    if key.rotation_policy not in ("", "Never", "Always"):
+        yield f"spec.privateKey.rotationPolicy: {key.rotation_policy!r} is neither Never nor Always"
+
+
+def _time_problems(spec: CertificateSpec) -> Iterator[str]:
+    duration, renew_before = DEFAULT_DURATION, None
+    try:
+        if spec.duration is not None:
+            duration = parse_duration(spec.duration)
+    except InvalidDuration as error:
+        yield f"spec.duration: {error}"
+        return
+    try:
+        if spec.renew_before is not None:
+            renew_before = parse_duration(spec.renew_before)
+    except InvalidDuration as error:
+        yield f"spec.renewBefore: {error}"
+        return
+    if duration < MIN_DURATION:
+        yield f"spec.duration: {spec.duration} is less than 1h"
+    percentage = spec.renew_before_percentage
+    if renew_before is not None and percentage is not None:
+        yield "spec.renewBefore, spec.renewBeforePercentage: only one of the two can be set"
+    elif renew_before is not None:
+        yield from _window_problems("spec.renewBefore", renew_before, duration)
+    elif percentage is not None:
+        if not 0 < percentage < 100:
+            yield f"spec.renewBeforePercentage: {percentage} is not between 1 and 99"
+        else:
+            yield from _window_problems("spec.renewBeforePercentage", duration * percentage / 100, duration)
+
+
+def _window_problems(field: str, window: timedelta, duration: timedelta) -> Iterator[str]:
+    if window < MIN_RENEW_BEFORE:
+        yield f"{field}: gives less than 5m for the renewal"
+    if window >= duration:
+        yield f"{field}: the renewal would start before the certificate does"
+
+
+def _reserved(field: str, entries: Mapping[str, str]) -> Iterator[str]:
+    for key in sorted(entries):
+        if key.startswith(RESERVED_PREFIXES) and key != ALLOW_DIRECT_INJECTION:
+            yield f"{field}[{key}]: this prefix is reserved"
+
+
+def _constraint_problems(spec: CertificateSpec) -> Iterator[str]:
+    constraints = spec.name_constraints
+    if constraints is None:
+        return
+    if not spec.is_ca:
+        yield "spec.nameConstraints: only a CA (isCA: true) can have them"
+    if constraints.permitted is None and constraints.excluded is None:
+        yield "spec.nameConstraints: permitted or excluded must be set"
+    for side, item in (("permitted", constraints.permitted), ("excluded", constraints.excluded)):
+        for index, network in enumerate((item or NameConstraintItem()).ip_ranges):
+            if not _is(_network, network):
+                yield f"spec.nameConstraints.{side}.ipRanges[{index}]: {network[:80]!r} is no CIDR range"
+
+
+def _is(read: Callable[[str], object], text: str) -> bool:
+    try:
+        read(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _network(text: str) -> object:
+    return ipaddress.ip_network(text, strict=False)
+
+
+def _absolute_uri(text: str) -> None:
+    parts = urlsplit(text)
+    if not parts.scheme or not (parts.netloc or parts.path):
+        raise ValueError(text)

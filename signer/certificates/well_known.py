@@ -1,0 +1,39 @@
+"""Names that cert-manager gave to labels, annotations, conditions and reasons, and that users and tools look for.
+
+Constants only. Source: cert-manager v1.20, pkg/apis/certmanager/v1.
+"""
+
+# Labels and annotations of Secrets and CertificateRequests.
+FAO_LABEL = "controller.cert-manager.io/fao"
+NEXT_KEY_LABEL = "cert-manager.io/next-private-key"
+CERTIFICATE_NAME = "cert-manager.io/certificate-name"
+ISSUER_NAME = "cert-manager.io/issuer-name"
+ISSUER_KIND = "cert-manager.io/issuer-kind"
+ISSUER_GROUP = "cert-manager.io/issuer-group"
+COMMON_NAME = "cert-manager.io/common-name"
+ALT_NAMES = "cert-manager.io/alt-names"
+IP_SANS = "cert-manager.io/ip-sans"
+URI_SANS = "cert-manager.io/uri-sans"
+EMAIL_SANS = "cert-manager.io/email-sans"
+SUBJECT_PREFIX = "cert-manager.io/subject-"
+REVISION = "cert-manager.io/certificate-revision"
+PRIVATE_KEY_SECRET = "cert-manager.io/private-key-secret-name"  # noqa: S105 - the annotation's name
+ALLOW_DIRECT_INJECTION = "cert-manager.io/allow-direct-injection"
+# What a secretTemplate may not set.
+RESERVED_PREFIXES = ("cert-manager.io/", "controller.cert-manager.io/", "mesh-signer.dev/")
+
+# Condition types.
+READY = "Ready"
+ISSUING = "Issuing"
+APPROVED = "Approved"
+DENIED = "Denied"
+INVALID_REQUEST = "InvalidRequest"
+
+# Reasons of a CertificateRequest's Ready condition.
+ISSUED = "Issued"
+PENDING = "Pending"
+FAILED = "Failed"
+REASON_DENIED = "Denied"
+
+# Who writes Secrets, as server-side apply records it.
+FIELD_MANAGER = "mesh-signer-certificates"
