@@ -1,0 +1,7 @@
+"""`python -m signer` is `mesh-signer`."""
+
+import sys
+
+from signer.cli import main
+
+sys.exit(main())

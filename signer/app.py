@@ -1,0 +1,232 @@
+"""Puts the parts together: one process, one loop.
+
+What must run runs in one task group: if a part ends by an unforeseen failure, the process ends too and is started
+again, since nothing is lost by that. SIGTERM and SIGINT drain the hot path, give up the Leases, and end.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator
+
+from signer import __version__
+from signer.api.certificatesigningrequest import (
+    CERTIFICATE_SIGNING_REQUESTS,
+    CertificateSigningRequest,
+    read_object,
+)
+from signer.api.crd import ours, read_crd
+from signer.authorities.registry import Registry
+from signer.certificates.run import ControllerOptions, Controllers
+from signer.csr.controller import Options, RequestController, is_ours
+from signer.csr.questions import Questions
+from signer.csr.sharing import Sharing
+from signer.csr.writer import Writer
+from signer.kube.client import ApiClient
+from signer.kube.codec import ProtobufCodec
+from signer.kube.config import load_config
+from signer.kube.errors import ApiError, NotFound, Unreachable
+from signer.kube.lease import Leadership, Members
+from signer.kube.reflector import Reflector
+from signer.observe.audit import AuditLog
+from signer.observe.events import EventRecorder
+from signer.observe.health import HealthServer
+from signer.observe.issuers import IssuerGauges
+from signer.observe.metrics import Metrics
+from signer.settings import CSR, SLOW_CONTROLLERS, Settings
+from signer.tenancy.decide import Limits
+
+log = logging.getLogger(__name__)
+
+REPLICA_GROUP = "mesh-signer"
+LEADER_LEASE = "mesh-signer-controllers"
+_CRD_POLL_SECONDS = 3.0
+# Beyond this silence on a watch that sends a bookmark each minute, the process is of no use: start it again.
+_DEAF_SECONDS = 600.0
+
+
+async def run(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT. Raises ConfigError when there is no way to an API server."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    metrics = Metrics()
+    audit = AuditLog.to(settings.audit_log, on_line=lambda kind: metrics.audit_lines.labels(kind).inc())
+    config = await asyncio.to_thread(load_config, settings.kubeconfig)
+    log.info("mesh-signer %s, replica %s, API server %s", __version__, settings.identity, config.host)
+    try:
+        async with ApiClient(
+            config, on_error=metrics.api_error, connections=settings.write_window + 32
+        ) as client:
+            await _Process(settings, client, metrics, audit).run(stop)
+    finally:
+        audit.close()
+
+
+class _Process:
+    def __init__(self, settings: Settings, client: ApiClient, metrics: Metrics, audit: AuditLog) -> None:
+        self._settings = settings
+        self._client = client
+        self._metrics = metrics
+        self._recorder = EventRecorder(client, instance=settings.identity, on_drop=metrics.events_dropped.inc)
+        self._registry = Registry(
+            client,
+            cluster_resource_namespace=settings.cluster_resource_namespace,
+            on_restart=metrics.watch_restarted,
+        )
+        self._gauges = IssuerGauges(metrics)
+        self._registry.subscribe(lambda ref: self._gauges.update(ref, self._registry.get(ref)))
+        self._audit = audit
+        self._requests: RequestController | None = None
+        self._reflector: Reflector[CertificateSigningRequest] | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        settings = self._settings
+        asked = settings.controllers
+        async with self._health(), asyncio.TaskGroup() as tasks:
+            parts = [tasks.create_task(self._recorder.run()), tasks.create_task(self._registry.run())]
+            if asked is None or CSR in asked:
+                parts.extend(tasks.create_task(part) for part in self._hot_path())
+            parts.append(tasks.create_task(self._slow_controllers(asked)))
+            parts.append(tasks.create_task(self._settle()))
+            await stop.wait()
+            log.info("stopping")
+            if self._requests is not None:
+                await self._requests.drain()
+            for part in parts:
+                part.cancel()
+
+    def _hot_path(self) -> list["asyncio._CoroutineLike[None]"]:
+        settings, client = self._settings, self._client
+        members = Members(client, settings.namespace, REPLICA_GROUP, settings.identity)
+        self._metrics.members.set_function(lambda: max(len(members.members()), 1))
+        self._reflector = Reflector(
+            client,
+            CERTIFICATE_SIGNING_REQUESTS,
+            ProtobufCodec(_read_ours, lambda csr: ("", csr.name)),
+            on_restart=lambda _why: self._metrics.watch_restarted(CERTIFICATE_SIGNING_REQUESTS.plural),
+        )
+        self._requests = RequestController(
+            self._reflector,
+            self._registry,
+            Writer(client),
+            Questions(client, self._registry),
+            Sharing(settings.identity, members.members, time.monotonic),
+            self._recorder,
+            self._metrics,
+            self._audit,
+            Options(
+                settings.cluster_resource_namespace,
+                Limits(allow_ca_requests=settings.allow_ca_requests),
+                settings.write_window,
+                settings.drain_seconds,
+            ),
+        )
+        return [self._requests.run(), members.run()]
+
+    async def _slow_controllers(self, asked: tuple[str, ...] | None) -> None:
+        names = await self._slow_names(asked)
+        if not names:
+            return
+        settings = self._settings
+        controllers = Controllers(
+            self._client,
+            self._registry,
+            self._recorder,
+            self._metrics,
+            ControllerOptions(
+                names=names,
+                cluster_resource_namespace=settings.cluster_resource_namespace,
+                auto_approve=settings.auto_approve,
+                enable_certificate_owner_ref=settings.enable_certificate_owner_ref,
+                limits=Limits(),
+            ),
+        )
+        log.info("controllers: %s", ", ".join(names))
+
+        async def lead() -> None:
+            self._metrics.leader.set(1)
+            try:
+                await controllers.run()
+            finally:
+                self._metrics.leader.set(0)
+
+        if settings.leader_elect:
+            await Leadership(self._client, settings.namespace, LEADER_LEASE, settings.identity).run(lead)
+        else:
+            await lead()
+
+    async def _slow_names(self, asked: tuple[str, ...] | None) -> tuple[str, ...]:
+        """Return the slow controllers to run: those asked for, or all where the CRDs are ours, once they are there."""
+        wanted = SLOW_CONTROLLERS if asked is None else tuple(name for name in asked if name != CSR)
+        told = ""
+        while wanted:
+            try:
+                crd = await read_crd(self._client)
+            except NotFound:
+                trouble = "the cert-manager.io CRDs are not installed yet (kubectl apply -k manifests/crds)"
+            except (ApiError, Unreachable) as error:
+                trouble = f"cannot see whether the cert-manager.io CRDs are ours: {error}"
+            else:
+                if ours(crd):
+                    return wanted
+                if asked is None:
+                    log.info("the cert-manager.io CRDs are not ours: only CertificateSigningRequests are worked")
+                    return ()
+                log.warning("the cert-manager.io CRDs are not ours: working %s as asked", ", ".join(wanted))
+                return wanted
+            if trouble != told:
+                log.warning("%s", trouble)
+                told = trouble
+            await asyncio.sleep(_CRD_POLL_SECONDS)
+        return ()
+
+    async def _settle(self) -> None:
+        """Once everything is read, take what lives for good out of the garbage collector's way: it costs p99."""
+        await self._registry.synced.wait()
+        if self._reflector is not None:
+            await self._reflector.synced.wait()
+        log.info("ready: %d issuers", len(tuple(self._registry.states())))
+        gc.collect()
+        gc.freeze()
+
+    @contextlib.asynccontextmanager
+    async def _health(self) -> AsyncIterator[None]:
+        if self._settings.bind == "none":
+            yield
+            return
+        server = HealthServer(
+            self._settings.bind,
+            self._metrics.registry,
+            ready={"issuers": self._issuers_ready, "requests": self._requests_ready},
+            live={"watch": self._watch_alive},
+        )
+        async with server:
+            log.info("metrics and health on port %d", server.port)
+            yield
+
+    def _issuers_ready(self) -> str:
+        return "" if self._registry.synced.is_set() else "issuers and their Secrets were not read yet"
+
+    def _requests_ready(self) -> str:
+        if self._reflector is None or self._reflector.synced.is_set():
+            return ""
+        return f"requests were not read yet: {self._reflector.trouble or 'starting'}"
+
+    def _watch_alive(self) -> str:
+        if self._reflector is None or not self._reflector.synced.is_set():
+            return ""
+        silence = time.monotonic() - self._reflector.last_contact
+        # An API server that is away is no reason to start again; a watch that should have noticed is.
+        if silence > _DEAF_SECONDS and not self._reflector.trouble:
+            return f"nothing was heard from the API server for {silence:.0f} s"
+        return ""
+
+
+def _read_ours(raw: bytes) -> CertificateSigningRequest | None:
+    csr = read_object(raw)
+    return csr if is_ours(csr) else None

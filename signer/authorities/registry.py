@@ -1,0 +1,285 @@
+"""Keeps the state of every issuer current, so that signing is one look-up.
+
+Issuers, ClusterIssuers and the Secrets of CAs are watched; a CA is parsed and checked once for each change of its
+Secret, in a thread, since an RSA key takes some 40 ms to check. Everything else runs on the loop: handlers are called
+on it, synchronously, and must be quick.
+
+Secrets are watched per namespace: the cluster resource namespace, and each namespace that has a `ca` Issuer. So the
+signer needs no right to read other Secrets (manifests/components/namespaced-issuers).
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+from issuers.authority import Authority, load_authority
+from issuers.errors import InvalidAuthority
+from signer.api.issuer import CLUSTER_ISSUERS, ISSUERS, Issuer, IssuerRef
+from signer.api.secret import SECRETS
+from signer.authorities.state import (
+    CASecret,
+    IssuerState,
+    NeedsSecret,
+    SecretMissing,
+    issuer_type,
+    judge_ca,
+    judge_spec,
+)
+from signer.kube.client import ApiClient
+from signer.kube.codec import JsonCodec
+from signer.kube.reflector import Change, Reflector
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[IssuerRef], None]
+SecretHandler = Callable[[str, str], None]
+OnRestart = Callable[[str], None]  # called with the resource whose watch had to be opened again
+
+# A CA whose time has not begun is looked at again this often; a wrong clock is mended sooner than a day.
+_RETRY_NOT_YET_VALID = 30.0
+# asyncio timers beyond this are set again: the wall clock may be stepped meanwhile.
+_LONGEST_TIMER = 3600.0
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Registry:
+    """The issuers as they are now.
+
+    `get` answers from memory. A handler that subscribed is told each issuer whose state changed, came or went.
+    `synced` is set once all issuers, and the Secrets that their CAs live in, were seen for the first time.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        *,
+        cluster_resource_namespace: str,
+        on_restart: OnRestart = lambda _resource: None,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        self._client = client
+        self._namespace = cluster_resource_namespace
+        self._on_restart = on_restart
+        self._clock = clock
+        self._states: dict[IssuerRef, IssuerState] = {}
+        self._handlers: list[Handler] = []
+        self._secret_handlers: list[SecretHandler] = []
+        self._users: dict[tuple[str, str], set[IssuerRef]] = defaultdict(set)
+        self._needs: dict[IssuerRef, tuple[str, str]] = {}
+        self._loaded: dict[tuple[str, str], tuple[CASecret, Authority | InvalidAuthority]] = {}
+        self._loading: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._timers: dict[IssuerRef, asyncio.TimerHandle] = {}
+        self._secrets: dict[str, Reflector[CASecret]] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self.synced = asyncio.Event()
+        self._issuers = [
+            Reflector(client, resource, JsonCodec(Issuer), on_restart=lambda _why, plural=resource.plural: on_restart(plural))
+            for resource in (CLUSTER_ISSUERS, ISSUERS)
+        ]
+        for reflector in self._issuers:
+            reflector.subscribe(self._issuer_changed)
+
+    def get(self, ref: IssuerRef) -> IssuerState | None:
+        """Return the issuer's state, None when there is no such issuer (or `synced` is not set yet)."""
+        return self._states.get(ref)
+
+    def states(self) -> Iterable[IssuerState]:
+        """Return all issuers as they are now."""
+        return tuple(self._states.values())
+
+    def is_ca_secret(self, namespace: str, name: str) -> bool:
+        """Tell whether a `ca` issuer signs with this Secret: its key is never used for anything else."""
+        return bool(self._users.get((namespace, name)))
+
+    def subscribe(self, handler: Handler) -> None:
+        """Call the handler, on the loop, with each issuer that changed, came or went."""
+        self._handlers.append(handler)
+
+    def subscribe_secrets(self, handler: SecretHandler) -> None:
+        """Call the handler with (namespace, name) of each watched Secret that changed, came or went."""
+        self._secret_handlers.append(handler)
+
+    @property
+    def last_contact(self) -> float:
+        """When the API server last spoke on the quietest of the watches (monotonic seconds)."""
+        return min(reflector.last_contact for reflector in [*self._issuers, *self._secrets.values()])
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            for reflector in self._issuers:
+                tasks.create_task(reflector.run())
+            self._watch_secrets(self._namespace)
+            tasks.create_task(self._wait_for_sync())
+
+    async def _wait_for_sync(self) -> None:
+        for reflector in self._issuers:
+            await reflector.synced.wait()
+        # The issuers' Secrets are known only now. A namespace whose Secrets may not be read must not hold up the
+        # rest: its issuers say so (ErrGetKeyPair) as soon as the answer is there.
+        for namespace in {self._namespace, *(namespace for namespace, _ in self._users)}:
+            reflector = self._secrets[namespace]
+            while not reflector.synced.is_set() and not reflector.trouble:
+                await asyncio.sleep(0.01)
+        while self._loading:
+            await asyncio.wait(self._loading.values())
+        self._judge_all()
+        self.synced.set()
+
+    def _watch_secrets(self, namespace: str) -> None:
+        if namespace in self._secrets or self._tasks is None:
+            return
+        reflector = Reflector(
+            self._client,
+            SECRETS,
+            JsonCodec(CASecret),
+            namespace=namespace,
+            on_restart=lambda _why: self._on_restart(SECRETS.plural),
+        )
+        reflector.subscribe(self._secret_changed)
+        self._secrets[namespace] = reflector
+        self._tasks.create_task(reflector.run())
+
+    def _issuer_changed(self, change: Change[Issuer]) -> None:
+        issuer = change.new or change.old
+        if issuer is None:
+            return
+        ref = issuer.ref
+        if change.kind == "deleted":
+            self._forget(ref)
+            return
+        needs = judge_spec(issuer, self._namespace)
+        secret = (needs.namespace, needs.name) if isinstance(needs, NeedsSecret) else None
+        if self._needs.get(ref) != secret:
+            self._release(ref)
+        if secret is not None:
+            self._needs[ref] = secret
+            self._users[secret].add(ref)
+            self._watch_secrets(secret[0])
+            self._load(secret)
+        self._judge(issuer)
+
+    def _secret_changed(self, change: Change[CASecret]) -> None:
+        if change.kind == "synced":
+            self._judge_all()
+            return
+        namespace, name = change.key
+        if self._users.get(change.key):
+            self._load(change.key)
+            self._judge_users(change.key)
+        for handler in self._secret_handlers:
+            handler(namespace, name)
+
+    def _forget(self, ref: IssuerRef) -> None:
+        self._release(ref)
+        if timer := self._timers.pop(ref, None):
+            timer.cancel()
+        if self._states.pop(ref, None) is not None:
+            self._tell(ref)
+
+    def _release(self, ref: IssuerRef) -> None:
+        secret = self._needs.pop(ref, None)
+        if secret is None:
+            return
+        self._users[secret].discard(ref)
+        if not self._users[secret]:
+            del self._users[secret]
+            self._loaded.pop(secret, None)
+
+    def _load(self, key: tuple[str, str], *, again: bool = False) -> None:
+        """Parse and check the CA in this Secret, unless just this version of it was."""
+        secret = self._stored(key)
+        if secret is None:
+            self._loaded.pop(key, None)
+            return
+        known = self._loaded.get(key)
+        if key in self._loading or (not again and known is not None and known[0].data == secret.data):
+            return
+        if self._tasks is not None:
+            self._loading[key] = self._tasks.create_task(self._load_off_loop(key, secret))
+
+    async def _load_off_loop(self, key: tuple[str, str], secret: CASecret) -> None:
+        data = secret.data
+        try:
+            found: Authority | InvalidAuthority = await asyncio.to_thread(
+                load_authority, data.tls_crt, data.tls_key, data.ca_crt or None, now=self._clock()
+            )
+        except InvalidAuthority as error:
+            found = error
+        except Exception:  # noqa: BLE001 - one CA must never stop the others; what failed is told without its text
+            # The text of an unforeseen exception may quote what it choked on, and that may be a key.
+            log.error("Secret %s/%s could not be read as a CA: unforeseen failure", *key)  # noqa: TRY400 - see above
+            found = InvalidAuthority("tls.key", "the CA could not be read", reason="InvalidKey")
+        finally:
+            self._loading.pop(key, None)
+        if not self._users.get(key):
+            return
+        self._loaded[key] = (secret, found)
+        latest = self._stored(key)
+        if latest is None or latest.data != secret.data:
+            self._load(key)
+        self._judge_users(key)
+        if isinstance(found, InvalidAuthority) and found.reason == "NotYetValid":
+            asyncio.get_running_loop().call_later(_RETRY_NOT_YET_VALID, lambda: self._load(key, again=True))
+
+    def _stored(self, key: tuple[str, str]) -> CASecret | None:
+        reflector = self._secrets.get(key[0])
+        return reflector.store.get(key) if reflector is not None else None
+
+    def _found(self, key: tuple[str, str]) -> Authority | InvalidAuthority | SecretMissing | None:
+        reflector = self._secrets.get(key[0])
+        if reflector is None:
+            return None
+        if key not in reflector.store:
+            if reflector.synced.is_set():
+                return SecretMissing(f'secret "{key[1]}" not found in namespace "{key[0]}"')
+            return SecretMissing(str(reflector.trouble)) if reflector.trouble else None
+        loaded = self._loaded.get(key)
+        return loaded[1] if loaded is not None else None
+
+    def _judge_all(self) -> None:
+        for reflector in self._issuers:
+            for issuer in tuple(reflector.store.values()):
+                self._judge(issuer)
+
+    def _judge_users(self, key: tuple[str, str]) -> None:
+        for ref in tuple(self._users.get(key, ())):
+            self._judge_again(ref)
+
+    def _judge_again(self, ref: IssuerRef) -> None:
+        state = self._states.get(ref)
+        if state is not None:
+            self._judge(state.issuer)
+
+    def _judge(self, issuer: Issuer) -> None:
+        now = self._clock()
+        needs = judge_spec(issuer, self._namespace)
+        if isinstance(needs, NeedsSecret):
+            state = judge_ca(issuer, needs, self._found((needs.namespace, needs.name)), now)
+        else:
+            state = needs
+        ref = state.ref
+        if timer := self._timers.pop(ref, None):
+            timer.cancel()
+        if state.authority is not None:
+            left = (state.authority.not_after - now).total_seconds()
+            delay = min(max(left, 0.0) + 0.001, _LONGEST_TIMER)
+            self._timers[ref] = asyncio.get_running_loop().call_later(delay, self._judge_again, ref)
+        if self._states.get(ref) != state:
+            self._states[ref] = state
+            self._tell(ref)
+
+    def _tell(self, ref: IssuerRef) -> None:
+        for handler in self._handlers:
+            handler(ref)
+
+
+def describe(state: IssuerState) -> str:
+    """Say in one line what an issuer is, for a log."""
+    return f"{state.ref} ({issuer_type(state.issuer) or 'no type'}): {'ready' if state.ready else state.message}"

@@ -1,0 +1,91 @@
+"""From a verdict to the bytes that answer a request, and the audit lines that tell of it.
+
+Pure, given its time and its serial number. Signing happens here, on the caller's thread.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from issuers.certificate import IssuedCertificate, self_sign, sign
+from signer.api.certificatesigningrequest import CertificateSigningRequest, with_certificate, with_failed
+from signer.csr.evaluate import Issue
+from signer.observe.audit import AuditLine, Outcome
+from signer.tenancy.verdict import Refuse
+
+# The API server takes 32768 characters; people read less, and what a requester wrote must not fill etcd.
+_MAX_MESSAGE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is written to a request: `body` is the PUT's, `pem` the certificate in it (b"" for a refusal)."""
+
+    csr: CertificateSigningRequest
+    verdict: Issue | Refuse
+    body: bytes = field(repr=False)
+    pem: bytes = b""
+    serial: int = 0
+    lifetime: int = 0
+    requester: str = ""
+
+    @property
+    def refused(self) -> bool:
+        """Whether it says no."""
+        return isinstance(self.verdict, Refuse)
+
+
+def issue(csr: CertificateSigningRequest, verdict: Issue, *, serial: int) -> Answer:
+    """Sign and build the answer. Raises SigningFailed when what was signed is not what was decided."""
+    if verdict.authority is not None:
+        issued: IssuedCertificate = sign(verdict.template, verdict.authority, serial=serial)
+    else:
+        issued = self_sign(verdict.template, verdict.key, serial=serial)
+    lifetime = int((issued.not_after - issued.not_before).total_seconds())
+    body = with_certificate(csr, issued.pem)
+    return Answer(csr, verdict, body, issued.pem, issued.serial, lifetime, verdict.requester)
+
+
+def refuse(csr: CertificateSigningRequest, verdict: Refuse, *, requester: str, now: datetime) -> Answer:
+    """Build the answer that refuses, with all its reasons."""
+    body = with_failed(csr, reason=verdict.code, message=printable(verdict.message), now=now)
+    return Answer(csr, verdict, body, requester=requester)
+
+
+def printable(message: str) -> str:
+    """Return a message that is safe to show: printable characters, not too many."""
+    text = "".join(char if char.isprintable() else "�" for char in message[: _MAX_MESSAGE + 1])
+    return text if len(text) <= _MAX_MESSAGE else text[: _MAX_MESSAGE - 1] + "…"
+
+
+def audit_line(answer: Answer, *, now: datetime, outcome: Outcome | None = None, message: str = "") -> AuditLine:
+    """Build the line of the intent (no outcome yet), or of the outcome."""
+    csr, verdict = answer.csr, answer.verdict
+    time = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if isinstance(verdict, Refuse):
+        return AuditLine(
+            time=time,
+            audit="outcome" if outcome else "intent",
+            uid=csr.uid,
+            name=csr.name,
+            verdict="refuse",
+            signer=csr.signer_name,
+            requester=answer.requester,
+            reasons=[f"{reason.code}: {printable(reason.message)}" for reason in verdict.reasons],
+            outcome=outcome,
+            message=message,
+        )
+    return AuditLine(
+        time=time,
+        audit="outcome" if outcome else "intent",
+        uid=csr.uid,
+        name=csr.name,
+        verdict="issue",
+        signer=csr.signer_name,
+        requester=answer.requester,
+        identity=printable(verdict.identity),
+        serial=f"{answer.serial:x}",
+        lifetime=answer.lifetime,
+        ca_key=verdict.authority.key_id if verdict.authority is not None else "",
+        outcome=outcome,
+        message=message,
+    )

@@ -1,0 +1,160 @@
+"""The approved requests that have no answer yet, and where each one stands.
+
+Nothing that is approved is ever forgotten: a request leaves the backlog only when it is answered or deleted. It is in
+exactly one place: ready (its turn comes), working (being answered), or parked (waiting for an issuer, a Secret, a
+moment). Used on the loop only; no request is copied.
+"""
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+from signer.api.certificatesigningrequest import CertificateSigningRequest
+from signer.api.issuer import IssuerRef
+from signer.csr.evaluate import Answers
+
+
+class Stage(Enum):
+    """Where a pending request stands."""
+
+    READY = auto()
+    WORKING = auto()
+    PARKED = auto()
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """One approved, unanswered request. `since` is when it was seen approved (monotonic seconds).
+
+    `unsent` is the answer whose write has an unknown outcome, kept for the object version in `csr`: it is sent again
+    as it is, so that no second certificate is made.
+    """
+
+    csr: CertificateSigningRequest
+    ref: IssuerRef
+    since: float
+    stage: Stage = Stage.PARKED
+    answers: Answers = Answers()
+    failures: int = 0
+    unsent: Any = field(default=None, repr=False)
+    told: set[str] = field(default_factory=set)
+    waits_for: str = ""
+    secret: tuple[str, str] | None = None
+    timer: asyncio.TimerHandle | None = None
+
+
+class Backlog:
+    """All pending requests. `wake` is set whenever one became ready; `on_wait(reason, +1 | -1)` counts the parked."""
+
+    def __init__(self, on_wait: Callable[[str, int], None]) -> None:
+        self._on_wait = on_wait
+        self._by_uid: dict[str, Pending] = {}
+        self._ready: deque[Pending] = deque()
+        self._ready_count = 0
+        self._by_issuer: defaultdict[IssuerRef, dict[str, Pending]] = defaultdict(dict)
+        self._by_secret: defaultdict[tuple[str, str], dict[str, Pending]] = defaultdict(dict)
+        self.wake = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._by_uid)
+
+    @property
+    def ready(self) -> int:
+        """How many wait for their turn."""
+        return self._ready_count
+
+    def get(self, uid: str) -> Pending | None:
+        """Return the pending request with this uid."""
+        return self._by_uid.get(uid)
+
+    def add(self, pending: Pending) -> None:
+        """Take a new request in, parked: `make_ready` gives it its turn."""
+        self._by_uid[pending.csr.uid] = pending
+
+    def remove(self, uid: str) -> Pending | None:
+        """Forget a request that was answered or deleted."""
+        pending = self._by_uid.pop(uid, None)
+        if pending is not None:
+            self._leave(pending)
+            pending.stage = Stage.WORKING  # never again in anybody's turn
+        return pending
+
+    def make_ready(self, pending: Pending) -> None:
+        """Give a request its turn, at the end of the queue; one that is already ready keeps its place."""
+        if pending.stage is Stage.READY or self._by_uid.get(pending.csr.uid) is not pending:
+            return
+        self._leave(pending)
+        pending.stage = Stage.READY
+        self._ready.append(pending)
+        self._ready_count += 1
+        self.wake.set()
+
+    def take(self) -> Pending | None:
+        """Return the next request whose turn it is, now working; None when there is none."""
+        while self._ready:
+            pending = self._ready.popleft()
+            if pending.stage is Stage.READY and self._by_uid.get(pending.csr.uid) is pending:
+                self._ready_count -= 1
+                pending.stage = Stage.WORKING
+                return pending
+        return None
+
+    def park(
+        self,
+        pending: Pending,
+        *,
+        reason: str = "",
+        issuer: IssuerRef | None = None,
+        secret: tuple[str, str] | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Put a request aside until its issuer or Secret changes, or for some seconds, whatever comes first."""
+        if self._by_uid.get(pending.csr.uid) is not pending:
+            return
+        self._leave(pending)
+        pending.stage = Stage.PARKED
+        if reason:
+            pending.waits_for = reason
+            self._on_wait(reason, 1)
+        if issuer is not None:
+            self._by_issuer[issuer][pending.csr.uid] = pending
+        if secret is not None:
+            pending.secret = secret
+            self._by_secret[secret][pending.csr.uid] = pending
+        if seconds is not None:
+            pending.timer = asyncio.get_running_loop().call_later(seconds, self.make_ready, pending)
+
+    def issuer_changed(self, issuer: IssuerRef) -> None:
+        """Give all that wait for this issuer their turn."""
+        for pending in tuple(self._by_issuer.get(issuer, {}).values()):
+            self.make_ready(pending)
+
+    def secret_changed(self, namespace: str, name: str) -> None:
+        """Give all that wait for this Secret their turn."""
+        for pending in tuple(self._by_secret.get((namespace, name), {}).values()):
+            pending.answers = Answers(may_reference=pending.answers.may_reference)
+            self.make_ready(pending)
+
+    def _leave(self, pending: Pending) -> None:
+        """Take a request out of the place where it is."""
+        uid = pending.csr.uid
+        if pending.stage is Stage.READY:
+            self._ready_count -= 1
+        if pending.timer is not None:
+            pending.timer.cancel()
+            pending.timer = None
+        if pending.waits_for:
+            self._on_wait(pending.waits_for, -1)
+            pending.waits_for = ""
+        waiting = self._by_issuer.get(pending.ref)
+        if waiting is not None and waiting.pop(uid, None) is not None and not waiting:
+            del self._by_issuer[pending.ref]
+        if pending.secret is not None:
+            others = self._by_secret[pending.secret]
+            others.pop(uid, None)
+            if not others:
+                del self._by_secret[pending.secret]
+            pending.secret = None

@@ -1,0 +1,375 @@
+"""The hot path: each approved CertificateSigningRequest of ours is answered once.
+
+One loop, no threads but for RSA CA keys of 4096 bits and more. The watch feeds the backlog; one task (`_pump`) takes
+requests in turn, decides and signs them inline, and starts the write; as many writes are under way as the window
+allows. Between two requests the loop runs once, so that neither the watch nor the Leases starve.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from issuers.certificate import new_serial
+from issuers.errors import SigningFailed
+from signer.api.certificatesigningrequest import CertificateSigningRequest, RequestContent, read_content
+from signer.api.signername import parse_signer_name
+from signer.authorities.registry import Registry
+from signer.authorities.state import PENDING
+from signer.csr.answer import Answer, audit_line, issue, printable, refuse
+from signer.csr.backlog import Backlog, Pending, Stage
+from signer.csr.evaluate import Answers, AskKey, AskReference, Issue, evaluate
+from signer.csr.questions import Questions
+from signer.csr.sharing import Sharing
+from signer.csr.window import Window
+from signer.csr.writer import Written, Writer
+from signer.kube.backoff import delay
+from signer.kube.errors import ApiError, Unreachable
+from signer.kube.protobuf import ProtobufError
+from signer.kube.reflector import Change, Reflector
+from signer.observe.audit import AuditLog, Outcome
+from signer.observe.events import EventRecorder, EventType, ObjectReference
+from signer.observe.metrics import OTHER, Metrics
+from signer.tenancy.decide import Limits
+from signer.tenancy.verdict import Refuse, Wait
+
+log = logging.getLogger(__name__)
+
+_SLOW_RSA_BITS = 4096
+_APPROVAL_PATIENCE = 5.0
+_RECHECK = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What an operator may set of the hot path."""
+
+    cluster_resource_namespace: str
+    limits: Limits = Limits()
+    write_window: int = 64
+    drain_seconds: float = 20.0
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class RequestController:
+    """Answers requests until cancelled; `drain` works off what is there."""
+
+    def __init__(
+        self,
+        reflector: Reflector[CertificateSigningRequest],
+        registry: Registry,
+        writer: Writer,
+        questions: Questions,
+        sharing: Sharing,
+        recorder: EventRecorder,
+        metrics: Metrics,
+        audit: AuditLog,
+        options: Options,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], datetime] = _now,
+    ) -> None:
+        self._reflector = reflector
+        self._registry = registry
+        self._writer = writer
+        self._questions = questions
+        self._sharing = sharing
+        self._recorder = recorder
+        self._metrics = metrics
+        self._audit = audit
+        self._options = options
+        self._clock = clock
+        self._wall = wall
+        self._window = Window(options.write_window)
+        self._backlog = Backlog(lambda reason, step: metrics.waiting.labels(reason).inc(step))
+        self._unapproved: dict[str, tuple[CertificateSigningRequest, float]] = {}
+        self._in_flight = 0
+        self._draining = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        metrics.queued.set_function(lambda: self._backlog.ready)
+        metrics.in_flight.set_function(lambda: self._in_flight)
+        metrics.window.set_function(lambda: self._window.size)
+        reflector.subscribe(self._changed)
+        registry.subscribe(self._backlog.issuer_changed)
+        registry.subscribe_secrets(self._backlog.secret_changed)
+
+    async def run(self) -> None:
+        """Answer requests until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._reflector.run())
+                tasks.create_task(self._pump())
+                tasks.create_task(self._watch_over())
+        finally:
+            for task in tuple(self._tasks):
+                task.cancel()
+
+    async def drain(self) -> None:
+        """Take no more in, and answer what is ready: at most `drain_seconds`. The rest is another replica's."""
+        self._draining = True
+        deadline = self._clock() + self._options.drain_seconds
+        while (self._backlog.ready or self._in_flight) and self._clock() < deadline:
+            await asyncio.sleep(0.01)
+        if left := self._backlog.ready + self._in_flight:
+            log.warning("stopping with %d requests unanswered; they are taken up again after the start", left)
+
+    # What the watch says.
+
+    def _changed(self, change: Change[CertificateSigningRequest]) -> None:
+        new, old = change.new, change.old
+        if old is not None and (new is None or new.uid != old.uid):
+            self._gone(old.uid)
+        if new is not None:
+            self._offer(new)
+
+    def _offer(self, csr: CertificateSigningRequest) -> None:
+        """Look at a request as it is now."""
+        if csr.answered:
+            self._gone(csr.uid)
+            return
+        if not csr.approved:
+            self._unapproved.setdefault(csr.uid, (csr, self._clock()))
+            return
+        self._unapproved.pop(csr.uid, None)
+        pending = self._backlog.get(csr.uid)
+        if pending is not None:
+            # A newer version while it is worked on: the write that is under way will tell of the conflict.
+            if pending.csr.resource_version != csr.resource_version:
+                pending.csr = csr
+                if pending.stage is Stage.PARKED:
+                    self._backlog.make_ready(pending)
+            return
+        ref = parse_signer_name(csr.signer_name)
+        if ref is None or self._draining:
+            return
+        pending = Pending(csr, ref, self._clock())
+        self._backlog.add(pending)
+        self._leave_to_owner_or_take(pending)
+
+    def _leave_to_owner_or_take(self, pending: Pending) -> bool:
+        """Give a request its turn when it is ours; else look again when its owner had its time. True: it is ours."""
+        wait = self._sharing.delay(pending.csr.uid, self._clock() - pending.since)
+        if wait > 0:
+            self._backlog.park(pending, seconds=wait)
+            return False
+        self._backlog.make_ready(pending)
+        return True
+
+    def _gone(self, uid: str) -> None:
+        self._unapproved.pop(uid, None)
+        self._sharing.answered(uid)
+        self._backlog.remove(uid)
+
+    # Deciding, in turn.
+
+    async def _pump(self) -> None:
+        await self._registry.synced.wait()
+        while True:
+            while self._in_flight < self._window.size and (pending := self._backlog.take()) is not None:
+                try:
+                    self._turn(pending)
+                except Exception:  # one request must never stop the others
+                    log.exception("request %s: unforeseen failure; it is tried again", pending.csr.name)
+                    self._try_again(pending)
+                await asyncio.sleep(0)
+            self._backlog.wake.clear()
+            if not self._backlog.ready or self._in_flight >= self._window.size:
+                await self._backlog.wake.wait()
+
+    def _turn(self, pending: Pending) -> None:
+        csr = pending.csr
+        wait = self._sharing.delay(csr.uid, self._clock() - pending.since)
+        if wait > 0:
+            self._backlog.park(pending, seconds=wait)
+            return
+        if isinstance(pending.unsent, Answer) and pending.unsent.csr.resource_version == csr.resource_version:
+            self._start(self._write(pending, pending.unsent))
+            return
+        try:
+            content = read_content(csr)
+        except ProtobufError as error:
+            # What the API server sent cannot be read: not this requester's fault, and not to be answered blindly.
+            log.error("request %s: the API server's bytes cannot be read: %s", csr.name, error)  # noqa: TRY400
+            self._try_again(pending)
+            return
+        now = self._wall()
+        verdict = evaluate(
+            content,
+            pending.ref,
+            self._registry.get,
+            pending.answers,
+            limits=self._options.limits,
+            cluster_resource_namespace=self._options.cluster_resource_namespace,
+            now=now,
+        )
+        if isinstance(verdict, Issue):
+            self._issue(pending, verdict)
+        elif isinstance(verdict, Refuse):
+            answer = refuse(csr, verdict, requester=content.username, now=now)
+            self._audit.write(audit_line(answer, now=now))
+            self._start(self._write(pending, answer))
+        elif isinstance(verdict, Wait):
+            self._wait(pending, verdict)
+        else:
+            self._start(self._ask(pending, verdict, content))
+
+    def _issue(self, pending: Pending, verdict: Issue) -> None:
+        key = verdict.authority.key if verdict.authority is not None else verdict.key
+        if isinstance(key, RSAPrivateKey) and key.key_size >= _SLOW_RSA_BITS:
+            self._start(self._sign_off_loop(pending, verdict))
+            return
+        try:
+            answer = issue(pending.csr, verdict, serial=new_serial())
+        except SigningFailed as error:
+            self._signing_failed(pending, error)
+            return
+        self._audit.write(audit_line(answer, now=self._wall()))
+        self._start(self._write(pending, answer))
+
+    async def _sign_off_loop(self, pending: Pending, verdict: Issue) -> None:
+        try:
+            answer = await asyncio.to_thread(issue, pending.csr, verdict, serial=new_serial())
+        except SigningFailed as error:
+            self._signing_failed(pending, error)
+            return
+        self._audit.write(audit_line(answer, now=self._wall()))
+        await asyncio.sleep(0)  # the intent is written before the answer is sent
+        await self._write(pending, answer)
+
+    def _signing_failed(self, pending: Pending, error: SigningFailed) -> None:
+        log.error("request %s: signing with %s failed: %s", pending.csr.name, pending.ref, error)
+        self._tell(pending, "Warning", "SigningError", f"Error signing certificate: {error}")
+        self._try_again(pending)
+
+    def _wait(self, pending: Pending, verdict: Wait) -> None:
+        reason = verdict.reason
+        if reason.code != PENDING:
+            self._tell(pending, "Warning", reason.code, reason.message)
+        pending.answers = Answers(may_reference=pending.answers.may_reference)
+        self._backlog.park(
+            pending, reason=reason.code, issuer=verdict.issuer, secret=verdict.secret, seconds=_RECHECK
+        )
+
+    async def _ask(self, pending: Pending, question: AskReference | AskKey, content: RequestContent) -> None:
+        try:
+            if isinstance(question, AskReference):
+                allowed = await self._questions.may_reference(question.issuer, content)
+                pending.answers = Answers(may_reference=allowed)
+            else:
+                key = await self._questions.key(question.namespace, question.name)
+                pending.answers = Answers(may_reference=pending.answers.may_reference, key=key)
+        except (ApiError, Unreachable) as error:
+            log.warning("request %s: %s", pending.csr.name, error)
+            self._try_again(pending, error.retry_after if isinstance(error, ApiError) else None)
+            return
+        self._backlog.make_ready(pending)
+
+    # Writing.
+
+    def _start(self, work: "asyncio._CoroutineLike[None]") -> None:
+        self._in_flight += 1
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._in_flight -= 1
+        self._backlog.wake.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a request's answer was not written: unforeseen failure", exc_info=error)
+
+    async def _write(self, pending: Pending, answer: Answer) -> None:
+        try:
+            result = await self._writer.write(answer, unsure=pending.unsent is answer)
+        except Exception:
+            self._try_again(pending)
+            raise
+        if result.throttled:
+            self._window.throttled(self._clock())
+        if result.outcome == "unknown":
+            pending.unsent = answer
+            if not pending.failures:
+                self._audited(answer, "unknown", result.message)
+            self._try_again(pending, result.retry_after)
+            return
+        if not result.throttled:
+            self._window.succeeded()
+        self._audited(answer, result.outcome, result.message)
+        self._count(pending, answer, result)
+        if result.outcome == "conflict" and result.latest is not None and not result.latest.answered:
+            # Somebody changed the object, not its answer: decide again on what it says now.
+            pending.csr, pending.unsent, pending.answers = result.latest, None, Answers()
+            self._backlog.make_ready(pending)
+            return
+        if result.outcome == "invalid":
+            self._tell(pending, "Warning", "ErrorUpdate", f"The API server does not take the answer: {result.message}")
+            pending.unsent = None
+            self._try_again(pending)
+            return
+        self._gone(pending.csr.uid)
+
+    def _audited(self, answer: Answer, outcome: Outcome, message: str) -> None:
+        self._audit.write(audit_line(answer, now=self._wall(), outcome=outcome, message=message))
+
+    def _count(self, pending: Pending, answer: Answer, result: Written) -> None:
+        signer = pending.csr.signer_name if self._registry.get(pending.ref) is not None else OTHER
+        if result.outcome not in {"stored", "refused"}:
+            self._metrics.requests.labels(signer, result.outcome).inc()
+            return
+        if isinstance(answer.verdict, Refuse):
+            verdict = answer.verdict
+            self._metrics.requests.labels(signer, "refused").inc()
+            self._metrics.refusals.labels(signer, verdict.code).inc()
+            log.info("request %s refused: %s", pending.csr.name, printable(verdict.message))
+            self._tell(pending, "Warning", verdict.code, verdict.message)
+            return
+        self._metrics.requests.labels(signer, "issued").inc()
+        self._metrics.latency.labels(signer).observe(self._clock() - pending.since)
+        self._tell(pending, "Normal", "CertificateIssued", "Certificate fetched from issuer successfully")
+
+    def _try_again(self, pending: Pending, retry_after: float | None = None) -> None:
+        pending.failures += 1
+        seconds = delay(pending.failures, first=0.1, cap=10.0, retry_after=retry_after)
+        self._backlog.park(pending, reason="Retry", seconds=seconds)
+
+    def _tell(self, pending: Pending, type_: EventType, reason: str, message: str) -> None:
+        """Emit an Event on a request, once for each reason."""
+        if reason in pending.told:
+            return
+        pending.told.add(reason)
+        self._event(pending.csr, type_, reason, printable(message))
+
+    def _event(self, csr: CertificateSigningRequest, type_: EventType, reason: str, message: str) -> None:
+        ref = ObjectReference(
+            "certificates.k8s.io/v1", "CertificateSigningRequest", "", csr.name, csr.uid, csr.resource_version
+        )
+        self._recorder.emit(ref, type_, reason, message)
+
+    async def _watch_over(self) -> None:
+        """Tell of requests that nobody approves, and make sure that nothing that is stored was overlooked."""
+        next_check = self._clock() + _RECHECK
+        while True:
+            await asyncio.sleep(1.0)
+            late = self._clock() - _APPROVAL_PATIENCE
+            for uid, (csr, since) in tuple(self._unapproved.items()):
+                if since <= late:
+                    del self._unapproved[uid]
+                    self._event(csr, "Normal", "WaitingApproval", "Waiting for the Approved condition before issuing")
+            if self._clock() >= next_check:
+                next_check = self._clock() + _RECHECK
+                for csr in tuple(self._reflector.store.values()):
+                    if csr.approved and not csr.answered and self._backlog.get(csr.uid) is None:
+                        self._offer(csr)
+
+
+def is_ours(csr: CertificateSigningRequest) -> bool:
+    """Tell whether a request is for one of our signer domains and still unanswered."""
+    return not csr.answered and parse_signer_name(csr.signer_name) is not None

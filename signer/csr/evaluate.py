@@ -1,0 +1,217 @@
+"""What to do with one approved request: the order of checks, as a pure function.
+
+The order and the reasons are cert-manager's (pkg/controller/certificatesigningrequests/sync.go and ca/ca.go), so that
+what users know stays true. What must be asked over the network (may the requester reference this Issuer? which key is
+in that Secret?) comes back as a question; the caller asks and evaluates again with the answer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from issuers.authority import Authority
+from issuers.certificate import CertificateTemplate, template_for
+from issuers.errors import MalformedRequest, TemplateError
+from issuers.request import SigningRequest, read_request
+from signer.api.certificatesigningrequest import RequestContent
+from signer.api.duration import InvalidDuration, format_duration, parse_duration
+from signer.api.issuer import IssuerRef
+from signer.authorities.state import PENDING, TYPE_MISSING, IssuerState
+from signer.tenancy.decide import Claim, Limits, decide
+from signer.tenancy.verdict import Reason, Refuse, Wait
+
+DURATION_ANNOTATION = "experimental.cert-manager.io/request-duration"
+IS_CA_ANNOTATION = "experimental.cert-manager.io/request-is-ca"
+PRIVATE_KEY_ANNOTATION = "experimental.cert-manager.io/private-key-secret-name"
+
+DEFAULT_DURATION = timedelta(days=90)
+MINIMUM_DURATION = timedelta(minutes=10)
+# Beyond this a date has no place in a certificate (RFC 5280, 4.1.2.5: year 9999).
+MAXIMUM_DURATION = timedelta(days=365 * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """To be issued: what the certificate says, and who signs it (`authority`, else the request's own `key`)."""
+
+    template: CertificateTemplate
+    authority: Authority | None
+    key: Any = field(default=None, repr=False)
+    requester: str = ""
+    identity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AskReference:
+    """May this requester reference this Issuer? To be asked of the API server (SubjectAccessReview)."""
+
+    issuer: IssuerRef
+    content: RequestContent
+
+
+@dataclass(frozen=True, slots=True)
+class AskKey:
+    """Which private key is in this Secret? For a self-signed certificate."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoKey:
+    """The answer to AskKey when the Secret is missing, unreadable, holds no usable key, or is a CA's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What was asked for and found out so far: None is "not asked"."""
+
+    may_reference: bool | None = None
+    key: Any = field(default=None, repr=False)
+
+
+Verdict = Issue | Refuse | Wait | AskReference | AskKey
+
+
+def evaluate(
+    content: RequestContent,
+    ref: IssuerRef,
+    lookup: Callable[[IssuerRef], IssuerState | None],
+    answers: Answers,
+    *,
+    limits: Limits,
+    cluster_resource_namespace: str,
+    now: datetime,
+) -> Verdict:
+    """Decide what happens to an approved, unanswered request for the issuer `ref`.
+
+    Raises nothing for anything that a requester or an issuer's author can write.
+    """
+    state = lookup(ref)
+    if state is None:
+        return Wait(Reason("IssuerNotFound", f"Referenced issuer does not exist: {ref}"), ref)
+    if state.reason == TYPE_MISSING:
+        return Wait(Reason("IssuerTypeMissing", state.message), ref)
+    if ref.kind == "Issuer":
+        if answers.may_reference is None:
+            return AskReference(ref, content)
+        if not answers.may_reference:
+            message = f"Requester may not reference Namespaced Issuer {ref.namespace}/{ref.name}"
+            return Refuse((Reason("DeniedReference", message),))
+    lifetime = requested_duration(content)
+    if isinstance(lifetime, Refuse):
+        return lifetime
+    if not state.ready:
+        code = PENDING if state.reason == PENDING else "IssuerNotReady"
+        return Wait(Reason(code, f"Referenced issuer does not have a Ready status condition: {state.message}"), ref)
+    if state.kind == "selfSigned":
+        return _self_signed(content, state, answers, lifetime, limits, cluster_resource_namespace, now)
+    return _by_ca(content, state, lifetime, limits, now)
+
+
+def requested_duration(content: RequestContent) -> timedelta | Refuse:
+    """Return the lifetime that is asked for: the annotation beats expirationSeconds, which beats 90 days."""
+    text = content.annotations.get(DURATION_ANNOTATION)
+    if text is not None:
+        try:
+            duration = parse_duration(text)
+        except InvalidDuration as error:
+            message = f"Failed to parse requested duration: annotation {DURATION_ANNOTATION}: {error}"
+            return Refuse((Reason("ErrorParseDuration", message),))
+    elif content.expiration_seconds is not None:
+        duration = timedelta(seconds=content.expiration_seconds)
+    else:
+        duration = DEFAULT_DURATION
+    if duration < MINIMUM_DURATION:
+        message = f"CertificateSigningRequest minimum allowed duration is 10m0s, requested {format_duration(duration)}"
+        return Refuse((Reason("InvalidDuration", message),))
+    if duration > MAXIMUM_DURATION:
+        message = f"CertificateSigningRequest asks for {format_duration(duration)}, which no certificate can say"
+        return Refuse((Reason("InvalidDuration", message),))
+    return duration
+
+
+def _read(content: RequestContent) -> SigningRequest | Refuse:
+    try:
+        return read_request(content.request)
+    except MalformedRequest as error:
+        return Refuse((Reason("SigningError", f"Error generating certificate template: spec.request: {error}"),))
+
+
+def _template(
+    content: RequestContent,
+    request: SigningRequest,
+    state: IssuerState,
+    lifetime: timedelta,
+    limits: Limits,
+    now: datetime,
+) -> CertificateTemplate | Refuse:
+    is_ca = content.annotations.get(IS_CA_ANNOTATION) == "true"
+    ca_key = state.authority.key_id if state.authority is not None else ""
+    grant = decide(Claim(content.username, state.ref, ca_key, request, content.usages, is_ca, lifetime), limits)
+    if isinstance(grant, Refuse):
+        return grant
+    points = state.issuer.spec.self_signed.crl_distribution_points if state.issuer.spec.self_signed else ()
+    ca = state.ca
+    try:
+        return template_for(
+            request,
+            usages=content.usages,
+            duration=grant.lifetime,
+            is_ca=is_ca,
+            now=now,
+            crl_distribution_points=ca.crl_distribution_points or points,
+            ocsp_servers=ca.ocsp_servers,
+            issuing_certificate_urls=ca.issuing_certificate_urls,
+        )
+    except TemplateError as error:
+        return Refuse((Reason("SigningError", f"Error generating certificate template: {error}"),))
+
+
+def _by_ca(
+    content: RequestContent, state: IssuerState, lifetime: timedelta, limits: Limits, now: datetime
+) -> Issue | Refuse:
+    request = _read(content)
+    if isinstance(request, Refuse):
+        return request
+    template = _template(content, request, state, lifetime, limits, now)
+    if isinstance(template, Refuse):
+        return template
+    return Issue(template, state.authority, requester=content.username, identity=_identity(request))
+
+
+def _self_signed(
+    content: RequestContent,
+    state: IssuerState,
+    answers: Answers,
+    lifetime: timedelta,
+    limits: Limits,
+    cluster_resource_namespace: str,
+    now: datetime,
+) -> Issue | Refuse | Wait | AskKey:
+    name = content.annotations.get(PRIVATE_KEY_ANNOTATION, "")
+    if not name:
+        message = f"Missing private key reference annotation: {PRIVATE_KEY_ANNOTATION}"
+        return Refuse((Reason("MissingAnnotation", message),))
+    namespace = state.ref.namespace or cluster_resource_namespace
+    if answers.key is None:
+        return AskKey(namespace, name)
+    if isinstance(answers.key, NoKey):
+        message = f"Referenced Secret {namespace}/{name} not found, or it holds no key that may be used here"
+        return Wait(Reason("SecretNotFound", message), state.ref, (namespace, name))
+    request = _read(content)
+    if isinstance(request, Refuse):
+        return request
+    if answers.key.public_key() != request.public_key:
+        message = f"Referenced private key in Secret {namespace}/{name} does not match that in the request"
+        return Refuse((Reason("ErrorKeyMatch", message),))
+    template = _template(content, request, state, lifetime, limits, now)
+    if isinstance(template, Refuse):
+        return template
+    return Issue(template, None, key=answers.key, requester=content.username, identity=_identity(request))
+
+
+def _identity(request: SigningRequest) -> str:
+    """Return the one URI of a request, which is a workload's SPIFFE ID; "" for a request of another kind."""
+    return request.uris[0] if len(request.uris) == 1 else ""

@@ -1,0 +1,118 @@
+"""What a decision must ask over the network: two questions, both rare.
+
+May a requester reference an Issuer (a SubjectAccessReview, as cert-manager asks it)? Which key is in a Secret (for a
+self-signed certificate)? Used on the loop only. A "yes" is remembered for ten seconds, since istiod asks for every
+workload of a namespace; a "no" never is, as it is final for its request.
+"""
+
+import asyncio
+import base64
+import binascii
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+
+from issuers.errors import InvalidAuthority
+from issuers.private_key import load_key
+from signer.api.certificatesigningrequest import RequestContent
+from signer.api.issuer import GROUP, IssuerRef
+from signer.api.secret import SECRETS, TLS_KEY
+from signer.authorities.registry import Registry
+from signer.csr.evaluate import NoKey
+from signer.kube.client import ApiClient
+from signer.kube.errors import NotFound
+from signer.kube.resource import Resource
+
+log = logging.getLogger(__name__)
+
+SUBJECT_ACCESS_REVIEWS = Resource(
+    "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False
+)
+
+_REMEMBER_SECONDS = 10.0
+_REMEMBERED = 4096
+
+
+class Questions:
+    """Asks the API server. Both methods raise ApiError or Unreachable when no answer could be had."""
+
+    def __init__(self, client: ApiClient, registry: Registry, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._registry = registry
+        self._clock = clock
+        self._allowed: dict[Any, float] = {}
+
+    async def may_reference(self, issuer: IssuerRef, content: RequestContent) -> bool:
+        """Tell whether the requester may use the verb `reference` on this Issuer, by name or on all ("*")."""
+        who = (content.username, content.user_uid, content.groups, tuple(sorted(content.extra.items())))
+        key = (who, issuer)
+        until = self._allowed.get(key)
+        if until is not None and until > self._clock():
+            return True
+        for name in (issuer.name, "*"):
+            if await self._review(issuer.namespace, name, content):
+                if len(self._allowed) >= _REMEMBERED:
+                    self._allowed.clear()
+                self._allowed[key] = self._clock() + _REMEMBER_SECONDS
+                return True
+        return False
+
+    async def _review(self, namespace: str, name: str, content: RequestContent) -> bool:
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {
+                "user": content.username,
+                "uid": content.user_uid,
+                "groups": list(content.groups),
+                "extra": {key: list(values) for key, values in content.extra.items()},
+                "resourceAttributes": {
+                    "group": GROUP,
+                    "resource": "signers",
+                    "verb": "reference",
+                    "namespace": namespace,
+                    "name": name,
+                    "version": "*",
+                },
+            },
+        }
+        answer = await self._client.create(SUBJECT_ACCESS_REVIEWS, review)
+        status = answer.get("status")
+        return isinstance(status, dict) and status.get("allowed") is True
+
+    async def key(self, namespace: str, name: str) -> CertificateIssuerPrivateKeyTypes | NoKey:
+        """Return the private key in a Secret's tls.key.
+
+        NoKey for a Secret that is missing or unusable, and for a CA's: all look alike, so that nobody can find out
+        by asking which Secrets there are, or have a CA's key sign what its issuer would not.
+        """
+        if self._registry.is_ca_secret(namespace, name):
+            return NoKey()
+        try:
+            secret = await self._client.get(SECRETS, name, namespace)
+        except NotFound:
+            return NoKey()
+        data = secret.get("data")
+        text = data.get(TLS_KEY) if isinstance(data, dict) else None
+        certificate = data.get("tls.crt") if isinstance(data, dict) else None
+        if not isinstance(text, str) or (isinstance(certificate, str) and _is_ca(certificate)):
+            return NoKey()
+        try:
+            return await asyncio.to_thread(load_key, base64.b64decode(text, validate=True))
+        except (InvalidAuthority, binascii.Error):
+            return NoKey()
+
+
+def _is_ca(text: str) -> bool:
+    """Tell whether a Secret's tls.crt (base64) is a CA's certificate; what cannot be read is treated as one."""
+    try:
+        certificate = x509.load_pem_x509_certificate(base64.b64decode(text, validate=True))
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+    except ValueError:
+        return bool(text)

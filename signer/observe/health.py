@@ -1,0 +1,56 @@
+"""/metrics, /livez and /readyz: one small HTTP server on the loop, so that an answer proves that the loop turns.
+
+Serves no other path, reads no body.
+"""
+
+from collections.abc import Callable, Mapping
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+Checks = Mapping[str, Callable[[], str]]
+"""By name: gives "" when all is well, else what is not, in one line."""
+
+
+class HealthServer:
+    """An async context manager; `port` is the real port once it is entered.
+
+    `ready` are checks that keep us out of service, `live` those that ask for a restart.
+    """
+
+    def __init__(self, bind: str, registry: CollectorRegistry, *, ready: Checks, live: Checks) -> None:
+        self._host, _, port = bind.rpartition(":")
+        self._host = self._host.strip("[]") or "0.0.0.0"  # noqa: S104 - `:9402` means all addresses, as everywhere
+        self.port = int(port)
+        self._registry = registry
+        self._ready = ready
+        self._live = live
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> "HealthServer":
+        app = web.Application()
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/livez", lambda _request: self._check(self._live))
+        app.router.add_get("/readyz", lambda _request: self._check(self._ready))
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self.port)
+        await site.start()
+        self.port = int(self._runner.addresses[0][1])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _check(self, checks: Checks) -> web.Response:
+        lines = []
+        for name, check in checks.items():
+            defect = check()
+            lines.append(f"[-] {name}: {defect}" if defect else f"[+] {name}: ok")
+        bad = any(line.startswith("[-]") for line in lines)
+        return web.Response(text="\n".join(lines) + "\n", status=503 if bad else 200)

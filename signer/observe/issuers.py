@@ -1,0 +1,56 @@
+"""Gauges of issuers' readiness and of their CAs' ends; those of an issuer that went away go with it.
+
+Used on the loop only.
+"""
+
+from typing import Protocol
+
+from issuers.authority import Authority
+from signer.api.issuer import IssuerRef
+from signer.observe.metrics import Metrics
+
+
+class State(Protocol):
+    """What is known of an issuer (signer/authorities/state.py, which lies above this layer)."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it may sign."""
+
+    @property
+    def reason(self) -> str:
+        """Why it may, or may not."""
+
+    @property
+    def authority(self) -> Authority | None:
+        """Its CA."""
+
+
+class IssuerGauges:
+    """Sets `mesh_signer_issuer_ready` and `mesh_signer_ca_not_after_timestamp_seconds`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._reasons: dict[IssuerRef, str] = {}
+
+    def update(self, ref: IssuerRef, state: State | None) -> None:
+        """Show an issuer as it is now; None: it went away."""
+        name = (ref.kind, ref.namespace, ref.name)
+        old = self._reasons.pop(ref, None)
+        if old is not None and (state is None or state.reason != old):
+            self._metrics.issuer_ready.remove(*name, old)
+        if state is None:
+            self._forget_end(name)
+            return
+        self._reasons[ref] = state.reason
+        self._metrics.issuer_ready.labels(*name, state.reason).set(1 if state.ready else 0)
+        if state.authority is not None:
+            self._metrics.ca_not_after.labels(*name).set(state.authority.not_after.timestamp())
+        else:
+            self._forget_end(name)
+
+    def _forget_end(self, name: tuple[str, str, str]) -> None:
+        try:
+            self._metrics.ca_not_after.remove(*name)
+        except KeyError:
+            return

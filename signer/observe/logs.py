@@ -1,0 +1,49 @@
+"""Logs for people or for programs, on standard error (standard output belongs to the audit log).
+
+Set up once at start; used from anywhere.
+"""
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+LogFormat = Literal["text", "json"]
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(line).decode()
+
+
+class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        # A message may quote a hostile name: one record stays one line.
+        message = record.getMessage().replace("\n", "\\n").replace("\r", "\\r")
+        text = f"{_time(record)} {record.levelname:<7} {record.name}: {message}"
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def set_up(log_format: LogFormat, level: str) -> None:
+    """Send all logs of the process to standard error in the given form, from the given level on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
+    logging.basicConfig(handlers=[handler], level=_LEVELS[level], force=True)
+    # Access lines and client internals say nothing to an operator, and might hold a URL with a query.
+    for noisy in ("aiohttp.access", "urllib3", "kubernetes", "asyncio"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, _LEVELS[level]))

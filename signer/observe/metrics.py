@@ -1,0 +1,103 @@
+"""Every metric of ours, named in one place.
+
+Labels are bounded: a signer's name becomes a label only when its issuer exists, all other names are "other". Each
+process has one Metrics; it is used on the loop only. cert-manager's own names are kept where it has one
+(pkg/metrics), so that dashboards and alerts go on working.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from signer import __version__
+
+OTHER = "other"
+_LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Metrics:
+    """The metrics of one process, on a registry of their own, so that tests may have many."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=self.registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(name, text, labels, registry=self.registry)
+
+        gauge("mesh_signer_build_info", "The running version.", "version").labels(__version__).set(1)
+        self.requests = counter(
+            "mesh_signer_requests_total",
+            "CertificateSigningRequests by signer and outcome: issued, refused, conflict, gone, invalid.",
+            "signer",
+            "outcome",
+        )
+        self.refusals = counter(
+            "mesh_signer_refusals_total", "Refused CertificateSigningRequests by signer and reason.", "signer", "reason"
+        )
+        self.latency = Histogram(
+            "mesh_signer_request_duration_seconds",
+            "From the moment a request was seen approved to its certificate being stored.",
+            ("signer",),
+            buckets=_LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self.queued = gauge("mesh_signer_queue_length", "Approved requests that wait for their turn.")
+        self.waiting = gauge("mesh_signer_waiting_requests", "Approved requests that wait for an issuer, by reason.", "reason")
+        self.in_flight = gauge("mesh_signer_in_flight_writes", "Status writes that are under way.")
+        self.window = gauge("mesh_signer_write_window", "How many status writes may be under way at once.")
+        self.api_errors = counter(
+            "mesh_signer_api_errors_total", "Failed calls to the API server by code, or unreachable.", "code"
+        )
+        self.watch_restarts = counter(
+            "mesh_signer_watch_restarts_total", "Watches that had to be opened again, by resource.", "resource"
+        )
+        self.members = gauge("mesh_signer_replicas", "Signer replicas that are alive, as this one sees them.")
+        self.events_dropped = counter("mesh_signer_events_dropped_total", "Events that were not written, being too many.")
+        self.audit_lines = counter("mesh_signer_audit_lines_total", "Audit lines written, by kind.", "kind")
+        self.leader = gauge("mesh_signer_leader", "Whether this process leads the controllers.")
+        self.issuer_ready = gauge(
+            "mesh_signer_issuer_ready", "Whether an issuer may sign, by its reason.", "kind", "namespace", "name", "reason"
+        )
+        self.ca_not_after = gauge(
+            "mesh_signer_ca_not_after_timestamp_seconds", "When an issuer's CA ends.", "kind", "namespace", "name"
+        )
+        # cert-manager's names from here on.
+        self.cluster_issuer_ready_status = gauge(
+            "certmanager_clusterissuer_ready_status", "The ready status of a ClusterIssuer.", "name", "condition"
+        )
+        self.issuer_ready_status = gauge(
+            "certmanager_issuer_ready_status", "The ready status of an Issuer.", "name", "namespace", "condition"
+        )
+        certificate = ("name", "namespace", "issuer_name", "issuer_kind", "issuer_group")
+        self.certificate_ready_status = gauge(
+            "certmanager_certificate_ready_status", "The ready status of a Certificate.", *certificate, "condition"
+        )
+        self.certificate_expiration = gauge(
+            "certmanager_certificate_expiration_timestamp_seconds", "When a certificate expires.", *certificate
+        )
+        self.certificate_not_after = gauge(
+            "certmanager_certificate_not_after_timestamp_seconds", "A certificate's notAfter.", *certificate
+        )
+        self.certificate_not_before = gauge(
+            "certmanager_certificate_not_before_timestamp_seconds", "A certificate's notBefore.", *certificate
+        )
+        self.certificate_renewal = gauge(
+            "certmanager_certificate_renewal_timestamp_seconds", "When a certificate is renewed.", *certificate
+        )
+        self.sync_calls = counter("certmanager_controller_sync_call_count", "Syncs of a controller.", "controller")
+        self.sync_errors = counter("certmanager_controller_sync_error_count", "Failed syncs of a controller.", "controller")
+
+    def api_error(self, code: int | str) -> None:
+        """Count one failed call."""
+        self.api_errors.labels(str(code)).inc()
+
+    def watch_restarted(self, resource: str) -> None:
+        """Count one watch that was opened again."""
+        self.watch_restarts.labels(resource).inc()

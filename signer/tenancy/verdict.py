@@ -1,0 +1,54 @@
+"""What a decision is: a value, never an exception.
+
+An exception says that something could not be found out; a verdict says what was found. Every reason of a refusal is
+kept, so that a person mends all of them at once. Immutable, shared freely.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from signer.api.issuer import IssuerRef
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason: `code` is CamelCase for programs (a condition's reason), `message` is for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The wall lets it pass: what is asked for may be issued, for `lifetime` at most."""
+
+    lifetime: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Never to be issued. `reasons` holds at least one, the first one names the condition."""
+
+    reasons: tuple[Reason, ...]
+
+    @property
+    def code(self) -> str:
+        """The reason of the condition: the first that was found."""
+        return self.reasons[0].code
+
+    @property
+    def message(self) -> str:
+        """All reasons in one text."""
+        return "; ".join(reason.message for reason in self.reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not now: taken up again by itself when what it waits for changes.
+
+    `issuer` is the issuer whose change ends the wait; `secret` is the Secret's (namespace, name), when it is one.
+    """
+
+    reason: Reason
+    issuer: IssuerRef
+    secret: tuple[str, str] | None = None
