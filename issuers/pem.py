@@ -1,0 +1,88 @@
+"""PEM (RFC 7468), strictly for what strangers send and as far as needed for what admins store.
+
+Two PEM readers disagree about which block of a hostile text is the first one: Go wants BEGIN at the start of a line,
+others take it anywhere. So a request must be exactly one block, from its first byte on. Pure functions.
+"""
+
+import binascii
+import re
+
+_REQUEST = "CERTIFICATE REQUEST"
+_BEGIN_REQUEST = b"-----BEGIN CERTIFICATE REQUEST-----"
+_END_REQUEST = b"-----END CERTIFICATE REQUEST-----"
+_BLOCK = re.compile(
+    rb"^-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n(.*?)^-----END \1-----[ \t]*\r?$", re.DOTALL | re.MULTILINE
+)
+_LINE = 64
+
+
+class PemError(ValueError):
+    """Text that is not the PEM it should be. The message is for people."""
+
+
+def read_request(pem: bytes) -> bytes:
+    """Give the DER of a text that is one `CERTIFICATE REQUEST` block and nothing else.
+
+    The API server accepts this label only (k8s.io/kubernetes pkg/apis/certificates/v1 ParseCSR). BEGIN stands at
+    byte 0; base64 is canonical, its lines end with LF or CRLF; after END there is only white space.
+    Raises PemError.
+    """
+    if not pem.startswith(_BEGIN_REQUEST):
+        raise PemError(_wrong_start(pem))
+    end = pem.find(b"-----", len(_BEGIN_REQUEST))
+    if end < 0 or not pem.startswith(_END_REQUEST, end):
+        raise PemError("the PEM block has no matching END line")
+    rest = pem[end + len(_END_REQUEST) :]
+    if rest and not rest.isspace():
+        if b"-----BEGIN " in rest:
+            raise PemError("two PEM blocks, one is expected")
+        raise PemError("data after the PEM block")
+    text = pem[len(_BEGIN_REQUEST) : end]
+    if b"\r" in text:
+        text = text.replace(b"\r\n", b"\n")
+    if b":" in text:
+        raise PemError("PEM headers are not accepted")
+    if not text.startswith(b"\n") or not text.endswith(b"\n") or b"\n\n" in text:
+        raise PemError("the PEM block has empty or unfinished lines")
+    return _base64(text.replace(b"\n", b""))
+
+
+def _wrong_start(pem: bytes) -> str:
+    if _BEGIN_REQUEST in pem:
+        return f"data before the PEM block: BEGIN {_REQUEST} must be the first thing"
+    if b"-----BEGIN " in pem:
+        return f"the PEM block is not a {_REQUEST}"
+    return f"there is no PEM block {_REQUEST}" if pem else "it is empty"
+
+
+def _base64(text: bytes) -> bytes:
+    try:
+        data = binascii.a2b_base64(text, strict_mode=True)
+    except binascii.Error:
+        raise PemError("the PEM block is not base64") from None
+    # strict_mode lets stray bits in the last character pass: one more way to spell the same bytes.
+    if not data or binascii.b2a_base64(data, newline=False) != text:
+        raise PemError("the PEM block is not canonical base64")
+    return data
+
+
+def read_blocks(pem: bytes) -> list[tuple[str, bytes]]:
+    """Give (label, the block's own text) of every block, in order; text between blocks is passed over.
+
+    For what an admin stored (tls.crt, tls.key, ca.crt): tools write comments there.
+    """
+    return [(match[1].decode("ascii"), match[0]) for match in _BLOCK.finditer(pem)]
+
+
+def encode(label: str, data: bytes) -> bytes:
+    """Write one block, lines of 64 characters, ending with a newline."""
+    text = binascii.b2a_base64(data, newline=False)
+    lines = b"\n".join([text[i : i + _LINE] for i in range(0, len(text), _LINE)])
+    name = label.encode("ascii")
+    return b"-----BEGIN %b-----\n%b\n-----END %b-----\n" % (name, lines, name)
+
+
+def decode(block: bytes) -> bytes:
+    """Give the DER of one block of `read_blocks`. Raises PemError."""
+    body = b"".join(block.split(b"-----")[2].split())
+    return _base64(body)

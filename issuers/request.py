@@ -1,0 +1,240 @@
+"""A CSR's bytes become a SigningRequest: one strict reading, cheap checks first, proof of possession last.
+
+What is refused here: anything that Go and we could read differently, and keys and signatures that are too weak or too
+dear. No honest client of the API is known to send any of it. What is read is a claim; who may have it is decided
+elsewhere. Pure: safe in any thread.
+"""
+
+from dataclasses import dataclass
+
+from issuers import der, extensions, keys, pem, usages
+from issuers.errors import MalformedRequest
+from issuers.general_names import GeneralNames, read_general_names
+from issuers.keys import KeyRefused, PublicKey, SignatureAlgorithm
+from issuers.name_constraints import normalize_name_constraints
+from issuers.subject import RelativeName, name_text, read_name
+
+# Above what cert-manager takes (36,500 bytes), far below what etcd stores.
+MAX_PEM_BYTES = 64 * 1024
+
+_VERSION_0 = b"\x02\x01\x00"
+_ATTRIBUTES = 0xA0
+_EXTENSION_REQUEST = bytes.fromhex("06092a864886f70d01090e")
+# Microsoft's own attribute for extensions: Go passes over it, other parsers take it, so it may name someone else.
+_MICROSOFT_EXTENSIONS = bytes.fromhex("060a2b06010401823702010e")
+
+
+@dataclass(frozen=True, slots=True)
+class SigningRequest:
+    """What a CSR says, read once. Names and usages are claims; only the key is proven.
+
+    None means that the extension is not there. Usages carry Kubernetes' names.
+    """
+
+    der: bytes
+    public_key: PublicKey
+    spki: bytes
+    subject_der: bytes
+    subject_names: tuple[RelativeName, ...]
+    san_der: bytes | None
+    san_critical: bool | None
+    names: GeneralNames
+    is_ca: bool | None
+    path_length: int | None
+    key_usage_bits: int | None
+    extended_key_usages: tuple[str, ...] | None
+    unknown_extended_key_usages: tuple[str, ...]
+    name_constraints_der: bytes | None
+    name_constraints_critical: bool
+    signature_algorithm: str
+
+    @property
+    def subject(self) -> str:
+        """The subject as text (RFC 4514); "" when it is empty."""
+        return name_text(self.subject_names)
+
+    @property
+    def dns_names(self) -> tuple[str, ...]:
+        """The DNS names, in order."""
+        return self.names.dns_names
+
+    @property
+    def ip_addresses(self) -> tuple[str, ...]:
+        """The IP addresses as text, in order."""
+        return self.names.ip_addresses
+
+    @property
+    def email_addresses(self) -> tuple[str, ...]:
+        """The email addresses, in order."""
+        return self.names.email_addresses
+
+    @property
+    def uris(self) -> tuple[str, ...]:
+        """The URIs as they are spelt, in order."""
+        return self.names.uris
+
+    @property
+    def other_names(self) -> int:
+        """How many names of other kinds there are (otherName, directoryName, registeredID)."""
+        return self.names.others
+
+    @property
+    def key_usages(self) -> tuple[str, ...] | None:
+        """The KeyUsage bits by Kubernetes' names."""
+        return None if self.key_usage_bits is None else usages.key_usage_names(self.key_usage_bits)
+
+
+_NO_NAMES = GeneralNames()
+
+
+def read_request(text: bytes) -> SigningRequest:
+    """Read a PEM CSR (RFC 2986) of at most 64 KiB, strictly, and verify its signature last.
+
+    Raises MalformedRequest, with the field that is at fault; nothing else, whatever the bytes.
+    """
+    if len(text) > MAX_PEM_BYTES:
+        raise MalformedRequest("request", f"{len(text)} bytes; at most {MAX_PEM_BYTES} are accepted")
+    try:
+        return _read(pem.read_request(text))
+    except pem.PemError as error:
+        raise MalformedRequest("request", str(error)) from None
+
+
+class _Place:
+    """Names the field that is being read, so that one handler can tell it."""
+
+    __slots__ = ("field",)
+
+    def __init__(self) -> None:
+        self.field = "request"
+
+
+def _read(data: bytes) -> SigningRequest:
+    place = _Place()
+    try:
+        return _walk(data, place)
+    except (der.DerError, KeyRefused) as error:
+        raise MalformedRequest(place.field, str(error)) from None
+
+
+def _walk(data: bytes, place: _Place) -> SigningRequest:
+    start, end = der.only(data, 0, len(data), der.SEQUENCE)
+    info, info_end = der.expect(data, start, end, der.SEQUENCE)
+    to_be_signed = data[start:info_end]
+
+    place.field = "request.signatureAlgorithm"
+    _, after = der.expect(data, info_end, end, der.SEQUENCE)
+    algorithm = keys.read_signature_algorithm(data[info_end:after])
+    place.field = "request.signature"
+    inner, stop = der.only(data, after, end, der.BIT_STRING)
+    if data[inner : inner + 1] != b"\x00":
+        raise der.DerError("a BIT STRING that is not whole bytes")
+    signature = data[inner + 1 : stop]
+
+    place.field = "request.version"
+    if data[info : info + 3] != _VERSION_0:
+        raise der.DerError("it must be 0")
+    pos = info + 3
+
+    place.field = "request.subject"
+    _, after = der.expect(data, pos, info_end, der.SEQUENCE)
+    subject_names = read_name(data, pos, after)
+    subject_der = data[pos:after]
+    pos = after
+
+    place.field = "request.publicKey"
+    _, after = der.expect(data, pos, info_end, der.SEQUENCE)
+    spki = data[pos:after]
+    kind = keys.check_public_key(spki)
+    if kind != algorithm.kind:
+        raise KeyRefused(f"an {kind} key cannot sign with {algorithm.name}")
+
+    place.field = "request.attributes"
+    inner, stop = der.only(data, after, info_end, _ATTRIBUTES)
+    wanted = _read_attributes(data, inner, stop, place)
+    return _proven(data, to_be_signed, signature, algorithm, spki, subject_der, subject_names, wanted, place)
+
+
+def _read_attributes(data: bytes, pos: int, end: int, place: _Place) -> extensions.Extensions:
+    """Find the one extensionRequest (RFC 2985, 5.4.2) among the attributes; others are passed over, well-formed."""
+    wanted: extensions.Extensions | None = None
+    while pos < end:
+        start, stop = der.expect(data, pos, end, der.SEQUENCE)
+        _, inner = der.expect(data, start, stop, der.OBJECT_IDENTIFIER)
+        kind = data[start:inner]
+        value, after = der.only(data, inner, stop, der.SET)
+        if kind == _EXTENSION_REQUEST:
+            if wanted is not None:
+                raise der.DerError("two extensionRequest attributes")
+            place.field = "request.extensions"
+            inner, after = der.expect(data, value, after, der.SEQUENCE)
+            if after != stop:
+                raise der.DerError("an extensionRequest with two values")
+            wanted = extensions.read_extensions(data, inner, after)
+            place.field = "request.attributes"
+        elif kind == _MICROSOFT_EXTENSIONS:
+            raise der.DerError("Microsoft's attribute for extensions is not accepted, only extensionRequest of PKCS#9")
+        else:
+            der.check_depth(data, value, after)
+        pos = stop
+    return {} if wanted is None else wanted
+
+
+def _proven(
+    data: bytes,
+    to_be_signed: bytes,
+    signature: bytes,
+    algorithm: SignatureAlgorithm,
+    spki: bytes,
+    subject_der: bytes,
+    subject_names: tuple[RelativeName, ...],
+    wanted: extensions.Extensions,
+    place: _Place,
+) -> SigningRequest:
+    """Read the extensions that mean something to us, then check the signature, the one dear step."""
+    names, san_der, san_critical = _NO_NAMES, None, None
+    is_ca, path_length, bits = None, None, None
+    extended: tuple[str, ...] | None = None
+    unknown: tuple[str, ...] = ()
+    constraints, constraints_critical = None, False
+    for identifier, (critical, value) in wanted.items():
+        if identifier == extensions.SUBJECT_ALT_NAME:
+            place.field = "request.extensions.subjectAltName"
+            names, san_der, san_critical = read_general_names(value), value, critical
+        elif identifier == extensions.KEY_USAGE:
+            place.field = "request.extensions.keyUsage"
+            bits = usages.decode_key_usage(value)
+        elif identifier == extensions.EXTENDED_KEY_USAGE:
+            place.field = "request.extensions.extendedKeyUsage"
+            oids = usages.decode_extended_key_usage(value)
+            extended = tuple(name for name in map(usages.extended_usage_name, oids) if name is not None)
+            unknown = tuple(oid for oid in oids if usages.extended_usage_name(oid) is None)
+        elif identifier == extensions.BASIC_CONSTRAINTS:
+            place.field = "request.extensions.basicConstraints"
+            is_ca, path_length = extensions.decode_basic_constraints(value)
+        elif identifier == extensions.NAME_CONSTRAINTS:
+            place.field = "request.extensions.nameConstraints"
+            constraints, constraints_critical = normalize_name_constraints(value), critical
+    place.field = "request.publicKey"
+    public_key = keys.load_public_key(spki)
+    place.field = "request.signature"
+    if not algorithm.verify(public_key, signature, to_be_signed):
+        raise KeyRefused("it was not made with the key in the request")
+    return SigningRequest(
+        der=data,
+        public_key=public_key,
+        spki=spki,
+        subject_der=subject_der,
+        subject_names=subject_names,
+        san_der=san_der,
+        san_critical=san_critical,
+        names=names,
+        is_ca=is_ca,
+        path_length=path_length,
+        key_usage_bits=bits,
+        extended_key_usages=extended,
+        unknown_extended_key_usages=unknown,
+        name_constraints_der=constraints,
+        name_constraints_critical=constraints_critical,
+        signature_algorithm=algorithm.name,
+    )
