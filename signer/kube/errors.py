@@ -1,4 +1,4 @@
-# ruff: noqa: N818 - these are the names of the API server's own reasons, and read as such
+
 """What an API server says when it says no, as exceptions.
 
 Own hierarchy, since the client library must stay replaceable and since the body (metav1.Status) tells more than the code.

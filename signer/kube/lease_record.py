@@ -1,0 +1,115 @@
+"""Leases as values: what is written, who holds one, whether it ran out, which member owns a key.
+
+Pure: clocks are arguments. Other people's clocks are never believed: a Lease counts as fresh from the moment at which *we* saw it
+change, as in client-go's leader election, so wall clocks may differ as they like.
+Source: https://kubernetes.io/docs/concepts/architecture/leases/ and client-go tools/leaderelection
+"""
+
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from signer.kube.resource import Resource
+
+LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", namespaced=True)
+
+Json = dict[str, Any]
+
+# A holder may have asked for longer than we would, but not for ever.
+LONGEST_DURATION = 120.0
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+
+
+def micro_time(moment: datetime) -> str:
+    """A metav1.MicroTime: RFC 3339 in UTC with six digits, which its parser insists on."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A Lease as we last saw it change.
+
+    Attributes:
+        holder: identity, "" when nobody holds it.
+        duration: seconds that the holder asked for.
+        version: what tells one state from the next.
+        seen_at: monotonic seconds at which we first saw this state.
+    """
+
+    holder: str
+    duration: float
+    version: str
+    seen_at: float
+
+    def expired(self, now: float) -> bool:
+        """Whether another may take it at `now`, monotonic seconds."""
+        return not self.holder or now > self.seen_at + self.duration
+
+
+def sight(lease: Json, before: Sighting | None, now: float, default_duration: float) -> Sighting:
+    """Take in a Lease as read at `now`; one that did not change keeps the time at which it was first seen so."""
+    version = str((lease.get("metadata") or {}).get("resourceVersion") or "")
+    if before is not None and before.version == version:
+        return before
+    spec = lease.get("spec") or {}
+    seconds = spec.get("leaseDurationSeconds")
+    duration = min(float(seconds), LONGEST_DURATION) if isinstance(seconds, int) and seconds > 0 else default_duration
+    return Sighting(str(spec.get("holderIdentity") or ""), duration, version, now)
+
+
+def held(lease: Json, identity: str, duration: float, now: datetime) -> Json:
+    """The Lease to write so that `identity` holds it: a takeover counts as a transition, a renewal keeps acquireTime."""
+    spec = dict(lease.get("spec") or {})
+    if spec.get("holderIdentity") != identity:
+        transitions = spec.get("leaseTransitions")
+        taken = (lease.get("metadata") or {}).get("resourceVersion") is not None
+        spec["leaseTransitions"] = (transitions if isinstance(transitions, int) else 0) + 1 if taken else 0
+        spec["acquireTime"] = micro_time(now)
+        spec["holderIdentity"] = identity
+    spec["renewTime"] = micro_time(now)
+    spec["leaseDurationSeconds"] = max(1, math.ceil(duration))
+    return {**lease, "spec": spec}
+
+
+def released(lease: Json, now: datetime) -> Json:
+    """The Lease to write so that anybody may take it at once."""
+    spec = dict(lease.get("spec") or {})
+    spec.pop("holderIdentity", None)
+    spec["renewTime"] = micro_time(now)
+    spec["leaseDurationSeconds"] = 1
+    return {**lease, "spec": spec}
+
+
+def lease_name(group: str, identity: str) -> str:
+    """A Lease's name for a member: `<group>-<identity>`; an identity that cannot stand in a name is hashed."""
+    name = f"{group}-{identity}"
+    if len(name) <= 253 and _NAME.fullmatch(name):
+        return name
+    return f"{group}-{hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()}"
+
+
+def owner(uid: str, members: Sequence[str]) -> str:
+    """The member that a key belongs to, by rendezvous hashing: all who see the same members agree, without talking.
+
+    When a member leaves, only its own keys move, and evenly to the others. The order of `members` does not matter.
+
+    Raises:
+        ValueError: there are no members.
+    """
+    if len(members) == 1:
+        return members[0]
+    key = uid.encode()
+    # The member's name keys the hash, so that ("a", "bc") and ("ab", "c") are different inputs.
+    return max(members, key=lambda member: (_weight(key, member), member))
+
+
+def _weight(key: bytes, member: str) -> bytes:
+    name = member.encode()
+    if len(name) > hashlib.blake2b.MAX_KEY_SIZE:
+        name = hashlib.blake2b(name).digest()
+    return hashlib.blake2b(key, digest_size=8, key=name).digest()
