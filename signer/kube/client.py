@@ -94,7 +94,7 @@ class ApiClient(ObjectRequests):
         )
         # aiohttp repeats a PUT or DELETE once when a kept-alive connection turns out to be closed. A repeated PUT that had been
         # stored the first time reads as a conflict, so the caller is told "unknown" instead. There is no public switch.
-        session._retry_connection = False
+        session._retry_connection = False  # noqa: SLF001
         return session
 
     # Credentials
@@ -145,7 +145,7 @@ class ApiClient(ObjectRequests):
         body: bytes | None = None,
         content_type: str = "application/json",
         accept: str = "application/json",
-        timeout: float = 30.0,
+        timeout: float = 30.0,  # noqa: ASYNC109 - aiohttp's own timeout, cheaper than a cancel scope for each request
         largest: int = LARGEST_BODY,
     ) -> Response:
         """Send one request and read the whole answer.

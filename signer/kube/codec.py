@@ -200,7 +200,7 @@ class JsonCodec(Generic[T]):
         for raw in page.items or ():
             try:
                 obj = self._read(raw)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - one hostile object must not stop the others, whatever it trips over
                 problems.append(Problem(_json_key(raw), _why(error)))
             else:
                 if obj is not None:
@@ -224,7 +224,7 @@ class JsonCodec(Generic[T]):
         key = (meta.namespace, meta.name)
         try:
             return WatchEvent(event.type, key, self._read(event.object), meta.resource_version)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - as in JsonCodec.decode_list
             return WatchEvent(event.type, key, None, meta.resource_version, problem=_why(error))
 
     def _read(self, raw: msgspec.Raw) -> T | None:
@@ -291,7 +291,7 @@ class ProtobufCodec(Generic[T]):
                     raw = body[a:b]
                     try:
                         obj = self._decode(raw)
-                    except Exception as error:
+                    except Exception as error:  # noqa: BLE001 - as in JsonCodec.decode_list
                         problems.append(Problem(_protobuf_meta(raw)[0], _why(error)))
                     else:
                         if obj is not None:
@@ -323,7 +323,7 @@ class ProtobufCodec(Generic[T]):
             return WatchEvent(kind, None, None, resource_version)
         try:
             return WatchEvent(kind, key, self._decode(raw), resource_version)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - as in JsonCodec.decode_list
             return WatchEvent(kind, key, None, resource_version, problem=_why(error))
 
 

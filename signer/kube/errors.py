@@ -1,4 +1,3 @@
-
 """What an API server says when it says no, as exceptions.
 
 Own hierarchy, since the client library must stay replaceable and since the body (metav1.Status) tells more than the code.

@@ -172,7 +172,7 @@ class Leadership:
             if await self._attempt(self._renew) == "ours":
                 return started + self._renew
             # Jitter, so that those who stand do not all try at once.
-            await asyncio.sleep(self._retry * (1 + random.random() / 5))
+            await asyncio.sleep(self._retry * (1 + random.random() / 5))  # noqa: S311 - no secret
 
     async def _keep(self, deadline: float, work: asyncio.Task[None]) -> None:
         """Renew until the work ends, the deadline passes, or another holds the Lease."""

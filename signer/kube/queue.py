@@ -156,7 +156,7 @@ class WorkQueue(Generic[K]):
             before = self._failures.get(key, 0)
             try:
                 await handler(key)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - one key's trouble must not end the worker
                 self._on_error(key, error)
                 self.add_backoff(key, getattr(error, "retry_after", None))
             else:
