@@ -68,6 +68,7 @@ def kinds() -> tuple[Kind, ...]:
             spec=issuer_spec(),
             status=issuer_status(),
             columns=(condition_column("Ready", "Ready"), _STATUS, _AGE),
+            short_names=("iss",),
             spec_required=True,
         ),
         Kind(
