@@ -115,6 +115,7 @@ def boolean(buf: bytes, start: int, stop: int) -> bool:
     raise DerError("a BOOLEAN that is neither 0x00 nor 0xff")
 
 
+@functools.lru_cache(maxsize=512)
 def object_identifier(content: bytes) -> str:
     """Read an OBJECT IDENTIFIER's content as dotted text."""
     if not content or content[-1] & 0x80:

@@ -25,17 +25,15 @@ MAX_NAMES = 1000
 
 _VISIBLE = re.compile(rb"[\x21-\x7e]+")
 # RFC 3986 with a scheme (RFC 5280, 4.2.1.6), and a host of labels as Go wants it (crypto/x509 domainNameValid).
+# No repetition within a repetition: a hostile URI must not cost more than its length.
 _PLAIN = rb"A-Za-z0-9\-._~!$&'()*+,;="
-_ESCAPE = rb"|%[0-9A-Fa-f]{2}"
-_LABEL = rb"[A-Za-z0-9\-_~!$&'()*+,;=]+"
+_HOST = rb"[A-Za-z0-9\-_~!$&'()*+,;=]++(?:\.[A-Za-z0-9\-_~!$&'()*+,;=]++)*+"
 _ABSOLUTE_URI = re.compile(
-    rb"[A-Za-z][A-Za-z0-9+\-.]*:"
-    rb"(?://(?:(?:[" + _PLAIN + rb":]+" + _ESCAPE + rb")*@)?"
-    rb"(?:" + _LABEL + rb"(?:\." + _LABEL + rb")*(?::[0-9]+)?)?(?=[/?#]|\Z))?"
-    rb"(?:[" + _PLAIN + rb":@/]+" + _ESCAPE + rb")*"
-    rb"(?:\?(?:[" + _PLAIN + rb":@/?]+" + _ESCAPE + rb")*)?"
-    rb"(?:#(?:[" + _PLAIN + rb":@/?]+" + _ESCAPE + rb")*)?",
+    rb"[A-Za-z][A-Za-z0-9+\-.]*+:"
+    rb"(?://(?:[" + _PLAIN + rb":%]*+@)?(?:" + _HOST + rb"(?::[0-9]++)?)?(?=[/?#]|\Z))?"
+    rb"[" + _PLAIN + rb":@/%]*+(?:\?[" + _PLAIN + rb":@/?%]*+)?(?:#[" + _PLAIN + rb":@/?%]*+)?"
 )
+_BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ def read_general_names(value: bytes) -> GeneralNames:
         tag, start, pos = der.element(value, pos, end)
         content = value[start:pos]
         if tag == URI:
-            if not _ABSOLUTE_URI.fullmatch(content):
+            if not _ABSOLUTE_URI.fullmatch(content) or _BROKEN_ESCAPE.search(content):
                 raise der.DerError(f"URI {_show(content)} is not an absolute URI in plain ASCII")
             uris.append(content.decode("ascii"))
         elif tag == DNS:

@@ -6,6 +6,7 @@ hundred honest requests cost. Pure functions and constants.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -93,69 +94,73 @@ def check_rsa_numbers(modulus: int, exponent: int) -> None:
 def load_public_key(spki: bytes) -> PublicKey:
     """Load a key that `check_public_key` took. Raises KeyRefused, for instance for a point that is not on its curve."""
     try:
-        key = serialization.load_der_public_key(spki)
+        return cast(PublicKey, serialization.load_der_public_key(spki))
     except (ValueError, UnsupportedAlgorithm):
         raise KeyRefused("a public key that is broken") from None
-    if not isinstance(key, PublicKey):  # pragma: no cover - check_public_key let no other kind pass
-        raise KeyRefused("a public key of another kind")
-    return key
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SignatureAlgorithm:
-    """One way to sign: the kind of key it needs, its AlgorithmIdentifier in DER, and the library's two operations."""
+    """One way to sign: the kind of key it needs, its AlgorithmIdentifier, and the library's arguments for both ways.
+
+    `arguments` follow the data in a key's sign and verify: padding and hash, ECDSA with its hash, or nothing.
+    """
 
     name: str
     kind: str
-    hash: hashes.HashAlgorithm | None
     identifier: bytes
-    pss: bool = False
+    arguments: tuple[Any, ...]
 
     def verify(self, key: PublicKey, signature: bytes, data: bytes) -> bool:
-        """Whether `signature` is this key's over `data`. A key of another kind gives False."""
+        """Whether `signature` is this key's over `data`. The key must be of this algorithm's kind."""
         try:
-            if isinstance(key, rsa.RSAPublicKey) and self.kind == "RSA" and self.hash is not None:
-                key.verify(signature, data, self._padding(self.hash), self.hash)
-            elif isinstance(key, ec.EllipticCurvePublicKey) and self.kind == "EC" and self.hash is not None:
-                key.verify(signature, data, ec.ECDSA(self.hash))
-            elif isinstance(key, ed25519.Ed25519PublicKey) and self.kind == "Ed25519":
-                key.verify(signature, data)
-            else:
-                return False
+            # The kind is known, so nothing is asked of the key's class: those questions cost more than reading names.
+            key.verify(signature, data, *self.arguments)
         except (InvalidSignature, ValueError):
             return False
         return True
 
     def signer(self, key: PrivateKey) -> Callable[[bytes], bytes]:
-        """Give the function that signs with this key: everything that does not depend on the data is made once."""
-        if isinstance(key, rsa.RSAPrivateKey) and self.kind == "RSA" and self.hash is not None:
-            rsa_key, pad, digest = key, self._padding(self.hash), self.hash
-            return lambda data: rsa_key.sign(data, pad, digest)
-        if isinstance(key, ec.EllipticCurvePrivateKey) and self.kind == "EC" and self.hash is not None:
-            ec_key, algorithm = key, ec.ECDSA(self.hash)
-            return lambda data: ec_key.sign(data, algorithm)
-        if isinstance(key, ed25519.Ed25519PrivateKey) and self.kind == "Ed25519":
-            return key.sign
-        raise KeyRefused(f"{self.name} does not fit a key of this kind")
+        """Give the function that signs with this key. Raises KeyRefused for a key of another kind."""
+        if key_kind(key) != self.kind:
+            raise KeyRefused(f"{self.name} does not fit a key of this kind")
+        sign: Callable[..., bytes] = key.sign
+        arguments = self.arguments
+        return lambda data: sign(data, *arguments)
 
-    def _padding(self, digest: hashes.HashAlgorithm) -> padding.PKCS1v15 | padding.PSS:
-        return padding.PSS(padding.MGF1(digest), digest.digest_size) if self.pss else padding.PKCS1v15()
+
+def key_kind(key: PrivateKey) -> str:
+    """Give a key's kind: "RSA", "EC" or "Ed25519"."""
+    if isinstance(key, rsa.RSAPrivateKey):
+        return "RSA"
+    return "EC" if isinstance(key, ec.EllipticCurvePrivateKey) else "Ed25519"
+
+
+def _rsa(name: str, digest: hashes.HashAlgorithm, identifier: str) -> SignatureAlgorithm:
+    return SignatureAlgorithm(name, "RSA", bytes.fromhex(identifier), (padding.PKCS1v15(), digest))
+
+
+def _ecdsa(name: str, digest: hashes.HashAlgorithm, identifier: str) -> SignatureAlgorithm:
+    return SignatureAlgorithm(name, "EC", bytes.fromhex(identifier), (ec.ECDSA(digest),))
+
+
+def _pss(name: str, digest: hashes.HashAlgorithm, sha2: str, salt: int) -> SignatureAlgorithm:
+    # RFC 4055, 3.1: RSASSA-PSS with one digest for everything and a salt of its length; Go takes no other parameters.
+    sha2 = f"300d06096086480165030402{sha2}0500"
+    identifier = f"304106092a864886f70d01010a3034a00f{sha2}a11c301a06092a864886f70d010108{sha2}a2030201{salt:02x}"
+    arguments = (padding.PSS(padding.MGF1(digest), salt), digest)
+    return SignatureAlgorithm(name, "RSA", bytes.fromhex(identifier), arguments)
 
 
 _SHA256, _SHA384, _SHA512 = hashes.SHA256(), hashes.SHA384(), hashes.SHA512()
 
-
-def _written(name: str, kind: str, digest: hashes.HashAlgorithm | None, identifier: str) -> SignatureAlgorithm:
-    return SignatureAlgorithm(name, kind, digest, bytes.fromhex(identifier))
-
-
-SHA256_WITH_RSA = _written("SHA256WithRSA", "RSA", _SHA256, "300d06092a864886f70d01010b0500")
-SHA384_WITH_RSA = _written("SHA384WithRSA", "RSA", _SHA384, "300d06092a864886f70d01010c0500")
-SHA512_WITH_RSA = _written("SHA512WithRSA", "RSA", _SHA512, "300d06092a864886f70d01010d0500")
-ECDSA_WITH_SHA256 = _written("ECDSAWithSHA256", "EC", _SHA256, "300a06082a8648ce3d040302")
-ECDSA_WITH_SHA384 = _written("ECDSAWithSHA384", "EC", _SHA384, "300a06082a8648ce3d040303")
-ECDSA_WITH_SHA512 = _written("ECDSAWithSHA512", "EC", _SHA512, "300a06082a8648ce3d040304")
-PURE_ED25519 = _written("PureEd25519", "Ed25519", None, "300506032b6570")
+SHA256_WITH_RSA = _rsa("SHA256WithRSA", _SHA256, "300d06092a864886f70d01010b0500")
+SHA384_WITH_RSA = _rsa("SHA384WithRSA", _SHA384, "300d06092a864886f70d01010c0500")
+SHA512_WITH_RSA = _rsa("SHA512WithRSA", _SHA512, "300d06092a864886f70d01010d0500")
+ECDSA_WITH_SHA256 = _ecdsa("ECDSAWithSHA256", _SHA256, "300a06082a8648ce3d040302")
+ECDSA_WITH_SHA384 = _ecdsa("ECDSAWithSHA384", _SHA384, "300a06082a8648ce3d040303")
+ECDSA_WITH_SHA512 = _ecdsa("ECDSAWithSHA512", _SHA512, "300a06082a8648ce3d040304")
+PURE_ED25519 = SignatureAlgorithm("PureEd25519", "Ed25519", bytes.fromhex("300506032b6570"), ())
 
 # By the name that a Certificate's spec.signatureAlgorithm has.
 ALGORITHMS = {
@@ -171,25 +176,17 @@ ALGORITHMS = {
     )
 }
 
-
-def _pss(name: str, digest: hashes.HashAlgorithm, sha2: str, salt: str) -> SignatureAlgorithm:
-    # RFC 4055, 3.1: RSASSA-PSS with one digest for everything and a salt of its length; Go takes no other parameters.
-    sha2 = f"300d06096086480165030402{sha2}0500"
-    identifier = f"304106092a864886f70d01010a3034a00f{sha2}a11c301a06092a864886f70d010108{sha2}a2030201{salt}"
-    return SignatureAlgorithm(name, "RSA", digest, bytes.fromhex(identifier), pss=True)
-
-
 # What is read: the same, RSA without the NULL too (RFC 4055, 5: both must be accepted), and RSASSA-PSS.
 _READ = {
     algorithm.identifier: algorithm
     for algorithm in (
         *ALGORITHMS.values(),
-        _written("SHA256WithRSA", "RSA", _SHA256, "300b06092a864886f70d01010b"),
-        _written("SHA384WithRSA", "RSA", _SHA384, "300b06092a864886f70d01010c"),
-        _written("SHA512WithRSA", "RSA", _SHA512, "300b06092a864886f70d01010d"),
-        _pss("SHA256-RSAPSS", _SHA256, "01", "20"),
-        _pss("SHA384-RSAPSS", _SHA384, "02", "30"),
-        _pss("SHA512-RSAPSS", _SHA512, "03", "40"),
+        _rsa("SHA256WithRSA", _SHA256, "300b06092a864886f70d01010b"),
+        _rsa("SHA384WithRSA", _SHA384, "300b06092a864886f70d01010c"),
+        _rsa("SHA512WithRSA", _SHA512, "300b06092a864886f70d01010d"),
+        _pss("SHA256-RSAPSS", _SHA256, "01", 32),
+        _pss("SHA384-RSAPSS", _SHA384, "02", 48),
+        _pss("SHA512-RSAPSS", _SHA512, "03", 64),
     )
 }
 _REFUSED = {

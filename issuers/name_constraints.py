@@ -16,8 +16,8 @@ _URI = 0x86
 # Go's order within permitted and excluded (crypto/x509 buildCertExtensions).
 _ORDER = (_DNS, _IP, _EMAIL, _URI)
 
-_LABEL = rb"[\x21-\x2d\x2f-\x7e]+"
-_DOMAIN = re.compile(rb"(?:\.?" + _LABEL + rb"(?:\." + _LABEL + rb")*)?")
+_LABEL = rb"[\x21-\x2d\x2f-\x7e]++"
+_DOMAIN = re.compile(rb"(?:\.?" + _LABEL + rb"(?:\." + _LABEL + rb")*+)?")
 _MAILBOX = re.compile(
     rb"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+(?:\.[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+)*@[A-Za-z0-9\-_]+(?:\.[A-Za-z0-9\-_]+)*"
 )

@@ -95,6 +95,7 @@ def encode_key_usage(bits: int) -> bytes:
     )
 
 
+@functools.lru_cache(maxsize=256)
 def decode_key_usage(value: bytes) -> int:
     """Read a KeyUsage extension's value into bits. Raises der.DerError; a bit that has no meaning is refused."""
     start, stop = der.only(value, 0, len(value), der.BIT_STRING)
@@ -118,6 +119,7 @@ def encode_extended_key_usage(extended: Sequence[str], unknown: Sequence[str]) -
     return der.sequence(*[der.encode_object_identifier(oid) for oid in (*oids, *unknown)])
 
 
+@functools.lru_cache(maxsize=256)
 def decode_extended_key_usage(value: bytes) -> tuple[str, ...]:
     """Read ExtKeyUsageSyntax into dotted identifiers. Raises der.DerError, also for an empty list."""
     pos, end = der.only(value, 0, len(value), der.SEQUENCE)
