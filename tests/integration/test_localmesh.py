@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from tests.localmesh import Cluster, LocalCluster, LocalMeshError, kubeconfig
+from tests.localmesh import Cluster, LocalCluster, LocalMeshError, build_module, kubeconfig
+from tests.localmesh.build import find_program
 from tests.localmesh.istiod_requests import (
     NotIssuedError,
     Workload,
@@ -26,6 +28,7 @@ from tests.localmesh.istiod_requests import (
     make_key,
     obtain_certificate,
 )
+from tests.localmesh.toolchain import find_go
 from tests.localmesh.watcher import Watcher
 
 pytestmark = pytest.mark.integration
@@ -131,6 +134,25 @@ class TestFaults:
             parent.kill()
             parent.wait()
         _until(lambda: not _processes(folder), 20)
+        shutil.rmtree(folder)  # which nobody else can do after SIGKILL
+
+    def test_a_server_that_cannot_start_says_why(self, private_cluster: Callable[..., LocalCluster]) -> None:
+        """The last lines of a server's log stand in the error, and nothing is left running."""
+        with pytest.raises(
+            LocalMeshError, match=r"kube-apiserver ended by itself(.|\n)*unknown flag: --no-such-flag"
+        ) as raised:
+            private_cluster(api_flags=["--no-such-flag=1"])
+        assert "/readyz" not in str(raised.value)  # it did not wait for the time limit
+        assert not _processes("--no-such-flag=1")
+
+    def test_stopping_does_not_wait_for_watches(self, private_cluster: Callable[..., LocalCluster]) -> None:
+        """stop() ends an API server that has open watches by SIGTERM alone, which a rolling update relies on."""
+        cluster = private_cluster(controller_manager=False)
+        server = cluster.api.popen
+        assert server is not None
+        with Watcher(cluster.kubeconfig()):
+            cluster.api.stop()
+        assert server.returncode == 0
 
 
 def _until(ready: Callable[[], bool], seconds: float) -> None:
@@ -152,6 +174,46 @@ def _processes(argument: str) -> list[str]:
             if argument in command:
                 found.append(entry.name)
     return found
+
+
+class TestBuilds:
+    @pytest.fixture
+    def module(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A Go module that prints one word; built binaries go into a folder of this test."""
+        go = find_go((1, 26))
+        # Go keeps its compiled standard library under XDG_CACHE_HOME too: that one stays where it is.
+        compiled = subprocess.run([go, "env", "GOCACHE"], capture_output=True, text=True, check=True).stdout.strip()
+        monkeypatch.setenv("GOCACHE", compiled)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        folder = tmp_path / "module"
+        folder.mkdir()
+        (folder / "go.mod").write_text("module example.com/word\n\ngo 1.26.0\n")
+        (folder / "main.go").write_text('package main\n\nfunc main() { println("first") }\n')
+        return folder
+
+    def test_a_program_is_built_once_and_again_when_its_source_changes(self, module: Path) -> None:
+        """The same source gives the same file, untouched; another source another one."""
+        first = build_module(module, ".", "word")
+        made = first.stat()
+        assert build_module(module, ".", "word").stat() == made
+        source = module / "main.go"
+        source.write_text(source.read_text().replace("first", "second"))
+        second = build_module(module, ".", "word")
+        words = [subprocess.run([path], capture_output=True, text=True, check=True).stderr for path in (first, second)]
+        assert words == ["first\n", "second\n"]
+
+    def test_a_failed_build_shows_the_compilers_words_and_leaves_nothing(self, module: Path) -> None:
+        """A compiler error is in the message, and no broken binary is found by the next run."""
+        (module / "main.go").write_text("package main\n\nfunc main() { undefined() }\n")
+        for _ in range(2):
+            with pytest.raises(LocalMeshError, match="undefined: undefined"):
+                build_module(module, ".", "word")
+
+    def test_missing_assets_are_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A KUBEBUILDER_ASSETS folder without etcd gives a message that says what belongs there."""
+        monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
+        with pytest.raises(LocalMeshError, match="Put etcd, kube-apiserver and kubectl into"):
+            find_program("etcd")
 
 
 class TestIstiodRequests:

@@ -175,7 +175,9 @@ def _run_with_progress(name: str, command: list[str], folder: Path) -> None:
     finally:
         process.kill()
         process.wait()
-    reader.join()
+        reader.join()
+        if process.stderr is not None:
+            process.stderr.close()
     if process.returncode != 0:
         errors = [
             line for line in told if not re.fullmatch(r"[\w./~-]+", line) and not line.startswith("go: downloading")

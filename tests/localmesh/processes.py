@@ -40,17 +40,17 @@ class Process:
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
-        self._popen: subprocess.Popen[bytes] | None = None
+        self.popen: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int | None:
         """The process id while it runs, else None."""
-        return self._popen.pid if self._popen is not None and self._popen.poll() is None else None
+        return self.popen.pid if self.popen is not None and self.popen.poll() is None else None
 
     @property
     def started(self) -> bool:
         """Whether it should be running: started and not stopped or killed by us."""
-        return self._popen is not None
+        return self.popen is not None
 
     def start(self, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:
         """Start it; it ends with us whatever happens. Its log is appended to."""
@@ -59,7 +59,7 @@ class Process:
         guarded = [sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid()), *map(str, command)]
         with self.log.open("ab") as log:
             # A session of its own: Ctrl-C goes to us alone, and we stop the servers in order.
-            self._popen = _STARTER.submit(
+            self.popen = _STARTER.submit(
                 subprocess.Popen,
                 guarded,
                 stdin=subprocess.DEVNULL,
@@ -78,9 +78,9 @@ class Process:
         self._end(signal.SIGKILL, 30)
 
     def _end(self, how: signal.Signals, timeout: float) -> None:
-        if (process := self._popen) is None:
+        if (process := self.popen) is None:
             return
-        self._popen = None
+        self.popen = None
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(how)
         try:
@@ -91,8 +91,8 @@ class Process:
 
     def check(self) -> None:
         """Raise LocalMeshError when it should be running and is not; the message has its last lines."""
-        if self._popen is not None and self._popen.poll() is not None:
-            raise LocalMeshError(f"{self.name} ended by itself with status {self._popen.returncode}\n{self.tail()}")
+        if self.popen is not None and self.popen.poll() is not None:
+            raise LocalMeshError(f"{self.name} ended by itself with status {self.popen.returncode}\n{self.tail()}")
 
     def tail(self, lines: int = 15) -> str:
         """The last lines of its log, indented."""

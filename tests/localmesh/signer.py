@@ -1,0 +1,160 @@
+"""Our signer as a process of its own, under the ServiceAccount and the RBAC that we ship.
+
+Synchronous, like the servers beside it.
+"""
+
+import json
+import os
+import re
+import secrets
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.localmesh.cluster import Cluster
+from tests.localmesh.errors import LocalMeshError
+from tests.localmesh.processes import Process
+
+NAMESPACE = "cert-manager"
+SIGNER_ACCOUNT = "mesh-signer"
+CONTROLLERS_ACCOUNT = "mesh-signer-controllers"
+_PORT = re.compile(r"metrics and health on port (\d+)")
+_REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class SignerProcess:
+    """`mesh-signer run` with the given options. `account` is the ServiceAccount that it acts as; None: cluster-admin.
+
+    It may be killed and started again; its log and its audit log go on in the same files.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *options: str,
+        account: str | None = SIGNER_ACCOUNT,
+        name: str = "",
+        env: dict[str, str] | None = None,
+    ) -> None:
+        self._cluster = cluster
+        self.name = name or f"signer-{secrets.token_hex(3)}"
+        self.audit_file = cluster.folder / f"{self.name}.audit"
+        self._options = options
+        self._account = account
+        self._env = env or {}
+        self._process = Process(self.name, cluster.folder)
+        self._read_from = 0
+        self.port = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """Everything that it logged so far."""
+        return self._process.log.read_text(errors="replace") if self._process.log.exists() else ""
+
+    def command(self) -> list[str]:
+        """The command line."""
+        config = (
+            self._cluster.kubeconfig()
+            if self._account is None
+            else self._cluster.service_account_kubeconfig(NAMESPACE, self._account)
+        )
+        return [
+            sys.executable,
+            "-m",
+            "signer",
+            "run",
+            f"--kubeconfig={config}",
+            f"--identity={self.name}",
+            f"--audit-log={self.audit_file}",
+            "--bind=127.0.0.1:0",
+            *self._options,
+        ]
+
+    def start(self, *, wait: bool = True) -> Self:
+        """Start it, and wait until it is ready."""
+        self._read_from = len(self.log)
+        self._process.start(self.command(), env={**os.environ, "PYTHONPATH": str(_REPOSITORY), **self._env})
+        self._process.wait_until(self._has_port, "port of its own")
+        if wait:
+            self._process.wait_until(lambda: self.ready()[0], "readiness")
+        return self
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End it with SIGTERM, as a kubelet does."""
+        self._process.stop()
+
+    def kill(self) -> None:
+        """End it with SIGKILL, as a crash does."""
+        self._process.kill()
+
+    def check(self) -> None:
+        """Raise when it ended by itself."""
+        self._process.check()
+
+    def _has_port(self) -> bool:
+        found = _PORT.findall(self.log[self._read_from :])
+        self.port = int(found[-1]) if found else 0
+        return bool(found)
+
+    def ready(self) -> tuple[bool, str]:
+        """Ask /readyz: the verdict and its text."""
+        return self._ask("/readyz")
+
+    def alive(self) -> tuple[bool, str]:
+        """Ask /livez: the verdict and its text."""
+        return self._ask("/livez")
+
+    def _ask(self, path: str) -> tuple[bool, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+                return True, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return False, error.read().decode()
+        except OSError as error:
+            return False, str(error)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of one metric's samples that have these labels."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
+            families = list(text_string_to_metric_families(answer.read().decode()))
+        return sum(
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == name and all(sample.labels.get(key) == value for key, value in labels.items())
+        )
+
+    def audit(self) -> list[dict[str, Any]]:
+        """The audit lines so far."""
+        if not self.audit_file.exists():
+            return []
+        return [json.loads(line) for line in self.audit_file.read_text().splitlines() if line]
+
+    def wait_for_metric(self, name: str, least: float, timeout: float = 60, **labels: str) -> float:
+        """Wait until a metric has reached a value; LocalMeshError after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while (value := self.metric(name, **labels)) < least:
+            self.check()
+            if time.monotonic() > deadline:
+                raise LocalMeshError(f"{self.name}: {name} is {value:g} after {timeout:.0f} s, not {least:g}")
+            time.sleep(0.1)
+        return value
