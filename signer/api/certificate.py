@@ -118,6 +118,7 @@ class CertificateSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     renew_before: str | None = None
     renew_before_percentage: int | None = None
     private_key: PrivateKeySpec | None = None
+    signature_algorithm: str = ""
     usages: tuple[str, ...] = ()
     encode_usages_in_request: bool | None = None
     secret_template: SecretTemplate | None = None

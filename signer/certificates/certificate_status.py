@@ -55,18 +55,20 @@ class Status:
                 "notAfter": to_rfc3339(end),
                 "renewalTime": to_rfc3339(renewal_time(self.certificate.spec, begin, end)),
             }
-        return self._set(
-            READY,
-            "True" if defect is None else "False",
-            defect.reason if defect is not None else READY,
-            defect.message if defect is not None else READY_MESSAGE,
-            now,
-            dates,
-        )
+        status = "True" if defect is None else "False"
+        return self._set(READY, status, defect or Defect(READY, READY_MESSAGE), now, dates)
+
+    def refused(self, defect: Defect, now: datetime) -> "Status":
+        """Set Ready to False without having looked at the Secret: nothing else is known."""
+        return self._set(READY, "False", defect, now, {})
 
     def issuing(self, why: Defect, key_secret: str, now: datetime) -> "Status":
         """Begin an issuance. The name of the next key's Secret is set with it, so that it cannot be lost."""
-        return self._set(ISSUING, "True", why.reason, why.message, now, {"nextPrivateKeySecretName": key_secret})
+        return self._set(ISSUING, "True", why, now, {"nextPrivateKeySecretName": key_secret})
+
+    def next_key(self, key_secret: str) -> "Status":
+        """Note where the next private key is kept, for an issuance that somebody else began."""
+        return Status(self.certificate, self.conditions, {**self.fields, "nextPrivateKeySecretName": key_secret})
 
     def issued(self, revision: int) -> "Status":
         """End an issuance well: the condition goes, as in cert-manager."""
@@ -83,11 +85,11 @@ class Status:
     def failed(self, reason: str, message: str, now: datetime) -> "Status":
         """End an issuance badly: it is tried again later."""
         attempts = (self.certificate.status.failed_issuance_attempts or 0) + 1
+        why = Defect(reason, f"The certificate request has failed to complete and will be retried: {message}")
         return self._set(
             ISSUING,
             "False",
-            reason,
-            f"The certificate request has failed to complete and will be retried: {message}",
+            why,
             now,
             {
                 "lastFailureTime": to_rfc3339(now),
@@ -111,15 +113,13 @@ class Status:
             "status": changes,
         }
 
-    def _set(
-        self, kind: str, status: str, reason: str, message: str, now: datetime, fields: Mapping[str, Any]
-    ) -> "Status":
+    def _set(self, kind: str, status: str, why: Defect, now: datetime, fields: Mapping[str, Any]) -> "Status":
         conditions = set_condition(
             self.conditions,
             kind,
             status,
-            reason=reason,
-            message=message,
+            reason=why.reason,
+            message=why.message,
             now=now,
             generation=self.certificate.metadata.generation,
         )

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from cryptography import x509
+
 from signer.api.certificate import Certificate
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.meta import find_condition, from_rfc3339, has_condition
@@ -95,14 +97,14 @@ def outcome(request: CertificateRequest) -> Outcome:
     return Outcome("pending", ready.reason, ready.message)
 
 
-def issued_defect(request: CertificateRequest, key: KeyView) -> Defect | None:
-    """Check what an issuer returned before it is stored: it must be a certificate, and for our key."""
+def issued_leaf(request: CertificateRequest, key: KeyView) -> x509.Certificate | Defect:
+    """The certificate that an issuer returned, checked before it is stored: readable, and for our key."""
     leaf, problem = read_leaf(request.status.certificate)
     if leaf is None:
         return Defect(INVALID_CERTIFICATE, f"Issuer returned an invalid certificate: {problem}")
     if spki_of(leaf) != key.spki:
         return Defect(INVALID_CERTIFICATE, "Issuer returned a certificate for another public key than the CSR's")
-    return None
+    return leaf
 
 
 def key_secret_name(certificate: Certificate) -> str:

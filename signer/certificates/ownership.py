@@ -33,14 +33,15 @@ def holds(certificate: Certificate, secret: Secret | None) -> bool:
     return secret is not None and secret.metadata.annotations.get(CERTIFICATE_NAME) == certificate.metadata.name
 
 
-def foreign_defect(certificate: Certificate, secret: Secret | None) -> Defect | None:
+def foreign_defect(certificate: Certificate, secret: Secret | None, *, own_key: bool) -> Defect | None:
     """Tell when the Secret that is there is not for this Certificate.
 
     One that names another Certificate which no longer uses it is taken over, as in cert-manager (a rename), and so is
     an empty one. One without any such note may only bring a key along, where the key is to be kept
-    (rotationPolicy: Never).
+    (rotationPolicy: Never). `own_key` says that its key is the one of our present request: then it is ours, whatever
+    was done to its annotations.
     """
-    if secret is None or holds(certificate, secret):
+    if secret is None or own_key or holds(certificate, secret):
         return None
     name = f"Secret {secret.metadata.name}"
     if secret.type != TLS_TYPE:

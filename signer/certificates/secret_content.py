@@ -113,6 +113,18 @@ def secret_content(
     )
 
 
+def issuer_of(secret: Secret, certificate: Certificate) -> IssuerReference:
+    """The issuer that a Secret says its certificate came from, else the one of the spec."""
+    notes = secret.metadata.annotations
+    if well_known.ISSUER_NAME not in notes:
+        return certificate.spec.issuer_ref
+    return IssuerReference(
+        name=notes[well_known.ISSUER_NAME],
+        kind=notes.get(well_known.ISSUER_KIND, ""),
+        group=notes.get(well_known.ISSUER_GROUP, ""),
+    )
+
+
 def owner_reference(certificate: Certificate) -> dict[str, Any]:
     """The Certificate as the controlling owner of what is made for it."""
     return {

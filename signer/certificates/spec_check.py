@@ -58,6 +58,8 @@ def _problems(spec: CertificateSpec) -> Iterator[str]:
         yield f"spec.issuerRef.kind: {spec.issuer_ref.kind!r} is neither Issuer nor ClusterIssuer"
     yield from _name_problems(spec)
     yield from _key_problems(spec.private_key or PrivateKeySpec())
+    if spec.signature_algorithm not in _signature_algorithms(spec.private_key or PrivateKeySpec()):
+        yield f"spec.signatureAlgorithm: {spec.signature_algorithm!r} does not fit spec.privateKey.algorithm"
     yield from _time_problems(spec)
     for index, usage in enumerate(spec.usages):
         if usage not in _USAGES:
@@ -106,6 +108,14 @@ def _key_problems(key: PrivateKeySpec) -> Iterator[str]:
         yield f"spec.privateKey.encoding: {key.encoding!r} is neither PKCS1 nor PKCS8"
     if key.rotation_policy not in ("", "Never", "Always"):
         yield f"spec.privateKey.rotationPolicy: {key.rotation_policy!r} is neither Never nor Always"
+
+
+def _signature_algorithms(key: PrivateKeySpec) -> tuple[str, ...]:
+    """What spec.signatureAlgorithm may be; "" leaves the choice to us."""
+    if key.algorithm == "Ed25519":
+        return ("", "PureEd25519")
+    suffix = "ECDSAWith{}" if key.algorithm == "ECDSA" else "{}WithRSA"
+    return ("", *(suffix.format(digest) for digest in ("SHA256", "SHA384", "SHA512")))
 
 
 def _time_problems(spec: CertificateSpec) -> Iterator[str]:

@@ -1,0 +1,94 @@
+"""Writes what is known of each issuer into its status.
+
+Runs on the loop. What is known comes from the registry, which looks at the Secrets; this controller only tells it,
+and writes only when something differs, so that another writer and we do not chase each other.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from signer.api.issuer import CLUSTER_ISSUERS, ISSUERS, Issuer, IssuerRef
+from signer.api.meta import find_condition, set_condition
+from signer.authorities.registry import Registry
+from signer.authorities.state import PENDING, IssuerState
+from signer.certificates.objects import Objects
+from signer.certificates.well_known import READY
+from signer.kube.errors import Conflict, NotFound
+
+
+def status_patch(issuer: Issuer, state: IssuerState, now: datetime) -> dict[str, Any] | None:
+    """The merge patch that makes the issuer's Ready condition say what is known, None when it does.
+
+    A CA that is still being read is no news. Pure.
+    """
+    if state.reason == PENDING:
+        return None
+    message = f"{state.message}; {state.warning}" if state.warning else state.message
+    conditions = set_condition(
+        issuer.status.conditions,
+        READY,
+        "True" if state.ready else "False",
+        reason=state.reason,
+        message=message,
+        now=now,
+        generation=issuer.metadata.generation,
+    )
+    if conditions == issuer.status.conditions:
+        return None
+    return {
+        "metadata": {"resourceVersion": issuer.metadata.resource_version},
+        "status": {"conditions": msgspec.to_builtins(conditions)},
+    }
+
+
+class IssuerController:
+    """Keeps the status of Issuers and ClusterIssuers."""
+
+    def __init__(self, registry: Registry, objects: Objects, *, clock: Callable[[], datetime]) -> None:
+        self._registry = registry
+        self._objects = objects
+        self._clock = clock
+
+    async def reconcile(self, ref: IssuerRef) -> None:
+        """Write one issuer's status if it differs."""
+        state = self._registry.get(ref)
+        if state is None or state.issuer.metadata.deletion_timestamp:
+            return
+        issuer: Issuer | None = state.issuer
+        resource = CLUSTER_ISSUERS if ref.kind == "ClusterIssuer" else ISSUERS
+        try:
+            written = await self._write(ref, state.issuer, state)
+        except Conflict:
+            # The registry's copy may be old, or stay as it was when only the status changes: look once more, live.
+            issuer = await self._objects.issuer(resource, ref.namespace, ref.name)
+            if issuer is None or issuer.metadata.generation != state.issuer.metadata.generation:
+                return  # the registry will tell of the new one
+            written = await self._write(ref, issuer, state)
+        except NotFound:
+            return
+        if written and issuer is not None:
+            self._tell(issuer, state)
+
+    async def _write(self, ref: IssuerRef, issuer: Issuer, state: IssuerState) -> bool:
+        resource = CLUSTER_ISSUERS if ref.kind == "ClusterIssuer" else ISSUERS
+        patch = status_patch(issuer, state, self._clock())
+        if patch is None:
+            return False
+        await self._objects.patch_issuer(resource, ref.namespace, ref.name, patch)
+        return True
+
+    def _tell(self, issuer: Issuer, state: IssuerState) -> None:
+        before = find_condition(issuer.status.conditions, READY)
+        if before is not None and (before.status == "True") == state.ready and before.reason == state.reason:
+            return
+        resource = CLUSTER_ISSUERS if state.ref.kind == "ClusterIssuer" else ISSUERS
+        emit = self._objects.emitter(resource, issuer)
+        if not state.ready:
+            emit("Warning", state.reason, state.message)
+        elif state.message:
+            emit("Normal", state.reason, state.message)
+        if state.warning:
+            emit("Warning", "CAEndsSoon", state.warning)

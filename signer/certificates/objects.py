@@ -1,0 +1,143 @@
+"""Reads and writes of the slow controllers: typed objects over the client, and the memory of what we just wrote.
+
+Used on one loop. A cache lags behind our own writes; deciding on such an old object would repeat a step, so a key
+whose cached object we have already replaced is left alone until the watch brings the new one.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from signer.api.certificate import CERTIFICATES, Certificate
+from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
+from signer.api.issuer import Issuer
+from signer.api.secret import SECRETS, Secret
+from signer.certificates.secret_content import Content
+from signer.certificates.well_known import FIELD_MANAGER
+from signer.kube.client import ApiClient
+from signer.kube.errors import Conflict, NotFound
+from signer.kube.resource import Resource
+from signer.observe.events import EventRecorder, EventType, ObjectReference
+
+Key = tuple[str, str]
+Emit = Callable[[EventType, str, str], None]
+
+
+class Superseded:
+    """Remembers the resourceVersions that our own writes replaced, until the cache shows a later one."""
+
+    def __init__(self) -> None:
+        self._old: dict[Key, set[str]] = {}
+
+    def replaced(self, key: Key, old: str, new: str) -> None:
+        """Note that the object's version `old` is history; a write that changed nothing is none."""
+        if old != new:
+            self._old.setdefault(key, set()).add(old)
+
+    def stale(self, key: Key, version: str) -> bool:
+        """Tell whether the cached object is older than our last write. Its event will come: there is no need to ask."""
+        if version in self._old.get(key, ()):
+            return True
+        self.forget(key)
+        return False
+
+    def forget(self, key: Key) -> None:
+        """The object is gone or up to date."""
+        self._old.pop(key, None)
+
+
+class Objects:
+    """The calls that the controllers make, with and without the errors that mean "somebody was faster"."""
+
+    def __init__(self, client: ApiClient, recorder: EventRecorder) -> None:
+        self._client = client
+        self._recorder = recorder
+
+    def emitter(self, resource: Resource, obj: Certificate | CertificateRequest | Issuer) -> Emit:
+        """A function that writes Events about this object."""
+        meta = obj.metadata
+        ref = ObjectReference(
+            resource.api_version, resource.kind, meta.namespace, meta.name, meta.uid, meta.resource_version
+        )
+        return lambda kind, reason, message: self._recorder.emit(ref, kind, reason, message)
+
+    async def secret(self, namespace: str, name: str) -> Secret | None:
+        """Read a Secret live; None when there is none."""
+        try:
+            return msgspec.convert(await self._client.get(SECRETS, name, namespace), Secret)
+        except NotFound:
+            return None
+
+    async def create_secret(self, body: dict[str, Any]) -> Secret:
+        """Create a Secret; raises AlreadyExists."""
+        return msgspec.convert(await self._client.create(SECRETS, body), Secret)
+
+    async def apply_secret(self, namespace: str, name: str, content: Content, existing: Secret | None) -> Secret:
+        """Write a Secret as a whole.
+
+        Conflict when it changed since `existing` was read, or when it was created by somebody else meanwhile: without
+        force, server-side apply does not take over values that another one owns.
+        """
+        version = existing.metadata.resource_version if existing is not None else None
+        body = content.apply_body(namespace, name, resource_version=version)
+        written = await self._client.patch(
+            SECRETS,
+            name,
+            body,
+            namespace=namespace,
+            kind="apply",
+            field_manager=FIELD_MANAGER,
+            force=existing is not None,
+        )
+        return msgspec.convert(written, Secret)
+
+    async def delete(self, resource: Resource, obj: Secret | CertificateRequest) -> None:
+        """Delete exactly this object; one that is gone or was replaced is as good as deleted."""
+        meta = obj.metadata
+        try:
+            await self._client.delete(resource, meta.name, meta.namespace, uid=meta.uid)
+        except (NotFound, Conflict):
+            return
+
+    async def request(self, namespace: str, name: str) -> CertificateRequest | None:
+        """Read a CertificateRequest live; None when there is none."""
+        try:
+            return msgspec.convert(await self._client.get(CERTIFICATE_REQUESTS, name, namespace), CertificateRequest)
+        except NotFound:
+            return None
+
+    async def create_request(self, body: dict[str, Any]) -> CertificateRequest:
+        """Create a CertificateRequest; raises AlreadyExists."""
+        return msgspec.convert(await self._client.create(CERTIFICATE_REQUESTS, body), CertificateRequest)
+
+    async def patch_certificate(self, certificate: Certificate, body: dict[str, Any]) -> Certificate:
+        """Write to the status of a Certificate; Conflict when it changed meanwhile."""
+        written = await self._patch_status(
+            CERTIFICATES, certificate.metadata.namespace, certificate.metadata.name, body
+        )
+        return msgspec.convert(written, Certificate)
+
+    async def patch_request(self, request: CertificateRequest, body: dict[str, Any]) -> CertificateRequest:
+        """Write to the status of a CertificateRequest; Conflict when it changed meanwhile."""
+        meta = request.metadata
+        written = await self._patch_status(CERTIFICATE_REQUESTS, meta.namespace, meta.name, body)
+        return msgspec.convert(written, CertificateRequest)
+
+    async def issuer(self, resource: Resource, namespace: str, name: str) -> Issuer | None:
+        """Read an Issuer or ClusterIssuer live; None when there is none."""
+        try:
+            return msgspec.convert(await self._client.get(resource, name, namespace or None), Issuer)
+        except NotFound:
+            return None
+
+    async def patch_issuer(self, resource: Resource, namespace: str, name: str, body: dict[str, Any]) -> None:
+        """Write to the status of an issuer; Conflict when it changed meanwhile."""
+        await self._patch_status(resource, namespace, name, body)
+
+    async def _patch_status(
+        self, resource: Resource, namespace: str, name: str, body: dict[str, Any]
+    ) -> dict[str, Any]:
+        return await self._client.patch(
+            resource, name, body, namespace=namespace or None, subresource="status", kind="merge"
+        )

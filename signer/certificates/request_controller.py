@@ -1,0 +1,204 @@
+"""CertificateRequests, whoever made them: approve (unless somebody else decides), sign, write the status.
+
+Runs on the loop; signing and key loading leave it, since an RSA key can take tens of milliseconds. A request is
+settled by one status write that carries its resourceVersion, so a second answer cannot be stored.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import datetime
+
+from cryptography.x509 import BasicConstraints, ExtensionNotFound
+
+from issuers.certificate import new_serial
+from issuers.errors import InvalidAuthority
+from issuers.keys import PrivateKey
+from issuers.private_key import load_key
+from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
+from signer.api.issuer import IssuerRef
+from signer.api.meta import find_condition
+from signer.api.secret import TLS_CERT, TLS_KEY, Secret
+from signer.authorities.registry import Registry
+from signer.authorities.state import IssuerState
+from signer.certificates import request_status as to_status
+from signer.certificates import request_steps as steps
+from signer.certificates.objects import Key, Objects, Superseded
+from signer.certificates.request_status import APPROVED_MESSAGE, ISSUED_MESSAGE, StatusPatch
+from signer.certificates.secret_view import read_leaf
+from signer.certificates.signing import sign_request
+from signer.certificates.watched import Watched
+from signer.certificates.well_known import PENDING, READY
+from signer.kube.errors import Conflict, NotFound
+from signer.kube.queue import WorkQueue
+from signer.kube.reflector import Change
+from signer.tenancy.decide import Limits
+from signer.tenancy.verdict import Refuse
+
+logger = logging.getLogger(__name__)
+
+# A Secret without cert-manager's label is not watched; whoever waits for one asks again this often.
+_SECRET_RECHECK = 10.0
+
+
+class RequestController:
+    """Works CertificateRequests off. `queue` holds their keys."""
+
+    def __init__(
+        self,
+        watched: Watched,
+        registry: Registry,
+        objects: Objects,
+        queue: WorkQueue[Key],
+        *,
+        auto_approve: bool,
+        limits: Limits,
+        clock: Callable[[], datetime],
+        serial: Callable[[], int] = new_serial,
+    ) -> None:
+        self._watched = watched
+        self._registry = registry
+        self._objects = objects
+        self._auto_approve = auto_approve
+        self._limits = limits
+        self._clock = clock
+        self._serial = serial
+        self._superseded = Superseded()
+        self._waiting: dict[IssuerRef, set[Key]] = defaultdict(set)
+        self.queue = queue
+        watched.requests.subscribe(self._changed)
+
+    def _changed(self, change: Change[CertificateRequest]) -> None:
+        if change.kind != "synced":
+            self.queue.add(change.key)
+
+    def issuer_changed(self, ref: IssuerRef) -> None:
+        """Take up again what waits for this issuer."""
+        for key in self._waiting.pop(ref, ()):
+            self.queue.add(key)
+
+    def _settled(self, key: Key) -> None:
+        for keys in self._waiting.values():
+            keys.discard(key)
+
+    async def reconcile(self, key: Key) -> None:
+        """Take one request as far as it can go now."""
+        request = self._watched.requests.store.get(key)
+        if request is None:
+            self._superseded.forget(key)
+            self._settled(key)
+            return
+        if self._superseded.stale(key, request.metadata.resource_version):
+            return
+        try:
+            await self._work(key, request)
+        except Conflict:
+            self.queue.add_backoff(key)
+        except NotFound:
+            return  # deleted while we worked
+
+    async def _work(self, key: Key, request: CertificateRequest) -> None:
+        answer: PrivateKey | steps.NoKey | None = None
+        while True:
+            step = steps.consider(request, self._lookup(key), auto_approve=self._auto_approve, key=answer)
+            emit = self._objects.emitter(CERTIFICATE_REQUESTS, request)
+            now = self._clock()
+            match step:
+                case steps.Nothing():
+                    self._settled(key)
+                    return
+                case steps.AwaitApproval():
+                    emit("Normal", "WaitingForApproval", "Not signing CertificateRequest until it is Approved")
+                    return
+                case steps.Approve():
+                    request = await self._write(key, request, to_status.approved(request, now))
+                    emit("Normal", "cert-manager.io", APPROVED_MESSAGE)
+                case steps.MarkDenied():
+                    await self._write(key, request, to_status.denied(request, now))
+                    return
+                case steps.AskKey(name):
+                    answer = await self._private_key(request, name)
+                case steps.Pend(reason, message):
+                    await self._pend(key, request, reason, message)
+                    return
+                case steps.Fail(reason, message, invalid):
+                    await self._fail(key, request, reason, message, invalid=reason if invalid else "")
+                    return
+                case steps.Sign():
+                    await self._sign(key, request, step)
+                    return
+
+    def _lookup(self, key: Key) -> Callable[[IssuerRef], IssuerState | None]:
+        """Look an issuer up, and have the request taken up again when it changes.
+
+        Noted before the look, so that no change can fall between the two.
+        """
+
+        def lookup(ref: IssuerRef) -> IssuerState | None:
+            self._waiting[ref].add(key)
+            return self._registry.get(ref)
+
+        return lookup
+
+    async def _private_key(self, request: CertificateRequest, name: str) -> PrivateKey | steps.NoKey:
+        namespace = request.metadata.namespace
+        secret = self._watched.secrets.store.get((namespace, name)) or await self._objects.secret(namespace, name)
+        if secret is None or self._registry.is_ca_secret(namespace, name) or _holds_ca(secret):
+            return steps.NoKey()
+        try:
+            return await asyncio.to_thread(load_key, secret.data.get(TLS_KEY, b""))
+        except InvalidAuthority:
+            return steps.NoKey()
+
+    async def _sign(self, key: Key, request: CertificateRequest, step: steps.Sign) -> None:
+        signed = await asyncio.to_thread(
+            sign_request,
+            request,
+            step.csr,
+            step.state,
+            key=step.key,
+            lifetime=step.lifetime,
+            limits=self._limits,
+            now=self._clock(),
+            serial=self._serial(),
+        )
+        if isinstance(signed, Refuse):
+            await self._fail(key, request, signed.code, signed.message)
+            return
+        await self._write(key, request, to_status.issued(request, signed, self._clock()))
+        self._objects.emitter(CERTIFICATE_REQUESTS, request)("Normal", "CertificateIssued", ISSUED_MESSAGE)
+
+    async def _pend(self, key: Key, request: CertificateRequest, reason: str, message: str) -> None:
+        before = find_condition(request.status.conditions, READY)
+        await self._write(key, request, to_status.pending(request, message, self._clock()))
+        if before is None or before.reason != PENDING:
+            self._objects.emitter(CERTIFICATE_REQUESTS, request)("Normal", reason, message)
+        if reason == "MissingSecret":
+            self.queue.add_after(key, _SECRET_RECHECK)
+
+    async def _fail(
+        self, key: Key, request: CertificateRequest, reason: str, message: str, *, invalid: str = ""
+    ) -> None:
+        await self._write(key, request, to_status.failed(request, message, self._clock(), invalid=invalid))
+        self._objects.emitter(CERTIFICATE_REQUESTS, request)("Warning", reason, message)
+
+    async def _write(self, key: Key, request: CertificateRequest, patch: StatusPatch) -> CertificateRequest:
+        if not patch.changed:
+            return request
+        written = await self._objects.patch_request(request, patch.body)
+        self._superseded.replaced(key, request.metadata.resource_version, written.metadata.resource_version)
+        return written
+
+
+def _holds_ca(secret: Secret) -> bool:
+    """Tell whether the Secret holds a CA: its key signs nothing on anybody's mere request."""
+    leaf, _ = read_leaf(secret.data.get(TLS_CERT, b""))
+    if leaf is None:
+        return False
+    try:
+        return leaf.extensions.get_extension_for_class(BasicConstraints).value.ca
+    except ExtensionNotFound:
+        return False
+    except ValueError:
+        return True

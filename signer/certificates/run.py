@@ -1,0 +1,170 @@
+"""The slow controllers of one process: issuers, Certificates, CertificateRequests. One of them leads at a time.
+
+`run` may be called again after it was cancelled (leadership lost and won back): everything is made anew each time.
+"""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from signer.api.issuer import IssuerRef
+from signer.authorities.registry import Registry
+from signer.certificates.certificate_controller import CertificateController
+from signer.certificates.gauges import CertificateGauges
+from signer.certificates.issuer_controller import IssuerController
+from signer.certificates.objects import Key, Objects
+from signer.certificates.request_controller import RequestController
+from signer.certificates.watched import Watched
+from signer.kube.client import ApiClient
+from signer.kube.errors import ApiError, Unreachable
+from signer.kube.queue import WorkQueue
+from signer.observe.events import EventRecorder
+from signer.observe.metrics import Metrics
+from signer.tenancy.decide import Limits
+
+log = logging.getLogger(__name__)
+
+ISSUERS = "issuers"
+CERTIFICATES = "certificates"
+CERTIFICATE_REQUESTS = "certificaterequests"
+K = TypeVar("K", bound=Hashable)
+Handler = Callable[[K], Awaitable[None]]
+_WORKERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerOptions:
+    """Which controllers run (`names`), and how."""
+
+    names: tuple[str, ...] = (ISSUERS, CERTIFICATES, CERTIFICATE_REQUESTS)
+    cluster_resource_namespace: str = "cert-manager"
+    auto_approve: bool = True
+    enable_certificate_owner_ref: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Controllers:
+    """Runs the controllers that the options name, until cancelled."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        registry: Registry,
+        recorder: EventRecorder,
+        metrics: Metrics,
+        options: ControllerOptions,
+        *,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        self._client = client
+        self._registry = registry
+        self._metrics = metrics
+        self._options = options
+        self._clock = clock
+        self._objects = Objects(client, recorder)
+        self._handlers: list[Callable[[IssuerRef], None]] = []
+        registry.subscribe(self._issuer_changed)
+
+    async def run(self) -> None:
+        """Watch and work until cancelled. Nothing is decided before everything was read once."""
+        names = self._options.names
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                if ISSUERS in names:
+                    tasks.create_task(self._run_issuers())
+                if CERTIFICATES in names or CERTIFICATE_REQUESTS in names:
+                    tasks.create_task(self._run_certificates(names))
+        finally:
+            self._handlers.clear()
+
+    def _issuer_changed(self, ref: IssuerRef) -> None:
+        for handler in self._handlers:
+            handler(ref)
+
+    async def _run_issuers(self) -> None:
+        queue: WorkQueue[IssuerRef] = self._queue(ISSUERS)
+        controller = IssuerController(self._registry, self._objects, clock=self._clock)
+        self._handlers.append(queue.add)
+        await self._registry.synced.wait()
+        for state in self._registry.states():
+            queue.add(state.ref)
+        await queue.run(self._counted(ISSUERS, controller.reconcile), workers=2)
+
+    async def _run_certificates(self, names: tuple[str, ...]) -> None:
+        watched = Watched(self._client, on_restart=self._metrics.watch_restarted)
+        gauges = CertificateGauges(self._metrics)
+        watched.certificates.subscribe(gauges.changed)
+        work: list[tuple[WorkQueue[Key], Handler[Key]]] = []
+        if CERTIFICATES in names:
+            queue: WorkQueue[Key] = self._queue(CERTIFICATES)
+            certificates = CertificateController(
+                watched,
+                self._objects,
+                queue,
+                owner_ref=self._options.enable_certificate_owner_ref,
+                clock=self._clock,
+            )
+            work.append((queue, self._counted(CERTIFICATES, certificates.reconcile)))
+        if CERTIFICATE_REQUESTS in names:
+            queue = self._queue(CERTIFICATE_REQUESTS)
+            requests = RequestController(
+                watched,
+                self._registry,
+                self._objects,
+                queue,
+                auto_approve=self._options.auto_approve,
+                limits=self._options.limits,
+                clock=self._clock,
+            )
+            self._handlers.append(requests.issuer_changed)
+            work.append((queue, self._counted(CERTIFICATE_REQUESTS, requests.reconcile)))
+        try:
+            await self._work(watched, work)
+        finally:
+            gauges.clear()
+
+    async def _work(self, watched: Watched, work: list[tuple[WorkQueue[Key], Handler[Key]]]) -> None:
+        reflectors = (watched.certificates, watched.requests, watched.secrets)
+        async with asyncio.TaskGroup() as tasks:
+            for run in (reflector.run for reflector in reflectors):
+                tasks.create_task(run())
+            for synced in (self._registry.synced, *(reflector.synced for reflector in reflectors)):
+                await synced.wait()
+            log.info(
+                "controllers: %d Certificates, %d CertificateRequests",
+                len(watched.certificates.store),
+                len(watched.requests.store),
+            )
+            for queue, handler in work:
+                tasks.create_task(queue.run(handler, workers=_WORKERS))
+
+    def _queue(self, controller: str) -> WorkQueue[K]:
+        def failed(key: K, error: Exception) -> None:
+            self._metrics.sync_errors.labels(controller).inc()
+            if isinstance(error, ApiError | Unreachable):
+                log.warning("%s: %s: %s", controller, _named(key), error)
+            else:
+                # The text of an unforeseen exception may quote what it choked on: only its kind and place are told.
+                where = traceback.extract_tb(error.__traceback__)[-1:]
+                log.error("%s: %s: unforeseen %s at %s", controller, _named(key), type(error).__name__, where)
+
+        return WorkQueue(on_error=failed)
+
+    def _counted(self, controller: str, handler: Handler[K]) -> Handler[K]:
+        async def handle(key: K) -> None:
+            self._metrics.sync_calls.labels(controller).inc()
+            await handler(key)
+
+        return handle
+
+
+def _named(key: object) -> str:
+    return "/".join(key) if isinstance(key, tuple) else str(key)

@@ -1,0 +1,126 @@
+"""The objects that Certificates depend on, and which Certificates a change concerns.
+
+Everything runs on one loop: reflectors call the handlers here, which keep small indexes and put keys into the queue.
+Secrets are watched by cert-manager's label, so that the process does not hold every Secret of the cluster.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from signer.api.certificate import CERTIFICATES, Certificate
+from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
+from signer.api.secret import SECRETS, Secret
+from signer.certificates.well_known import FAO_LABEL, NEXT_KEY_LABEL
+from signer.kube.client import ApiClient
+from signer.kube.codec import JsonCodec
+from signer.kube.reflector import Change, Reflector
+from signer.kube.resource import Resource
+
+Key = tuple[str, str]
+"""(namespace, name)."""
+
+
+class Watched:
+    """Reflectors of Certificates, CertificateRequests and labelled Secrets, with indexes by owner and Secret name.
+
+    `enqueue` is called with the key of each Certificate that must be looked at again; `on_restart` with a resource's
+    name when its watch was opened again.
+    """
+
+    def __init__(self, client: ApiClient, *, on_restart: Callable[[str], None]) -> None:
+        def restarted(resource: Resource) -> Callable[[str], None]:
+            return lambda _why: on_restart(resource.plural)
+
+        self.certificates = Reflector(client, CERTIFICATES, JsonCodec(Certificate), on_restart=restarted(CERTIFICATES))
+        self.requests = Reflector(
+            client, CERTIFICATE_REQUESTS, JsonCodec(CertificateRequest), on_restart=restarted(CERTIFICATE_REQUESTS)
+        )
+        self.secrets = Reflector(
+            client, SECRETS, JsonCodec(Secret), label_selector=f"{FAO_LABEL}=true", on_restart=restarted(SECRETS)
+        )
+        self.enqueue: Callable[[Key], None] = lambda _key: None
+        self._users: dict[Key, set[str]] = defaultdict(set)
+        self._by_uid: dict[str, Key] = {}
+        self._requests_of: dict[str, set[Key]] = defaultdict(set)
+        self._keys_of: dict[str, set[Key]] = defaultdict(set)
+        self.certificates.subscribe(self._certificate_changed)
+        self.requests.subscribe(self._request_changed)
+        self.secrets.subscribe(self._secret_changed)
+
+    def rivals(self, certificate: Certificate) -> set[str]:
+        """Names of the other Certificates that name the same Secret; those on their way out do not count."""
+        meta = certificate.metadata
+        users = self._users.get((meta.namespace, certificate.spec.secret_name), set())
+        return {name for name in users if name != meta.name and self._lives((meta.namespace, name))}
+
+    def requests_of(self, certificate: Certificate) -> list[CertificateRequest]:
+        """The CertificateRequests that this Certificate controls."""
+        keys = self._requests_of.get(certificate.metadata.uid, set())
+        return [request for key in sorted(keys) if (request := self.requests.store.get(key)) is not None]
+
+    def key_secrets_of(self, certificate: Certificate) -> list[Secret]:
+        """The Secrets with a next private key that this Certificate controls."""
+        keys = self._keys_of.get(certificate.metadata.uid, set())
+        return [secret for key in sorted(keys) if (secret := self.secrets.store.get(key)) is not None]
+
+    def _lives(self, key: Key) -> bool:
+        certificate = self.certificates.store.get(key)
+        return certificate is not None and not certificate.metadata.deletion_timestamp
+
+    def _certificate_changed(self, change: Change[Certificate]) -> None:
+        if change.kind == "synced":
+            return
+        namespace, name = change.key
+        old = (namespace, change.old.spec.secret_name) if change.old is not None else None
+        new = (namespace, change.new.spec.secret_name) if change.new is not None else None
+        if change.old is not None:
+            self._by_uid.pop(change.old.metadata.uid, None)
+        if change.new is not None:
+            self._by_uid[change.new.metadata.uid] = change.key
+        if old is not None and old != new:
+            _discard(self._users, old, name)
+        if new is not None:
+            self._users[new].add(name)
+        self.enqueue(change.key)
+        leaving = change.new is None or change.new.metadata.deletion_timestamp is not None
+        if old != new or leaving:
+            for secret in {old, new} - {None}:
+                self._enqueue_users(secret)
+
+    def _request_changed(self, change: Change[CertificateRequest]) -> None:
+        self._owned_changed(change, self._requests_of)
+
+    def _secret_changed(self, change: Change[Secret]) -> None:
+        if change.kind == "synced":
+            return
+        self._enqueue_users(change.key)
+        either = change.new or change.old
+        if either is not None and NEXT_KEY_LABEL in either.metadata.labels:
+            self._owned_changed(change, self._keys_of)
+
+    def _owned_changed(self, change: Change[CertificateRequest] | Change[Secret], index: dict[str, set[Key]]) -> None:
+        for obj in (change.old, change.new):
+            for owner in obj.metadata.owner_references if obj is not None else ():
+                if not owner.controller or not owner.uid:
+                    continue
+                if change.new is None:
+                    _discard(index, owner.uid, change.key)
+                else:
+                    index[owner.uid].add(change.key)
+                key = self._by_uid.get(owner.uid)
+                if key is not None and key[0] == change.key[0]:
+                    self.enqueue(key)
+
+    def _enqueue_users(self, secret: Key | None) -> None:
+        if secret is not None:
+            for name in self._users.get(secret, ()):
+                self.enqueue((secret[0], name))
+
+
+def _discard(index: dict[Any, set[Any]], key: object, value: object) -> None:
+    values = index.get(key)
+    if values is not None:
+        values.discard(value)
+        if not values:
+            del index[key]
