@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,6 +40,16 @@ SIGNER = "localmesh-test"
 def istiod(cluster: Cluster) -> Path:
     """Istiod's kubeconfig."""
     return install_istiod(cluster, [SIGNER])
+
+
+@pytest.fixture(scope="module")
+def breakable() -> Iterator[LocalCluster]:
+    """A cluster for the tests here that break servers; each of them leaves all servers running.
+
+    Without a watch cache, as the API server would otherwise answer old watches from memory.
+    """
+    with LocalCluster(controller_manager=False, api_flags=["--watch-cache=false"]) as cluster:
+        yield cluster
 
 
 def _get(access: kubeconfig.Access, path: str) -> str:
@@ -91,35 +101,33 @@ class TestCluster:
 
 @pytest.mark.fault
 class TestFaults:
-    def test_a_killed_api_server_comes_back_with_its_data(self, private_cluster: Callable[..., LocalCluster]) -> None:
+    def test_a_killed_api_server_comes_back_with_its_data(self, breakable: LocalCluster) -> None:
         """After SIGKILL and start the same URL serves what was stored, and old credentials still work."""
-        cluster = private_cluster(controller_manager=False)
-        account = cluster.service_account_kubeconfig("default", "kept")
-        cluster.api.kill()
+        account = breakable.service_account_kubeconfig("default", "kept")
+        breakable.api.kill()
         with pytest.raises(LocalMeshError):
-            cluster.kubectl("get", "serviceaccount", "kept")
-        cluster.api.start()
-        assert cluster.get("serviceaccount", "kept")["metadata"]["name"] == "kept"
-        assert "default:kept" in cluster.kubectl("auth", "whoami", user=account)
+            breakable.kubectl("get", "serviceaccount", "kept")
+        breakable.api.start()
+        assert breakable.get("serviceaccount", "kept")["metadata"]["name"] == "kept"
+        assert "default:kept" in breakable.kubectl("auth", "whoami", user=account)
 
-    def test_compaction_makes_an_old_watch_fail_with_410(self, private_cluster: Callable[..., LocalCluster]) -> None:
+    def test_compaction_makes_an_old_watch_fail_with_410(self, breakable: LocalCluster) -> None:
         """After compact() a watch from before gets 410 Gone, which it did not before."""
-        # With its watch cache the API server would still answer from memory.
-        cluster = private_cluster(controller_manager=False, api_flags=["--watch-cache=false"])
-        before = cluster.etcd.revision()
+        before = breakable.etcd.revision()
         path = f"/api/v1/configmaps?watch=1&timeoutSeconds=1&resourceVersion={before}"
-        cluster.kubectl("create", "configmap", "one", "-n", "default")
-        assert '"ADDED"' in _get(cluster.access(), path)
-        assert cluster.etcd.compact() > before
-        assert '"code":410' in _get(cluster.access(), path)
+        breakable.kubectl("create", "configmap", "one", "-n", "default")
+        assert '"ADDED"' in _get(breakable.access(), path)
+        assert breakable.etcd.compact() > before
+        assert '"code":410' in _get(breakable.access(), path)
 
-    def test_a_server_that_dies_is_noticed(self, private_cluster: Callable[..., LocalCluster]) -> None:
+    def test_a_server_that_dies_is_noticed(self, breakable: LocalCluster) -> None:
         """A server that ends by itself is named, with its status, by the next check."""
-        cluster = private_cluster(controller_manager=False)
-        assert cluster.etcd.pid is not None
-        os.kill(cluster.etcd.pid, signal.SIGKILL)
+        assert breakable.etcd.pid is not None
+        os.kill(breakable.etcd.pid, signal.SIGKILL)
         with pytest.raises(LocalMeshError, match="etcd ended by itself with status -9"):
-            cluster.wait_for(cluster.check, "etcd's end")
+            breakable.wait_for(breakable.check, "etcd's end")
+        breakable.etcd.start()
+        breakable.wait_for(breakable.api.ready, "the API server's return")
 
     def test_nothing_outlives_a_killed_parent(self, tmp_path: Path) -> None:
         """When the process that started a cluster is killed outright, its servers end too."""
@@ -145,14 +153,14 @@ class TestFaults:
         assert "/readyz" not in str(raised.value)  # it did not wait for the time limit
         assert not _processes("--no-such-flag=1")
 
-    def test_stopping_does_not_wait_for_watches(self, private_cluster: Callable[..., LocalCluster]) -> None:
+    def test_stopping_does_not_wait_for_watches(self, breakable: LocalCluster) -> None:
         """stop() ends an API server that has open watches by SIGTERM alone, which a rolling update relies on."""
-        cluster = private_cluster(controller_manager=False)
-        server = cluster.api.popen
+        server = breakable.api.popen
         assert server is not None
-        with Watcher(cluster.kubeconfig()):
-            cluster.api.stop()
+        with Watcher(breakable.kubeconfig()):
+            breakable.api.stop()
         assert server.returncode == 0
+        breakable.api.start()
 
 
 def _until(ready: Callable[[], bool], seconds: float) -> None:
@@ -277,18 +285,19 @@ class TestWatcher:
         await delete_requests(istiod, [issued, refused, unanswered])
 
     @pytest.mark.fault
-    async def test_it_survives_restart_and_compaction(self, private_cluster: Callable[..., LocalCluster]) -> None:
+    async def test_it_survives_restart_and_compaction(self, breakable: LocalCluster) -> None:
         """After the API server was away and the history is gone, it lists again and misses no request."""
-        cluster = private_cluster(controller_manager=False)
-        istiod = install_istiod(cluster, [SIGNER])
+        istiod = install_istiod(breakable, [SIGNER])
         workload = Workload("foo", "default", SIGNER)
-        with Watcher(cluster.kubeconfig()) as watcher:
+        with Watcher(breakable.kubeconfig()) as watcher:
             before = await create_requests(istiod, [workload] * 2, key="ec")
             watcher.wait_for(lambda seen: len(seen) == 2, "two requests")
-            cluster.kubectl("create", "configmap", "later", "-n", "default")  # the watcher's version is now an old one
-            cluster.api.kill()
-            cluster.etcd.compact()
-            cluster.api.start()
+            breakable.kubectl(
+                "create", "configmap", "later", "-n", "default"
+            )  # the watcher's version is now an old one
+            breakable.api.kill()
+            breakable.etcd.compact()
+            breakable.api.start()
             after = await create_requests(istiod, [workload], key="ec")
             watcher.wait_for(lambda seen: len(seen) == 3, "a third request after the restart")
             assert watcher.relists == 2

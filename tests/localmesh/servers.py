@@ -63,9 +63,16 @@ class EtcdServer(Process):
         answer = self._call("kv/range", {"key": base64.b64encode(b"\0").decode(), "limit": 1})
         return int(answer["header"]["revision"])
 
-    def compact(self, revision: int | None = None) -> int:
-        """Forget all history before `revision` (default: now) and return it; older watches then get 410 Gone."""
-        at = self.revision() if revision is None else revision
+    def compact(self) -> int:
+        """Forget all history: every resourceVersion given out until now is then too old for a watch (410 Gone).
+
+        A watch that the API server can serve from its watch cache does not notice; restart the API server as well, or
+        run it with --watch-cache=false. Returns the revision of the compaction.
+        """
+        # A watch from revision r needs r+1. Two writes of our own (outside of /registry) put r+1 before the compaction.
+        for _ in range(2):
+            self._call("kv/put", {"key": base64.b64encode(b"localmesh").decode()})
+        at = self.revision()
         self._call("kv/compaction", {"revision": at, "physical": True})
         return at
 
