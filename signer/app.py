@@ -20,7 +20,6 @@ from signer.api.certificatesigningrequest import (
 )
 from signer.api.crd import ours, read_crd
 from signer.authorities.registry import Registry
-from signer.certificates.run import ControllerOptions, Controllers
 from signer.csr.controller import Options, RequestController, is_ours
 from signer.csr.questions import Questions
 from signer.csr.sharing import Sharing
@@ -59,9 +58,7 @@ async def run(settings: Settings) -> None:
     config = await asyncio.to_thread(load_config, settings.kubeconfig)
     log.info("mesh-signer %s, replica %s, API server %s", __version__, settings.identity, config.host)
     try:
-        async with ApiClient(
-            config, on_error=metrics.api_error, connections=settings.write_window + 32
-        ) as client:
+        async with ApiClient(config, on_error=metrics.api_error, connections=settings.write_window + 32) as client:
             await _Process(settings, client, metrics, audit).run(stop)
     finally:
         audit.close()
@@ -132,6 +129,9 @@ class _Process:
         names = await self._slow_names(asked)
         if not names:
             return
+        # Imported here: a process that only signs never needs it, nor its memory.
+        from signer.certificates.run import ControllerOptions, Controllers  # noqa: PLC0415
+
         settings = self._settings
         controllers = Controllers(
             self._client,

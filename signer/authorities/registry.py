@@ -13,6 +13,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from issuers.authority import Authority, load_authority
 from issuers.errors import InvalidAuthority
@@ -30,8 +31,11 @@ from signer.authorities.state import (
 from signer.kube.client import ApiClient
 from signer.kube.codec import JsonCodec
 from signer.kube.reflector import Change, Reflector
+from signer.kube.resource import Resource
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 Handler = Callable[[IssuerRef], None]
 SecretHandler = Callable[[str, str], None]
@@ -78,7 +82,9 @@ class Registry:
         self._tasks: asyncio.TaskGroup | None = None
         self.synced = asyncio.Event()
         self._issuers = [
-            Reflector(client, resource, JsonCodec(Issuer), on_restart=lambda _why, plural=resource.plural: on_restart(plural))
+            Reflector(
+                client, resource, JsonCodec(Issuer), on_restart=lambda _why, plural=resource.plural: on_restart(plural)
+            )
             for resource in (CLUSTER_ISSUERS, ISSUERS)
         ]
         for reflector in self._issuers:
@@ -104,10 +110,11 @@ class Registry:
         """Call the handler with (namespace, name) of each watched Secret that changed, came or went."""
         self._secret_handlers.append(handler)
 
-    @property
-    def last_contact(self) -> float:
-        """When the API server last spoke on the quietest of the watches (monotonic seconds)."""
-        return min(reflector.last_contact for reflector in [*self._issuers, *self._secrets.values()])
+    def _reflector(self, resource: Resource, kind: type[T], namespace: str | None = None) -> Reflector[T]:
+        def restarted(_why: str) -> None:
+            self._on_restart(resource.plural)
+
+        return Reflector(self._client, resource, JsonCodec(kind), namespace=namespace, on_restart=restarted)
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -124,8 +131,8 @@ class Registry:
         # The issuers' Secrets are known only now. A namespace whose Secrets may not be read must not hold up the
         # rest: its issuers say so (ErrGetKeyPair) as soon as the answer is there.
         for namespace in {self._namespace, *(namespace for namespace, _ in self._users)}:
-            reflector = self._secrets[namespace]
-            while not reflector.synced.is_set() and not reflector.trouble:
+            secrets = self._secrets[namespace]
+            while not secrets.synced.is_set() and not secrets.trouble:  # noqa: ASYNC110 - only at start
                 await asyncio.sleep(0.01)
         while self._loading:
             await asyncio.wait(self._loading.values())
@@ -135,13 +142,7 @@ class Registry:
     def _watch_secrets(self, namespace: str) -> None:
         if namespace in self._secrets or self._tasks is None:
             return
-        reflector = Reflector(
-            self._client,
-            SECRETS,
-            JsonCodec(CASecret),
-            namespace=namespace,
-            on_restart=lambda _why: self._on_restart(SECRETS.plural),
-        )
+        reflector = self._reflector(SECRETS, CASecret, namespace)
         reflector.subscribe(self._secret_changed)
         self._secrets[namespace] = reflector
         self._tasks.create_task(reflector.run())
@@ -215,7 +216,7 @@ class Registry:
         except Exception:  # noqa: BLE001 - one CA must never stop the others; what failed is told without its text
             # The text of an unforeseen exception may quote what it choked on, and that may be a key.
             log.error("Secret %s/%s could not be read as a CA: unforeseen failure", *key)  # noqa: TRY400 - see above
-            found = InvalidAuthority("tls.key", "the CA could not be read", reason="InvalidKey")
+            found = InvalidAuthority("InvalidKey", "tls.key", "the CA could not be read")
         finally:
             self._loading.pop(key, None)
         if not self._users.get(key):

@@ -14,7 +14,7 @@ from typing import Any
 
 from signer.api.certificatesigningrequest import CertificateSigningRequest
 from signer.api.issuer import IssuerRef
-from signer.csr.evaluate import Answers
+from signer.csr.evaluate import NOTHING_ASKED, Answers
 
 
 class Stage(Enum):
@@ -37,7 +37,7 @@ class Pending:
     ref: IssuerRef
     since: float
     stage: Stage = Stage.PARKED
-    answers: Answers = Answers()
+    answers: Answers = NOTHING_ASKED
     failures: int = 0
     unsent: Any = field(default=None, repr=False)
     told: set[str] = field(default_factory=set)

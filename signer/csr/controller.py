@@ -22,11 +22,11 @@ from signer.authorities.registry import Registry
 from signer.authorities.state import PENDING
 from signer.csr.answer import Answer, audit_line, issue, printable, refuse
 from signer.csr.backlog import Backlog, Pending, Stage
-from signer.csr.evaluate import Answers, AskKey, AskReference, Issue, evaluate
+from signer.csr.evaluate import NOTHING_ASKED, Answers, AskKey, AskReference, Issue, evaluate
 from signer.csr.questions import Questions
 from signer.csr.sharing import Sharing
 from signer.csr.window import Window
-from signer.csr.writer import Written, Writer
+from signer.csr.writer import Writer, Written
 from signer.kube.backoff import delay
 from signer.kube.errors import ApiError, Unreachable
 from signer.kube.protobuf import ProtobufError
@@ -49,7 +49,7 @@ class Options:
     """What an operator may set of the hot path."""
 
     cluster_resource_namespace: str
-    limits: Limits = Limits()
+    limits: Limits
     write_window: int = 64
     drain_seconds: float = 20.0
 
@@ -115,7 +115,7 @@ class RequestController:
         """Take no more in, and answer what is ready: at most `drain_seconds`. The rest is another replica's."""
         self._draining = True
         deadline = self._clock() + self._options.drain_seconds
-        while (self._backlog.ready or self._in_flight) and self._clock() < deadline:
+        while (self._backlog.ready or self._in_flight) and self._clock() < deadline:  # noqa: ASYNC110 - once in a life
             await asyncio.sleep(0.01)
         if left := self._backlog.ready + self._in_flight:
             log.warning("stopping with %d requests unanswered; they are taken up again after the start", left)
@@ -253,9 +253,7 @@ class RequestController:
         if reason.code != PENDING:
             self._tell(pending, "Warning", reason.code, reason.message)
         pending.answers = Answers(may_reference=pending.answers.may_reference)
-        self._backlog.park(
-            pending, reason=reason.code, issuer=verdict.issuer, secret=verdict.secret, seconds=_RECHECK
-        )
+        self._backlog.park(pending, reason=reason.code, issuer=verdict.issuer, secret=verdict.secret, seconds=_RECHECK)
 
     async def _ask(self, pending: Pending, question: AskReference | AskKey, content: RequestContent) -> None:
         try:
@@ -306,7 +304,7 @@ class RequestController:
         self._count(pending, answer, result)
         if result.outcome == "conflict" and result.latest is not None and not result.latest.answered:
             # Somebody changed the object, not its answer: decide again on what it says now.
-            pending.csr, pending.unsent, pending.answers = result.latest, None, Answers()
+            pending.csr, pending.unsent, pending.answers = result.latest, None, NOTHING_ASKED
             self._backlog.make_ready(pending)
             return
         if result.outcome == "invalid":
@@ -333,7 +331,8 @@ class RequestController:
             return
         self._metrics.requests.labels(signer, "issued").inc()
         self._metrics.latency.labels(signer).observe(self._clock() - pending.since)
-        self._tell(pending, "Normal", "CertificateIssued", "Certificate fetched from issuer successfully")
+        message = "Certificate fetched from issuer successfully"
+        self._event(pending.csr, "Normal", "CertificateIssued", message, courtesy=True)
 
     def _try_again(self, pending: Pending, retry_after: float | None = None) -> None:
         pending.failures += 1
@@ -347,11 +346,13 @@ class RequestController:
         pending.told.add(reason)
         self._event(pending.csr, type_, reason, printable(message))
 
-    def _event(self, csr: CertificateSigningRequest, type_: EventType, reason: str, message: str) -> None:
+    def _event(
+        self, csr: CertificateSigningRequest, type_: EventType, reason: str, message: str, *, courtesy: bool = False
+    ) -> None:
         ref = ObjectReference(
             "certificates.k8s.io/v1", "CertificateSigningRequest", "", csr.name, csr.uid, csr.resource_version
         )
-        self._recorder.emit(ref, type_, reason, message)
+        self._recorder.emit(ref, type_, reason, message, courtesy=courtesy)
 
     async def _watch_over(self) -> None:
         """Tell of requests that nobody approves, and make sure that nothing that is stored was overlooked."""
@@ -362,7 +363,13 @@ class RequestController:
             for uid, (csr, since) in tuple(self._unapproved.items()):
                 if since <= late:
                     del self._unapproved[uid]
-                    self._event(csr, "Normal", "WaitingApproval", "Waiting for the Approved condition before issuing")
+                    self._event(
+                        csr,
+                        "Normal",
+                        "WaitingApproval",
+                        "Waiting for the Approved condition before issuing",
+                        courtesy=True,
+                    )
             if self._clock() >= next_check:
                 next_check = self._clock() + _RECHECK
                 for csr in tuple(self._reflector.store.values()):

@@ -71,6 +71,8 @@ class Answers:
     key: Any = field(default=None, repr=False)
 
 
+NOTHING_ASKED = Answers()
+
 Verdict = Issue | Refuse | Wait | AskReference | AskKey
 
 

@@ -7,7 +7,7 @@ stored (the write carries the resourceVersion). Used on the loop only.
 
 from collections.abc import Callable
 
-from signer.kube.lease import owner
+from signer.kube.lease_record import owner
 
 # Seconds without a sign of life of the owner after which its requests are anybody's.
 PATIENCE = 1.0

@@ -45,7 +45,9 @@ class AuditLog:
     lines are then kept, up to `keep` of them, and written when the disk takes them again.
     """
 
-    def __init__(self, stream: BinaryIO | None, *, on_line: Callable[[Kind], None] = lambda _kind: None, keep: int = 100_000) -> None:
+    def __init__(
+        self, stream: BinaryIO | None, *, on_line: Callable[[Kind], None] = lambda _kind: None, keep: int = 100_000
+    ) -> None:
         self._stream = stream
         self._on_line = on_line
         self._lines: list[bytes] = []

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from signer.api.event import EVENTS
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, NotFound, Unreachable
-from signer.api.event import EVENTS
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ EventType = Literal["Normal", "Warning"]
 _COMPONENT = "mesh-signer"
 _MAX_MESSAGE = 1024  # the API server's own limit
 _QUEUE = 1000
+_COURTESIES = 20
 _REMEMBERED = 4096
 _RATE = 10.0  # a second, over time
 _BURST = 50
@@ -79,8 +80,15 @@ class EventRecorder:
         self._tokens = float(_BURST)
         self._refilled = clock()
 
-    def emit(self, ref: ObjectReference, type_: EventType, reason: str, message: str) -> None:
-        """Take an Event about an object. Never blocks; drops it when too many wait already."""
+    def emit(
+        self, ref: ObjectReference, type_: EventType, reason: str, message: str, *, courtesy: bool = False
+    ) -> None:
+        """Take an Event about an object. Never blocks; drops it when too many wait already.
+
+        A `courtesy` tells only what the object shows anyway: it is left out, uncounted, as soon as others wait.
+        """
+        if courtesy and len(self._queue) >= _COURTESIES:
+            return
         event = _Event(ref, type_, reason, message[:_MAX_MESSAGE])
         if len(self._queue) >= _QUEUE:
             self._on_drop()

@@ -4,6 +4,7 @@ Serves no other path, reads no body.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Self
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -28,7 +29,7 @@ class HealthServer:
         self._live = live
         self._runner: web.AppRunner | None = None
 
-    async def __aenter__(self) -> "HealthServer":
+    async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/livez", lambda _request: self._check(self._live))

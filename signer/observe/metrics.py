@@ -49,7 +49,9 @@ class Metrics:
             registry=self.registry,
         )
         self.queued = gauge("mesh_signer_queue_length", "Approved requests that wait for their turn.")
-        self.waiting = gauge("mesh_signer_waiting_requests", "Approved requests that wait for an issuer, by reason.", "reason")
+        self.waiting = gauge(
+            "mesh_signer_waiting_requests", "Approved requests that wait for an issuer, by reason.", "reason"
+        )
         self.in_flight = gauge("mesh_signer_in_flight_writes", "Status writes that are under way.")
         self.window = gauge("mesh_signer_write_window", "How many status writes may be under way at once.")
         self.api_errors = counter(
@@ -59,11 +61,18 @@ class Metrics:
             "mesh_signer_watch_restarts_total", "Watches that had to be opened again, by resource.", "resource"
         )
         self.members = gauge("mesh_signer_replicas", "Signer replicas that are alive, as this one sees them.")
-        self.events_dropped = counter("mesh_signer_events_dropped_total", "Events that were not written, being too many.")
+        self.events_dropped = counter(
+            "mesh_signer_events_dropped_total", "Events that were not written, being too many."
+        )
         self.audit_lines = counter("mesh_signer_audit_lines_total", "Audit lines written, by kind.", "kind")
         self.leader = gauge("mesh_signer_leader", "Whether this process leads the controllers.")
         self.issuer_ready = gauge(
-            "mesh_signer_issuer_ready", "Whether an issuer may sign, by its reason.", "kind", "namespace", "name", "reason"
+            "mesh_signer_issuer_ready",
+            "Whether an issuer may sign, by its reason.",
+            "kind",
+            "namespace",
+            "name",
+            "reason",
         )
         self.ca_not_after = gauge(
             "mesh_signer_ca_not_after_timestamp_seconds", "When an issuer's CA ends.", "kind", "namespace", "name"
@@ -92,7 +101,9 @@ class Metrics:
             "certmanager_certificate_renewal_timestamp_seconds", "When a certificate is renewed.", *certificate
         )
         self.sync_calls = counter("certmanager_controller_sync_call_count", "Syncs of a controller.", "controller")
-        self.sync_errors = counter("certmanager_controller_sync_error_count", "Failed syncs of a controller.", "controller")
+        self.sync_errors = counter(
+            "certmanager_controller_sync_error_count", "Failed syncs of a controller.", "controller"
+        )
 
     def api_error(self, code: int | str) -> None:
         """Count one failed call."""
