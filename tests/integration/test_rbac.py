@@ -289,6 +289,24 @@ class TestForReal:
             based.kubectl("get", "secrets", "-n", TENANT, user=user)
 
 
+@pytest.mark.parametrize("name", ["mesh-signer", "mesh-signer-controllers"])
+class TestPods:
+    def pod(self, based: Cluster, name: str) -> dict[str, Any]:
+        template = based.get("deployment", name, "-n", OWN)["spec"]["template"]
+        metadata = template["metadata"] | {"name": f"{name}-test", "namespace": OWN}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+
+    def test_admitted_under_the_restricted_standard(self, based: Cluster, name: str) -> None:
+        """The namespace enforces the strictest Pod security standard, and our Pods pass it."""
+        labels = based.get("namespace", OWN)["metadata"]["labels"]
+        assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+        wanted = self.pod(based, name)
+        based.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(wanted))
+        wanted["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = True
+        with pytest.raises(LocalMeshError, match="violates PodSecurity"):
+            based.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(wanted))
+
+
 class TestPeople:
     @pytest.mark.parametrize(
         ("role", "verb", "resource", "allowed"),

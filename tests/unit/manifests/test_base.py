@@ -1,0 +1,193 @@
+"""What the kustomizations install: identities, Pods, and how they stand in the cluster."""
+
+import argparse
+from typing import Any
+
+import pytest
+import yaml
+
+import signer
+from signer.settings import Settings, add_arguments, settings_from
+from tests.unit.manifests.kustomize import MANIFESTS, Objects, build, build_with_components
+
+DEPLOYMENTS = ("mesh-signer", "mesh-signer-controllers")
+
+
+@pytest.fixture(scope="module")
+def base() -> Objects:
+    return build(MANIFESTS / "base")
+
+
+def pod(objects: Objects, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = objects["Deployment", name]["spec"]["template"]
+    return found
+
+
+def settings(objects: Objects, name: str) -> Settings:
+    """The settings that a Pod starts with, read by the program's own parser."""
+    (container,) = pod(objects, name)["spec"]["containers"]
+    command, *given = container["args"]
+    assert command == "run"
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    add_arguments(parser)
+    environment = {"POD_NAME": "a-pod", "POD_NAMESPACE": "the-namespace"}
+    assert [variable["name"] for variable in container["env"]] == list(environment)
+    expanded = [argument.replace("$(POD_NAMESPACE)", environment["POD_NAMESPACE"]) for argument in given]
+    return settings_from(vars(parser.parse_args(expanded)), environment, host="h", process=1)
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+class TestPods:
+    def test_no_privileges(self, base: Objects, name: str) -> None:
+        """A process that is taken over has no root, no capability, no file to change."""
+        spec = pod(base, name)["spec"]
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["runAsUser"] == spec["securityContext"]["runAsGroup"] == 65532
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for word in ("hostNetwork", "hostPID", "hostIPC", "initContainers"):
+            assert word not in spec
+        (container,) = spec["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "privileged": False,
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+        }
+        assert [volume for volume in spec["volumes"] if "hostPath" in volume] == []
+
+    def test_no_sidecar(self, base: Objects, name: str) -> None:
+        """The mesh cannot give the Pod a sidecar or capture its traffic: it is up before the mesh is."""
+        metadata = pod(base, name)["metadata"]
+        assert metadata["labels"]["sidecar.istio.io/inject"] == "false"
+        assert metadata["annotations"]["sidecar.istio.io/inject"] == "false"
+        assert metadata["labels"]["istio.io/dataplane-mode"] == "none"
+
+    def test_own_identity(self, base: Objects, name: str) -> None:
+        """Each Deployment has a ServiceAccount of its own, whose token no other Pod gets by accident."""
+        spec = pod(base, name)["spec"]
+        assert spec["serviceAccountName"] == name
+        assert spec["automountServiceAccountToken"] is True
+        assert base["ServiceAccount", name]["automountServiceAccountToken"] is False
+
+    def test_probes_and_resources(self, base: Objects, name: str) -> None:
+        """The kubelet asks the port that the program serves, and memory has an end."""
+        (container,) = pod(base, name)["spec"]["containers"]
+        (port,) = container["ports"]
+        assert settings(base, name).bind == f"0.0.0.0:{port['containerPort']}"
+        for probe, path in (("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
+            assert container[probe]["httpGet"] == {"path": path, "port": port["name"]}
+        assert set(container["resources"]["requests"]) == {"cpu", "memory"}
+        assert set(container["resources"]["limits"]) == {"memory"}
+        annotations = pod(base, name)["metadata"]["annotations"]
+        assert annotations["prometheus.io/port"] == str(port["containerPort"])
+
+    def test_settings(self, base: Objects, name: str) -> None:
+        """The arguments are ones that the program knows, and it drains before it is killed."""
+        found = settings(base, name)
+        expected = {
+            "mesh-signer": ("csr",),
+            "mesh-signer-controllers": ("issuers", "certificates", "certificaterequests"),
+        }
+        assert found.controllers == expected[name]
+        assert found.cluster_resource_namespace == found.namespace == "the-namespace"
+        assert found.identity == "a-pod"
+        assert found.log_format == "json"
+        spec = pod(base, name)["spec"]
+        assert found.drain_seconds < spec["terminationGracePeriodSeconds"]
+        # The Service of the same name would else set MESH_SIGNER_PORT and others.
+        assert spec["enableServiceLinks"] is False
+
+    def test_image(self, base: Objects, name: str) -> None:
+        """The image's tag is this version."""
+        (container,) = pod(base, name)["spec"]["containers"]
+        assert container["image"] == f"mesh-signer:{signer.__version__}"
+
+    def test_selectors_agree(self, base: Objects, name: str) -> None:
+        """Deployment, Service, PodDisruptionBudget and topology spread all mean the same Pods, and only those."""
+        deployment = base["Deployment", name]["spec"]
+        labels = pod(base, name)["metadata"]["labels"]
+        chosen = deployment["selector"]["matchLabels"]
+        assert chosen.items() <= labels.items()
+        other = next(one for one in DEPLOYMENTS if one != name)
+        assert not chosen.items() <= pod(base, other)["metadata"]["labels"].items()
+        assert base["Service", name]["spec"]["selector"] == chosen
+        assert base["PodDisruptionBudget", name]["spec"]["selector"] == {"matchLabels": chosen}
+        for spread in pod(base, name)["spec"]["topologySpreadConstraints"]:
+            assert spread["labelSelector"] == {"matchLabels": chosen}
+        assert deployment["replicas"] > base["PodDisruptionBudget", name]["spec"]["minAvailable"]
+
+
+class TestRoles:
+    def test_no_wildcards(self, base: Objects) -> None:
+        """No role says *: each right is one that somebody wrote down."""
+        roles = [one for (kind, _), one in base.items() if kind in {"Role", "ClusterRole"}]
+        assert len(roles) == 7
+        for role in roles:
+            for rule in role["rules"]:
+                assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]], role["metadata"]["name"]
+
+    def test_signers_are_named(self, base: Objects) -> None:
+        """The rights to sign and to approve name the signer domains that are served."""
+        found = {
+            (name, rule["apiGroups"][0], tuple(rule["verbs"])): rule.get("resourceNames")
+            for (kind, name), role in base.items()
+            if kind in {"Role", "ClusterRole"}
+            for rule in role["rules"]
+            if "signers" in rule["resources"]
+        }
+        domains = ["clusterissuers.cert-manager.io/*", "issuers.cert-manager.io/*"]
+        assert found == {
+            ("mesh-signer", "certificates.k8s.io", ("sign",)): domains,
+            ("mesh-signer-controllers", "cert-manager.io", ("approve",)): domains,
+        }
+
+    def test_flow_schema_is_the_signers(self, base: Objects) -> None:
+        """The API server's priority goes to the signer's ServiceAccount, and there is one of that name."""
+        (rule,) = base["FlowSchema", "mesh-signer"]["spec"]["rules"]
+        (subject,) = rule["subjects"]
+        name = subject["serviceAccount"]
+        assert base["ServiceAccount", name["name"]]["metadata"]["namespace"] == name["namespace"]
+        assert pod(base, "mesh-signer")["spec"]["priorityClassName"] == "mesh-signer"
+        assert ("PriorityClass", "mesh-signer") in base
+
+
+class TestVariants:
+    def test_without_namespace(self, base: Objects) -> None:
+        """The overlay to delete with spares the namespace, and so the CAs in it, and nothing else."""
+        assert set(base) - set(build(MANIFESTS / "overlays" / "without-namespace")) == {("Namespace", "cert-manager")}
+
+    def test_beside_cert_manager(self, base: Objects) -> None:
+        """Beside cert-manager there is the signer alone, as it is in the base."""
+        beside = build(MANIFESTS / "overlays" / "beside-cert-manager")
+        assert {name for _, name in beside} == {"mesh-signer"}
+        assert set(beside) == {key for key in base if key[1] == "mesh-signer"}
+        assert all(base[key] == one for key, one in beside.items())
+
+    def test_components(self, base: Objects) -> None:
+        """Each component adds its object to the base, with labels that fit it."""
+        added = build_with_components(["namespaced-issuers", "network-policy", "pod-monitor"])
+        assert set(added) - set(base) == {
+            ("ClusterRole", "mesh-signer-secrets"),
+            ("NetworkPolicy", "mesh-signer"),
+            ("PodMonitor", "mesh-signer"),
+        }
+        for kind, word in (("NetworkPolicy", "podSelector"), ("PodMonitor", "selector")):
+            chosen = added[kind, "mesh-signer"]["spec"][word]["matchLabels"]
+            for name in DEPLOYMENTS:
+                assert chosen.items() <= pod(base, name)["metadata"]["labels"].items()
+        role = added["ClusterRole", "mesh-signer-secrets"]
+        assert role["rules"] == [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]}]
+
+    def test_crds_are_apart(self, base: Objects) -> None:
+        """The base never brings CRDs, which would go over cert-manager's."""
+        assert "CustomResourceDefinition" not in {kind for kind, _ in base}
+
+
+def test_every_manifest_is_one_that_kubernetes_can_read() -> None:
+    """Each YAML file holds objects with apiVersion and kind."""
+    files = sorted(MANIFESTS.rglob("*.yaml"))
+    assert len(files) > 20
+    for path in files:
+        for one in yaml.safe_load_all(path.read_text("utf-8")):
+            assert {"apiVersion", "kind"} <= set(one), path
