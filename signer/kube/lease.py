@@ -70,6 +70,10 @@ class _OwnLease:
         try:
             found = await self._client.get(LEASES, self.name, self._namespace)
         except NotFound:
+            seen = self._sighting
+            if seen is not None and seen.holder != self._identity and not seen.expired(_monotonic()):
+                # Somebody deleted the Lease. Its holder, if it lives, writes it anew; give it the time that it had.
+                return False
             metadata = {"name": self.name, "namespace": self._namespace, "labels": self._labels}
             wanted = held({"metadata": metadata}, self._identity, self._duration, self._now())
             try:

@@ -22,7 +22,8 @@ Json = dict[str, Any]
 # A holder may have asked for longer than we would, but not for ever.
 LONGEST_DURATION = 120.0
 
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+# A DNS subdomain (RFC 1123), as names of Leases must be.
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 def micro_time(moment: datetime) -> str:

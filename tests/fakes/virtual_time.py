@@ -23,8 +23,8 @@ class _Selector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> Any:
         if timeout is None or timeout <= 0 or self.in_threads:
             return super().select(timeout)
-        # Bytes on loopback get this much real time to arrive.
-        events = super().select(0.002)
+        # Bytes on loopback get this much real time to arrive; the one descriptor that is always there is the loop's own.
+        events = super().select(0.002 if len(self.get_map()) > 1 else 0)
         if not events:
             self.now += timeout
         return events
@@ -39,7 +39,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._virtual.now
 
     def run_in_executor(
-        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
     ) -> asyncio.Future[T]:
         """Let no time pass while a thread works."""
         self._virtual.in_threads += 1

@@ -1,0 +1,430 @@
+"""The client: bytes out and in, limits, credentials, and what it makes of every kind of trouble."""
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from signer.kube.client import CREDENTIALS_AGE, ApiClient, SilentConnection
+from signer.kube.config import ConfigError, ConnectionConfig
+from signer.kube.errors import Conflict, NotFound, TooManyRequests, Unauthorized, Unreachable
+from tests.fakes.apiserver import Cut, FakeApiServer, Hang, Reply, Watch, page, status, thing
+from tests.fakes.following import THINGS
+from tests.fakes.virtual_time import virtual_time
+
+
+def client_of(server: FakeApiServer, config: ConnectionConfig | None = None, **more: Any) -> ApiClient:
+    return ApiClient(config or server.config, clock=asyncio.get_running_loop().time, **more)
+
+
+class TestRequest:
+    @virtual_time
+    async def test_bytes(self) -> None:
+        """Body, content type, accept and query go out as given; status, headers and body come back as sent."""
+        async with (
+            FakeApiServer(others=[Reply(201, b"\x00\xffanswer", {"X-Thing": "1"})]) as server,
+            client_of(server) as client,
+        ):
+            answer = await client.request(
+                "PUT",
+                "/a%2Fb",
+                query={"fieldManager": "x y&z", "force": True, "dry": False, "n": 3},
+                body=b"\xff\x00body",
+                content_type="application/vnd.kubernetes.protobuf",
+                accept="application/thing",
+            )
+            assert (answer.status, answer.body, answer.headers["x-thing"]) == (201, b"\x00\xffanswer", "1")
+            (seen,) = server.seen
+            assert (seen.method, seen.path, seen.body) == ("PUT", "/a/b", b"\xff\x00body")
+            assert seen.query == {"fieldManager": "x y&z", "force": "true", "dry": "false", "n": "3"}
+            assert seen.headers["Content-Type"] == "application/vnd.kubernetes.protobuf"
+            assert seen.headers["Accept"] == "application/thing"
+            assert seen.headers["User-Agent"].startswith("mesh-signer/")
+            assert "gzip" not in seen.headers.get("Accept-Encoding", "")
+            assert "Authorization" not in seen.headers
+
+    @virtual_time
+    async def test_path_below_the_host(self) -> None:
+        """A server URL with a path of its own (a proxy's) keeps it."""
+        async with FakeApiServer(others=[Reply()]) as server:
+            config = replace(server.config, host=server.config.host + "/k8s/clusters/c1")
+            async with client_of(server, config) as client:
+                await client.request("GET", "/api/v1/pods")
+            assert server.seen[0].path == "/k8s/clusters/c1/api/v1/pods"
+
+    @virtual_time
+    async def test_refusals(self) -> None:
+        """An answer of 400 or more is raised as its exception, once, is counted, and is not repeated."""
+        codes: list[int | str] = []
+        async with (
+            FakeApiServer(
+                others=[
+                    status(409, "Conflict", "stale"),
+                    status(429, "Busy", headers={"Retry-After": "4"}),
+                    status(404),
+                ]
+            ) as server,
+            client_of(server, on_error=codes.append) as client,
+        ):
+            with pytest.raises(Conflict, match="stale"):
+                await client.request("PUT", "/x", body=b"{}")
+            with pytest.raises(TooManyRequests) as caught:
+                await client.request("GET", "/x")
+            assert caught.value.retry_after == 4.0
+            with pytest.raises(NotFound):
+                await client.request("GET", "/x")
+            assert len(server.seen) == 3
+            assert codes == [409, 429, 404]
+
+    @virtual_time
+    async def test_redirects_are_not_followed(self) -> None:
+        """A redirect is not followed: our token goes to the API server only."""
+        async with (
+            FakeApiServer(others=[Reply(302, b"", {"Location": "/elsewhere"})]) as server,
+            client_of(server) as client,
+        ):
+            with pytest.raises(Unreachable, match="302"):
+                await client.request("GET", "/x")
+            assert len(server.seen) == 1
+
+    @virtual_time
+    async def test_timeout(self) -> None:
+        """A request without an answer in time is Unreachable, counted, and not repeated."""
+        codes: list[int | str] = []
+        async with (
+            FakeApiServer(others=[Reply(wait=100.0)]) as server,
+            client_of(server, on_error=codes.append) as client,
+        ):
+            start = asyncio.get_running_loop().time()
+            with pytest.raises(Unreachable, match="PUT /x"):
+                await client.request("PUT", "/x", body=b"{}", timeout=10.0)
+            assert asyncio.get_running_loop().time() - start < 11
+            assert codes == ["unreachable"]
+            assert len(server.seen) == 1
+
+    async def test_nobody_there(self) -> None:
+        """A port where nobody listens is Unreachable."""
+        async with FakeApiServer() as server:
+            config = server.config
+        async with ApiClient(config) as client:
+            with pytest.raises(Unreachable):
+                await client.request("GET", "/x")
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            b"",
+            b"nonsense\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhal",
+            b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nX: " + b"x" * 40_000 + b"\r\n\r\n",
+            b"HTTP/1.1 409 Conflict\r\nContent-Length: 100\r\n\r\nhalf",
+        ],
+        ids=["nothing", "no http", "half a body", "half a chunk", "bad length", "huge header", "half a refusal"],
+    )
+    async def test_half_an_answer(self, answer: bytes) -> None:
+        """Half an answer, or none, is Unreachable, and the request is not sent a second time on another connection."""
+        requests = 0
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal requests
+            while (await reader.readuntil(b"\r\n\r\n")).startswith(b"GET /warm"):
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            requests += 1
+            await reader.readexactly(4)
+            writer.write(answer)
+            writer.close()
+            await writer.wait_closed()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server, ApiClient(ConnectionConfig(host=f"http://127.0.0.1:{port}")) as client:
+            await client.request("GET", "/warm")
+            with pytest.raises(Unreachable):
+                await client.request("PUT", "/x", body=b"body")
+        assert requests == 1
+
+    @virtual_time
+    async def test_large_answers(self) -> None:
+        """An answer beyond the limit is refused, with and without a length; a refusal's body is cut instead."""
+        large = b"x" * 5000
+        async with FakeApiServer(others=[Reply(body=large), Reply(body=large)]) as server, client_of(server) as client:
+            assert (await client.request("GET", "/x", largest=5000)).body == large
+            with pytest.raises(Unreachable, match="larger than 4999"):
+                await client.request("GET", "/x", largest=4999)
+            server.others.append(Reply(500, b"y" * 1_000_000))
+            with pytest.raises(Exception, match="500: yyy"):
+                await client.request("GET", "/x")
+
+    @virtual_time
+    async def test_connections_are_kept_and_limited(self) -> None:
+        """Connections are used again, and there are never more than allowed; watches do not take theirs."""
+        async with (
+            FakeApiServer(others=[Reply(wait=1.0) for _ in range(12)]) as server,
+            client_of(server, connections=3) as client,
+            client.stream("/w", query={"watch": True}),
+        ):
+            await asyncio.gather(*(client.request("GET", f"/{n}") for n in range(12)))
+            times = [seen.at for seen in server.seen if seen.path != "/w"]
+            assert [round(at - times[0]) for at in times] == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+
+    async def test_closed(self) -> None:
+        """A client that is not open says so."""
+        client = ApiClient(ConnectionConfig(host="http://127.0.0.1:1"))
+        with pytest.raises(RuntimeError, match="not open"):
+            await client.request("GET", "/x")
+
+
+class Tokens:
+    """A source of credentials that a test turns."""
+
+    def __init__(self, server: FakeApiServer) -> None:
+        self.current = "Bearer 1"
+        self.asked = 0
+        self.reloads = 0
+        self.broken = False
+        self._server = server
+
+    def authorization(self) -> str | None:
+        self.asked += 1
+        if self.broken:
+            raise ConfigError("no token")
+        return self.current
+
+    def reload(self) -> ConnectionConfig:
+        self.reloads += 1
+        if self.broken:
+            raise ConfigError("no kubeconfig")
+        return self.config()
+
+    def config(self) -> ConnectionConfig:
+        return replace(self._server.config, authorization=self.authorization, reload=self.reload)
+
+
+def sent(server: FakeApiServer) -> list[str | None]:
+    return [seen.headers.get("Authorization") for seen in server.seen]
+
+
+class TestCredentials:
+    @virtual_time
+    async def test_refreshed_by_age(self) -> None:
+        """The token's source is asked again once a minute, not for every request, and not by each of many at once."""
+        async with FakeApiServer(others=[Reply() for _ in range(20)]) as server:
+            tokens = Tokens(server)
+            async with client_of(server, tokens.config()) as client:
+                await client.request("GET", "/x")
+                await client.request("GET", "/x")
+                tokens.current = "Bearer 2"
+                await asyncio.sleep(CREDENTIALS_AGE)
+                await asyncio.gather(*(client.request("GET", "/x") for _ in range(5)))
+                assert sent(server) == ["Bearer 1"] * 2 + ["Bearer 2"] * 5
+                assert tokens.asked == 2
+
+    @virtual_time
+    async def test_kept_while_the_source_is_broken(self, caplog: pytest.LogCaptureFixture) -> None:
+        """When the source fails the former token is used on, it may still be good; the failure is logged."""
+        async with FakeApiServer(others=[Reply(), Reply()]) as server:
+            tokens = Tokens(server)
+            async with client_of(server, tokens.config()) as client:
+                await client.request("GET", "/x")
+                tokens.broken = True
+                await asyncio.sleep(CREDENTIALS_AGE)
+                await client.request("GET", "/x")
+            assert sent(server) == ["Bearer 1", "Bearer 1"]
+            assert "no token" in caplog.text
+
+    @virtual_time
+    async def test_reloaded_after_401(self) -> None:
+        """After a 401 everything is read again and the request is sent once more; nobody hears of it."""
+        codes: list[int | str] = []
+        async with FakeApiServer(others=[status(401), Reply(body=b'{"a":1}')]) as server:
+            tokens = Tokens(server)
+            async with client_of(server, tokens.config(), on_error=codes.append) as client:
+                tokens.current = "Bearer 2"
+                answer = await client.request("PUT", "/x", body=b"body")
+            assert answer.body == b'{"a":1}'
+            assert sent(server) == ["Bearer 1", "Bearer 2"]
+            assert [seen.body for seen in server.seen] == [b"body", b"body"]
+            assert codes == []
+
+    @virtual_time
+    async def test_once_only(self) -> None:
+        """A second 401 is the answer."""
+        codes: list[int | str] = []
+        async with FakeApiServer(others=[status(401), status(401)]) as server:
+            tokens = Tokens(server)
+            async with client_of(server, tokens.config(), on_error=codes.append) as client:
+                with pytest.raises(Unauthorized):
+                    await client.request("GET", "/x")
+            assert (len(server.seen), codes) == (2, [401])
+
+    @virtual_time
+    async def test_many_at_once(self) -> None:
+        """Many requests that meet a 401 together make one reload."""
+        async with FakeApiServer(others=[status(401) for _ in range(5)] + [Reply() for _ in range(5)]) as server:
+            tokens = Tokens(server)
+            async with client_of(server, tokens.config()) as client:
+                await asyncio.gather(*(client.request("GET", "/x") for _ in range(5)))
+            assert tokens.reloads == 1
+
+    @pytest.mark.parametrize("broken", [True, False])
+    @virtual_time
+    async def test_nothing_to_reload(self, *, broken: bool) -> None:
+        """Without anything to read again, or when that fails, the 401 is the answer."""
+        async with FakeApiServer(others=[status(401)]) as server:
+            tokens = Tokens(server)
+            config = tokens.config() if broken else replace(tokens.config(), reload=None)
+            async with client_of(server, config) as client:
+                tokens.broken = broken
+                with pytest.raises(Unauthorized):
+                    await client.request("GET", "/x")
+            assert len(server.seen) == 1
+
+    @virtual_time
+    async def test_streams_too(self) -> None:
+        """A watch that meets a 401 is opened again with new credentials, once."""
+        async with FakeApiServer(watches=[status(401), Watch((b"a\n",)), status(401), status(401)]) as server:
+            tokens = Tokens(server)
+            async with client_of(server, tokens.config()) as client:
+                tokens.current = "Bearer 2"
+                async with client.stream("/w", query={"watch": True}) as chunks:
+                    assert [chunk async for chunk in chunks] == [b"a\n"]
+                with pytest.raises(Unauthorized):
+                    async with client.stream("/w", query={"watch": True}):
+                        pass
+            assert sent(server) == ["Bearer 1", "Bearer 2", "Bearer 2", "Bearer 2"]
+
+    async def test_unusable_from_the_start(self) -> None:
+        """Credentials that cannot be read when the client is opened are an error then and there."""
+
+        def broken() -> str | None:
+            raise ConfigError("no token")
+
+        with pytest.raises(ConfigError, match="no token"):
+            async with ApiClient(ConnectionConfig(host="http://127.0.0.1:1", authorization=broken)):
+                pass
+
+
+class TestStream:
+    @virtual_time
+    async def test_chunks(self) -> None:
+        """Chunks come as they are sent, until the server's proper end."""
+        async with (
+            FakeApiServer(watches=[Watch((b"one", 5.0, b"two"))]) as server,
+            client_of(server) as client,
+            client.stream("/w", query={"watch": True}, accept="application/x") as chunks,
+        ):
+            assert [chunk async for chunk in chunks] == [b"one", b"two"]
+            assert server.seen[0].headers["Accept"] == "application/x"
+
+    @virtual_time
+    async def test_cut(self) -> None:
+        """A stream that breaks is Unreachable, which is not an end."""
+        codes: list[int | str] = []
+        async with (
+            FakeApiServer(watches=[Watch((b"one", 1.0, Cut))]) as server,
+            client_of(server, on_error=codes.append) as client,
+            client.stream("/w", query={"watch": True}) as chunks,
+        ):
+            assert await anext(chunks) == b"one"
+            with pytest.raises(Unreachable):
+                await anext(chunks)
+            assert codes == ["unreachable"]
+
+    @pytest.mark.parametrize("steps", [(Hang,), (b"one", Hang)])
+    @virtual_time
+    async def test_silence(self, steps: tuple[Any, ...]) -> None:
+        """Silence longer than allowed is a SilentConnection; time with bytes in it does not count."""
+        async with (
+            FakeApiServer(watches=[Watch((8.0, b"zero", 8.0, *steps))]) as server,
+            client_of(server) as client,
+        ):
+            start = asyncio.get_running_loop().time()
+            async with client.stream("/w", query={"watch": True}, inactivity=10.0) as chunks:
+                with pytest.raises(SilentConnection):
+                    async for _ in chunks:
+                        pass
+            assert 18 <= asyncio.get_running_loop().time() - start < 28
+
+    @virtual_time
+    async def test_no_head(self) -> None:
+        """A server that takes the request and never answers counts as silent."""
+        async with FakeApiServer(watches=[Reply(wait=1000.0)]) as server, client_of(server) as client:
+            with pytest.raises(SilentConnection):
+                async with client.stream("/w", query={"watch": True}, inactivity=10.0):
+                    pass
+
+    @virtual_time
+    async def test_left(self) -> None:
+        """Leaving a stream closes its connection."""
+        async with FakeApiServer() as server, client_of(server) as client:
+            async with client.stream("/w", query={"watch": True}):
+                assert server.open_watches == 1
+            await asyncio.sleep(1)
+            assert server.open_watches == 0
+
+
+class TestObjects:
+    @virtual_time
+    async def test_list(self) -> None:
+        """All pages are read, and items get the apiVersion and kind that lists leave out."""
+        async with (
+            FakeApiServer(lists=[page(thing("a"), token="t"), page(thing("b"))]) as server,
+            client_of(server) as client,
+        ):
+            items = await client.list(THINGS, "ns", "x=y", "a.b=c", page_size=1)
+            assert [item["metadata"]["name"] for item in items] == ["a", "b"]
+            assert {(item["apiVersion"], item["kind"]) for item in items} == {("example.dev/v1", "Thing")}
+            first, second = server.seen
+            assert first.path == "/apis/example.dev/v1/namespaces/ns/things"
+            assert first.query == {"limit": "1", "labelSelector": "x=y", "fieldSelector": "a.b=c"}
+            assert second.query == {**first.query, "continue": "t"}
+
+    @virtual_time
+    async def test_writes(self) -> None:
+        """Create, replace, patch and delete send what the API asks for."""
+        answer = Reply(body=b'{"kind":"Thing"}')
+        async with FakeApiServer(others=[answer] * 8) as server, client_of(server) as client:
+            assert await client.create(THINGS, thing("a")) == {"kind": "Thing"}
+            await client.create(THINGS, {"metadata": {"name": "b"}}, "elsewhere")
+            await client.replace(THINGS, thing("a"), "status")
+            await client.patch(THINGS, "a", {"x": None}, namespace="ns", subresource="status")
+            await client.patch(THINGS, "a", [{"op": "test"}], namespace="ns", kind="json")
+            await client.patch(THINGS, "a", {}, namespace="ns", kind="apply", field_manager="us", force=True)
+            await client.delete(THINGS, "a", "ns", uid="u", resource_version="7", propagation="Background")
+            await client.delete(THINGS, "a", "ns")
+            base = "/apis/example.dev/v1/namespaces/ns/things"
+            assert [(seen.method, seen.path) for seen in server.seen] == [
+                ("POST", base),
+                ("POST", base.replace("/ns/", "/elsewhere/")),
+                ("PUT", base + "/a/status"),
+                ("PATCH", base + "/a/status"),
+                ("PATCH", base + "/a"),
+                ("PATCH", base + "/a"),
+                ("DELETE", base + "/a"),
+                ("DELETE", base + "/a"),
+            ]
+            bodies = [json.loads(seen.body) for seen in server.seen]
+            assert bodies[0] == {"apiVersion": "example.dev/v1", "kind": "Thing", **thing("a")}
+            assert bodies[3:6] == [{"x": None}, [{"op": "test"}], {}]
+            assert bodies[6]["preconditions"] == {"uid": "u", "resourceVersion": "7"}
+            assert bodies[6]["propagationPolicy"] == "Background"
+            assert "preconditions" not in bodies[7]
+            kinds = [seen.headers["Content-Type"] for seen in server.seen[3:6]]
+            assert kinds == [
+                "application/merge-patch+json",
+                "application/json-patch+json",
+                "application/apply-patch+yaml",
+            ]
+            assert server.seen[5].query == {"fieldManager": "us", "force": "true"}
+
+    @pytest.mark.parametrize("body", [b"", b"[]", b"7", b"<html>"])
+    @virtual_time
+    async def test_no_object(self, body: bytes) -> None:
+        """An answer that is no JSON object is half an answer."""
+        async with FakeApiServer(others=[Reply(body=body)]) as server, client_of(server) as client:
+            with pytest.raises(Unreachable):
+                await client.get(THINGS, "a", "ns")
