@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ import yaml
 
 from tests.integration import certmanager_crds as peer
 from tests.integration.sample import drop, leaves, sample
-from tests.localmesh import Cluster, LocalMeshError
+from tests.localmesh import Cluster, LocalCluster, LocalMeshError
 
 pytestmark = pytest.mark.integration
 
 FOLDER = Path(__file__).parents[2] / "manifests" / "crds"
+COMPONENT = FOLDER.parent / "components" / "requester"
 KINDS = ("ClusterIssuer", "Issuer", "Certificate", "CertificateRequest")
 SHAPE = (
     "type",
@@ -526,3 +527,56 @@ rules:
             approve("other")
         finally:
             served.kubectl("delete", "clusterrole,clusterrolebinding", who, "--ignore-not-found")
+
+    def test_requester_is_written_by_the_component(self, served: Cluster, namespace: str) -> None:
+        """With the component `requester` the API server itself says who asked, whatever the request claims."""
+        policy, binding = yaml.safe_load_all((COMPONENT / "requester.yaml").read_text("utf-8"))
+        # For this namespace only: the cluster is shared.
+        chosen = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+        binding["spec"]["matchResources"] = {"namespaceSelector": chosen}
+        who = json.loads(served.kubectl("auth", "whoami", "-o", "json"))["status"]["userInfo"]
+        forged = request("r", username="system:admin", groups=["system:nobody"], extra={"scopes": ["all"]})
+
+        def accepted() -> dict[str, Any] | None:
+            try:
+                made = create(served, forged, "-n", namespace, "--dry-run=server")
+            except LocalMeshError:  # the policy takes effect a moment after it is stored
+                return None
+            found: dict[str, Any] = made["spec"]
+            return found
+
+        try:
+            served.apply("---\n".join(map(yaml.safe_dump, (policy, binding))))
+            spec = served.wait_for(accepted, "the admission policy of the component requester")
+        finally:
+            served.kubectl("delete", "-f", COMPONENT / "requester.yaml")
+        assert spec["username"] == who["username"]
+        assert spec["groups"] == who["groups"]
+        assert spec["uid"] == who.get("uid", "")
+        assert spec.get("extra", {}).keys() == who.get("extra", {}).keys()
+        assert spec["issuerRef"] == forged["spec"]["issuerRef"]
+
+
+def test_taking_over_from_cert_manager(
+    private_cluster: Callable[..., LocalCluster], theirs: dict[str, peer.Schema], ours: dict[str, peer.Schema]
+) -> None:
+    """Objects made under cert-manager's CRDs stay as they are when ours take their place, and the place is wholly ours."""
+    cluster = private_cluster(controller_manager=False)
+    names = [f"crd/{kind.lower()}s.cert-manager.io" for kind in KINDS]
+    cluster.kubectl("create", "-f", "-", input="---\n".join(map(yaml.safe_dump, theirs.values())))
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
+    specs = {kind: list(SPECS[kind](peer.root(theirs[kind]))) for kind in ("Issuer", "Certificate")}
+    before = [
+        create(cluster, thing(kind, f"object-{number}", spec), "-n", "default")
+        for kind in specs
+        for number, spec in enumerate(specs[kind])
+    ]
+    cluster.apply_kustomize(FOLDER)
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
+    for one in before:
+        assert cluster.get(one["kind"], one["metadata"]["name"], "-n", "default") == one
+    for kind, name in zip(KINDS, names, strict=True):
+        found = cluster.get(name)
+        (version,) = found["spec"]["versions"]
+        assert version["schema"]["openAPIV3Schema"] == peer.root(ours[kind])
+        assert found["metadata"]["annotations"]["mesh-signer.dev/crds"] == "v1"

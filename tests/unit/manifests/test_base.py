@@ -166,11 +166,13 @@ class TestVariants:
 
     def test_components(self, base: Objects) -> None:
         """Each component adds its object to the base, with labels that fit it."""
-        added = build_with_components(["namespaced-issuers", "network-policy", "pod-monitor"])
+        added = build_with_components(["namespaced-issuers", "network-policy", "pod-monitor", "requester"])
         assert set(added) - set(base) == {
             ("ClusterRole", "mesh-signer-secrets"),
             ("NetworkPolicy", "mesh-signer"),
             ("PodMonitor", "mesh-signer"),
+            ("MutatingAdmissionPolicy", "requester.mesh-signer.dev"),
+            ("MutatingAdmissionPolicyBinding", "requester.mesh-signer.dev"),
         }
         for kind, word in (("NetworkPolicy", "podSelector"), ("PodMonitor", "selector")):
             chosen = added[kind, "mesh-signer"]["spec"][word]["matchLabels"]
