@@ -31,6 +31,7 @@ def read_extensions(buf: bytes, pos: int, end: int) -> Extensions:
         start, stop = der.expect(buf, pos, end, der.SEQUENCE)
         content, inner = der.expect(buf, start, stop, der.OBJECT_IDENTIFIER)
         identifier = buf[start:inner]
+        dotted = der.object_identifier(buf[content:inner])
         tag, content, after = der.element(buf, inner, stop)
         critical = False
         if tag == der.BOOLEAN:
@@ -42,7 +43,7 @@ def read_extensions(buf: bytes, pos: int, end: int) -> Extensions:
         if tag != der.OCTET_STRING or after != stop:
             raise der.DerError("an extension that is not identifier, criticality and value")
         if identifier in found:
-            raise der.DerError(f"extension {der.object_identifier(identifier[2:])} is there twice")
+            raise der.DerError(f"extension {dotted} is there twice")
         found[identifier] = (critical, buf[content:after])
         pos = stop
     return found

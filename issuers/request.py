@@ -160,7 +160,8 @@ def _read_attributes(data: bytes, pos: int, end: int, place: _Place) -> extensio
     wanted: extensions.Extensions | None = None
     while pos < end:
         start, stop = der.expect(data, pos, end, der.SEQUENCE)
-        _, inner = der.expect(data, start, stop, der.OBJECT_IDENTIFIER)
+        content, inner = der.expect(data, start, stop, der.OBJECT_IDENTIFIER)
+        der.object_identifier(data[content:inner])
         kind = data[start:inner]
         value, after = der.only(data, inner, stop, der.SET)
         if kind == _EXTENSION_REQUEST:

@@ -6,6 +6,7 @@ package main
 import (
 	"bufio"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -203,16 +204,20 @@ func read(req *request) (answer, error) {
 		if extension.Id.String() != "2.5.29.17" {
 			continue
 		}
-		names, err := pki.UnmarshalSANs(extension.Value)
-		if err != nil {
+		var names []asn1.RawValue
+		if _, err := asn1.Unmarshal(extension.Value, &names); err != nil {
 			return answer{}, err
 		}
-		// Go's url.URL may spell a URI anew; cert-manager's reading keeps the bytes. Both must have the same number.
-		if len(names.UniformResourceIdentifiers) != len(csr.URIs) {
-			return answer{}, fmt.Errorf("Go sees %d URIs, cert-manager %d", len(csr.URIs), len(names.UniformResourceIdentifiers))
+		for _, name := range names {
+			// Go's url.URL may spell a URI anew, so the bytes are compared.
+			if name.Class == asn1.ClassContextSpecific && name.Tag == 6 && !name.IsCompound {
+				got.URIs = append(got.URIs, string(name.Bytes))
+			}
 		}
-		got.URIs = names.UniformResourceIdentifiers
-		got.OtherNames = len(names.OtherNames) + len(names.DirectoryNames) + len(names.RegisteredIDs)
+		if len(got.URIs) != len(csr.URIs) {
+			return answer{}, fmt.Errorf("Go sees %d URIs, there are %d", len(csr.URIs), len(got.URIs))
+		}
+		got.OtherNames = len(names) - len(csr.URIs) - len(csr.DNSNames) - len(csr.EmailAddresses) - len(csr.IPAddresses)
 		got.SAN = extension.Value
 		got.SANs++
 	}
