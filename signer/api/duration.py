@@ -10,14 +10,14 @@ from datetime import timedelta
 _UNITS = {
     "ns": 1,
     "us": 1_000,
-    "µs": 1_000,  # noqa: RUF001 - U+00B5, one of the two spellings that Go takes
-    "μs": 1_000,  # noqa: RUF001 - U+03BC, the other one
+    "µs": 1_000,
+    "μs": 1_000,
     "ms": 1_000_000,
     "s": 1_000_000_000,
     "m": 60_000_000_000,
     "h": 3_600_000_000_000,
 }
-_PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)", re.ASCII)  # noqa: RUF001 - see above
+_PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 _LIMIT = 1 << 63
 _MAX_TEXT = 128
 
@@ -45,11 +45,22 @@ def parse_duration_ns(text: str) -> int:
         unit = _UNITS[part[3]]
         total += int(part[1] or 0) * unit
         if part[2]:
-            total += int(part[2]) * unit // 10 ** len(part[2])
+            total += _fraction(part[2], unit)
         if total > _LIMIT - (not negative):
             raise InvalidDuration(f"time: invalid duration {text!r}")
         position = part.end()
     return -total if negative else total
+
+
+def _fraction(digits: str, unit: int) -> int:
+    """Read what stands behind the point as Go does: digits beyond 63 bits are dropped, the product is a float's."""
+    value, scale = 0, 1.0
+    for digit in digits:
+        longer = value * 10 + int(digit)
+        if value > (_LIMIT - 1) // 10 or longer > _LIMIT:
+            break
+        value, scale = longer, scale * 10
+    return int(value * (unit / scale))
 
 
 def parse_duration(text: str) -> timedelta:
