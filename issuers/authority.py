@@ -11,10 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from issuers import der, extensions, keys, pem, usages
 from issuers.errors import InvalidAuthority
 from issuers.inspection import CertificateFields, read_certificate
@@ -37,7 +33,7 @@ class Authority:
     known. `key_id` is the SHA-256 of the public key (SubjectPublicKeyInfo) in hex.
     """
 
-    certificate: x509.Certificate
+    certificate_pem: bytes
     key: PrivateKey = field(repr=False)
     key_id: str
     chain_pem: bytes
@@ -58,17 +54,16 @@ class _Member:
     """One certificate of the chain and the Secret's field that it stands in."""
 
     field: str
+    der: bytes
     fields: CertificateFields
-    certificate: x509.Certificate
+    subject: str
     is_ca: bool
     path_length: int | None
-
-    @property
-    def self_signed(self) -> bool:
-        return self.fields.issuer == self.fields.subject and _verifies(self, self)
+    key_usage: int | None
+    subject_key_id: bytes | None
 
     def pem(self) -> bytes:
-        return pem.encode("CERTIFICATE", self.certificate.public_bytes(Encoding.DER))
+        return pem.encode("CERTIFICATE", self.der)
 
 
 def load_authority(tls_crt: bytes, tls_key: bytes, ca_crt: bytes | None, *, now: datetime) -> Authority:
@@ -80,32 +75,32 @@ def load_authority(tls_crt: bytes, tls_key: bytes, ca_crt: bytes | None, *, now:
     """
     members = _read_members("tls.crt", tls_crt)
     own = members[0]
-    roots = _read_members("ca.crt", ca_crt) if ca_crt else []
-    if len(roots) > 1:
-        raise InvalidAuthority("InvalidCertificate", "ca.crt", f"{len(roots)} certificates, one is expected")
+    above = _read_members("ca.crt", ca_crt) if ca_crt else []
+    if len(above) > 1:
+        raise InvalidAuthority("InvalidCertificate", "ca.crt", f"{len(above)} certificates, one is expected")
     key = load_key(tls_key)
     if keys.public_bytes(key.public_key()) != own.fields.spki:
         raise InvalidAuthority("KeyMismatch", "tls.key", "it is not the key of the certificate in tls.crt")
-    chain = _link(members, roots)
+    chain = _link(members, above)
     for depth, member in enumerate(chain):
         _check_ca(member, depth)
         _check_dates(member, now)
     algorithm = keys.algorithm_for(key)
     signer = algorithm.signer(key)
     _prove(algorithm, signer, own)
-    top = chain[-1] if chain[-1].self_signed else None
+    roots = [member for member in chain if _signed_by(member, member)]
     return Authority(
-        certificate=own.certificate,
+        certificate_pem=own.pem(),
         key=key,
         key_id=hashlib.sha256(own.fields.spki).hexdigest(),
-        chain_pem=b"".join(member.pem() for member in chain if member is not top),
-        root_pem=None if top is None else top.pem(),
+        chain_pem=b"".join(member.pem() for member in chain if member not in roots),
+        root_pem=roots[-1].pem() if roots else None,
         not_before=max(member.fields.not_before for member in chain),
         not_after=min(member.fields.not_after for member in chain),
-        subject=_show(own),
+        subject=own.subject,
         subject_der=own.fields.subject,
         spki=own.fields.spki,
-        subject_key_id=_subject_key_id(own),
+        subject_key_id=own.subject_key_id,
         path_length=own.path_length,
         algorithm=algorithm.identifier,
         signer=signer,
@@ -115,117 +110,109 @@ def load_authority(tls_crt: bytes, tls_key: bytes, ca_crt: bytes | None, *, now:
 def _read_members(name: str, text: bytes) -> list[_Member]:
     if len(text) > _MAX_PEM_BYTES:
         raise InvalidAuthority("InvalidCertificate", name, f"{len(text)} bytes are too many for a chain")
-    blocks = pem.read_blocks(text)
-    if not blocks:
-        raise InvalidAuthority("InvalidCertificate", name, "there is no PEM block" if text.strip() else "it is empty")
     members: list[_Member] = []
-    for label, block in blocks:
-        if label != "CERTIFICATE":
-            raise InvalidAuthority("InvalidCertificate", name, f"a PEM block {label!r} among the certificates")
-        member = _read_member(name, block)
-        # A certificate that stands there twice is one (tools write bundles that overlap).
-        if all(member.certificate != other.certificate for other in members):
-            members.append(member)
+    try:
+        for label, data in pem.read_blocks(text):
+            if label != "CERTIFICATE":
+                raise InvalidAuthority("InvalidCertificate", name, f"a PEM block {label!r} among the certificates")
+            # A certificate that stands there twice is one (tools write bundles that overlap).
+            if all(data != member.der for member in members):
+                members.append(_read_member(name, data))
+    except pem.PemError as error:
+        raise InvalidAuthority("InvalidCertificate", name, str(error)) from None
+    if not members:
+        raise InvalidAuthority("InvalidCertificate", name, "there is no PEM block" if text.strip() else "it is empty")
     if len(members) > _MAX_CHAIN:
         raise InvalidAuthority("ChainBroken", name, f"{len(members)} certificates; at most {_MAX_CHAIN} make a chain")
     return members
 
 
-def _read_member(name: str, block: bytes) -> _Member:
+def _read_member(name: str, data: bytes) -> _Member:
     try:
-        data = pem.decode(block)
         fields = read_certificate(data)
-        read_name(fields.subject, 0, len(fields.subject))
-        constraints = fields.extensions.get(extensions.BASIC_CONSTRAINTS)
-        is_ca, path_length = (
-            (False, None) if constraints is None else extensions.decode_basic_constraints(constraints[1])
+        subject = name_text(read_name(fields.subject, 0, len(fields.subject))) or "the certificate without a subject"
+        found = fields.extensions
+        is_ca, path_length = False, None
+        if extensions.BASIC_CONSTRAINTS in found:
+            is_ca, path_length = extensions.decode_basic_constraints(found[extensions.BASIC_CONSTRAINTS][1])
+        usage = found.get(extensions.KEY_USAGE)
+        key_id = found.get(extensions.SUBJECT_KEY_IDENTIFIER)
+        member = _Member(
+            name,
+            data,
+            fields,
+            subject,
+            is_ca,
+            path_length,
+            None if usage is None else usages.decode_key_usage(usage[1]),
+            None if key_id is None else extensions.decode_subject_key_id(key_id[1]),
         )
-        certificate = x509.load_der_x509_certificate(data)
-    except (pem.PemError, der.DerError) as error:
+    except der.DerError as error:
         raise InvalidAuthority("InvalidCertificate", name, f"a certificate that cannot be read: {error}") from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise InvalidAuthority("InvalidCertificate", name, "a certificate that cannot be read") from None
-    return _Member(name, fields, certificate, is_ca, path_length)
+    try:
+        # Before any signature is verified with it.
+        keys.check_public_key(fields.spki)
+        keys.read_signature_algorithm(fields.algorithm)
+    except (keys.KeyRefused, der.DerError) as error:
+        raise InvalidAuthority("WeakKey", name, f"{subject!r} has {error}") from None
+    return member
 
 
-def _link(members: list[_Member], roots: list[_Member]) -> list[_Member]:
+def _link(members: list[_Member], above: list[_Member]) -> list[_Member]:
     """Order the certificates from the signing CA upwards. Every one must have its place in one line."""
     chain = [members[0]]
-    rest = members[1:]
-    for root in roots:
-        if all(root.certificate != member.certificate for member in members):
-            rest.append(root)
+    known = {member.der for member in members}
+    rest = members[1:] + [member for member in above if member.der not in known]
     while rest:
         last = chain[-1]
-        above = next((member for member in rest if _signed_by(last, member)), None)
-        if above is None:
+        found = next((member for member in rest if _signed_by(last, member)), None)
+        if found is None:
             lost = rest[0]
-            if lost.field == "ca.crt":
-                raise InvalidAuthority(
-                    "RootMismatch", "ca.crt", f"{_show(lost)!r} did not sign {_show(last)!r} of tls.crt"
-                )
-            raise InvalidAuthority("ChainBroken", "tls.crt", f"{_show(lost)!r} did not sign {_show(last)!r}")
-        rest.remove(above)
-        chain.append(above)
+            reason = "RootMismatch" if lost.field == "ca.crt" else "ChainBroken"
+            raise InvalidAuthority(reason, lost.field, f"{lost.subject!r} did not sign {last.subject!r} of tls.crt")
+        rest.remove(found)
+        chain.append(found)
     return chain
 
 
 def _signed_by(member: _Member, above: _Member) -> bool:
-    return member.fields.issuer == above.fields.subject and _verifies(member, above)
-
-
-def _verifies(member: _Member, above: _Member) -> bool:
-    try:
-        member.certificate.verify_directly_issued_by(above.certificate)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+    fields = member.fields
+    if fields.issuer != above.fields.subject:
         return False
-    return True
+    algorithm = keys.read_signature_algorithm(fields.algorithm)
+    if algorithm.kind != keys.check_public_key(above.fields.spki):
+        return False
+    try:
+        key = keys.load_public_key(above.fields.spki)
+    except keys.KeyRefused:
+        return False
+    return algorithm.verify(key, fields.signature, fields.tbs)
 
 
 def _check_ca(member: _Member, depth: int) -> None:
     """Check one certificate of the line; `depth` CAs stand between it and a leaf (RFC 5280, 4.2.1.3 and 4.2.1.9)."""
     if not member.is_ca:
-        raise InvalidAuthority("NotCA", member.field, f"{_show(member)!r} is not a CA")
-    usage = member.fields.extensions.get(extensions.KEY_USAGE)
-    try:
-        if usage is not None and not usages.decode_key_usage(usage[1]) & _CERT_SIGN:
-            raise InvalidAuthority("KeyUsageMissing", member.field, f"{_show(member)!r} lacks the key usage cert sign")
-    except der.DerError as error:
-        raise InvalidAuthority("InvalidCertificate", member.field, f"KeyUsage of {_show(member)!r}: {error}") from None
+        raise InvalidAuthority("NotCA", member.field, f"{member.subject!r} is not a CA")
+    if member.key_usage is not None and not member.key_usage & _CERT_SIGN:
+        raise InvalidAuthority("KeyUsageMissing", member.field, f"{member.subject!r} lacks the key usage cert sign")
     if member.path_length is not None and member.path_length < depth:
         raise InvalidAuthority(
             "PathLength",
             member.field,
-            f"{_show(member)!r} allows {member.path_length} CAs below it, there are {depth}",
+            f"{member.subject!r} allows {member.path_length} CAs below it, there are {depth}",
         )
-    try:
-        keys.check_public_key(member.fields.spki)
-    except (keys.KeyRefused, der.DerError) as error:
-        raise InvalidAuthority("WeakKey", member.field, f"{_show(member)!r} has {error}") from None
 
 
 def _check_dates(member: _Member, now: datetime) -> None:
     fields = member.fields
     if now >= fields.not_after:
         raise InvalidAuthority(
-            "Expired", member.field, f"{_show(member)!r} expired at {fields.not_after:%Y-%m-%dT%H:%M:%SZ}"
+            "Expired", member.field, f"{member.subject!r} expired at {fields.not_after:%Y-%m-%dT%H:%M:%SZ}"
         )
     if now < fields.not_before:
         raise InvalidAuthority(
-            "NotYetValid", member.field, f"{_show(member)!r} is valid from {fields.not_before:%Y-%m-%dT%H:%M:%SZ}"
+            "NotYetValid", member.field, f"{member.subject!r} is valid from {fields.not_before:%Y-%m-%dT%H:%M:%SZ}"
         )
-
-
-def _subject_key_id(member: _Member) -> bytes | None:
-    extension = member.fields.extensions.get(extensions.SUBJECT_KEY_IDENTIFIER)
-    if extension is None:
-        return None
-    try:
-        return extensions.decode_subject_key_id(extension[1]) or None
-    except der.DerError as error:
-        raise InvalidAuthority(
-            "InvalidCertificate", member.field, f"SubjectKeyIdentifier of {_show(member)!r}: {error}"
-        ) from None
 
 
 def _prove(algorithm: keys.SignatureAlgorithm, signer: Callable[[bytes], bytes], own: _Member) -> None:
@@ -238,11 +225,6 @@ def _prove(algorithm: keys.SignatureAlgorithm, signer: Callable[[bytes], bytes],
         proven = False
     if not proven:
         raise InvalidAuthority("KeyMismatch", "tls.key", "its signatures do not verify with the certificate in tls.crt")
-
-
-def _show(member: _Member) -> str:
-    subject = member.fields.subject
-    return name_text(read_name(subject, 0, len(subject))) or "the certificate without a name"
 
 
 def expiry_warning(authority: Authority, now: datetime) -> str | None:

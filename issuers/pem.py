@@ -10,9 +10,7 @@ import re
 _REQUEST = "CERTIFICATE REQUEST"
 _BEGIN_REQUEST = b"-----BEGIN CERTIFICATE REQUEST-----"
 _END_REQUEST = b"-----END CERTIFICATE REQUEST-----"
-_BLOCK = re.compile(
-    rb"^-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n(.*?)^-----END \1-----[ \t]*\r?$", re.DOTALL | re.MULTILINE
-)
+_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----[ \t]*\r?\n")
 _LINE = 64
 
 
@@ -69,12 +67,30 @@ def _base64(text: bytes) -> bytes:
     return data
 
 
-def read_blocks(pem: bytes) -> list[tuple[str, bytes]]:
-    """Give (label, the block's own text) of every block, in order; text between blocks is passed over.
+def read_blocks(text: bytes) -> list[tuple[str, bytes]]:
+    """Give (label, content) of every block, in order; text between blocks is passed over: tools write comments there.
 
-    For what an admin stored (tls.crt, tls.key, ca.crt): tools write comments there.
+    For what an admin or a tenant stored (tls.crt, tls.key, ca.crt). Takes time linear in the length. Raises PemError
+    for a block without end, with headers, or whose base64 is broken.
     """
-    return [(match[1].decode("ascii"), match[0]) for match in _BLOCK.finditer(pem)]
+    blocks = []
+    pos = 0
+    while (begin := text.find(b"-----BEGIN ", pos)) >= 0:
+        found = _BEGIN.match(text, begin)
+        if found is None or (begin and text[begin - 1] != 0x0A):
+            raise PemError("a PEM block with a broken BEGIN line")
+        label = found[1]
+        end = text.find(b"-----END %b-----" % label, found.end())
+        if end < 0 or b"-----" in text[found.end() : end]:
+            raise PemError("a PEM block without its END line")
+        body = text[found.end() : end]
+        if b":" in body:
+            raise PemError(
+                "a PEM block with headers: it is encrypted" if b"ENCRYPTED" in body else "a PEM block with headers"
+            )
+        blocks.append((label.decode("ascii"), _base64(b"".join(body.split()))))
+        pos = end + len(label) + 14
+    return blocks
 
 
 def encode(label: str, data: bytes) -> bytes:
@@ -83,9 +99,3 @@ def encode(label: str, data: bytes) -> bytes:
     lines = b"\n".join([text[i : i + _LINE] for i in range(0, len(text), _LINE)])
     name = label.encode("ascii")
     return b"-----BEGIN %b-----\n%b\n-----END %b-----\n" % (name, lines, name)
-
-
-def decode(block: bytes) -> bytes:
-    """Give the DER of one block of `read_blocks`. Raises PemError."""
-    body = b"".join(block.split(b"-----")[2].split())
-    return _base64(body)

@@ -59,18 +59,22 @@ def load_key(text: bytes, *, field: str = "tls.key") -> PrivateKey:
     """
     if len(text) > _MAX_PEM_BYTES:
         raise InvalidAuthority("InvalidKey", field, f"{len(text)} bytes are too many for a private key")
-    blocks = [(label, block) for label, block in pem.read_blocks(text) if label != "EC PARAMETERS"]
+    try:
+        blocks = [block for block in pem.read_blocks(text) if block[0] != "EC PARAMETERS"]
+    except pem.PemError as error:
+        reason = "EncryptedKey" if "encrypted" in str(error) else "InvalidKey"
+        raise InvalidAuthority(reason, field, str(error)) from None
     if not blocks:
         raise InvalidAuthority("InvalidKey", field, "there is no PEM block" if text.strip() else "it is empty")
-    label, block = blocks[0]
-    if label == "ENCRYPTED PRIVATE KEY" or b"ENCRYPTED" in block.partition(b"\n\n")[0]:
+    label, data = blocks[0]
+    if label == "ENCRYPTED PRIVATE KEY":
         raise InvalidAuthority("EncryptedKey", field, "the private key is encrypted; no passphrase can be given")
     if label not in _LABELS:
         raise InvalidAuthority("InvalidKey", field, f"a PEM block {label!r} where a private key is expected")
     if len(blocks) > 1:
         raise InvalidAuthority("InvalidKey", field, "more than one PEM block")
     try:
-        key = serialization.load_pem_private_key(block, password=None)
+        key = serialization.load_der_private_key(data, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # The library's message is left out: it may quote what it read.
         raise InvalidAuthority("InvalidKey", field, "the private key is broken or of an unknown kind") from None
