@@ -359,6 +359,10 @@ async def _read(response: aiohttp.ClientResponse, largest: int, *, cut: bool) ->
 
 
 def _describe(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"cannot connect to {error.host}:{error.port}: {error.certificate_error}"
+    if isinstance(error, aiohttp.ClientConnectorError):  # its own text has the ssl context's address in it
+        return f"cannot connect to {error.host}:{error.port}: {error.os_error}"
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
