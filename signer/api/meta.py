@@ -137,8 +137,7 @@ def unsupported_fields(raw: object, kind: type[msgspec.Struct], where: str) -> t
     for name, value in raw.items():
         path = f"{where}.{name}"
         if name not in known:
-            # An empty object can be a choice (`selfSigned: {}`), so only a block that we know may be empty.
-            if value not in (None, [], "", False) and value != {}:
+            if value is not None and value is not False and value not in ([], "", {}):
                 found.append(path)
             continue
         inner = _struct_of(known[name])

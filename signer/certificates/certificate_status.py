@@ -104,7 +104,7 @@ class Status:
         It carries resourceVersion, so that a decision on old facts is refused instead of stored.
         """
         raw = self.certificate.raw_status if isinstance(self.certificate.raw_status, dict) else {}
-        wanted = {**self.fields, "conditions": msgspec.to_builtins(self.conditions) if self.conditions else None}
+        wanted = {**self.fields, "conditions": msgspec.to_builtins(list(self.conditions)) or None}
         changes = {name: wanted.get(name) for name in _FIELDS if wanted.get(name) != raw.get(name)}
         if not changes:
             return None

@@ -161,9 +161,10 @@ class World:
             return obj if current == obj["metadata"].get("generation") else None
 
         try:
-            return await self.until(f"{kind} {name}: {type_}={status} ({reason})", ask)
+            found: Json = await self.until(f"{kind} {name}: {type_}={status} ({reason})", ask)
         except AssertionError as error:
             raise AssertionError(f"{error}; last seen: {seen.get('last')}") from None
+        return found
 
     async def ready(self, kind: str, name: str) -> Json:
         """Wait until it is Ready."""

@@ -1,0 +1,83 @@
+"""The status of an issuer: what is known of it, in cert-manager's words, written only when it differs."""
+
+from typing import Any
+
+import msgspec
+
+from signer.api.issuer import Issuer
+from signer.authorities.state import IssuerState
+from signer.certificates.issuer_controller import status_patch
+from tests.unit.certificates.samples import NOW, Json
+
+
+def issuer(*conditions: Json) -> Issuer:
+    body: Json = {
+        "metadata": {"name": "root", "generation": 4, "resourceVersion": "9"},
+        "spec": {"ca": {"secretName": "s"}},
+        "status": {"conditions": list(conditions)},
+    }
+    return msgspec.convert(body, Issuer)
+
+
+def state(**changes: Any) -> IssuerState:
+    fields: Json = {"ready": True, "reason": "KeyPairVerified", "message": "Signing CA verified"} | changes
+    return IssuerState(issuer().ref, issuer(), "ca", **fields)
+
+
+READY: Json = {
+    "type": "Ready",
+    "status": "True",
+    "reason": "KeyPairVerified",
+    "message": "Signing CA verified",
+    "lastTransitionTime": "2026-01-01T00:00:00Z",
+    "observedGeneration": 4,
+}
+
+
+def test_first_time() -> None:
+    """A new issuer gets its condition, with the generation that was looked at and the version that it was decided on."""
+    patch = status_patch(issuer(), state(), NOW)
+    assert patch is not None
+    assert patch["metadata"] == {"resourceVersion": "9"}
+    (condition,) = patch["status"]["conditions"]
+    assert condition == READY | {"lastTransitionTime": "2026-06-01T12:00:00Z"}
+
+
+def test_nothing_to_say() -> None:
+    """A status that says it already is not written; nor is one while the CA is still being read."""
+    assert status_patch(issuer(READY), state(), NOW) is None
+    assert status_patch(issuer(READY), state(ready=False, reason="Pending"), NOW) is None
+
+
+def test_each_difference_is_written() -> None:
+    """Another state, reason, message or generation is written; only another state moves the transition time."""
+    for changed in ({"status": "False"}, {"reason": "X"}, {"message": "x"}, {"observedGeneration": 3}):
+        patch = status_patch(issuer(READY | changed), state(), NOW)
+        assert patch is not None
+        (condition,) = patch["status"]["conditions"]
+        moved = condition["lastTransitionTime"] == "2026-06-01T12:00:00Z"
+        assert moved == ("status" in changed)
+
+
+def test_not_ready() -> None:
+    """A CA that must not sign says why."""
+    patch = status_patch(issuer(READY), state(ready=False, reason="ErrGetKeyPair", message="no Secret"), NOW)
+    assert patch is not None
+    (condition,) = patch["status"]["conditions"]
+    assert (condition["status"], condition["reason"], condition["message"]) == ("False", "ErrGetKeyPair", "no Secret")
+
+
+def test_ends_soon() -> None:
+    """A CA that ends soon is ready and says so."""
+    patch = status_patch(issuer(READY), state(warning="ends at noon"), NOW)
+    assert patch is not None
+    (condition,) = patch["status"]["conditions"]
+    assert condition["status"] == "True"
+    assert condition["message"] == "Signing CA verified; ends at noon"
+
+
+def test_foreign_conditions_stay() -> None:
+    """A condition of somebody else's is carried along."""
+    patch = status_patch(issuer({"type": "Theirs", "status": "True"}), state(), NOW)
+    assert patch is not None
+    assert {c["type"] for c in patch["status"]["conditions"]} == {"Theirs", "Ready"}

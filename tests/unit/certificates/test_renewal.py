@@ -1,0 +1,80 @@
+"""Renewal times and backoff: numbers, at given times."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from signer.api.meta import to_rfc3339
+from signer.certificates.renewal import backoff_left, renewal_time, wanted_duration
+from tests.unit.certificates import samples
+from tests.unit.certificates.samples import NOW
+
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("spec", "lifetime", "before"),
+    [
+        ({}, timedelta(days=90), timedelta(days=30)),
+        ({}, timedelta(hours=1), timedelta(minutes=20)),
+        ({"renewBefore": "240h"}, timedelta(days=90), timedelta(days=10)),
+        ({"renewBefore": "2160h"}, timedelta(days=90), timedelta(days=30)),
+        ({"renewBefore": "3000h"}, timedelta(days=90), timedelta(days=30)),
+        ({"renewBefore": "0s"}, timedelta(days=90), timedelta(days=30)),
+        ({"renewBefore": "junk"}, timedelta(days=90), timedelta(days=30)),
+        ({"renewBeforePercentage": 50}, timedelta(days=90), timedelta(days=45)),
+        ({"renewBeforePercentage": 10}, timedelta(days=90), timedelta(days=9)),
+        ({"renewBeforePercentage": 0}, timedelta(days=90), timedelta(days=30)),
+        ({"renewBeforePercentage": 100}, timedelta(days=90), timedelta(days=30)),
+    ],
+)
+def test_renewal_time(spec: dict[str, Any], lifetime: timedelta, before: timedelta) -> None:
+    """A third of the life is for renewal, unless the spec names a time that the real lifetime has room for."""
+    end = BEGIN + lifetime
+    assert renewal_time(samples.certificate(**spec).spec, BEGIN, end) == end - before
+
+
+def test_whole_seconds() -> None:
+    """The time is cut to seconds, as in the status: a timer set by the status must not come too early."""
+    end = BEGIN + timedelta(seconds=100)
+    due = renewal_time(samples.certificate().spec, BEGIN, end)
+    assert due == BEGIN + timedelta(seconds=66)
+    assert to_rfc3339(due) == "2026-01-01T00:01:06Z"
+
+
+def test_wanted_duration() -> None:
+    """Without a duration a certificate lives 90 days."""
+    assert wanted_duration(samples.certificate(duration=None).spec) == timedelta(days=90)
+    assert wanted_duration(samples.certificate(duration="1h30m").spec) == timedelta(minutes=90)
+
+
+def failed(attempts: int | None, generation: int = 3, minutes_ago: float = 0) -> timedelta:
+    certificate = samples.with_status(
+        samples.certificate(),
+        lastFailureTime=to_rfc3339(NOW - timedelta(minutes=minutes_ago)),
+        failedIssuanceAttempts=attempts,
+        conditions=[{"type": "Issuing", "status": "False", "observedGeneration": generation}],
+    )
+    return backoff_left(certificate, NOW)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "hours"), [(None, 1), (0, 1), (1, 1), (2, 2), (3, 4), (5, 16), (6, 32), (7, 32), (1000, 32)]
+)
+def test_backoff(attempts: int | None, hours: int) -> None:
+    """One hour, doubled by each failure, 32 hours at most."""
+    assert failed(attempts) == timedelta(hours=hours)
+
+
+def test_backoff_passes() -> None:
+    """What has passed since the failure counts, and the wait never becomes negative."""
+    assert failed(1, minutes_ago=45) == timedelta(minutes=15)
+    assert failed(1, minutes_ago=60) == timedelta(0)
+    assert failed(1, minutes_ago=600) == timedelta(0)
+
+
+def test_a_new_wish_does_not_wait() -> None:
+    """A spec that changed after the failure is tried at once; a Certificate that never failed too."""
+    assert failed(5, generation=2) == timedelta(0)
+    assert backoff_left(samples.certificate(), NOW) == timedelta(0)

@@ -1,0 +1,134 @@
+"""What a Certificate may ask for: the sample may, each spoilt one is refused with its field."""
+
+from typing import Any
+
+import pytest
+
+from signer.certificates.spec_check import spec_defect
+from tests.unit.certificates import samples
+
+
+def test_the_sample_may() -> None:
+    """The sample, and a CA with everything that only CAs have, are in order."""
+    assert spec_defect(samples.certificate()) is None
+    constraints = {"critical": True, "permitted": {"dnsDomains": ["example"], "ipRanges": ["10.0.0.0/8"]}}
+    assert spec_defect(samples.certificate(isCA=True, nameConstraints=constraints)) is None
+
+
+NAMES = ("commonName", "subject", "dnsNames", "ipAddresses", "uris", "emailAddresses", "otherNames")
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"secretName": None}, "spec.secretName"),
+        ({"secretName": "Upper"}, "spec.secretName"),
+        ({"secretName": "a/../b"}, "spec.secretName"),
+        ({"secretName": "a" * 254}, "spec.secretName"),
+        ({"issuerRef": {"kind": "ClusterIssuer"}}, "spec.issuerRef.name"),
+        ({"issuerRef": {"name": "x", "kind": "Thing"}}, "spec.issuerRef.kind"),
+        (dict.fromkeys(NAMES), "at least one of"),
+        ({"commonName": "x" * 65}, "spec.commonName"),
+        ({"dnsNames": ["ok", ""]}, "spec.dnsNames[1]"),
+        ({"dnsNames": ["bücher.example"]}, "spec.dnsNames[0]"),
+        ({"dnsNames": ["a b"]}, "spec.dnsNames[0]"),
+        ({"dnsNames": ["a\x00b"]}, "spec.dnsNames[0]"),
+        ({"ipAddresses": ["10.0.0.256"]}, "spec.ipAddresses[0]"),
+        ({"ipAddresses": ["fe80::1%eth0"]}, "spec.ipAddresses[0]"),
+        ({"uris": ["no uri"]}, "spec.uris[0]"),
+        ({"uris": ["relative/path"]}, "spec.uris[0]"),
+        ({"emailAddresses": ["A <a@b.example>"]}, "spec.emailAddresses[0]"),
+        ({"emailAddresses": ["nobody"]}, "spec.emailAddresses[0]"),
+        ({"otherNames": [{"oid": "1.x", "utf8Value": "a"}]}, "spec.otherNames[0].oid"),
+        ({"otherNames": [{"oid": "1.2.3", "utf8Value": ""}]}, "spec.otherNames[0].utf8Value"),
+        ({"privateKey": {"algorithm": "DSA"}}, "spec.privateKey.algorithm"),
+        ({"privateKey": {"algorithm": "RSA", "size": 1024}}, "spec.privateKey.size"),
+        ({"privateKey": {"size": 16384}}, "spec.privateKey.size"),
+        ({"privateKey": {"algorithm": "ECDSA", "size": 255}}, "spec.privateKey.size"),
+        ({"privateKey": {"encoding": "DER"}}, "spec.privateKey.encoding"),
+        ({"privateKey": {"rotationPolicy": "Sometimes"}}, "spec.privateKey.rotationPolicy"),
+        ({"signatureAlgorithm": "SHA256WithRSA"}, "spec.signatureAlgorithm"),
+        ({"usages": ["digital signature", "flying"]}, "spec.usages[1]"),
+        ({"duration": "59m59s"}, "spec.duration"),
+        ({"duration": "-90m"}, "spec.duration"),
+        ({"duration": "1 day"}, "spec.duration"),
+        ({"renewBefore": "soon"}, "spec.renewBefore"),
+        ({"renewBefore": "4m59s"}, "spec.renewBefore"),
+        ({"renewBefore": "2160h"}, "spec.renewBefore"),
+        ({"renewBefore": "1h", "renewBeforePercentage": 10}, "only one of the two"),
+        ({"renewBeforePercentage": 0}, "spec.renewBeforePercentage"),
+        ({"renewBeforePercentage": 100}, "spec.renewBeforePercentage"),
+        ({"duration": "1h", "renewBeforePercentage": 8}, "spec.renewBeforePercentage"),
+        ({"revisionHistoryLimit": 0}, "spec.revisionHistoryLimit"),
+        ({"secretTemplate": {"labels": {"cert-manager.io/x": "y"}}}, "spec.secretTemplate.labels[cert-manager.io/x]"),
+        (
+            {"secretTemplate": {"annotations": {"controller.cert-manager.io/fao": "y"}}},
+            "spec.secretTemplate.annotations",
+        ),
+        ({"nameConstraints": {"permitted": {"dnsDomains": ["a"]}}}, "only a CA"),
+        ({"isCA": True, "nameConstraints": {"critical": True}}, "permitted or excluded"),
+        (
+            {"isCA": True, "nameConstraints": {"excluded": {"ipRanges": ["10/x"]}}},
+            "spec.nameConstraints.excluded.ipRanges[0]",
+        ),
+    ],
+)
+def test_refused(spec: dict[str, Any], said: str) -> None:
+    """Whatever the webhook of cert-manager refuses is refused, and the message names the field."""
+    found = spec_defect(samples.certificate(**spec))
+    assert found is not None
+    assert found.reason == "InvalidSpec"
+    assert said in found.message
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"duration": "1h", "renewBefore": "5m"},
+        {"renewBeforePercentage": 99},
+        {"privateKey": {"algorithm": "RSA", "size": 8192}},
+        {"privateKey": {"algorithm": "RSA", "size": 2048}, "signatureAlgorithm": "SHA512WithRSA"},
+        {"privateKey": {"algorithm": "Ed25519"}, "signatureAlgorithm": "PureEd25519"},
+        {"signatureAlgorithm": "ECDSAWithSHA384"},
+        {"commonName": "x" * 64},
+        {"dnsNames": ["*.wild.example"]},
+        {"issuerRef": {"name": "x", "kind": "Thing", "group": "example.com"}},
+        {"secretTemplate": {"annotations": {"cert-manager.io/allow-direct-injection": "true"}}},
+        {"keystores": {}, "additionalOutputFormats": [], "literalSubject": ""},
+    ],
+)
+def test_accepted(spec: dict[str, Any]) -> None:
+    """What lies just within the limits is accepted, and empty values of unsupported fields ask for nothing."""
+    assert spec_defect(samples.certificate(**spec)) is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"keystores": {"jks": {"create": True}}}, "spec.keystores"),
+        ({"literalSubject": "CN=x"}, "spec.literalSubject"),
+        ({"additionalOutputFormats": [{"type": "DER"}]}, "spec.additionalOutputFormats"),
+        ({"privateKey": {"algorithm": "ECDSA", "hardware": "yes"}}, "spec.privateKey.hardware"),
+        ({"otherNames": [{"oid": "1.2.3", "utf8Value": "a", "other": 1}]}, "spec.otherNames[0].other"),
+    ],
+)
+def test_unsupported(spec: dict[str, Any], said: str) -> None:
+    """A field that we do not know is named, wherever it stands: nothing is silently ignored."""
+    found = spec_defect(samples.certificate(**spec))
+    assert found is not None
+    assert found.reason == "UnsupportedField"
+    assert said in found.message
+
+
+def test_everything_at_once() -> None:
+    """All that is wrong is told in one message."""
+    found = spec_defect(samples.certificate(secretName=None, duration="1m", usages=["flying"]))
+    assert found is not None
+    assert all(part in found.message for part in ("spec.secretName", "spec.duration", "spec.usages[0]"))
+
+
+def test_wrong_type() -> None:
+    """A value of the wrong type is a defect of this one object, named with its field."""
+    found = spec_defect(samples.certificate(dnsNames=[1]))
+    assert found is not None
+    assert "spec.dnsNames" in found.message
