@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests import pki
 from tests.localmesh.build import build_module
 from tests.vectors import craft
-from tests.vectors.craft import Csr
+from tests.vectors.craft import Csr, children
 
 TESTS = Path(__file__).parents[1]
 
@@ -43,25 +43,6 @@ class Peer:
 def start_peer() -> Peer:
     """Build the Go program if need be, and start it."""
     return Peer(build_module(TESTS / "localmesh" / "gotools" / "certmanagerpki", ".", "certmanagerpki"))
-
-
-def children(der: bytes) -> list[bytes]:
-    """The elements inside one element."""
-
-    def header(pos: int) -> tuple[int, int]:
-        length = der[pos + 1]
-        if length < 0x80:
-            return pos + 2, pos + 2 + length
-        size = length & 0x7F
-        return pos + 2 + size, pos + 2 + size + int.from_bytes(der[pos + 2 : pos + 2 + size], "big")
-
-    pos, end = header(0)
-    found = []
-    while pos < end:
-        _, stop = header(pos)
-        found.append(der[pos:stop])
-        pos = stop
-    return found
 
 
 PARTS = ("version", "serial", "signature algorithm", "issuer", "validity", "subject", "public key", "extensions")

@@ -17,12 +17,11 @@ from tests.integration.cert_manager import (
     CONSTRAINTS,
     TESTS,
     Peer,
-    children,
     general,
     start_peer,
 )
 from tests.vectors import craft
-from tests.vectors.craft import Csr
+from tests.vectors.craft import Csr, children
 
 
 @pytest.fixture(scope="module")

@@ -104,6 +104,25 @@ def ext_request(*extensions: bytes, kind: str = PKCS9) -> bytes:
     return attribute(kind, seq(*extensions))
 
 
+def children(der: bytes) -> list[bytes]:
+    """The elements inside one element."""
+
+    def header(pos: int) -> tuple[int, int]:
+        length = der[pos + 1]
+        if length < 0x80:
+            return pos + 2, pos + 2 + length
+        size = length & 0x7F
+        return pos + 2 + size, pos + 2 + size + int.from_bytes(der[pos + 2 : pos + 2 + size], "big")
+
+    pos, end = header(0)
+    found = []
+    while pos < end:
+        _, stop = header(pos)
+        found.append(der[pos:stop])
+        pos = stop
+    return found
+
+
 def p256(n: int = 1) -> ec.EllipticCurvePrivateKey:
     return ec.derive_private_key(0x6D657368 + n, ec.SECP256R1())
 

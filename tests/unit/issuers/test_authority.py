@@ -1,0 +1,450 @@
+"""A CA is loaded only when what it signs can be verified; every fault has its reason."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from issuers import authority as module
+from issuers import keys
+from issuers.authority import Authority, expiry_warning, load_authority
+from issuers.errors import InvalidAuthority
+from issuers.private_key import encode_key
+from issuers.subject import name_text, read_name
+from tests import pki
+from tests.pki import CA, DAY
+from tests.vectors import craft
+from tests.vectors.craft import children
+
+NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+Secret = dict[str, bytes]
+
+
+def load(secret: Secret, now: datetime = NOW) -> Authority:
+    return load_authority(secret["tls.crt"], secret["tls.key"], secret.get("ca.crt"), now=now)
+
+
+def ca(name: str = "root", **wishes: object) -> CA:
+    return CA(name, now=NOW, **wishes)  # type: ignore[arg-type]  # the keywords are CA's own
+
+
+def spki(made: CA) -> bytes:
+    return keys.public_bytes(made.private.public_key())
+
+
+@pytest.mark.parametrize("kind", ["p256", "p384", "p521", "ed25519", "rsa"])
+def test_a_self_signed_ca_is_loaded(kind: str) -> None:
+    """All that signing needs is there; nothing follows a leaf; the root is known."""
+    root = ca(private=pki.key(kind))
+    loaded = load(root.secret())
+    assert loaded.key_id == hashlib.sha256(spki(root)).hexdigest()
+    assert loaded.spki == spki(root)
+    assert loaded.certificate_pem == root.pem
+    assert (loaded.chain_pem, loaded.root_pem) == (b"", root.pem)
+    assert (loaded.not_before, loaded.not_after) == (NOW - DAY, NOW + 90 * DAY)
+    assert (loaded.subject, loaded.subject_der) == ("CN=root", root.name.public_bytes())
+    assert loaded.subject_key_id == x509.SubjectKeyIdentifier.from_public_key(root.private.public_key()).digest
+    assert loaded.path_length is None
+    algorithm = keys.algorithm_for(root.private)
+    assert loaded.algorithm == algorithm.identifier
+    assert algorithm.verify(keys.load_public_key(loaded.spki), loaded.signer(b"data"), b"data")
+
+
+def test_no_key_shows_in_the_representation() -> None:
+    """An Authority may be logged: neither key nor signer are part of its text."""
+    text = repr(load(ca().secret()))
+    assert "key=" not in text.replace("key_id=", "").replace("subject_key_id=", "")
+    assert "signer" not in text
+    assert "PRIVATE" not in text
+
+
+def test_every_encoding_of_the_key_is_loaded() -> None:
+    """PKCS#1 and SEC 1 as cert-manager writes them by default, PKCS#8 too."""
+    for root in (ca(), ca(kind="rsa")):
+        for encoding in ("PKCS1", "PKCS8"):
+            loaded = load(root.secret() | {"tls.key": encode_key(root.private, encoding)})
+            assert loaded.key_id == hashlib.sha256(spki(root)).hexdigest()
+
+
+class Three(NamedTuple):
+    """A root, an intermediate below it, and the CA that signs."""
+
+    root: CA
+    middle: CA
+    low: CA
+
+
+def chain_of_three() -> Three:
+    root = ca("root", not_after=NOW + 300 * DAY)
+    middle = root.intermediate("middle", now=NOW, not_after=NOW + 200 * DAY, not_before=NOW - 2 * DAY)
+    return Three(root, middle, middle.intermediate("low", now=NOW, path_length=0))
+
+
+ORDERS: dict[str, Callable[[Three], Secret]] = {
+    "as cert-manager writes it": lambda cas: cas.low.secret(),
+    "the whole chain in tls.crt": lambda cas: {"tls.crt": cas.low.chain_pem},
+    "an empty ca.crt": lambda cas: {"tls.crt": cas.low.chain_pem, "ca.crt": b""},
+    "upper ones in another order": lambda cas: {"tls.crt": cas.low.pem + cas.root.pem + cas.middle.pem},
+    "the root twice": lambda cas: {"tls.crt": cas.low.chain_pem + cas.root.pem, "ca.crt": cas.root.pem},
+    "with comments": lambda cas: {
+        "tls.crt": b"# low\n" + cas.low.pem + b"# up\n" + cas.middle.pem,
+        "ca.crt": cas.root.pem,
+    },
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_chain_is_put_in_order(order: str) -> None:
+    """Leaf first goes the signing CA, then those above it, never the self-signed root."""
+    root, middle, low = cas = chain_of_three()
+    loaded = load({"tls.key": low.key_pem} | ORDERS[order](cas))
+    assert (loaded.chain_pem, loaded.root_pem) == (low.pem + middle.pem, root.pem)
+    assert (loaded.path_length, loaded.subject) == (0, "CN=low")
+
+
+def test_the_chains_dates_bound_the_ca() -> None:
+    """A CA lasts as long as the whole line above it: the latest start, the earliest end."""
+    root = ca("root", not_after=NOW + 3 * DAY, not_before=NOW - 9 * DAY)
+    middle = root.intermediate("middle", now=NOW, not_before=NOW - timedelta(hours=2))
+    low = middle.intermediate("low", now=NOW, not_before=NOW - 5 * DAY)
+    loaded = load(low.secret())
+    assert (loaded.not_before, loaded.not_after) == (NOW - timedelta(hours=2), NOW + 3 * DAY)
+
+
+def test_without_a_root_the_topmost_certificate_is_part_of_the_chain() -> None:
+    """As in cert-manager: what is not self-signed is sent along, and no root is claimed."""
+    _, middle, low = chain_of_three()
+    loaded = load({"tls.crt": low.pem + middle.pem, "tls.key": low.key_pem})
+    assert (loaded.chain_pem, loaded.root_pem) == (low.pem + middle.pem, None)
+    loaded = load({"tls.crt": low.pem, "tls.key": low.key_pem, "ca.crt": middle.pem})
+    assert (loaded.chain_pem, loaded.root_pem) == (low.pem + middle.pem, None)
+    loaded = load({"tls.crt": low.pem, "tls.key": low.key_pem})
+    assert (loaded.chain_pem, loaded.root_pem) == (low.pem, None)
+
+
+def test_a_renewed_root_beside_the_old_one_is_no_intermediate() -> None:
+    """Two self-signed certificates of one key verify each other; neither is sent along with leaves."""
+    old, new = ca(), ca(not_after=NOW + 200 * DAY)
+    loaded = load({"tls.crt": new.pem, "tls.key": new.key_pem, "ca.crt": old.pem})
+    assert loaded.chain_pem == b""
+    assert loaded.root_pem == old.pem
+
+
+def test_the_optional_extensions_may_be_missing() -> None:
+    """Without KeyUsage everything is allowed (RFC 5280, 4.2.1.3); without key identifier leaves name none."""
+    loaded = load(ca(key_cert_sign=None, subject_key_id=False).secret())
+    assert loaded.subject_key_id is None
+
+
+def other_ca_with_same_name() -> CA:
+    return ca("root", private=pki.key(n=77))
+
+
+def not_whole(secret: Secret, field: str) -> Secret:
+    return secret | {field: secret[field][:100]}
+
+
+def signed_by_nobody() -> bytes:
+    """A self-signed CA certificate whose signature is broken, below another's name."""
+    made = ca("root")
+    der = bytearray(made.certificate.public_bytes(Encoding.DER))
+    der[-1] ^= 1
+    return craft.pem(bytes(der), "CERTIFICATE")
+
+
+def sha1_root() -> Secret:
+    private = pki.key("rsa", n=3)
+    assert isinstance(private, rsa.RSAPrivateKey)
+    made = ca("root", private=private)
+    algorithm = bytes.fromhex("300d06092a864886f70d0101050500")
+    tbs = children(made.certificate.tbs_certificate_bytes)
+    info = craft.seq(*tbs[:2], algorithm, *tbs[3:])
+    signature = private.sign(info, padding.PKCS1v15(), hashes.SHA1())
+    text = craft.pem(craft.seq(info, algorithm, craft.bits(signature)), "CERTIFICATE")
+    return {"tls.crt": text, "tls.key": made.key_pem}
+
+
+def weak_root_above() -> Secret:
+    root = ca("root", private=pki.key("rsa1024"))
+    return root.intermediate("low", now=NOW).secret()
+
+
+def middle_not_a_ca() -> Secret:
+    middle = ca("root").intermediate("middle", now=NOW, is_ca=False)
+    return middle.intermediate("low", now=NOW).secret()
+
+
+def path_too_long(root_length: int | None, middle_length: int | None) -> Secret:
+    middle = ca("root", path_length=root_length).intermediate("middle", now=NOW, path_length=middle_length)
+    return middle.intermediate("low", now=NOW).secret()
+
+
+def expired_above(field: str) -> Secret:
+    ended = {"not_before": NOW - 9 * DAY, "not_after": NOW - timedelta(hours=1)}
+    root = ca("root", **(ended if field == "ca.crt" else {}))
+    middle = root.intermediate("middle", now=NOW, **(ended if field == "tls.crt" else {}))
+    return middle.intermediate("low", now=NOW).secret()
+
+
+GOOD = ca().secret()
+ENDED = "'CN=root' expired at 2026-11-22T11:00:00Z"
+FAULTS: dict[str, tuple[Callable[[], Secret], str, str, str]] = {
+    "no certificate": (lambda: GOOD | {"tls.crt": b""}, "InvalidCertificate", "tls.crt", "it is empty"),
+    "no PEM": (lambda: GOOD | {"tls.crt": b"CA"}, "InvalidCertificate", "tls.crt", "there is no PEM block"),
+    "a cut certificate": (
+        lambda: not_whole(GOOD, "tls.crt"),
+        "InvalidCertificate",
+        "tls.crt",
+        "a PEM block without its END line",
+    ),
+    "not a certificate": (
+        lambda: GOOD | {"tls.crt": craft.pem(b"\x30\x00", "CERTIFICATE")},
+        "InvalidCertificate",
+        "tls.crt",
+        "a certificate that cannot be read: truncated",
+    ),
+    "a key among the certificates": (
+        lambda: GOOD | {"tls.crt": GOOD["tls.crt"] + GOOD["tls.key"]},
+        "InvalidCertificate",
+        "tls.crt",
+        "a PEM block 'PRIVATE KEY' among the certificates",
+    ),
+    "too long a text": (
+        lambda: GOOD | {"tls.crt": GOOD["tls.crt"] + b"\n" * 131072},
+        "InvalidCertificate",
+        "tls.crt",
+        f"{len(GOOD['tls.crt']) + 131072} bytes are too many for a chain",
+    ),
+    "two in ca.crt": (
+        lambda: GOOD | {"ca.crt": GOOD["tls.crt"] + ca("other").pem},
+        "InvalidCertificate",
+        "ca.crt",
+        "2 certificates, one is expected",
+    ),
+    "a cut ca.crt": (
+        lambda: not_whole(GOOD, "ca.crt"),
+        "InvalidCertificate",
+        "ca.crt",
+        "a PEM block without its END line",
+    ),
+    "an empty key": (lambda: GOOD | {"tls.key": b""}, "InvalidKey", "tls.key", "it is empty"),
+    "an encrypted key": (
+        lambda: GOOD | {"tls.key": pki.key_pem(ca().private, b"x")},
+        "EncryptedKey",
+        "tls.key",
+        "the private key is encrypted; no passphrase can be given",
+    ),
+    "someone else's key": (
+        lambda: GOOD | {"tls.key": pki.key_pem(pki.key(n=78))},
+        "KeyMismatch",
+        "tls.key",
+        "it is not the key of the certificate in tls.crt",
+    ),
+    "another kind of key": (
+        lambda: GOOD | {"tls.key": pki.key_pem(pki.key("rsa"))},
+        "KeyMismatch",
+        "tls.key",
+        "it is not the key of the certificate in tls.crt",
+    ),
+    "no CA flag": (lambda: ca(is_ca=False).secret(), "NotCA", "tls.crt", "'CN=root' is not a CA"),
+    "no BasicConstraints": (lambda: ca(is_ca=None).secret(), "NotCA", "tls.crt", "'CN=root' is not a CA"),
+    "no keyCertSign": (
+        lambda: ca(key_cert_sign=False).secret(),
+        "KeyUsageMissing",
+        "tls.crt",
+        "'CN=root' lacks the key usage cert sign",
+    ),
+    "expired": (
+        lambda: ca(not_before=NOW - 9 * DAY, not_after=NOW - timedelta(hours=1)).secret(),
+        "Expired",
+        "tls.crt",
+        ENDED,
+    ),
+    "not yet valid": (
+        lambda: ca(not_before=NOW + timedelta(hours=1)).secret(),
+        "NotYetValid",
+        "tls.crt",
+        "'CN=root' is valid from 2026-11-22T13:00:00Z",
+    ),
+    "an expired intermediate": (
+        lambda: expired_above("tls.crt"),
+        "Expired",
+        "tls.crt",
+        "'CN=middle' expired at 2026-11-22T11:00:00Z",
+    ),
+    "an expired root": (lambda: expired_above("ca.crt"), "Expired", "ca.crt", ENDED),
+    "an intermediate without CA flag": (middle_not_a_ca, "NotCA", "tls.crt", "'CN=middle' is not a CA"),
+    "a root's path length": (
+        lambda: path_too_long(1, None),
+        "PathLength",
+        "ca.crt",
+        "'CN=root' allows 1 CAs below it, there are 2",
+    ),
+    "an intermediate's path length": (
+        lambda: path_too_long(None, 0),
+        "PathLength",
+        "tls.crt",
+        "'CN=middle' allows 0 CAs below it, there are 1",
+    ),
+    "another root": (
+        lambda: GOOD | {"ca.crt": ca("other").pem},
+        "RootMismatch",
+        "ca.crt",
+        "'CN=other' did not sign 'CN=root' of tls.crt",
+    ),
+    "another root of the same name": (
+        lambda: ca("root").intermediate("low", now=NOW).secret() | {"ca.crt": other_ca_with_same_name().pem},
+        "RootMismatch",
+        "ca.crt",
+        "'CN=root' did not sign 'CN=low' of tls.crt",
+    ),
+    "another root with another kind of key": (
+        lambda: ca("root").intermediate("low", now=NOW).secret() | {"ca.crt": ca("root", private=pki.key("rsa")).pem},
+        "RootMismatch",
+        "ca.crt",
+        "'CN=root' did not sign 'CN=low' of tls.crt",
+    ),
+    "a foreign certificate in the chain": (
+        lambda: GOOD | {"tls.crt": GOOD["tls.crt"] + ca("other").pem},
+        "ChainBroken",
+        "tls.crt",
+        "'CN=other' did not sign 'CN=root' of tls.crt",
+    ),
+    "a missing intermediate": (
+        lambda: {"tls.crt": (three := chain_of_three())[2].pem, "tls.key": three[2].key_pem, "ca.crt": three[0].pem},
+        "RootMismatch",
+        "ca.crt",
+        "'CN=root' did not sign 'CN=low' of tls.crt",
+    ),
+    "eleven certificates": (
+        lambda: GOOD | {"tls.crt": b"".join(ca(f"ca-{n}").pem for n in range(11))},
+        "ChainBroken",
+        "tls.crt",
+        "11 certificates; at most 10 make a chain",
+    ),
+    "a weak key": (
+        lambda: {"tls.crt": ca(private=pki.key("rsa1024")).pem, "tls.key": pki.key_pem(pki.key("rsa1024"))},
+        "WeakKey",
+        "tls.crt",
+        "'CN=root' has an RSA key of 1024 bits; 2048 to 8192 are accepted",
+    ),
+    "a weak root": (
+        weak_root_above,
+        "WeakKey",
+        "ca.crt",
+        "'CN=root' has an RSA key of 1024 bits; 2048 to 8192 are accepted",
+    ),
+    "another curve": (
+        lambda: {"tls.crt": ca(private=ec.derive_private_key(9, ec.SECP224R1())).pem, "tls.key": GOOD["tls.key"]},
+        "WeakKey",
+        "tls.crt",
+        "'CN=root' has keys of kind EC on this curve or in this form are not accepted; RSA, P-256, P-384, P-521, Ed25519 are",
+    ),
+    "SHA-1": (sha1_root, "WeakKey", "tls.crt", "'CN=root' has a signature with SHA-1, which is broken"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_ca_with_a_fault_is_not_loaded(fault: str) -> None:
+    """Each fault alone, on a CA that is good otherwise, gives its reason, its field and one sentence."""
+    make, reason, field, message = FAULTS[fault]
+    with pytest.raises(InvalidAuthority) as refused:
+        load(make())
+    assert (refused.value.reason, refused.value.field) == (reason, field)
+    assert str(refused.value) == f"{field}: {message}"
+
+
+def test_the_baseline_of_the_faults_is_good() -> None:
+    """The Secrets that the faults are planted in load without them, and at the edges of the path lengths."""
+    load(GOOD)
+    load(path_too_long(2, 1))
+    load(path_too_long(None, None))
+    load({"tls.crt": signed_by_nobody(), "tls.key": ca("root").key_pem})
+
+
+def test_a_broken_self_signature_makes_no_root() -> None:
+    """What looks self-signed and is not verifiably so is sent along like an intermediate, and no root is claimed."""
+    loaded = load({"tls.crt": signed_by_nobody(), "tls.key": ca("root").key_pem})
+    assert loaded.root_pem is None
+    assert loaded.chain_pem == loaded.certificate_pem
+
+
+def test_dates_are_judged_to_the_second() -> None:
+    """Valid from the first second on; expired from the last one on."""
+    secret = ca(not_before=NOW, not_after=NOW + DAY).secret()
+    load(secret, NOW)
+    load(secret, NOW + DAY - timedelta(seconds=1))
+    for moment, reason in ((NOW - timedelta(seconds=1), "NotYetValid"), (NOW + DAY, "Expired")):
+        with pytest.raises(InvalidAuthority) as refused:
+            load(secret, moment)
+        assert refused.value.reason == reason
+
+
+def test_a_chain_of_ten_is_taken() -> None:
+    """The limit is ten certificates; the tenth is still taken."""
+    made = ca("ca-0")
+    for n in range(1, 10):
+        made = made.intermediate(f"ca-{n}", now=NOW)
+    loaded = load({"tls.crt": made.chain_pem, "tls.key": made.key_pem})
+    assert loaded.chain_pem.count(b"BEGIN") == 9
+
+
+def test_a_key_that_signs_wrongly_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial signature is verified when a CA is loaded, since later ones are not."""
+    wrong = pki.key(n=79)
+    assert isinstance(wrong, ec.EllipticCurvePrivateKey)
+
+    def signer(algorithm: keys.SignatureAlgorithm, key: keys.PrivateKey) -> Callable[[bytes], bytes]:
+        del algorithm, key
+        return lambda data: wrong.sign(data, ec.ECDSA(hashes.SHA256()))
+
+    monkeypatch.setattr(keys.SignatureAlgorithm, "signer", signer)
+    with pytest.raises(InvalidAuthority) as refused:
+        load(GOOD)
+    assert (refused.value.reason, refused.value.field) == ("KeyMismatch", "tls.key")
+
+
+@pytest.mark.parametrize(
+    ("life", "left", "warns"),
+    [
+        (90, 30.1, False),
+        (90, 30, True),
+        (9, 3.1, False),
+        (9, 3, True),
+        (3650, 31, False),
+        (3650, 30, True),
+        (3650, 0.5, True),
+        (3650, -1, True),
+    ],
+)
+def test_the_end_of_a_ca_is_announced(life: float, left: float, warns: bool) -> None:
+    """Within the last third of its life or its last 30 days, whichever is shorter."""
+    loaded = load(ca(not_before=NOW, not_after=NOW + life * DAY).secret())
+    end = NOW + life * DAY
+    expected = f"the CA 'CN=root' expires at {end:%Y-%m-%dT%H:%M:%SZ}" if warns else None
+    assert expiry_warning(loaded, end - left * DAY) == expected
+
+
+def test_a_ca_without_a_subject_has_a_name_in_messages() -> None:
+    """A message must never point at an empty name."""
+    with pytest.raises(InvalidAuthority, match="'the certificate without a subject' is not a CA"):
+        load(ca(subject=pki.name(), is_ca=False).secret())
+
+
+def test_the_reading_of_names_agrees_with_the_library() -> None:
+    """For ordinary names our text is RFC 4514's, as pyca writes it."""
+    name = pki.name("a,b", "x+y")
+    der = name.public_bytes()
+    assert name_text(read_name(der, 0, len(der))) == name.rfc4514_string()
+
+
+def test_authorities_are_compared_by_identity() -> None:
+    """Two loads of one Secret are two objects: nothing compares keys by accident."""
+    assert load(GOOD) != load(GOOD)
+    assert module.Authority.__hash__ is object.__hash__
