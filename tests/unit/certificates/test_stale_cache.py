@@ -48,8 +48,8 @@ class ScriptedObjects:
     def emitter(self, *_: object) -> Any:
         return lambda *_: None
 
-    async def secret(self, _namespace: str, _name: str) -> Secret | None:
-        return self.live
+    async def secret(self, _namespace: str, name: str) -> Secret | None:
+        return self.live if name == "leaf" else None
 
     async def patch_certificate(self, certificate: Certificate, body: dict[str, Any]) -> Certificate:
         self.patches.append(body["status"])
