@@ -30,7 +30,7 @@ from signer.certificates.secret_view import read_leaf
 from signer.certificates.signing import sign_request
 from signer.certificates.watched import Watched
 from signer.certificates.well_known import PENDING, READY
-from signer.kube.errors import Conflict, NotFound
+from signer.kube.errors import Conflict, Forbidden, NotFound
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change
 from signer.tenancy.decide import Limits
@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 # A Secret without cert-manager's label is not watched; whoever waits for one asks again this often.
 _SECRET_RECHECK = 10.0
+# Rights are no object that we watch.
+_APPROVAL_RECHECK = 300.0
 
 
 class RequestController:
@@ -112,7 +114,13 @@ class RequestController:
                     emit("Normal", "WaitingForApproval", "Not signing CertificateRequest until it is Approved")
                     return
                 case steps.Approve():
-                    request = await self._write(key, request, to_status.approved(request, now))
+                    try:
+                        request = await self._write(key, request, to_status.approved(request, now))
+                    except Forbidden as error:
+                        # Whoever set the rules wants somebody else to approve for this issuer.
+                        emit("Warning", "ApprovalForbidden", error.message)
+                        self.queue.add_after(key, _APPROVAL_RECHECK)
+                        return
                     emit("Normal", "cert-manager.io", APPROVED_MESSAGE)
                 case steps.MarkDenied():
                     await self._write(key, request, to_status.denied(request, now))

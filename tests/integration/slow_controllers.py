@@ -43,6 +43,7 @@ class World:
     """One test's namespace, with the controllers running in it (and, unavoidably, in all others)."""
 
     client: ApiClient
+    own: ApiClient  # the controllers'
     namespace: str
     metrics: Metrics
     options: ControllerOptions
@@ -62,9 +63,9 @@ class World:
             self._running = None
 
     async def _run(self) -> None:
-        recorder = EventRecorder(self.client, instance="test")
-        registry = Registry(self.client, cluster_resource_namespace=self.namespace)
-        controllers = Controllers(self.client, registry, recorder, self.metrics, self.options, clock=self.now)
+        recorder = EventRecorder(self.own, instance="test")
+        registry = Registry(self.own, cluster_resource_namespace=self.namespace)
+        controllers = Controllers(self.own, registry, recorder, self.metrics, self.options, clock=self.now)
         async with asyncio.TaskGroup() as tasks:
             for run in (recorder.run, registry.run, controllers.run):
                 tasks.create_task(run())
@@ -216,10 +217,19 @@ def install_crds(cluster: Cluster) -> None:
 
 
 @contextlib.asynccontextmanager
-async def world(cluster: Cluster, namespace: str, **options: Any) -> AsyncIterator[World]:
-    """The controllers, running until the block ends; its ClusterIssuers are removed then."""
-    async with ApiClient(load_config(str(cluster.kubeconfig()))) as client:
-        found = World(client, namespace, Metrics(), ControllerOptions(cluster_resource_namespace=namespace, **options))
+async def world(
+    cluster: Cluster, namespace: str, *, account: Path | None = None, **options: Any
+) -> AsyncIterator[World]:
+    """The controllers, running until the block ends; its ClusterIssuers are removed then.
+
+    They act as cluster-admin, or with the kubeconfig `account`; what the test does itself is always the admin's.
+    """
+    async with (
+        ApiClient(load_config(str(cluster.kubeconfig()))) as client,
+        ApiClient(load_config(str(account or cluster.kubeconfig()))) as own,
+    ):
+        settings = ControllerOptions(cluster_resource_namespace=namespace, **options)
+        found = World(client, own, namespace, Metrics(), settings)
         await found.start()
         try:
             yield found

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from issuers.compose import compose_request
 from issuers.private_key import encode_key, generate_key, load_key
 from issuers.subject import Subject
-from tests.integration.slow_controllers import Json, World, chain, condition, install_crds, world
+from tests.integration.slow_controllers import CRDS, Json, World, chain, condition, install_crds, world
 from tests.localmesh import Cluster
 
 pytestmark = pytest.mark.integration
@@ -97,6 +97,27 @@ async def test_intermediate(here: World) -> None:
     leaf.verify_directly_issued_by(above)
     above.verify_directly_issued_by(top)
     top.verify_directly_issued_by(top)
+
+
+async def test_under_the_shipped_rights(cluster: Cluster, namespace: str) -> None:
+    """With nothing but the rights of manifests/base everything works; what they forbid to approve waits for others."""
+    cluster.apply_kustomize(CRDS.parent / "base")
+    account = cluster.service_account_kubeconfig("cert-manager", "mesh-signer-controllers")
+    async with world(cluster, namespace, account=account) as here:
+        issuer = await here.ca()
+        await here.certificate("leaf", issuer)
+        await here.ready("Certificate", "leaf")
+        await here.delete("Secret", "leaf")
+        await here.ready("Certificate", "leaf")
+        await ask(here, "x", "theirs", issuerRef={"name": "x", "kind": "Thing", "group": "example.com"})
+
+        async def told() -> bool:
+            return "ApprovalForbidden" in await here.events("theirs")
+
+        await here.until("the Event about the approval", told)
+        found = await here.get("CertificateRequest", "theirs")
+        assert found is not None
+        assert condition(found, "Approved") is None
 
 
 class TestApproval:
