@@ -78,15 +78,11 @@ class Registry:
         self._loaded: dict[tuple[str, str], tuple[CASecret, Authority | InvalidAuthority]] = {}
         self._loading: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._timers: dict[IssuerRef, asyncio.TimerHandle] = {}
+        self._early: dict[tuple[str, str], asyncio.TimerHandle] = {}
         self._secrets: dict[str, Reflector[CASecret]] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self.synced = asyncio.Event()
-        self._issuers = [
-            Reflector(
-                client, resource, JsonCodec(Issuer), on_restart=lambda _why, plural=resource.plural: on_restart(plural)
-            )
-            for resource in (CLUSTER_ISSUERS, ISSUERS)
-        ]
+        self._issuers = [self._reflector(resource, Issuer) for resource in (CLUSTER_ISSUERS, ISSUERS)]
         for reflector in self._issuers:
             reflector.subscribe(self._issuer_changed)
 
@@ -192,6 +188,8 @@ class Registry:
         if not self._users[secret]:
             del self._users[secret]
             self._loaded.pop(secret, None)
+            if timer := self._early.pop(secret, None):
+                timer.cancel()
 
     def _load(self, key: tuple[str, str], *, again: bool = False) -> None:
         """Parse and check the CA in this Secret, unless just this version of it was."""
@@ -227,7 +225,11 @@ class Registry:
             self._load(key)
         self._judge_users(key)
         if isinstance(found, InvalidAuthority) and found.reason == "NotYetValid":
-            asyncio.get_running_loop().call_later(_RETRY_NOT_YET_VALID, lambda: self._load(key, again=True))
+            # One timer for each Secret, however often it changes.
+            if timer := self._early.pop(key, None):
+                timer.cancel()
+            loop = asyncio.get_running_loop()
+            self._early[key] = loop.call_later(_RETRY_NOT_YET_VALID, lambda: self._load(key, again=True))
 
     def _stored(self, key: tuple[str, str]) -> CASecret | None:
         reflector = self._secrets.get(key[0])

@@ -142,7 +142,7 @@ class RequestController:
         if pending is not None:
             # A newer version while it is worked on: the write that is under way will tell of the conflict.
             if pending.csr.resource_version != csr.resource_version:
-                pending.csr = csr
+                pending.csr, pending.answers = csr, NOTHING_ASKED
                 if pending.stage is Stage.PARKED:
                     self._backlog.make_ready(pending)
             return
@@ -190,7 +190,7 @@ class RequestController:
             self._backlog.park(pending, seconds=wait)
             return
         if isinstance(pending.unsent, Answer) and pending.unsent.csr.resource_version == csr.resource_version:
-            self._start(self._write(pending, pending.unsent))
+            self._start(pending, self._write(pending, pending.unsent))
             return
         try:
             content = read_content(csr)
@@ -214,16 +214,16 @@ class RequestController:
         elif isinstance(verdict, Refuse):
             answer = refuse(csr, verdict, requester=content.username, now=now)
             self._audit.write(audit_line(answer, now=now))
-            self._start(self._write(pending, answer))
+            self._start(pending, self._write(pending, answer))
         elif isinstance(verdict, Wait):
             self._wait(pending, verdict)
         else:
-            self._start(self._ask(pending, verdict, content))
+            self._start(pending, self._ask(pending, verdict, content))
 
     def _issue(self, pending: Pending, verdict: Issue) -> None:
         key = verdict.authority.key if verdict.authority is not None else verdict.key
         if isinstance(key, RSAPrivateKey) and key.key_size >= _SLOW_RSA_BITS:
-            self._start(self._sign_off_loop(pending, verdict))
+            self._start(pending, self._sign_off_loop(pending, verdict))
             return
         try:
             answer = issue(pending.csr, verdict, serial=new_serial())
@@ -231,7 +231,7 @@ class RequestController:
             self._signing_failed(pending, error)
             return
         self._audit.write(audit_line(answer, now=self._wall()))
-        self._start(self._write(pending, answer))
+        self._start(pending, self._write(pending, answer))
 
     async def _sign_off_loop(self, pending: Pending, verdict: Issue) -> None:
         try:
@@ -256,40 +256,39 @@ class RequestController:
         self._backlog.park(pending, reason=reason.code, issuer=verdict.issuer, secret=verdict.secret, seconds=_RECHECK)
 
     async def _ask(self, pending: Pending, question: AskReference | AskKey, content: RequestContent) -> None:
+        csr = pending.csr
         try:
             if isinstance(question, AskReference):
-                allowed = await self._questions.may_reference(question.issuer, content)
-                pending.answers = Answers(may_reference=allowed)
+                answers = Answers(may_reference=await self._questions.may_reference(question.issuer, content))
             else:
                 key = await self._questions.key(question.namespace, question.name)
-                pending.answers = Answers(may_reference=pending.answers.may_reference, key=key)
+                answers = Answers(may_reference=pending.answers.may_reference, key=key)
         except (ApiError, Unreachable) as error:
             log.warning("request %s: %s", pending.csr.name, error)
             self._try_again(pending, error.retry_after if isinstance(error, ApiError) else None)
             return
+        # What was asked for an older version of the object says nothing of this one.
+        pending.answers = answers if pending.csr is csr else NOTHING_ASKED
         self._backlog.make_ready(pending)
 
     # Writing.
 
-    def _start(self, work: "asyncio._CoroutineLike[None]") -> None:
+    def _start(self, pending: Pending, work: "asyncio._CoroutineLike[None]") -> None:
         self._in_flight += 1
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._finished)
+        task.add_done_callback(lambda task: self._finished(pending, task))
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _finished(self, pending: Pending, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._in_flight -= 1
         self._backlog.wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a request's answer was not written: unforeseen failure", exc_info=error)
+            log.error("request %s: unforeseen failure; it is tried again", pending.csr.name, exc_info=error)
+            self._try_again(pending)
 
     async def _write(self, pending: Pending, answer: Answer) -> None:
-        try:
-            result = await self._writer.write(answer, unsure=pending.unsent is answer)
-        except Exception:
-            self._try_again(pending)
-            raise
+        result = await self._writer.write(answer, unsure=pending.unsent is answer)
         if result.throttled:
             self._window.throttled(self._clock())
         if result.outcome == "unknown":
@@ -362,7 +361,7 @@ class RequestController:
             late = self._clock() - _APPROVAL_PATIENCE
             for uid, (csr, since) in tuple(self._unapproved.items()):
                 if since <= late:
-                    del self._unapproved[uid]
+                    self._unapproved[uid] = (csr, float("inf"))  # told once, however often the object changes
                     self._event(
                         csr,
                         "Normal",

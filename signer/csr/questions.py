@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
 from issuers.errors import InvalidAuthority
@@ -33,6 +34,8 @@ SUBJECT_ACCESS_REVIEWS = Resource(
     "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False
 )
 
+# What pyca raises for certificates of odd content; no ValueErrors.
+_UNREADABLE = (x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
 _REMEMBER_SECONDS = 10.0
 _REMEMBERED = 4096
 
@@ -94,7 +97,7 @@ class Questions:
             return NoKey()
         try:
             secret = await self._client.get(SECRETS, name, namespace)
-        except NotFound:
+        except (NotFound, ValueError):  # ValueError: the text can be no Secret's name
             return NoKey()
         data = secret.get("data")
         text = data.get(TLS_KEY) if isinstance(data, dict) else None
@@ -114,5 +117,5 @@ def _is_ca(text: str) -> bool:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
         return False
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm, *_UNREADABLE):
         return bool(text)

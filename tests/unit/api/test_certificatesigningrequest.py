@@ -52,7 +52,7 @@ class TestReading:
 
     @pytest.mark.parametrize("seconds", [None, 0, 600, 2**31 - 1, -1, -(2**31)])
     def test_expiration(self, seconds: int | None) -> None:
-        """expirationSeconds may be missing, and a negative one stays negative."""
+        """ExpirationSeconds may be missing, and a negative one stays negative."""
         assert read_content(request(expiration=seconds)).expiration_seconds == seconds
 
     @given(
@@ -179,12 +179,14 @@ def stored(body: bytes) -> CertificateSigningRequest:
 
 def status_conditions(raw: bytes) -> list[dict[int, int | bytes]]:
     """Collect status.conditions of all status fields of an object, merged as protobuf merges them."""
-    found = []
+    found: list[dict[int, int | bytes]] = []
     for field in fields(raw):
         if field.number == 3 and isinstance(field.value, bytes):
-            for inner in fields(field.value):
-                if inner.number == 1 and isinstance(inner.value, bytes):
-                    found.append({part.number: part.value for part in fields(inner.value)})
+            found.extend(
+                {part.number: part.value for part in fields(inner.value)}
+                for inner in fields(field.value)
+                if inner.number == 1 and isinstance(inner.value, bytes)
+            )
     return found
 
 
@@ -199,12 +201,8 @@ class TestAnswering:
         assert after.raw.startswith(csr.raw)
         assert read_certificate(after) == PEM
         assert after.has_certificate
-        assert (after.name, after.uid, after.resource_version, after.conditions) == (
-            "request-1",
-            "uid-1",
-            "7",
-            {"Approved"},
-        )
+        assert (after.name, after.uid, after.resource_version) == ("request-1", "uid-1", "7")
+        assert after.conditions == {"Approved"}
         assert read_content(after) == read_content(csr)
 
     def test_with_failed(self) -> None:

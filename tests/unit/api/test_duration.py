@@ -110,7 +110,7 @@ def test_refused_as_go_refuses(text: str) -> None:
 
 def test_a_text_without_end_is_not_quoted() -> None:
     """A text of more than 128 characters is refused unread, with its length in place of itself."""
-    with pytest.raises(InvalidDuration, match="^time: invalid duration of 1000000 characters$"):
+    with pytest.raises(InvalidDuration, match=r"^time: invalid duration of 1000000 characters$"):
         parse_duration("9" * 1_000_000)
 
 

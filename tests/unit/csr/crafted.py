@@ -89,16 +89,20 @@ def request(**fields: Any) -> CertificateSigningRequest:
 
 
 @functools.cache
+def _made(common_name: str, kind: str) -> tuple[CA, Authority]:
+    made = CA(common_name, kind=kind, now=NOW)
+    data = made.secret()
+    return made, load_authority(data["tls.crt"], data["tls.key"], data["ca.crt"], now=NOW)
+
+
 def ca(common_name: str = "foo", kind: str = "p256") -> CA:
     """A CA that is valid from NOW - 1 day for 91 days, made once."""
-    return CA(common_name, kind=kind, now=NOW)
+    return _made(common_name, kind)[0]
 
 
-@functools.cache
 def authority(common_name: str = "foo", kind: str = "p256") -> Authority:
     """The same, loaded."""
-    data = ca(common_name, kind).secret()
-    return load_authority(data["tls.crt"], data["tls.key"], data["ca.crt"], now=NOW)
+    return _made(common_name, kind)[1]
 
 
 def issuer(ref: IssuerRef = FOO, spec: Mapping[str, Any] | None = None, version: str = "1") -> Issuer:

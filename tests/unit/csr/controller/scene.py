@@ -1,0 +1,274 @@
+"""A RequestController among small fakes: what a test does to the world, and what the controller did to it.
+
+The store, the registry, the writer and the questions are fakes, since here faults are scripted; deciding, signing,
+metrics, audit and the share of work are the real ones. Time is the loop's, which jumps (tests/fakes/virtual_time.py).
+"""
+
+import asyncio
+import io
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from signer.api.certificatesigningrequest import CertificateSigningRequest, RequestContent
+from signer.api.issuer import IssuerRef
+from signer.authorities.state import IssuerState
+from signer.csr.answer import Answer
+from signer.csr.controller import Options, RequestController
+from signer.csr.sharing import Sharing
+from signer.csr.writer import Written
+from signer.kube.reflector import Change
+from signer.observe.audit import AuditLog
+from signer.observe.metrics import Metrics
+from signer.tenancy.decide import Limits
+from tests.unit.csr.crafted import FOO, NOW, ready, request
+
+Script = Written | Exception | Callable[[Answer], Awaitable[Written]]
+
+
+class FakeReflector:
+    """A store that a test writes to."""
+
+    def __init__(self) -> None:
+        self.store: dict[tuple[str, str], CertificateSigningRequest] = {}
+        self.handlers: list[Callable[[Change[CertificateSigningRequest]], None]] = []
+
+    def subscribe(self, handler: Callable[[Change[CertificateSigningRequest]], None]) -> None:
+        self.handlers.append(handler)
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    def put(self, csr: CertificateSigningRequest, *, silently: bool = False) -> None:
+        """Store a request as the watch would; `silently`: nobody is told."""
+        key = ("", csr.name)
+        old = self.store.get(key)
+        self.store[key] = csr
+        if not silently:
+            self.tell(Change("added" if old is None else "modified", key, old, csr))
+
+    def delete(self, name: str) -> None:
+        old = self.store.pop(("", name))
+        self.tell(Change("deleted", ("", name), old, None))
+
+    def forget(self, csr: CertificateSigningRequest) -> None:
+        """Let the watch show that a request was answered, if it is still there."""
+        here = self.store.get(("", csr.name))
+        if here is not None and here.uid == csr.uid:
+            self.delete(csr.name)
+
+    def tell(self, change: Change[CertificateSigningRequest]) -> None:
+        for handler in self.handlers:
+            handler(change)
+
+
+class FakeRegistry:
+    def __init__(self) -> None:
+        self.synced = asyncio.Event()
+        self.states: dict[IssuerRef, IssuerState] = {}
+        self.handlers: list[Callable[[IssuerRef], None]] = []
+        self.secret_handlers: list[Callable[[str, str], None]] = []
+
+    def get(self, ref: IssuerRef) -> IssuerState | None:
+        return self.states.get(ref)
+
+    def subscribe(self, handler: Callable[[IssuerRef], None]) -> None:
+        self.handlers.append(handler)
+
+    def subscribe_secrets(self, handler: Callable[[str, str], None]) -> None:
+        self.secret_handlers.append(handler)
+
+    def set(self, state: IssuerState | None, ref: IssuerRef = FOO) -> None:
+        if state is None:
+            self.states.pop(ref, None)
+        else:
+            ref = state.ref
+            self.states[ref] = state
+        for handler in self.handlers:
+            handler(ref)
+
+    def secret_changed(self, namespace: str, name: str) -> None:
+        for handler in self.secret_handlers:
+            handler(namespace, name)
+
+
+@dataclass(frozen=True)
+class Write:
+    answer: Answer
+    unsure: bool
+    at: float
+    audited: int  # how many audit lines had reached the stream when the write began
+
+    @property
+    def name(self) -> str:
+        return self.answer.csr.name
+
+
+class FakeWriter:
+    """Answers writes by the script; beyond it everything is stored, after `takes` seconds.
+
+    What is answered then leaves the store, as the watch would have it.
+    """
+
+    def __init__(self, reflector: FakeReflector, audited: Callable[[], int]) -> None:
+        self._reflector = reflector
+        self.script: deque[Script] = deque()
+        self.takes = 0.0
+        self.writes: list[Write] = []
+        self.under_way = 0
+        self.most_under_way = 0
+        self._audited = audited
+
+    async def write(self, answer: Answer, *, unsure: bool = False) -> Written:
+        self.writes.append(Write(answer, unsure, asyncio.get_running_loop().time(), self._audited()))
+        step: Script = self.script.popleft() if self.script else Written("refused" if answer.refused else "stored")
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await asyncio.sleep(self.takes)
+            if isinstance(step, Exception):
+                raise step
+            written = step if isinstance(step, Written) else await step(answer)
+            self._watched(answer.csr, written)
+            return written
+        finally:
+            self.under_way -= 1
+
+    def _watched(self, csr: CertificateSigningRequest, written: Written) -> None:
+        lost = written.outcome == "conflict" and written.latest is not None and written.latest.answered
+        here = self._reflector.store.get(("", csr.name))
+        if (lost or written.outcome in {"stored", "refused", "gone"}) and here is not None and here.uid == csr.uid:
+            asyncio.get_running_loop().call_later(0.005, self._reflector.forget, csr)
+
+
+class FakeQuestions:
+    """Answers by the script, an exception is raised; what was asked is noted."""
+
+    def __init__(self) -> None:
+        self.script: deque[Any] = deque()
+        self.asked: list[tuple[Any, ...]] = []
+        self.hold = asyncio.Event()
+        self.hold.set()
+
+    async def _answer(self) -> Any:
+        answer = self.script.popleft()
+        await self.hold.wait()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def may_reference(self, issuer: IssuerRef, content: RequestContent) -> Any:
+        self.asked.append((issuer, content.username))
+        return await self._answer()
+
+    async def key(self, namespace: str, name: str) -> Any:
+        self.asked.append((namespace, name))
+        return await self._answer()
+
+
+@dataclass(frozen=True)
+class Emitted:
+    name: str
+    type: str
+    reason: str
+    message: str
+    courtesy: bool
+
+
+class FakeRecorder:
+    def __init__(self) -> None:
+        self.events: list[Emitted] = []
+
+    def emit(self, ref: Any, type_: str, reason: str, message: str, *, courtesy: bool = False) -> None:
+        assert (ref.api_version, ref.kind) == ("certificates.k8s.io/v1", "CertificateSigningRequest")
+        self.events.append(Emitted(ref.name, type_, reason, message, courtesy))
+
+    def reasons(self) -> list[str]:
+        return [event.reason for event in self.events]
+
+
+@dataclass
+class Scene:
+    """The controller is running; `at` gives seconds since the start."""
+
+    options: Options = field(default_factory=lambda: Options("cert-manager", Limits()))
+    members: tuple[str, ...] = ("a",)
+
+    def __post_init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.start = self.loop.time()
+        self.stream = io.BytesIO()
+        self.metrics = Metrics()
+        self.reflector = FakeReflector()
+        self.registry = FakeRegistry()
+        self.writer = FakeWriter(self.reflector, lambda: self.stream.getvalue().count(b"\n"))
+        self.questions = FakeQuestions()
+        self.recorder = FakeRecorder()
+        self.sharing = Sharing("a", lambda: self.members, self.loop.time)
+        self.controller = RequestController(
+            cast("Any", self.reflector),
+            cast("Any", self.registry),
+            cast("Any", self.writer),
+            cast("Any", self.questions),
+            self.sharing,
+            cast("Any", self.recorder),
+            self.metrics,
+            AuditLog(self.stream),
+            self.options,
+            clock=self.loop.time,
+            wall=self.wall,
+        )
+
+    def wall(self) -> datetime:
+        return NOW + timedelta(seconds=self.at)
+
+    @property
+    def at(self) -> float:
+        return self.loop.time() - self.start
+
+    def put(self, **fields: Any) -> None:
+        self.reflector.put(request(**fields))
+
+    def put_many(self, count: int) -> None:
+        for n in range(count):
+            self.put(name=f"r{n}", uid=f"u{n}")
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the requests that were written, in order."""
+        return [write.name for write in self.writer.writes]
+
+    @property
+    def audit(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.stream.getvalue().splitlines()]
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(f"mesh_signer_{name}", labels)
+
+    async def until(self, ready: Callable[[], object], seconds: float = 300.0) -> None:
+        """Wait in virtual time until something is so."""
+        end = self.loop.time() + seconds
+        while not ready():
+            assert self.loop.time() < end, "it did not come to pass"
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def running(*, issuer: bool = True, synced: bool = True, **scene: Any) -> AsyncIterator[Scene]:
+    """Run a controller, by default with the ClusterIssuer foo ready. Its end by itself is a failure."""
+    made = Scene(**scene)
+    if issuer:
+        made.registry.set(ready())
+    if synced:
+        made.registry.synced.set()
+    task = asyncio.create_task(made.controller.run())
+    try:
+        yield made
+        assert not task.done(), task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

@@ -1,0 +1,356 @@
+"""Whatever goes wrong with a write or a question, no request is forgotten, doubled, or in the way of others."""
+
+import asyncio
+
+import pytest
+
+from issuers.errors import SigningFailed
+from signer.api.certificatesigningrequest import CertificateSigningRequest
+from signer.csr.answer import Answer, issue
+from signer.csr.controller import Options
+from signer.csr.evaluate import Issue, evaluate
+from signer.csr.writer import Written
+from signer.kube.errors import Forbidden, ServerError, TooManyRequests, Unreachable
+from signer.tenancy.decide import Limits
+from tests.fakes.virtual_time import virtual_time
+from tests.pki import csr, key, name
+from tests.unit.csr.controller.scene import running
+from tests.unit.csr.crafted import FOO_SIGNER, ISTIOD, SHOP, SHOP_SIGNER, ready, request, self_signed
+
+PRIVATE_KEY = "experimental.cert-manager.io/private-key-secret-name"
+UNKNOWN = Written("unknown", "503 ServiceUnavailable: starting")
+
+
+class TestUnknownOutcome:
+    @virtual_time
+    async def test_the_very_same_bytes_again(self) -> None:
+        """A write whose outcome is unknown is sent again as it was, so that no second certificate comes to be."""
+        async with running() as scene:
+            scene.writer.script += [UNKNOWN] * 5
+            scene.put()
+            await scene.until(lambda: len(scene.writer.writes) == 6)
+            await asyncio.sleep(60)
+            assert len(scene.writer.writes) == 6
+            assert len({write.answer.body for write in scene.writer.writes}) == 1
+            assert [write.unsure for write in scene.writer.writes] == [False] + [True] * 5
+
+    @virtual_time
+    async def test_longer_pauses(self) -> None:
+        """The pauses between tries grow to ten seconds at most."""
+        async with running() as scene:
+            scene.writer.script += [UNKNOWN] * 20
+            scene.put()
+            await scene.until(lambda: len(scene.writer.writes) == 20)
+            times = [write.at for write in scene.writer.writes]
+            assert times[1] - times[0] <= 0.11
+            assert 4.9 <= times[19] - times[18] <= 10.1
+
+    @virtual_time
+    async def test_audited_once(self) -> None:
+        """The audit log tells of the doubt once, and of the end."""
+        async with running() as scene:
+            scene.writer.script += [UNKNOWN] * 5
+            scene.put()
+            await scene.until(lambda: len(scene.audit) == 3)
+            await asyncio.sleep(60)
+            assert [(line["audit"], line.get("outcome")) for line in scene.audit] == [
+                ("intent", None),
+                ("outcome", "unknown"),
+                ("outcome", "stored"),
+            ]
+
+    @virtual_time
+    async def test_changed_meanwhile(self) -> None:
+        """When the object changed after a write of unknown outcome, the answer is made anew for what it is now."""
+        async with running() as scene:
+            scene.writer.script += [Written("unknown", "x", retry_after=5.0)]
+            scene.put()
+            await asyncio.sleep(1)
+            scene.put(version="8")
+            await asyncio.sleep(1)
+            first, second = scene.writer.writes
+            assert (second.answer.csr.resource_version, second.unsure) == ("8", False)
+            assert first.answer.serial != second.answer.serial
+
+    @virtual_time
+    async def test_answered_meanwhile(self) -> None:
+        """When the watch shows that the answer is there, nothing is sent again."""
+        async with running() as scene:
+            scene.writer.script += [Written("unknown", "x", retry_after=5.0)]
+            scene.put()
+            await asyncio.sleep(1)
+            scene.reflector.delete("request-1")
+            await asyncio.sleep(60)
+            assert len(scene.writer.writes) == 1
+
+    @virtual_time
+    async def test_counted_while_it_waits(self) -> None:
+        """A request between two tries shows in the gauge of waiting ones."""
+        async with running() as scene:
+            scene.writer.script += [Written("unknown", "x", retry_after=5.0)]
+            scene.put()
+            await asyncio.sleep(1)
+            assert scene.metric("waiting_requests", reason="Retry") == 1
+            await asyncio.sleep(10)
+            assert scene.metric("waiting_requests", reason="Retry") == 0
+
+
+class TestThrottled:
+    @virtual_time
+    async def test_halves_the_window(self) -> None:
+        """A 429 halves the number of writes that may be under way; the request is written after Retry-After."""
+        async with running() as scene:
+            scene.writer.script += [Written("unknown", "429", retry_after=3.0, throttled=True)]
+            scene.put()
+            await asyncio.sleep(1)
+            assert scene.metric("write_window") == 32
+            assert len(scene.writer.writes) == 1
+            await asyncio.sleep(3)
+            assert len(scene.writer.writes) == 2
+
+    @virtual_time
+    async def test_fewer_at_once(self) -> None:
+        """After a 429 no more writes start than the smaller window allows, until it has grown again."""
+        async with running() as scene:
+            scene.writer.script += [Written("unknown", "429", retry_after=1.0, throttled=True)]
+            scene.put(name="first", uid="first")
+            await asyncio.sleep(0.5)
+            scene.writer.takes = 0.1
+            scene.put_many(1000)
+            await asyncio.sleep(0.05)
+            assert scene.writer.under_way == 32
+            await scene.until(lambda: len(scene.writer.writes) == 1002)
+            assert (scene.metric("write_window") or 0) > 32
+
+
+class TestConflict:
+    @virtual_time
+    async def test_decided_again(self) -> None:
+        """When somebody changed the object during the write, it is decided again on what it says now."""
+        async with running() as scene:
+            scene.writer.script += [Written("conflict", "m", request(version="8", annotations={"a": "b"}))]
+            scene.put()
+            await asyncio.sleep(1)
+            first, second = scene.writer.writes
+            assert (first.answer.csr.resource_version, second.answer.csr.resource_version) == ("7", "8")
+            assert not second.unsure
+            assert [line.get("outcome") for line in scene.audit] == [None, "conflict", None, "stored"]
+
+    @virtual_time
+    async def test_denied_meanwhile(self) -> None:
+        """When the object was denied during the write there is nothing left to do."""
+        async with running() as scene:
+            scene.writer.script += [Written("conflict", "m", request(version="8", conditions=("Approved", "Denied")))]
+            scene.put()
+            await asyncio.sleep(60)
+            assert len(scene.writer.writes) == 1
+
+    @virtual_time
+    async def test_update_while_writing(self) -> None:
+        """An update that the watch shows during a write starts no second write; the conflict will tell."""
+        async with running() as scene:
+            scene.writer.takes = 2.0
+            scene.put()
+            await asyncio.sleep(1)
+            scene.put(version="8")
+            await asyncio.sleep(0.5)
+            assert len(scene.writer.writes) == 1
+            await asyncio.sleep(60)
+            assert len(scene.writer.writes) == 1
+
+
+class TestInvalid:
+    @virtual_time
+    async def test_told_and_tried_again(self) -> None:
+        """An answer that the API server does not take is told once and made anew, with pauses, not in a loop."""
+        async with running() as scene:
+            scene.writer.script += [Written("invalid", "422 Invalid: too long")] * 4
+            scene.put()
+            await scene.until(lambda: len(scene.writer.writes) == 5)
+            errors = [event for event in scene.recorder.events if event.reason == "ErrorUpdate"]
+            assert [event.message for event in errors] == [
+                "The API server does not take the answer: 422 Invalid: too long"
+            ]
+            assert len({write.answer.serial for write in scene.writer.writes}) == 5
+            assert scene.writer.writes[4].at - scene.writer.writes[3].at > 0.3
+
+
+class TestUnforeseen:
+    @virtual_time
+    async def test_a_failing_write(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A write that fails in a way that nobody foresaw is logged, tried again, and stops no other."""
+        async with running() as scene:
+            scene.writer.script += [RuntimeError("boom")]
+            scene.put_many(3)
+            await asyncio.sleep(1)
+            assert scene.names == ["r0", "r1", "r2", "r0"]
+            assert scene.metric("in_flight_writes") == 0
+        assert "request r0: unforeseen failure; it is tried again" in caplog.text
+
+    @virtual_time
+    async def test_a_failing_decision(self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+        """A request that trips the code itself is tried again with pauses, and the others get their certificates."""
+        calls: list[str] = []
+
+        def tripping(content: object, *more: object, **rest: object) -> object:
+            calls.append(content.username)  # type: ignore[attr-defined]  # the real content
+            if content.username == "eve":  # type: ignore[attr-defined]
+                raise RuntimeError("boom")
+            return evaluate(content, *more, **rest)  # type: ignore[arg-type]
+
+        monkeypatch.setattr("signer.csr.controller.evaluate", tripping)
+        async with running() as scene:
+            scene.put(name="eve", uid="eve", username="eve")
+            scene.put_many(3)
+            await asyncio.sleep(60)
+            assert scene.names == ["r0", "r1", "r2"]
+            assert 5 < calls.count("eve") < 30
+        assert "request eve: unforeseen failure; it is tried again" in caplog.text
+
+    @virtual_time
+    async def test_a_failing_question(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A question that fails in a way that nobody foresaw is asked again."""
+        async with running() as scene:
+            scene.registry.set(ready(SHOP))
+            scene.questions.script += [RuntimeError("boom"), True]
+            scene.put(signer=SHOP_SIGNER)
+            await asyncio.sleep(1)
+            assert scene.names == ["request-1"]
+        assert "unforeseen failure" in caplog.text
+
+    @virtual_time
+    async def test_unreadable_bytes(self, caplog: pytest.LogCaptureFixture) -> None:
+        """An object whose inside cannot be read is not answered blindly; it is tried again."""
+        # A user name that is no UTF-8: not read by the watch, only when the request is decided.
+        broken = request()
+        raw = broken.raw.replace(ISTIOD.encode(), b"\xff" * len(ISTIOD))
+        async with running() as scene:
+            scene.reflector.put(
+                CertificateSigningRequest(
+                    broken.name, broken.uid, broken.resource_version, FOO_SIGNER, broken.conditions, False, raw
+                )
+            )
+            scene.put_many(1)
+            await asyncio.sleep(1)
+            assert scene.names == ["r0"]
+            assert scene.metric("waiting_requests", reason="Retry") == 1
+        assert "request request-1: the API server's bytes cannot be read: a string is not UTF-8" in caplog.text
+
+    @virtual_time
+    async def test_wrong_signatures(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A signature that is not what was decided is never stored; it is told once and tried again."""
+        failures = [SigningFailed("what was signed differs")] * 3
+
+        def failing(csr: CertificateSigningRequest, verdict: Issue, *, serial: int) -> Answer:
+            if failures:
+                raise failures.pop()
+            return issue(csr, verdict, serial=serial)
+
+        monkeypatch.setattr("signer.csr.controller.issue", failing)
+        async with running() as scene:
+            scene.put()
+            await asyncio.sleep(10)
+            assert scene.names == ["request-1"]
+            assert scene.recorder.reasons() == ["SigningError", "CertificateIssued"]
+            assert scene.recorder.events[0].message == "Error signing certificate: what was signed differs"
+            assert len(scene.audit) == 2
+
+
+class TestQuestions:
+    @virtual_time
+    async def test_may_reference(self) -> None:
+        """A namespaced Issuer's request is written once the API server allowed the reference."""
+        async with running() as scene:
+            scene.registry.set(ready(SHOP))
+            scene.questions.script += [True]
+            scene.put(signer=SHOP_SIGNER)
+            await asyncio.sleep(1)
+            assert scene.questions.asked == [(SHOP, ISTIOD)]
+            assert not scene.writer.writes[0].answer.refused
+
+    @virtual_time
+    async def test_may_not_reference(self) -> None:
+        """Without that right it is refused."""
+        async with running() as scene:
+            scene.registry.set(ready(SHOP))
+            scene.questions.script += [False]
+            scene.put(signer=SHOP_SIGNER)
+            await asyncio.sleep(1)
+            assert scene.writer.writes[0].answer.refused
+            assert scene.recorder.reasons() == ["DeniedReference"]
+
+    @pytest.mark.parametrize(
+        ("error", "pause"),
+        [
+            (Unreachable("no"), 0.04),
+            (ServerError(500), 0.04),
+            (Forbidden(403), 0.04),
+            (TooManyRequests(429, retry_after=7.0), 7.0),
+        ],
+        ids=["unreachable", "500", "403", "429"],
+    )
+    @virtual_time
+    async def test_no_answer(self, error: Exception, pause: float) -> None:
+        """A question without an answer is asked again, after Retry-After; nothing is refused for it."""
+        async with running() as scene:
+            scene.registry.set(ready(SHOP))
+            scene.questions.script += [error, True]
+            scene.put(signer=SHOP_SIGNER)
+            await scene.until(lambda: scene.writer.writes)
+            (write,) = scene.writer.writes
+            assert not write.answer.refused
+            assert scene.at >= pause
+
+    @virtual_time
+    async def test_an_answer_for_an_older_version(self) -> None:
+        """What was asked for one version of a request is not used for another: its annotations may name another key."""
+        own = key("p256", n=81)
+        async with running(issuer=False) as scene:
+            scene.registry.set(self_signed())
+            scene.questions.script += [key("p256", n=82), own]
+            scene.questions.hold.clear()
+            asked = csr(own, dns=["own.example"], subject=name("own"))
+            scene.put(request=asked, annotations={PRIVATE_KEY: "wrong"})
+            await asyncio.sleep(1)
+            scene.put(request=asked, annotations={PRIVATE_KEY: "right"}, version="8")
+            scene.questions.hold.set()
+            await asyncio.sleep(1)
+            assert scene.questions.asked == [("cert-manager", "wrong"), ("cert-manager", "right")]
+            (write,) = scene.writer.writes
+            assert not write.answer.refused
+
+    @virtual_time
+    async def test_deleted_while_asking(self) -> None:
+        """A request that goes away during its question is not answered."""
+        async with running() as scene:
+            scene.registry.set(ready(SHOP))
+            scene.questions.script += [True]
+            scene.questions.hold.clear()
+            scene.put(signer=SHOP_SIGNER)
+            await asyncio.sleep(1)
+            scene.reflector.delete("request-1")
+            scene.questions.hold.set()
+            await asyncio.sleep(60)
+            assert scene.writer.writes == []
+
+
+@virtual_time
+async def test_found_again_by_the_sweep() -> None:
+    """A request that is in the store, but of which nobody was told, is found within half a minute."""
+    async with running() as scene:
+        scene.reflector.put(request(), silently=True)
+        await asyncio.sleep(1)
+        assert scene.names == []
+        await asyncio.sleep(31)
+        assert scene.names == ["request-1"]
+
+
+@virtual_time
+async def test_the_wall_is_asked() -> None:
+    """What the operator does not allow at all is refused, whoever asks."""
+    options = Options("cert-manager", Limits(allow_ca_requests=False))
+    async with running(options=options) as scene:
+        scene.put(annotations={"experimental.cert-manager.io/request-is-ca": "true"})
+        await asyncio.sleep(1)
+        assert scene.recorder.reasons() == ["CARequestsNotAllowed"]
+        assert scene.writer.writes[0].answer.refused
