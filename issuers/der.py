@@ -29,6 +29,7 @@ SET = 0x31
 
 _MAX_LENGTH_BYTES = 3  # 16 MiB: far above every limit on what is read here
 _MAX_DEPTH = 16
+_MAX_IDENTIFIER_BYTES = 64  # the longest in use have 20; what is read is cached
 
 
 class DerError(ValueError):
@@ -120,6 +121,8 @@ def object_identifier(content: bytes) -> str:
     """Read an OBJECT IDENTIFIER's content as dotted text."""
     if not content or content[-1] & 0x80:
         raise DerError("a broken OBJECT IDENTIFIER")
+    if len(content) > _MAX_IDENTIFIER_BYTES:
+        raise DerError(f"an OBJECT IDENTIFIER of more than {_MAX_IDENTIFIER_BYTES} bytes")
     arcs: list[int] = []
     value = 0
     fresh = True

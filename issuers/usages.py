@@ -45,6 +45,10 @@ _NAMELESS = ("1.3.6.1.4.1.311.2.1.22", "1.3.6.1.4.1.311.61.1.1")
 
 _NAME_OF = {oid: name for name, oid in reversed(EXTENDED_USAGES.items())} | {oid: oid for oid in _NAMELESS}
 
+# There are 23 names. The limits also keep hostile values from filling the caches below.
+MAX_USAGES = 64
+_KEY_USAGE_BYTES = 2
+
 DEFAULT_USAGES = ("digital signature", "key encipherment")
 CERT_SIGN = "cert sign"
 
@@ -61,6 +65,8 @@ def key_usage_names(bits: int) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=1024)
 def _split(usages: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
+    if len(usages) > MAX_USAGES:
+        raise TemplateError("usages", f"{len(usages)} usages; at most {MAX_USAGES} are accepted")
     bits = 0
     extended: list[str] = []
     unknown: list[str] = []
@@ -103,6 +109,8 @@ def decode_key_usage(value: bytes) -> int:
         raise der.DerError("a BIT STRING without content")
     unused = value[start]
     content = value[start + 1 : stop]
+    if len(content) > _KEY_USAGE_BYTES:
+        raise der.DerError("a KeyUsage with bits that have no meaning")
     number = int.from_bytes(content, "big")
     if unused > 7 or (unused and not content) or number & ((1 << unused) - 1):
         raise der.DerError("a BIT STRING with broken unused bits")
@@ -125,8 +133,10 @@ def decode_extended_key_usage(value: bytes) -> tuple[str, ...]:
     pos, end = der.only(value, 0, len(value), der.SEQUENCE)
     if pos == end:
         raise der.DerError("an empty list of extended key usages")
-    oids = []
+    oids: list[str] = []
     while pos < end:
+        if len(oids) == MAX_USAGES:
+            raise der.DerError(f"more than {MAX_USAGES} extended key usages")
         start, pos = der.expect(value, pos, end, der.OBJECT_IDENTIFIER)
         oids.append(der.object_identifier(value[start:pos]))
     return tuple(oids)

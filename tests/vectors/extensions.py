@@ -68,6 +68,7 @@ def add_usages() -> None:
     accepted("key-usage-decipher-only", ku(craft.bits(b"\x08\x80", 7)), key_usages=["key agreement", "decipher only"])
     accepted("key-usage-none", ku(craft.bits(b"")), key_usages=[])
     refused("key-usage-bit-9", ku(craft.bits(b"\x80\x40", 6)), place, "a KeyUsage with bits that have no meaning")
+    refused("key-usage-three-bytes", ku(craft.bits(bytes(3))), place, "a KeyUsage with bits that have no meaning")
     unused = "a BIT STRING with broken unused bits"
     refused("key-usage-unused-set", ku(craft.bits(b"\xa1", 5)), place, unused)
     refused("key-usage-unused-8", ku(craft.bits(b"\xa0", 8)), place, unused)
@@ -84,6 +85,16 @@ def add_usages() -> None:
         extended_key_usages=["client auth", "server auth"],
         unknown_extended_key_usages=["1.3.6.1.4.1.99999.7"],
     )
+    many = [craft.oid(f"1.2.3.{n}") for n in range(65)]
+    accepted(
+        "extended-key-usages-64",
+        eku(craft.seq(*many[:64])),
+        extended_key_usages=[],
+        unknown_extended_key_usages=[f"1.2.3.{n}" for n in range(64)],
+    )
+    refused("extended-key-usages-65", eku(craft.seq(*many)), place, "more than 64 extended key usages")
+    long = craft.tlv(0x06, b"\x2a" + b"\x01" * 64)
+    refused("extended-key-usage-long", eku(craft.seq(long)), place, "an OBJECT IDENTIFIER of more than 64 bytes")
     refused("extended-key-usage-empty", eku(craft.seq()), place, "an empty list of extended key usages")
     refused("extended-key-usage-trailing", eku(craft.seq(server) + b"\x00\x00"), place, "trailing data")
     refused("extended-key-usage-not-oid", eku(craft.seq(craft.integer(1))), place, "tag 0x02 where 0x06 is expected")
