@@ -10,6 +10,7 @@ import secrets
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -80,10 +81,15 @@ class SignerProcess:
             *self._options,
         ]
 
+    def prepare(self) -> Callable[[], None]:
+        """Make everything that a start needs; the result starts the process and returns at once."""
+        command, env = self.command(), {**os.environ, "PYTHONPATH": str(_REPOSITORY), **self._env}
+        self._read_from = len(self.log)
+        return lambda: self._process.start(command, env=env)
+
     def start(self, *, wait: bool = True) -> Self:
         """Start it, and wait until it is ready."""
-        self._read_from = len(self.log)
-        self._process.start(self.command(), env={**os.environ, "PYTHONPATH": str(_REPOSITORY), **self._env})
+        self.prepare()()
         self._process.wait_until(self._has_port, "port of its own")
         if wait:
             self._process.wait_until(lambda: self.ready()[0], "readiness")
@@ -132,7 +138,7 @@ class SignerProcess:
         except OSError as error:
             return False, str(error)
 
-    def metric(self, name: str, **labels: str) -> float:
+    def metric(self, metric: str, /, **labels: str) -> float:
         """The sum of one metric's samples that have these labels."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
             families = list(text_string_to_metric_families(answer.read().decode()))
@@ -140,7 +146,7 @@ class SignerProcess:
             sample.value
             for family in families
             for sample in family.samples
-            if sample.name == name and all(sample.labels.get(key) == value for key, value in labels.items())
+            if sample.name == metric and all(sample.labels.get(key) == value for key, value in labels.items())
         )
 
     def audit(self) -> list[dict[str, Any]]:
@@ -149,7 +155,7 @@ class SignerProcess:
             return []
         return [json.loads(line) for line in self.audit_file.read_text().splitlines() if line]
 
-    def wait_for_metric(self, name: str, least: float, timeout: float = 60, **labels: str) -> float:
+    def wait_for_metric(self, name: str, least: float, /, timeout: float = 60, **labels: str) -> float:
         """Wait until a metric has reached a value; LocalMeshError after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while (value := self.metric(name, **labels)) < least:
