@@ -17,11 +17,6 @@ FIRST_BACKOFF = timedelta(hours=1)
 LONGEST_BACKOFF = timedelta(hours=32)
 
 
-def wanted_duration(spec: CertificateSpec) -> timedelta:
-    """The lifetime that the spec asks for; 90 days when it says nothing, or nothing readable."""
-    return _duration(spec.duration) or DEFAULT_DURATION
-
-
 def renewal_time(spec: CertificateSpec, not_before: datetime, not_after: datetime) -> datetime:
     """The moment from which a certificate with these dates is to be renewed, in whole seconds (cut).
 

@@ -24,6 +24,8 @@ RSA_SIZES = range(2048, 8192 + 1)
 EC_SIZES = (256, 384, 521)
 _USAGES = frozenset((*KEY_USAGES, *EXTENDED_USAGES, "signing"))
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
+# Kubernetes: "Labels and Selectors", syntax and character set.
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?", re.ASCII)
 _OID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+", re.ASCII)
 _EMAIL = re.compile(r"[^\s@<>\"(),:;\[\\\]]+@[^\s@<>\"(),:;\[\\\]]+", re.ASCII)
 
@@ -67,8 +69,12 @@ def _problems(spec: CertificateSpec) -> Iterator[str]:
     if spec.revision_history_limit is not None and spec.revision_history_limit < 1:
         yield f"spec.revisionHistoryLimit: {spec.revision_history_limit} is less than 1"
     if spec.secret_template is not None:
-        yield from _reserved("spec.secretTemplate.labels", spec.secret_template.labels)
-        yield from _reserved("spec.secretTemplate.annotations", spec.secret_template.annotations)
+        labels = spec.secret_template.labels
+        yield from _entry_problems("spec.secretTemplate.labels", labels)
+        yield from _entry_problems("spec.secretTemplate.annotations", spec.secret_template.annotations)
+        for key, value in sorted(labels.items()):
+            if len(value) > 63 or not _LABEL_VALUE.fullmatch(value):
+                yield f"spec.secretTemplate.labels[{key[:80]}]: {value[:80]!r} is no label's value"
     yield from _constraint_problems(spec)
 
 
@@ -153,9 +159,14 @@ def _window_problems(field: str, window: timedelta, duration: timedelta) -> Iter
         yield f"{field}: the renewal would start before the certificate does"
 
 
-def _reserved(field: str, entries: Mapping[str, str]) -> Iterator[str]:
+def _entry_problems(field: str, entries: Mapping[str, str]) -> Iterator[str]:
+    """Keys that the API server would refuse, with the whole Secret, and keys that are not the user's to set."""
     for key in sorted(entries):
-        if key.startswith(RESERVED_PREFIXES) and key != ALLOW_DIRECT_INJECTION:
+        prefix, slash, name = key.rpartition("/")
+        prefix_fits = not slash or (len(prefix) <= 253 and _SUBDOMAIN.fullmatch(prefix))
+        if not (prefix_fits and name and len(name) <= 63 and _LABEL_VALUE.fullmatch(name)):
+            yield f"{field}: {key[:80]!r} is no label's or annotation's name"
+        elif key.startswith(RESERVED_PREFIXES) and key != ALLOW_DIRECT_INJECTION:
             yield f"{field}[{key}]: this prefix is reserved"
 
 

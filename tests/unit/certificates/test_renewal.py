@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from signer.api.meta import to_rfc3339
-from signer.certificates.renewal import backoff_left, renewal_time, wanted_duration
+from signer.certificates.renewal import backoff_left, renewal_time
 from tests.unit.certificates import samples
 from tests.unit.certificates.samples import NOW
 
@@ -41,12 +41,6 @@ def test_whole_seconds() -> None:
     due = renewal_time(samples.certificate().spec, BEGIN, end)
     assert due == BEGIN + timedelta(seconds=66)
     assert to_rfc3339(due) == "2026-01-01T00:01:06Z"
-
-
-def test_wanted_duration() -> None:
-    """Without a duration a certificate lives 90 days."""
-    assert wanted_duration(samples.certificate(duration=None).spec) == timedelta(days=90)
-    assert wanted_duration(samples.certificate(duration="1h30m").spec) == timedelta(minutes=90)
 
 
 def failed(attempts: int | None, generation: int = 3, minutes_ago: float = 0) -> timedelta:

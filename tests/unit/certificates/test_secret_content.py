@@ -131,12 +131,13 @@ def test_changed_by_somebody(part: str, key: str, value: str | None) -> None:
     assert made.differs_from(read(body))
 
 
-def test_template_entry_removed() -> None:
+@pytest.mark.parametrize("part", ["labels", "annotations"])
+def test_template_entry_removed(part: str) -> None:
     """An entry that left the template is taken back, if it was ours; one of another manager's is not."""
-    before = stored(content())
+    full = content(samples.certificate(secretTemplate={part: {"old": "x"}}))
     bare = content(samples.certificate())
-    assert bare.differs_from(read(before))
-    assert not bare.differs_from(read(stored(content(), manager="somebody")))
+    assert bare.differs_from(read(stored(full)))
+    assert not bare.differs_from(read(stored(full, manager="somebody")))
 
 
 def test_root_removed() -> None:

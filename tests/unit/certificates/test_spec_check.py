@@ -65,6 +65,13 @@ NAMES = ("commonName", "subject", "dnsNames", "ipAddresses", "uris", "emailAddre
             {"secretTemplate": {"annotations": {"controller.cert-manager.io/fao": "y"}}},
             "spec.secretTemplate.annotations",
         ),
+        ({"secretTemplate": {"labels": {"a b": "c"}}}, "spec.secretTemplate.labels: 'a b'"),
+        ({"secretTemplate": {"labels": {"x/y/z": "c"}}}, "spec.secretTemplate.labels: 'x/y/z'"),
+        ({"secretTemplate": {"labels": {"/a": "c"}}}, "spec.secretTemplate.labels: '/a'"),
+        ({"secretTemplate": {"annotations": {"a" * 64: "c"}}}, "spec.secretTemplate.annotations"),
+        ({"secretTemplate": {"annotations": {"a/": "c"}}}, "spec.secretTemplate.annotations"),
+        ({"secretTemplate": {"labels": {"a": "b c"}}}, "spec.secretTemplate.labels[a]"),
+        ({"secretTemplate": {"labels": {"a": "b" * 64}}}, "spec.secretTemplate.labels[a]"),
         ({"nameConstraints": {"permitted": {"dnsDomains": ["a"]}}}, "only a CA"),
         ({"isCA": True, "nameConstraints": {"critical": True}}, "permitted or excluded"),
         (
@@ -94,6 +101,7 @@ def test_refused(spec: dict[str, Any], said: str) -> None:
         {"dnsNames": ["*.wild.example"]},
         {"issuerRef": {"name": "x", "kind": "Thing", "group": "example.com"}},
         {"secretTemplate": {"annotations": {"cert-manager.io/allow-direct-injection": "true"}}},
+        {"secretTemplate": {"labels": {"a.b/C_d": "", "x": "E-f.g"}, "annotations": {"note": "any text, of any kind"}}},
         {"keystores": {}, "additionalOutputFormats": [], "literalSubject": ""},
     ],
 )
