@@ -50,10 +50,15 @@ mutants: $(READY) ## plant one-line faults in the core; each must be caught by a
 localmesh: binaries ## a local cluster to play with, until Ctrl-C
 	@$(BIN)/python -m tests.localmesh up
 
-lock: $(READY) ## renew requirements-dev.lock from pyproject.toml
+# Without PIP_FIND_LINKS: a folder of wheels on the machine must not decide what is locked.
+COMPILE := env -u PIP_FIND_LINKS $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header
+
+lock: $(READY) ## renew the three lock files from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-		--no-header --extra fast --group dev -o requirements-dev.lock pyproject.toml requirements-build.in
+	$(COMPILE) --extra fast --group dev -o requirements-dev.lock pyproject.toml requirements-build.in
+	$(COMPILE) --extra fast -o requirements.lock pyproject.toml
+	$(COMPILE) -o requirements-build.lock requirements-build.in
 
 clean: ## remove the virtual environment and caches (not the built servers)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

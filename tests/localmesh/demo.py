@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from cryptography import x509
@@ -134,6 +135,10 @@ class Verifier:
         done = subprocess.run([*command, "-untrusted", str(leaf), str(leaf)], capture_output=True, check=False)
         return done.returncode == 0
 
+    def judges(self, root: bytes, issued: Issued, *, trusted: bool) -> bool:
+        """Whether the verdict on a certificate is the expected one."""
+        return self.trusts(root, issued) is trusted
+
 
 def roots_of(cluster: Cluster) -> dict[str, bytes]:
     """The root of each tenant, exported as the Istio task does: issuer, its Secret, ca.crt."""
@@ -201,18 +206,12 @@ def tell(cluster: LocalCluster, story: Story, signer: SignerProcess, controllers
     roots = roots_of(cluster)
     with story.step(f"who trusts whom: {verifier.name}"):
         for one in issued:
-            workload = one.workload
-            story.check(
-                f"{workload.namespace}/{workload.service_account} has the SPIFFE ID that it asked for",
-                lambda one=one: workload_uri(one) == one.workload.spiffe_id,
-            )
+            who = f"{one.workload.namespace}/{one.workload.service_account}"
+            story.check(f"{who} has the SPIFFE ID that it asked for", partial(has_own_identity, one))
             for tenant in TENANTS:
-                expected = tenant == workload.signer
-                claim = f"{workload.namespace}/{workload.service_account} is {'' if expected else 'not '}trusted by {tenant}'s root"
-                story.check(
-                    claim,
-                    lambda one=one, tenant=tenant, expected=expected: verifier.trusts(roots[tenant], one) is expected,
-                )
+                expected = tenant == one.workload.signer
+                claim = f"{who} is {'' if expected else 'not '}trusted by {tenant}'s root"
+                story.check(claim, partial(verifier.judges, roots[tenant], one, trusted=expected))
     with story.step("a request that may not be issued is refused, with its reason"):
         refused(cluster, story)
     with story.step("what is left: the audit log, since istiod deletes its requests"):
@@ -231,6 +230,11 @@ def tell(cluster: LocalCluster, story: Story, signer: SignerProcess, controllers
         story.check(
             "no request is left in the API server but the refused one", lambda: len(cluster.get("csr")["items"]) == 1
         )
+
+
+def has_own_identity(one: Issued) -> bool:
+    """Whether a certificate's URIs are the workload's SPIFFE ID and nothing else."""
+    return workload_uri(one) == one.workload.spiffe_id
 
 
 def workload_uri(one: Issued) -> str:
