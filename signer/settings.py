@@ -4,11 +4,14 @@ Each option `--some-name` is also the environment variable MESH_SIGNER_SOME_NAME
 """
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 PREFIX = "MESH_SIGNER_"
+
+_NAMESPACE = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 
 CSR = "csr"
 SLOW_CONTROLLERS = ("issuers", "certificates", "certificaterequests")
@@ -46,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     def option(name: str, text: str, **kwargs: Any) -> None:
         parser.add_argument(f"--{name}", default=None, help=text, **kwargs)
 
-    option("kubeconfig", "kubeconfig file; without it, the Pod's own ServiceAccount, or else KUBECONFIG and ~/.kube/config")
+    option(
+        "kubeconfig", "kubeconfig file; without it, the Pod's own ServiceAccount, or else KUBECONFIG and ~/.kube/config"
+    )
     option("cluster-resource-namespace", "namespace of the CA Secrets of ClusterIssuers (default cert-manager)")
     option(
         "controllers",
@@ -55,16 +60,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     option("namespace", "namespace of our own Leases (default: the Pod's, else the cluster resource namespace)")
     option("identity", "name of this replica (default: POD_NAME, else host name and process id)")
-    option("bind", "address and port of /metrics, /livez and /readyz (default 127.0.0.1:9402; port 0: any; none: not at all)")
+    option(
+        "bind",
+        "address and port of /metrics, /livez and /readyz (default 127.0.0.1:9402; port 0: any; none: not at all)",
+    )
     option("log-format", "text or json (default text)", choices=("text", "json"))
     option("log-level", "debug, info, warning or error (default info)", choices=("debug", "info", "warning", "error"))
     option("audit-log", "file for audit lines, - for standard output, none for nowhere (default -)")
-    option("allow-ca-requests", "whether a CertificateSigningRequest may ask for a CA certificate (default true)", metavar="BOOL")
-    option("auto-approve", "whether CertificateRequests are approved by us, and not by an approver (default true)", metavar="BOOL")
-    option("enable-certificate-owner-ref", "whether a Certificate owns its Secret, which then goes with it (default false)", metavar="BOOL")
+    option(
+        "allow-ca-requests",
+        "whether a CertificateSigningRequest may ask for a CA certificate (default true)",
+        metavar="BOOL",
+    )
+    option(
+        "auto-approve",
+        "whether CertificateRequests are approved by us, and not by an approver (default true)",
+        metavar="BOOL",
+    )
+    option(
+        "enable-certificate-owner-ref",
+        "whether a Certificate owns its Secret, which then goes with it (default false)",
+        metavar="BOOL",
+    )
     option("write-window", "how many status writes may be under way at once (default 64)", metavar="N")
     option("drain-seconds", "how long to work off what is there after SIGTERM (default 20)", metavar="SECONDS")
-    option("leader-elect", "whether the slow controllers work only while holding a Lease (default true)", metavar="BOOL")
+    option(
+        "leader-elect", "whether the slow controllers work only while holding a Lease (default true)", metavar="BOOL"
+    )
 
 
 def settings_from(
@@ -103,13 +125,15 @@ def settings_from(
         return value
 
     resource_namespace = text("cluster-resource-namespace", defaults.cluster_resource_namespace)
+    if not _NAMESPACE.fullmatch(resource_namespace):
+        raise SettingsError(f"--cluster-resource-namespace: {resource_namespace!r} can be no namespace")
     return Settings(
         kubeconfig=text("kubeconfig", "") or None,
         cluster_resource_namespace=resource_namespace,
         controllers=_controllers(text("controllers", "")),
         namespace=text("namespace", "") or environment.get("POD_NAMESPACE", "") or resource_namespace,
         identity=text("identity", "") or environment.get("POD_NAME", "") or f"{host}-{process}",
-        bind=text("bind", defaults.bind),
+        bind=_bind(text("bind", defaults.bind)),
         log_format=choice("log-format", defaults.log_format, ("text", "json")),
         log_level=choice("log-level", defaults.log_level, ("debug", "info", "warning", "error")),
         audit_log=text("audit-log", defaults.audit_log),
@@ -122,6 +146,15 @@ def settings_from(
         drain_seconds=number("drain-seconds", defaults.drain_seconds, 0, 3600),
         leader_elect=boolean("leader-elect", default=defaults.leader_elect),
     )
+
+
+def _bind(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if text != "none" and not (colon and port.isascii() and port.isdigit() and int(port) < 1 << 16):
+        raise SettingsError(f"--bind: {text!r} is neither ADDRESS:PORT nor none")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise SettingsError(f"--bind: an IPv6 address stands in brackets, as in [{host}]:{port}")
+    return text
 
 
 def _controllers(text: str) -> tuple[str, ...] | None:

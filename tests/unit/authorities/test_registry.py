@@ -1,0 +1,390 @@
+"""The registry knows each issuer as it is now, and tells at once when that changes."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from issuers.authority import load_authority
+from signer.api.issuer import IssuerRef
+from signer.authorities import registry as module
+from signer.authorities.registry import describe
+from signer.authorities.state import BAD_KEY_PAIR, NO_KEY_PAIR, PENDING, SELF_SIGNED_READY, TYPE_MISSING, VERIFIED
+from tests.fakes.virtual_time import virtual_time
+from tests.pki import CA
+from tests.unit.authorities.world import watching
+from tests.unit.csr.crafted import DAY, FOO, NOW, SHOP, ca, issuer
+
+BAR = IssuerRef("ClusterIssuer", "", "bar")
+
+
+class TestReady:
+    @virtual_time
+    async def test_an_issuer_and_its_secret(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An issuer is ready once its Secret was read, in whatever order the two came."""
+        for first in ("issuer", "secret"):
+            async with watching(monkeypatch) as world:
+                world.sync()
+                steps = [world.put_issuer, lambda: world.put_secret(ca())]
+                for step in steps if first == "issuer" else reversed(steps):
+                    step()
+                    await world.settle()
+                state = world.registry.get(FOO)
+                assert state is not None
+                assert state.ready
+                assert state.authority is not None
+                assert state.authority.certificate_pem == ca().pem
+                assert world.told[-1] == FOO
+
+    @virtual_time
+    async def test_self_signed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A selfSigned issuer needs nothing."""
+        async with watching(monkeypatch) as world:
+            world.sync()
+            world.put_issuer(issuer(FOO, {"selfSigned": {}}))
+            assert world.reason() == SELF_SIGNED_READY
+            assert not world.registry.is_ca_secret("cert-manager", "foo-ca")
+
+    @virtual_time
+    async def test_gone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An issuer that was deleted is not known any more, and that is told."""
+        async with watching(monkeypatch) as world:
+            world.sync()
+            world.put_issuer()
+            world.put_secret(ca())
+            await world.settle()
+            world.told.clear()
+            world.cluster_issuers.delete("", "foo")
+            assert world.registry.get(FOO) is None
+            assert world.told == [FOO]
+            assert not world.registry.is_ca_secret("cert-manager", "foo-ca")
+
+    @virtual_time
+    async def test_what_did_not_change_is_not_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A Secret that is written anew with the same content is parsed once, and nobody is told."""
+        loads = []
+
+        def counted(*args: Any, **more: Any) -> Any:
+            loads.append(1)
+            return load_authority(*args, **more)
+
+        monkeypatch.setattr(module, "load_authority", counted)
+        async with watching(monkeypatch) as world:
+            world.sync()
+            world.put_issuer()
+            world.put_secret(ca())
+            await world.settle()
+            world.told.clear()
+            for _ in range(5):
+                world.put_secret(ca())
+                await world.settle()
+            assert (len(loads), world.told) == (1, [])
+
+
+class TestRepair:
+    @virtual_time
+    async def test_deleted_and_restored(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A Secret that is deleted makes its issuer unready at once; restored, ready again."""
+        async with watching(monkeypatch) as world:
+            world.sync()
+            world.put_issuer()
+            world.put_secret(ca())
+            await world.settle()
+            world.secrets().delete("cert-manager", "foo-ca")
+            assert world.reason() == NO_KEY_PAIR
+            assert world.message() == (
+                'Error getting keypair for CA issuer: secret "foo-ca" not found in namespace "cert-manager"'
+            )
+            world.told.clear()
+            world.put_secret(ca())
+            await world.settle()
+            assert world.reason() == VERIFIED
+            assert FOO in world.told
+
+    @virtual_time
+    async def test_repaired(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A Secret with another's key is told of; put right, its issuer is ready."""
+        async with watching(monkeypatch) as world:
+            world.sync()
+            world.put_issuer()
+            world.put_secret(ca(), tls_key=CA("other").key_pem)
+            await world.settle()
+            assert world.reason() == BAD_KEY_PAIR
+            assert "Secret cert-manager/foo-ca: tls.key: it is not the key of the certificate" in world.message()
+            world.put_secret(ca())
+            await world.settle()
+            assert world.reason() == VERIFIED
+
+    @virtual_time
+    async def test_another_ca(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A Secret that gets another CA makes the issuer sign with that one."""
+        async with watching(monkeypatch) as world:
+            world.sync()
+            world.put_issuer()
+            world.put_secret(ca())
+            await world.settle()
+            world.put_secret(ca("bar"))
+            await world.settle()
+            state = world.registry.get(FOO)
+            assert state is not None
+            assert state.authority is not None
+            assert state.authority.certificate_pem == ca("bar").pem
+
+    @virtual_time
+    async def test_changed_while_it_was_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of two changes in a row the last one counts, although the first was still being parsed."""
+        async with watching(monkeypatch) as world:
+            world.sync()
+            world.put_issuer()
+            world.put_secret(ca())
+            await asyncio.sleep(0)
+            world.put_secret(ca("bar"))
+            await world.settle()
+            state = world.registry.get(FOO)
+            assert state is not None
+            assert state.authority is not None
+            assert state.authority.certificate_pem == ca("bar").pem
+
+    @virtual_time
+    async def test_deleted_while_it_was_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A Secret that goes while its CA is parsed leaves no CA behind."""
+        async with watching(monkeypatch) as world:
+            world.sync()
+            world.put_issuer()
+            world.put_secret(ca())
+            await asyncio.sleep(0)
+            world.secrets().delete("cert-manager", "foo-ca")
+            await world.settle()
+            assert world.reason() == NO_KEY_PAIR
+            assert not world.registry._loaded
+
+    @virtual_time
+    async def test_another_secret_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An issuer that names another Secret signs with that, and the former is no CA's any more."""
+        async with watching(monkeypatch) as world:
+            world.sync()
+            world.put_secret(ca())
+            world.put_secret(ca("bar"), name="bar-ca")
+            world.put_issuer()
+            await world.settle()
+            world.put_issuer(issuer(FOO, {"ca": {"secretName": "bar-ca"}}, version="2"))
+            await world.settle()
+            state = world.registry.get(FOO)
+            assert state is not None
+            assert state.authority is not None
+            assert state.authority.certificate_pem == ca("bar").pem
+            assert not world.registry.is_ca_secret("cert-manager", "foo-ca")
+            assert world.registry.is_ca_secret("cert-manager", "bar-ca")
+
+    @virtual_time
+    async def test_one_secret_of_two_issuers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Two issuers on one Secret both follow it; while one of them is left it stays a CA's."""
+        async with watching(monkeypatch) as world:
+            world.sync()
+            world.put_issuer()
+            world.put_issuer(issuer(BAR, {"ca": {"secretName": "foo-ca"}}))
+            world.put_secret(ca())
+            await world.settle()
+            assert (world.reason(FOO), world.reason(BAR)) == (VERIFIED, VERIFIED)
+            world.cluster_issuers.delete("", "foo")
+            assert world.registry.is_ca_secret("cert-manager", "foo-ca")
+            assert world.reason(BAR) == VERIFIED
+
+    @virtual_time
+    async def test_type_taken_away(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An issuer whose type is removed is not ready."""
+        async with watching(monkeypatch) as world:
+            world.sync()
+            world.put_issuer()
+            world.put_secret(ca())
+            await world.settle()
+            world.put_issuer(issuer(FOO, {}, version="2"))
+            assert world.reason() == TYPE_MISSING
+
+
+class TestTime:
+    @virtual_time
+    async def test_expires(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A CA that ends makes its issuer unready in that second, without any change in the cluster."""
+        async with watching(monkeypatch) as world:
+            world.sync()
+            world.put_issuer()
+            world.put_secret(CA("short", now=NOW, not_after=NOW + timedelta(hours=5)))
+            await world.settle()
+            await asyncio.sleep(5 * 3600 - 10)
+            assert world.reason() == VERIFIED
+            world.told.clear()
+            await asyncio.sleep(10)
+            assert world.reason() == BAD_KEY_PAIR
+            assert world.message() == (
+                "Secret cert-manager/foo-ca: tls.crt: the CA certificate expired at 2026-11-22T17:00:00Z"
+            )
+            assert world.told == [FOO]
+
+    @virtual_time
+    async def test_not_yet_valid(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A CA whose time has not begun is looked at again until it has."""
+        async with watching(monkeypatch) as world:
+            world.sync()
+            world.put_issuer()
+            world.put_secret(CA("early", not_before=NOW + timedelta(minutes=10), not_after=NOW + 30 * DAY))
+            await world.settle()
+            assert world.reason() == BAD_KEY_PAIR
+            assert "is valid from 2026-11-22T12:10:00Z" in world.message()
+            await asyncio.sleep(595)
+            assert world.reason() == BAD_KEY_PAIR
+            await asyncio.sleep(40)
+            assert world.reason() == VERIFIED
+
+    @virtual_time
+    async def test_one_look_at_a_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """However often a CA that is not yet valid is changed, it is parsed once in half a minute, not once a change."""
+        loads = []
+
+        def counted(*args: Any, **more: Any) -> Any:
+            loads.append(1)
+            return load_authority(*args, **more)
+
+        monkeypatch.setattr(module, "load_authority", counted)
+        async with watching(monkeypatch) as world:
+            world.sync()
+            world.put_issuer()
+            early = CA("early", not_before=NOW + DAY, not_after=NOW + 30 * DAY)
+            for n in range(20):
+                world.put_secret(early, tls_crt=early.pem + b"\n" * n)
+                await world.settle()
+            loads.clear()
+            await asyncio.sleep(300)
+            assert 9 <= len(loads) <= 11
+            world.cluster_issuers.delete("", "foo")
+            loads.clear()
+            await asyncio.sleep(300)
+            assert loads == []
+
+
+class TestNamespaces:
+    @virtual_time
+    async def test_only_where_needed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Secrets are watched in the cluster resource namespace, and where a `ca` Issuer is."""
+        async with watching(monkeypatch) as world:
+            world.sync()
+            world.put_issuer(issuer(SHOP, {"selfSigned": {}}))
+            assert world.watched_namespaces() == {"cert-manager"}
+            world.put_issuer(issuer(SHOP, version="2"))
+            await asyncio.sleep(0)
+            assert world.watched_namespaces() == {"cert-manager", "shop"}
+            assert world.secrets("shop").running
+
+    @virtual_time
+    async def test_an_issuers_secret_is_its_namespaces(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An Issuer never signs with a Secret of the cluster resource namespace, whatever its name."""
+        async with watching(monkeypatch) as world:
+            world.sync()
+            world.put_issuer(issuer(SHOP))
+            world.put_secret(ca("ca"), name="ca-ca")
+            world.sync()
+            await world.settle()
+            assert world.reason(SHOP) == NO_KEY_PAIR
+            world.put_secret(ca("ca"), "shop", "ca-ca")
+            await world.settle()
+            assert world.reason(SHOP) == VERIFIED
+
+    @virtual_time
+    async def test_secrets_that_may_not_be_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A namespace whose Secrets may not be read is told of by its issuers, and holds up nobody else."""
+        async with watching(monkeypatch) as world:
+            world.put_issuer()
+            world.put_secret(ca())
+            world.put_issuer(issuer(SHOP))
+            for reflector in (world.cluster_issuers, world.issuers, world.secrets()):
+                reflector.sync()
+            await asyncio.sleep(1)
+            assert not world.registry.synced.is_set()
+            world.secrets("shop").trouble = "Forbidden 403 Forbidden: secrets is forbidden"
+            await world.settle()
+            assert world.registry.synced.is_set()
+            assert world.reason(FOO) == VERIFIED
+            assert world.reason(SHOP) == NO_KEY_PAIR
+            assert "secrets is forbidden" in world.message(SHOP)
+
+    @virtual_time
+    async def test_handlers_of_secrets(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Every watched Secret's change is told, a CA's or not: a self-signed request may wait for it."""
+        async with watching(monkeypatch) as world:
+            world.sync()
+            world.put_secret(ca(), name="own-key")
+            world.secrets().delete("cert-manager", "own-key")
+            assert world.secrets_told == [("cert-manager", "own-key")] * 2
+
+
+class TestSync:
+    @virtual_time
+    async def test_when_everything_was_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """`synced` comes after issuers, Secrets and CAs, so that nobody is told of an issuer that is only unread."""
+        async with watching(monkeypatch) as world:
+            world.put_issuer()
+            assert world.reason() == PENDING
+            world.cluster_issuers.sync()
+            await asyncio.sleep(1)
+            assert not world.registry.synced.is_set()
+            world.issuers.sync()
+            await asyncio.sleep(1)
+            assert not world.registry.synced.is_set()
+            assert world.reason() == PENDING
+            world.put_secret(ca())
+            world.secrets().sync()
+            await world.settle()
+            assert world.registry.synced.is_set()
+            assert world.reason() == VERIFIED
+
+    @virtual_time
+    async def test_a_missing_secret_is_known_after_the_list(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """That a Secret is missing is said only once its namespace was listed."""
+        async with watching(monkeypatch) as world:
+            world.put_issuer()
+            assert world.reason() == PENDING
+            world.sync()
+            assert world.reason() == NO_KEY_PAIR
+
+    @virtual_time
+    async def test_restarts_are_counted_by_resource(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A watch that had to be opened again is told with its resource's name."""
+        async with watching(monkeypatch) as world:
+            for reflector in (world.cluster_issuers, world.issuers, world.secrets()):
+                reflector.on_restart("eof")
+            assert world.restarts == ["clusterissuers", "issuers", "secrets"]
+
+
+@virtual_time
+async def test_an_unforeseen_failure_tells_no_secret(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the reading of a CA fails in a way that nobody foresaw, its text, which may quote a key, is kept quiet."""
+
+    def failing(*_args: object, **_more: object) -> None:
+        raise RuntimeError("-----BEGIN PRIVATE KEY-----")
+
+    monkeypatch.setattr(module, "load_authority", failing)
+    async with watching(monkeypatch) as world:
+        world.sync()
+        world.put_issuer()
+        world.put_secret(ca())
+        await world.settle()
+        assert world.reason() == NO_KEY_PAIR
+        assert "PRIVATE KEY" not in world.message()
+    assert "PRIVATE KEY" not in caplog.text
+    assert "Secret cert-manager/foo-ca could not be read as a CA: unforeseen failure" in caplog.text
+
+
+@virtual_time
+async def test_describe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An issuer is one line for the log."""
+    async with watching(monkeypatch) as world:
+        world.sync()
+        world.put_issuer(issuer(FOO, {"selfSigned": {}}))
+        world.put_issuer(issuer(BAR, {}))
+        assert [describe(state) for state in world.registry.states()] == [
+            "ClusterIssuer foo (selfSigned): ready",
+            "ClusterIssuer bar (no type): ClusterIssuer bar: spec names no issuer type (ca, selfSigned)",
+        ]
