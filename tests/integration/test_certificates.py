@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from signer.kube.errors import Invalid
-from tests.integration.slow_controllers import Json, World, chain, condition, install_crds, openssl, world
+from tests.integration.slow_controllers import CRDS, Json, World, chain, condition, install_crds, openssl, world
 from tests.localmesh import Cluster
+from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
 
 pytestmark = pytest.mark.integration
 
@@ -254,6 +255,39 @@ class TestRestart:
             assert [r["metadata"]["name"] for r in requests] == [f"{name}-1"]
             secret = await secret_of(here, name)
             assert base64.b64decode(requests[0]["status"]["certificate"]) == data(secret, "tls.crt")
+
+    async def test_sigkill(self, cluster: Cluster, namespace: str) -> None:
+        """A process ended by SIGKILL at random moments is followed by one that finishes each issuance once."""
+        dice = random.Random(11)
+        cluster.apply_kustomize(CRDS.parent / "base")
+        async with world(cluster, namespace) as here:
+            await here.stop()  # the process does the work, the test only asks
+            signer = SignerProcess(
+                cluster,
+                "--controllers=issuers,certificates,certificaterequests",
+                "--leader-elect=false",
+                f"--cluster-resource-namespace={namespace}",
+                account=CONTROLLERS_ACCOUNT,
+            )
+            await asyncio.to_thread(signer.start, wait=False)
+            try:
+                issuer = await here.ca()
+                names = [f"leaf-{number}" for number in range(10)]
+                for name in names:
+                    await here.certificate(name, issuer)
+                for _ in range(4):
+                    await asyncio.sleep(dice.random() * 0.4)
+                    await asyncio.to_thread(signer.kill)
+                    await asyncio.to_thread(signer.start, wait=False)
+                for name in names:
+                    await here.ready("Certificate", name)
+                    assert (await here.settled("Certificate", name, 5))["status"]["revision"] == 1
+                    request = await here.get("CertificateRequest", f"{name}-1")
+                    assert request is not None
+                    assert request["status"]["certificate"] == (await secret_of(here, name))["data"]["tls.crt"]
+                assert len(await here.list("CertificateRequest")) == len(names) + 1
+            finally:
+                await asyncio.to_thread(signer.kill)
 
 
 class TestNotOurs:
