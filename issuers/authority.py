@@ -82,9 +82,13 @@ def load_authority(tls_crt: bytes, tls_key: bytes, ca_crt: bytes | None, *, now:
     if keys.public_bytes(key.public_key()) != own.fields.spki:
         raise InvalidAuthority("KeyMismatch", "tls.key", "it is not the key of the certificate in tls.crt")
     chain = _link(members, above)
-    for depth, member in enumerate(chain):
+    depth = 0
+    for member in chain:
         _check_ca(member, depth)
         _check_dates(member, now)
+        # A renewed root or a cross certificate stands in for the CA below it (RFC 5280, 6.1: self-issued ones do not
+        # count).
+        depth += member.fields.issuer != member.fields.subject
     algorithm = keys.algorithm_for(key)
     signer = algorithm.signer(key)
     _prove(algorithm, signer, own)

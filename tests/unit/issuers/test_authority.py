@@ -136,6 +136,23 @@ def test_a_renewed_root_beside_the_old_one_is_no_intermediate() -> None:
     assert loaded.root_pem == old.pem
 
 
+def test_a_renewed_root_does_not_count_as_a_ca_below() -> None:
+    """A path length of 0 allows leaves of the old root and of the renewed one alike."""
+    old, new = ca(path_length=0), ca(path_length=0, not_after=NOW + 200 * DAY)
+    assert load({"tls.crt": new.pem, "tls.key": new.key_pem, "ca.crt": old.pem}).path_length == 0
+
+
+def test_a_cross_certificate_leads_to_the_other_root() -> None:
+    """A new root, certified by the old one too: leaves are followed by the cross certificate alone."""
+    old = ca("old", path_length=1)
+    new = ca("new", private=pki.key(n=80))
+    cross = CA("new", now=NOW, parent=old, private=new.private, path_length=0)
+    loaded = load({"tls.crt": new.pem + cross.pem, "tls.key": new.key_pem, "ca.crt": old.pem})
+    assert (loaded.chain_pem, loaded.root_pem) == (cross.pem, old.pem)
+    loaded = load({"tls.crt": cross.pem, "tls.key": new.key_pem, "ca.crt": old.pem})
+    assert (loaded.chain_pem, loaded.root_pem) == (cross.pem, old.pem)
+
+
 def test_the_optional_extensions_may_be_missing() -> None:
     """Without KeyUsage everything is allowed (RFC 5280, 4.2.1.3); without key identifier leaves name none."""
     loaded = load(ca(key_cert_sign=None, subject_key_id=False).secret())
