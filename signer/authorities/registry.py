@@ -45,6 +45,8 @@ OnRestart = Callable[[str], None]  # called with the resource whose watch had to
 _RETRY_NOT_YET_VALID = 30.0
 # asyncio timers beyond this are set again: the wall clock may be stepped meanwhile.
 _LONGEST_TIMER = 3600.0
+# A watch that cannot even begin is told of this soon (seconds).
+_TROUBLE_POLL = 0.5
 
 
 def _now() -> datetime:
@@ -80,6 +82,7 @@ class Registry:
         self._timers: dict[IssuerRef, asyncio.TimerHandle] = {}
         self._early: dict[tuple[str, str], asyncio.TimerHandle] = {}
         self._secrets: dict[str, Reflector[CASecret]] = {}
+        self._watching: dict[str, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self.synced = asyncio.Event()
         self._issuers = [self._reflector(resource, Issuer) for resource in (CLUSTER_ISSUERS, ISSUERS)]
@@ -118,7 +121,7 @@ class Registry:
             self._tasks = tasks
             for reflector in self._issuers:
                 tasks.create_task(reflector.run())
-            self._watch_secrets(self._namespace)
+            self.watch_secrets(self._namespace)
             tasks.create_task(self._wait_for_sync())
 
     async def _wait_for_sync(self) -> None:
@@ -127,21 +130,48 @@ class Registry:
         # The issuers' Secrets are known only now. A namespace whose Secrets may not be read must not hold up the
         # rest: its issuers say so (ErrGetKeyPair) as soon as the answer is there.
         for namespace in {self._namespace, *(namespace for namespace, _ in self._users)}:
-            secrets = self._secrets[namespace]
-            while not secrets.synced.is_set() and not secrets.trouble:  # noqa: ASYNC110 - only at start
+            while self._unread(namespace):  # noqa: ASYNC110 - only at start
                 await asyncio.sleep(0.01)
         while self._loading:
             await asyncio.wait(self._loading.values())
         self._judge_all()
         self.synced.set()
 
-    def _watch_secrets(self, namespace: str) -> None:
+    def _unread(self, namespace: str) -> bool:
+        secrets = self._secrets.get(namespace)
+        return secrets is not None and not secrets.synced.is_set() and not secrets.trouble
+
+    def watch_secrets(self, namespace: str) -> None:
+        """Watch the Secrets of a namespace from now on, if that is not done yet: somebody waits for one of them."""
         if namespace in self._secrets or self._tasks is None:
             return
         reflector = self._reflector(SECRETS, CASecret, namespace)
         reflector.subscribe(self._secret_changed)
+        reflector.subscribe(lambda change: self._judge_namespace(namespace) if change.kind == "synced" else None)
         self._secrets[namespace] = reflector
-        self._tasks.create_task(reflector.run())
+        self._watching[namespace] = self._tasks.create_task(self._follow(namespace, reflector))
+
+    def _unwatch_secrets(self, namespace: str) -> None:
+        """Stop watching a namespace whose last `ca` Issuer went: not a right that we need any more."""
+        if namespace == self._namespace or any(used == namespace for used, _ in self._users):
+            return
+        self._secrets.pop(namespace, None)
+        if task := self._watching.pop(namespace, None):
+            task.cancel()
+
+    async def _follow(self, namespace: str, reflector: Reflector[CASecret]) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(reflector.run())
+            tasks.create_task(self._tell_of_trouble(namespace, reflector))
+
+    async def _tell_of_trouble(self, namespace: str, reflector: Reflector[CASecret]) -> None:
+        """Until a namespace's Secrets are read, let its issuers say why they are not (RBAC, mostly)."""
+        told = ""
+        while not reflector.synced.is_set():
+            if reflector.trouble != told:
+                told = reflector.trouble
+                self._judge_namespace(namespace)
+            await asyncio.sleep(_TROUBLE_POLL)
 
     def _issuer_changed(self, change: Change[Issuer]) -> None:
         issuer = change.new or change.old
@@ -158,13 +188,14 @@ class Registry:
         if secret is not None:
             self._needs[ref] = secret
             self._users[secret].add(ref)
-            self._watch_secrets(secret[0])
+            self.watch_secrets(secret[0])
             self._load(secret)
+        elif ref.namespace:
+            self._unwatch_secrets(ref.namespace)
         self._judge(issuer)
 
     def _secret_changed(self, change: Change[CASecret]) -> None:
         if change.kind == "synced":
-            self._judge_all()
             return
         namespace, name = change.key
         if self._users.get(change.key):
@@ -177,6 +208,8 @@ class Registry:
         self._release(ref)
         if timer := self._timers.pop(ref, None):
             timer.cancel()
+        if ref.namespace:
+            self._unwatch_secrets(ref.namespace)
         if self._states.pop(ref, None) is not None:
             self._tell(ref)
 
@@ -250,6 +283,10 @@ class Registry:
         for reflector in self._issuers:
             for issuer in tuple(reflector.store.values()):
                 self._judge(issuer)
+
+    def _judge_namespace(self, namespace: str) -> None:
+        for key in [key for key in self._users if key[0] == namespace]:
+            self._judge_users(key)
 
     def _judge_users(self, key: tuple[str, str]) -> None:
         for ref in tuple(self._users.get(key, ())):

@@ -253,6 +253,8 @@ class RequestController:
         if reason.code != PENDING:
             self._tell(pending, "Warning", reason.code, reason.message)
         pending.answers = Answers(may_reference=pending.answers.may_reference)
+        if verdict.secret is not None:
+            self._registry.watch_secrets(verdict.secret[0])
         self._backlog.park(pending, reason=reason.code, issuer=verdict.issuer, secret=verdict.secret, seconds=_RECHECK)
 
     async def _ask(self, pending: Pending, question: AskReference | AskKey, content: RequestContent) -> None:

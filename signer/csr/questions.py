@@ -25,7 +25,7 @@ from signer.api.secret import SECRETS, TLS_KEY
 from signer.authorities.registry import Registry
 from signer.csr.evaluate import NoKey
 from signer.kube.client import ApiClient
-from signer.kube.errors import NotFound
+from signer.kube.errors import Forbidden, NotFound
 from signer.kube.resource import Resource
 
 log = logging.getLogger(__name__)
@@ -98,6 +98,10 @@ class Questions:
         try:
             secret = await self._client.get(SECRETS, name, namespace)
         except (NotFound, ValueError):  # ValueError: the text can be no Secret's name
+            return NoKey()
+        except Forbidden as error:
+            # For the operator; the requester is told what he would be told of a Secret that is not there.
+            log.warning("Secret %s/%s may not be read by the signer: %s", namespace, name, error)
             return NoKey()
         data = secret.get("data")
         text = data.get(TLS_KEY) if isinstance(data, dict) else None
