@@ -272,9 +272,21 @@ class TestNamespaces:
             world.put_issuer(issuer(SHOP, {"selfSigned": {}}))
             assert world.watched_namespaces() == {"cert-manager"}
             world.put_issuer(issuer(SHOP, version="2"))
-            await asyncio.sleep(0)
+            await world.settle()
             assert world.watched_namespaces() == {"cert-manager", "shop"}
             assert world.secrets("shop").running
+
+    @virtual_time
+    async def test_no_longer_than_needed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The watch of a namespace's Secrets ends with its last `ca` Issuer."""
+        async with watching(monkeypatch) as world:
+            world.sync()
+            world.put_issuer(issuer(SHOP))
+            await world.settle()
+            watch = world.secrets("shop")
+            world.issuers.delete("shop", SHOP.name)
+            await world.settle()
+            assert not watch.running
 
     @virtual_time
     async def test_an_issuers_secret_is_its_namespaces(self, monkeypatch: pytest.MonkeyPatch) -> None:

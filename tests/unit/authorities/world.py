@@ -41,7 +41,10 @@ class HandFed:
 
     async def run(self) -> None:
         self.running = True
-        await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.running = False
 
     def sync(self) -> None:
         self.synced.set()
