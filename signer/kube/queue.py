@@ -130,21 +130,8 @@ class WorkQueue(Generic[K]):
                 return None
             waiter = asyncio.get_running_loop().create_future()
             self._idle.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                self._pass_on(waiter)
-                raise
+            await waiter
         return self._ready.popleft()
-
-    def _pass_on(self, waiter: "asyncio.Future[None]") -> None:
-        """A worker that is cancelled just as it was woken hands the wake-up to another, so that no key is left lying."""
-        if waiter in self._idle:
-            self._idle.remove(waiter)
-        elif self._ready and self._idle:
-            other = self._idle.popleft()
-            if not other.done():
-                other.set_result(None)
 
     async def _worker(self, handler: Callable[[K], Awaitable[None]]) -> None:
         while True:

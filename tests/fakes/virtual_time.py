@@ -34,6 +34,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._virtual = _Selector()
         super().__init__(self._virtual)
+        self.faults: list[dict[str, Any]] = []
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Keep what went wrong in callbacks and in tasks that nobody asked, so that the test can fail of it."""
+        self.faults.append(context)
 
     def time(self) -> float:
         return self._virtual.now
@@ -52,11 +57,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run an async test on a VirtualLoop."""
+    """Run an async test on a VirtualLoop; it also fails of errors that a loop would only log."""
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
-        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        loop = VirtualLoop()
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
             runner.run(test(*args, **kwargs))
+        assert not loop.faults
 
     return run

@@ -1,12 +1,14 @@
 """Connections on which nothing comes any more (half-open TCP, a hanging proxy or server)."""
 
+import pytest
+
 from tests.fakes.apiserver import FakeApiServer, Hang, Watch, bookmark, event, page, thing
 from tests.fakes.following import following
 from tests.fakes.virtual_time import virtual_time
 
 
 @virtual_time
-async def test_silent_watch_is_replaced() -> None:
+async def test_silent_watch_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
     """A watch that says nothing for 90 seconds is given up, and a new one goes on from where it was, without a list."""
     server = FakeApiServer(
         lists=[page(rv="10")],
@@ -20,6 +22,7 @@ async def test_silent_watch_is_replaced() -> None:
         assert len(server.listed()) == 1
         assert seen.restarts == ["silent"]
         await seen.until(lambda: server.open_watches == 1)
+        assert not caplog.records  # nothing that anybody has to do something about
 
 
 @virtual_time

@@ -125,6 +125,18 @@ class TestRefused:
             assert sum(r.levelno >= logging.WARNING for r in caplog.records) == 3
 
     @virtual_time
+    async def test_an_event_is_a_recovery(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A watch that brings something has recovered, so the same trouble later is news."""
+        refusal = status(403, "Forbidden")
+        server = FakeApiServer(
+            lists=[page()],
+            watches=[refusal, refusal, Watch((event("ADDED", thing("a")), LONG)), refusal, Watch((Hang,))],
+        )
+        async with following(server) as seen:
+            await seen.until(lambda: len(server.watched()) == 5)
+            assert sum(r.levelno >= logging.WARNING for r in caplog.records) == 2
+
+    @virtual_time
     async def test_crd_comes_later(self) -> None:
         """A resource that is not there yet (404) is found within ten seconds of its appearance, however long it took."""
         server = FakeApiServer(lists=[*[status(404, "NotFound")] * 40, page(thing("a"))])
@@ -198,6 +210,15 @@ class TestErrorEvents:
             assert server.watched()[-1].query["resourceVersion"] == "3"
             assert seen.names() == {"a"}
             assert len(server.listed()) == 2
+
+    @virtual_time
+    async def test_a_long_watch_makes_good(self) -> None:
+        """Errors between watches that lasted do not add up to a new list."""
+        late = Watch((LONG, *self.FAILED.steps))
+        server = FakeApiServer(lists=[page()], watches=[late] * (RESUMES_BEFORE_RELIST + 1))
+        async with following(server) as seen:
+            await seen.until(lambda: len(server.watched()) == RESUMES_BEFORE_RELIST + 2)
+            assert len(server.listed()) == 1
 
     @virtual_time
     async def test_without_a_status(self) -> None:
