@@ -27,8 +27,7 @@ PRIVATE_KEY_ANNOTATION = "experimental.cert-manager.io/private-key-secret-name"
 
 DEFAULT_DURATION = timedelta(days=90)
 MINIMUM_DURATION = timedelta(minutes=10)
-# Beyond this a date has no place in a certificate (RFC 5280, 4.1.2.5: year 9999).
-MAXIMUM_DURATION = timedelta(days=365 * 1000)
+# There is no maximum, as in cert-manager: 64 bits of nanoseconds end after 292 years, and dates at the year 9999.
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +126,6 @@ def requested_duration(content: RequestContent) -> timedelta | Refuse:
         duration = DEFAULT_DURATION
     if duration < MINIMUM_DURATION:
         message = f"CertificateSigningRequest minimum allowed duration is 10m0s, requested {format_duration(duration)}"
-        return Refuse((Reason("InvalidDuration", message),))
-    if duration > MAXIMUM_DURATION:
-        message = f"CertificateSigningRequest asks for {format_duration(duration)}, which no certificate can say"
         return Refuse((Reason("InvalidDuration", message),))
     return duration
 
