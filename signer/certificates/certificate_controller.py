@@ -28,7 +28,7 @@ from signer.certificates.secret_view import SecretView, inspect, key_mismatches,
 from signer.certificates.spec_check import Defect, spec_defect
 from signer.certificates.watched import Watched
 from signer.certificates.well_known import READY
-from signer.kube.errors import Conflict, NotFound
+from signer.kube.errors import Conflict, Forbidden, NotFound
 from signer.kube.queue import WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -77,6 +77,7 @@ class CertificateController:
         certificate = self._watched.certificates.store.get(key)
         if certificate is None:
             self._superseded.forget(key)
+            self._views.pop(key, None)
             return
         if certificate.metadata.deletion_timestamp or self._superseded.stale(
             key, certificate.metadata.resource_version
@@ -89,6 +90,11 @@ class CertificateController:
             self.queue.add_backoff(key)
         except NotFound:
             # The Certificate or its namespace went away meanwhile; if not, there is a next time.
+            self.queue.add_backoff(key)
+        except Forbidden as error:
+            # Its namespace is on its way out: no news for anybody.
+            if "being terminated" not in error.message:
+                raise
             self.queue.add_backoff(key)
 
     async def _work(self, key: Key, certificate: Certificate) -> None:
@@ -117,12 +123,13 @@ class CertificateController:
         current = issuance.current_request(certificate, self._watched.requests_of(certificate))
         return _Seen(
             certificate,
-            await self._view(key, secret),
+            await self._view(certificate, secret),
             view_request(current) if current is not None else None,
             ownership.duplicate_defect(certificate, self._watched.rivals(certificate)),
         )
 
-    async def _view(self, key: Key, secret: Secret | None) -> SecretView | None:
+    async def _view(self, certificate: Certificate, secret: Secret | None) -> SecretView | None:
+        key = (certificate.metadata.namespace, certificate.metadata.name)
         if secret is None:
             self._views.pop(key, None)
             return None
@@ -199,7 +206,7 @@ class CertificateController:
             return view
         meta = certificate.metadata
         written = await self._objects.apply_secret(meta.namespace, certificate.spec.secret_name, content, view.secret)
-        return await self._view((meta.namespace, certificate.spec.secret_name), written)
+        return await self._view(certificate, written)
 
     async def _tidy(self, certificate: Certificate) -> None:
         """Remove what finished issuances leave behind."""

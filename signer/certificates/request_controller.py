@@ -6,7 +6,6 @@ settled by one status write that carries its resourceVersion, so a second answer
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
 
@@ -67,7 +66,8 @@ class RequestController:
         self._clock = clock
         self._serial = serial
         self._superseded = Superseded()
-        self._waiting: dict[IssuerRef, set[Key]] = defaultdict(set)
+        self._waiting: dict[IssuerRef, set[Key]] = {}
+        self._waits_for: dict[Key, IssuerRef] = {}
         self.queue = queue
         watched.requests.subscribe(self._changed)
 
@@ -77,12 +77,15 @@ class RequestController:
 
     def issuer_changed(self, ref: IssuerRef) -> None:
         """Take up again what waits for this issuer."""
-        for key in self._waiting.pop(ref, ()):
+        for key in tuple(self._waiting.get(ref, ())):
             self.queue.add(key)
 
     def _settled(self, key: Key) -> None:
-        for keys in self._waiting.values():
-            keys.discard(key)
+        ref = self._waits_for.pop(key, None)
+        if ref is not None:
+            self._waiting[ref].discard(key)
+            if not self._waiting[ref]:
+                del self._waiting[ref]
 
     async def reconcile(self, key: Key) -> None:
         """Take one request as far as it can go now."""
@@ -131,9 +134,11 @@ class RequestController:
                     await self._pend(key, request, reason, message)
                     return
                 case steps.Fail(reason, message, invalid):
+                    self._settled(key)
                     await self._fail(key, request, reason, message, invalid=reason if invalid else "")
                     return
                 case steps.Sign():
+                    self._settled(key)
                     await self._sign(key, request, step)
                     return
 
@@ -144,7 +149,9 @@ class RequestController:
         """
 
         def lookup(ref: IssuerRef) -> IssuerState | None:
-            self._waiting[ref].add(key)
+            self._settled(key)
+            self._waits_for[key] = ref
+            self._waiting.setdefault(ref, set()).add(key)
             return self._registry.get(ref)
 
         return lookup

@@ -316,6 +316,22 @@ class TestNotOurs:
         await here.settled("Certificate", "two")
         assert (await secret_of(here, "shared"))["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
 
+    async def test_the_rightful_one_is_still_renewed(self, here: World) -> None:
+        """A newcomer's mistake does not let the certificate in use end: the one that the Secret names goes on."""
+        issuer = await here.ca()
+        await here.certificate("one", issuer, secretName="shared")
+        await here.ready("Certificate", "one")
+        await here.certificate("two", issuer, secretName="shared")
+        await here.condition("Certificate", "one", status="False", reason="DuplicateSecretName")
+        await here.edit("Certificate", "one", {"spec": {"dnsNames": ["one.example"]}})
+
+        async def renewed() -> bool:
+            notes = (await secret_of(here, "shared"))["metadata"]["annotations"]
+            return bool(notes["cert-manager.io/alt-names"] == "one.example")
+
+        await here.until("the new certificate", renewed)
+        await here.condition("Certificate", "one", status="False", reason="DuplicateSecretName")
+
     @pytest.mark.parametrize(
         ("there", "reason"),
         [
