@@ -403,6 +403,15 @@ def test_dates_are_judged_to_the_second() -> None:
         assert refused.value.reason == reason
 
 
+@pytest.mark.parametrize("year", [1950, 1999, 2000, 2026])
+def test_two_digit_years_are_read_in_their_century(year: int) -> None:
+    """50 is 1950 and 49 is 2049 (RFC 5280, 4.1.2.5.1)."""
+    start = datetime(year, 1, 2, 3, 4, 5, tzinfo=UTC)
+    for end in (datetime(2049, 12, 31, tzinfo=UTC), datetime(2050, 1, 1, tzinfo=UTC)):
+        loaded = load(ca(not_before=start, not_after=end).secret())
+        assert (loaded.not_before, loaded.not_after) == (start, end)
+
+
 def test_a_chain_of_ten_is_taken() -> None:
     """The limit is ten certificates; the tenth is still taken."""
     made = ca("ca-0")

@@ -319,6 +319,13 @@ class TestSignature:
         with pytest.raises(x509.ExtensionNotFound):
             certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
 
+    @pytest.mark.parametrize("urls", [{"ocsp_servers": ["http://a"]}, {"issuing_certificate_urls": ["http://a"]}])
+    def test_one_kind_of_access_is_enough(self, urls: dict[str, Any]) -> None:
+        """An issuer may name an OCSP server or its certificate alone."""
+        certificate = parsed(sign(decide(**urls), authority(), serial=1))
+        access = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+        assert [description.access_location.value for description in access] == ["http://a"]
+
     def test_only_key_usages_or_only_extended_ones(self) -> None:
         """An extension that would be empty is left out."""
         only_key = parsed(sign(decide(usages=("digital signature",)), authority(), serial=1))

@@ -66,6 +66,13 @@ def test_the_defaults_are_cert_managers() -> None:
     assert request.name_constraints_der is None
 
 
+def test_name_constraints_are_not_critical_unless_asked_for() -> None:
+    """spec.nameConstraints.critical is false by default."""
+    request = read_request(compose_request(KEY, dns_names=["a"], excluded={"dns": ["b"]}))
+    assert request.name_constraints_der == bytes.fromhex("3007a10530038201") + b"b"
+    assert request.name_constraints_critical is False
+
+
 def test_usages_may_be_left_out() -> None:
     """encodeUsagesInRequest: false."""
     request = read_request(compose_request(KEY, dns_names=["a"], usages=["client auth"], encode_usages=False))
