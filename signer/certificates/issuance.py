@@ -108,10 +108,14 @@ def issued_leaf(request: CertificateRequest, key: KeyView) -> x509.Certificate |
 
 
 def key_secret_name(certificate: Certificate) -> str:
-    """Name the Secret that keeps the next private key while an issuance is under way."""
+    """Name the Secret that keeps the next private key while an issuance is under way.
+
+    Another one for each revision: what a killed predecessor left of the last issuance holds a key that is in use.
+    """
     if certificate.status.next_private_key_secret_name:
         return certificate.status.next_private_key_secret_name
-    digest = hashlib.sha256(certificate.metadata.uid.encode()).hexdigest()[:8]
+    issuance = f"{certificate.metadata.uid}/{certificate.status.revision or 0}"
+    digest = hashlib.sha256(issuance.encode()).hexdigest()[:8]
     return f"{_shorten(certificate.metadata.name, 200)}-key-{digest}"
 
 

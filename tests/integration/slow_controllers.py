@@ -54,6 +54,23 @@ class World:
         """Start the controllers, as a new process would."""
         self._running = asyncio.create_task(self._run())
 
+    async def restart(self, ahead: timedelta = timedelta(0)) -> None:
+        """Start them as a new process, with their clock ahead, and wait until they have looked at every Certificate."""
+        await self.stop()
+        self.ahead = ahead
+        before = self._looks()
+        await self.start()
+        wanted = before + len(await self.client.list(CERTIFICATES))
+
+        async def looked() -> bool:
+            return self._looks() >= wanted
+
+        await self.until("a look at every Certificate", looked)
+
+    def _looks(self) -> float:
+        labels = {"controller": "certificates"}
+        return self.metrics.registry.get_sample_value("certmanager_controller_sync_call_count_total", labels) or 0
+
     async def stop(self) -> None:
         """End them where they are."""
         if self._running is not None:

@@ -177,14 +177,9 @@ class TestApproval:
         first = await manual.until("the request", there)
         await say(manual, "leaf-1", "Denied")
         await manual.condition("Certificate", "leaf", "Issuing", status="False")
-        await manual.stop()
-        manual.ahead = timedelta(minutes=59)
-        await manual.start()
-        await manual.touch("Certificate", "leaf")
+        await manual.restart(timedelta(minutes=59))
         assert condition(await manual.settled("Certificate", "leaf"), "Issuing")["status"] == "False"  # type: ignore[index]
-        await manual.stop()
-        manual.ahead = timedelta(minutes=61)
-        await manual.start()
+        await manual.restart(timedelta(minutes=61))
 
         async def anew() -> bool:
             now = await manual.get("CertificateRequest", "leaf-1")

@@ -195,15 +195,10 @@ class TestKeeping:
         await here.certificate("leaf", issuer)
         await here.ready("Certificate", "leaf")
         before = {name: await secret_of(here, name) for name in ("leaf", "root-ca")}
-        await here.stop()
-        here.ahead = timedelta(days=59)
-        await here.start()
+        await here.restart(timedelta(days=59))
         for name in before:
-            await here.touch("Certificate", name)
             assert (await here.settled("Certificate", name))["status"]["revision"] == 1
-        await here.stop()
-        here.ahead = timedelta(days=61)
-        await here.start()
+        await here.restart(timedelta(days=61))
 
         async def renewed() -> bool:
             found = [await here.get("Certificate", name) or {} for name in before]
@@ -288,6 +283,33 @@ class TestRestart:
                 assert len(await here.list("CertificateRequest")) == len(names) + 1
             finally:
                 await asyncio.to_thread(signer.kill)
+
+    async def test_the_last_key_is_left_over(self, here: World) -> None:
+        """The next key's Secret that a killed process left behind is not used again: its key is the one in use."""
+        issuer = await here.ca()
+        await here.certificate("leaf", issuer)
+        await here.ready("Certificate", "leaf")
+        before = await secret_of(here, "leaf")
+        certificate = await here.get("Certificate", "leaf")
+        assert certificate is not None
+        await here.stop()
+        request = await here.get("CertificateRequest", "leaf-1")
+        assert request is not None
+        left = request["metadata"]["annotations"]["cert-manager.io/private-key-secret-name"]
+        if await here.get("Secret", left) is None:
+            labels = {"controller.cert-manager.io/fao": "true", "cert-manager.io/next-private-key": "true"}
+            owners = request["metadata"]["ownerReferences"]
+            key = {"type": "Opaque", "data": {"tls.key": before["data"]["tls.key"]}}
+            await here.create("Secret", left, key, labels=labels, ownerReferences=owners)
+        await here.edit("Certificate", "leaf", {"spec": {"dnsNames": ["leaf.example"]}})
+        await here.start()
+        await here.ready("Certificate", "leaf")
+        assert (await secret_of(here, "leaf"))["data"]["tls.key"] != before["data"]["tls.key"]
+
+        async def tidy() -> bool:
+            return await here.get("Secret", left) is None
+
+        await here.until("the leftover is deleted", tidy)
 
 
 class TestNotOurs:

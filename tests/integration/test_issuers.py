@@ -102,8 +102,7 @@ async def test_restart_changes_nothing(here: World) -> None:
     """A status that is right stays to the letter, transition time included, when the controllers start again."""
     name = await here.ca()
     before = await here.settled("ClusterIssuer", name)
-    await here.stop()
-    await here.start()
+    await here.restart()
     await here.touch("ClusterIssuer", name)
     assert (await here.settled("ClusterIssuer", name))["status"] == before["status"]
 

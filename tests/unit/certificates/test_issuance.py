@@ -144,6 +144,8 @@ def test_names_are_stable_and_short() -> None:
     certificate = samples.certificate()
     assert issuance.request_name(certificate, 3) == "leaf-3"
     assert issuance.key_secret_name(certificate) == issuance.key_secret_name(samples.certificate())
+    later = samples.with_status(certificate, revision=2)
+    assert issuance.key_secret_name(later) != issuance.key_secret_name(certificate)
     named = samples.with_status(certificate, nextPrivateKeySecretName="given")
     assert issuance.key_secret_name(named) == "given"
     found = set()
