@@ -258,8 +258,8 @@ class _Lease(msgspec.Struct):
 class Members:
     """Announces this replica by a Lease of its own and knows which others are alive, so that work can be shared (see `owner`).
 
-    A replica is alive while its Lease changes; "now" is when the API server last told us anything, so that an outage of the API
-    server does not make everybody believe to be alone. Our own view always has ourselves in it.
+    A replica is alive while its Lease changes, by a clock that hardly moves while the API server is silent, so that an outage of the
+    API server makes nobody believe to be alone. Our own view always has ourselves in it.
 
     Args:
         client: an open client.
@@ -308,6 +308,8 @@ class Members:
         self._sightings: dict[str, Sighting] = {}
         self._members: tuple[str, ...] = (identity,)
         self._counting = False
+        self._contact = 0.0
+        self._listened = 0.0
         self._trouble = ""
 
     def members(self) -> tuple[str, ...]:
@@ -354,16 +356,24 @@ class Members:
                 spec.holder_identity or "",
                 min(seconds, self._duration),
                 change.new.metadata.resource_version,
-                self._reflector.last_contact,
+                self._listening(),
             )
         # Events that came together are taken in together, else a late batch would make members vanish for a moment.
         if not self._counting:
             self._counting = True
             asyncio.get_running_loop().call_soon(self._count)
 
+    def _listening(self) -> float:
+        """Seconds for which we have listened to the API server; our own renewals alone bring news more often than the bound."""
+        contact = self._reflector.last_contact
+        if contact > self._contact:
+            self._listened += min(contact - self._contact, self._duration / 2)
+            self._contact = contact
+        return self._listened
+
     def _count(self) -> None:
         self._counting = False
-        now = self._reflector.last_contact
+        now = self._listening()
         alive = {s.holder for s in self._sightings.values() if not s.expired(now)} | {self._identity}
         members = tuple(sorted(alive))
         if members != self._members:
@@ -373,7 +383,7 @@ class Members:
 
     async def _sweep(self) -> None:
         """Delete Leases whose holder died long ago, exactly as we saw them last; several replicas may try, one succeeds."""
-        now = self._reflector.last_contact
+        now = self._listening()
         for name, sighting in list(self._sightings.items()):
             if name != self._own.name and now - sighting.seen_at > SWEEP_AFTER * self._duration:
                 with suppress(ApiError, Unreachable):

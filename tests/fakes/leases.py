@@ -61,7 +61,7 @@ class LeaseServer:
 
 
 class LeaseClient(ObjectRequests):
-    """One replica's client. `fault` is "" or "hang", "unreachable", "refuse", "lost" (stored, but the answer never comes)."""
+    """One replica's client. `fault` is "" or "hang", "unreachable", "refuse", "lost" (stored, but the answer never comes), "read only"."""
 
     def __init__(self, server: LeaseServer) -> None:
         self.server = server
@@ -86,6 +86,8 @@ class LeaseClient(ObjectRequests):
             raise Unreachable("no route")
         if self.fault == "refuse":
             raise api_error(503, "ServiceUnavailable")
+        if self.fault == "read only" and method != "GET":
+            raise api_error(403, "Forbidden")
         answer = self.server.handle(method, name, json.loads(body) if body else {})
         if self.fault == "lost":
             await asyncio.sleep(10**6)
@@ -105,6 +107,8 @@ class LeaseClient(ObjectRequests):
     async def _chunks(self, queue: asyncio.Queue[bytes]) -> AsyncIterator[bytes]:
         while True:
             chunk = await queue.get()
-            while self.fault:  # a watch that brings nothing while the server cannot be reached
+            while (
+                self.fault and self.fault != "read only"
+            ):  # a watch that brings nothing while the server cannot be reached
                 await asyncio.sleep(0.1)
             yield chunk

@@ -19,6 +19,12 @@ def test_nothing_failed() -> None:
     assert delay(0, first=1.0, cap=5.0) == 0.0
 
 
+def test_spread() -> None:
+    """Replicas that fail together do not come back together."""
+    assert delay(3, first=0.5, cap=300.0, random=lambda: 0.0) == 1.0
+    assert delay(3, first=0.5, cap=300.0, random=lambda: 0.5) == 1.5
+
+
 @given(st.integers(1, 10**6), st.floats(0, 1, exclude_max=True))
 def test_jitter(attempt: int, dice: float) -> None:
     """Chance takes off at most half, and never adds; any number of failures is fine."""

@@ -131,6 +131,26 @@ async def test_stops_in_time(fault: str, stopping: float) -> None:
 
 
 @virtual_time
+async def test_all_at_once() -> None:
+    """Replicas that reach for a new or a freed Lease in the same moment do not all get it."""
+    place = Workplace()
+    server = LeaseServer()
+    standing = [Replica(server, place, name) for name in "abcdef"]
+    for replica in standing:
+        replica.client.latency = 0.9
+    for _ in range(5):
+        await asyncio.sleep(60)
+        assert len(place.working) == 1
+        leader = next(replica for replica in standing if replica.leadership.leading)
+        leader.task.cancel()
+        await asyncio.wait([leader.task])
+        standing.remove(leader)
+    assert not place.conflict, place.log
+    standing[0].task.cancel()
+    await asyncio.wait([standing[0].task])
+
+
+@virtual_time
 async def test_short_outage() -> None:
     """An API server that is away for less than the renew deadline (and two attempts) costs nobody the lead."""
     place = Workplace()

@@ -43,7 +43,16 @@ class TestVarint:
         assert protobuf.varint(-1) == b"\xff" * 9 + b"\x01"
 
     @pytest.mark.parametrize(
-        "hostile", [b"", b"\x80", b"\xff" * 9, b"\x80" * 10 + b"\x01", b"\xff" * 9 + b"\x02", b"\xff" * 100]
+        "hostile",
+        [
+            b"",
+            b"\x80",
+            b"\xff" * 9,
+            b"\x80" * 10 + b"\x01",
+            b"\x80" * 10 + b"\x00",
+            b"\xff" * 9 + b"\x02",
+            b"\xff" * 100,
+        ],
     )
     def test_hostile(self, hostile: bytes) -> None:
         """Truncated, overlong and too large varints are errors."""
@@ -118,6 +127,8 @@ class TestScan:
         """A caller's wrong bound is an error, not a read of less."""
         with pytest.raises(ProtobufError):
             protobuf.scan(b"\x08\x01", 0, 9)
+        with pytest.raises(ProtobufError):
+            protobuf.scan(b"\x0a\x05ab", 0, 7)
 
     def test_text(self) -> None:
         """Strings are UTF-8."""
