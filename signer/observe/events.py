@@ -113,7 +113,8 @@ class EventRecorder:
             if self._tokens >= 1:
                 self._tokens -= 1
                 return
-            await asyncio.sleep((1 - self._tokens) / _RATE)
+            # Not less than a moment: the last bit of a float must not make this a busy loop.
+            await asyncio.sleep(max((1 - self._tokens) / _RATE, 0.001))
 
     async def _write(self, event: _Event) -> None:
         try:

@@ -32,8 +32,8 @@ class HealthServer:
     async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/livez", lambda _request: self._check(self._live))
-        app.router.add_get("/readyz", lambda _request: self._check(self._ready))
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self.port)
@@ -48,10 +48,17 @@ class HealthServer:
     async def _metrics(self, _request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    async def _check(self, checks: Checks) -> web.Response:
-        lines = []
-        for name, check in checks.items():
-            defect = check()
-            lines.append(f"[-] {name}: {defect}" if defect else f"[+] {name}: ok")
-        bad = any(line.startswith("[-]") for line in lines)
-        return web.Response(text="\n".join(lines) + "\n", status=503 if bad else 200)
+    async def _livez(self, _request: web.Request) -> web.Response:
+        return _answer(self._live)
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        return _answer(self._ready)
+
+
+def _answer(checks: Checks) -> web.Response:
+    lines = []
+    for name, check in checks.items():
+        defect = check()
+        lines.append(f"[-] {name}: {defect}" if defect else f"[+] {name}: ok")
+    bad = any(line.startswith("[-]") for line in lines)
+    return web.Response(text="\n".join(lines) + "\n", status=503 if bad else 200)

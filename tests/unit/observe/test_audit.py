@@ -1,0 +1,150 @@
+"""The audit log loses nothing: lines of one turn go out together, and a full disk only delays them."""
+
+import asyncio
+import io
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from signer.observe.audit import AuditLine, AuditLog
+
+
+def line(uid: str = "u1", **more: Any) -> AuditLine:
+    return AuditLine(time="2026-11-22T12:00:00.000Z", audit="intent", uid=uid, name="n", verdict="issue", **more)
+
+
+class Disk(io.BytesIO):
+    """A stream that counts its writes, and is full for a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes = 0
+        self.full = False
+
+    def write(self, data: Any) -> int:
+        if self.full:
+            raise OSError(28, "No space left on device")
+        self.writes += 1
+        return super().write(data)
+
+    def uids(self) -> list[str]:
+        return [json.loads(text)["uid"] for text in self.getvalue().splitlines()]
+
+
+async def test_one_write_for_a_turn() -> None:
+    """Lines of one turn of the loop are one write, in order, before the next turn's tasks run."""
+    disk = Disk()
+    log = AuditLog(disk)
+    for n in range(100):
+        log.write(line(f"u{n}"))
+    assert disk.writes == 0
+    await asyncio.sleep(0)
+    assert disk.writes == 1
+    assert disk.uids() == [f"u{n}" for n in range(100)]
+    log.write(line("later"))
+    await asyncio.sleep(0)
+    assert disk.uids()[-1] == "later"
+
+
+async def test_before_tasks_that_were_started_after_it() -> None:
+    """A task that is started right after a line was taken finds it written."""
+    disk = Disk()
+    log = AuditLog(disk)
+    found: list[int] = []
+
+    async def look() -> None:
+        found.append(disk.writes)
+
+    log.write(line())
+    await asyncio.create_task(look())
+    assert found == [1]
+
+
+async def test_the_line() -> None:
+    """A line is one JSON object with camelCase names; what is not set is left out, and a line break stays inside."""
+    disk = Disk()
+    log = AuditLog(disk)
+    log.write(line(ca_key="abc", message="two\nlines", lifetime=5))
+    log.flush()
+    assert disk.getvalue().count(b"\n") == 1
+    assert json.loads(disk.getvalue()) == {
+        "time": "2026-11-22T12:00:00.000Z",
+        "audit": "intent",
+        "uid": "u1",
+        "name": "n",
+        "verdict": "issue",
+        "caKey": "abc",
+        "message": "two\nlines",
+        "lifetime": 5,
+    }
+
+
+async def test_a_full_disk(caplog: pytest.LogCaptureFixture) -> None:
+    """While the disk is full lines are kept; they are written in order as soon as it is not; the log says so once."""
+    disk = Disk()
+    log = AuditLog(disk)
+    disk.full = True
+    for n in range(3):
+        log.write(line(f"u{n}"))
+        await asyncio.sleep(0)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == [
+        "audit log: No space left on device; up to 100000 lines are kept until it can be written"
+    ]
+    disk.full = False
+    log.write(line("u3"))
+    await asyncio.sleep(0)
+    assert disk.uids() == ["u0", "u1", "u2", "u3"]
+    disk.full = True
+    log.write(line("u4"))
+    await asyncio.sleep(0)
+    assert len(caplog.records) == 2
+    disk.full = False
+    log.close()
+
+
+async def test_memory_is_bounded() -> None:
+    """A disk that stays full does not take the memory; every line is still counted."""
+    disk = Disk()
+    disk.full = True
+    counted: list[str] = []
+    log = AuditLog(disk, on_line=counted.append, keep=10)
+    for n in range(50):
+        log.write(line(f"u{n}"))
+    disk.full = False
+    log.flush()
+    assert disk.uids() == [f"u{n}" for n in range(10)]
+    assert counted == ["intent"] * 50
+
+
+async def test_close_writes_what_is_left(tmp_path: Path) -> None:
+    """The last lines are not lost when the process stops; a file is appended to, not begun anew."""
+    path = tmp_path / "audit.log"
+    for uid in ("u1", "u2"):
+        log = AuditLog.to(str(path))
+        log.write(line(uid))
+        log.close()
+    await asyncio.sleep(0)
+    assert [json.loads(text)["uid"] for text in path.read_text().splitlines()] == ["u1", "u2"]
+
+
+async def test_nowhere() -> None:
+    """With "none" nothing is written and nothing counted."""
+    counted: list[str] = []
+    log = AuditLog.to("none", on_line=counted.append)
+    log.write(line())
+    log.close()
+    assert counted == []
+
+
+async def test_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """With "-" lines go to standard output, which stays open."""
+    log = AuditLog.to("-")
+    log.write(line())
+    log.close()
+    log.write(line("u2"))
+    log.close()
+    await asyncio.sleep(0)
+    assert [json.loads(text)["uid"] for text in capfdbinary.readouterr().out.splitlines()] == ["u1", "u2"]

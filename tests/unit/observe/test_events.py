@@ -1,0 +1,171 @@
+"""Events are a courtesy: bounded, merged, and in nobody's way."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from signer.kube.client import ApiClient
+from signer.observe.events import EventRecorder, ObjectReference, event_object
+from tests.fakes.apiserver import FakeApiServer, Reply, Seen, status
+from tests.fakes.virtual_time import virtual_time
+
+REF = ObjectReference("certificates.k8s.io/v1", "CertificateSigningRequest", "", "request-1", "u1", "7")
+
+
+class Recording:
+    def __init__(self, server: FakeApiServer, client: ApiClient) -> None:
+        self.server = server
+        self.dropped = 0
+        self.recorder = EventRecorder(
+            client, instance="pod-a", on_drop=self._dropped, clock=asyncio.get_running_loop().time
+        )
+
+    def _dropped(self) -> None:
+        self.dropped += 1
+
+    def emit(self, reason: str = "Failed", message: str = "m", **more: Any) -> None:
+        self.recorder.emit(REF, "Warning", reason, message, **more)
+
+    async def until(self, count: int) -> list[Seen]:
+        for _ in range(10_000):
+            if len(self.server.seen) >= count:
+                break
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(1)
+        return self.server.seen
+
+
+@contextlib.asynccontextmanager
+async def recording(*replies: Reply, endless: bool = False) -> AsyncIterator[Recording]:
+    server = FakeApiServer(lists=[Reply(201)] if endless else None, others=list(replies), repeat_list=endless)
+    async with server, ApiClient(server.config) as client:
+        made = Recording(server, client)
+        task = asyncio.create_task(made.recorder.run())
+        try:
+            yield made
+            assert not task.done(), task
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+@virtual_time
+async def test_one_event() -> None:
+    """An Event about a cluster-scoped object lands in the namespace default, and names the object whole."""
+    async with recording(endless=True) as made:
+        made.emit()
+        (seen,) = await made.until(1)
+        assert (seen.method, seen.path) == ("POST", "/api/v1/namespaces/default/events")
+        body = json.loads(seen.body)
+        assert body["involvedObject"] == {
+            "apiVersion": "certificates.k8s.io/v1",
+            "kind": "CertificateSigningRequest",
+            "name": "request-1",
+            "uid": "u1",
+            "resourceVersion": "7",
+        }
+        assert (body["type"], body["reason"], body["message"], body["count"]) == ("Warning", "Failed", "m", 1)
+        assert body["reportingInstance"] == "pod-a"
+        assert body["source"] == {"component": "mesh-signer"}
+
+
+@virtual_time
+async def test_repeats_are_counted() -> None:
+    """The same Event again raises the count of the first; another message is another Event."""
+    async with recording(endless=True) as made:
+        for _ in range(3):
+            made.emit()
+        made.emit(message="other")
+        seen = await made.until(4)
+        assert [request.method for request in seen] == ["POST", "PATCH", "PATCH", "POST"]
+        name = json.loads(seen[0].body)["metadata"]["name"]
+        assert seen[1].path == seen[2].path == f"/api/v1/namespaces/default/events/{name}"
+        assert [json.loads(request.body)["count"] for request in seen[1:3]] == [2, 3]
+
+
+@virtual_time
+async def test_made_anew_when_it_ran_out() -> None:
+    """An Event that the API server has dropped meanwhile is made anew."""
+    async with recording(Reply(201), status(404, "NotFound"), Reply(201), Reply()) as made:
+        for _ in range(3):
+            made.emit()
+        seen = await made.until(4)
+        assert [request.method for request in seen] == ["POST", "PATCH", "POST", "PATCH"]
+        assert made.dropped == 0
+
+
+@virtual_time
+async def test_trouble_is_not_retried() -> None:
+    """An Event that the API server refuses is dropped and counted, and the next one is written."""
+    async with recording(status(403, "Forbidden"), status(429, "TooManyRequests"), Reply(201)) as made:
+        for reason in ("A", "B", "C"):
+            made.emit(reason)
+        seen = await made.until(3)
+        assert [json.loads(request.body)["reason"] for request in seen] == ["A", "B", "C"]
+        assert made.dropped == 2
+
+
+@virtual_time
+async def test_a_bounded_queue() -> None:
+    """More than a thousand waiting Events are dropped and counted, never waited for."""
+    async with recording(endless=True) as made:
+        for n in range(1200):
+            made.emit(message=str(n))
+        assert made.dropped == 200
+        assert len(made.recorder._queue) == 1000
+
+
+@virtual_time
+async def test_courtesies_give_way() -> None:
+    """What the object shows anyway is left out, uncounted, as soon as twenty others wait."""
+    async with recording(endless=True) as made:
+        for n in range(25):
+            made.emit(message=str(n), courtesy=True)
+        assert len(made.recorder._queue) == 20
+        made.emit(message="important")
+        assert len(made.recorder._queue) == 21
+        assert made.dropped == 0
+
+
+@virtual_time
+async def test_a_bounded_rate() -> None:
+    """Fifty at once, then ten a second: each Event costs the API server as much as a certificate."""
+    async with recording(endless=True) as made:
+        start = asyncio.get_running_loop().time()
+        for n in range(100):
+            made.emit(message=str(n))
+        seen = await made.until(100)
+        assert seen[49].at - start < 1
+        assert 4.5 < seen[99].at - start < 6
+
+
+@virtual_time
+async def test_long_messages_are_cut() -> None:
+    """A message is cut at what the API server takes."""
+    async with recording(endless=True) as made:
+        made.emit(message="x" * 5000)
+        (seen,) = await made.until(1)
+        assert len(json.loads(seen.body)["message"]) == 1024
+
+
+@virtual_time
+async def test_memory_of_repeats_is_bounded() -> None:
+    """Only the last few thousand Events are remembered for counting."""
+    async with recording(endless=True) as made:
+        made.recorder._known.update((n, None) for n in range(4096))  # type: ignore[misc]  # only the number matters
+        made.emit()
+        await made.until(1)
+        assert len(made.recorder._known) == 4096
+
+
+def test_the_name_fits() -> None:
+    """The longest object name still makes an Event's name of at most 253 characters; two are never the same."""
+    ref = ObjectReference("v1", "Secret", "shop", "n" * 253, "u")
+    events = [event_object(ref, "Normal", "R", "m", now="t", instance="i") for _ in range(2)]
+    names = {event["metadata"]["name"] for event in events}
+    assert len(names) == 2
+    assert all(len(name) <= 253 for name in names)
+    assert events[0]["metadata"]["namespace"] == "shop"
+    assert events[0]["involvedObject"]["namespace"] == "shop"
