@@ -1,6 +1,7 @@
 """Frames, lists and events, in JSON and in Kubernetes protobuf."""
 
 import contextlib
+import random
 from dataclasses import dataclass
 
 import pytest
@@ -130,6 +131,25 @@ class TestProtobuf:
         bad = read(frame("MODIFIED", wrap("v1", "X", meta("a", "ns", "7") + write_bytes_field(2, b"bad"))))
         assert bad[:5] == ("MODIFIED", ("ns", "a"), None, "7", None)
         assert "KeyError" in bad.problem
+
+    @given(
+        st.text(min_size=1, max_size=300),
+        st.text(max_size=20),
+        st.text("0123456789", min_size=1, max_size=20),
+        st.randoms(),
+    )
+    def test_metadata_in_any_order(self, name: str, namespace: str, rv: str, chance: random.Random) -> None:
+        """Key and version are found whatever surrounds them, in any order of the fields."""
+        parts = [
+            write_bytes_field(n, v.encode())
+            for n, v in ((1, name), (3, namespace), (6, rv), (5, "uid"), (17, "x" * 200))
+        ]
+        parts.append(write_varint_field(7, 300))
+        for _ in range(3):
+            raw = write_bytes_field(1, b"".join(parts)) + write_bytes_field(2, b"dull")
+            found = protobuf_codec().decode_event(frame("ADDED", wrap("v1", "X", raw)))
+            assert (found.key, found.resource_version) == ((namespace, name), rv)
+            chance.shuffle(parts)
 
     def test_bookmark(self) -> None:
         """A bookmark has a version only, and is not decoded as an object."""
