@@ -118,6 +118,8 @@ def add_names() -> None:
         place,
         "truncated",
     )
+    broken = craft.tlv(0xA0, b"\x06\x01\x80", craft.tlv(0xA0, craft.utf8("a")))
+    refused("other-name-broken-oid", only(broken), place, "a broken OBJECT IDENTIFIER")
     refused("registered-id-broken", only(b"\x88\x01\x80"), place, "a broken OBJECT IDENTIFIER")
     refused(
         "directory-name-nul",

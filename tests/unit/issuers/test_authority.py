@@ -163,6 +163,10 @@ def other_ca_with_same_name() -> CA:
     return ca("root", private=pki.key(n=77))
 
 
+def renamed(made: CA) -> CA:
+    return ca("renamed", private=made.private)
+
+
 def not_whole(secret: Secret, field: str) -> Secret:
     return secret | {field: secret[field][:100]}
 
@@ -320,6 +324,12 @@ FAULTS: dict[str, tuple[Callable[[], Secret], str, str, str]] = {
         "RootMismatch",
         "ca.crt",
         "'CN=root' did not sign 'CN=low' of tls.crt",
+    ),
+    "a root with the right key and another name": (
+        lambda: (low := ca("root").intermediate("low", now=NOW)).secret() | {"ca.crt": renamed(low.root).pem},
+        "RootMismatch",
+        "ca.crt",
+        "'CN=renamed' did not sign 'CN=low' of tls.crt",
     ),
     "another root with another kind of key": (
         lambda: ca("root").intermediate("low", now=NOW).secret() | {"ca.crt": ca("root", private=pki.key("rsa")).pem},

@@ -55,6 +55,18 @@ def test_everything_that_is_asked_for_is_in_the_request() -> None:
     assert request.name_constraints_critical is True
 
 
+def test_criticality_is_cert_managers() -> None:
+    """KeyUsage and BasicConstraints are critical, extended usages never, names and constraints as decided."""
+    found = x509.load_pem_x509_csr(compose_request(KEY, **EVERYTHING)).extensions
+    assert [(extension.oid.dotted_string, extension.critical) for extension in found] == [
+        ("2.5.29.17", False),
+        ("2.5.29.15", True),
+        ("2.5.29.37", False),
+        ("2.5.29.19", True),
+        ("2.5.29.30", True),
+    ]
+
+
 def test_the_defaults_are_cert_managers() -> None:
     """Two usages, no BasicConstraints, critical names without a subject, nothing else."""
     request = read_request(compose_request(KEY, dns_names=["a"]))
