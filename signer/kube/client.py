@@ -6,9 +6,6 @@ the credentials are read again and the request, which the server did not act on,
 Why not the generated client: 5-10 times the CPU for each request, and no way to send an object's raw bytes.
 """
 
-import asyncio
-import logging
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -20,17 +17,14 @@ import aiohttp
 from yarl import URL
 
 from signer import __version__
-from signer.kube.config import ConfigError, ConnectionConfig
+from signer.kube.config import ConnectionConfig
+from signer.kube.credentials import Credentials
 from signer.kube.errors import ApiError, Unreachable, error_from_response
 from signer.kube.objects import ObjectRequests, Query, Response
-
-logger = logging.getLogger(__name__)
 
 # A page of 500 objects has a few MB; etcd holds no object of more than 1.5 MB.
 LARGEST_BODY = 256 * 1024 * 1024
 LARGEST_ERROR = 64 * 1024
-# How long a token is used before its source is asked again (client-go reads token files once a minute too).
-CREDENTIALS_AGE = 60.0
 CONNECT_TIMEOUT = 10.0
 
 
@@ -52,22 +46,16 @@ class ApiClient(ObjectRequests):
         connections: int = 100,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.config = config
+        self._credentials = Credentials(config, clock)
         self._on_error = on_error
         self._connections = connections
-        self._clock = clock
         self._session: aiohttp.ClientSession | None = None
         self._watches: aiohttp.ClientSession | None = None
-        self._tls: ssl.SSLContext | bool = True
-        self._authorization: str | None = None
-        self._refreshed = float("-inf")
-        self._generation = 0
-        self._refreshing = asyncio.Lock()
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
 
     async def __aenter__(self) -> Self:
         """Read certificates and credentials and open the pools; raises ConfigError."""
-        await self._use(self.config)
+        await self._credentials.load()
         self._session = self._new_session(self._connections)
         self._watches = self._new_session(0)
         return self
@@ -96,45 +84,6 @@ class ApiClient(ObjectRequests):
         # stored the first time reads as a conflict, so the caller is told "unknown" instead. There is no public switch.
         session._retry_connection = False  # noqa: SLF001
         return session
-
-    # Credentials
-
-    async def _use(self, config: ConnectionConfig) -> None:
-        tls, authorization = await asyncio.gather(
-            asyncio.to_thread(config.ssl_context), asyncio.to_thread(config.authorization)
-        )
-        self.config = config
-        self._tls = True if tls is None else tls
-        self._authorization = authorization
-        self._refreshed = self._clock()
-        self._generation += 1
-
-    async def _refresh(self) -> None:
-        """Ask the token's source again when the token is old; keep the old one when that fails (it may still be valid)."""
-        async with self._refreshing:
-            if self._clock() - self._refreshed < CREDENTIALS_AGE:
-                return
-            try:
-                self._authorization = await asyncio.to_thread(self.config.authorization)
-            except ConfigError as error:
-                logger.warning("keeping the former credentials: %s", error)
-            self._refreshed = self._clock()
-
-    async def _reload(self, generation: int) -> bool:
-        """Read everything again after a 401, once for all the requests that met it; False when there is nothing to read."""
-        async with self._refreshing:
-            if generation != self._generation:
-                return True
-            if self.config.reload is None:
-                return False
-            try:
-                await self._use(await asyncio.to_thread(self.config.reload))
-            except ConfigError as error:
-                logger.warning("credentials cannot be reloaded: %s", error)
-                return False
-            return True
-
-    # Bytes
 
     async def request(
         self,
@@ -199,7 +148,7 @@ class ApiClient(ObjectRequests):
         largest: int,
         last: bool = False,
     ) -> Response:
-        generation = await self._authorize(headers)
+        generation = await self._credentials.authorize(headers)
         try:
             async with session.request(
                 method,
@@ -207,9 +156,9 @@ class ApiClient(ObjectRequests):
                 data=body,
                 headers=headers,
                 timeout=limits,
-                ssl=self._tls,
-                server_hostname=self.config.server_name,
-                proxy=self.config.proxy,
+                ssl=self._credentials.tls,
+                server_hostname=self._credentials.config.server_name,
+                proxy=self._credentials.config.proxy,
                 allow_redirects=False,
             ) as response:
                 status = response.status
@@ -221,22 +170,15 @@ class ApiClient(ObjectRequests):
         if status < 400:
             # API servers do not redirect; following one could carry our token elsewhere.
             raise Unreachable(f"{method} {url.path}: unexpected redirect {status}")
-        if status == 401 and not last and await self._reload(generation):
+        if status == 401 and not last and await self._credentials.reload(generation):
             raise _Repeat
         raise error_from_response(status, response.headers, content)
-
-    async def _authorize(self, headers: dict[str, str]) -> int:
-        if self._clock() - self._refreshed >= CREDENTIALS_AGE:
-            await self._refresh()
-        if self._authorization is not None:
-            headers["Authorization"] = self._authorization
-        return self._generation
 
     def _url(self, path: str, query: Query | None) -> URL:
         if query:
             pairs = {k: ("true" if v else "false") if isinstance(v, bool) else v for k, v in query.items()}
             path = f"{path}?{urlencode(pairs)}"
-        return URL(self.config.host + path, encoded=True)
+        return URL(self._credentials.config.host + path, encoded=True)
 
     @asynccontextmanager
     async def stream(
@@ -285,16 +227,16 @@ class ApiClient(ObjectRequests):
         last: bool = False,
     ) -> aiohttp.ClientResponse:
         headers = {"Accept": accept}
-        generation = await self._authorize(headers)
+        generation = await self._credentials.authorize(headers)
         response = None
         try:
             response = await session.get(
                 url,
                 headers=headers,
                 timeout=limits,
-                ssl=self._tls,
-                server_hostname=self.config.server_name,
-                proxy=self.config.proxy,
+                ssl=self._credentials.tls,
+                server_hostname=self._credentials.config.server_name,
+                proxy=self._credentials.config.proxy,
                 allow_redirects=False,
             )
             if response.status < 300:
@@ -308,7 +250,7 @@ class ApiClient(ObjectRequests):
                 response.close()
         if response.status < 400:
             raise Unreachable(f"GET {url.path}: unexpected redirect {response.status}")
-        if response.status == 401 and not last and await self._reload(generation):
+        if response.status == 401 and not last and await self._credentials.reload(generation):
             raise _Repeat
         raise error_from_response(response.status, response.headers, content)
 

@@ -12,18 +12,12 @@ import msgspec
 
 from signer.kube import protobuf
 from signer.kube.errors import ApiError, error_from_status
+from signer.kube.framing import CodecError, Framer, LengthFramer, LineFramer
 
 T = TypeVar("T")
 
 Key = tuple[str, str]
 """(namespace, name); the namespace of cluster-scoped objects is ""."""
-
-# etcd holds 1.5 MB for an object; JSON of it with escapes stays well below this.
-LARGEST_FRAME = 32 * 1024 * 1024
-
-
-class CodecError(ValueError):
-    """A list or the framing of a watch cannot be read."""
 
 
 class Problem(NamedTuple):
@@ -62,13 +56,6 @@ class WatchEvent(NamedTuple, Generic[T]):
     problem: str = ""
 
 
-class Framer(Protocol):
-    """Cuts one connection's bytes into frames."""
-
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """Take a chunk, give the frames that are complete now; raises CodecError."""
-
-
 class Codec(Protocol[T]):
     """How a reflector reads one resource."""
 
@@ -86,54 +73,6 @@ class Codec(Protocol[T]):
 
     def key(self, obj: T) -> Key:
         """(namespace, name) of an object."""
-
-
-class LineFramer:
-    """JSON watches: one event on each line."""
-
-    def __init__(self) -> None:
-        self._rest: list[bytes] = []
-        self._size = 0
-
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """See Framer."""
-        first, newline, more = chunk.partition(b"\n")
-        self._size += len(first)
-        if self._size > LARGEST_FRAME:
-            raise CodecError(f"a watch event is larger than {LARGEST_FRAME} bytes")
-        self._rest.append(first)
-        if not newline:
-            return []
-        frames = [b"".join(self._rest)]
-        *lines, last = more.split(b"\n")
-        frames.extend(lines)
-        self._rest = [last]
-        self._size = len(last)
-        return [frame for frame in frames if frame.strip()]
-
-
-class LengthFramer:
-    """Protobuf watches: four bytes of length, big endian, before each event (apimachinery util/framer)."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """See Framer."""
-        buffer = self._buffer
-        buffer += chunk
-        frames = []
-        pos, end = 0, len(buffer)
-        while end - pos >= 4:
-            size = int.from_bytes(buffer[pos : pos + 4], "big")
-            if size > LARGEST_FRAME:
-                raise CodecError(f"a watch event is larger than {LARGEST_FRAME} bytes")
-            if end - pos - 4 < size:
-                break
-            frames.append(bytes(buffer[pos + 4 : pos + 4 + size]))
-            pos += 4 + size
-        del buffer[:pos]
-        return frames
 
 
 class _Meta(msgspec.Struct, rename="camel"):

@@ -10,16 +10,17 @@ import logging
 import random
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
 
 from signer.kube.client import ApiClient
 from signer.kube.codec import JsonCodec
-from signer.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, Unreachable
-from signer.kube.lease_record import LEASES, Json, Sighting, held, lease_name, owner, released, sight
+from signer.kube.errors import ApiError, Unreachable
+from signer.kube.lease_record import LEASES, Sighting, lease_name, owner
 from signer.kube.objects import ObjectRequests
+from signer.kube.own_lease import OwnLease, monotonic, utc_now
 from signer.kube.reflector import Change, Reflector
 
 logger = logging.getLogger(__name__)
@@ -27,87 +28,6 @@ logger = logging.getLogger(__name__)
 GROUP_LABEL = "mesh-signer.dev/group"
 # Dead replicas' Leases are swept away after so many of their durations.
 SWEEP_AFTER = 24
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-class _OwnLease:
-    """A Lease that this process writes: optimistic PUT of what it wrote last, GET and decide again when that fails."""
-
-    def __init__(
-        self,
-        client: ObjectRequests,
-        namespace: str,
-        name: str,
-        identity: str,
-        *,
-        duration: float,
-        labels: dict[str, str] | None = None,
-        now: Callable[[], datetime] = _utc_now,
-    ) -> None:
-        self._client = client
-        self._namespace = namespace
-        self.name = name
-        self._identity = identity
-        self._duration = duration
-        self._labels = labels or {}
-        self._now = now
-        self._written: Json | None = None
-        self._sighting: Sighting | None = None
-        self.holder = ""
-
-    async def hold(self) -> bool:
-        """Take or renew the Lease; False when another holds it. Raises ApiError, Unreachable."""
-        if self._written is not None:
-            try:
-                await self._write(self._written)
-            except (Conflict, NotFound):
-                self._written = None  # somebody changed it: look before deciding
-            else:
-                return True
-        try:
-            found = await self._client.get(LEASES, self.name, self._namespace)
-        except NotFound:
-            seen = self._sighting
-            if seen is not None and seen.holder != self._identity and not seen.expired(_monotonic()):
-                # Somebody deleted the Lease. Its holder, if it lives, writes it anew; give it the time that it had.
-                return False
-            metadata = {"name": self.name, "namespace": self._namespace, "labels": self._labels}
-            wanted = held({"metadata": metadata}, self._identity, self._duration, self._now())
-            try:
-                self._took(await self._client.create(LEASES, wanted))
-            except AlreadyExists:
-                return False
-            return True
-        self._sighting = sight(found, self._sighting, _monotonic(), self._duration)
-        self.holder = self._sighting.holder
-        if self.holder != self._identity and not self._sighting.expired(_monotonic()):
-            return False
-        try:
-            await self._write(found)
-        except Conflict:
-            return False
-        return True
-
-    async def release(self, *, delete: bool = False) -> None:
-        """Give the Lease up if we hold it: empty it, or delete it. Raises ApiError, Unreachable."""
-        lease, self._written = self._written, None
-        if lease is None:
-            return
-        with suppress(Conflict, NotFound):
-            if delete:
-                await self._client.delete(LEASES, self.name, self._namespace, uid=lease["metadata"].get("uid"))
-            else:
-                await self._client.replace(LEASES, released(lease, self._now()))
-
-    async def _write(self, lease: Json) -> None:
-        self._took(await self._client.replace(LEASES, held(lease, self._identity, self._duration, self._now())))
-
-    def _took(self, lease: Json) -> None:
-        self._written = lease
-        self.holder = self._identity
 
 
 class Leadership:
@@ -134,11 +54,11 @@ class Leadership:
         duration: float = 15.0,
         renew: float = 10.0,
         retry: float = 2.0,
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         if not 0 < retry < renew < duration:
             raise ValueError("a Lease needs retry < renew < duration")
-        self._lease = _OwnLease(client, namespace, name, identity, duration=duration, now=now)
+        self._lease = OwnLease(client, namespace, name, identity, duration=duration, now=now)
         self._where = f"Lease {namespace}/{name}"
         self._renew = renew
         self._retry = retry
@@ -172,7 +92,7 @@ class Leadership:
     async def _acquire(self) -> float:
         """Stand until the Lease is ours; gives the time until which we may work."""
         while True:
-            started = _monotonic()
+            started = monotonic()
             if await self._attempt(self._renew) == "ours":
                 return started + self._renew
             # Jitter, so that those who stand do not all try at once.
@@ -181,9 +101,9 @@ class Leadership:
     async def _keep(self, deadline: float, work: asyncio.Task[None]) -> None:
         """Renew until the work ends, the deadline passes, or another holds the Lease."""
         while True:
-            await asyncio.wait([work], timeout=min(self._retry, max(0.0, deadline - _monotonic())))
+            await asyncio.wait([work], timeout=min(self._retry, max(0.0, deadline - monotonic())))
             # Counted from before the request: the server cannot have stored it earlier than that.
-            started = _monotonic()
+            started = monotonic()
             if work.done() or started >= deadline:
                 return
             renewal = asyncio.create_task(self._attempt(deadline - started))
@@ -280,14 +200,14 @@ class Members:
         *,
         duration: float = 5.0,
         on_change: Callable[[tuple[str, ...]], None] = lambda _members: None,
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._client = client
         self._namespace = namespace
         self._identity = identity
         self._duration = duration
         self._on_change = on_change
-        self._own = _OwnLease(
+        self._own = OwnLease(
             client,
             namespace,
             lease_name(group, identity),
@@ -388,10 +308,6 @@ class Members:
             if name != self._own.name and now - sighting.seen_at > SWEEP_AFTER * self._duration:
                 with suppress(ApiError, Unreachable):
                     await self._client.delete(LEASES, name, self._namespace, resource_version=sighting.version)
-
-
-def _monotonic() -> float:
-    return asyncio.get_running_loop().time()
 
 
 __all__ = ["GROUP_LABEL", "Leadership", "Members", "lease_name", "owner"]

@@ -15,8 +15,9 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 from signer.kube import backoff
 from signer.kube.client import ApiClient, SilentConnection
-from signer.kube.codec import Codec, CodecError, Key, Problem, WatchEvent
+from signer.kube.codec import Codec, Key, Problem, WatchEvent
 from signer.kube.errors import ApiError, Gone, NotFound, Unreachable
+from signer.kube.framing import CodecError
 from signer.kube.resource import Resource
 
 logger = logging.getLogger(__name__)

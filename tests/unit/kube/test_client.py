@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from signer.kube.client import CREDENTIALS_AGE, ApiClient, SilentConnection
+from signer.kube.client import ApiClient, SilentConnection
 from signer.kube.config import ConfigError, ConnectionConfig
+from signer.kube.credentials import CREDENTIALS_AGE
 from signer.kube.errors import Conflict, NotFound, TooManyRequests, Unauthorized, Unreachable
 from tests.fakes.apiserver import Cut, FakeApiServer, Hang, Reply, Watch, page, status, thing
 from tests.fakes.following import THINGS

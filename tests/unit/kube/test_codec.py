@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signer.kube import codec
-from signer.kube.codec import CodecError, JsonCodec, LengthFramer, LineFramer, ProtobufCodec
+from signer.kube import framing
+from signer.kube.codec import JsonCodec, ProtobufCodec
 from signer.kube.errors import Gone
+from signer.kube.framing import CodecError, LengthFramer, LineFramer
 from signer.kube.protobuf import MAGIC, scan, text, wrap, write_bytes_field, write_varint_field
 from tests.fakes.following import Thing
 
@@ -68,7 +69,7 @@ class TestLineFramer:
 
     def test_endless_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A line without end is an error before it fills the memory."""
-        monkeypatch.setattr(codec, "LARGEST_FRAME", 1000)
+        monkeypatch.setattr(framing, "LARGEST_FRAME", 1000)
         framer = LineFramer()
         for _ in range(10):
             framer.feed(b"x" * 100)
@@ -77,7 +78,7 @@ class TestLineFramer:
 
     def test_long_stream(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The limit is for one line, not for the stream."""
-        monkeypatch.setattr(codec, "LARGEST_FRAME", 1000)
+        monkeypatch.setattr(framing, "LARGEST_FRAME", 1000)
         framer = LineFramer()
         assert sum(len(framer.feed(b"x" * 50 + b"\n" + b"y" * 50)) for _ in range(40)) == 40
 
