@@ -14,7 +14,7 @@ from signer.api.certificatesigningrequest import read_content
 from signer.csr.evaluate import NoKey
 from signer.csr.questions import Questions
 from signer.kube.client import ApiClient
-from signer.kube.errors import ApiError, ServerError
+from signer.kube.errors import ServerError
 from tests.fakes.apiserver import FakeApiServer, Reply, status
 from tests.pki import CA, key, key_pem
 from tests.unit.csr.crafted import GROUPS, ISTIOD, NOW, SHOP, request
@@ -217,8 +217,14 @@ class TestKey:
             assert await asked.questions.key("cert-manager", name) == NoKey()
             assert all(seen.path.startswith("/api/v1/namespaces/cert-manager/secrets/") for seen in asked.server.seen)
 
-    async def test_no_answer(self) -> None:
-        """A Secret that may not be read just now is not missing."""
+    async def test_no_right(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A Secret that we may not read is told to the operator; who asks learns what a missing one would tell."""
         async with Asked(status(403, "Forbidden")) as asked:
-            with pytest.raises(ApiError):
+            assert await asked.questions.key("cert-manager", "own-key") == NoKey()
+        assert "Secret cert-manager/own-key may not be read by the signer: 403 Forbidden" in caplog.text
+
+    async def test_no_answer(self) -> None:
+        """A Secret that cannot be read just now is not missing."""
+        async with Asked(status(503, "ServiceUnavailable")) as asked:
+            with pytest.raises(ServerError):
                 await asked.questions.key("cert-manager", "own-key")

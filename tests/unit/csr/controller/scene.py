@@ -72,6 +72,7 @@ class FakeRegistry:
         self.states: dict[IssuerRef, IssuerState] = {}
         self.handlers: list[Callable[[IssuerRef], None]] = []
         self.secret_handlers: list[Callable[[str, str], None]] = []
+        self.watched: list[str] = []
 
     def get(self, ref: IssuerRef) -> IssuerState | None:
         return self.states.get(ref)
@@ -81,6 +82,9 @@ class FakeRegistry:
 
     def subscribe_secrets(self, handler: Callable[[str, str], None]) -> None:
         self.secret_handlers.append(handler)
+
+    def watch_secrets(self, namespace: str) -> None:
+        self.watched.append(namespace)
 
     def set(self, state: IssuerState | None, ref: IssuerRef = FOO) -> None:
         if state is None:

@@ -100,6 +100,7 @@ async def test_a_secret_that_appears() -> None:
         scene.put(request=csr(own, dns=["own.example"], subject=name("own")), annotations={PRIVATE_KEY: "own-key"})
         await asyncio.sleep(1)
         assert scene.recorder.reasons() == ["SecretNotFound"]
+        assert scene.registry.watched == ["cert-manager"]
         scene.registry.secret_changed("cert-manager", "own-key")
         await asyncio.sleep(0.01)
         assert not scene.writer.writes[0].answer.refused

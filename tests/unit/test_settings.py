@@ -1,0 +1,131 @@
+"""Settings come from the command line, else from the environment; a bad one is told by name."""
+
+import argparse
+from typing import Any
+
+import pytest
+
+from signer.settings import CONTROLLERS, Settings, SettingsError, add_arguments, settings_from
+
+
+def settings(*arguments: str, **environment: str) -> Settings:
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    add_arguments(parser)
+    return settings_from(vars(parser.parse_args(arguments)), environment, host="host", process=42)
+
+
+def test_defaults() -> None:
+    """Without any setting we run as cert-manager would: its namespace, all that fits the cluster, everything local."""
+    assert settings() == Settings(identity="host-42")
+
+
+EACH: list[tuple[str, str, str, Any]] = [
+    ("kubeconfig", "/k", "kubeconfig", "/k"),
+    ("cluster-resource-namespace", "pki", "cluster_resource_namespace", "pki"),
+    ("controllers", "csr", "controllers", ("csr",)),
+    ("namespace", "mesh", "namespace", "mesh"),
+    ("identity", "me", "identity", "me"),
+    ("bind", "[::1]:1", "bind", "[::1]:1"),
+    ("log-format", "json", "log_format", "json"),
+    ("log-level", "debug", "log_level", "debug"),
+    ("audit-log", "/a", "audit_log", "/a"),
+    ("allow-ca-requests", "false", "allow_ca_requests", False),
+    ("auto-approve", "no", "auto_approve", False),
+    ("enable-certificate-owner-ref", "true", "enable_certificate_owner_ref", True),
+    ("write-window", "7", "write_window", 7),
+    ("drain-seconds", "1.5", "drain_seconds", 1.5),
+    ("leader-elect", "0", "leader_elect", False),
+]
+
+
+@pytest.mark.parametrize(("option", "text", "field", "value"), EACH, ids=[row[0] for row in EACH])
+def test_each_in_both_ways(option: str, text: str, field: str, value: object) -> None:
+    """Each option is the command line's --some-name and the environment's MESH_SIGNER_SOME_NAME."""
+    assert getattr(settings(f"--{option}={text}"), field) == value
+    assert getattr(settings(**{"MESH_SIGNER_" + option.replace("-", "_").upper(): text}), field) == value
+
+
+def test_none_is_missing_in_the_table() -> None:
+    """The table above has every setting."""
+    assert {row[2] for row in EACH} == set(Settings.__dataclass_fields__)
+
+
+def test_the_command_line_wins() -> None:
+    """An option beats its variable."""
+    assert settings("--write-window=7", MESH_SIGNER_WRITE_WINDOW="9").write_window == 7
+
+
+def test_a_pods_own_names() -> None:
+    """In a Pod identity and namespace are the Pod's, unless they are given."""
+    pod = {"POD_NAME": "signer-x", "POD_NAMESPACE": "mesh-signer"}
+    found = settings(**pod)
+    assert (found.identity, found.namespace, found.cluster_resource_namespace) == (
+        "signer-x",
+        "mesh-signer",
+        "cert-manager",
+    )
+    found = settings("--identity=me", "--namespace=other", **pod)
+    assert (found.identity, found.namespace) == ("me", "other")
+
+
+def test_leases_beside_the_secrets() -> None:
+    """Outside a Pod our Leases lie in the cluster resource namespace."""
+    assert settings("--cluster-resource-namespace=pki").namespace == "pki"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", None),
+        (" , ", None),
+        ("*", CONTROLLERS),
+        ("csr,*", CONTROLLERS),
+        ("issuers, csr", ("csr", "issuers")),
+        ("certificaterequests,certificates,issuers", ("issuers", "certificates", "certificaterequests")),
+    ],
+)
+def test_controllers(text: str, names: tuple[str, ...] | None) -> None:
+    """Controllers are named in any order; none means what fits the cluster."""
+    assert settings(f"--controllers={text}").controllers == names
+
+
+BAD = [
+    ("controllers", "csr,csrs", "--controllers: 'csrs' is none of csr, issuers, certificates, certificaterequests"),
+    ("allow-ca-requests", "maybe", "--allow-ca-requests: 'maybe' is neither true nor false"),
+    ("leader-elect", "", "--leader-elect: '' is neither true nor false"),
+    ("write-window", "many", "--write-window: 'many' is no number"),
+    ("write-window", "0", "--write-window: 0 is not between 1 and 1024"),
+    ("write-window", "nan", "--write-window: nan is not between 1 and 1024"),
+    ("drain-seconds", "-1", "--drain-seconds: -1 is not between 0 and 3600"),
+    ("drain-seconds", "inf", "--drain-seconds: inf is not between 0 and 3600"),
+    ("bind", "9402", "--bind: '9402' is neither ADDRESS:PORT nor none"),
+    ("bind", "localhost:http", "--bind: 'localhost:http' is neither ADDRESS:PORT nor none"),
+    ("bind", ":65536", "--bind: ':65536' is neither ADDRESS:PORT nor none"),
+    ("bind", "::1:9402", "--bind: an IPv6 address stands in brackets, as in [::1]:9402"),
+    ("cluster-resource-namespace", "", "--cluster-resource-namespace: '' can be no namespace"),
+    ("cluster-resource-namespace", "a/b", "--cluster-resource-namespace: 'a/b' can be no namespace"),
+]
+
+
+@pytest.mark.parametrize(("option", "text", "message"), BAD)
+def test_bad(option: str, text: str, message: str) -> None:
+    """A setting that cannot be used is told by its name, with what was given, from either place."""
+    for found in ((f"--{option}={text}",), ()):
+        environment = {} if found else {"MESH_SIGNER_" + option.replace("-", "_").upper(): text}
+        with pytest.raises(SettingsError) as caught:
+            settings(*found, **environment)
+        assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("option", ["log-format", "log-level"])
+def test_bad_choice_in_the_environment(option: str) -> None:
+    """A choice that the command line would refuse is refused from the environment too."""
+    name = "MESH_SIGNER_" + option.replace("-", "_").upper()
+    with pytest.raises(SettingsError, match=f"^--{option}: 'loud' is none of"):
+        settings(**{name: "loud"})
+
+
+@pytest.mark.parametrize("text", ["true", "TRUE", "1", "yes", "Yes"])
+def test_true(text: str) -> None:
+    """Truth may be spelt in some ways."""
+    assert settings(f"--enable-certificate-owner-ref={text}").enable_certificate_owner_ref
