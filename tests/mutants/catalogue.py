@@ -1,0 +1,15 @@
+"""All planted faults, in the order of the path of a request."""
+
+from tests.mutants.faults import api, authorities, certificates, csr, issuing, kube, requests, tenancy
+from tests.mutants.mutant import Mutant
+
+MUTANTS: tuple[Mutant, ...] = (
+    *kube.MUTANTS,
+    *api.MUTANTS,
+    *csr.MUTANTS,
+    *requests.MUTANTS,
+    *tenancy.MUTANTS,
+    *authorities.MUTANTS,
+    *issuing.MUTANTS,
+    *certificates.MUTANTS,
+)

@@ -1,0 +1,1 @@
+"""The faults, by the part of the code that they are in."""

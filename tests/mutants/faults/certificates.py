@@ -1,0 +1,85 @@
+"""The slow controllers' pure parts: when a CA or server certificate is made anew, and over what."""
+
+from tests.mutants.mutant import Mutant
+
+RENEWAL = "signer/certificates/renewal.py"
+MATCHING = "signer/certificates/matching.py"
+POLICIES = "signer/certificates/policies.py"
+OWNERSHIP = "signer/certificates/ownership.py"
+SIGNING = "signer/certificates/signing.py"
+SIGNER_RBAC = "manifests/base/rbac-signer.yaml"
+
+SPECS = ("tests/unit/certificates",)
+
+MUTANTS = (
+    Mutant(
+        "a renewBefore longer than the life is kept: renewal without end",
+        RENEWAL,
+        "    if renew_before is not None and timedelta(0) < renew_before < lifetime:\n",
+        "    if renew_before is not None and timedelta(0) < renew_before:\n",
+        SPECS,
+    ),
+    Mutant(
+        "a failed issuance is tried again at once",
+        RENEWAL,
+        "    return max(failed_at + delay - now, timedelta(0))\n",
+        "    return max(failed_at - now, timedelta(0))\n",
+        SPECS,
+    ),
+    Mutant(
+        "a certificate is renewed only after its end",
+        POLICIES,
+        "    if facts.now < due:\n",
+        "    if facts.now < view.leaf.not_valid_after_utc:\n",
+        SPECS,
+    ),
+    Mutant(
+        "a Secret with another's key is left as it is",
+        POLICIES,
+        "    if view.leaf_spki != view.key.spki:\n",
+        "    if view.leaf_spki is None:\n",
+        SPECS,
+    ),
+    Mutant(
+        "a change of isCA makes no new certificate",
+        MATCHING,
+        "    if asked.is_ca != spec.is_ca:\n",
+        "    if asked.is_ca is None:\n",
+        SPECS,
+    ),
+    Mutant(
+        "the order of names makes a new certificate",
+        MATCHING,
+        "    if sorted(uris) != sorted(spec.uris):\n",
+        "    if list(uris) != list(spec.uris):\n",
+        SPECS,
+    ),
+    Mutant(
+        "a CA's key changes at its renewal",
+        OWNERSHIP,
+        '    return policy == "Never" or (policy == "" and certificate.spec.is_ca)\n',
+        '    return policy == "Never"\n',
+        SPECS,
+    ),
+    Mutant(
+        "somebody else's Secret is overwritten",
+        OWNERSHIP,
+        "    if secret.data.get(TLS_CERT) or (secret.data.get(TLS_KEY) and not keeps_key(certificate)):\n",
+        "    if secret.data.get(TLS_CERT) and not secret.data.get(TLS_KEY):\n",
+        SPECS,
+    ),
+    Mutant(
+        "a CertificateRequest passes the wall unseen",
+        SIGNING,
+        "    if isinstance(grant, Refuse):\n        return grant\n",
+        "    if isinstance(grant, Refuse):\n        from signer.tenancy.verdict import Grant\n\n        grant = Grant(lifetime)\n",
+        SPECS,
+    ),
+    Mutant(
+        "the signer's ServiceAccount may approve requests",
+        SIGNER_RBAC,
+        "    verbs: [sign]\n",
+        "    verbs: [sign, approve]\n",
+        ("tests/unit/manifests",),
+    ),
+)

@@ -1,0 +1,199 @@
+"""The decision about a request, and the answer that is made of it."""
+
+from tests.mutants.mutant import Mutant
+
+EVALUATE = "signer/csr/evaluate.py"
+ANSWER = "signer/csr/answer.py"
+QUESTIONS = "signer/csr/questions.py"
+WRITER = "signer/csr/writer.py"
+
+DECIDED = ("tests/unit/csr/test_evaluate.py",)
+ANSWERED = ("tests/unit/csr/test_answer.py",)
+ASKED = ("tests/unit/csr/test_questions.py",)
+WRITTEN = ("tests/unit/csr/test_writer.py",)
+
+MUTANTS = (
+    Mutant(
+        "nobody is asked whether a requester may reference an Issuer",
+        EVALUATE,
+        '    if ref.kind == "Issuer":\n',
+        '    if ref.kind == "Issuer" and False:\n',
+        DECIDED,
+    ),
+    Mutant(
+        "who may not reference an Issuer gets its certificate",
+        EVALUATE,
+        "        if not answers.may_reference:\n",
+        "        if answers.may_reference is None:\n",
+        DECIDED,
+    ),
+    Mutant(
+        "an issuer that is not ready signs",
+        EVALUATE,
+        "    if not state.ready:\n",
+        "    if not state.ready and state.authority is None and False:\n",
+        DECIDED,
+    ),
+    Mutant(
+        "expirationSeconds beats the duration annotation",
+        EVALUATE,
+        "    if text is not None:\n",
+        "    if text is not None and content.expiration_seconds is None:\n",
+        DECIDED,
+    ),
+    Mutant(
+        "a lifetime of less than ten minutes is issued",
+        EVALUATE,
+        "    if duration < MINIMUM_DURATION:\n",
+        "    if duration < timedelta(0):\n",
+        DECIDED,
+    ),
+    Mutant(
+        "a lifetime of exactly ten minutes is refused",
+        EVALUATE,
+        "    if duration < MINIMUM_DURATION:\n",
+        "    if duration <= MINIMUM_DURATION:\n",
+        DECIDED,
+    ),
+    Mutant(
+        "request-is-ca with any text asks for a CA",
+        EVALUATE,
+        '    is_ca = content.annotations.get(IS_CA_ANNOTATION) == "true"\n',
+        "    is_ca = IS_CA_ANNOTATION in content.annotations\n",
+        DECIDED,
+    ),
+    Mutant(
+        "the wall's refusal is passed over",
+        EVALUATE,
+        "    if isinstance(grant, Refuse):\n        return grant\n",
+        '    if isinstance(grant, Refuse):\n        grant = decide(Claim("", state.ref, "", request, (), False, lifetime), limits)\n'
+        "    assert not isinstance(grant, Refuse)\n",
+        DECIDED,
+    ),
+    Mutant(
+        "the issuer's OCSP servers are not named",
+        EVALUATE,
+        "            ocsp_servers=ca.ocsp_servers,\n",
+        "",
+        DECIDED,
+    ),
+    Mutant(
+        "a self-signed certificate is made with somebody else's key",
+        EVALUATE,
+        "    if answers.key.public_key() != request.public_key:\n",
+        "    if answers.key is None:\n",
+        DECIDED,
+    ),
+    Mutant(
+        "an Issuer's key Secret is looked for in the cluster resource namespace",
+        EVALUATE,
+        "    namespace = state.ref.namespace or cluster_resource_namespace\n",
+        "    namespace = cluster_resource_namespace\n",
+        DECIDED,
+    ),
+    Mutant(
+        "the requester is missing in the audit log",
+        EVALUATE,
+        "    return Issue(template, state.authority, requester=content.username, identity=_identity(request))\n",
+        "    return Issue(template, state.authority, identity=_identity(request))\n",
+        DECIDED,
+    ),
+    Mutant(
+        "one of several URIs passes for the identity",
+        EVALUATE,
+        '    return request.uris[0] if len(request.uris) == 1 else ""\n',
+        '    return request.uris[0] if request.uris else ""\n',
+        DECIDED,
+    ),
+    Mutant(
+        "only the first reason of a refusal reaches the audit log",
+        ANSWER,
+        "for reason in verdict.reasons],\n",
+        "for reason in verdict.reasons[:1]],\n",
+        ANSWERED,
+    ),
+    Mutant(
+        "control characters of a requester reach a terminal",
+        ANSWER,
+        'char if char.isprintable() else "�"',
+        "char",
+        ANSWERED,
+    ),
+    Mutant(
+        "a message may be of any length",
+        ANSWER,
+        "    body = with_failed(csr, reason=verdict.code, message=printable(verdict.message), now=now)\n",
+        "    body = with_failed(csr, reason=verdict.code, message=verdict.message, now=now)\n",
+        ANSWERED,
+    ),
+    Mutant(
+        "a CA's key signs for whoever names its Secret",
+        QUESTIONS,
+        "        if self._registry.is_ca_secret(namespace, name):\n",
+        "        if not name:\n",
+        ASKED,
+    ),
+    Mutant(
+        "the key beside a CA certificate signs for whoever names its Secret",
+        QUESTIONS,
+        "        if not isinstance(text, str) or (isinstance(certificate, str) and _is_ca(certificate)):\n",
+        "        if not isinstance(text, str):\n",
+        ASKED,
+    ),
+    Mutant(
+        "a right is remembered for all requesters",
+        QUESTIONS,
+        "        key = (who, issuer)\n",
+        "        key = (who[:0], issuer)\n",
+        ASKED,
+    ),
+    Mutant(
+        "the right to all Issuers of a namespace is not asked for",
+        QUESTIONS,
+        '        for name in (issuer.name, "*"):\n',
+        "        for name in (issuer.name,):\n",
+        ASKED,
+    ),
+    Mutant(
+        "a review without a plain yes is a yes",
+        QUESTIONS,
+        '        return isinstance(status, dict) and status.get("allowed") is True\n',
+        '        return isinstance(status, dict) and status.get("allowed") is not False\n',
+        ASKED,
+    ),
+    Mutant(
+        "an answer of unknown outcome is given up",
+        WRITER,
+        "            if error.status in {401, 403, 408} or error.status >= 500:\n",
+        "            if error.status in {401, 403, 408}:\n",
+        WRITTEN,
+    ),
+    Mutant(
+        "our own earlier write is taken for another's",
+        WRITER,
+        "        if unsure and latest.answered:\n",
+        "        if not unsure and latest.answered:\n",
+        WRITTEN,
+    ),
+    Mutant(
+        "another's certificate is taken for ours",
+        WRITER,
+        "            ours = read_certificate(latest) == answer.pem if answer.pem else",
+        "            ours = bool(read_certificate(latest)) if answer.pem else",
+        WRITTEN,
+    ),
+    Mutant(
+        "a new request of the same name gets the old one's answer",
+        WRITER,
+        "        if latest.uid != csr.uid:\n",
+        "        if latest.name != csr.name:\n",
+        WRITTEN,
+    ),
+    Mutant(
+        "a 429 does not throttle",
+        WRITER,
+        "retry_after=error.retry_after, throttled=True)\n",
+        "retry_after=error.retry_after)\n",
+        WRITTEN,
+    ),
+)

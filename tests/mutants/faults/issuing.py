@@ -1,0 +1,215 @@
+"""Reading a CSR and making a certificate: what is missed here is signed."""
+
+from tests.mutants.mutant import Mutant
+
+REQUEST = "issuers/request.py"
+EXTENSIONS = "issuers/extensions.py"
+NAMES = "issuers/general_names.py"
+KEYS = "issuers/keys.py"
+DER = "issuers/der.py"
+PEM = "issuers/pem.py"
+AUTHORITY = "issuers/authority.py"
+CERTIFICATE = "issuers/certificate.py"
+TEMPLATE = "issuers/template.py"
+ASSEMBLY = "issuers/assembly.py"
+SPIFFE = "issuers/spiffe.py"
+
+VECTORS = (
+    "tests/unit/issuers/test_vectors.py",
+    "tests/unit/issuers/test_clients.py",
+    "tests/unit/issuers/test_fuzz.py",
+)
+CAS = ("tests/unit/issuers/test_authority.py",)
+SIGNED = ("tests/unit/issuers/test_certificate.py", "tests/unit/issuers/test_forms.py")
+
+MUTANTS = (
+    Mutant(
+        "a CSR's signature is not checked",
+        REQUEST,
+        "    if not algorithm.verify(public_key, signature, to_be_signed):",
+        "    if not signature:",
+        VECTORS,
+    ),
+    Mutant(
+        "of two extensionRequests the last counts",
+        REQUEST,
+        "            if wanted is not None:\n",
+        "            if wanted is False:\n",
+        VECTORS,
+    ),
+    Mutant(
+        "Microsoft's attribute for extensions is passed over",
+        REQUEST,
+        "        elif kind == _MICROSOFT_EXTENSIONS:\n",
+        "        elif kind == _EXTENSION_REQUEST * 2:\n",
+        VECTORS,
+    ),
+    Mutant(
+        "a CSR of any version is read",
+        REQUEST,
+        "    if data[info : info + 3] != _VERSION_0:\n",
+        "    if data[info : info + 2] != _VERSION_0[:2]:\n",
+        VECTORS,
+    ),
+    Mutant(
+        "an extension may stand there twice",
+        EXTENSIONS,
+        "        if identifier in found:\n",
+        "        if identifier in found and False:\n",
+        VECTORS,
+    ),
+    Mutant(
+        "a DNS name may hold NUL and spaces",
+        NAMES,
+        "    if not _VISIBLE.fullmatch(content):\n",
+        "    if not content:\n",
+        VECTORS,
+    ),
+    Mutant(
+        "there may be any number of names",
+        NAMES,
+        "        if count > MAX_NAMES:\n",
+        "        if count > MAX_NAMES * 1000:\n",
+        VECTORS,
+    ),
+    Mutant(
+        "a public exponent of 3 is taken",
+        KEYS,
+        "_MIN_EXPONENT = 65537\n",
+        "_MIN_EXPONENT = 3\n",
+        (*VECTORS, "tests/unit/issuers/test_keys.py"),
+    ),
+    Mutant(
+        "an RSA key of 1024 bits is taken",
+        KEYS,
+        "MIN_RSA_BITS = 2048\n",
+        "MIN_RSA_BITS = 1024\n",
+        (*VECTORS, "tests/unit/issuers/test_keys.py"),
+    ),
+    Mutant(
+        "a length may be written longer than needed",
+        DER,
+        "        if length <= 0x7F or not buf[start]:\n",
+        "        if not length and False:\n",
+        VECTORS,
+    ),
+    Mutant(
+        "data after an element is passed over",
+        DER,
+        '    if stop != end:\n        raise DerError("trailing data")\n',
+        '    if stop > end:\n        raise DerError("trailing data")\n',
+        VECTORS,
+    ),
+    Mutant(
+        "a second PEM block is passed over",
+        PEM,
+        "    if rest and not rest.isspace():\n",
+        "    if rest and False:\n",
+        VECTORS,
+    ),
+    Mutant(
+        "a CA may sign with the key of another certificate",
+        AUTHORITY,
+        "    if keys.public_bytes(key.public_key()) != own.fields.spki:\n",
+        "    if not own.fields.spki:\n",
+        CAS,
+    ),
+    Mutant(
+        "a certificate without the CA flag is a CA",
+        AUTHORITY,
+        "    if not member.is_ca:\n",
+        "    if not member.fields.subject:\n",
+        CAS,
+    ),
+    Mutant(
+        "a CA without the key usage cert sign signs",
+        AUTHORITY,
+        "    if member.key_usage is not None and not member.key_usage & _CERT_SIGN:\n",
+        "    if member.key_usage is not None and not member.key_usage:\n",
+        CAS,
+    ),
+    Mutant(
+        "a path length is not kept",
+        AUTHORITY,
+        "    if member.path_length is not None and member.path_length < depth:\n",
+        "    if member.path_length is not None and member.path_length + 1 < depth:\n",
+        CAS,
+    ),
+    Mutant(
+        "an expired CA is loaded",
+        AUTHORITY,
+        "    if now >= fields.not_after:\n",
+        "    if now >= fields.not_after + 9 * _LONGEST_WARNING:\n",
+        CAS,
+    ),
+    Mutant(
+        "the self-signed root is sent with the chain",
+        AUTHORITY,
+        "for member in chain if member not in roots),\n",
+        "for member in chain),\n",
+        CAS,
+    ),
+    Mutant(
+        "what was signed is not compared with what was decided",
+        CERTIFICATE,
+        "    if wrong:\n        raise SigningFailed",
+        "    if wrong is None:\n        raise SigningFailed",
+        SIGNED,
+    ),
+    Mutant(
+        "an extension that nobody decided may be in a certificate",
+        CERTIFICATE,
+        "        if identifier not in expected or expected[identifier] != (critical, _reading(identifier, value)):\n",
+        "        if identifier in expected and expected[identifier] != (critical, _reading(identifier, value)):\n",
+        SIGNED,
+    ),
+    Mutant(
+        "the certificate's end is not checked after signing",
+        CERTIFICATE,
+        '            ("notAfter", fields.not_after == template.not_after),\n',
+        "",
+        SIGNED,
+    ),
+    Mutant(
+        "names are not critical in a certificate without a subject",
+        TEMPLATE,
+        "        return self.subject_der == EMPTY_NAME\n",
+        "        return self.subject_der != EMPTY_NAME\n",
+        SIGNED,
+    ),
+    Mutant(
+        "the CSR's own CA flag is not compared with what is asked for",
+        TEMPLATE,
+        "    if request.is_ca is not None and request.is_ca != is_ca:\n",
+        "    if request.is_ca is not None and request.is_ca < is_ca:\n",
+        (*SIGNED, "tests/unit/csr/test_evaluate.py"),
+    ),
+    Mutant(
+        "the CSR's name constraints are not copied",
+        TEMPLATE,
+        "        name_constraints_der=request.name_constraints_der,\n",
+        "",
+        (*SIGNED, *VECTORS),
+    ),
+    Mutant(
+        "a leaf may be used as a CA",
+        ASSEMBLY,
+        "        _basic_constraints(template.is_ca, template.path_length),\n",
+        "        _basic_constraints(True, template.path_length),\n",
+        SIGNED,
+    ),
+    Mutant(
+        "dates from 2050 on are written with two digits",
+        ASSEMBLY,
+        "    if 1950 <= moment.year < 2050:\n",
+        "    if 1950 <= moment.year < 2060:\n",
+        (*SIGNED, "tests/unit/issuers/test_forms.py"),
+    ),
+    Mutant(
+        "a SPIFFE ID in upper case is the same workload",
+        SPIFFE,
+        "    re.ASCII,\n)",
+        "    re.ASCII | re.IGNORECASE,\n)",
+        ("tests/unit/issuers/test_spiffe.py",),
+    ),
+)

@@ -1,0 +1,186 @@
+"""How we talk to the API server: what is lost here is forgotten for good."""
+
+from tests.mutants.mutant import Mutant
+
+REFLECTOR = "signer/kube/reflector.py"
+PROTOBUF = "signer/kube/protobuf.py"
+QUEUE = "signer/kube/queue.py"
+LEASE = "signer/kube/lease.py"
+RECORD = "signer/kube/lease_record.py"
+ERRORS = "signer/kube/errors.py"
+CODEC = "signer/kube/codec.py"
+FRAMING = "signer/kube/framing.py"
+
+WATCHING = ("tests/unit/kube/reflector",)
+BYTES = ("tests/unit/kube/test_protobuf.py", "tests/unit/kube/test_codec.py")
+QUEUED = ("tests/unit/kube/test_queue.py",)
+LEASES = (
+    "tests/unit/kube/test_lease_record.py",
+    "tests/unit/kube/test_leadership.py",
+    "tests/unit/kube/test_members.py",
+)
+
+MUTANTS = (
+    Mutant(
+        "after a 410 the watch goes on from the version that is too old",
+        REFLECTOR,
+        "            except Gone:\n                return\n",
+        "            except Gone:\n                continue\n",
+        WATCHING,
+    ),
+    Mutant(
+        "what was deleted while we did not watch stays in the store",
+        REFLECTOR,
+        "        for key in [key for key in self.store if key not in seen]:\n",
+        "        for key in [key for key in self.store if key not in seen and False]:\n",
+        WATCHING,
+    ),
+    Mutant(
+        "only the first page of a list is read",
+        REFLECTOR,
+        "            if not page.continue_token:\n",
+        "            if True:\n",
+        WATCHING,
+    ),
+    Mutant(
+        "bookmarks do not move the resourceVersion",
+        REFLECTOR,
+        "        if event.resource_version:\n",
+        '        if event.resource_version and event.type != "BOOKMARK":\n',
+        WATCHING,
+    ),
+    Mutant(
+        "an object that became unreadable stays as it was last read",
+        REFLECTOR,
+        '        if event.object is None or event.type == "DELETED":\n',
+        '        if event.type == "DELETED":\n',
+        WATCHING,
+    ),
+    Mutant(
+        "a handler that raises stops the watch",
+        REFLECTOR,
+        "            except Exception:  # a handler's fault must not stop the watch\n",
+        "            except KeyError:\n",
+        WATCHING,
+    ),
+    Mutant(
+        "Retry-After of a refused list is not kept",
+        REFLECTOR,
+        "        await self._pause(error.retry_after if isinstance(error, ApiError) else None)\n",
+        "        await self._pause(None)\n",
+        WATCHING,
+    ),
+    Mutant(
+        "a field that runs past the end of its message is read",
+        PROTOBUF,
+        "    if pos != end or end > len(buf):\n",
+        "    if pos < end or end > len(buf):\n",
+        BYTES,
+    ),
+    Mutant(
+        "a varint of any length is read",
+        PROTOBUF,
+        "            if shift > 63:\n",
+        "            if shift > 6300:\n",
+        BYTES,
+    ),
+    Mutant(
+        "an encoded (compressed) envelope is taken for the object",
+        PROTOBUF,
+        "        elif tag == 0x1A and a != b:",
+        "        elif tag == 0x1A and a > b:",
+        BYTES,
+    ),
+    Mutant(
+        "a string that is no UTF-8 raises another error than ProtobufError",
+        PROTOBUF,
+        "    except UnicodeDecodeError:\n        raise ProtobufError",
+        "    except KeyError:\n        raise ProtobufError",
+        BYTES,
+    ),
+    Mutant(
+        "one unreadable object of a list costs all others",
+        CODEC,
+        "                    except Exception as error:  # noqa: BLE001 - as in JsonCodec.decode_list\n"
+        "                        problems.append(",
+        "                    except KeyError as error:\n                        problems.append(",
+        BYTES,
+    ),
+    Mutant(
+        "a watch frame that comes in two chunks is cut",
+        FRAMING,
+        "        del buffer[:pos]\n",
+        "        buffer.clear()\n",
+        BYTES,
+    ),
+    Mutant(
+        "a watch frame may be of any length",
+        FRAMING,
+        "            if size > LARGEST_FRAME:\n",
+        "            if size > LARGEST_FRAME * 1_000_000:\n",
+        BYTES,
+    ),
+    Mutant(
+        "a key that is added while it is handled is lost",
+        QUEUE,
+        "                if key in self._dirty:\n                    self._offer(key)\n",
+        "                self._dirty.discard(key)\n",
+        QUEUED,
+    ),
+    Mutant(
+        "a key whose handler raised is not tried again",
+        QUEUE,
+        '                self.add_backoff(key, getattr(error, "retry_after", None))\n',
+        "                self.forget(key)\n",
+        QUEUED,
+    ),
+    Mutant(
+        "two workers handle one key at the same time",
+        QUEUE,
+        "        if key not in self._working:\n",
+        "        if True:\n",
+        QUEUED,
+    ),
+    Mutant(
+        "a Lease is taken although it is not over",
+        RECORD,
+        "        return not self.holder or now > self.seen_at + self.duration\n",
+        "        return not self.holder or now > self.seen_at\n",
+        LEASES,
+    ),
+    Mutant(
+        "a Lease that did not change counts as fresh each time it is read",
+        RECORD,
+        "    if before is not None and before.version == version:\n",
+        "    if before is not None and before.version == version and False:\n",
+        LEASES,
+    ),
+    Mutant(
+        "members in another order make another owner",
+        RECORD,
+        "    return max(members, key=lambda member: (_weight(key, member), member))\n",
+        "    return members[int.from_bytes(_weight(key, members[0])) % len(members)]\n",
+        LEASES,
+    ),
+    Mutant(
+        "the work goes on after the Lease was lost",
+        LEASE,
+        "        work.cancel()\n",
+        "        pass\n",
+        LEASES,
+    ),
+    Mutant(
+        "Retry-After is not read",
+        ERRORS,
+        "    if value.isascii() and value.isdigit() and len(value) < 10:\n        return float(value)\n",
+        "    if value.isascii() and value.isdigit() and len(value) < 10:\n        return None\n",
+        ("tests/unit/kube/test_errors.py",),
+    ),
+    Mutant(
+        "an expired watch reads as an ordinary refusal",
+        ERRORS,
+        "    410: Gone,\n",
+        "",
+        ("tests/unit/kube/test_errors.py", *WATCHING),
+    ),
+)

@@ -1,0 +1,184 @@
+"""The hot path's bookkeeping: whose turn it is, what waits, and what is tried again."""
+
+from tests.mutants.mutant import Mutant
+
+CONTROLLER = "signer/csr/controller.py"
+BACKLOG = "signer/csr/backlog.py"
+WINDOW = "signer/csr/window.py"
+SHARING = "signer/csr/sharing.py"
+AUDIT = "signer/observe/audit.py"
+
+WORKED = ("tests/unit/csr/controller",)
+TURNS = ("tests/unit/csr/test_backlog.py",)
+
+MUTANTS = (
+    Mutant(
+        "a request is decided before it is approved",
+        CONTROLLER,
+        "        if not csr.approved:\n",
+        "        if not csr.approved and False:\n",
+        WORKED,
+    ),
+    Mutant(
+        "after an unknown outcome a second certificate is made",
+        CONTROLLER,
+        "            pending.unsent = answer\n",
+        "            pending.unsent = None\n",
+        WORKED,
+    ),
+    Mutant(
+        "an answer for an older version of the object is sent again",
+        CONTROLLER,
+        " and pending.unsent.csr.resource_version == csr.resource_version:\n",
+        ":\n",
+        WORKED,
+    ),
+    Mutant(
+        "a write of unknown outcome is not tried again",
+        CONTROLLER,
+        "            self._try_again(pending, result.retry_after)\n            return\n",
+        "            self._gone(pending.csr.uid)\n            return\n",
+        WORKED,
+    ),
+    Mutant(
+        "a conflict ends a request that has no answer",
+        CONTROLLER,
+        '        if result.outcome == "conflict" and result.latest is not None and not result.latest.answered:\n',
+        '        if result.outcome == "conflict" and result.latest is None:\n',
+        WORKED,
+    ),
+    Mutant(
+        "a request whose work fails oddly is never touched again",
+        CONTROLLER,
+        'unforeseen failure; it is tried again", pending.csr.name, exc_info=error)\n            self._try_again(pending)\n',
+        'unforeseen failure; it is tried again", pending.csr.name, exc_info=error)\n',
+        WORKED,
+    ),
+    Mutant(
+        "one request that trips the code stops all others",
+        CONTROLLER,
+        "                except Exception:  # one request must never stop the others\n",
+        "                except KeyError:\n",
+        WORKED,
+    ),
+    Mutant(
+        "what the watch did not tell is never found",
+        CONTROLLER,
+        "                    if csr.approved and not csr.answered and self._backlog.get(csr.uid) is None:\n",
+        "                    if csr.answered:\n",
+        WORKED,
+    ),
+    Mutant(
+        "requests are decided before the issuers are known",
+        CONTROLLER,
+        "        await self._registry.synced.wait()\n",
+        "        await asyncio.sleep(0)\n",
+        WORKED,
+    ),
+    Mutant(
+        "a waiting request tells the same Event over and over",
+        CONTROLLER,
+        "        pending.told.add(reason)\n",
+        "        pending.told.discard(reason)\n",
+        WORKED,
+    ),
+    Mutant(
+        "the intent is not audited",
+        CONTROLLER,
+        "        self._audit.write(audit_line(answer, now=self._wall()))\n        self._start(pending, self._write(pending, answer))\n",
+        "        self._start(pending, self._write(pending, answer))\n",
+        WORKED,
+    ),
+    Mutant(
+        "what was asked for an older version of a request is used for the newer one",
+        CONTROLLER,
+        "        pending.answers = answers if pending.csr is csr else NOTHING_ASKED\n",
+        "        pending.answers = answers\n",
+        WORKED,
+    ),
+    Mutant(
+        "a 429 leaves the window as it is",
+        CONTROLLER,
+        "            self._window.throttled(self._clock())\n",
+        "            self._window.succeeded()\n",
+        WORKED,
+    ),
+    Mutant(
+        "new requests are taken in while we stop",
+        CONTROLLER,
+        "        if ref is None or self._draining:\n",
+        "        if ref is None:\n",
+        WORKED,
+    ),
+    Mutant(
+        "stopping does not wait for the writes that are under way",
+        CONTROLLER,
+        "        while (self._backlog.ready or self._in_flight) and",
+        "        while self._backlog.ready and",
+        WORKED,
+    ),
+    Mutant(
+        "every replica answers every request",
+        SHARING,
+        "        return max(PATIENCE - silence, 0.0)\n",
+        "        return 0.0\n",
+        (*WORKED, "tests/unit/csr/test_sharing.py"),
+    ),
+    Mutant(
+        "a dead owner's requests are nobody's",
+        SHARING,
+        '        silence = min(waited, self._clock() - self._last_answer.get(holder, float("-inf")))\n',
+        "        silence = min(waited, 0.0)\n",
+        (*WORKED, "tests/unit/csr/test_sharing.py"),
+    ),
+    Mutant(
+        "the window never grows back",
+        WINDOW,
+        "            self.size += 1\n",
+        "            self.size += 0\n",
+        ("tests/unit/csr/test_window.py",),
+    ),
+    Mutant(
+        "each 429 of one burst halves the window",
+        WINDOW,
+        "        if now >= self._deaf_until:\n",
+        "        if True:\n",
+        ("tests/unit/csr/test_window.py",),
+    ),
+    Mutant(
+        "what waits for an issuer is not told of its change",
+        BACKLOG,
+        "            self._by_issuer[issuer][pending.csr.uid] = pending\n",
+        "            self._by_issuer[issuer].setdefault(pending.csr.uid, pending).timer = None\n"
+        "            self._by_issuer.clear()\n",
+        TURNS,
+    ),
+    Mutant(
+        "a deleted request comes back by its timer",
+        BACKLOG,
+        "        if pending.stage is Stage.READY or self._by_uid.get(pending.csr.uid) is not pending:\n",
+        "        if pending.stage is Stage.READY:\n",
+        TURNS,
+    ),
+    Mutant(
+        "the gauge of waiting requests only grows",
+        BACKLOG,
+        "            self._on_wait(pending.waits_for, -1)\n",
+        "            self._on_wait(pending.waits_for, 0)\n",
+        TURNS,
+    ),
+    Mutant(
+        "a Secret's old key is used after the Secret changed",
+        BACKLOG,
+        "            pending.answers = Answers(may_reference=pending.answers.may_reference)\n",
+        "            pending.told.clear()\n",
+        TURNS,
+    ),
+    Mutant(
+        "audit lines of a full disk are lost",
+        AUDIT,
+        "            self._failed = True\n            return\n",
+        "            self._failed = True\n",
+        ("tests/unit/observe/test_audit.py",),
+    ),
+)
