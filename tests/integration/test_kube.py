@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from signer.kube.client import ApiClient
-from signer.kube.codec import JsonCodec, ProtobufCodec
+from signer.kube.codec import Codec, JsonCodec, ProtobufCodec
 from signer.kube.config import ConnectionConfig, load_config
 from signer.kube.errors import (
     AlreadyExists,
@@ -230,6 +230,29 @@ class TestReflector:
     async def real(client: ApiClient, namespace: str) -> dict[tuple[str, str], Seen]:
         items = [msgspec.convert(item, Seen) for item in await client.list(CONFIG_MAPS, namespace)]
         return {(item.metadata.namespace, item.metadata.name): item for item in items}
+
+    @pytest.mark.parametrize("codec", [JsonCodec(Seen), protobuf_codec()], ids=["json", "protobuf"])
+    async def test_bookmarks(self, client: ApiClient, namespace: str, codec: Codec[Seen]) -> None:
+        """A real bookmark, here the one that ends the initial events, is read as one in both encodings."""
+        await client.create(CONFIG_MAPS, config_map("a", namespace))
+        query: dict[str, str | int | bool] = {
+            "watch": True,
+            "allowWatchBookmarks": True,
+            "sendInitialEvents": True,
+            "resourceVersionMatch": "NotOlderThan",
+            "timeoutSeconds": 10,
+        }
+        framer = codec.framer()
+        events = []
+        async with client.stream(CONFIG_MAPS.path(namespace), query=query, accept=codec.watch_accept) as chunks:
+            async for chunk in chunks:
+                events += [codec.decode_event(frame) for frame in framer.feed(chunk)]
+                if events and events[-1].type == "BOOKMARK":
+                    break
+        assert ("ADDED", (namespace, "a")) in [(event.type, event.key) for event in events]
+        bookmark = events[-1]
+        assert (bookmark.type, bookmark.key, bookmark.object, bookmark.problem) == ("BOOKMARK", None, None, "")
+        assert int(bookmark.resource_version) >= max(int(event.resource_version) for event in events[:-1])
 
     async def test_selectors(self, client: ApiClient, namespace: str) -> None:
         """An object that leaves the selector is deleted for us."""
