@@ -13,9 +13,12 @@ help: ## list the targets
 
 venv: $(READY) ## make the virtual environment from the lock file
 
-$(READY): requirements-dev.lock pyproject.toml
+$(VENV)/.locked: requirements-dev.lock
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(READY): $(VENV)/.locked pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
