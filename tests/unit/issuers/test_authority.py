@@ -413,6 +413,14 @@ def test_dates_are_judged_to_the_second() -> None:
         assert refused.value.reason == reason
 
 
+def test_the_size_limit_of_a_chain_is_exact() -> None:
+    """128 KiB of text are read (comments count), one byte more is not."""
+    fill = b"#" * (131072 - len(GOOD["tls.crt"]) - 1) + b"\n"
+    load(GOOD | {"tls.crt": fill + GOOD["tls.crt"]})
+    with pytest.raises(InvalidAuthority, match="131073 bytes are too many"):
+        load(GOOD | {"tls.crt": b"#" + fill + GOOD["tls.crt"]})
+
+
 @pytest.mark.parametrize("year", [1950, 1999, 2000, 2026])
 def test_two_digit_years_are_read_in_their_century(year: int) -> None:
     """50 is 1950 and 49 is 2049 (RFC 5280, 4.1.2.5.1)."""

@@ -1,5 +1,7 @@
 """Keys: what is taken, what is refused, and how each signs."""
 
+from typing import Any
+
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, rsa
@@ -96,6 +98,13 @@ def test_a_signer_needs_a_key_of_its_kind() -> None:
         keys.ECDSA_WITH_SHA256.signer(pki.key("ed25519"))
     with pytest.raises(keys.KeyRefused, match="PureEd25519 does not fit"):
         keys.PURE_ED25519.signer(pki.key("rsa"))
+
+
+def test_a_key_of_another_kind_has_no_algorithm() -> None:
+    """A caller that passes such a key hears it at once."""
+    other: Any = ed448.Ed448PrivateKey.generate()
+    with pytest.raises(keys.KeyRefused, match="a key of another kind than RSA, EC and Ed25519"):
+        keys.algorithm_for(other)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,12 +1,14 @@
 """The corpus of honest and hostile CSRs: each gives exactly what tests/vectors/expected.json says."""
 
 import json
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from issuers.errors import MalformedRequest
+from issuers.keys import public_bytes
 from issuers.request import SigningRequest, read_request
 
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -78,3 +80,5 @@ def test_raw_fields_are_the_bytes_of_the_request() -> None:
     assert request.subject_der == bytes.fromhex("300b31093007060355040a1300")
     assert request.san_der.startswith(b"\x30")
     assert request.spki.startswith(b"\x30\x59")
+    assert public_bytes(request.public_key) == request.spki
+    assert request.der == b64decode(b"".join(text_of("every-kind-of-name").split(b"-----")[2].split()))
