@@ -78,7 +78,7 @@ def _split(usages: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
         else:
             unknown.append(usage)
     if unknown:
-        raise TemplateError("usages", f"unknown key usages: {', '.join(map(repr, unknown))}")
+        raise TemplateError("usages", f"unknown key usages: {', '.join(repr(name[:64]) for name in unknown)}")
     return bits, tuple(extended)
 
 
