@@ -16,7 +16,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 from signer.kube import backoff
 from signer.kube.client import ApiClient, SilentConnection
 from signer.kube.codec import Codec, Key, Problem, WatchEvent
-from signer.kube.errors import ApiError, Gone, NotFound, Unreachable
+from signer.kube.errors import ApiError, Forbidden, Gone, NotFound, Unreachable
 from signer.kube.framing import CodecError
 from signer.kube.resource import Resource
 
@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 # Seconds; jittered, doubling. The cap keeps a CRD that appears late from being noticed late.
 FIRST_DELAY, LONGEST_DELAY = 0.2, 5.0
+# Rights change rarely, and there may be a watch that is refused for each tenant's namespace.
+FORBIDDEN_DELAY = 30.0
 # The API server sends a bookmark about once a minute, so this much silence means that nobody is there.
 INACTIVITY = 90.0
 # A watch that lived this long was a good one: it may be followed by another at once.
@@ -280,15 +282,13 @@ class Reflector(Generic[T]):
         if trouble != self._trouble:
             self._trouble = trouble
             logger.warning("cannot watch %s, trying again: %s", self._where, error)
-        await self._pause(error.retry_after if isinstance(error, ApiError) else None)
+        retry_after = error.retry_after if isinstance(error, ApiError) else None
+        await self._pause(retry_after, cap=FORBIDDEN_DELAY if isinstance(error, Forbidden) else LONGEST_DELAY)
 
-    async def _pause(self, retry_after: float | None = None) -> None:
+    async def _pause(self, retry_after: float | None = None, *, cap: float = LONGEST_DELAY) -> None:
         self._failures += 1
-        await self._sleep(
-            backoff.delay(
-                self._failures, first=FIRST_DELAY, cap=LONGEST_DELAY, retry_after=retry_after, random=self._random
-            )
-        )
+        wait = backoff.delay(self._failures, first=FIRST_DELAY, cap=cap, retry_after=retry_after, random=self._random)
+        await self._sleep(wait)
 
 
 def _restart_reason(error: Exception | None) -> str:

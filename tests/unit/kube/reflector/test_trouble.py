@@ -108,6 +108,16 @@ class TestRefused:
             assert sum("works again" in r.getMessage() for r in caplog.records) == 1
 
     @virtual_time
+    async def test_forbidden_is_tried_less_often(self) -> None:
+        """Rights that are missing are asked for ever more seldom, up to half a minute: there may be a thousand such watches."""
+        server = FakeApiServer(lists=[*[status(403, "Forbidden")] * 12, page(thing("a"))])
+        async with following(server) as seen:
+            await seen.until(lambda: seen.names() == {"a"}, 3600)
+            waits = gaps([r.at for r in server.listed()])
+            assert waits[0] < 0.3
+            assert all(14 < wait < 31 for wait in waits[8:])
+
+    @virtual_time
     async def test_a_new_trouble_is_said(self, caplog: pytest.LogCaptureFixture) -> None:
         """Another kind of trouble, or the same one after a recovery, is logged again."""
         server = FakeApiServer(
