@@ -137,6 +137,8 @@ def add_attributes() -> None:
     )
     trailing = craft.seq(craft.oid(craft.PKCS9), craft.tlv(0x31, craft.seq(own)), b"\x05\x00")
     refused("attribute-trailing", Csr(attributes=[trailing]).pem(), "attributes", "trailing data")
+    broken = craft.seq(b"\x06\x01\x80", craft.tlv(0x31))
+    refused("attribute-broken-oid", Csr(attributes=[broken]).pem(), "attributes", "a broken OBJECT IDENTIFIER")
     refused("attributes-missing", Csr(raw_attributes=b"").pem(), "attributes", "truncated")
     refused(
         "attributes-universal-set",

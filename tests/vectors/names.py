@@ -194,6 +194,15 @@ def add_subjects() -> None:
         "subject",
         "a BMPString with reserved characters",
     )
+    edges = craft.tlv(0x1E, bytes.fromhex("fffdfdcffdf0"))
+    accepted("subject-bmp-edges", subject(craft.rdn((CN, edges))), subject="CN=\ufffd\ufdcf\ufdf0")
+    for code in ("fffe", "ffff", "fdef"):
+        refused(
+            f"subject-bmp-{code}",
+            subject(craft.rdn((CN, craft.tlv(0x1E, bytes.fromhex(code))))),
+            "subject",
+            "a BMPString with reserved characters",
+        )
     refused(
         "subject-bmp-reserved",
         subject(craft.rdn((CN, craft.tlv(0x1E, b"\xfd\xd0")))),
