@@ -35,7 +35,7 @@ from signer.observe.events import EventRecorder
 from signer.observe.health import HealthServer
 from signer.observe.issuers import IssuerGauges
 from signer.observe.metrics import Metrics
-from signer.settings import CSR, SLOW_CONTROLLERS, Settings
+from signer.settings import CSR, SLOW_CONTROLLERS, Settings, SettingsError
 from signer.tenancy.decide import Limits
 
 log = logging.getLogger(__name__)
@@ -48,13 +48,16 @@ _DEAF_SECONDS = 600.0
 
 
 async def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Raises ConfigError when there is no way to an API server."""
+    """Run until SIGTERM or SIGINT. Raises ConfigError when there is no way to an API server, SettingsError."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     metrics = Metrics()
-    audit = AuditLog.to(settings.audit_log, on_line=lambda kind: metrics.audit_lines.labels(kind).inc())
+    try:
+        audit = AuditLog.to(settings.audit_log, on_line=lambda kind: metrics.audit_lines.labels(kind).inc())
+    except OSError as error:
+        raise SettingsError(f"--audit-log: {settings.audit_log}: {error.strerror}") from error
     config = await asyncio.to_thread(load_config, settings.kubeconfig)
     log.info("mesh-signer %s, replica %s, API server %s", __version__, settings.identity, config.host)
     try:
@@ -205,7 +208,11 @@ class _Process:
             ready={"issuers": self._issuers_ready, "requests": self._requests_ready},
             live={"watch": self._watch_alive},
         )
-        async with server:
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(server)
+            except OSError as error:
+                raise SettingsError(f"--bind: {self._settings.bind}: {error.strerror}") from error
             log.info("metrics and health on port %d", server.port)
             yield
 

@@ -42,7 +42,7 @@ def start(settings: Settings) -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(app.run(settings))
-    except ConfigError as error:
+    except (ConfigError, SettingsError) as error:
         log.error("%s", error)  # noqa: TRY400 - the message says it all
         return 2
     except Exception:

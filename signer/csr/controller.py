@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 _SLOW_RSA_BITS = 4096
 _APPROVAL_PATIENCE = 5.0
 _RECHECK = 30.0
+_COMPLAIN_SECONDS = 10.0
+_SETTLE_TRIES = 8  # half a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class RequestController:
         self._unapproved: dict[str, tuple[CertificateSigningRequest, float]] = {}
         self._in_flight = 0
         self._draining = False
+        self._quiet_until = float("-inf")
         self._tasks: set[asyncio.Task[None]] = set()
         metrics.queued.set_function(lambda: self._backlog.ready)
         metrics.in_flight.set_function(lambda: self._in_flight)
@@ -125,6 +128,10 @@ class RequestController:
     def _changed(self, change: Change[CertificateSigningRequest]) -> None:
         new, old = change.new, change.old
         if old is not None and (new is None or new.uid != old.uid):
+            pending = self._backlog.get(old.uid)
+            if pending is not None and pending.stage is not Stage.WORKING and isinstance(pending.unsent, Answer):
+                # Our own write may have done that: the audit log must not end on "unknown" when it can be known.
+                self._start(pending, self._settle(pending, pending.unsent))
             self._gone(old.uid)
         if new is not None:
             self._offer(new)
@@ -295,8 +302,12 @@ class RequestController:
             self._window.throttled(self._clock())
         if result.outcome == "unknown":
             pending.unsent = answer
+            self._complain(result.message)
             if not pending.failures:
                 self._audited(answer, "unknown", result.message)
+            if self._backlog.get(pending.csr.uid) is not pending:  # the watch was quicker: it is answered, or deleted
+                await self._settle(pending, answer)
+                return
             self._try_again(pending, result.retry_after)
             return
         if not result.throttled:
@@ -314,6 +325,21 @@ class RequestController:
             self._try_again(pending)
             return
         self._gone(pending.csr.uid)
+
+    async def _settle(self, pending: Pending, answer: Answer) -> None:
+        for attempt in range(1, _SETTLE_TRIES + 1):
+            result = await self._writer.settle(answer)
+            if result.outcome != "unknown":
+                self._audited(answer, result.outcome, result.message)
+                self._count(pending, answer, result)
+                return
+            await asyncio.sleep(delay(attempt, first=0.1, cap=5.0, retry_after=result.retry_after))
+
+    def _complain(self, message: str) -> None:
+        """Log that an answer could not be written; each is tried again, so one line for many is enough."""
+        if self._clock() >= self._quiet_until:
+            self._quiet_until = self._clock() + _COMPLAIN_SECONDS
+            log.warning("an answer could not be written and is tried again: %s", message)
 
     def _audited(self, answer: Answer, outcome: Outcome, message: str) -> None:
         self._audit.write(audit_line(answer, now=self._wall(), outcome=outcome, message=message))

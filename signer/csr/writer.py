@@ -80,6 +80,14 @@ class Writer:
             return Written("unknown", str(error))
         return Written(stored)
 
+    async def settle(self, answer: Answer) -> Written:
+        """Find out what became of an answer that was sent, without a known outcome, to a request that needs none now.
+
+        `unknown` means that this could not be found out either. Raises nothing.
+        """
+        stored: Outcome = "refused" if answer.refused else "stored"
+        return await self._after_conflict(answer, stored, "answered by somebody else", unsure=True)
+
     async def _after_conflict(self, answer: Answer, stored: Outcome, message: str, *, unsure: bool) -> Written:
         csr = answer.csr
         try:

@@ -76,9 +76,10 @@ class Api:
         except (OSError, http.client.HTTPException):
             self._connection.close()
             raise
+        if answer.status >= 400:  # an API server that stops or starts answers in plain text
+            content = json.loads(text) if text.startswith(b"{") else {}
+            raise Refused(answer.status, str(content.get("message", text)))
         found: Json = json.loads(text) if text else {}
-        if answer.status >= 400:
-            raise Refused(answer.status, str(found.get("message", text)))
         return found
 
     def get(self, path: str) -> Json:

@@ -121,11 +121,15 @@ class FakeWriter:
     def __init__(self, reflector: FakeReflector, audited: Callable[[], int]) -> None:
         self._reflector = reflector
         self.script: deque[Script] = deque()
+        self.settled: deque[Written] = deque()
         self.takes = 0.0
         self.writes: list[Write] = []
         self.under_way = 0
         self.most_under_way = 0
         self._audited = audited
+
+    async def settle(self, answer: Answer) -> Written:
+        return self.settled.popleft() if self.settled else Written("refused" if answer.refused else "stored")
 
     async def write(self, answer: Answer, *, unsure: bool = False) -> Written:
         self.writes.append(Write(answer, unsure, asyncio.get_running_loop().time(), self._audited()))

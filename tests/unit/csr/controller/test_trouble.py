@@ -11,6 +11,7 @@ from signer.csr.controller import Options
 from signer.csr.evaluate import Issue, evaluate
 from signer.csr.writer import Written
 from signer.kube.errors import Forbidden, ServerError, TooManyRequests, Unreachable
+from signer.observe.audit import Outcome
 from signer.tenancy.decide import Limits
 from tests.fakes.virtual_time import virtual_time
 from tests.pki import csr, key, name
@@ -81,6 +82,32 @@ class TestUnknownOutcome:
             await asyncio.sleep(1)
             scene.reflector.delete("request-1")
             await asyncio.sleep(60)
+            assert len(scene.writer.writes) == 1
+
+    @pytest.mark.parametrize("outcome", ["stored", "conflict", "gone"])
+    @virtual_time
+    async def test_settled(self, outcome: Outcome) -> None:
+        """A request that leaves the watch while its answer's outcome is unknown is looked at, until the outcome is known."""
+        async with running() as scene:
+            scene.writer.script += [Written("unknown", "x", retry_after=5.0)]
+            scene.writer.settled += [Written("unknown", "x"), Written("unknown", "x"), Written(outcome)]
+            scene.put()
+            await asyncio.sleep(1)
+            scene.reflector.delete("request-1")
+            await asyncio.sleep(60)
+            assert [line.get("outcome") for line in scene.audit] == [None, "unknown", outcome]
+
+    @virtual_time
+    async def test_settled_when_the_watch_was_quicker(self) -> None:
+        """A request that leaves the watch while its write is under way is looked at when that write has no known outcome."""
+        async with running() as scene:
+            scene.writer.script += [UNKNOWN]
+            scene.writer.takes = 3.0
+            scene.put()
+            await asyncio.sleep(1)
+            scene.reflector.delete("request-1")
+            await asyncio.sleep(60)
+            assert [line.get("outcome") for line in scene.audit] == [None, "unknown", "stored"]
             assert len(scene.writer.writes) == 1
 
     @virtual_time

@@ -1,0 +1,55 @@
+"""Two signers share the work: nothing is issued twice, and one takes over when the other is gone."""
+
+import random
+
+from tests.faults.burst import Burst, conclude
+from tests.faults.conftest import Start
+from tests.integration.hot_path import settle
+from tests.localmesh import LocalCluster
+from tests.localmesh.signer import SignerProcess
+from tests.localmesh.watcher import Watcher
+
+
+def know_each_other(*signers: SignerProcess) -> None:
+    """Wait until each sees exactly these (Leases of killed ones must run out first)."""
+    for signer in signers:
+        settle(
+            lambda signer=signer: signer.metric("mesh_signer_replicas") == len(signers),
+            f"{signer.name} to see {len(signers)} replicas",
+        )
+
+
+def test_both_work(breakable: LocalCluster, issuer: str, watcher: Watcher, start: Start) -> None:
+    """Both answer their part of a burst, and a request that both tried is the exception."""
+    first, second = start(), start()
+    know_each_other(first, second)
+    burst = Burst(breakable, issuer, 400).start()
+    conclude(burst, watcher, [first, second])
+    issued = [signer.metric("mesh_signer_requests_total", outcome="issued") for signer in (first, second)]
+    conflicts = sum(signer.metric("mesh_signer_requests_total", outcome="conflict") for signer in (first, second))
+    assert sum(issued) == burst.count - burst.bad
+    assert min(issued) > burst.count / 10
+    assert conflicts < burst.count / 4
+
+
+def test_one_is_killed(
+    breakable: LocalCluster, issuer: str, watcher: Watcher, start: Start, dice: random.Random
+) -> None:
+    """One is killed in the middle of a burst: the other answers all that is left, the dead one's part too."""
+    first, second = start(), start()
+    know_each_other(first, second)
+    burst = Burst(breakable, issuer, 400).start()
+    burst.reach(dice.randrange(50, 350))
+    first.kill()
+    conclude(burst, watcher, [second, first], crashed=True)
+
+
+def test_one_leaves(breakable: LocalCluster, issuer: str, watcher: Watcher, start: Start) -> None:
+    """One is told to end in the middle of a burst, as in an upgrade: no request is lost, and the other sees that it is alone."""
+    first, second = start(), start()
+    know_each_other(first, second)
+    burst = Burst(breakable, issuer, 300).start()
+    burst.reach(100)
+    first.stop()
+    conclude(burst, watcher, [first, second])
+    know_each_other(second)
