@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -40,9 +41,13 @@ class Peer:
         self.process.stdout.close()
 
 
-def start_peer() -> Peer:
+def start_peer(config: pytest.Config) -> Peer:
     """Build the Go program if need be, and start it."""
-    return Peer(build_module(TESTS / "localmesh" / "gotools" / "certmanagerpki", ".", "certmanagerpki"))
+    # The first build takes a minute or two: its progress must be seen.
+    capture = config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        program = build_module(TESTS / "localmesh" / "gotools" / "certmanagerpki", ".", "certmanagerpki")
+    return Peer(program)
 
 
 PARTS = ("version", "serial", "signature algorithm", "issuer", "validity", "subject", "public key", "extensions")

@@ -26,8 +26,8 @@ from tests.vectors.craft import Csr
 
 
 @pytest.fixture(scope="module")
-def peer() -> Iterator[Peer]:
-    peer = start_peer()
+def peer(request: pytest.FixtureRequest) -> Iterator[Peer]:
+    peer = start_peer(request.config)
     yield peer
     peer.close()
 

@@ -25,8 +25,8 @@ from tests.vectors.craft import Csr, children
 
 
 @pytest.fixture(scope="module")
-def peer() -> Iterator[Peer]:
-    peer = start_peer()
+def peer(request: pytest.FixtureRequest) -> Iterator[Peer]:
+    peer = start_peer(request.config)
     yield peer
     peer.close()
 
