@@ -20,9 +20,8 @@ from typing import Literal
 from tests.mutants.mutant import Mutant, Stale
 
 ROOT = Path(__file__).parents[2]
-# What the tests need, and what some of them read: manifests, docs, the image's files.
-COPIED = ("issuers", "signer", "tests", "manifests", "docs", "pyproject.toml", "Makefile", "Dockerfile", ".dockerignore")
-LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-dev.lock")
+# What the tests need, and what some of them read.
+COPIED = ("issuers", "signer", "tests", "manifests", "docs", "pyproject.toml", "Makefile")
 # A fault may make a loop endless: then the test that hangs is the one that notices.
 LONGEST = 60.0
 
@@ -42,7 +41,7 @@ class Result:
 def copy_to(target: Path) -> None:
     """Copy what the unit tests need, and compile it by content, so that a changed file is never taken for its old self."""
     target.mkdir(parents=True, exist_ok=True)
-    for name in (*COPIED, *LOCKS):
+    for name in COPIED:
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__", "gotools"))

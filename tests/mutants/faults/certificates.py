@@ -80,6 +80,6 @@ MUTANTS = (
         SIGNER_RBAC,
         "    verbs: [sign]\n",
         "    verbs: [sign, approve]\n",
-        ("tests/unit/manifests",),
+        ("tests/unit/manifests/test_base.py",),
     ),
 )

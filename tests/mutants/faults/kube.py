@@ -66,8 +66,8 @@ MUTANTS = (
     Mutant(
         "Retry-After of a refused list is not kept",
         REFLECTOR,
-        "        await self._pause(error.retry_after if isinstance(error, ApiError) else None)\n",
-        "        await self._pause(None)\n",
+        "        retry_after = error.retry_after if isinstance(error, ApiError) else None\n",
+        "        retry_after = None\n",
         WATCHING,
     ),
     Mutant(

@@ -159,6 +159,12 @@ class TestState:
         """Answered is one that has its certificate, or was denied, or has failed."""
         assert request(conditions=conditions, certificate=certificate).answered is answered
 
+    def test_an_empty_certificate_is_none(self) -> None:
+        """A status that holds an empty certificate, as some writers have it, is no answer."""
+        csr = read_object(encoded() + protobuf.write_bytes_field(3, protobuf.write_bytes_field(2, b"")))
+        assert not csr.has_certificate
+        assert not csr.answered
+
     def test_same_version_same_object(self) -> None:
         """Two readings of one version are equal, so that the watch reports no change; a new version is another."""
         assert request() == request()
