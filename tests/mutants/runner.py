@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 COPIED = ("issuers", "signer", "tests", "manifests", "docs", "pyproject.toml", "Makefile")
 # A fault may make a loop endless: then the test that hangs is the one that notices.
 LONGEST = 60.0
+# How pytest's short summary names the test; a captured log line may begin with ERROR too.
+_FAILED = ("FAILED tests/", "ERROR tests/", "FAILED no end")
 
 Verdict = Literal["caught", "survived", "stale", "broken"]
 
@@ -103,7 +105,7 @@ def judge(copy: Path, mutant: Mutant) -> Result:
     if status == 0:
         return result("survived", f"all of {' '.join(mutant.tests)} pass")
     # 1: a test failed; 2: a test module could not be imported. All else is pytest's own trouble, which proves nothing.
-    failed = next((line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))), "")
+    failed = next((line for line in output.splitlines() if line.startswith(_FAILED)), "")
     if status not in {1, 2} or not failed:
         return result("broken", f"pytest ended with {status}: {output.strip()[-300:]}")
     return result("caught", failed.partition(" - ")[0].partition(" ")[2])

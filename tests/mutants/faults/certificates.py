@@ -52,7 +52,7 @@ MUTANTS = (
         MATCHING,
         "    if sorted(uris) != sorted(spec.uris):\n",
         "    if list(uris) != list(spec.uris):\n",
-        SPECS,
+        ("tests/unit/mutants_extra/test_matching.py",),
     ),
     Mutant(
         "a CA's key changes at its renewal",

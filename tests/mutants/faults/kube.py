@@ -14,11 +14,6 @@ FRAMING = "signer/kube/framing.py"
 WATCHING = ("tests/unit/kube/reflector",)
 BYTES = ("tests/unit/kube/test_protobuf.py", "tests/unit/kube/test_codec.py")
 QUEUED = ("tests/unit/kube/test_queue.py",)
-LEASES = (
-    "tests/unit/kube/test_lease_record.py",
-    "tests/unit/kube/test_leadership.py",
-    "tests/unit/kube/test_members.py",
-)
 
 MUTANTS = (
     Mutant(
@@ -146,28 +141,28 @@ MUTANTS = (
         RECORD,
         "        return not self.holder or now > self.seen_at + self.duration\n",
         "        return not self.holder or now > self.seen_at\n",
-        LEASES,
+        ("tests/unit/kube/test_lease_record.py",),
     ),
     Mutant(
         "a Lease that did not change counts as fresh each time it is read",
         RECORD,
         "    if before is not None and before.version == version:\n",
         "    if before is not None and before.version == version and False:\n",
-        LEASES,
+        ("tests/unit/kube/test_lease_record.py",),
     ),
     Mutant(
         "members in another order make another owner",
         RECORD,
         "    return max(members, key=lambda member: (_weight(key, member), member))\n",
         "    return members[int.from_bytes(_weight(key, members[0])) % len(members)]\n",
-        LEASES,
+        ("tests/unit/kube/test_lease_record.py",),
     ),
     Mutant(
-        "the work goes on after the Lease was lost",
+        "the Lease is given up before the work has ended",
         LEASE,
-        "        work.cancel()\n",
-        "        pass\n",
-        LEASES,
+        "                await self._stop(work)\n",
+        "                work.cancel()\n",
+        ("tests/unit/kube/test_leadership.py",),
     ),
     Mutant(
         "Retry-After is not read",

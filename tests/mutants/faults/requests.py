@@ -8,7 +8,11 @@ WINDOW = "signer/csr/window.py"
 SHARING = "signer/csr/sharing.py"
 AUDIT = "signer/observe/audit.py"
 
-WORKED = ("tests/unit/csr/controller",)
+ANSWERING = ("tests/unit/csr/controller/test_answering.py",)
+TROUBLE = ("tests/unit/csr/controller/test_trouble.py",)
+WAITING = ("tests/unit/csr/controller/test_waiting.py",)
+STOPPING = ("tests/unit/csr/controller/test_stopping.py",)
+SHARED = ("tests/unit/csr/test_sharing.py", "tests/unit/csr/controller/test_replicas.py")
 TURNS = ("tests/unit/csr/test_backlog.py",)
 
 MUTANTS = (
@@ -17,119 +21,126 @@ MUTANTS = (
         CONTROLLER,
         "        if not csr.approved:\n",
         "        if not csr.approved and False:\n",
-        WORKED,
+        ANSWERING,
     ),
     Mutant(
         "after an unknown outcome a second certificate is made",
         CONTROLLER,
         "            pending.unsent = answer\n",
         "            pending.unsent = None\n",
-        WORKED,
+        TROUBLE,
     ),
     Mutant(
         "an answer for an older version of the object is sent again",
         CONTROLLER,
         " and pending.unsent.csr.resource_version == csr.resource_version:\n",
         ":\n",
-        WORKED,
+        TROUBLE,
     ),
     Mutant(
         "a write of unknown outcome is not tried again",
         CONTROLLER,
         "            self._try_again(pending, result.retry_after)\n            return\n",
         "            self._gone(pending.csr.uid)\n            return\n",
-        WORKED,
+        TROUBLE,
     ),
     Mutant(
         "a conflict ends a request that has no answer",
         CONTROLLER,
         '        if result.outcome == "conflict" and result.latest is not None and not result.latest.answered:\n',
         '        if result.outcome == "conflict" and result.latest is None:\n',
-        WORKED,
+        TROUBLE,
     ),
     Mutant(
         "a request whose work fails oddly is never touched again",
         CONTROLLER,
         'unforeseen failure; it is tried again", pending.csr.name, exc_info=error)\n            self._try_again(pending)\n',
         'unforeseen failure; it is tried again", pending.csr.name, exc_info=error)\n',
-        WORKED,
+        TROUBLE,
+    ),
+    Mutant(
+        "the audit log ends on unknown although it could be known",
+        CONTROLLER,
+        "                self._audited(answer, result.outcome, result.message)\n                self._count(",
+        "                self._count(",
+        TROUBLE,
     ),
     Mutant(
         "one request that trips the code stops all others",
         CONTROLLER,
         "                except Exception:  # one request must never stop the others\n",
         "                except KeyError:\n",
-        WORKED,
+        TROUBLE,
     ),
     Mutant(
         "what the watch did not tell is never found",
         CONTROLLER,
         "                    if csr.approved and not csr.answered and self._backlog.get(csr.uid) is None:\n",
         "                    if csr.answered:\n",
-        WORKED,
+        TROUBLE,
     ),
     Mutant(
         "requests are decided before the issuers are known",
         CONTROLLER,
         "        await self._registry.synced.wait()\n",
         "        await asyncio.sleep(0)\n",
-        WORKED,
+        ANSWERING,
     ),
     Mutant(
         "a waiting request tells the same Event over and over",
         CONTROLLER,
         "        pending.told.add(reason)\n",
         "        pending.told.discard(reason)\n",
-        WORKED,
+        WAITING,
     ),
     Mutant(
         "the intent is not audited",
         CONTROLLER,
         "        self._audit.write(audit_line(answer, now=self._wall()))\n        self._start(pending, self._write(pending, answer))\n",
         "        self._start(pending, self._write(pending, answer))\n",
-        WORKED,
+        ANSWERING,
     ),
     Mutant(
         "what was asked for an older version of a request is used for the newer one",
         CONTROLLER,
         "        pending.answers = answers if pending.csr is csr else NOTHING_ASKED\n",
         "        pending.answers = answers\n",
-        WORKED,
+        TROUBLE,
     ),
     Mutant(
         "a 429 leaves the window as it is",
         CONTROLLER,
         "            self._window.throttled(self._clock())\n",
         "            self._window.succeeded()\n",
-        WORKED,
+        TROUBLE,
     ),
     Mutant(
         "new requests are taken in while we stop",
         CONTROLLER,
         "        if ref is None or self._draining:\n",
         "        if ref is None:\n",
-        WORKED,
+        STOPPING,
     ),
     Mutant(
         "stopping does not wait for the writes that are under way",
         CONTROLLER,
         "        while (self._backlog.ready or self._in_flight) and",
         "        while self._backlog.ready and",
-        WORKED,
+        STOPPING,
     ),
     Mutant(
         "every replica answers every request",
         SHARING,
         "        return max(PATIENCE - silence, 0.0)\n",
         "        return 0.0\n",
-        (*WORKED, "tests/unit/csr/test_sharing.py"),
+        SHARED,
     ),
     Mutant(
         "a dead owner's requests are nobody's",
         SHARING,
         '        silence = min(waited, self._clock() - self._last_answer.get(holder, float("-inf")))\n',
         "        silence = min(waited, 0.0)\n",
-        (*WORKED, "tests/unit/csr/test_sharing.py"),
+        SHARED,
     ),
     Mutant(
         "the window never grows back",

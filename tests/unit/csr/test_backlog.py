@@ -73,6 +73,7 @@ class TestTurns:
         made.backlog.remove("u0")
         made.backlog.make_ready(made.all[0])
         made.backlog.park(made.all[0], reason="Retry", seconds=1)
+        assert made.backlog.ready == 0
         assert made.taken() == []
         assert len(made.backlog) == 0
         assert not +made.waiting

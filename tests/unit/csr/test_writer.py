@@ -157,3 +157,22 @@ class TestConflict:
     async def test_looking_fails(self, reply: Reply, outcome: str) -> None:
         """A request that is gone is gone; one that cannot be read is tried again."""
         assert (await write(certificate(), CONFLICT, reply))[0].outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("make", "reply", "outcome"),
+    [
+        (certificate, stored(version="8", certificate=PEM), "stored"),
+        (refusal, stored(version="8", conditions=("Approved", "Failed")), "refused"),
+        (certificate, stored(version="8", certificate=OTHER), "conflict"),
+        (certificate, status(404, "NotFound"), "gone"),
+        (certificate, status(503, "ServiceUnavailable"), "unknown"),
+    ],
+    ids=["ours", "our refusal", "another's", "gone", "no answer"],
+)
+async def test_settle(make: Callable[[], Answer], reply: Reply, outcome: str) -> None:
+    """What became of a write without a known outcome is found out by one look, and nothing is written."""
+    async with FakeApiServer(others=[reply]) as server, ApiClient(server.config) as client:
+        written = await Writer(client).settle(make())
+    assert written.outcome == outcome
+    assert [seen.method for seen in server.seen] == ["GET"]
