@@ -167,6 +167,13 @@ def renamed(made: CA) -> CA:
     return ca("renamed", private=made.private)
 
 
+def with_broken_key(made: CA) -> bytes:
+    """The certificate with a point that is not on the curve."""
+    der = made.certificate.public_bytes(Encoding.DER)
+    point = spki(made)[-64:]
+    return craft.pem(der.replace(point, point[:-1] + bytes([point[-1] ^ 1])), "CERTIFICATE")
+
+
 def not_whole(secret: Secret, field: str) -> Secret:
     return secret | {field: secret[field][:100]}
 
@@ -330,6 +337,12 @@ FAULTS: dict[str, tuple[Callable[[], Secret], str, str, str]] = {
         "RootMismatch",
         "ca.crt",
         "'CN=renamed' did not sign 'CN=low' of tls.crt",
+    ),
+    "a root whose key is broken": (
+        lambda: ca("root").intermediate("low", now=NOW).secret() | {"ca.crt": with_broken_key(ca("root"))},
+        "RootMismatch",
+        "ca.crt",
+        "'CN=root' did not sign 'CN=low' of tls.crt",
     ),
     "another root with another kind of key": (
         lambda: ca("root").intermediate("low", now=NOW).secret() | {"ca.crt": ca("root", private=pki.key("rsa")).pem},

@@ -86,6 +86,15 @@ class TestDecision:
             issuing_certificate_urls=("http://ca",),
         )
 
+    def test_a_template_by_hand_is_a_plain_leaf(self) -> None:
+        """What is not said is not granted: no CA, Kubernetes' two default usages, nothing else."""
+        template = CertificateTemplate(b"spki", EMPTY_NAME, b"names", NOW, NOW + HOUR)
+        assert (template.is_ca, template.path_length) == (False, None)
+        assert template.usages == ("digital signature", "key encipherment")
+        assert (template.name_constraints_der, template.name_constraints_critical) == (None, False)
+        lists = ("unknown_extended_key_usages", "crl_distribution_points", "ocsp_servers", "issuing_certificate_urls")
+        assert all(getattr(template, name) == () for name in lists)
+
     def test_a_path_length_in_the_csr_is_not_taken_over(self) -> None:
         """As with cert-manager: the CSR's path length is no wish that anyone approved."""
         wish = request(craft.extension(craft.BC, craft.seq(craft.TRUE, craft.integer(3)), craft.TRUE))
@@ -350,6 +359,14 @@ class TestSignature:
         form = end.strftime("%y%m%d%H%M%SZ") if end.year < 2050 else end.strftime("%Y%m%d%H%M%SZ")
         tag = b"\x17\x0d" if end.year < 2050 else b"\x18\x0f"
         assert tag + form.encode() in issued.der
+
+    @pytest.mark.parametrize(
+        ("year", "expected"),
+        [(1949, "180f31393439"), (1950, "170d3530"), (2049, "170d3439"), (2050, "180f32303530"), (999, "180f30393939")],
+    )
+    def test_each_year_has_one_form(self, year: int, expected: str) -> None:
+        """Two digits from 1950 to 2049, four outside."""
+        assert assembly.encode_time(datetime(year, 1, 1, tzinfo=UTC)).hex().startswith(expected)
 
     def test_the_chain_follows_the_leaf(self) -> None:
         """Leaf, intermediates, no root."""

@@ -85,6 +85,14 @@ def test_name_constraints_are_not_critical_unless_asked_for() -> None:
     assert request.name_constraints_critical is False
 
 
+def test_addresses_are_written_as_go_writes_them() -> None:
+    """An IPv4 address in IPv6 form becomes IPv4; a network is cut to its prefix."""
+    request = read_request(compose_request(KEY, ip_addresses=["::ffff:1.2.3.4"], permitted={"ip": ["10.1.2.3/16"]}))
+    assert request.ip_addresses == ("1.2.3.4",)
+    assert request.name_constraints_der is not None
+    assert request.name_constraints_der.endswith(bytes([10, 1, 0, 0, 255, 255, 0, 0]))
+
+
 def test_usages_may_be_left_out() -> None:
     """encodeUsagesInRequest: false."""
     request = read_request(compose_request(KEY, dns_names=["a"], usages=["client auth"], encode_usages=False))
