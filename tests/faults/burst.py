@@ -80,6 +80,12 @@ class Burst:
             assert time.monotonic() < deadline, f"only {self.approved} of {number} were made"
             time.sleep(0.005)
 
+    def answered(self, watcher: Watcher, number: int) -> None:
+        """Wait until so many are answered."""
+        watcher.wait_for(
+            lambda seen: sum(one.ended for one in seen.values() if self.mine(one)) >= number, f"{number} answers"
+        )
+
     def mine(self, one: Seen) -> bool:
         """Whether the watcher speaks of a request of this burst."""
         return one.name.startswith(self.prefix)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.faults.burst import Burst, conclude
 from tests.faults.conftest import Start
-from tests.faults.proxy import Action, Drop, Proxy
+from tests.faults.proxy import Action, Drop, Proxy, pass_on
 from tests.integration.hot_path import Place
 from tests.localmesh import LocalCluster
 from tests.localmesh.watcher import Watcher
@@ -61,7 +61,7 @@ def test_history_compacted(
     breakable.etcd.compact()
     breakable.api.kill()  # its watch cache would still reach back
     breakable.api.start()
-    proxy.rule = lambda _method, _path: None
+    proxy.rule = pass_on
     conclude(burst, watcher, [signer])
     assert "the server's history no longer reaches back" in signer.log
 

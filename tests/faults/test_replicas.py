@@ -1,5 +1,6 @@
 """Two signers share the work: nothing is issued twice, and one takes over when the other is gone."""
 
+import functools
 import random
 
 from tests.faults.burst import Burst, conclude
@@ -13,10 +14,8 @@ from tests.localmesh.watcher import Watcher
 def know_each_other(*signers: SignerProcess) -> None:
     """Wait until each sees exactly these (Leases of killed ones must run out first)."""
     for signer in signers:
-        settle(
-            lambda signer=signer: signer.metric("mesh_signer_replicas") == len(signers),
-            f"{signer.name} to see {len(signers)} replicas",
-        )
+        signer_sees = functools.partial(signer.metric, "mesh_signer_replicas")
+        settle(lambda: signer_sees() == len(signers), f"{signer.name} to see {len(signers)} replicas")  # noqa: B023 - called at once
 
 
 def test_both_work(breakable: LocalCluster, issuer: str, watcher: Watcher, start: Start) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests import pki
 from tests.faults.burst import Burst, conclude
 from tests.faults.conftest import Start
-from tests.faults.proxy import Action, Answer, Drop, First, Proxy
+from tests.faults.proxy import Action, Answer, Drop, First, Proxy, pass_on
 from tests.integration.hot_path import CSRS, DURATION, Api, Place, Refused, settle
 from tests.localmesh import LocalCluster, kubeconfig
 from tests.localmesh.watcher import Watcher
@@ -94,8 +94,8 @@ def test_deleted_early(
     )
     count = watcher.count(burst.mine)
     assert (count.open, count.both, count.issued_twice) == (0, 0, 0)
-    for gauge in ("mesh_signer_queue_length", "mesh_signer_in_flight_writes", "mesh_signer_waiting_requests"):
-        settle(lambda gauge=gauge: signer.metric(gauge) == 0, f"{gauge} to fall to 0")
+    gauges = ("mesh_signer_queue_length", "mesh_signer_in_flight_writes", "mesh_signer_waiting_requests")
+    settle(lambda: [signer.metric(gauge) for gauge in gauges] == [0, 0, 0], "all gauges to fall to 0")
     assert "ERROR" not in signer.log
 
 
@@ -171,7 +171,7 @@ def test_refused_for_good(place: Place, issuer: str, start: Start, proxy: Proxy,
     place.approve(victim)
     assert "an admission says no" in place.event(name, "ErrorUpdate")["message"]
     place.issue(issuer)
-    proxy.rule = lambda _method, _path: None
+    proxy.rule = pass_on
     place.issued(name)
 
 

@@ -58,7 +58,7 @@ def controllers(installed: Cluster) -> Iterator[SignerProcess]:
 
 @pytest.fixture
 def place(installed: Cluster) -> Iterator[Place]:
-    """The cluster, and a connection to it; the requests that are made through it are removed afterwards."""
+    """The cluster, and a connection to it; what is made through it is removed afterwards."""
     found = Place.of(installed)
     yield found
     found.forget()

@@ -28,7 +28,7 @@ DURATION = "experimental.cert-manager.io/request-duration"
 IS_CA = "experimental.cert-manager.io/request-is-ca"
 PRIVATE_KEY = "experimental.cert-manager.io/private-key-secret-name"
 ASKERS = "csr-askers"  # the group of every requester that a test makes up: it may create requests
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Refused(Exception):
@@ -121,7 +121,7 @@ class Place:
 
     cluster: Cluster
     api: Api
-    names: set[str] = field(default_factory=set)
+    made: list[str] = field(default_factory=list)  # paths of what is to be removed in the end
 
     @classmethod
     def of(cls, cluster: Cluster) -> Self:
@@ -139,7 +139,7 @@ class Place:
             "type": "Opaque",
             "data": encoded,
         }
-        self.api.apply(f"{secrets_path(namespace)}/{name}", body)
+        self._apply(f"{secrets_path(namespace)}/{name}", body)
 
     def delete_secret(self, name: str, namespace: str = NAMESPACE) -> None:
         self.api.delete(f"{secrets_path(namespace)}/{name}")
@@ -149,7 +149,7 @@ class Place:
         meta = {"name": name} | ({"namespace": namespace} if namespace else {})
         kind = "Issuer" if namespace else "ClusterIssuer"
         body = {"apiVersion": "cert-manager.io/v1", "kind": kind, "metadata": meta, "spec": spec}
-        self.api.apply(f"{issuers_path(namespace)}/{name}", body)
+        self._apply(f"{issuers_path(namespace)}/{name}", body)
         return signer_name(name, namespace)
 
     def ca_issuer(self, name: str, ca: pki.CA, namespace: str = "", **settings: Any) -> str:
@@ -186,7 +186,7 @@ class Place:
             "spec": spec,
         }
         made = self.api.call("POST", CSRS, body, user=user, groups=[ASKERS] if user else [])
-        self.names.add(made["metadata"]["name"])
+        self.made.append(f"{CSRS}/{made['metadata']['name']}")
         return made
 
     def approve(self, made: Json) -> Json:
@@ -255,14 +255,19 @@ class Place:
         return self.cluster.wait_for(ask, what, timeout)
 
     def forget(self) -> None:
-        """Delete the requests that were made here."""
-        while self.names:
-            name = self.names.pop()
+        """Delete all requests, issuers and Secrets that were made here."""
+        while self.made:
+            path = self.made.pop()
             try:
-                self.api.delete(f"{CSRS}/{name}")
+                self.api.delete(path)
             except Refused as error:
                 if error.code != 404:
                     raise
+
+    def _apply(self, path: str, body: Json) -> None:
+        self.api.apply(path, body)
+        if path not in self.made:
+            self.made.append(path)
 
 
 class Answered:

@@ -1,5 +1,6 @@
 """`mesh-signer run` as a process: settings, exit status, health, logs, and what it runs beside somebody else's CRDs."""
 
+import functools
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from tests import pki
-from tests.integration.hot_path import Place, settle
+from tests.integration.hot_path import Json, Place, settle
 from tests.localmesh import Cluster, LocalCluster
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, NAMESPACE, SIGNER_ACCOUNT, SignerProcess
 
@@ -148,22 +149,23 @@ def test_health_and_metrics(installed: Cluster, place: Place, ca: str) -> None:
         missing.value.close()
 
 
+def holds_a_lease(place: Place, identity: str) -> bool:
+    """Whether a replica of this name announces itself."""
+    leases = place.api.get(f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases")["items"]
+    return any(lease["spec"].get("holderIdentity") == identity for lease in leases)
+
+
 def test_end(installed: Cluster, place: Place, ca: str) -> None:
     """SIGTERM and SIGINT end it with status 0; its Lease goes with it, so that nobody waits for it."""
     for how in (signal.SIGTERM, signal.SIGINT):
         process = SignerProcess(installed, "--controllers=csr").start()
         place.issue(ca)
-        leases = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
-
-        def holders(leases: str = leases) -> set[str]:
-            return {lease["spec"].get("holderIdentity") for lease in place.api.get(leases)["items"]}
-
-        place.until("its Lease", lambda process=process: process.name in holders())
+        place.until("its Lease", functools.partial(holds_a_lease, place, process.name))
         popen = process._process.popen
         assert popen is not None
         popen.send_signal(how)
         assert popen.wait(60) == 0
-        assert process.name not in holders()
+        assert not holds_a_lease(place, process.name)
         assert "Traceback" not in process.log
 
 
@@ -197,10 +199,8 @@ def test_no_secret_in_any_output(installed: Cluster, place: Place, name: str, ca
             issuer = f"{name}-{number}"
             place.secret(issuer, data)
             place.issuer(issuer, {"ca": {"secretName": issuer}})
-            status = place.until(
-                f"the status of {issuer}",
-                lambda issuer=issuer: place.api.get(f"/apis/cert-manager.io/v1/clusterissuers/{issuer}").get("status"),
-            )
+            path = f"/apis/cert-manager.io/v1/clusterissuers/{issuer}"
+            status = place.until(f"the status of {issuer}", functools.partial(issuer_status, place, path))
             shown += json.dumps(status)
         shown += json.dumps(place.events(place.issue(f"{name}-4").name))
         shown += json.dumps(place.event(place.ask(f"{name}-0"), "IssuerNotReady"))
@@ -220,6 +220,11 @@ def test_no_secret_in_any_output(installed: Cluster, place: Place, name: str, ca
             assert line not in shown
             assert line[:40] not in shown
     del ca
+
+
+def issuer_status(place: Place, path: str) -> Json | None:
+    """What an issuer's controller has written."""
+    return place.api.get(path).get("status")
 
 
 def process_option(process: SignerProcess, option: str) -> str:
