@@ -82,7 +82,7 @@ class TestHealth:
             made._registry.synced.set()
             assert (made._issuers_ready(), made._requests_ready()) == ("", "")
             for part in parts:
-                part.close()  # type: ignore[union-attr]  # coroutines that were never started
+                part.close()
 
     @virtual_time
     async def test_a_deaf_watch_asks_for_a_restart(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ class TestHealth:
             reflector._trouble = "Unreachable"
             assert made._watch_alive() == ""
             for part in parts:
-                part.close()  # type: ignore[union-attr]  # coroutines that were never started
+                part.close()
 
 
 @virtual_time

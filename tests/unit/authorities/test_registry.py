@@ -26,10 +26,15 @@ class TestReady:
         for first in ("issuer", "secret"):
             async with watching(monkeypatch) as world:
                 world.sync()
-                steps = [world.put_issuer, lambda: world.put_secret(ca())]
-                for step in steps if first == "issuer" else reversed(steps):
-                    step()
+                if first == "issuer":
+                    world.put_issuer()
                     await world.settle()
+                    world.put_secret(ca())
+                else:
+                    world.put_secret(ca())
+                    await world.settle()
+                    world.put_issuer()
+                await world.settle()
                 state = world.registry.get(FOO)
                 assert state is not None
                 assert state.ready

@@ -1,6 +1,8 @@
 """What the planted faults of `make mutants` showed to be untested in the matching of Certificates."""
 
 import ipaddress
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from cryptography import x509
@@ -9,7 +11,7 @@ from signer.api.certificate import CertificateSpec
 from signer.certificates.matching import certificate_mismatches
 from tests.pki import CA
 
-SPEC = {
+SPEC: dict[str, Any] = {
     "secretName": "s",
     "issuerRef": {"name": "i"},
     "dnsNames": ["a.example", "b.example"],
@@ -19,19 +21,17 @@ SPEC = {
 }
 
 
-def leaf(spec: dict[str, object]) -> x509.Certificate:
+def leaf(spec: dict[str, Any]) -> x509.Certificate:
     """A certificate that has the names of a spec, each list turned round."""
     names: list[x509.GeneralName] = []
-    kinds = (
+    kinds: tuple[tuple[str, Callable[[str], x509.GeneralName]], ...] = (
         ("dnsNames", x509.DNSName),
         ("uris", x509.UniformResourceIdentifier),
         ("emailAddresses", x509.RFC822Name),
         ("ipAddresses", lambda text: x509.IPAddress(ipaddress.ip_address(text))),
     )
     for field, kind in kinds:
-        found = spec[field]
-        assert isinstance(found, list)
-        names += [kind(text) for text in reversed(found)]
+        names += [kind(text) for text in reversed(spec[field])]
     san = x509.SubjectAlternativeName(names)
     return CA("leaf", is_ca=False, subject=x509.Name([]), extra=[(san, True)]).certificate
 
@@ -44,5 +44,5 @@ def test_order_is_nothing() -> None:
 def test_each_name_counts() -> None:
     """A name more or less is told with the field that it stands in."""
     for field in ("uris", "emailAddresses", "ipAddresses", "dnsNames"):
-        wanted = {**SPEC, field: list(SPEC[field])[:1]}
+        wanted = {**SPEC, field: SPEC[field][:1]}
         assert certificate_mismatches(leaf(SPEC), msgspec.convert(wanted, CertificateSpec)) == (f"spec.{field}",)
