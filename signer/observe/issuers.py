@@ -3,6 +3,7 @@
 Used on the loop only.
 """
 
+import contextlib
 from typing import Protocol
 
 from issuers.authority import Authority
@@ -26,8 +27,11 @@ class State(Protocol):
         """Its CA."""
 
 
+_CONDITIONS = ("True", "False", "Unknown")
+
+
 class IssuerGauges:
-    """Sets `mesh_signer_issuer_ready` and `mesh_signer_ca_not_after_timestamp_seconds`."""
+    """Sets `mesh_signer_issuer_ready`, `mesh_signer_ca_not_after_timestamp_seconds` and cert-manager's gauges of issuers."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -39,6 +43,7 @@ class IssuerGauges:
         old = self._reasons.pop(ref, None)
         if old is not None and (state is None or state.reason != old):
             self._metrics.issuer_ready.remove(*name, old)
+        self._show_ready(ref, state)
         if state is None:
             self._forget_end(name)
             return
@@ -48,6 +53,18 @@ class IssuerGauges:
             self._metrics.ca_not_after.labels(*name).set(state.authority.not_after.timestamp())
         else:
             self._forget_end(name)
+
+    def _show_ready(self, ref: IssuerRef, state: State | None) -> None:
+        """Say the same under cert-manager's names (pkg/metrics), which count each condition apart."""
+        cluster = ref.kind == "ClusterIssuer"
+        gauge = self._metrics.cluster_issuer_ready_status if cluster else self._metrics.issuer_ready_status
+        labels = (ref.name,) if cluster else (ref.name, ref.namespace)
+        for condition in _CONDITIONS:
+            if state is not None:
+                gauge.labels(*labels, condition).set(1 if condition == str(state.ready) else 0)
+                continue
+            with contextlib.suppress(KeyError):
+                gauge.remove(*labels, condition)
 
     def _forget_end(self, name: tuple[str, str, str]) -> None:
         try:
