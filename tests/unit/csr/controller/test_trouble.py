@@ -121,6 +121,17 @@ class TestUnknownOutcome:
             await asyncio.sleep(10)
             assert scene.metric("waiting_requests", reason="Retry") == 0
 
+    @virtual_time
+    async def test_one_line_for_many(self, caplog: pytest.LogCaptureFixture) -> None:
+        """An API server that is away for a while is one line in ten seconds, not one for each request."""
+        async with running() as scene:
+            scene.writer.script += [UNKNOWN] * 500
+            scene.put_many(100)
+            await asyncio.sleep(9)
+            assert caplog.text.count("an answer could not be written and is tried again: 503") == 1
+            await asyncio.sleep(20)
+            assert 1 < caplog.text.count("an answer could not be written and is tried again: 503") <= 3
+
 
 class TestThrottled:
     @virtual_time
