@@ -125,7 +125,7 @@ class TestUnknownOutcome:
     async def test_one_line_for_many(self, caplog: pytest.LogCaptureFixture) -> None:
         """An API server that is away for a while is one line in ten seconds, not one for each request."""
         async with running() as scene:
-            scene.writer.script += [UNKNOWN] * 500
+            scene.writer.script += [UNKNOWN] * 10_000
             scene.put_many(100)
             await asyncio.sleep(9)
             assert caplog.text.count("an answer could not be written and is tried again: 503") == 1
