@@ -91,9 +91,7 @@ def split_usages(usages: Sequence[str]) -> tuple[int, tuple[str, ...]]:
 
 
 def encode_key_usage(bits: int) -> bytes:
-    """Write the KeyUsage BIT STRING without trailing zero bits (X.690, 11.2.2)."""
-    if not bits:
-        return der.tlv(der.BIT_STRING, b"\x00")
+    """Write the KeyUsage BIT STRING without trailing zero bits (X.690, 11.2.2). `bits` are not 0: RFC 5280 wants one."""
     text = f"{bits:b}"[::-1]
     unused = -len(text) % 8
     return der.tlv(

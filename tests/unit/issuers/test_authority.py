@@ -46,6 +46,7 @@ def test_a_self_signed_ca_is_loaded(kind: str) -> None:
     assert loaded.key_id == hashlib.sha256(spki(root)).hexdigest()
     assert loaded.spki == spki(root)
     assert loaded.certificate_pem == root.pem
+    assert keys.public_bytes(loaded.key.public_key()) == spki(root)
     assert (loaded.chain_pem, loaded.root_pem) == (b"", root.pem)
     assert (loaded.not_before, loaded.not_after) == (NOW - DAY, NOW + 90 * DAY)
     assert (loaded.subject, loaded.subject_der) == ("CN=root", root.name.public_bytes())
@@ -92,6 +93,10 @@ ORDERS: dict[str, Callable[[Three], Secret]] = {
     "an empty ca.crt": lambda cas: {"tls.crt": cas.low.chain_pem, "ca.crt": b""},
     "upper ones in another order": lambda cas: {"tls.crt": cas.low.pem + cas.root.pem + cas.middle.pem},
     "the root twice": lambda cas: {"tls.crt": cas.low.chain_pem + cas.root.pem, "ca.crt": cas.root.pem},
+    "an intermediate twice": lambda cas: {
+        "tls.crt": cas.low.pem + cas.middle.pem + cas.middle.pem,
+        "ca.crt": cas.root.pem,
+    },
     "with comments": lambda cas: {
         "tls.crt": b"# low\n" + cas.low.pem + b"# up\n" + cas.middle.pem,
         "ca.crt": cas.root.pem,
@@ -460,6 +465,23 @@ def test_a_key_that_signs_wrongly_is_found(monkeypatch: pytest.MonkeyPatch) -> N
     def signer(algorithm: keys.SignatureAlgorithm, key: keys.PrivateKey) -> Callable[[bytes], bytes]:
         del algorithm, key
         return lambda data: wrong.sign(data, ec.ECDSA(hashes.SHA256()))
+
+    monkeypatch.setattr(keys.SignatureAlgorithm, "signer", signer)
+    with pytest.raises(InvalidAuthority) as refused:
+        load(GOOD)
+    assert (refused.value.reason, refused.value.field) == ("KeyMismatch", "tls.key")
+
+
+def test_a_key_that_does_not_sign_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that the library cannot sign with makes no CA."""
+
+    def signer(algorithm: keys.SignatureAlgorithm, key: keys.PrivateKey) -> Callable[[bytes], bytes]:
+        del algorithm, key
+
+        def fail(data: bytes) -> bytes:
+            raise ValueError(len(data))
+
+        return fail
 
     monkeypatch.setattr(keys.SignatureAlgorithm, "signer", signer)
     with pytest.raises(InvalidAuthority) as refused:

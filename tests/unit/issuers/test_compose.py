@@ -99,6 +99,14 @@ def test_usages_may_be_left_out() -> None:
     assert (request.key_usages, request.extended_key_usages) == (None, None)
 
 
+def test_an_extension_that_would_be_empty_is_left_out() -> None:
+    """Extended usages alone bring no KeyUsage, key usages alone no ExtendedKeyUsage."""
+    only_extended = read_request(compose_request(KEY, dns_names=["a"], usages=["client auth"]))
+    assert (only_extended.key_usages, only_extended.extended_key_usages) == (None, ("client auth",))
+    only_key = read_request(compose_request(KEY, dns_names=["a"], usages=["signing"]))
+    assert (only_key.key_usages, only_key.extended_key_usages) == (("digital signature",), None)
+
+
 def test_basic_constraints_may_be_put_in() -> None:
     """A leaf says CA:false there."""
     assert read_request(compose_request(KEY, dns_names=["a"], encode_basic_constraints=True)).is_ca is False

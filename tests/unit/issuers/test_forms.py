@@ -102,6 +102,13 @@ def test_what_is_no_object_identifier_is_refused(dotted: str) -> None:
         der.encode_object_identifier(dotted)
 
 
+def test_the_length_of_an_object_identifier_is_limited() -> None:
+    """64 bytes are read, 65 are not: what is read is cached."""
+    assert der.object_identifier(b"\x2a" + b"\x01" * 63) == "1.2" + ".1" * 63
+    with pytest.raises(der.DerError, match="of more than 64 bytes"):
+        der.object_identifier(b"\x2a" + b"\x01" * 64)
+
+
 @given(st.binary(max_size=12))
 def test_an_object_identifier_has_one_spelling(content: bytes) -> None:
     """Whatever is read as an identifier is written back with the same bytes."""
