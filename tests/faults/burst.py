@@ -10,7 +10,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from cryptography import x509
 
@@ -188,13 +187,3 @@ def exit_status(process: SignerProcess, timeout: float = 60) -> int:
     status = popen.wait(timeout)
     process._process.popen = None
     return status
-
-
-def with_token_file(original: Path, token_file: Path, target: Path) -> Path:
-    """A copy of a kubeconfig that names a token file instead of the token."""
-    import yaml  # noqa: PLC0415 - here alone
-
-    document = yaml.safe_load(original.read_text())
-    document["users"][0]["user"] = {"tokenFile": str(token_file)}
-    target.write_text(yaml.safe_dump(document))
-    return target

@@ -4,13 +4,10 @@ The signer runs under its own ServiceAccount and RBAC. Where a test says that no
 was answered first: the signer takes them in order, so the earlier one had its turn.
 """
 
-import base64
-import secrets
 import subprocess
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
@@ -18,46 +15,24 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests import pki
-from tests.integration.hot_path import CSRS, DURATION, IS_CA, PRIVATE_KEY, Place, Refused, issuers_path, signer_name
+from tests.integration.hot_path import DURATION, IS_CA, Place, Refused, signer_name
+from tests.integration.observing import metric, waits
 from tests.localmesh import Cluster
 from tests.localmesh.signer import SignerProcess
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("signer")]
 
+
 WEB = pki.csr(dns=["a.example", "b.example"], subject=pki.name(common_name="a.example"))
+
+
 CA_CSR = pki.csr(
     subject=pki.name(common_name="sub"),
     extra=[(x509.BasicConstraints(ca=True, path_length=None), True)],
 )
+
+
 CA_USAGES = ("digital signature", "cert sign")
-
-
-def untouched(place: Place, made: str, before: dict[str, Any], ca: str) -> None:
-    """A later request was answered, and this one is as it was, to the resourceVersion."""
-    place.issue(ca)
-    assert place.look(made) == before
-
-
-def waits(place: Place, request: str, reason: str, other: str) -> str:
-    """A request waits: one Event says why (its message is returned), no condition, and others go on meanwhile."""
-    event = place.event(request, reason)
-    assert event["type"] == "Warning"
-    place.issue(other)
-    status = place.look(request)["status"]
-    assert [one["type"] for one in status["conditions"]] == ["Approved"]
-    assert "certificate" not in status
-    return str(event["message"])
-
-
-def once(place: Place, request: str, reason: str) -> None:
-    """The Event with this reason was written once."""
-    found = [event for event in place.events(request) if event["reason"] == reason]
-    assert [event["count"] for event in found] == [1]
-
-
-def metric(signer: SignerProcess, metric: str, issuer: str) -> float:
-    """A metric that is labelled with an issuer's name."""
-    return signer.metric(metric, kind="ClusterIssuer", name=issuer)
 
 
 class TestCertificates:
@@ -262,337 +237,6 @@ class TestCARequests:
         reason, message = place.refused(ca, CA_CSR, annotations=annotations, usages=CA_USAGES)
         assert reason == "SigningError"
         assert "isCA" in message
-
-
-class TestNames:
-    """Which issuer a signer name means."""
-
-    def test_cluster_issuer_with_dots(self, place: Place, name: str, root: pki.CA) -> None:
-        """All that follows the slash is a ClusterIssuer's name, dots included."""
-        assert place.issue(place.ca_issuer(f"{name}.with.dots", root)).signed_by(root)
-
-    def test_issuer_with_dots(self, place: Place, name: str, root: pki.CA, readable: Callable[[], str]) -> None:
-        """The namespace of an Issuer ends at the first dot; the rest is its name, dots included."""
-        namespace = readable()
-        place.ca_issuer(f"{name}.with.dots", root, namespace)
-        grant(place, namespace, "*", "dotty")
-        assert place.issue(f"issuers.cert-manager.io/{namespace}.{name}.with.dots", user="dotty").signed_by(root)
-
-    def test_signer_name_without_dot(self, place: Place, name: str, ca: str) -> None:
-        """An Issuer's signer name without a namespace names an issuer that does not exist: it waits, and says so."""
-        request = place.ask(f"issuers.cert-manager.io/{name}")
-        assert name in waits(place, request, "IssuerNotFound", ca)
-
-    def test_case_matters(self, place: Place, ca: str) -> None:
-        """A domain in other letters never reaches us: the API server takes lower case only, so no name means two issuers."""
-        with pytest.raises(Refused, match="signerName"):
-            place.create(f"ClusterIssuers.cert-manager.io/{ca}")
-        with pytest.raises(Refused, match="signerName"):
-            place.create(signer_name(ca.upper()))
-
-    def test_signer_name_with_two_slashes(self, place: Place, ca: str) -> None:
-        """A name with a second slash never reaches us."""
-        with pytest.raises(Refused, match="signerName"):
-            place.create(f"clusterissuers.cert-manager.io/{ca}/x")
-
-
-class TestLeftAlone:
-    """What the signer never writes to."""
-
-    @pytest.mark.parametrize(
-        "signer_name",
-        [
-            "kubernetes.io/kube-apiserver-client",
-            "example.com/anything",
-            "clusterissuers.example.com/{ca}",
-            "clusterissuers.cert-manager.io.example.com/{ca}",
-            "cert-manager.io/{ca}",
-            "awspcaclusterissuers.awspca.cert-manager.io/{ca}",
-        ],
-    )
-    def test_other_signers(self, place: Place, ca: str, signer_name: str) -> None:
-        """A request for somebody else's signer is not written to and gets no Event, even when the name has our issuer's."""
-        usages = ("client auth",) if signer_name.startswith("kubernetes.io/") else pki.WORKLOAD_USAGES
-        made = place.ask(signer_name.format(ca=ca), usages=usages)
-        untouched(place, made, place.look(made), ca)
-        assert place.events(made) == []
-
-    def test_not_approved(self, place: Place, ca: str) -> None:
-        """A request is never written to before it is approved; after a while an Event says what it waits for."""
-        made = place.create(ca)
-        name = made["metadata"]["name"]
-        untouched(place, name, made, ca)
-        assert place.event(name, "WaitingApproval")["type"] == "Normal"
-        assert place.look(name)["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
-        place.approve(made)  # with the object as it was created, as istiod does: a 409 if anybody had written
-        place.issued(name)
-
-    def test_denied(self, place: Place, ca: str) -> None:
-        """A denied request stays as it is."""
-        made = place.condition(place.create(ca), "Denied")
-        untouched(place, made["metadata"]["name"], made, ca)
-
-    def test_failed(self, place: Place, ca: str) -> None:
-        """A request that somebody else has failed stays as it is, though it is approved."""
-        failed = place.condition(place.create(ca), "Failed", "status")
-        made = place.approve(failed)
-        untouched(place, made["metadata"]["name"], made, ca)
-
-    def test_foreign_certificate(self, place: Place, ca: str, name: str) -> None:
-        """A certificate that another signer has set stays, and there is one no matter who was quicker."""
-        other = pki.CA("somebody-else")
-        made = place.create(ca, name=name)
-        made = place.api.put(
-            f"{CSRS}/{name}/status", made | {"status": {"certificate": base64.b64encode(other.pem).decode()}}
-        )
-        made = place.approve(made)
-        untouched(place, name, made, ca)
-        assert place.issued(name).leaf == other.certificate
-
-
-class TestWaiting:
-    """What is approved is never forgotten: a request waits for its issuer, and goes on by itself."""
-
-    def test_issuer_appears(self, place: Place, name: str, root: pki.CA, ca: str) -> None:
-        """Without an issuer a request waits with one Event, and goes on when issuer and Secret come."""
-        request = place.ask(name)
-        assert name in waits(place, request, "IssuerNotFound", ca)
-        place.issuer(name, {"ca": {"secretName": name}})
-        assert f'secret "{name}" not found in namespace "cert-manager"' in waits(place, request, "IssuerNotReady", ca)
-        place.secret(name, root.secret())
-        assert place.issued(request).signed_by(root)
-        once(place, request, "IssuerNotFound")
-        once(place, request, "IssuerNotReady")
-
-    def test_secret_appears(self, place: Place, name: str, root: pki.CA, ca: str) -> None:
-        """An issuer without its Secret is not ready: the Event names the Secret, and the Secret's coming ends the wait."""
-        place.issuer(name, {"ca": {"secretName": f"{name}-key"}})
-        request = place.ask(name)
-        assert f'secret "{name}-key" not found in namespace "cert-manager"' in waits(
-            place, request, "IssuerNotReady", ca
-        )
-        place.secret(f"{name}-key", root.secret())
-        assert place.issued(request).signed_by(root)
-        once(place, request, "IssuerNotReady")
-
-    def test_secret_is_repaired(self, place: Place, name: str, root: pki.CA, ca: str) -> None:
-        """A broken Secret holds requests up, by an Event that names the field, until it is mended."""
-        place.secret(name, root.secret() | {"tls.key": pki.key_pem(pki.key("p256", 99))})
-        place.issuer(name, {"ca": {"secretName": name}})
-        requests = [place.ask(name) for _ in range(3)]
-        for request in requests:
-            assert "tls.key" in waits(place, request, "IssuerNotReady", ca)
-        place.secret(name, root.secret())
-        for request in requests:
-            assert place.issued(request).signed_by(root)
-
-    def test_secret_is_deleted_and_restored(self, place: Place, name: str, root: pki.CA, ca: str) -> None:
-        """Without its Secret a CA signs no more, at once; what is asked meanwhile is issued when the Secret is back."""
-        place.ca_issuer(name, root)
-        place.issue(name)
-        place.delete_secret(name)
-        request = place.ask(name)
-        waits(place, request, "IssuerNotReady", ca)
-        place.secret(name, root.secret())
-        assert place.issued(request).signed_by(root)
-
-    def test_secret_is_changed(self, place: Place, name: str, root: pki.CA, signer: SignerProcess) -> None:
-        """With another CA in the Secret, the next request is signed by that one."""
-        place.ca_issuer(name, root)
-        assert place.issue(name).signed_by(root)
-        new = pki.CA("the-new-one", not_after=datetime.now(UTC) + timedelta(days=200))
-        place.secret(name, new.secret())
-        ends = new.certificate.not_valid_after_utc.timestamp()
-        place.until("the new CA", lambda: metric(signer, "mesh_signer_ca_not_after_timestamp_seconds", name) == ends)
-        issued = place.issue(name)
-        assert issued.signed_by(new)
-        assert not issued.signed_by(root)
-
-    def test_issuer_names_another_secret(self, place: Place, name: str, root: pki.CA, signer: SignerProcess) -> None:
-        """An issuer that is pointed at another Secret signs with that one."""
-        new = pki.CA("the-other-one", not_after=datetime.now(UTC) + timedelta(days=300))
-        place.ca_issuer(name, root)
-        place.secret(f"{name}-2", new.secret())
-        place.issuer(name, {"ca": {"secretName": f"{name}-2"}})
-        ends = new.certificate.not_valid_after_utc.timestamp()
-        place.until("the new CA", lambda: metric(signer, "mesh_signer_ca_not_after_timestamp_seconds", name) == ends)
-        assert place.issue(name).signed_by(new)
-
-    def test_issuer_is_deleted_and_restored(self, place: Place, name: str, root: pki.CA, ca: str) -> None:
-        """A deleted issuer signs no more; made again it answers what waited."""
-        place.ca_issuer(name, root)
-        place.issue(name)
-        place.api.delete(f"{issuers_path()}/{name}")
-        request = place.ask(name)
-        waits(place, request, "IssuerNotFound", ca)
-        place.issuer(name, {"ca": {"secretName": name}})
-        assert place.issued(request).signed_by(root)
-
-    def test_type_that_is_not_supported(self, place: Place, name: str, root: pki.CA, ca: str) -> None:
-        """A request for an issuer of a type that we do not have waits, and its Event names the type."""
-        vault = {"server": "https://vault.example", "path": "pki/sign/x", "auth": {"tokenSecretRef": {"name": "t"}}}
-        place.issuer(name, {"vault": vault})
-        request = place.ask(name)
-        assert "spec.vault" in waits(place, request, "IssuerNotReady", ca)
-        place.api.delete(f"{issuers_path()}/{name}")
-        place.ca_issuer(name, root)
-        place.issued(request)
-
-    def test_deleted_while_waiting(self, place: Place, name: str, ca: str, signer: SignerProcess) -> None:
-        """A request that is deleted while it waits is forgotten."""
-        before = signer.metric("mesh_signer_waiting_requests", reason="IssuerNotFound")
-        request = place.ask(name)
-        waits(place, request, "IssuerNotFound", ca)
-        assert signer.metric("mesh_signer_waiting_requests", reason="IssuerNotFound") == before + 1
-        place.api.delete(f"{CSRS}/{request}")
-        place.until(
-            "the gauge to fall",
-            lambda: signer.metric("mesh_signer_waiting_requests", reason="IssuerNotFound") == before,
-        )
-
-    def test_changed_while_waiting(self, place: Place, name: str, root: pki.CA, ca: str) -> None:
-        """What a waiting request says when its turn comes counts, not what it said at first."""
-        request = place.ask(name)
-        waits(place, request, "IssuerNotFound", ca)
-        place.api.patch(f"{CSRS}/{request}", {"metadata": {"annotations": {DURATION: "11m"}}})
-        place.ca_issuer(name, root)
-        assert place.issued(request).seconds == 660
-
-
-def grant(place: Place, namespace: str, issuer: str, user: str) -> None:
-    """Give a user the verb `reference` on an Issuer ("*": on all) of a namespace."""
-    rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
-    role = f"reference-{user}"
-    rule = {
-        "apiGroups": ["cert-manager.io"],
-        "resources": ["signers"],
-        "resourceNames": [issuer],
-        "verbs": ["reference"],
-    }
-    place.api.post(f"{rbac}/roles", {"metadata": {"name": role}, "rules": [rule]})
-    subject = {"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}
-    ref = {"kind": "Role", "name": role, "apiGroup": "rbac.authorization.k8s.io"}
-    place.api.post(f"{rbac}/rolebindings", {"metadata": {"name": role}, "roleRef": ref, "subjects": [subject]})
-
-
-class TestNamespacedIssuers:
-    """Issuers, whose use needs the verb `reference`, and whose Secrets the signer reads where it was let to."""
-
-    @pytest.mark.parametrize("which", ["by name", "all"])
-    def test_allowed(self, place: Place, name: str, root: pki.CA, readable: Callable[[], str], which: str) -> None:
-        """A requester with the verb `reference` on the Issuer, or on "*", gets its certificate."""
-        namespace = readable()
-        signer = place.ca_issuer(name, root, namespace)
-        user = f"u-{secrets.token_hex(3)}"
-        grant(place, namespace, name if which == "by name" else "*", user)
-        assert place.issue(signer, user=user).signed_by(root)
-
-    def test_denied(self, place: Place, name: str, root: pki.CA, readable: Callable[[], str]) -> None:
-        """Without it the request has failed, whoever approved it; a grant on another Issuer does not help."""
-        namespace = readable()
-        signer = place.ca_issuer(name, root, namespace)
-        grant(place, namespace, f"{name}-other", "mallory")
-        refused = place.refused(signer, user="mallory")
-        assert refused == ("DeniedReference", f"Requester may not reference Namespaced Issuer {namespace}/{name}")
-
-    def test_another_namespace(
-        self, place: Place, name: str, root: pki.CA, namespace: str, readable: Callable[[], str], cluster: Cluster
-    ) -> None:
-        """The right to one namespace's Issuers is no right to those of another."""
-        readable()
-        other = f"{namespace}-2"
-        cluster.create_namespace(other)
-        try:
-            grant(place, other, "*", "neighbour")
-            signer = place.ca_issuer(name, root, namespace)
-            assert place.refused(signer, user="neighbour")[0] == "DeniedReference"
-        finally:
-            cluster.kubectl("delete", "namespace", other, "--wait=false")
-
-    def test_secrets_out_of_reach(
-        self, place: Place, name: str, root: pki.CA, ca: str, readable: Callable[[], str], namespace: str
-    ) -> None:
-        """Where the signer may not read Secrets, requests wait and the Event says so; they go on once it may."""
-        signer = place.ca_issuer(name, root, namespace)
-        grant(place, namespace, "*", "early")
-        request = place.ask(signer, user="early")
-        assert "forbidden" in waits(place, request, "IssuerNotReady", ca)
-        readable()
-        assert place.issued(request).signed_by(root)
-
-    def test_cluster_issuer_needs_no_reference(self, place: Place, ca: str) -> None:
-        """A ClusterIssuer asks for no such right, as in cert-manager."""
-        place.issue(ca, user="nobody-special")
-
-
-class TestSelfSigned:
-    """Certificates signed with the requester's own key, which lies in a Secret."""
-
-    @pytest.fixture
-    def issuer(self, place: Place, name: str) -> str:
-        place.issuer(name, {"selfSigned": {}})
-        return name
-
-    def test_signs_with_the_key(self, place: Place, issuer: str) -> None:
-        """The certificate's issuer is its subject, and its own key verifies it."""
-        key = pki.key("p256", 7)
-        place.secret(f"{issuer}-key", {"tls.key": pki.key_pem(key)})
-        request = pki.csr(key, dns=["a.example"], subject=pki.name(common_name="me"))
-        issued = place.issue(issuer, request, annotations={PRIVATE_KEY: f"{issuer}-key"})
-        issued.leaf.verify_directly_issued_by(issued.leaf)
-        assert issued.leaf.subject == pki.name(common_name="me")
-        assert len(issued.chain) == 1
-
-    @pytest.mark.parametrize("annotations", [{}, {PRIVATE_KEY: ""}])
-    def test_missing_annotation(self, place: Place, issuer: str, annotations: dict[str, str]) -> None:
-        """Without the annotation the request has failed, and the message names it."""
-        reason, message = place.refused(issuer, annotations=annotations)
-        assert reason == "MissingAnnotation"
-        assert PRIVATE_KEY in message
-
-    def test_secret_comes_later(self, place: Place, issuer: str, ca: str) -> None:
-        """A missing Secret is waited for, with one Event that names it, and its coming ends the wait."""
-        key = pki.key("p256", 8)
-        request = place.ask(issuer, pki.csr(key, dns=["a.example"]), annotations={PRIVATE_KEY: f"{issuer}-key"})
-        assert f"cert-manager/{issuer}-key" in waits(place, request, "SecretNotFound", ca)
-        place.secret(f"{issuer}-key", {"tls.key": pki.key_pem(key)})
-        assert place.issued(request).leaf.public_key() == key.public_key()
-        once(place, request, "SecretNotFound")
-
-    def test_key_of_another(self, place: Place, issuer: str) -> None:
-        """A key that is not the request's own is refused."""
-        place.secret(f"{issuer}-key", {"tls.key": pki.key_pem(pki.key("p256", 9))})
-        reason, message = place.refused(issuer, annotations={PRIVATE_KEY: f"{issuer}-key"})
-        assert reason == "ErrorKeyMatch"
-        assert f"cert-manager/{issuer}-key" in message
-
-    def test_never_with_a_ca_key(self, place: Place, issuer: str, ca: str, root: pki.CA) -> None:
-        """A CA's Secret is never used, even for a CSR of that very key; it looks like a Secret that is not there."""
-        request = pki.csr(root.private, dns=["a.example"], subject=root.name)
-        made = place.ask(issuer, request, annotations={PRIVATE_KEY: ca, IS_CA: "true"}, usages=CA_USAGES)
-        used = waits(place, made, "SecretNotFound", ca)
-        other = place.ask(issuer, request, annotations={PRIVATE_KEY: f"{ca}-nothing"})
-        missing = waits(place, other, "SecretNotFound", ca)
-        assert used.replace(ca, "X") == missing.replace(f"{ca}-nothing", "X")
-
-    def test_never_with_a_ca_certificate_beside_the_key(self, place: Place, issuer: str, ca: str, root: pki.CA) -> None:
-        """A Secret with a CA's certificate is not used either, though no issuer names it."""
-        place.secret(f"{issuer}-key", root.secret())
-        made = place.ask(issuer, pki.csr(root.private, dns=["a.example"]), annotations={PRIVATE_KEY: f"{issuer}-key"})
-        waits(place, made, "SecretNotFound", ca)
-
-    def test_in_a_namespace(
-        self, place: Place, ca: str, name: str, readable: Callable[[], str], namespace: str
-    ) -> None:
-        """For an Issuer the Secret lies in its namespace: out of reach it is waited for, and it is noticed when it comes."""
-        key = pki.key("p256", 10)
-        signer = place.issuer(name, {"selfSigned": {}}, namespace)
-        grant(place, namespace, "*", "selfie")
-        request = place.ask(signer, pki.csr(key, dns=["a.example"]), annotations={PRIVATE_KEY: "mine"}, user="selfie")
-        assert f"{namespace}/mine" in waits(place, request, "SecretNotFound", ca)
-        readable()
-        place.secret("mine", {"tls.key": pki.key_pem(key)}, namespace)
-        place.issued(request)
 
 
 class TestKeys:
