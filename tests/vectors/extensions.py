@@ -71,6 +71,7 @@ def add_usages() -> None:
     refused("key-usage-three-bytes", ku(craft.bits(bytes(3))), place, "a KeyUsage with bits that have no meaning")
     unused = "a BIT STRING with broken unused bits"
     refused("key-usage-unused-set", ku(craft.bits(b"\xa1", 5)), place, unused)
+    refused("key-usage-unused-byte", ku(craft.bits(b"\xa0\x00", 8)), place, unused)
     refused("key-usage-unused-8", ku(craft.bits(b"\xa0", 8)), place, unused)
     refused("key-usage-unused-of-nothing", ku(craft.bits(b"", 1)), place, unused)
     refused("key-usage-no-content", ku(b"\x03\x00"), place, "a BIT STRING without content")

@@ -61,7 +61,16 @@ def test_integers_come_back(value: int) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("", "empty"), ("0001", "longer"), ("007f", "longer"), ("ffff", "longer"), ("ff80", "longer"), ("80", "negative")],
+    [
+        ("", "empty"),
+        ("0001", "longer"),
+        ("007f", "longer"),
+        ("ffff", "longer"),
+        ("ff80", "longer"),
+        ("ff8000", "longer"),
+        ("000100", "longer"),
+        ("80", "negative"),
+    ],
 )
 def test_integers_in_another_form_are_refused(content: str, message: str) -> None:
     """Padding and negative numbers are refused, 0x00 before a high bit is not."""
