@@ -68,6 +68,7 @@ def _extensions(template: CertificateTemplate, authority_key_id: bytes | None) -
     return parts
 
 
+@functools.lru_cache(maxsize=256)  # within a second, all certificates of one lifetime have the same two times
 def encode_time(moment: datetime) -> bytes:
     """Write a UTC time: UTCTime until 2049, GeneralizedTime from 2050 (RFC 5280, 4.1.2.5)."""
     if 1950 <= moment.year < 2050:

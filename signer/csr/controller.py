@@ -20,20 +20,21 @@ from signer.api.certificatesigningrequest import CertificateSigningRequest, Requ
 from signer.api.signername import parse_signer_name
 from signer.authorities.registry import Registry
 from signer.authorities.state import PENDING
-from signer.csr.answer import Answer, audit_line, issue, printable, refuse
+from signer.csr.answer import Answer, issue, refuse
 from signer.csr.backlog import Backlog, Pending, Stage
 from signer.csr.evaluate import NOTHING_ASKED, Answers, AskKey, AskReference, Issue, evaluate
 from signer.csr.questions import Questions
+from signer.csr.record import Record
 from signer.csr.sharing import Sharing
 from signer.csr.window import Window
-from signer.csr.writer import Writer, Written
+from signer.csr.writer import Writer
 from signer.kube.backoff import delay
 from signer.kube.errors import ApiError, Unreachable
 from signer.kube.protobuf import ProtobufError
 from signer.kube.reflector import Change, Reflector
-from signer.observe.audit import AuditLog, Outcome
-from signer.observe.events import EventRecorder, EventType, ObjectReference
-from signer.observe.metrics import OTHER, Metrics
+from signer.observe.audit import AuditLog
+from signer.observe.events import EventRecorder
+from signer.observe.metrics import Metrics
 from signer.tenancy.decide import Limits
 from signer.tenancy.verdict import Refuse, Wait
 
@@ -42,7 +43,6 @@ log = logging.getLogger(__name__)
 _SLOW_RSA_BITS = 4096
 _APPROVAL_PATIENCE = 5.0
 _RECHECK = 30.0
-_COMPLAIN_SECONDS = 10.0
 _SETTLE_TRIES = 8  # half a minute
 
 
@@ -83,18 +83,15 @@ class RequestController:
         self._writer = writer
         self._questions = questions
         self._sharing = sharing
-        self._recorder = recorder
-        self._metrics = metrics
-        self._audit = audit
         self._options = options
         self._clock = clock
         self._wall = wall
+        self._record = Record(recorder, metrics, audit, clock=clock, wall=wall)
         self._window = Window(options.write_window)
         self._backlog = Backlog(lambda reason, step: metrics.waiting.labels(reason).inc(step))
         self._unapproved: dict[str, tuple[CertificateSigningRequest, float]] = {}
         self._in_flight = 0
         self._draining = False
-        self._quiet_until = float("-inf")
         self._tasks: set[asyncio.Task[None]] = set()
         metrics.queued.set_function(lambda: self._backlog.ready)
         metrics.in_flight.set_function(lambda: self._in_flight)
@@ -220,7 +217,7 @@ class RequestController:
             self._issue(pending, verdict)
         elif isinstance(verdict, Refuse):
             answer = refuse(csr, verdict, requester=content.username, now=now)
-            self._audit.write(audit_line(answer, now=now))
+            self._record.intent(answer)
             self._start(pending, self._write(pending, answer))
         elif isinstance(verdict, Wait):
             self._wait(pending, verdict)
@@ -237,7 +234,7 @@ class RequestController:
         except SigningFailed as error:
             self._signing_failed(pending, error)
             return
-        self._audit.write(audit_line(answer, now=self._wall()))
+        self._record.intent(answer)
         self._start(pending, self._write(pending, answer))
 
     async def _sign_off_loop(self, pending: Pending, verdict: Issue) -> None:
@@ -246,19 +243,19 @@ class RequestController:
         except SigningFailed as error:
             self._signing_failed(pending, error)
             return
-        self._audit.write(audit_line(answer, now=self._wall()))
+        self._record.intent(answer)
         await asyncio.sleep(0)  # the intent is written before the answer is sent
         await self._write(pending, answer)
 
     def _signing_failed(self, pending: Pending, error: SigningFailed) -> None:
         log.error("request %s: signing with %s failed: %s", pending.csr.name, pending.ref, error)
-        self._tell(pending, "Warning", "SigningError", f"Error signing certificate: {error}")
+        self._record.tell(pending, "Warning", "SigningError", f"Error signing certificate: {error}")
         self._try_again(pending)
 
     def _wait(self, pending: Pending, verdict: Wait) -> None:
         reason = verdict.reason
         if reason.code != PENDING:
-            self._tell(pending, "Warning", reason.code, reason.message)
+            self._record.tell(pending, "Warning", reason.code, reason.message)
         pending.answers = Answers(may_reference=pending.answers.may_reference)
         if verdict.secret is not None:
             self._registry.watch_secrets(verdict.secret[0])
@@ -302,9 +299,9 @@ class RequestController:
             self._window.throttled(self._clock())
         if result.outcome == "unknown":
             pending.unsent = answer
-            self._complain(result.message)
+            self._record.complain(result.message)
             if not pending.failures:
-                self._audited(answer, "unknown", result.message)
+                self._record.outcome(answer, "unknown", result.message)
             if self._backlog.get(pending.csr.uid) is not pending:  # the watch was quicker: it is answered, or deleted
                 await self._settle(pending, answer)
                 return
@@ -312,15 +309,17 @@ class RequestController:
             return
         if not result.throttled:
             self._window.succeeded()
-        self._audited(answer, result.outcome, result.message)
-        self._count(pending, answer, result)
+        self._record.outcome(answer, result.outcome, result.message)
+        self._record.count(pending, answer, result, known=self._known(pending))
         if result.outcome == "conflict" and result.latest is not None and not result.latest.answered:
             # Somebody changed the object, not its answer: decide again on what it says now.
             pending.csr, pending.unsent, pending.answers = result.latest, None, NOTHING_ASKED
             self._backlog.make_ready(pending)
             return
         if result.outcome == "invalid":
-            self._tell(pending, "Warning", "ErrorUpdate", f"The API server does not take the answer: {result.message}")
+            self._record.tell(
+                pending, "Warning", "ErrorUpdate", f"The API server does not take the answer: {result.message}"
+            )
             pending.unsent = None
             self._try_again(pending)
             return
@@ -330,56 +329,18 @@ class RequestController:
         for attempt in range(1, _SETTLE_TRIES + 1):
             result = await self._writer.settle(answer)
             if result.outcome != "unknown":
-                self._audited(answer, result.outcome, result.message)
-                self._count(pending, answer, result)
+                self._record.outcome(answer, result.outcome, result.message)
+                self._record.count(pending, answer, result, known=self._known(pending))
                 return
             await asyncio.sleep(delay(attempt, first=0.1, cap=5.0, retry_after=result.retry_after))
 
-    def _complain(self, message: str) -> None:
-        """Log that an answer could not be written; each is tried again, so one line for many is enough."""
-        if self._clock() >= self._quiet_until:
-            self._quiet_until = self._clock() + _COMPLAIN_SECONDS
-            log.warning("an answer could not be written and is tried again: %s", message)
-
-    def _audited(self, answer: Answer, outcome: Outcome, message: str) -> None:
-        self._audit.write(audit_line(answer, now=self._wall(), outcome=outcome, message=message))
-
-    def _count(self, pending: Pending, answer: Answer, result: Written) -> None:
-        signer = pending.csr.signer_name if self._registry.get(pending.ref) is not None else OTHER
-        if result.outcome not in {"stored", "refused"}:
-            self._metrics.requests.labels(signer, result.outcome).inc()
-            return
-        if isinstance(answer.verdict, Refuse):
-            verdict = answer.verdict
-            self._metrics.requests.labels(signer, "refused").inc()
-            self._metrics.refusals.labels(signer, verdict.code).inc()
-            log.info("request %s refused: %s", pending.csr.name, printable(verdict.message))
-            self._tell(pending, "Warning", verdict.code, verdict.message)
-            return
-        self._metrics.requests.labels(signer, "issued").inc()
-        self._metrics.latency.labels(signer).observe(self._clock() - pending.since)
-        message = "Certificate fetched from issuer successfully"
-        self._event(pending.csr, "Normal", "CertificateIssued", message, courtesy=True)
+    def _known(self, pending: Pending) -> bool:
+        return self._registry.get(pending.ref) is not None
 
     def _try_again(self, pending: Pending, retry_after: float | None = None) -> None:
         pending.failures += 1
         seconds = delay(pending.failures, first=0.1, cap=10.0, retry_after=retry_after)
         self._backlog.park(pending, reason="Retry", seconds=seconds)
-
-    def _tell(self, pending: Pending, type_: EventType, reason: str, message: str) -> None:
-        """Emit an Event on a request, once for each reason."""
-        if reason in pending.told:
-            return
-        pending.told.add(reason)
-        self._event(pending.csr, type_, reason, printable(message))
-
-    def _event(
-        self, csr: CertificateSigningRequest, type_: EventType, reason: str, message: str, *, courtesy: bool = False
-    ) -> None:
-        ref = ObjectReference(
-            "certificates.k8s.io/v1", "CertificateSigningRequest", "", csr.name, csr.uid, csr.resource_version
-        )
-        self._recorder.emit(ref, type_, reason, message, courtesy=courtesy)
 
     async def _watch_over(self) -> None:
         """Tell of requests that nobody approves, and make sure that nothing that is stored was overlooked."""
@@ -390,13 +351,7 @@ class RequestController:
             for uid, (csr, since) in tuple(self._unapproved.items()):
                 if since <= late:
                     self._unapproved[uid] = (csr, float("inf"))  # told once, however often the object changes
-                    self._event(
-                        csr,
-                        "Normal",
-                        "WaitingApproval",
-                        "Waiting for the Approved condition before issuing",
-                        courtesy=True,
-                    )
+                    self._record.waits_for_approval(csr)
             if self._clock() >= next_check:
                 next_check = self._clock() + _RECHECK
                 for csr in tuple(self._reflector.store.values()):

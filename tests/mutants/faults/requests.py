@@ -61,8 +61,8 @@ MUTANTS = (
     Mutant(
         "the audit log ends on unknown although it could be known",
         CONTROLLER,
-        "                self._audited(answer, result.outcome, result.message)\n                self._count(",
-        "                self._count(",
+        "                self._record.outcome(answer, result.outcome, result.message)\n                self._record.count(",
+        "                self._record.count(",
         TROUBLE,
     ),
     Mutant(
@@ -88,7 +88,7 @@ MUTANTS = (
     ),
     Mutant(
         "a waiting request tells the same Event over and over",
-        CONTROLLER,
+        "signer/csr/record.py",
         "        pending.told.add(reason)\n",
         "        pending.told.discard(reason)\n",
         WAITING,
@@ -96,7 +96,7 @@ MUTANTS = (
     Mutant(
         "the intent is not audited",
         CONTROLLER,
-        "        self._audit.write(audit_line(answer, now=self._wall()))\n        self._start(pending, self._write(pending, answer))\n",
+        "        self._record.intent(answer)\n        self._start(pending, self._write(pending, answer))\n",
         "        self._start(pending, self._write(pending, answer))\n",
         ANSWERING,
     ),
