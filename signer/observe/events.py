@@ -26,10 +26,12 @@ EventType = Literal["Normal", "Warning"]
 _COMPONENT = "mesh-signer"
 _MAX_MESSAGE = 1024  # the API server's own limit
 _QUEUE = 1000
-_COURTESIES = 20
 _REMEMBERED = 4096
 _RATE = 10.0  # a second, over time
 _BURST = 50
+# In a burst of requests, Events that say "issued" would take their share of what the API server can do.
+_COURTESY_RATE = 1.0
+_COURTESY_BURST = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,27 @@ class _Written:
     count: int
 
 
+class _Bucket:
+    """So many at once, and so many a second over time."""
+
+    def __init__(self, rate: float, burst: int, clock: Callable[[], float]) -> None:
+        self._rate = rate
+        self._burst = float(burst)
+        self._clock = clock
+        self._tokens = self._burst
+        self._refilled = clock()
+
+    def take(self) -> float:
+        """Take one; 0, or the seconds until there is one again, when none was taken."""
+        now = self._clock()
+        self._tokens = min(self._burst, self._tokens + (now - self._refilled) * self._rate)
+        self._refilled = now
+        if self._tokens >= 1:
+            self._tokens -= 1
+            return 0.0
+        return (1 - self._tokens) / self._rate
+
+
 class EventRecorder:
     """Writes Events in the background; `run` must be running for them to reach the API server."""
 
@@ -77,17 +100,17 @@ class EventRecorder:
         self._queue: deque[_Event] = deque()
         self._known: OrderedDict[_Event, _Written] = OrderedDict()
         self._wake = asyncio.Event()
-        self._tokens = float(_BURST)
-        self._refilled = clock()
+        self._all = _Bucket(_RATE, _BURST, clock)
+        self._courtesies = _Bucket(_COURTESY_RATE, _COURTESY_BURST, clock)
 
     def emit(
         self, ref: ObjectReference, type_: EventType, reason: str, message: str, *, courtesy: bool = False
     ) -> None:
         """Take an Event about an object. Never blocks; drops it when too many wait already.
 
-        A `courtesy` tells only what the object shows anyway: it is left out, uncounted, as soon as others wait.
+        A `courtesy` tells only what the object shows anyway: ten at once and one a second; more are left out, uncounted.
         """
-        if courtesy and len(self._queue) >= _COURTESIES:
+        if courtesy and self._courtesies.take() > 0:
             return
         event = _Event(ref, type_, reason, message[:_MAX_MESSAGE])
         if len(self._queue) >= _QUEUE:
@@ -106,15 +129,9 @@ class EventRecorder:
             self._wake.clear()
 
     async def _take_token(self) -> None:
-        while True:
-            now = self._clock()
-            self._tokens = min(float(_BURST), self._tokens + (now - self._refilled) * _RATE)
-            self._refilled = now
-            if self._tokens >= 1:
-                self._tokens -= 1
-                return
+        while (wait := self._all.take()) > 0:  # noqa: ASYNC110 - waits for time, not for an event
             # Not less than a moment: the last bit of a float must not make this a busy loop.
-            await asyncio.sleep(max((1 - self._tokens) / _RATE, 0.001))
+            await asyncio.sleep(max(wait, 0.001))
 
     async def _write(self, event: _Event) -> None:
         try:

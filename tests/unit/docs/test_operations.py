@@ -41,9 +41,7 @@ def reasons() -> set[str]:
             for node in ast.walk(ast.parse(file.read_text())):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
                     name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
-                    first = {"Reason": 0, "Pend": 0, "Fail": 0, "_tell": 2, "_event": 2, "emit": 1, "_emit": 2}.get(
-                        name
-                    )
+                    first = {"Reason": 0, "Pend": 0, "Fail": 0, "tell": 2, "_event": 2, "emit": 1, "_emit": 2}.get(name)
                     if first is not None and len(node.args) > first:
                         argument = node.args[first]
                         if isinstance(argument, ast.Constant) and isinstance(argument.value, str):

@@ -119,13 +119,18 @@ async def test_a_bounded_queue() -> None:
 
 @virtual_time
 async def test_courtesies_give_way() -> None:
-    """What the object shows anyway is left out, uncounted, as soon as twenty others wait."""
+    """What the object shows anyway is told ten times at once and once a second; more is left out, uncounted."""
     async with recording(endless=True) as made:
         for n in range(25):
             made.emit(message=str(n), courtesy=True)
-        assert len(made.recorder._queue) == 20
+        assert len(made.recorder._queue) == 10
         made.emit(message="important")
-        assert len(made.recorder._queue) == 21
+        assert len(made.recorder._queue) == 11
+        await asyncio.sleep(3.5)
+        assert len(made.recorder._queue) == 0
+        for n in range(25, 50):
+            made.emit(message=str(n), courtesy=True)
+        assert len(made.recorder._queue) == 3
         assert made.dropped == 0
 
 
