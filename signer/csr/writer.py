@@ -57,7 +57,7 @@ class Writer:
         csr = answer.csr
         stored: Outcome = "refused" if answer.refused else "stored"
         try:
-            await self._client.request(
+            await self._client.exchange(
                 "PUT",
                 CERTIFICATE_SIGNING_REQUESTS.path(None, csr.name, "status"),
                 body=answer.body,

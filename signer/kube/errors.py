@@ -190,7 +190,7 @@ def _retry_after_header(value: str | None, now: datetime | None) -> float | None
         return float(value)
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # Overflow: a year or an offset of twenty digits
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
