@@ -13,6 +13,7 @@ from signer.certificates.well_known import ISSUING
 DEFAULT_DURATION = timedelta(days=90)
 MIN_DURATION = timedelta(hours=1)
 MIN_RENEW_BEFORE = timedelta(minutes=5)
+MIN_AGE = timedelta(minutes=5)
 FIRST_BACKOFF = timedelta(hours=1)
 LONGEST_BACKOFF = timedelta(hours=32)
 
@@ -23,6 +24,8 @@ def renewal_time(spec: CertificateSpec, not_before: datetime, not_after: datetim
     renewBefore counts only when it is shorter than the certificate really lives, since an issuer may give less than
     asked: a renewal at once, for ever, would be the result. Without a setting the last third is for renewal. The cut
     to seconds makes this value equal to the one in the status, which is what a timer is set by.
+    Unlike in cert-manager it is never before the first 5 minutes, or the first third of a shorter life, have passed:
+    `duration: 1h, renewBefore: 59m59s` would otherwise renew every second.
     Source: https://cert-manager.io/docs/usage/certificate/#reissuance-triggered-by-expiry-renewal
     """
     lifetime = not_after - not_before
@@ -33,7 +36,8 @@ def renewal_time(spec: CertificateSpec, not_before: datetime, not_after: datetim
         before = renew_before
     elif percentage is not None and 0 < percentage < 100:
         before = lifetime * percentage / 100
-    return (not_after - before).astimezone(UTC).replace(microsecond=0)
+    due = max(not_after - before, not_before + min(MIN_AGE, lifetime / 3))
+    return due.astimezone(UTC).replace(microsecond=0)
 
 
 def backoff_left(certificate: Certificate, now: datetime) -> timedelta:

@@ -35,6 +35,22 @@ def test_renewal_time(spec: dict[str, Any], lifetime: timedelta, before: timedel
     assert renewal_time(samples.certificate(**spec).spec, BEGIN, end) == end - before
 
 
+@pytest.mark.parametrize(
+    ("spec", "lifetime", "age"),
+    [
+        ({"renewBefore": "59m59s"}, timedelta(hours=1), timedelta(minutes=5)),
+        ({"renewBefore": "55m1s"}, timedelta(hours=1), timedelta(minutes=5)),
+        ({"renewBefore": "54m59s"}, timedelta(hours=1), timedelta(minutes=5, seconds=1)),
+        ({"renewBefore": "8m59s"}, timedelta(minutes=9), timedelta(minutes=3)),
+        ({"renewBeforePercentage": 99}, timedelta(hours=1), timedelta(minutes=5)),
+        ({"renewBeforePercentage": 99}, timedelta(days=90), timedelta(days=90) / 100),
+    ],
+)
+def test_never_at_once(spec: dict[str, Any], lifetime: timedelta, age: timedelta) -> None:
+    """A certificate is left alone for 5 minutes, or a third of a shorter life, whatever the spec says."""
+    assert renewal_time(samples.certificate(**spec).spec, BEGIN, BEGIN + lifetime) == BEGIN + age
+
+
 def test_whole_seconds() -> None:
     """The time is cut to seconds, as in the status: a timer set by the status must not come too early."""
     end = BEGIN + timedelta(seconds=100)
