@@ -15,12 +15,17 @@ DUPLICATE = "DuplicateSecretName"
 WRONG_TYPE = "SecretTypeMismatch"
 FOREIGN = "SecretNotOwned"
 
+NAMED_RIVALS = 3
+
 
 def duplicate_defect(certificate: Certificate, rivals: Collection[str]) -> Defect | None:
-    """Tell when other Certificates of the namespace name the same Secret: then none of them is ready."""
+    """Tell when other Certificates of the namespace name the same Secret: then none of them is ready.
+
+    The first few are named, without a count, so that each further one does not change every condition again.
+    """
     if not rivals:
         return None
-    others = ", ".join(sorted(rivals))
+    others = ", ".join(sorted(rivals)[:NAMED_RIVALS]) + (" and others" if len(rivals) > NAMED_RIVALS else "")
     return Defect(
         DUPLICATE,
         f"spec.secretName: Secret {certificate.spec.secret_name} is also named by Certificate {others}; "

@@ -20,6 +20,9 @@ from signer.certificates.well_known import ALLOW_DIRECT_INJECTION, RESERVED_PREF
 UNSUPPORTED = "UnsupportedField"
 INVALID = "InvalidSpec"
 
+MESSAGE_LIMIT = 1024
+"""Bytes (UTF-8) of a message: a spec may have thousands of defects, and a condition is sent to all who watch."""
+
 RSA_SIZES = range(2048, 8192 + 1)
 EC_SIZES = (256, 384, 521)
 _USAGES = frozenset((*KEY_USAGES, *EXTENDED_USAGES, "signing"))
@@ -41,12 +44,18 @@ class Defect:
 def spec_defect(certificate: Certificate) -> Defect | None:
     """Tell what keeps this spec from being issued, or None."""
     if certificate.problem:
-        return Defect(INVALID, certificate.problem)
+        return Defect(INVALID, _capped(certificate.problem))
     if certificate.unsupported:
-        fields = ", ".join(certificate.unsupported)
+        fields = _capped(", ".join(certificate.unsupported))
         return Defect(UNSUPPORTED, f"{fields}: not supported by this version of mesh-signer; nothing is issued")
     problems = tuple(_problems(certificate.spec))
-    return Defect(INVALID, "; ".join(problems)) if problems else None
+    return Defect(INVALID, _capped("; ".join(problems))) if problems else None
+
+
+def _capped(text: str) -> str:
+    """The text, or its beginning when it is longer than MESSAGE_LIMIT."""
+    data = text.encode(errors="replace")
+    return text if len(data) <= MESSAGE_LIMIT else data[:MESSAGE_LIMIT].decode(errors="ignore") + " ... and more"
 
 
 def _problems(spec: CertificateSpec) -> Iterator[str]:

@@ -77,6 +77,18 @@ def test_duplicates() -> None:
     assert found.reason == "DuplicateSecretName"
 
 
+def test_many_duplicates() -> None:
+    """Three rivals are all named; of more, the first three are, and the text is the same however many there are."""
+    three, four, many = (
+        duplicate_defect(samples.certificate(), {f"c{number:04}" for number in range(count)}) for count in (3, 4, 1000)
+    )
+    assert three is not None
+    assert "Certificate c0000, c0001, c0002;" in three.message
+    assert four is not None
+    assert "Certificate c0000, c0001, c0002 and others;" in four.message
+    assert many == four
+
+
 @pytest.mark.parametrize(
     ("is_ca", "policy", "kept"),
     [

@@ -140,3 +140,30 @@ def test_wrong_type() -> None:
     found = spec_defect(samples.certificate(dnsNames=[1]))
     assert found is not None
     assert "spec.dnsNames" in found.message
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"dnsNames": [""] * 5000},
+        {"usages": ["\u00fc" * 100_000]},
+        {"privateKey": {"algorithm": "x" * 100_000}},
+    ],
+)
+def test_message_is_bounded(spec: dict[str, Any]) -> None:
+    """However much is wrong, the message is about 1 KiB at most and says where it was cut."""
+    found = spec_defect(samples.certificate(**spec))
+    assert found is not None
+    assert len(found.message.encode()) <= 1024 + 80
+    assert found.message.endswith(" ... and more")
+
+
+def test_message_cut() -> None:
+    """A cut message begins with the first defects and says that there are more; a short one is whole."""
+    found = spec_defect(samples.certificate(dnsNames=[""] * 5000))
+    assert found is not None
+    assert found.message.startswith("spec.dnsNames[0]: '' is no DNS name; spec.dnsNames[1]: ")
+    assert found.message.endswith(" ... and more")
+    short = spec_defect(samples.certificate(dnsNames=[""] * 3))
+    assert short is not None
+    assert short.message.endswith("spec.dnsNames[2]: '' is no DNS name")
