@@ -139,7 +139,8 @@ class SignerProcess:
             return False, str(error)
 
     def metric(self, metric: str, /, **labels: str) -> float:
-        """The sum of one metric's samples that have these labels."""
+        """The sum of one metric's samples that have these labels, with all that happened before the call."""
+        time.sleep(0.3)  # what /metrics gives may be a quarter of a second old
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
             families = list(text_string_to_metric_families(answer.read().decode()))
         return sum(

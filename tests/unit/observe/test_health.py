@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import aiohttp
 import pytest
+from prometheus_client import CollectorRegistry, Counter
 
 from signer.observe.health import HealthServer
 from signer.observe.metrics import Metrics
@@ -58,6 +59,23 @@ async def test_metrics() -> None:
         assert "# HELP mesh_signer_requests_total" in text
         assert "# HELP certmanager_certificate_expiration_timestamp_seconds" in text
         assert "mesh_signer_build_info" in text
+
+
+async def test_metrics_are_kept() -> None:
+    """Within a quarter of a second the text that was rendered is served again, then it is rendered anew."""
+    registry = CollectorRegistry()
+    events = Counter("events", "What happened.", registry=registry)
+    now = 100.0
+    async with HealthServer("127.0.0.1:0", registry, ready={}, live={}, clock=lambda: now) as running:
+        assert "events_total 0.0" in (await ask(running, "/metrics"))[1]
+        events.inc()
+        now = 100.2
+        assert "events_total 0.0" in (await ask(running, "/metrics"))[1]
+        now = 100.25
+        assert "events_total 1.0" in (await ask(running, "/metrics"))[1]
+        events.inc()
+        now = 100.4
+        assert "events_total 1.0" in (await ask(running, "/metrics"))[1]
 
 
 @pytest.mark.parametrize(
