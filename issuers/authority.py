@@ -6,7 +6,6 @@ is slow for RSA (39 ms): callers run it off the event loop. An Authority is froz
 """
 
 import hashlib
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -91,7 +90,6 @@ def load_authority(tls_crt: bytes, tls_key: bytes, ca_crt: bytes | None, *, now:
         depth += member.fields.issuer != member.fields.subject
     algorithm = keys.algorithm_for(key)
     signer = algorithm.signer(key)
-    _prove(algorithm, signer, own)
     roots = [member for member in chain if _signed_by(member, member)]
     return Authority(
         certificate_pem=own.pem(),
@@ -217,18 +215,6 @@ def _check_dates(member: _Member, now: datetime) -> None:
         raise InvalidAuthority(
             "NotYetValid", member.field, f"{member.subject!r} is valid from {fields.not_before:%Y-%m-%dT%H:%M:%SZ}"
         )
-
-
-def _prove(algorithm: keys.SignatureAlgorithm, signer: Callable[[bytes], bytes], own: _Member) -> None:
-    """Sign fresh bytes and verify with the certificate's key: this stands for checking each signature later."""
-    sample = secrets.token_bytes(32)
-    try:
-        key = keys.load_public_key(own.fields.spki)
-        proven = algorithm.verify(key, signer(sample), sample)
-    except (keys.KeyRefused, ValueError):
-        proven = False
-    if not proven:
-        raise InvalidAuthority("KeyMismatch", "tls.key", "its signatures do not verify with the certificate in tls.crt")
 
 
 def expiry_warning(authority: Authority, now: datetime) -> str | None:

@@ -92,7 +92,7 @@ class _Process:
             parts = [tasks.create_task(self._recorder.run()), tasks.create_task(self._registry.run())]
             if asked is None or CSR in asked:
                 requests, members = self._hot_path()
-                self._membership = tasks.create_task(members.run())
+                self._membership = tasks.create_task(self._take_part(members))
                 parts.extend((tasks.create_task(requests.run()), self._membership))
             parts.append(tasks.create_task(self._slow_controllers(asked)))
             parts.append(tasks.create_task(self._settle()))
@@ -133,6 +133,13 @@ class _Process:
             ),
         )
         return self._requests, members
+
+    async def _take_part(self, members: Members) -> None:
+        """Announce this replica once it can answer: until then its share would wait for nothing."""
+        await self._registry.synced.wait()
+        if self._reflector is not None:
+            await self._reflector.synced.wait()
+        await members.run()
 
     async def _slow_controllers(self, asked: tuple[str, ...] | None) -> None:
         names = await self._slow_names(asked)

@@ -16,6 +16,8 @@ TLS_TYPE = "kubernetes.io/tls"
 TLS_KEY = "tls.key"
 TLS_CERT = "tls.crt"
 CA_CERT = "ca.crt"
+# On the Secret that holds the key of a Certificate's issuance that is under way; for a CA that is the CA's key.
+NEXT_KEY_LABEL = "cert-manager.io/next-private-key"
 
 
 class ManagedFields(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -42,9 +42,10 @@ SecretHandler = Callable[[str, str], None]
 OnRestart = Callable[[str], None]  # called with the resource whose watch had to be opened again
 
 # A CA whose time has not begun is looked at again this often; a wrong clock is mended sooner than a day.
-_RETRY_NOT_YET_VALID = 30.0
+_RETRY_DATES = 30.0
 # asyncio timers beyond this are set again: the wall clock may be stepped meanwhile.
 _LONGEST_TIMER = 3600.0
+_LONGEST_LOAD = 10.0
 # A watch that cannot even begin is told of this soon (seconds).
 _TROUBLE_POLL = 0.5
 
@@ -132,8 +133,9 @@ class Registry:
         for namespace in {self._namespace, *(namespace for namespace, _ in self._users)}:
             while self._unread(namespace):  # noqa: ASYNC110 - only at start
                 await asyncio.sleep(0.01)
-        while self._loading:
-            await asyncio.wait(self._loading.values())
+        if loading := tuple(self._loading.values()):
+            # Once only: a tenant who changes his Secret all the time must not hold up the rest.
+            await asyncio.wait(loading, timeout=_LONGEST_LOAD)
         self._judge_all()
         self.synced.set()
 
@@ -257,12 +259,12 @@ class Registry:
         if latest is None or latest.data != secret.data:
             self._load(key)
         self._judge_users(key)
-        if isinstance(found, InvalidAuthority) and found.reason == "NotYetValid":
+        if isinstance(found, InvalidAuthority) and found.reason in {"NotYetValid", "Expired"}:
             # One timer for each Secret, however often it changes.
             if timer := self._early.pop(key, None):
                 timer.cancel()
             loop = asyncio.get_running_loop()
-            self._early[key] = loop.call_later(_RETRY_NOT_YET_VALID, lambda: self._load(key, again=True))
+            self._early[key] = loop.call_later(_RETRY_DATES, lambda: self._load(key, again=True))
 
     def _stored(self, key: tuple[str, str]) -> CASecret | None:
         reflector = self._secrets.get(key[0])
@@ -300,8 +302,10 @@ class Registry:
     def _judge(self, issuer: Issuer) -> None:
         now = self._clock()
         needs = judge_spec(issuer, self._namespace)
+        found = None
         if isinstance(needs, NeedsSecret):
-            state = judge_ca(issuer, needs, self._found((needs.namespace, needs.name)), now)
+            found = self._found((needs.namespace, needs.name))
+            state = judge_ca(issuer, needs, found, now)
         else:
             state = needs
         ref = state.ref
@@ -311,6 +315,9 @@ class Registry:
             left = (state.authority.not_after - now).total_seconds()
             delay = min(max(left, 0.0) + 0.001, _LONGEST_TIMER)
             self._timers[ref] = asyncio.get_running_loop().call_later(delay, self._judge_again, ref)
+        elif isinstance(found, Authority):
+            # Its dates say no: that may be a clock that is wrong, and mended soon.
+            self._timers[ref] = asyncio.get_running_loop().call_later(_RETRY_DATES, self._judge_again, ref)
         if self._states.get(ref) != state:
             self._states[ref] = state
             self._tell(ref)

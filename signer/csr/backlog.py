@@ -29,6 +29,7 @@ class Stage(Enum):
 class Pending:
     """One approved, unanswered request. `since` is when it was seen approved (monotonic seconds).
 
+    `taken` tells that this replica has worked on it, so that its end is no sign of life of another one.
     `unsent` is the answer whose write has an unknown outcome, kept for the object version in `csr`: it is sent again
     as it is, so that no second certificate is made.
     """
@@ -39,6 +40,7 @@ class Pending:
     stage: Stage = Stage.PARKED
     answers: Answers = NOTHING_ASKED
     failures: int = 0
+    taken: bool = False
     unsent: Any = field(default=None, repr=False)
     told: set[str] = field(default_factory=set)
     waits_for: str = ""

@@ -8,6 +8,7 @@ allows. Between two requests the loop runs once, so that neither the watch nor t
 import asyncio
 import logging
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,6 +45,7 @@ _SLOW_RSA_BITS = 4096
 _APPROVAL_PATIENCE = 5.0
 _RECHECK = 30.0
 _SETTLE_TRIES = 8  # half a minute
+_SETTLERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ class RequestController:
         self._in_flight = 0
         self._draining = False
         self._tasks: set[asyncio.Task[None]] = set()
+        # After an outage there may be thousands at once, and requests that wait come first.
+        self._settling = asyncio.Semaphore(_SETTLERS)
         metrics.queued.set_function(lambda: self._backlog.ready)
         metrics.in_flight.set_function(lambda: self._in_flight)
         metrics.window.set_function(lambda: self._window.size)
@@ -114,6 +118,7 @@ class RequestController:
     async def drain(self) -> None:
         """Take no more in, and answer what is ready: at most `drain_seconds`. The rest is another replica's."""
         self._draining = True
+        self._sharing.leave()
         deadline = self._clock() + self._options.drain_seconds
         while (self._backlog.ready or self._in_flight) and self._clock() < deadline:  # noqa: ASYNC110 - once in a life
             await asyncio.sleep(0.01)
@@ -126,9 +131,11 @@ class RequestController:
         new, old = change.new, change.old
         if old is not None and (new is None or new.uid != old.uid):
             pending = self._backlog.get(old.uid)
+            if pending is not None and not pending.taken:
+                self._sharing.answered(old.uid)
             if pending is not None and pending.stage is not Stage.WORKING and isinstance(pending.unsent, Answer):
                 # Our own write may have done that: the audit log must not end on "unknown" when it can be known.
-                self._start(pending, self._settle(pending, pending.unsent))
+                self._aside(self._settle(pending, pending.unsent))
             self._gone(old.uid)
         if new is not None:
             self._offer(new)
@@ -168,7 +175,6 @@ class RequestController:
 
     def _gone(self, uid: str) -> None:
         self._unapproved.pop(uid, None)
-        self._sharing.answered(uid)
         self._backlog.remove(uid)
 
     # Deciding, in turn.
@@ -179,9 +185,8 @@ class RequestController:
             while self._in_flight < self._window.size and (pending := self._backlog.take()) is not None:
                 try:
                     self._turn(pending)
-                except Exception:  # one request must never stop the others
-                    log.exception("request %s: unforeseen failure; it is tried again", pending.csr.name)
-                    self._try_again(pending)
+                except Exception as error:  # noqa: BLE001 - one request must never stop the others
+                    self._unforeseen(pending, error)
                 await asyncio.sleep(0)
             self._backlog.wake.clear()
             if not self._backlog.ready or self._in_flight >= self._window.size:
@@ -193,9 +198,14 @@ class RequestController:
         if wait > 0:
             self._backlog.park(pending, seconds=wait)
             return
+        pending.taken = True
         if isinstance(pending.unsent, Answer) and pending.unsent.csr.resource_version == csr.resource_version:
             self._start(pending, self._write(pending, pending.unsent))
             return
+        if isinstance(pending.unsent, Answer):
+            # The object has changed since, and is unanswered: so that write was not stored.
+            self._record.outcome(pending.unsent, "conflict", "the request changed before the answer was stored")
+            pending.unsent = None
         try:
             content = read_content(csr)
         except ProtobufError as error:
@@ -290,8 +300,15 @@ class RequestController:
         self._in_flight -= 1
         self._backlog.wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("request %s: unforeseen failure; it is tried again", pending.csr.name, exc_info=error)
-            self._try_again(pending)
+            self._unforeseen(pending, error)
+
+    def _unforeseen(self, pending: Pending, error: BaseException) -> None:
+        """Tell where something failed, without the error's text: it may quote what it choked on, and that may be a key."""
+        places = traceback.extract_tb(error.__traceback__)
+        place = f"{places[-1].name} line {places[-1].lineno}" if places else "nowhere"
+        kind = type(error).__name__
+        log.error("request %s: unforeseen failure; it is tried again (%s in %s)", pending.csr.name, kind, place)
+        self._try_again(pending)
 
     async def _write(self, pending: Pending, answer: Answer) -> None:
         result = await self._writer.write(answer, unsure=pending.unsent is answer)
@@ -325,9 +342,16 @@ class RequestController:
             return
         self._gone(pending.csr.uid)
 
+    def _aside(self, work: "asyncio._CoroutineLike[None]") -> None:
+        """Do what nobody waits for, outside the window of writes."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def _settle(self, pending: Pending, answer: Answer) -> None:
         for attempt in range(1, _SETTLE_TRIES + 1):
-            result = await self._writer.settle(answer)
+            async with self._settling:
+                result = await self._writer.settle(answer)
             if result.outcome != "unknown":
                 self._record.outcome(answer, result.outcome, result.message)
                 self._record.count(pending, answer, result, known=self._known(pending))

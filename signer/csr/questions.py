@@ -21,7 +21,7 @@ from issuers.errors import InvalidAuthority
 from issuers.private_key import load_key
 from signer.api.certificatesigningrequest import RequestContent
 from signer.api.issuer import GROUP, IssuerRef
-from signer.api.secret import SECRETS, TLS_KEY
+from signer.api.secret import NEXT_KEY_LABEL, SECRETS, TLS_KEY
 from signer.authorities.registry import Registry
 from signer.csr.evaluate import NoKey
 from signer.kube.client import ApiClient
@@ -103,6 +103,8 @@ class Questions:
             # For the operator; the requester is told what he would be told of a Secret that is not there.
             log.warning("Secret %s/%s may not be read by the signer: %s", namespace, name, error)
             return NoKey()
+        if _is_next_key(secret):
+            return NoKey()
         data = secret.get("data")
         text = data.get(TLS_KEY) if isinstance(data, dict) else None
         certificate = data.get("tls.crt") if isinstance(data, dict) else None
@@ -112,6 +114,13 @@ class Questions:
             return await asyncio.to_thread(load_key, base64.b64decode(text, validate=True))
         except (InvalidAuthority, binascii.Error):
             return NoKey()
+
+
+def _is_next_key(secret: dict[str, Any]) -> bool:
+    """Tell whether a Secret holds the key of a Certificate that is being renewed: for a CA that is the CA's key."""
+    metadata = secret.get("metadata")
+    labels = metadata.get("labels") if isinstance(metadata, dict) else None
+    return isinstance(labels, dict) and NEXT_KEY_LABEL in labels
 
 
 def _is_ca(text: str) -> bool:

@@ -24,11 +24,17 @@ class Sharing:
         self._members = members
         self._clock = clock
         self._last_answer: dict[str, float] = {}
+        self._leaving = False
+
+    def leave(self) -> None:
+        """From now on this replica belongs to the group no more: what it still has, it answers itself."""
+        self._leaving = True
 
     def owner_of(self, uid: str) -> str:
         """Return the replica that a request belongs to."""
         members = self._members()
-        return owner(uid, members) if len(members) > 1 and self._identity in members else self._identity
+        # While others are there and we are not among them yet, everything is theirs.
+        return owner(uid, members) if members and not self._leaving else self._identity
 
     def delay(self, uid: str, waited: float) -> float:
         """Return how many seconds to leave a request to its owner: 0 when it is ours to answer.

@@ -89,7 +89,7 @@ MUTANTS = (
     Mutant(
         "a CA whose time has not begun is never looked at again",
         REGISTRY,
-        'found.reason == "NotYetValid":\n',
+        'found.reason in {"NotYetValid", "Expired"}:\n',
         'found.reason == "Never":\n',
         KNOWN,
     ),

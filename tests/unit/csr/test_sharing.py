@@ -29,10 +29,25 @@ def test_all_agree(uid: str) -> None:
 
 
 def test_alone_everything_is_ours() -> None:
-    """One replica, or one that does not see itself among the live ones, leaves nothing to others."""
-    for members in (("a",), (), ("b", "c")):
+    """One replica, or one that knows of none, leaves nothing to others."""
+    for members in (("a",), ()):
         replica = Replica("a", members)
         assert [replica.sharing.delay(f"u{n}", 0.0) for n in range(50)] == [0.0] * 50
+
+
+def test_not_announced_yet() -> None:
+    """A replica that is not among the live ones leaves everything to those who are, for their second."""
+    replica = Replica("a", ("b", "c"))
+    assert [replica.sharing.delay(f"u{n}", 0.0) for n in range(50)] == [PATIENCE] * 50
+    assert replica.sharing.delay("u0", 1.0) == 0.0
+
+
+def test_leaving() -> None:
+    """A replica that leaves answers what it has itself."""
+    replica = Replica("a")
+    uid = replica.another("b")
+    replica.sharing.leave()
+    assert replica.sharing.delay(uid, 0.0) == 0.0
 
 
 def test_patience_with_a_silent_owner() -> None:

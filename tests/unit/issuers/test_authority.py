@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from issuers import authority as module
-from issuers import keys
+from issuers import der, keys, pem
 from issuers.authority import Authority, expiry_warning, load_authority
 from issuers.errors import InvalidAuthority
-from issuers.private_key import encode_key
+from issuers.private_key import encode_key, load_key
 from issuers.subject import name_text, read_name
 from tests import pki
 from tests.pki import CA, DAY
@@ -469,7 +469,7 @@ def test_a_key_that_signs_wrongly_is_found(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(keys.SignatureAlgorithm, "signer", signer)
     with pytest.raises(InvalidAuthority) as refused:
         load(GOOD)
-    assert (refused.value.reason, refused.value.field) == ("KeyMismatch", "tls.key")
+    assert (refused.value.reason, refused.value.field) == ("InvalidKey", "tls.key")
 
 
 def test_a_key_that_does_not_sign_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -486,7 +486,7 @@ def test_a_key_that_does_not_sign_is_found(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(keys.SignatureAlgorithm, "signer", signer)
     with pytest.raises(InvalidAuthority) as refused:
         load(GOOD)
-    assert (refused.value.reason, refused.value.field) == ("KeyMismatch", "tls.key")
+    assert (refused.value.reason, refused.value.field) == ("InvalidKey", "tls.key")
 
 
 @pytest.mark.parametrize(
@@ -527,3 +527,28 @@ def test_authorities_are_compared_by_identity() -> None:
     """Two loads of one Secret are two objects: nothing compares keys by accident."""
     assert load(GOOD) != load(GOOD)
     assert module.Authority.__hash__ is object.__hash__
+
+
+def test_a_huge_rsa_key_is_refused_at_once() -> None:
+    """A key's size is looked at before its numbers: a Secret with a key of 16384 bits stops nobody."""
+    modulus, exponent = (1 << 16383) | 1, 65537
+    numbers = [0, modulus, exponent, 3, 5, 7, 11, 13, 17]
+    content = b"".join(der.tlv(0x02, n.to_bytes(n.bit_length() // 8 + 1, "big")) for n in numbers)
+    text = pem.encode("RSA PRIVATE KEY", der.tlv(0x30, content))
+    with pytest.raises(InvalidAuthority) as refused:
+        load_key(text)
+    assert refused.value.reason in {"WeakKey", "InvalidKey"}
+
+
+def test_rsa_numbers_that_are_no_key() -> None:
+    """An RSA key whose private numbers do not belong to its public ones makes no CA."""
+    good, other = pki.key("rsa"), pki.key("rsa", n=7)
+    assert isinstance(good, rsa.RSAPrivateKey)
+    assert isinstance(other, rsa.RSAPrivateKey)
+    mine, theirs = good.private_numbers(), other.private_numbers()
+    public = mine.public_numbers
+    numbers = [0, public.n, public.e, theirs.d, theirs.p, theirs.q, theirs.dmp1, theirs.dmq1, theirs.iqmp]
+    content = b"".join(der.tlv(0x02, n.to_bytes(n.bit_length() // 8 + 1, "big")) for n in numbers)
+    with pytest.raises(InvalidAuthority) as refused:
+        load_key(pem.encode("RSA PRIVATE KEY", der.tlv(0x30, content)))
+    assert refused.value.reason == "InvalidKey"
