@@ -268,6 +268,40 @@ class TestTime:
             assert loads == []
 
 
+class TestStart:
+    @virtual_time
+    async def test_a_secret_that_changes_all_the_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A tenant who changes his Secret for ever does not hold up the others' start."""
+        async with watching(monkeypatch) as world:
+            world.put_issuer(issuer(SHOP))
+            world.put_secret(ca(), namespace="shop", name="shop-ca")
+            never = asyncio.get_running_loop().create_future()
+            world.registry._loading["shop", "changing"] = asyncio.ensure_future(never)  # a load that never ends
+            world.sync()
+            await asyncio.sleep(11)
+            assert world.registry.synced.is_set()
+            never.cancel()
+
+
+class TestClock:
+    @virtual_time
+    async def test_put_right(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A clock that was wrong for a while makes a CA unready, and ready again when it is right, by itself."""
+        async with watching(monkeypatch) as world:
+            world.sync()
+            world.put_issuer()
+            world.put_secret(ca())
+            await world.settle()
+            assert world.reason() == VERIFIED
+            right = world.registry._clock
+            world.registry._clock = lambda: NOW + timedelta(days=36500)
+            world.put_issuer(issuer(FOO, version="2"))
+            assert world.reason() == BAD_KEY_PAIR
+            world.registry._clock = right
+            await asyncio.sleep(31)
+            assert world.reason() == VERIFIED
+
+
 class TestNamespaces:
     @virtual_time
     async def test_only_where_needed(self, monkeypatch: pytest.MonkeyPatch) -> None:

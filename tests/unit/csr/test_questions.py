@@ -152,6 +152,13 @@ def secret(**data: bytes | str) -> Reply:
     return Reply(body=json.dumps({"metadata": {"name": "own-key"}, "data": body}).encode())
 
 
+def next_key() -> Reply:
+    """The Secret of a renewal that is under way: a key, and a label that says so."""
+    body = json.loads(bytes(secret(tls_key=key_pem(KEY)).body))
+    body["metadata"]["labels"] = {"cert-manager.io/next-private-key": "true"}
+    return Reply(body=json.dumps(body).encode())
+
+
 def damaged(certificate: bytes) -> bytes:
     """Put an extension in twice: what pyca raises for it is no ValueError."""
     found = x509.load_pem_x509_certificate(certificate)
@@ -175,6 +182,7 @@ UNUSABLE: list[tuple[str, Callable[[], Reply]]] = [
     ("an unreadable certificate", lambda: secret(tls_key=key_pem(KEY), tls_crt=b"x")),
     ("a certificate with one extension twice", lambda: secret(tls_key=key_pem(KEY), tls_crt=damaged(ISSUER.pem))),
     ("a certificate that is no base64", lambda: secret(tls_key=key_pem(KEY), tls_crt="%")),
+    ("the key of a Certificate that is being renewed, which may be a CA's", next_key),
     ("no key", lambda: secret(tls_crt=LEAF.pem)),
     ("an empty key", lambda: secret(tls_key=b"")),
     ("a broken key", lambda: secret(tls_key=key_pem(KEY)[:100])),

@@ -18,6 +18,7 @@ class Source:
     def __init__(self) -> None:
         self.now = 0.0
         self.asked = 0
+        self.entered = threading.Event()
         self.open = threading.Event()
         self.open.set()
         self.config = ConnectionConfig(host="http://127.0.0.1:1", authorization=self.authorization)
@@ -26,6 +27,7 @@ class Source:
     def authorization(self) -> str:
         self.asked += 1
         token = f"Bearer {self.asked}"
+        self.entered.set()
         assert self.open.wait(60)
         return token
 
@@ -58,7 +60,7 @@ async def ended(used: Credentials) -> None:
     await asyncio.wait((used._reading,))
 
 
-async def test_refresh_hangs(source: Source, caplog: pytest.LogCaptureFixture) -> None:
+async def test_refresh_hangs(source: Source, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """The former token is used on while its source hangs, which is not asked again before it has ended."""
     used = await source.loaded()
     source.open.clear()
@@ -69,46 +71,49 @@ async def test_refresh_hangs(source: Source, caplog: pytest.LogCaptureFixture) -
         source.now += CREDENTIALS_AGE
         assert await token(used) == "Bearer 1"
         assert "an earlier reading of the credentials has not ended yet" in caplog.text
-        assert source.asked == 2
     finally:
         source.open.set()
     await ended(used)
+    assert source.asked == 2
+    monkeypatch.setattr(credentials, "SOURCE_TIMEOUT", 60.0)
     assert await token(used) == "Bearer 1"
     source.now += CREDENTIALS_AGE
     assert await token(used) == "Bearer 3"
 
 
-async def test_reload_hangs(source: Source, caplog: pytest.LogCaptureFixture) -> None:
+async def test_reload_hangs(source: Source, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a 401 a source that hangs makes the 401 the answer, for all who wait; later a reload succeeds again."""
     used = await source.loaded()
     generation = await used.authorize({})
     source.open.clear()
     try:
         assert await asyncio.gather(*(used.reload(generation) for _ in range(5))) == [False] * 5
-        assert source.asked == 2
         assert "credentials cannot be reloaded: nothing was read within 0.05 s" in caplog.text
         assert await token(used) == "Bearer 1"
     finally:
         source.open.set()
     await ended(used)
+    assert source.asked == 2
+    monkeypatch.setattr(credentials, "SOURCE_TIMEOUT", 60.0)
     assert await used.reload(generation)
     assert await token(used) == "Bearer 3"
 
 
 async def test_cancelled_request(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request that is cancelled while it refreshes does not keep the next one from fresh credentials."""
+    """A request that is cancelled while it refreshes does not keep the next one from fresh credentials, nor do two read at once."""
     monkeypatch.setattr(credentials, "SOURCE_TIMEOUT", 60.0)
     used = await source.loaded()
     source.open.clear()
+    source.entered.clear()
     source.now += CREDENTIALS_AGE
     first = asyncio.create_task(token(used))
     try:
-        while source.asked < 2:
-            await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(source.entered.wait, 60)
         first.cancel()
         await asyncio.wait((first,))
         second = asyncio.create_task(token(used))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
+        assert source.asked == 2
     finally:
         source.open.set()
     assert first.cancelled()
