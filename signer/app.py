@@ -11,6 +11,7 @@ import logging
 import signal
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from signer import __version__
 from signer.api.certificatesigningrequest import (
@@ -43,6 +44,8 @@ log = logging.getLogger(__name__)
 REPLICA_GROUP = "mesh-signer"
 LEADER_LEASE = "mesh-signer-controllers"
 _CRD_POLL_SECONDS = 3.0
+# A request may have more than a megabyte: so many of the largest fit into what one answer may have.
+_PAGE = 100
 # Beyond this silence on a watch that sends a bookmark each minute, the process is of no use: start it again.
 _DEAF_SECONDS = 600.0
 
@@ -114,6 +117,7 @@ class _Process:
             client,
             CERTIFICATE_SIGNING_REQUESTS,
             ProtobufCodec(_read_ours, lambda csr: ("", csr.name)),
+            page_size=_PAGE,
             on_restart=lambda _why: self._metrics.watch_restarted(CERTIFICATE_SIGNING_REQUESTS.plural),
         )
         self._requests = RequestController(
@@ -251,4 +255,8 @@ class _Process:
 
 def _read_ours(raw: bytes) -> CertificateSigningRequest | None:
     csr = read_object(raw)
-    return csr if is_ours(csr) else None
+    if not is_ours(csr):
+        return None
+    # Anybody may create requests of a megabyte each: the bytes of those that nobody approved are not kept. The approval
+    # brings the object once more.
+    return csr if csr.approved else replace(csr, raw=b"")

@@ -11,7 +11,7 @@ import secrets
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -43,7 +43,7 @@ class ObjectReference:
     namespace: str
     name: str
     uid: str
-    resource_version: str = ""
+    resource_version: str = field(default="", compare=False)  # a repeat is one also when the object has changed
 
 
 @dataclass(frozen=True, slots=True)

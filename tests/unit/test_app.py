@@ -120,3 +120,11 @@ def test_what_the_watch_keeps() -> None:
     assert _read_ours(encoded()) == request()
     assert _read_ours(encoded(certificate=b"x")) is None
     assert _read_ours(encoded(signer="example.com/other")) is None
+
+
+def test_only_what_is_approved_keeps_its_bytes() -> None:
+    """A request that nobody approved costs no memory but its name; an approved one keeps the bytes of its answer."""
+    assert (read := _read_ours(encoded())) is not None
+    assert read.raw
+    assert (read := _read_ours(encoded(conditions=()))) is not None
+    assert read.raw == b""
