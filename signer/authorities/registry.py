@@ -11,7 +11,7 @@ signer needs no right to read other Secrets (manifests/components/namespaced-iss
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -151,7 +151,16 @@ class Registry:
         reflector.subscribe(self._secret_changed)
         reflector.subscribe(lambda change: self._judge_namespace(namespace) if change.kind == "synced" else None)
         self._secrets[namespace] = reflector
-        self._watching[namespace] = self._tasks.create_task(self._follow(namespace, reflector))
+        if (task := self._spawn(self._follow(namespace, reflector))) is not None:
+            self._watching[namespace] = task
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None] | None":
+        """Start a task of ours; None when we are ending: what comes in meanwhile is nobody's business any more."""
+        try:
+            return self._tasks.create_task(work) if self._tasks is not None else None
+        except RuntimeError:
+            work.close()
+            return None
 
     def _unwatch_secrets(self, namespace: str) -> None:
         """Stop watching a namespace whose last `ca` Issuer went: not a right that we need any more."""
@@ -235,8 +244,8 @@ class Registry:
         known = self._loaded.get(key)
         if key in self._loading or (not again and known is not None and known[0].data == secret.data):
             return
-        if self._tasks is not None:
-            self._loading[key] = self._tasks.create_task(self._load_off_loop(key, secret))
+        if self._tasks is not None and (task := self._spawn(self._load_off_loop(key, secret))) is not None:
+            self._loading[key] = task
 
     async def _load_off_loop(self, key: tuple[str, str], secret: CASecret) -> None:
         data = secret.data

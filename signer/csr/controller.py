@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 _SLOW_RSA_BITS = 4096
 _APPROVAL_PATIENCE = 5.0
 _RECHECK = 30.0
-_SETTLE_TRIES = 8  # half a minute
+_SETTLE_TRIES = 40  # at least half a minute
 _SETTLERS = 4
 
 
@@ -356,7 +356,7 @@ class RequestController:
                 self._record.outcome(answer, result.outcome, result.message)
                 self._record.count(pending, answer, result, known=self._known(pending))
                 return
-            await asyncio.sleep(delay(attempt, first=0.1, cap=5.0, retry_after=result.retry_after))
+            await asyncio.sleep(delay(attempt, first=0.1, cap=1.0, retry_after=result.retry_after))
 
     def _known(self, pending: Pending) -> bool:
         return self._registry.get(pending.ref) is not None

@@ -94,6 +94,11 @@ class Proxy:
         self._thread.join()
         self._loop.close()
 
+    @property
+    def watches(self) -> int:
+        """How many watches are open now."""
+        return len(self._watches)
+
     def cut_watches(self) -> int:
         """Break every open watch; how many there were."""
         return self._run(self._cut())

@@ -55,6 +55,7 @@ def test_history_compacted(
         del method
         return Drop() if "watch=" in path else None
 
+    breakable.wait_for(lambda: proxy.watches >= 3, "the signer's watches")
     proxy.rule = no_watch
     assert proxy.cut_watches() >= 3
     burst = Burst(breakable, issuer, 100).start().join()
