@@ -15,6 +15,7 @@ from cryptography import x509
 from signer.api.certificate import Certificate
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.meta import find_condition, from_rfc3339, has_condition
+from signer.api.secret import NEXT_KEY_LABEL
 from signer.certificates import well_known
 from signer.certificates.matching import RequestView, request_mismatches
 from signer.certificates.secret_content import owner_reference
@@ -130,7 +131,7 @@ def key_secret_body(certificate: Certificate, name: str, key_pem: bytes) -> dict
         "metadata": {
             "name": name,
             "namespace": certificate.metadata.namespace,
-            "labels": {well_known.NEXT_KEY_LABEL: "true", well_known.FAO_LABEL: "true"},
+            "labels": {NEXT_KEY_LABEL: "true", well_known.FAO_LABEL: "true"},
             "ownerReferences": [owner_reference(certificate)],
         },
         "type": "Opaque",

@@ -15,7 +15,7 @@ from issuers.errors import TemplateError
 from issuers.private_key import encode_key, generate_key
 from signer.api.certificate import CERTIFICATES, Certificate, PrivateKeySpec
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
-from signer.api.secret import SECRETS, TLS_KEY, Secret
+from signer.api.secret import NEXT_KEY_LABEL, SECRETS, TLS_KEY, Secret
 from signer.certificates import issuance, ownership
 from signer.certificates.certificate_status import Status
 from signer.certificates.matching import view_request
@@ -32,7 +32,6 @@ from signer.certificates.secret_view import (
 )
 from signer.certificates.spec_check import INVALID, Defect
 from signer.certificates.watched import Watched
-from signer.certificates.well_known import NEXT_KEY_LABEL
 from signer.certificates.wish import compose_csr
 from signer.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
-from signer.api.secret import SECRETS, Secret
-from signer.certificates.well_known import FAO_LABEL, NEXT_KEY_LABEL
+from signer.api.secret import NEXT_KEY_LABEL, SECRETS, Secret
+from signer.certificates.well_known import FAO_LABEL
 from signer.kube.client import ApiClient
 from signer.kube.codec import JsonCodec
 from signer.kube.reflector import Change, Reflector

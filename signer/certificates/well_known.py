@@ -5,7 +5,6 @@ Constants only. Source: cert-manager v1.20, pkg/apis/certmanager/v1.
 
 # Labels and annotations of Secrets and CertificateRequests.
 FAO_LABEL = "controller.cert-manager.io/fao"
-NEXT_KEY_LABEL = "cert-manager.io/next-private-key"
 CERTIFICATE_NAME = "cert-manager.io/certificate-name"
 ISSUER_NAME = "cert-manager.io/issuer-name"
 ISSUER_KIND = "cert-manager.io/issuer-kind"

@@ -162,16 +162,15 @@ class RequestController:
             return
         pending = Pending(csr, ref, self._clock())
         self._backlog.add(pending)
-        self._leave_to_owner_or_take(pending)
+        if not self._left_to_owner(pending):
+            self._backlog.make_ready(pending)
 
-    def _leave_to_owner_or_take(self, pending: Pending) -> bool:
-        """Give a request its turn when it is ours; else look again when its owner had its time. True: it is ours."""
+    def _left_to_owner(self, pending: Pending) -> bool:
+        """Park a request that another replica has its time for yet; False when it is ours to answer now."""
         wait = self._sharing.delay(pending.csr.uid, self._clock() - pending.since)
         if wait > 0:
             self._backlog.park(pending, seconds=wait)
-            return False
-        self._backlog.make_ready(pending)
-        return True
+        return wait > 0
 
     def _gone(self, uid: str) -> None:
         self._unapproved.pop(uid, None)
@@ -194,9 +193,7 @@ class RequestController:
 
     def _turn(self, pending: Pending) -> None:
         csr = pending.csr
-        wait = self._sharing.delay(csr.uid, self._clock() - pending.since)
-        if wait > 0:
-            self._backlog.park(pending, seconds=wait)
+        if self._left_to_owner(pending):
             return
         pending.taken = True
         if isinstance(pending.unsent, Answer) and pending.unsent.csr.resource_version == csr.resource_version:
