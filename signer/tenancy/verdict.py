@@ -5,9 +5,10 @@ kept, so that a person mends all of them at once. Immutable, shared freely.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from signer.api.issuer import IssuerRef
+from signer.tenancy.world import Rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,38 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The wall lets it pass: what is asked for may be issued, for `lifetime` at most."""
+    """The wall lets it pass: what is asked for may be issued, for `lifetime` at most.
+
+    `source` says in words where the grant comes from. For a mesh request `namespace` is the tenant's, `not_before`
+    when the certificate begins, and `usages` all that it may have; the certificate is built from these and the SPIFFE
+    ID alone. `would_refuse` holds the reasons that count for nothing in audit mode.
+    """
 
     lifetime: timedelta
+    source: str = ""
+    mesh: bool = False
+    namespace: str = ""
+    not_before: datetime | None = None
+    usages: tuple[str, ...] = ()
+    append_root: bool = False
+    rate: Rate | None = None
+    would_refuse: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """First store that this namespace owns this signer (a SignerBinding, by atomic create), then decide again."""
+
+    signer: IssuerRef
+    namespace: str
+    namespace_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """First read this namespace's ProxyConfigs and the mesh config once more, live, then decide again (`fresh`)."""
+
+    namespace: str
 
 
 @dataclass(frozen=True, slots=True)

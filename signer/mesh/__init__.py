@@ -1,0 +1,1 @@
+"""What the wall stands on, watched: mesh config, ProxyConfigs, namespaces, policies, bindings."""

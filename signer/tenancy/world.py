@@ -1,0 +1,197 @@
+"""What the wall knows when it decides: the mesh, its tenants, and what admins said of them.
+
+Values only. `World` is the one thing that changes: its owner (signer/mesh) replaces entries on the loop, between two
+decisions; a decision reads a few entries by key, however many tenants there are, and never writes. Nothing here
+touches a network or a clock.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from signer.api.issuer import IssuerRef
+
+TenancyMode = Literal["enforce", "audit", "off"]
+LABEL_PREFIX = "mesh-signer.dev/"
+DEFAULT_TRUST_DOMAIN = "cluster.local"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the operator set of the wall.
+
+    `audit_until` ends audit mode: from then on it enforces. `istiod_accounts` replaces the user names that are known
+    from Istio's namespace and its revisions. `signer_domain` is istiod's CERT_SIGNER_DOMAIN.
+    """
+
+    mode: TenancyMode = "enforce"
+    audit_until: datetime | None = None
+    unbound: Literal["allow", "deny"] = "allow"
+    grace: timedelta = timedelta(hours=24)
+    istio_namespace: str = "istio-system"
+    istiod_accounts: frozenset[str] = frozenset()
+    signer_domain: str = "clusterissuers.cert-manager.io"
+    cluster_resource_namespace: str = "cert-manager"
+    max_workload_lifetime: timedelta = timedelta(hours=24)
+    istiod_dns_names: frozenset[str] = frozenset()
+
+    def enforces(self, now: datetime) -> bool:
+        """Tell whether a refusal is one. Audit mode without an end never was started (settings.py asks for one)."""
+        if self.mode == "audit":
+            return self.audit_until is None or now >= self.audit_until
+        return self.mode == "enforce"
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateAuthorityEntry:
+    """One entry of meshConfig.caCertificates: the root that workloads of these signers are given."""
+
+    pem: str
+    signers: frozenset[IssuerRef]
+
+
+@dataclass(frozen=True, slots=True)
+class MeshConfig:
+    """What the ConfigMaps of Istio say, all known revisions and the shared mesh config taken together.
+
+    `revisions` are the names behind `istio-`; `defaults` the signers of defaultConfig.proxyMetadata; `signers` those
+    of caCertificates; `problems` name each ConfigMap and field that could not be read (what could be, counts).
+    """
+
+    trust_domains: frozenset[str] = frozenset({DEFAULT_TRUST_DOMAIN})
+    root_namespace: str = "istio-system"
+    revisions: frozenset[str] = frozenset()
+    defaults: frozenset[IssuerRef] = frozenset()
+    signers: frozenset[IssuerRef] = frozenset()
+    authorities: tuple[CertificateAuthorityEntry, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyConfigName:
+    """Which ProxyConfig of a namespace, for messages and Events."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a namespace's ProxyConfigs ask for. A claim is no grant.
+
+    `whole` is the claim for all its workloads (of the oldest ProxyConfig without a selector), None for nothing;
+    `signers` maps every claimed signer, those behind selectors too, to the ProxyConfig that says so. `speaker` is the
+    ProxyConfig that Events about this namespace go to, None where there is none.
+    """
+
+    whole: IssuerRef | None = None
+    signers: Mapping[IssuerRef, ProxyConfigName] = field(default_factory=dict)
+    speaker: ProxyConfigName | None = None
+    problems: tuple[str, ...] = ()
+
+
+NO_CLAIMS = Claims()
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A namespace that exists: its uid, and its labels under mesh-signer.dev/ (the others may be its tenant's own)."""
+
+    uid: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRule:
+    """One kind of key that a policy accepts: `algorithm` is RSA, ECDSA or Ed25519; sizes in bits, both included."""
+
+    algorithm: Literal["RSA", "ECDSA", "Ed25519"]
+    min_size: int = 0
+    max_size: int = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `certificates` in each `per`, for one namespace and one signer."""
+
+    certificates: int
+    per: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One SignerPolicy, read and checked. An empty set means "no limit of its own" unless said otherwise.
+
+    `requesters` empty: istiod only. `namespaces` and `namespace_labels` both empty: no namespace. `trust_domains`
+    empty: the mesh's. `dns_names` empty: none (workloads have none); an entry may begin with "*." for one label.
+    `problem` tells why it grants nothing: a policy that cannot be read still speaks about the signers it names.
+    """
+
+    name: str
+    signers: frozenset[IssuerRef]
+    namespaces: frozenset[str] = frozenset()
+    namespace_labels: Mapping[str, str] = field(default_factory=dict)
+    requesters: frozenset[str] = frozenset()
+    trust_domains: frozenset[str] = frozenset()
+    service_accounts: frozenset[str] = frozenset()
+    dns_names: tuple[str, ...] = ()
+    max_lifetime: timedelta | None = None
+    keys: tuple[KeyRule, ...] = ()
+    usages: frozenset[str] = frozenset()
+    allow_ca: bool = False
+    append_root: bool = False
+    rate: Rate | None = None
+    problem: str = ""
+
+    def covers(self, name: str, namespace: Namespace | None) -> bool:
+        """Tell whether a namespace is one of the policy's."""
+        if self.problem:
+            return False
+        if name in self.namespaces:
+            return True
+        if not self.namespace_labels or namespace is None:
+            return False
+        return all(namespace.labels.get(key) == value for key, value in self.namespace_labels.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One SignerBinding: which namespace owns a signer, since the first grant, whatever becomes of the namespace.
+
+    `claim_ended` is when its owner stopped claiming, None while it claims; `last_issued` the newest certificate that
+    is known of. Both are kept in the status, to the minute or so.
+    """
+
+    signer: IssuerRef
+    namespace: str
+    namespace_uid: str
+    created: datetime
+    claim_ended: datetime | None = None
+    last_issued: datetime | None = None
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class World:
+    """Everything that a decision may look up; each mapping by key, so that 10,000 tenants cost what one does.
+
+    `signers` are the mesh signers; `keys` maps the SHA-256 of a mesh signer's CA key to the mesh signers that have
+    it; `claimants` the namespaces that claim a signer now. `unsynced` names what was not read yet ("" when all was);
+    `stale` what has not been heard of for five minutes, by the names "ProxyConfigs", "mesh config", "SignerPolicies",
+    "SignerBindings", "Namespaces".
+    """
+
+    settings: Settings = field(default_factory=Settings)
+    config: MeshConfig = field(default_factory=MeshConfig)
+    signers: frozenset[IssuerRef] = frozenset()
+    defaults: frozenset[IssuerRef] = frozenset()
+    requesters: frozenset[str] = frozenset()
+    keys: dict[str, frozenset[IssuerRef]] = field(default_factory=dict)
+    namespaces: dict[str, Namespace] = field(default_factory=dict)
+    claims: dict[str, Claims] = field(default_factory=dict)
+    claimants: dict[IssuerRef, frozenset[str]] = field(default_factory=dict)
+    policies: dict[IssuerRef, tuple[Policy, ...]] = field(default_factory=dict)
+    bindings: dict[IssuerRef, Binding] = field(default_factory=dict)
+    unsynced: str = "everything"
+    stale: frozenset[str] = frozenset()
