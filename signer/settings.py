@@ -7,11 +7,26 @@ import argparse
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypeVar
+
+from signer.api.duration import InvalidDuration, format_duration, parse_duration
+from signer.api.meta import from_rfc3339, to_rfc3339
+from signer.api.signername import CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN
+from signer.tenancy import world
+
+T = TypeVar("T", bound=str)
 
 PREFIX = "MESH_SIGNER_"
 
 _NAMESPACE = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+_DNS_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
+# Any name that an authenticator may give, but no service account that is none.
+_USER = re.compile(r"system:serviceaccount:[-a-z0-9]+:[-.a-z0-9]+|(?!system:serviceaccount:)[!-~]+")
+_DAY = timedelta(days=1)
+_MODES: tuple[world.TenancyMode, ...] = ("enforce", "audit", "off")
+_UNBOUND: tuple[Literal["allow", "deny"], ...] = ("allow", "deny")
+_AUDIT_FAILURE: tuple[Literal["stop", "continue"], ...] = ("continue", "stop")
 
 CSR = "csr"
 SLOW_CONTROLLERS = ("issuers", "certificates", "certificaterequests")
@@ -37,6 +52,33 @@ class Settings:
     write_window: int = 64
     drain_seconds: float = 20.0
     leader_elect: bool = True
+    tenancy_mode: world.TenancyMode = "enforce"
+    audit_until: datetime | None = None
+    unbound: Literal["allow", "deny"] = "allow"
+    grace: timedelta = _DAY
+    istio_namespace: str = "istio-system"
+    istiod_accounts: frozenset[str] = frozenset()
+    cert_signer_domain: str = CLUSTER_ISSUER_DOMAIN
+    max_workload_lifetime: timedelta = _DAY
+    istiod_dns_names: frozenset[str] = frozenset()
+    shared_mesh_config: str = ""
+    audit_failure: Literal["stop", "continue"] = "continue"
+    manage_mesh_config: bool = False
+
+    def tenancy(self) -> world.Settings:
+        """What the wall needs of these."""
+        return world.Settings(
+            mode=self.tenancy_mode,
+            audit_until=self.audit_until,
+            unbound=self.unbound,
+            grace=self.grace,
+            istio_namespace=self.istio_namespace,
+            istiod_accounts=self.istiod_accounts,
+            signer_domain=self.cert_signer_domain,
+            cluster_resource_namespace=self.cluster_resource_namespace,
+            max_workload_lifetime=self.max_workload_lifetime,
+            istiod_dns_names=self.istiod_dns_names,
+        )
 
 
 class SettingsError(ValueError):
@@ -87,14 +129,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option(
         "leader-elect", "whether the slow controllers work only while holding a Lease (default true)", metavar="BOOL"
     )
+    option(
+        "tenancy",
+        "the wall between tenants: enforce; audit, which signs what it would refuse, until --audit-until; or off "
+        "(default enforce)",
+        choices=_MODES,
+    )
+    option("audit-until", "when --tenancy=audit ends and the wall enforces, as in 2026-12-31T00:00:00Z", metavar="TIME")
+    option(
+        "unbound",
+        "what of signers that are none of the mesh's: allow, as cert-manager does, or deny (default allow)",
+        choices=_UNBOUND,
+    )
+    option(
+        "grace",
+        "how long after its last certificate a namespace may renew from a signer that it no longer claims (default 24h)",
+        metavar="DURATION",
+    )
+    option("istio-namespace", "istiod's namespace (default istio-system)")
+    option(
+        "istiod-accounts",
+        "comma-separated user names that ask for workloads (default: the service accounts istiod and istiod-REVISION "
+        "in Istio's namespace)",
+        metavar="USERS",
+    )
+    option(
+        "cert-signer-domain",
+        f"istiod's CERT_SIGNER_DOMAIN (default {CLUSTER_ISSUER_DOMAIN})",
+        choices=(CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN),
+    )
+    option(
+        "max-workload-lifetime",
+        "longest lifetime of a workload's certificate where no SignerPolicy says another (default 24h)",
+        metavar="DURATION",
+    )
+    option("istiod-dns-names", "comma-separated further names that istiod's own certificate may have", metavar="NAMES")
+    option(
+        "shared-mesh-config",
+        "istiod's SHARED_MESH_CONFIG: a ConfigMap in Istio's namespace (default none)",
+        metavar="NAME",
+    )
+    option(
+        "audit-failure",
+        "what to do when the audit log cannot be written: stop signing, or continue (default continue)",
+        choices=_AUDIT_FAILURE,
+    )
+    option(
+        "manage-mesh-config",
+        "whether meshConfig.caCertificates is kept in step with the mesh signers' CAs (default false)",
+        metavar="BOOL",
+    )
 
 
 def settings_from(
-    arguments: Mapping[str, str | None], environment: Mapping[str, str], *, host: str, process: int
+    arguments: Mapping[str, str | None], environment: Mapping[str, str], *, host: str, process: int, now: datetime
 ) -> Settings:
     """Put settings together from parsed arguments and the environment. Raises SettingsError.
 
-    `host` and `process` make the identity of a replica that is given none.
+    `host` and `process` make the identity of a replica that is given none; an audit mode must end after `now`.
     """
     defaults = Settings()
 
@@ -118,15 +210,41 @@ def settings_from(
             raise SettingsError(f"--{name}: {value} is not between {low:g} and {high:g}")
         return parsed
 
-    def choice(name: str, default: str, allowed: Sequence[str]) -> str:
+    def choice(name: str, default: T, allowed: Sequence[T]) -> T:
         value = text(name, default)
-        if value not in allowed:
-            raise SettingsError(f"--{name}: {value!r} is none of {', '.join(allowed)}")
+        for one in allowed:
+            if value == one:
+                return one
+        raise SettingsError(f"--{name}: {value!r} is none of {', '.join(allowed)}")
+
+    def namespace(name: str, default: str) -> str:
+        value = text(name, default)
+        if not _NAMESPACE.fullmatch(value):
+            raise SettingsError(f"--{name}: {value!r} can be no namespace")
         return value
 
-    resource_namespace = text("cluster-resource-namespace", defaults.cluster_resource_namespace)
-    if not _NAMESPACE.fullmatch(resource_namespace):
-        raise SettingsError(f"--cluster-resource-namespace: {resource_namespace!r} can be no namespace")
+    def duration(name: str, default: timedelta, low: timedelta, high: timedelta) -> timedelta:
+        value = text(name, format_duration(default))
+        try:
+            parsed = parse_duration(value)
+        except InvalidDuration:
+            raise SettingsError(f"--{name}: {value!r} is no duration, as 24h or 90m are") from None
+        if not low <= parsed <= high:
+            raise SettingsError(f"--{name}: {value} is not between {format_duration(low)} and {format_duration(high)}")
+        return parsed
+
+    def names(name: str, shape: re.Pattern[str], what: str) -> frozenset[str]:
+        found = frozenset(one.strip() for one in text(name, "").split(",") if one.strip())
+        for one in sorted(found):
+            if not shape.fullmatch(one):
+                raise SettingsError(f"--{name}: {one!r} can be no {what}")
+        return found
+
+    resource_namespace = namespace("cluster-resource-namespace", defaults.cluster_resource_namespace)
+    mode = choice("tenancy", defaults.tenancy_mode, _MODES)
+    shared = text("shared-mesh-config", "")
+    if shared and not _DNS_NAME.fullmatch(shared):
+        raise SettingsError(f"--shared-mesh-config: {shared!r} can be no ConfigMap")
     return Settings(
         kubeconfig=text("kubeconfig", "") or None,
         cluster_resource_namespace=resource_namespace,
@@ -145,7 +263,40 @@ def settings_from(
         write_window=int(number("write-window", defaults.write_window, 1, 1024)),
         drain_seconds=number("drain-seconds", defaults.drain_seconds, 0, 3600),
         leader_elect=boolean("leader-elect", default=defaults.leader_elect),
+        tenancy_mode=mode,
+        audit_until=_audit_until(text("audit-until", ""), mode, now),
+        unbound=choice("unbound", defaults.unbound, _UNBOUND),
+        # 30 days is where grace ends in any case.
+        grace=duration("grace", defaults.grace, timedelta(0), 30 * _DAY),
+        istio_namespace=namespace("istio-namespace", defaults.istio_namespace),
+        istiod_accounts=names(
+            "istiod-accounts", _USER, "user (a service account is system:serviceaccount:NAMESPACE:NAME)"
+        ),
+        cert_signer_domain=choice(
+            "cert-signer-domain", defaults.cert_signer_domain, (CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN)
+        ),
+        max_workload_lifetime=duration(
+            "max-workload-lifetime", defaults.max_workload_lifetime, timedelta(minutes=1), 90 * _DAY
+        ),
+        istiod_dns_names=names("istiod-dns-names", _DNS_NAME, "DNS name"),
+        shared_mesh_config=shared,
+        audit_failure=choice("audit-failure", defaults.audit_failure, _AUDIT_FAILURE),
+        manage_mesh_config=boolean("manage-mesh-config", default=defaults.manage_mesh_config),
     )
+
+
+def _audit_until(text: str, mode: str, now: datetime) -> datetime | None:
+    """Read when audit mode ends: an end in the past is a mode that somebody meant and does not get."""
+    if not text:
+        if mode == "audit":
+            raise SettingsError("--audit-until: --tenancy=audit needs it: when the wall begins to enforce")
+        return None
+    until = from_rfc3339(text)
+    if until is None:
+        raise SettingsError(f"--audit-until: {text!r} is no time, as 2026-12-31T00:00:00Z is")
+    if mode == "audit" and until <= now:
+        raise SettingsError(f"--audit-until: {to_rfc3339(until)} is past; give a later time, or --tenancy=enforce")
+    return until
 
 
 def _bind(text: str) -> str:

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from signer.settings import Settings, SettingsError, add_arguments, settings_from
@@ -24,7 +25,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def call(options: argparse.Namespace) -> int:
     """Run; 0 after SIGTERM, 2 for settings that cannot be used, 1 when something failed."""
     try:
-        settings = settings_from(vars(options), os.environ, host=socket.gethostname(), process=os.getpid())
+        settings = settings_from(
+            vars(options), os.environ, host=socket.gethostname(), process=os.getpid(), now=datetime.now(UTC)
+        )
     except SettingsError as error:
         print(f"mesh-signer run: {error}", file=sys.stderr)  # noqa: T201 - logs are not set up yet
         return 2

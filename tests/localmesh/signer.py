@@ -31,7 +31,8 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 class SignerProcess:
     """`mesh-signer run` with the given options. `account` is the ServiceAccount that it acts as; None: cluster-admin.
 
-    It may be killed and started again; its log and its audit log go on in the same files.
+    It may be killed and started again; its log and its audit log go on in the same files. Without `tenancy` the wall is
+    off: most tests and benchmarks ask under made-up names, and without a mesh.
     """
 
     def __init__(
@@ -41,11 +42,12 @@ class SignerProcess:
         account: str | None = SIGNER_ACCOUNT,
         name: str = "",
         env: dict[str, str] | None = None,
+        tenancy: str = "off",
     ) -> None:
         self._cluster = cluster
         self.name = name or f"signer-{secrets.token_hex(3)}"
         self.audit_file = cluster.folder / f"{self.name}.audit"
-        self._options = options
+        self._options = (f"--tenancy={tenancy}", *options)
         self._account = account
         self._env = env or {}
         self._process = Process(self.name, cluster.folder)

@@ -1,17 +1,21 @@
 """Settings come from the command line, else from the environment; a bad one is told by name."""
 
 import argparse
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from signer.settings import CONTROLLERS, Settings, SettingsError, add_arguments, settings_from
+from signer.tenancy import world
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 
 def settings(*arguments: str, **environment: str) -> Settings:
     parser = argparse.ArgumentParser(exit_on_error=False)
     add_arguments(parser)
-    return settings_from(vars(parser.parse_args(arguments)), environment, host="host", process=42)
+    return settings_from(vars(parser.parse_args(arguments)), environment, host="host", process=42, now=NOW)
 
 
 def test_defaults() -> None:
@@ -35,6 +39,23 @@ EACH: list[tuple[str, str, str, Any]] = [
     ("write-window", "7", "write_window", 7),
     ("drain-seconds", "1.5", "drain_seconds", 1.5),
     ("leader-elect", "0", "leader_elect", False),
+    ("tenancy", "off", "tenancy_mode", "off"),
+    ("audit-until", "2027-01-01T01:00:00+01:00", "audit_until", datetime(2027, 1, 1, tzinfo=UTC)),
+    ("unbound", "deny", "unbound", "deny"),
+    ("grace", "1h30m", "grace", timedelta(minutes=90)),
+    ("istio-namespace", "mesh", "istio_namespace", "mesh"),
+    (
+        "istiod-accounts",
+        "system:serviceaccount:mesh:istiod, jane@example.com,",
+        "istiod_accounts",
+        frozenset({"system:serviceaccount:mesh:istiod", "jane@example.com"}),
+    ),
+    ("cert-signer-domain", "issuers.cert-manager.io", "cert_signer_domain", "issuers.cert-manager.io"),
+    ("max-workload-lifetime", "12h", "max_workload_lifetime", timedelta(hours=12)),
+    ("istiod-dns-names", "istiod.example.com", "istiod_dns_names", frozenset({"istiod.example.com"})),
+    ("shared-mesh-config", "istio-shared", "shared_mesh_config", "istio-shared"),
+    ("audit-failure", "stop", "audit_failure", "stop"),
+    ("manage-mesh-config", "true", "manage_mesh_config", True),
 ]
 
 
@@ -104,6 +125,27 @@ BAD = [
     ("bind", "::1:9402", "--bind: an IPv6 address stands in brackets, as in [::1]:9402"),
     ("cluster-resource-namespace", "", "--cluster-resource-namespace: '' can be no namespace"),
     ("cluster-resource-namespace", "a/b", "--cluster-resource-namespace: 'a/b' can be no namespace"),
+    ("audit-until", "tomorrow", "--audit-until: 'tomorrow' is no time, as 2026-12-31T00:00:00Z is"),
+    (
+        "audit-until",
+        "2027-01-01T00:00:00",
+        "--audit-until: '2027-01-01T00:00:00' is no time, as 2026-12-31T00:00:00Z is",
+    ),
+    ("grace", "1d", "--grace: '1d' is no duration, as 24h or 90m are"),
+    ("grace", "-1s", "--grace: -1s is not between 0s and 720h0m0s"),
+    ("grace", "721h", "--grace: 721h is not between 0s and 720h0m0s"),
+    ("max-workload-lifetime", "59s", "--max-workload-lifetime: 59s is not between 1m0s and 2160h0m0s"),
+    ("istio-namespace", "Istio", "--istio-namespace: 'Istio' can be no namespace"),
+    (
+        "istiod-accounts",
+        "system:serviceaccount:istiod",
+        (
+            "--istiod-accounts: 'system:serviceaccount:istiod' can be no user "
+            "(a service account is system:serviceaccount:NAMESPACE:NAME)"
+        ),
+    ),
+    ("istiod-dns-names", "istiod.svc,*.svc", "--istiod-dns-names: '*.svc' can be no DNS name"),
+    ("shared-mesh-config", "a_b", "--shared-mesh-config: 'a_b' can be no ConfigMap"),
 ]
 
 
@@ -117,7 +159,9 @@ def test_bad(option: str, text: str, message: str) -> None:
         assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("option", ["log-format", "log-level"])
+@pytest.mark.parametrize(
+    "option", ["log-format", "log-level", "tenancy", "unbound", "cert-signer-domain", "audit-failure"]
+)
 def test_bad_choice_in_the_environment(option: str) -> None:
     """A choice that the command line would refuse is refused from the environment too."""
     name = "MESH_SIGNER_" + option.replace("-", "_").upper()
@@ -129,3 +173,49 @@ def test_bad_choice_in_the_environment(option: str) -> None:
 def test_true(text: str) -> None:
     """Truth may be spelt in some ways."""
     assert settings(f"--enable-certificate-owner-ref={text}").enable_certificate_owner_ref
+
+
+class TestTenancy:
+    """The wall's settings."""
+
+    def test_the_wall_stands_by_default(self) -> None:
+        """Who sets nothing gets the wall, as `tenancy.world` has it by default."""
+        assert settings().tenancy() == world.Settings()
+
+    def test_what_the_wall_is_given(self) -> None:
+        """What was set arrives where the wall reads it."""
+        found = settings(
+            "--tenancy=audit",
+            "--audit-until=2026-11-24T00:00:00Z",
+            "--unbound=deny",
+            "--grace=0",
+            "--istio-namespace=mesh",
+            "--istiod-accounts=jane",
+            "--cert-signer-domain=issuers.cert-manager.io",
+            "--cluster-resource-namespace=pki",
+            "--max-workload-lifetime=1h",
+            "--istiod-dns-names=istiod.example.com",
+        ).tenancy()
+        assert found == world.Settings(
+            "audit",
+            NOW + timedelta(days=1),
+            "deny",
+            timedelta(0),
+            "mesh",
+            frozenset({"jane"}),
+            "issuers.cert-manager.io",
+            "pki",
+            timedelta(hours=1),
+            frozenset({"istiod.example.com"}),
+        )
+
+    def test_audit_has_an_end(self) -> None:
+        """Audit mode without an end would be a wall that is never built."""
+        with pytest.raises(SettingsError, match=r"^--audit-until: --tenancy=audit needs it"):
+            settings("--tenancy=audit")
+
+    def test_audit_that_is_over(self) -> None:
+        """An end that is past is a mistake; the same time beside another mode is only left over."""
+        with pytest.raises(SettingsError, match=r"^--audit-until: 2026-11-23T00:00:00Z is past"):
+            settings("--tenancy=audit", "--audit-until=2026-11-23T00:00:00Z")
+        assert settings("--audit-until=2026-11-23T00:00:00Z").tenancy_mode == "enforce"

@@ -1,6 +1,7 @@
 """What the kustomizations install: identities, Pods, and how they stand in the cluster."""
 
 import argparse
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ def settings(objects: Objects, name: str) -> Settings:
     environment = {"POD_NAME": "a-pod", "POD_NAMESPACE": "the-namespace"}
     assert [variable["name"] for variable in container["env"]] == list(environment)
     expanded = [argument.replace("$(POD_NAMESPACE)", environment["POD_NAMESPACE"]) for argument in given]
-    return settings_from(vars(parser.parse_args(expanded)), environment, host="h", process=1)
+    return settings_from(vars(parser.parse_args(expanded)), environment, host="h", process=1, now=datetime.now(UTC))
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
