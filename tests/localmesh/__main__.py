@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 
-from tests.localmesh.build import PROGRAMS, cache_folder, find_program
+from tests.localmesh.build import MODULE_FILES, PROGRAMS, cache_folder, find_module_file, find_program
 from tests.localmesh.cluster import LocalCluster
 from tests.localmesh.errors import LocalMeshError
 
@@ -35,6 +35,8 @@ def _build(names: list[str]) -> int:
         if name not in PROGRAMS:
             raise LocalMeshError(f"build: there is no {name}; there are {', '.join(PROGRAMS)}")
         find_program(name)
+    for file in () if names else MODULE_FILES:
+        find_module_file(file)
     return 0
 
 

@@ -62,7 +62,10 @@ class Program:
         return cache_folder() / digest.hexdigest()[:16] / self.name
 
 
-# Istio (pilot-discovery, pilot-agent) and Pebble get a line here and a module folder of their own.
+_ISTIO_VERSION = "istio.io/istio/pkg/version"
+_ISTIO_LDFLAGS = f"-X {_ISTIO_VERSION}.buildVersion=1.32-dev -X {_ISTIO_VERSION}.buildStatus=Clean"
+
+# Istio's tags are those of its own Makefile.core.mk, so that the program is the one that others run.
 PROGRAMS = {
     program.name: program
     for program in (
@@ -74,6 +77,21 @@ PROGRAMS = {
             "k8s.io/kubernetes/cmd/kube-controller-manager",
             ldflags=_KUBE_LDFLAGS,
         ),
+        Program(
+            "pilot-discovery",
+            GOTOOLS / "istio",
+            "istio.io/istio/pilot/cmd/pilot-discovery",
+            tags="vtprotobuf,disable_pgv",
+            ldflags=_ISTIO_LDFLAGS,
+        ),
+        Program(
+            "pilot-agent",
+            GOTOOLS / "istio",
+            "istio.io/istio/pilot/cmd/pilot-agent",
+            tags="agent,disable_pgv,grpcnotrace,retrynotrace",
+            ldflags=_ISTIO_LDFLAGS,
+        ),
+        Program("istioctl", GOTOOLS / "istio", "istio.io/istio/istioctl/cmd/istioctl", ldflags=_ISTIO_LDFLAGS),
     )
 }
 
@@ -98,6 +116,33 @@ def find_program(name: str) -> Path:
                 f"{assets}, or unset KUBEBUILDER_ASSETS to have them built (`make binaries`)."
             )
     return build(PROGRAMS[name])
+
+
+# What else is needed of Istio, from the same module as its programs: the template of Envoy's bootstrap. Its CRDs, RBAC
+# and the ConfigMap come out of istioctl, which carries the charts.
+MODULE_FILES = {"envoy_bootstrap.json": (GOTOOLS / "istio", "istio.io/istio", "tools/packaging/common")}
+
+
+def find_module_file(name: str) -> Path:
+    """A file of MODULE_FILES, kept beside the binaries so that a later run asks Go for nothing."""
+    folder, module, inside = MODULE_FILES[name]
+    digest = hashlib.sha256((folder / "go.sum").read_bytes()).hexdigest()[:16]
+    target = cache_folder() / digest / name
+    if target.exists():
+        return target
+    with _machine_lock():
+        go = [str(find_go(go_directive(folder / "go.mod")))]
+        for command in ([*go, "mod", "download", module], [*go, "list", "-m", "-f", "{{.Dir}}", module]):
+            done = subprocess.run(
+                command, cwd=folder, env=go_environment(), capture_output=True, text=True, check=False
+            )
+            if done.returncode != 0:
+                raise LocalMeshError(f"{name} of {module}: {' '.join(command)}: {done.stderr.strip()}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = target.with_name(f".{name}.{os.getpid()}")
+        scratch.write_bytes(Path(done.stdout.strip(), inside, name).read_bytes())
+        scratch.rename(target)
+    return target
 
 
 def build_module(folder: Path, package: str, name: str) -> Path:

