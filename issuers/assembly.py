@@ -47,7 +47,7 @@ def _extensions(template: CertificateTemplate, authority_key_id: bytes | None) -
         _usage_extensions(template.usages, template.unknown_extended_key_usages),
         _basic_constraints(template.is_ca, template.path_length),
     ]
-    if template.is_ca:
+    if template.is_ca or template.names_key:
         value = der.tlv(der.OCTET_STRING, subject_key_id(template.spki))
         parts.append(extensions.encode_extension(extensions.SUBJECT_KEY_IDENTIFIER, value, critical=False))
     if authority_key_id is not None:

@@ -158,7 +158,7 @@ def _expected(template: CertificateTemplate, authority_key_id: bytes | None) -> 
         expected[extensions.KEY_USAGE] = (True, bits)
     if purposes:
         expected[extensions.EXTENDED_KEY_USAGE] = (False, purposes)
-    if template.is_ca:
+    if template.is_ca or template.names_key:
         expected[extensions.SUBJECT_KEY_IDENTIFIER] = (False, assembly.subject_key_id(template.spki))
     if authority_key_id is not None:
         expected[extensions.AUTHORITY_KEY_IDENTIFIER] = (False, authority_key_id)

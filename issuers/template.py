@@ -36,11 +36,31 @@ class CertificateTemplate:
     crl_distribution_points: tuple[str, ...] = ()
     ocsp_servers: tuple[str, ...] = ()
     issuing_certificate_urls: tuple[str, ...] = ()
+    # A CA's certificate always names its key; cert-manager leaves it out of others.
+    names_key: bool = False
 
     @property
     def san_critical(self) -> bool:
         """The names are critical exactly when there is no subject (RFC 5280, 4.2.1.6)."""
         return self.subject_der == EMPTY_NAME
+
+
+def mesh_template(
+    request: SigningRequest, *, san: bytes, usages: tuple[str, ...], not_before: datetime, not_after: datetime
+) -> CertificateTemplate:
+    """Make the certificate of a workload: a key, names that are critical, and nothing else that the request says.
+
+    `san` is the GeneralNames that were decided; times are UTC.
+    """
+    return CertificateTemplate(
+        spki=request.spki,
+        subject_der=EMPTY_NAME,
+        san_der=san,
+        not_before=not_before.replace(microsecond=0),
+        not_after=not_after.replace(microsecond=0),
+        usages=usages,
+        names_key=True,
+    )
 
 
 def template_for(

@@ -21,13 +21,14 @@ CERTIFICATE_SIGNING_REQUESTS = Resource(
 
 # Tags: field number << 3 | wire type (2: length-delimited, 0: varint).
 _METADATA, _SPEC, _STATUS = 0x0A, 0x12, 0x1A
-_META_NAME, _META_UID, _META_VERSION, _META_ANNOTATIONS = 0x0A, 0x2A, 0x32, 0x62
+_META_NAME, _META_UID, _META_VERSION, _META_CREATED, _META_ANNOTATIONS = 0x0A, 0x2A, 0x32, 0x42, 0x62
 _SPEC_REQUEST, _SPEC_USERNAME, _SPEC_USER_UID, _SPEC_GROUPS, _SPEC_USAGES, _SPEC_EXTRA, _SPEC_SIGNER, _SPEC_EXPIRATION = (
     0x0A, 0x12, 0x1A, 0x22, 0x2A, 0x32, 0x3A, 0x40,
 )  # fmt: skip
 _STATUS_CONDITIONS, _STATUS_CERTIFICATE = 0x0A, 0x12
 _CONDITION_TYPE = 0x0A
 _KEY, _VALUE, _ITEMS = 0x0A, 0x12, 0x0A
+_TIME_SECONDS = 0x08
 
 _ENVELOPE = protobuf.envelope_prefix("certificates.k8s.io/v1", "CertificateSigningRequest")
 
@@ -65,7 +66,10 @@ _APPROVED = frozenset({"Approved"})
 
 @dataclass(frozen=True, slots=True)
 class RequestContent:
-    """What is asked for and by whom, as the API server recorded it. `expiration_seconds` is None when not set."""
+    """What is asked for and by whom, as the API server recorded it. `expiration_seconds` is None when not set.
+
+    `created` is when the object was made, in seconds since the epoch; 0 when it does not say.
+    """
 
     request: bytes = field(repr=False)
     usages: tuple[str, ...]
@@ -75,6 +79,7 @@ class RequestContent:
     user_uid: str
     groups: tuple[str, ...]
     extra: dict[str, tuple[str, ...]]
+    created: int = 0
 
 
 def read_object(buf: bytes, start: int = 0, end: int | None = None) -> CertificateSigningRequest:
@@ -116,6 +121,20 @@ def _condition_type(raw: bytes, start: int, end: int) -> str:
     return ""
 
 
+def read_requester(csr: CertificateSigningRequest) -> tuple[str, bytes]:
+    """Read who asks, and the CSR (PEM): what queueing needs. Raises ProtobufError."""
+    raw = csr.raw
+    username, request = "", b""
+    for tag, a, b in protobuf.scan(raw):
+        if tag == _SPEC:
+            for inner, c, d in protobuf.scan(raw, a, b):
+                if inner == _SPEC_USERNAME:
+                    username = protobuf.text(raw, c, d)
+                elif inner == _SPEC_REQUEST:
+                    request = raw[c:d]
+    return username, request
+
+
 def read_content(csr: CertificateSigningRequest) -> RequestContent:
     """Read the rest of a request. Raises ProtobufError."""
     raw = csr.raw
@@ -125,12 +144,15 @@ def read_content(csr: CertificateSigningRequest) -> RequestContent:
     extra: dict[str, tuple[str, ...]] = {}
     annotations: dict[str, str] = {}
     expiration: int | None = None
+    created = 0
     for tag, a, b in protobuf.scan(raw):
         if tag == _METADATA:
             for inner, c, d in protobuf.scan(raw, a, b):
                 if inner == _META_ANNOTATIONS:
                     key, value = _entry(raw, c, d)
                     annotations[key] = protobuf.text(raw, *value)
+                elif inner == _META_CREATED:
+                    created = next((e for item, e, _ in protobuf.scan(raw, c, d) if item == _TIME_SECONDS), 0)
         elif tag == _SPEC:
             for inner, c, d in protobuf.scan(raw, a, b):
                 if inner == _SPEC_REQUEST:
@@ -151,7 +173,9 @@ def read_content(csr: CertificateSigningRequest) -> RequestContent:
                 elif inner == _SPEC_EXPIRATION:
                     # A negative int32 travels as a 64-bit two's complement.
                     expiration = c - (1 << 64) if c >= 1 << 63 else c
-    return RequestContent(request, tuple(usages), expiration, annotations, username, user_uid, tuple(groups), extra)
+    return RequestContent(
+        request, tuple(usages), expiration, annotations, username, user_uid, tuple(groups), extra, created
+    )
 
 
 def read_certificate(csr: CertificateSigningRequest) -> bytes:

@@ -26,18 +26,20 @@ from signer.certificates import request_steps as steps
 from signer.certificates.objects import Key, Objects, Superseded
 from signer.certificates.request_status import APPROVED_MESSAGE, ISSUED_MESSAGE, StatusPatch
 from signer.certificates.secret_view import read_leaf
-from signer.certificates.signing import sign_request
+from signer.certificates.signing import decide_request, sign_request
 from signer.certificates.watched import Watched
 from signer.certificates.well_known import PENDING, READY
 from signer.kube.errors import Conflict, Forbidden, NotFound
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change
 from signer.tenancy.decide import Limits
-from signer.tenancy.verdict import Refuse
+from signer.tenancy.verdict import Refuse, Unready
+from signer.tenancy.world import World, without_wall
 
 logger = logging.getLogger(__name__)
 
 # A Secret without cert-manager's label is not watched; whoever waits for one asks again this often.
+_MESH_RECHECK = 2.0
 _SECRET_RECHECK = 10.0
 # Rights are no object that we watch.
 _APPROVAL_RECHECK = 300.0
@@ -55,6 +57,7 @@ class RequestController:
         *,
         auto_approve: bool,
         limits: Limits,
+        world: World | None = None,
         clock: Callable[[], datetime],
         serial: Callable[[], int] = new_serial,
     ) -> None:
@@ -63,6 +66,7 @@ class RequestController:
         self._objects = objects
         self._auto_approve = auto_approve
         self._limits = limits
+        self._world = world if world is not None else without_wall()
         self._clock = clock
         self._serial = serial
         self._superseded = Superseded()
@@ -167,14 +171,32 @@ class RequestController:
             return steps.NoKey()
 
     async def _sign(self, key: Key, request: CertificateRequest, step: steps.Sign) -> None:
+        grant = decide_request(
+            request,
+            step.csr,
+            step.state,
+            world=self._world,
+            lifetime=step.lifetime,
+            limits=self._limits,
+            now=self._clock(),
+        )
+        if isinstance(grant, Unready):
+            await self._pend(key, request, grant.reason.code, grant.reason.message)
+            self.queue.add_after(key, _MESH_RECHECK)
+            return
+        if isinstance(grant, Refuse):
+            await self._fail(key, request, grant.code, grant.message)
+            return
+        if grant.would_refuse:
+            message = "; ".join(reason.message for reason in grant.would_refuse)
+            self._objects.emitter(CERTIFICATE_REQUESTS, request)("Warning", "WouldRefuse", message)
         signed = await asyncio.to_thread(
             sign_request,
             request,
             step.csr,
             step.state,
+            grant,
             key=step.key,
-            lifetime=step.lifetime,
-            limits=self._limits,
             now=self._clock(),
             serial=self._serial(),
         )

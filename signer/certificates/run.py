@@ -25,6 +25,7 @@ from signer.kube.queue import WorkQueue
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
 from signer.tenancy.decide import Limits
+from signer.tenancy.world import World, without_wall
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class ControllerOptions:
     auto_approve: bool = True
     enable_certificate_owner_ref: bool = False
     limits: Limits = field(default_factory=Limits)
+    world: World = field(default_factory=without_wall)
 
 
 def _now() -> datetime:
@@ -122,6 +124,7 @@ class Controllers:
                 queue,
                 auto_approve=self._options.auto_approve,
                 limits=self._options.limits,
+                world=self._options.world,
                 clock=self._clock,
             )
             self._handlers.append(requests.issuer_changed)

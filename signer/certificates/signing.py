@@ -14,7 +14,8 @@ from signer.api.certificaterequest import CertificateRequest
 from signer.api.issuer import SelfSignedIssuer
 from signer.authorities.state import IssuerState
 from signer.tenancy.decide import Claim, Limits, decide
-from signer.tenancy.verdict import Reason, Refuse
+from signer.tenancy.verdict import Bind, Grant, Reason, Refuse, Reread, Unready
+from signer.tenancy.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +26,17 @@ class Signed:
     ca: bytes
 
 
-def sign_request(
+def decide_request(
     request: CertificateRequest,
     csr: SigningRequest,
     state: IssuerState,
     *,
-    key: PrivateKey | None,
+    world: World,
     lifetime: timedelta,
     limits: Limits,
     now: datetime,
-    serial: int,
-) -> Signed | Refuse:
-    """Sign an approved request with a ready issuer, or tell why it may not be.
-
-    `key` is the request's own private key, for a selfSigned issuer. Raises SigningFailed when what was signed is not
-    what was decided; it must not be stored then.
-    """
+) -> Grant | Refuse | Unready:
+    """Ask the wall whether an approved request may be signed by a ready issuer. On the loop: the world changes there."""
     authority = state.authority
     # spec.username is the requester's own word unless cert-manager's webhook set it, so it is no evidence.
     claim = Claim(
@@ -51,10 +47,32 @@ def sign_request(
         usages=request.spec.usages,
         is_ca=request.spec.is_ca,
         lifetime=lifetime,
+        resource="CertificateRequest",
+        namespace=request.metadata.namespace,
+        ca_not_after=authority.not_after if authority is not None else None,
     )
-    grant = decide(claim, limits)
-    if isinstance(grant, Refuse):
-        return grant
+    verdict = decide(claim, world, limits, fresh=True, now=now)
+    if isinstance(verdict, Bind | Reread):
+        raise TypeError("a CertificateRequest is never granted by a claim")
+    return verdict
+
+
+def sign_request(
+    request: CertificateRequest,
+    csr: SigningRequest,
+    state: IssuerState,
+    grant: Grant,
+    *,
+    key: PrivateKey | None,
+    now: datetime,
+    serial: int,
+) -> Signed | Refuse:
+    """Sign what was granted, or tell why it makes no certificate.
+
+    `key` is the request's own private key, for a selfSigned issuer. Raises SigningFailed when what was signed is not
+    what was decided; it must not be stored then.
+    """
+    authority = state.authority
     own = state.issuer.spec.self_signed or SelfSignedIssuer()
     try:
         template = template_for(

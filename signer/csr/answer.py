@@ -41,8 +41,11 @@ def issue(csr: CertificateSigningRequest, verdict: Issue, *, serial: int) -> Ans
     else:
         issued = self_sign(verdict.template, verdict.key, serial=serial)
     lifetime = int((issued.not_after - issued.not_before).total_seconds())
-    body = with_certificate(csr, issued.pem)
-    return Answer(csr, verdict, body, issued.pem, issued.serial, lifetime, verdict.requester)
+    pem = issued.pem
+    if verdict.append_root and verdict.authority is not None:
+        pem += verdict.authority.root_pem or b""
+    body = with_certificate(csr, pem)
+    return Answer(csr, verdict, body, pem, issued.serial, lifetime, verdict.requester)
 
 
 def refuse(csr: CertificateSigningRequest, verdict: Refuse, *, requester: str, now: datetime) -> Answer:

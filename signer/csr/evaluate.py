@@ -7,19 +7,22 @@ in that Secret?) comes back as a question; the caller asks and evaluates again w
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from issuers.authority import Authority
 from issuers.certificate import CertificateTemplate, template_for
 from issuers.errors import MalformedRequest, TemplateError
+from issuers.istio_request import dns_names, uri_name
 from issuers.request import SigningRequest, read_request
+from issuers.template import mesh_template
 from signer.api.certificatesigningrequest import RequestContent
 from signer.api.duration import InvalidDuration, format_duration, parse_duration
 from signer.api.issuer import IssuerRef
 from signer.authorities.state import PENDING, TYPE_MISSING, IssuerState
-from signer.tenancy.decide import Claim, Limits, decide
-from signer.tenancy.verdict import Reason, Refuse, Wait
+from signer.tenancy.decide import Claim, Limits, decide, is_mesh, unready
+from signer.tenancy.verdict import Bind, Grant, Reason, Refuse, Reread, Unready, Wait
+from signer.tenancy.world import Rate, World
 
 DURATION_ANNOTATION = "experimental.cert-manager.io/request-duration"
 IS_CA_ANNOTATION = "experimental.cert-manager.io/request-is-ca"
@@ -32,13 +35,23 @@ MINIMUM_DURATION = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """To be issued: what the certificate says, and who signs it (`authority`, else the request's own `key`)."""
+    """To be issued: what the certificate says, and who signs it (`authority`, else the request's own `key`).
+
+    For a request of the mesh (`mesh`) `namespace` is the tenant's, `source` says where the grant comes from. `would_refuse`
+    holds what enforcing would have said, in audit mode.
+    """
 
     template: CertificateTemplate
     authority: Authority | None
     key: Any = field(default=None, repr=False)
     requester: str = ""
     identity: str = ""
+    mesh: bool = False
+    namespace: str = ""
+    source: str = ""
+    append_root: bool = False
+    rate: Rate | None = None
+    would_refuse: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +77,26 @@ class NoKey:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What was asked for and found out so far: None is "not asked"."""
+    """What was asked for and found out so far: None is "not asked". `fresh`: the tenant's claims were read live."""
 
     may_reference: bool | None = None
     key: Any = field(default=None, repr=False)
+    fresh: bool = False
 
 
 NOTHING_ASKED = Answers()
 
-Verdict = Issue | Refuse | Wait | AskReference | AskKey
+Verdict = Issue | Refuse | Wait | Unready | AskReference | AskKey | Bind | Reread
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What is the same for every request at one moment: the operator's limits, the mesh and its tenants, the time."""
+
+    limits: Limits
+    world: World
+    cluster_resource_namespace: str
+    now: datetime
 
 
 def evaluate(
@@ -82,6 +106,7 @@ def evaluate(
     answers: Answers,
     *,
     limits: Limits,
+    world: World,
     cluster_resource_namespace: str,
     now: datetime,
 ) -> Verdict:
@@ -100,15 +125,27 @@ def evaluate(
         if not answers.may_reference:
             message = f"Requester may not reference Namespaced Issuer {ref.namespace}/{ref.name}"
             return Refuse((Reason("DeniedReference", message),))
-    lifetime = requested_duration(content)
-    if isinstance(lifetime, Refuse):
-        return lifetime
+    mesh = False
+    if world.settings.mode != "off":
+        if (waiting := unready(world)) is not None:
+            return waiting
+        key_id = state.authority.key_id if state.authority is not None else ""
+        mesh = is_mesh(world, requester=content.username, signer=ref, ca_key_id=key_id)
+    # A mesh request's annotations count for nothing: they can be changed after the approval.
+    asked = _expiration(content) if mesh else requested_duration(content)
+    if isinstance(asked, Refuse):
+        return asked
     if not state.ready:
         code = PENDING if state.reason == PENDING else "IssuerNotReady"
         return Wait(Reason(code, f"Referenced issuer does not have a Ready status condition: {state.message}"), ref)
-    if state.kind == "selfSigned":
-        return _self_signed(content, state, answers, lifetime, limits, cluster_resource_namespace, now)
-    return _by_ca(content, state, lifetime, limits, now)
+    around = Circumstances(limits, world, cluster_resource_namespace, now)
+    if state.kind == "selfSigned" and not (mesh and world.settings.enforces(now)):
+        return _self_signed(content, state, answers, asked, around)
+    return _by_ca(content, state, answers, asked, around, mesh=mesh)
+
+
+def _expiration(content: RequestContent) -> timedelta | None:
+    return None if content.expiration_seconds is None else timedelta(seconds=content.expiration_seconds)
 
 
 def requested_duration(content: RequestContent) -> timedelta | Refuse:
@@ -137,28 +174,49 @@ def _read(content: RequestContent) -> SigningRequest | Refuse:
         return Refuse((Reason("SigningError", f"Error generating certificate template: spec.request: {error}"),))
 
 
-def _template(
+def _decide(
     content: RequestContent,
     request: SigningRequest,
     state: IssuerState,
-    lifetime: timedelta,
-    limits: Limits,
-    now: datetime,
+    answers: Answers,
+    asked: timedelta | None,
+    around: Circumstances,
+) -> Grant | Refuse | Unready | Bind | Reread:
+    authority = state.authority
+    claim = Claim(
+        content.username,
+        state.ref,
+        authority.key_id if authority is not None else "",
+        request,
+        content.usages,
+        content.annotations.get(IS_CA_ANNOTATION) == "true",
+        asked,
+        created=datetime.fromtimestamp(content.created, UTC) if content.created else None,
+        ca_not_after=authority.not_after if authority is not None else None,
+    )
+    return decide(claim, around.world, around.limits, fresh=answers.fresh, now=around.now)
+
+
+def _template(
+    content: RequestContent, request: SigningRequest, state: IssuerState, grant: Grant, around: Circumstances
 ) -> CertificateTemplate | Refuse:
-    is_ca = content.annotations.get(IS_CA_ANNOTATION) == "true"
-    ca_key = state.authority.key_id if state.authority is not None else ""
-    grant = decide(Claim(content.username, state.ref, ca_key, request, content.usages, is_ca, lifetime), limits)
-    if isinstance(grant, Refuse):
-        return grant
+    """Say what the certificate is to be: for the mesh by the grant alone, else what the request says, as cert-manager."""
+    if grant.mesh and grant.not_before is not None:
+        san = uri_name(request.uris[0]) if request.uris else dns_names(request.dns_names)
+        end = around.now + grant.lifetime
+        return mesh_template(request, san=san, usages=grant.usages, not_before=grant.not_before, not_after=end)
+    lifetime = requested_duration(content)
+    if isinstance(lifetime, Refuse):
+        return lifetime
     points = state.issuer.spec.self_signed.crl_distribution_points if state.issuer.spec.self_signed else ()
     ca = state.ca
     try:
         return template_for(
             request,
             usages=content.usages,
-            duration=grant.lifetime,
-            is_ca=is_ca,
-            now=now,
+            duration=lifetime,
+            is_ca=content.annotations.get(IS_CA_ANNOTATION) == "true",
+            now=around.now,
             crl_distribution_points=ca.crl_distribution_points or points,
             ocsp_servers=ca.ocsp_servers,
             issuing_certificate_urls=ca.issuing_certificate_urls,
@@ -168,31 +226,61 @@ def _template(
 
 
 def _by_ca(
-    content: RequestContent, state: IssuerState, lifetime: timedelta, limits: Limits, now: datetime
-) -> Issue | Refuse:
+    content: RequestContent,
+    state: IssuerState,
+    answers: Answers,
+    asked: timedelta | None,
+    around: Circumstances,
+    *,
+    mesh: bool,
+) -> Issue | Refuse | Unready | Bind | Reread:
     request = _read(content)
     if isinstance(request, Refuse):
-        return request
-    template = _template(content, request, state, lifetime, limits, now)
+        return Refuse((Reason("UnexpectedContents", request.message),)) if mesh else request
+    grant = _decide(content, request, state, answers, asked, around)
+    if not isinstance(grant, Grant):
+        return grant
+    template = _template(content, request, state, grant, around)
     if isinstance(template, Refuse):
         return template
-    return Issue(template, state.authority, requester=content.username, identity=_identity(request))
+    return _issue(template, state.authority, None, content, request, grant)
+
+
+def _issue(
+    template: CertificateTemplate,
+    authority: Authority | None,
+    key: Any,
+    content: RequestContent,
+    request: SigningRequest,
+    grant: Grant,
+) -> Issue:
+    return Issue(
+        template,
+        authority,
+        key,
+        requester=content.username,
+        identity=_identity(request),
+        mesh=grant.mesh,
+        namespace=grant.namespace,
+        source=grant.source,
+        append_root=grant.append_root,
+        rate=grant.rate,
+        would_refuse=grant.would_refuse,
+    )
 
 
 def _self_signed(
     content: RequestContent,
     state: IssuerState,
     answers: Answers,
-    lifetime: timedelta,
-    limits: Limits,
-    cluster_resource_namespace: str,
-    now: datetime,
-) -> Issue | Refuse | Wait | AskKey:
+    asked: timedelta | None,
+    around: Circumstances,
+) -> Issue | Refuse | Wait | Unready | AskKey | Bind | Reread:
     name = content.annotations.get(PRIVATE_KEY_ANNOTATION, "")
     if not name:
         message = f"Missing private key reference annotation: {PRIVATE_KEY_ANNOTATION}"
         return Refuse((Reason("MissingAnnotation", message),))
-    namespace = state.ref.namespace or cluster_resource_namespace
+    namespace = state.ref.namespace or around.cluster_resource_namespace
     if answers.key is None:
         return AskKey(namespace, name)
     if isinstance(answers.key, NoKey):
@@ -204,10 +292,13 @@ def _self_signed(
     if answers.key.public_key() != request.public_key:
         message = f"Referenced private key in Secret {namespace}/{name} does not match that in the request"
         return Refuse((Reason("ErrorKeyMatch", message),))
-    template = _template(content, request, state, lifetime, limits, now)
+    grant = _decide(content, request, state, answers, asked, around)
+    if not isinstance(grant, Grant):
+        return grant
+    template = _template(content, request, state, grant, around)
     if isinstance(template, Refuse):
         return template
-    return Issue(template, None, key=answers.key, requester=content.username, identity=_identity(request))
+    return _issue(template, None, answers.key, content, request, grant)
 
 
 def _identity(request: SigningRequest) -> str:

@@ -1,15 +1,27 @@
 """The wall: every signature, whatever resource asked for it, passes this one function.
 
-Pure: no clock, no network, no state of its own. So far it lets everything pass that cert-manager would sign
-(docs/architecture.md, "The wall").
+Pure: no clock, no network, no state of its own; a few look-ups by key, however many tenants there are. The wall belongs
+to a CA's key: whoever names it by another issuer meets the same rules (docs/tenancy.md).
 """
 
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from issuers.request import SigningRequest
 from signer.api.issuer import IssuerRef
-from signer.tenancy.verdict import Grant, Reason, Refuse
+from signer.tenancy import rules
+from signer.tenancy.grants import Claimable, Granted, NotGranted, granted
+from signer.tenancy.rules import Identity
+from signer.tenancy.verdict import Bind, Grant, Reason, Refuse, Reread, Unready
+from signer.tenancy.world import Policy, World
+
+# Clocks differ: what begins a little earlier than it was asked for is valid everywhere at once.
+BACKDATE = timedelta(minutes=2)
+# istiod asks for ten years. It renews at half of what it gets.
+MAX_ISTIOD_LIFETIME = timedelta(days=90)
+# The CSR API's own least; also what an expiring CA is not asked to shorten further.
+_NO_LIFETIME = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +29,9 @@ class Claim:
     """Who asks for what from whom.
 
     `requester` is the user name that the API server recorded; `signer` the issuer that was named; `ca_key_id` the
-    SHA-256 of the public key of the CA that would sign ("" for a self-signed certificate); `lifetime` what was asked.
+    SHA-256 of the public key of the CA that would sign ("" for a self-signed certificate), and `ca_not_after` its end;
+    `lifetime` what was asked, None for nothing; `created` when. A CertificateRequest has a `namespace`, and no
+    requester: what it says of him is his own word.
     """
 
     requester: str
@@ -26,7 +40,11 @@ class Claim:
     request: SigningRequest
     usages: tuple[str, ...]
     is_ca: bool
-    lifetime: timedelta
+    lifetime: timedelta | None
+    resource: Literal["CertificateSigningRequest", "CertificateRequest"] = "CertificateSigningRequest"
+    namespace: str = ""
+    created: datetime | None = None
+    ca_not_after: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +54,209 @@ class Limits:
     allow_ca_requests: bool = True
 
 
-def decide(claim: Claim, limits: Limits) -> Grant | Refuse:
-    """Tell whether the claim may be issued, and for how long at most."""
+Decision = Grant | Refuse | Unready | Bind | Reread
+
+
+def is_mesh(world: World, *, requester: str, signer: IssuerRef, ca_key_id: str) -> bool:
+    """Tell whether a request is the mesh's: asked by istiod, of a mesh signer, or of a CA with a mesh signer's key."""
+    return requester in world.requesters or signer in world.signers or ca_key_id in world.keys
+
+
+def unready(world: World) -> Unready | None:
+    """Say why nothing can be decided yet, or None."""
+    if world.unsynced:
+        return Unready(Reason("MeshNotRead", f"not decided before this was read: {world.unsynced}"))
+    return None
+
+
+def decide(claim: Claim, world: World, limits: Limits, *, fresh: bool, now: datetime) -> Decision:
+    """Tell whether the claim may be issued, and as what.
+
+    `fresh`: the tenant's ProxyConfigs and the mesh config were read live for this request. A Grant without `mesh` is
+    cert-manager's rule: the certificate is what the request says.
+    """
+    if world.settings.mode == "off":
+        return _unbound(claim, limits)
+    if (waiting := unready(world)) is not None:
+        return waiting
+    if not is_mesh(world, requester=claim.requester, signer=claim.signer, ca_key_id=claim.ca_key_id):
+        if world.settings.unbound == "deny" and _needs_binding(claim, world):
+            message = f"{claim.signer} is no signer of the mesh, and others are not served (--unbound=deny)"
+            return _refuse(claim, world, limits, [Reason("UnboundSigner", message)], now)
+        return _unbound(claim, limits)
+    if world.stale:
+        message = f"nothing was heard for five minutes of: {', '.join(sorted(world.stale))}"
+        return Unready(Reason("MeshStateStale", message))
+    if claim.resource == "CertificateRequest":
+        return _certificate_request(claim, world, limits, now)
+    return _mesh_request(claim, world, limits, fresh=fresh, now=now)
+
+
+def _unbound(claim: Claim, limits: Limits) -> Grant | Refuse:
+    """Decide as cert-manager does."""
     if claim.is_ca and not limits.allow_ca_requests:
         return Refuse(
             (
                 Reason(
                     "CARequestsNotAllowed",
-                    f"{claim.signer} was asked for a CA certificate (annotation {'request-is-ca'}), which this signer "
+                    f"{claim.signer} was asked for a CA certificate (annotation request-is-ca), which this signer "
                     "does not issue (--allow-ca-requests=false)",
                 ),
             )
         )
-    return Grant(claim.lifetime)
+    return Grant(claim.lifetime or timedelta(days=90))
+
+
+def _needs_binding(claim: Claim, world: World) -> bool:
+    """Whether `--unbound=deny` means this one: self-signed certificates and the admins' own namespace go on."""
+    own = claim.resource == "CertificateRequest" and claim.namespace == world.settings.cluster_resource_namespace
+    return bool(claim.ca_key_id) and not own
+
+
+def _refuse(claim: Claim, world: World, limits: Limits, reasons: list[Reason], now: datetime) -> Grant | Refuse:
+    """Refuse, or in audit mode let pass what cert-manager would sign and tell what enforcing would have said."""
+    if world.settings.enforces(now):
+        return Refuse(tuple(reasons))
+    verdict = _unbound(claim, limits)
+    return verdict if isinstance(verdict, Refuse) else replace(verdict, would_refuse=tuple(reasons))
+
+
+def _certificate_request(claim: Claim, world: World, limits: Limits, now: datetime) -> Grant | Refuse:
+    """A CertificateRequest for a mesh CA: the admins' own namespace, or what a SignerPolicy says."""
+    if claim.namespace == world.settings.cluster_resource_namespace:
+        return _unbound(claim, limits)
+    exists = world.namespaces.get(claim.namespace)
+    policies = _policies_for_key(claim, world)
+    covering = [policy for policy in policies if policy.covers(claim.namespace, exists)]
+    if not covering:
+        message = (
+            f"{claim.signer} is a signer of the mesh: a CertificateRequest for it is answered in namespace "
+            f"{world.settings.cluster_resource_namespace}, or where a SignerPolicy covers namespace {claim.namespace}"
+        )
+        return _refuse(claim, world, limits, [Reason("RequestNotAllowed", message)], now)
+    first: list[Reason] = []
+    for policy in covering:
+        reasons = rules.check_names(claim.request, claim.namespace, policy, world)
+        reasons += rules.check_key(claim.request, policy)
+        if claim.is_ca and not policy.allow_ca:
+            reasons.append(Reason("CARequestsNotAllowed", f"SignerPolicy {policy.name} allows no CA certificates"))
+        if policy.usages and (extra := sorted(set(claim.usages) - policy.usages)):
+            message = f"SignerPolicy {policy.name} does not allow the usages {', '.join(extra)}"
+            reasons.append(Reason("UsagesNotAllowed", message))
+        if not reasons:
+            asked = claim.lifetime or timedelta(days=90)
+            lifetime = rules.cut(asked, policy.max_lifetime or asked)
+            source = f"SignerPolicy {policy.name}"
+            return Grant(_until_ca_ends(claim, lifetime, now), source, namespace=claim.namespace, rate=policy.rate)
+        first = first or reasons
+    return _refuse(claim, world, limits, first, now)
+
+
+def _policies_for_key(claim: Claim, world: World) -> list[Policy]:
+    """The policies that name this signer; for one that only shares a mesh CA's key, those that name all with the key."""
+    if own := world.policies.get(claim.signer):
+        return list(own)
+    sharing = world.keys.get(claim.ca_key_id, frozenset()) - {claim.signer}
+    if claim.signer in world.signers or len(sharing) != 1:
+        return []
+    return list(world.policies.get(next(iter(sharing)), ()))
+
+
+def _mesh_request(claim: Claim, world: World, limits: Limits, *, fresh: bool, now: datetime) -> Decision:
+    reasons: list[Reason] = []
+    if not claim.ca_key_id:
+        reasons.append(Reason("SignerTypeNotAllowed", f"{claim.signer} has no CA: it cannot be a signer of the mesh"))
+    identity = rules.identify(claim.request)
+    if isinstance(identity, Reason):
+        reasons.append(identity)
+        reasons.extend(_requester(claim, world, ()))
+        return _refuse(claim, world, limits, reasons, now)
+    workload = identity.spiffe_id
+    namespace = workload.namespace if workload is not None else world.settings.istio_namespace
+    found = _granted_by_key(world, namespace, claim, now)
+    if isinstance(found, Granted):
+        best = _limits(claim, identity, found, world, now)
+        if isinstance(best, Grant) and not reasons:
+            return best
+        reasons.extend(best if isinstance(best, list) else [])
+        return _refuse(claim, world, limits, reasons, now)
+    reasons.extend(_check(identity, claim, None, world))
+    if isinstance(found, Claimable):
+        if not reasons:
+            return Bind(claim.signer, namespace, found.namespace_uid)
+        return _refuse(claim, world, limits, reasons, now)
+    if not reasons and not fresh:
+        return Reread(namespace)
+    asked = f"{identity}, asked for by {claim.requester}"
+    return _refuse(
+        claim, world, limits, [Reason(found.reason.code, f"{found.reason.message} ({asked})"), *reasons], now
+    )
+
+
+def _granted_by_key(world: World, namespace: str, claim: Claim, now: datetime) -> Granted | Claimable | NotGranted:
+    """As `granted`, and for every other mesh signer that has the same CA key too, unless a policy says so by name."""
+    found = granted(world, namespace, claim.signer, now=now)
+    if isinstance(found, NotGranted) or (isinstance(found, Granted) and found.policies):
+        return found
+    for other in world.keys.get(claim.ca_key_id, frozenset()):
+        if other != claim.signer and not isinstance(granted(world, namespace, other, now=now), Granted):
+            message = f"{claim.signer} has the CA key of {other}, which namespace {namespace} may not have"
+            return NotGranted(Reason("TenantMismatch", message))
+    return found
+
+
+def _requester(claim: Claim, world: World, policies: tuple[Policy, ...]) -> list[Reason]:
+    """Check who asked: istiod, or for a policy that lists requesters, one of them."""
+    if claim.requester in world.requesters and not any(policy.requesters for policy in policies):
+        return []
+    if any(claim.requester in policy.requesters for policy in policies):
+        return []
+    who = claim.requester or "nobody that is known"
+    return [Reason("RequesterNotAllowed", f"{who} may not ask {claim.signer}: it signs what istiod asks for")]
+
+
+def _check(identity: Identity, claim: Claim, policy: Policy | None, world: World) -> list[Reason]:
+    reasons = _requester(claim, world, (policy,) if policy is not None else ())
+    if identity.spiffe_id is not None:
+        return reasons + rules.check_workload(identity.spiffe_id, claim.request, claim.usages, policy, world)
+    return reasons + rules.check_istiod(claim.request, claim.usages, world) + rules.check_key(claim.request, policy)
+
+
+def _limits(claim: Claim, identity: Identity, found: Granted, world: World, now: datetime) -> Grant | list[Reason]:
+    """Apply the policies that cover a granted namespace: one that allows the request is enough, the first by name."""
+    first: list[Reason] = []
+    for policy in found.policies or (None,):
+        reasons = _check(identity, claim, policy, world)
+        if not reasons:
+            return _grant(claim, identity, policy, found, world, now)
+        first = first or reasons
+    return first
+
+
+def _grant(
+    claim: Claim, identity: Identity, policy: Policy | None, found: Granted, world: World, now: datetime
+) -> Grant:
+    workload = identity.spiffe_id is not None
+    most = world.settings.max_workload_lifetime if workload else MAX_ISTIOD_LIFETIME
+    if policy is not None and policy.max_lifetime is not None:
+        most = policy.max_lifetime
+    usages: tuple[str, ...] = rules.WORKLOAD_USAGES if workload else rules.ISTIOD_USAGES
+    if policy is not None and policy.usages:
+        usages = tuple(usage for usage in usages if usage in policy.usages) or usages
+    began = claim.created if claim.created is not None and claim.created <= now else now
+    return Grant(
+        lifetime=_until_ca_ends(claim, rules.cut(claim.lifetime, most), now),
+        source=found.source,
+        mesh=True,
+        namespace=identity.spiffe_id.namespace if identity.spiffe_id is not None else world.settings.istio_namespace,
+        not_before=(began - BACKDATE).astimezone(UTC).replace(microsecond=0),
+        usages=usages,
+        append_root=policy is not None and policy.append_root,
+        rate=policy.rate if policy is not None else None,
+    )
+
+
+def _until_ca_ends(claim: Claim, lifetime: timedelta, now: datetime) -> timedelta:
+    if claim.ca_not_after is None:
+        return lifetime
+    return max(min(lifetime, claim.ca_not_after - now), _NO_LIFETIME)

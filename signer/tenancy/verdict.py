@@ -73,6 +73,13 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True)
+class Unready:
+    """Nothing can be decided yet: a source was not read, or not heard of for too long. Never a refusal, never a grant."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Not now: taken up again by itself when what it waits for changes.
 

@@ -195,3 +195,8 @@ class World:
     bindings: dict[IssuerRef, Binding] = field(default_factory=dict)
     unsynced: str = "everything"
     stale: frozenset[str] = frozenset()
+
+
+def without_wall() -> World:
+    """Return the world of --tenancy=off: everything passes that cert-manager would sign."""
+    return World(settings=Settings(mode="off"), unsynced="")

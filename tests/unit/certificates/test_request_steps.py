@@ -20,9 +20,10 @@ from signer.api.issuer import Issuer, IssuerRef
 from signer.authorities.state import IssuerState
 from signer.certificates import request_status
 from signer.certificates import request_steps as steps
-from signer.certificates.signing import Signed, sign_request, topmost
+from signer.certificates.signing import Signed, decide_request, sign_request, topmost
 from signer.tenancy.decide import Limits
-from signer.tenancy.verdict import Refuse
+from signer.tenancy.verdict import Grant, Refuse
+from signer.tenancy.world import without_wall
 from tests.unit.certificates import samples
 from tests.unit.certificates.samples import NOW, Json
 
@@ -243,16 +244,15 @@ def authority() -> Any:
 def sign(
     asked: CertificateRequest, found: IssuerState, *, limits: Limits | None = None, key: Any = None
 ) -> Signed | Refuse:
-    return sign_request(
-        asked,
-        read_request(asked.spec.request),
-        found,
-        key=key,
-        lifetime=timedelta(hours=1),
-        limits=limits or Limits(),
-        now=NOW,
-        serial=77,
+    csr = read_request(asked.spec.request)
+    lifetime = timedelta(hours=1)
+    grant = decide_request(
+        asked, csr, found, world=without_wall(), lifetime=lifetime, limits=limits or Limits(), now=NOW
     )
+    if not isinstance(grant, Grant):
+        assert isinstance(grant, Refuse)
+        return grant
+    return sign_request(asked, csr, found, grant, key=key, now=NOW, serial=77)
 
 
 class TestSigning:

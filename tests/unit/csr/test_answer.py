@@ -14,6 +14,7 @@ from signer.kube.protobuf import unwrap
 from signer.observe.audit import AuditLine
 from signer.tenancy.decide import Limits
 from signer.tenancy.verdict import Reason, Refuse
+from signer.tenancy.world import without_wall
 from tests.pki import csr, key, name, spiffe
 from tests.unit.csr.crafted import FOO, FOO_SIGNER, ISTIOD, NOW, authority, ca, ready, request
 
@@ -28,6 +29,7 @@ def verdict() -> Issue:
         {FOO: ready()}.get,
         NOTHING_ASKED,
         limits=Limits(),
+        world=without_wall(),
         cluster_resource_namespace="cert-manager",
         now=NOW,
     )
@@ -64,6 +66,7 @@ class TestIssue:
             {FOO: ready()}.get,
             NOTHING_ASKED,
             limits=Limits(),
+            world=without_wall(),
             cluster_resource_namespace="cert-manager",
             now=NOW,
         )

@@ -30,6 +30,7 @@ from signer.csr.evaluate import (
 )
 from signer.tenancy.decide import Limits
 from signer.tenancy.verdict import Reason, Refuse, Wait
+from signer.tenancy.world import without_wall
 from tests.pki import csr, key, key_usage, name, spiffe
 from tests.unit.csr.crafted import (
     FOO,
@@ -65,6 +66,7 @@ class Case:
             states.get,
             self.answers,
             limits=self.limits,
+            world=without_wall(),
             cluster_resource_namespace="cert-manager",
             now=NOW,
         )

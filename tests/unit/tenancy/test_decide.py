@@ -7,9 +7,10 @@ import pytest
 
 from issuers.request import read_request
 from signer.api.issuer import IssuerRef
-from signer.tenancy.decide import Claim, Limits, decide
+from signer.tenancy.decide import Claim, Decision, Limits, decide
 from signer.tenancy.verdict import Grant, Reason, Refuse, Wait
-from tests.unit.csr.crafted import FOO, ISTIOD, USAGES, authority, workload
+from signer.tenancy.world import without_wall
+from tests.unit.csr.crafted import FOO, ISTIOD, NOW, USAGES, authority, workload
 
 CLAIM = Claim(
     requester=ISTIOD,
@@ -22,29 +23,31 @@ CLAIM = Claim(
 )
 
 
-def test_what_is_granted() -> None:
-    """A workload's claim is granted for the lifetime that it asks for."""
-    assert decide(CLAIM, Limits()) == Grant(timedelta(days=1))
+def open_decide(claim: Claim, limits: Limits | None = None) -> Decision:
+    return decide(claim, without_wall(), limits or Limits(), fresh=False, now=NOW)
 
 
-def test_a_ca_where_it_is_allowed() -> None:
-    """A CA is granted like anything else, unless the operator switched that off."""
-    assert decide(replace(CLAIM, is_ca=True), Limits()) == Grant(timedelta(days=1))
+class TestWithoutAWall:
+    def test_what_is_granted(self) -> None:
+        """A workload's claim is granted for the lifetime that it asks for."""
+        assert open_decide(CLAIM) == Grant(timedelta(days=1))
 
+    def test_a_ca_where_it_is_allowed(self) -> None:
+        """A CA is granted like anything else, unless the operator switched that off."""
+        assert open_decide(replace(CLAIM, is_ca=True)) == Grant(timedelta(days=1))
 
-@pytest.mark.parametrize("signer", [FOO, IssuerRef("Issuer", "shop", "ca")], ids=str)
-def test_a_ca_where_it_is_not(signer: IssuerRef) -> None:
-    """With --allow-ca-requests=false nobody gets a CA certificate, and the message names signer and option."""
-    refused = decide(replace(CLAIM, is_ca=True, signer=signer), Limits(allow_ca_requests=False))
-    assert isinstance(refused, Refuse)
-    assert refused.code == "CARequestsNotAllowed"
-    assert refused.message.startswith(f"{signer} was asked for a CA certificate")
-    assert "--allow-ca-requests=false" in refused.message
+    @pytest.mark.parametrize("signer", [FOO, IssuerRef("Issuer", "shop", "ca")], ids=str)
+    def test_a_ca_where_it_is_not(self, signer: IssuerRef) -> None:
+        """With --allow-ca-requests=false nobody gets a CA certificate, and the message names signer and option."""
+        refused = open_decide(replace(CLAIM, is_ca=True, signer=signer), Limits(allow_ca_requests=False))
+        assert isinstance(refused, Refuse)
+        assert refused.code == "CARequestsNotAllowed"
+        assert refused.message.startswith(f"{signer} was asked for a CA certificate")
+        assert "--allow-ca-requests=false" in refused.message
 
-
-def test_leaves_where_cas_are_not_allowed() -> None:
-    """That switch is nothing for other certificates."""
-    assert isinstance(decide(CLAIM, Limits(allow_ca_requests=False)), Grant)
+    def test_leaves_where_cas_are_not_allowed(self) -> None:
+        """That switch is nothing for other certificates."""
+        assert isinstance(open_decide(CLAIM, Limits(allow_ca_requests=False)), Grant)
 
 
 class TestVerdict:

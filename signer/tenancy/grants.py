@@ -1,0 +1,175 @@
+"""May this namespace have certificates of this signer? The order of docs/tenancy.md: the first source that speaks, decides.
+
+Pure, and a few look-ups by key however many tenants there are. What the answer is used for (a request, a table for
+people) is the caller's matter.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from signer.api.issuer import IssuerRef
+from signer.tenancy.verdict import Reason
+from signer.tenancy.world import NO_CLAIMS, Binding, Claims, Namespace, Policy, World
+
+# However often an owner renews, after this long without a claim he is one no more.
+LONGEST_GRACE = timedelta(days=30)
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The namespace may have it. `policies` are those that cover it, when SignerPolicies decide; `source` is for people."""
+
+    source: str
+    policies: tuple[Policy, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claimable:
+    """It would be the namespace's if its ownership were stored: `namespace_uid` goes into the SignerBinding."""
+
+    namespace_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotGranted:
+    """It may not have it, and why. `sources` are those that the answer rests on, by their names in World.stale."""
+
+    reason: Reason
+    sources: frozenset[str] = field(default_factory=frozenset)
+
+
+def granted(world: World, namespace: str, signer: IssuerRef, *, now: datetime) -> Granted | Claimable | NotGranted:
+    """Tell whether a namespace is granted a signer, by the first of policy, own Issuer, mesh default, claim."""
+    exists = world.namespaces.get(namespace)
+    if exists is None:
+        return _no("NamespaceNotFound", f"namespace {namespace} does not exist")
+    if policies := world.policies.get(signer):
+        return _by_policy(policies, namespace, exists, signer)
+    if signer.kind == "Issuer":
+        if signer.namespace == namespace:
+            return Granted(f"it is an Issuer of namespace {namespace}")
+        return _no("TenantMismatch", f"{signer} is for its own namespace, not for namespace {namespace}")
+    claims = world.claims.get(namespace, NO_CLAIMS)
+    if signer in world.defaults:
+        return _default(world, namespace, exists, signer, claims, now)
+    if signer in claims.signers:
+        return _claimed(world, namespace, exists, signer, claims)
+    return _unclaimed(world, namespace, exists, signer, claims, now)
+
+
+def _no(code: str, message: str) -> NotGranted:
+    return NotGranted(Reason(code, message))
+
+
+def _by_policy(
+    policies: tuple[Policy, ...], namespace: str, exists: Namespace, signer: IssuerRef
+) -> Granted | NotGranted:
+    covering = tuple(policy for policy in policies if policy.covers(namespace, exists))
+    if covering:
+        return Granted(f"SignerPolicy {', '.join(policy.name for policy in covering)}", covering)
+    names = ", ".join(policy.name for policy in policies[:_SHOWN])
+    broken = "; ".join(f"SignerPolicy {policy.name}: {policy.problem}" for policy in policies if policy.problem)
+    why = f" ({broken})" if broken else ""
+    return _no("TenantMismatch", f"{signer} is given out by SignerPolicy {names}, not to namespace {namespace}{why}")
+
+
+def _default(
+    world: World, namespace: str, exists: Namespace, signer: IssuerRef, claims: Claims, now: datetime
+) -> Granted | NotGranted:
+    if namespace == world.settings.istio_namespace:
+        return Granted(f"the mesh's default signer, in Istio's own namespace {namespace}")
+    if claims.whole is None:
+        return Granted("the mesh's default signer, and the namespace claims no other")
+    if signer in claims.signers:
+        return Granted(f"the mesh's default signer, claimed by ProxyConfig {claims.signers[signer].name}")
+    # Workloads that were started before the namespace had a claim ask for the default until they restart. It could
+    # have the default at any time by dropping its claim, so nothing is given away.
+    binding = world.bindings.get(claims.whole)
+    if binding is not None and _owns(binding, namespace, exists) and now < binding.created + world.settings.grace:
+        return Granted(
+            f"the mesh's default signer, as namespace {namespace} claims another only since {binding.created}"
+        )
+    return _no(
+        "TenantMismatch", f"{signer} is the mesh's default, and namespace {namespace} has its own: {claims.whole}"
+    )
+
+
+def _claimed(
+    world: World, namespace: str, exists: Namespace, signer: IssuerRef, claims: Claims
+) -> Granted | Claimable | NotGranted:
+    if signer not in world.signers:
+        return _no(
+            "NotAMeshSigner",
+            f"{signer} is claimed by namespace {namespace}, but no admin made it a signer of the mesh: "
+            "meshConfig.caCertificates[].certSigners does not name it, nor does a SignerPolicy",
+        )
+    binding = world.bindings.get(signer)
+    if binding is None:
+        return _unowned(world, namespace, exists, signer)
+    if _owns(binding, namespace, exists):
+        return Granted(f"SignerBinding {signer.name}, claimed by ProxyConfig {claims.signers[signer].name}")
+    if binding.problem:
+        return _no("SignerClaimed", f"SignerBinding {signer.name} cannot be read: {binding.problem}")
+    if binding.namespace == namespace:
+        return _no(
+            "SignerClaimed",
+            f"{signer} belongs to an earlier namespace {namespace} with uid {binding.namespace_uid}, which is gone; "
+            f"an admin may release it (mesh-signer tenants release {signer.name})",
+        )
+    return _no("SignerClaimed", f"{signer} belongs to another namespace (SignerBinding {signer.name})")
+
+
+def _unowned(world: World, namespace: str, exists: Namespace, signer: IssuerRef) -> Claimable | NotGranted:
+    if signer.name == namespace:
+        return Claimable(exists.uid)
+    if signer.name in world.namespaces:
+        return _no("SignerClaimed", f"{signer} belongs to the namespace that has its name")
+    others = world.claimants.get(signer, frozenset()) - {namespace}
+    if others:
+        return _no(
+            "SignerContested",
+            f"{signer} is claimed by {len(others) + 1} namespaces and belongs to none of them; an admin may give it out "
+            "with a SignerPolicy",
+        )
+    return Claimable(exists.uid)
+
+
+def _unclaimed(
+    world: World, namespace: str, exists: Namespace, signer: IssuerRef, claims: Claims, now: datetime
+) -> Granted | NotGranted:
+    binding = world.bindings.get(signer)
+    if binding is not None and signer in world.signers and _owns(binding, namespace, exists):
+        end = grace_ends(binding, world.settings.grace, now=now)
+        if now < end:
+            return Granted(
+                f"SignerBinding {signer.name}: no longer claimed, and in grace until {end:%Y-%m-%dT%H:%M:%SZ}"
+            )
+    return _no("TenantMismatch", f"{signer} is not for namespace {namespace}, which may have {allowed(world, claims)}")
+
+
+def grace_ends(binding: Binding, grace: timedelta, *, now: datetime) -> datetime:
+    """Say until when an owner that claims no longer stays granted: it must renew in time, and not for ever.
+
+    `now` stands in for the end of a claim that was not written down yet.
+    """
+    if not grace:
+        return binding.created
+    ended = binding.claim_ended or now
+    renewed = max(binding.last_issued or binding.created, binding.created)
+    # A claim that was never used, or used long ago, still gives the Pods that are starting the time to ask.
+    return min(max(renewed, ended) + grace if binding.last_issued is None else renewed + grace, ended + LONGEST_GRACE)
+
+
+def _owns(binding: Binding, namespace: str, exists: Namespace) -> bool:
+    return not binding.problem and binding.namespace == namespace and binding.namespace_uid == exists.uid
+
+
+def allowed(world: World, claims: Claims) -> str:
+    """Name what a namespace with these claims may ask for, for a message."""
+    names = sorted(map(str, claims.signers)) if claims.whole is not None else []
+    if claims.whole is None:
+        names = sorted({*map(str, world.defaults), *map(str, claims.signers)})
+    if not names:
+        return "none: it claims no signer, and the mesh has no default"
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -1,0 +1,145 @@
+"""What a mesh request may say: Istio's own form to the byte, and the limits of a policy. Pure.
+
+Every reason is collected, so that a person mends all of them at once.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from issuers.istio_request import dns_names as dns_san
+from issuers.istio_request import unexpected_contents, uri_name
+from issuers.request import SigningRequest
+from issuers.spiffe import SpiffeId, parse_spiffe_id
+from signer.tenancy.verdict import Reason
+from signer.tenancy.world import KeyRule, Policy, World
+
+WORKLOAD_USAGES = ("digital signature", "key encipherment", "server auth", "client auth")
+ISTIOD_USAGES = ("digital signature", "key encipherment", "server auth")
+# What Envoy can use; istiod lets Ed25519 pass, and workloads would get a certificate that they cannot serve.
+_WORKLOAD_KEYS = (KeyRule("RSA", 2048), KeyRule("ECDSA", 256))
+_ISTIOD_HOSTS = ("istiod", "istiod-remote", "istio-pilot")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom a mesh request speaks for: a workload by its SPIFFE ID, or istiod itself by DNS names (`spiffe_id` None)."""
+
+    spiffe_id: SpiffeId | None
+    dns_names: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return str(self.spiffe_id) if self.spiffe_id is not None else ", ".join(self.dns_names)
+
+
+def identify(request: SigningRequest) -> Identity | Reason:
+    """Read the one identity of a mesh request, which must be Istio's form byte for byte."""
+    if request.uris or not request.dns_names:
+        return _workload(request)
+    wrong = unexpected_contents(request, dns_san(request.dns_names))
+    if wrong:
+        return Reason("UnexpectedContents", f"the request is not what istiod asks for itself: {wrong}")
+    return Identity(None, request.dns_names)
+
+
+def _workload(request: SigningRequest) -> Identity | Reason:
+    if len(request.uris) != 1:
+        found = f"{len(request.uris)} URIs" if request.uris else "no URI"
+        return Reason("UnexpectedContents", f"the request has {found}; a workload's has one, its SPIFFE ID")
+    spiffe_id = parse_spiffe_id(request.uris[0])
+    if spiffe_id is None:
+        return Reason("UnexpectedContents", f"the URI {request.uris[0]!r} is no workload's SPIFFE ID")
+    if wrong := unexpected_contents(request, uri_name(request.uris[0])):
+        return Reason(
+            "UnexpectedContents", f"the request of {spiffe_id} is not what Istio asks for a workload: {wrong}"
+        )
+    return Identity(spiffe_id)
+
+
+def istiod_names(world: World) -> frozenset[str]:
+    """Name all that istiod may ask a DNS certificate for: its Services, of all known revisions, and a list."""
+    namespace = world.settings.istio_namespace
+    hosts = {*_ISTIOD_HOSTS, *(f"istiod-{revision}" for revision in world.config.revisions)}
+    return frozenset(f"{host}.{namespace}.svc" for host in hosts) | world.settings.istiod_dns_names
+
+
+def check_istiod(request: SigningRequest, usages: tuple[str, ...], world: World) -> list[Reason]:
+    """Check istiod's request for its own DNS certificate: names, no client auth."""
+    reasons = []
+    if foreign := sorted(set(request.dns_names) - istiod_names(world)):
+        reasons.append(
+            Reason(
+                "DNSNameNotAllowed", f"istiod may not ask for {', '.join(foreign[:5])} (--istiod-dns-names adds names)"
+            )
+        )
+    if sorted(usages) != sorted(ISTIOD_USAGES):
+        reasons.append(Reason("UsagesNotAllowed", f"istiod's own certificate is for {', '.join(ISTIOD_USAGES)} only"))
+    return reasons
+
+
+def check_workload(
+    identity: SpiffeId, request: SigningRequest, usages: tuple[str, ...], policy: Policy | None, world: World
+) -> list[Reason]:
+    """Check a workload's request against the mesh and, where there is one, a policy."""
+    reasons = []
+    domains = policy.trust_domains if policy is not None and policy.trust_domains else world.config.trust_domains
+    if identity.trust_domain not in domains:
+        message = f"trust domain {identity.trust_domain} is not {' or '.join(sorted(domains))}"
+        reasons.append(Reason("TrustDomainMismatch", message))
+    if sorted(usages) != sorted(WORKLOAD_USAGES):
+        reasons.append(Reason("UsagesNotAllowed", f"a workload's usages are {', '.join(WORKLOAD_USAGES)}"))
+    if policy is not None and policy.service_accounts and identity.service_account not in policy.service_accounts:
+        message = f"SignerPolicy {policy.name} does not name service account {identity.service_account}"
+        reasons.append(Reason("ServiceAccountNotAllowed", message))
+    reasons.extend(check_key(request, policy))
+    return reasons
+
+
+def check_key(request: SigningRequest, policy: Policy | None) -> list[Reason]:
+    """Check kind and size of the key."""
+    key = request.public_key
+    if isinstance(key, rsa.RSAPublicKey):
+        algorithm, size = "RSA", key.key_size
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        algorithm, size = "ECDSA", key.curve.key_size
+    else:
+        algorithm, size = "Ed25519", 256
+    rules = policy.keys if policy is not None and policy.keys else _WORKLOAD_KEYS
+    if any(rule.algorithm == algorithm and rule.min_size <= size <= rule.max_size for rule in rules):
+        return []
+    names = ", ".join(f"{rule.algorithm} from {rule.min_size} bits" for rule in rules)
+    return [Reason("KeyNotAllowed", f"an {algorithm} key of {size} bits; accepted are {names}")]
+
+
+def check_names(request: SigningRequest, namespace: str, policy: Policy, world: World) -> list[Reason]:
+    """Check the names of a request that no istiod made: SPIFFE IDs of the namespace, and the policy's DNS names."""
+    reasons = []
+    domains = policy.trust_domains or world.config.trust_domains
+    for uri in request.uris:
+        identity = parse_spiffe_id(uri)
+        if identity is None or identity.namespace != namespace or identity.trust_domain not in domains:
+            reasons.append(
+                Reason("IdentityNotAllowed", f"the URI {uri!r} is no SPIFFE ID of namespace {namespace} in this mesh")
+            )
+        elif policy.service_accounts and identity.service_account not in policy.service_accounts:
+            message = f"SignerPolicy {policy.name} does not name service account {identity.service_account}"
+            reasons.append(Reason("ServiceAccountNotAllowed", message))
+    if unlisted := [name for name in request.dns_names if not names_cover(policy.dns_names, name)]:
+        listed = ", ".join(unlisted[:5])
+        reasons.append(Reason("DNSNameNotAllowed", f"SignerPolicy {policy.name} does not allow {listed}"))
+    if request.ip_addresses or request.email_addresses or request.other_names:
+        message = "a certificate of a mesh CA names URIs and DNS names only, no addresses or other names"
+        reasons.append(Reason("IdentityNotAllowed", message))
+    return reasons
+
+
+def names_cover(allowed: tuple[str, ...], name: str) -> bool:
+    """Tell whether a DNS name is in a list, whose entries may begin with "*." for exactly one label."""
+    _, _, parent = name.partition(".")
+    return name in allowed or bool(parent and f"*.{parent}" in allowed and not name.startswith("*."))
+
+
+def cut(asked: timedelta | None, most: timedelta) -> timedelta:
+    """Cut a lifetime to the most that is allowed; nothing asked for gets the most."""
+    return most if asked is None or asked > most else asked
