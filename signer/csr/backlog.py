@@ -1,20 +1,23 @@
 """The approved requests that have no answer yet, and where each one stands.
 
 Nothing that is approved is ever forgotten: a request leaves the backlog only when it is answered or deleted. It is in
-exactly one place: ready (its turn comes), working (being answered), or parked (waiting for an issuer, a Secret, a
-moment). Used on the loop only; no request is copied.
+exactly one place: ready (its turn comes, flow by flow), working (being answered), or parked (waiting for an issuer, a
+Secret, a topic such as the mesh, a moment). Used on the loop only; no request is copied.
 """
 
 import asyncio
-from collections import defaultdict, deque
-from collections.abc import Callable
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from itertools import islice
 from typing import Any
 
 from signer.api.certificatesigningrequest import CertificateSigningRequest
 from signer.api.issuer import IssuerRef
 from signer.csr.evaluate import NOTHING_ASKED, Answers
+from signer.csr.flow import NO_FLOW, Flow
+from signer.csr.turns import Turns
 
 
 class Stage(Enum):
@@ -31,20 +34,24 @@ class Pending:
 
     `taken` tells that this replica has worked on it, so that its end is no sign of life of another one.
     `unsent` is the answer whose write has an unknown outcome, kept for the object version in `csr`: it is sent again
-    as it is, so that no second certificate is made.
+    as it is, so that no second certificate is made. `flow` is whose queue it stands in; `paid` tells that its policy's
+    rate has let it pass.
     """
 
     csr: CertificateSigningRequest
     ref: IssuerRef
     since: float
+    flow: Flow = NO_FLOW
     stage: Stage = Stage.PARKED
     answers: Answers = NOTHING_ASKED
     failures: int = 0
     taken: bool = False
+    paid: bool = False
     unsent: Any = field(default=None, repr=False)
     told: set[str] = field(default_factory=set)
     waits_for: str = ""
     secret: tuple[str, str] | None = None
+    topic: Hashable = None
     timer: asyncio.TimerHandle | None = None
 
 
@@ -54,10 +61,10 @@ class Backlog:
     def __init__(self, on_wait: Callable[[str, int], None]) -> None:
         self._on_wait = on_wait
         self._by_uid: dict[str, Pending] = {}
-        self._ready: deque[Pending] = deque()
-        self._ready_count = 0
+        self._ready: Turns[Pending] = Turns()
         self._by_issuer: defaultdict[IssuerRef, dict[str, Pending]] = defaultdict(dict)
         self._by_secret: defaultdict[tuple[str, str], dict[str, Pending]] = defaultdict(dict)
+        self._by_topic: defaultdict[Hashable, OrderedDict[str, Pending]] = defaultdict(OrderedDict)
         self.wake = asyncio.Event()
 
     def __len__(self) -> int:
@@ -66,7 +73,7 @@ class Backlog:
     @property
     def ready(self) -> int:
         """How many wait for their turn."""
-        return self._ready_count
+        return len(self._ready)
 
     def get(self, uid: str) -> Pending | None:
         """Return the pending request with this uid."""
@@ -85,24 +92,20 @@ class Backlog:
         return pending
 
     def make_ready(self, pending: Pending) -> None:
-        """Give a request its turn, at the end of the queue; one that is already ready keeps its place."""
+        """Give a request its turn, at the end of its flow; one that is already ready keeps its place."""
         if pending.stage is Stage.READY or self._by_uid.get(pending.csr.uid) is not pending:
             return
         self._leave(pending)
         pending.stage = Stage.READY
-        self._ready.append(pending)
-        self._ready_count += 1
+        self._ready.add(pending.flow, pending.csr.uid, pending)
         self.wake.set()
 
     def take(self) -> Pending | None:
         """Return the next request whose turn it is, now working; None when there is none."""
-        while self._ready:
-            pending = self._ready.popleft()
-            if pending.stage is Stage.READY and self._by_uid.get(pending.csr.uid) is pending:
-                self._ready_count -= 1
-                pending.stage = Stage.WORKING
-                return pending
-        return None
+        pending = self._ready.take()
+        if pending is not None:
+            pending.stage = Stage.WORKING
+        return pending
 
     def park(
         self,
@@ -111,9 +114,13 @@ class Backlog:
         reason: str = "",
         issuer: IssuerRef | None = None,
         secret: tuple[str, str] | None = None,
+        topic: Hashable = None,
         seconds: float | None = None,
     ) -> None:
-        """Put a request aside until its issuer or Secret changes, or for some seconds, whatever comes first."""
+        """Put a request aside until its issuer or Secret changes, its topic is released, or for some seconds.
+
+        Whatever comes first.
+        """
         if self._by_uid.get(pending.csr.uid) is not pending:
             return
         self._leave(pending)
@@ -126,6 +133,9 @@ class Backlog:
         if secret is not None:
             pending.secret = secret
             self._by_secret[secret][pending.csr.uid] = pending
+        if topic is not None:
+            pending.topic = topic
+            self._by_topic[topic][pending.csr.uid] = pending
         if seconds is not None:
             pending.timer = asyncio.get_running_loop().call_later(seconds, self.make_ready, pending)
 
@@ -140,11 +150,22 @@ class Backlog:
             pending.answers = Answers(may_reference=pending.answers.may_reference)
             self.make_ready(pending)
 
+    def waiting_on(self, topic: Hashable) -> int:
+        """How many wait for this topic."""
+        return len(self._by_topic.get(topic, ()))
+
+    def release(self, topic: Hashable, count: int | None = None) -> list[Pending]:
+        """Give those that wait for this topic their turn, the first `count` of them, or all; returns them."""
+        released = list(islice(self._by_topic.get(topic, {}).values(), count))
+        for pending in released:
+            self.make_ready(pending)
+        return released
+
     def _leave(self, pending: Pending) -> None:
         """Take a request out of the place where it is."""
         uid = pending.csr.uid
         if pending.stage is Stage.READY:
-            self._ready_count -= 1
+            self._ready.discard(pending.flow, uid)
         if pending.timer is not None:
             pending.timer.cancel()
             pending.timer = None
@@ -160,3 +181,9 @@ class Backlog:
             if not others:
                 del self._by_secret[pending.secret]
             pending.secret = None
+        if pending.topic is not None:
+            queue = self._by_topic[pending.topic]
+            queue.pop(uid, None)
+            if not queue:
+                del self._by_topic[pending.topic]
+            pending.topic = None

@@ -10,7 +10,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -24,6 +24,7 @@ from signer.authorities.state import PENDING
 from signer.csr.answer import Answer, issue, refuse
 from signer.csr.backlog import Backlog, Pending, Stage
 from signer.csr.evaluate import NOTHING_ASKED, Answers, AskKey, AskReference, Issue, evaluate
+from signer.csr.flow import flow_of
 from signer.csr.questions import Questions
 from signer.csr.record import Record
 from signer.csr.sharing import Sharing
@@ -37,7 +38,8 @@ from signer.observe.audit import AuditLog
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
 from signer.tenancy.decide import Limits
-from signer.tenancy.verdict import Refuse, Wait
+from signer.tenancy.verdict import Bind, Reason, Refuse, Reread, Unready, Wait
+from signer.tenancy.world import World, without_wall
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class Options:
     limits: Limits
     write_window: int = 64
     drain_seconds: float = 20.0
+    world: World = field(default_factory=without_wall)
 
 
 def _now() -> datetime:
@@ -160,7 +163,7 @@ class RequestController:
         ref = parse_signer_name(csr.signer_name)
         if ref is None or self._draining:
             return
-        pending = Pending(csr, ref, self._clock())
+        pending = Pending(csr, ref, self._clock(), flow_of(csr, self._options.world.namespaces))
         self._backlog.add(pending)
         if not self._left_to_owner(pending):
             self._backlog.make_ready(pending)
@@ -217,6 +220,7 @@ class RequestController:
             self._registry.get,
             pending.answers,
             limits=self._options.limits,
+            world=self._options.world,
             cluster_resource_namespace=self._options.cluster_resource_namespace,
             now=now,
         )
@@ -228,6 +232,8 @@ class RequestController:
             self._start(pending, self._write(pending, answer))
         elif isinstance(verdict, Wait):
             self._wait(pending, verdict)
+        elif isinstance(verdict, Unready | Bind | Reread):  # not without a mesh that is watched
+            self._wait(pending, Wait(Reason("MeshNotRead", "the mesh is not watched"), pending.ref))
         else:
             self._start(pending, self._ask(pending, verdict, content))
 
