@@ -1,0 +1,57 @@
+"""The grammar of the names that objects give: what is none is told to people, and never looked up or compared.
+
+Pure. Lengths are checked first, so that no pattern meets a long text.
+Sources: RFC 1123; Kubernetes, "Object Names and IDs" and "Labels and Selectors"; SPIFFE-ID section 2.1.
+"""
+
+import re
+
+from signer.api.issuer import IssuerRef
+
+MAX_LABEL = 63
+MAX_SUBDOMAIN = 253
+_MAX_TRUST_DOMAIN = 255
+
+_LABEL_PATTERN = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_LABEL = re.compile(_LABEL_PATTERN, re.ASCII)
+_SUBDOMAIN = re.compile(rf"{_LABEL_PATTERN}(?:\.{_LABEL_PATTERN})*", re.ASCII)
+_TRUST_DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", re.ASCII)
+_QUALIFIED = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?", re.ASCII)
+
+
+def is_label(text: str) -> bool:
+    """Tell whether the text is an RFC 1123 label, as a namespace's name is."""
+    return len(text) <= MAX_LABEL and _LABEL.fullmatch(text) is not None
+
+
+def is_subdomain(text: str) -> bool:
+    """Tell whether the text is an RFC 1123 subdomain, as the names of most objects are."""
+    return len(text) <= MAX_SUBDOMAIN and _SUBDOMAIN.fullmatch(text) is not None
+
+
+def is_dns_pattern(text: str) -> bool:
+    """Tell whether the text is a lower case DNS name, whose first label may be "*"."""
+    return is_subdomain(text.removeprefix("*."))
+
+
+def is_trust_domain(text: str) -> bool:
+    """Tell whether the text can stand as the trust domain of a SPIFFE ID."""
+    return len(text) <= _MAX_TRUST_DOMAIN and _TRUST_DOMAIN.fullmatch(text) is not None
+
+
+def is_label_key(text: str, prefix: str) -> bool:
+    """Tell whether the text is a label's key under this prefix, which ends in "/"."""
+    name = text.removeprefix(prefix)
+    return text.startswith(prefix) and len(name) <= MAX_LABEL and _QUALIFIED.fullmatch(name) is not None
+
+
+def is_label_value(text: str) -> bool:
+    """Tell whether the text can be a label's value; it may be empty."""
+    return not text or (len(text) <= MAX_LABEL and _QUALIFIED.fullmatch(text) is not None)
+
+
+def is_issuer(ref: IssuerRef) -> bool:
+    """Tell whether an issuer of this name can exist."""
+    if ref.kind == "ClusterIssuer":
+        return is_subdomain(ref.name)
+    return is_label(ref.namespace) and is_subdomain(ref.name)

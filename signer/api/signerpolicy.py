@@ -1,0 +1,97 @@
+"""SignerPolicies of mesh-signer.dev/v1alpha1: what admins say about who may have which signer, and within which limits.
+
+Pure: reading never fails; what cannot be read is told in `problem`. signer/tenancy/policies.py says what one means.
+"""
+
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from signer.api.meta import Condition, ObjectMeta, read_part
+from signer.kube.resource import Resource
+
+MESH_GROUP = "mesh-signer.dev"
+SIGNER_POLICIES = Resource(MESH_GROUP, "v1alpha1", "signerpolicies", "SignerPolicy", namespaced=False)
+
+
+class PolicyNamespaces(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """spec.namespaces: by name, or by labels under mesh-signer.dev/, all of which must be there."""
+
+    names: tuple[str, ...] = ()
+    match_labels: dict[str, str] = {}
+
+
+class PolicyKey(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One entry of spec.keys; sizes in bits, both included."""
+
+    algorithm: str = ""
+    min_size: int | None = None
+    max_size: int | None = None
+
+
+class PolicyRate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """spec.rate: at most `certificates` in each `per`, a duration."""
+
+    certificates: int = 0
+    per: str = "1m"
+
+
+class SignerPolicySpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The spec as it is written."""
+
+    signers: tuple[str, ...] = ()
+    requesters: tuple[str, ...] = ()
+    trust_domains: tuple[str, ...] = ()
+    namespaces: PolicyNamespaces | None = None
+    service_accounts: tuple[str, ...] = ()
+    dns_names: tuple[str, ...] = ()
+    max_lifetime: str | None = None
+    keys: tuple[PolicyKey, ...] = ()
+    usages: tuple[str, ...] = ()
+    allow_ca: bool = msgspec.field(name="allowCA", default=False)
+    append_root: bool = False
+    rate: PolicyRate | None = None
+
+
+class SignerPolicyStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What we write: how many namespaces it covers and the first of them, and what was issued and refused by it."""
+
+    conditions: tuple[Condition, ...] = ()
+    namespace_count: int | None = None
+    namespaces: tuple[str, ...] = ()
+    issued: int | None = None
+    refused: int | None = None
+
+
+class SignerPolicy(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
+    """A SignerPolicy. `raw_spec` and `raw_status` are as received; use `spec`, `status`, `problem`."""
+
+    metadata: ObjectMeta
+    raw_spec: Any = msgspec.field(name="spec", default=None)
+    raw_status: Any = msgspec.field(name="status", default=None)
+
+    @cached_property
+    def _spec(self) -> tuple[SignerPolicySpec, str]:
+        return read_part(self.raw_spec, SignerPolicySpec, "spec")
+
+    @property
+    def spec(self) -> SignerPolicySpec:
+        """The spec, empty when there is a `problem`."""
+        return self._spec[0]
+
+    @property
+    def problem(self) -> str:
+        """Why the spec cannot be read, naming the field; "" when it can."""
+        return self._spec[1]
+
+    @cached_property
+    def named_signers(self) -> tuple[str, ...]:
+        """The texts in spec.signers, whatever else is wrong: a policy that cannot be read still speaks about them."""
+        raw = self.raw_spec.get("signers") if isinstance(self.raw_spec, dict) else None
+        return tuple(one for one in raw if isinstance(one, str)) if isinstance(raw, list) else ()
+
+    @cached_property
+    def status(self) -> SignerPolicyStatus:
+        """The status, empty when it cannot be read: it is ours to write again."""
+        return read_part(self.raw_status, SignerPolicyStatus, "status")[0]

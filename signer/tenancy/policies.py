@@ -1,0 +1,141 @@
+"""What a SignerPolicy says, checked as a whole. Pure.
+
+The CRD's schema refuses most of what is wrong here at `kubectl apply`; an older schema, or one that somebody changed,
+must not make a grant out of a mistake, so all of it is checked again.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from typing import Literal, cast
+
+from issuers.usages import EXTENDED_USAGES, KEY_USAGES
+from signer.api.duration import InvalidDuration, parse_duration
+from signer.api.issuer import IssuerRef
+from signer.api.names import is_dns_pattern, is_label, is_label_key, is_label_value, is_subdomain, is_trust_domain
+from signer.api.signerpolicy import PolicyKey, SignerPolicy, SignerPolicySpec
+from signer.tenancy.claims import capped, read_signer_name, shown
+from signer.tenancy.world import LABEL_PREFIX, KeyRule, Policy, Rate
+
+MIN_LIFETIME = timedelta(minutes=1)
+MIN_RATE_PERIOD = timedelta(seconds=1)
+MAX_RATE_PERIOD = timedelta(hours=24)
+_USAGES = frozenset((*KEY_USAGES, *EXTENDED_USAGES, "signing"))
+_ALGORITHMS = ("RSA", "ECDSA", "Ed25519")
+_ANY_SIZE = KeyRule("RSA")
+
+
+def read_policy(obj: SignerPolicy) -> Policy:
+    """Read a SignerPolicy; never raises.
+
+    With a `problem`, which names each wrong field, only the signers that could be read are kept: the policy grants
+    nothing, and still speaks about them.
+    """
+    signers = frozenset(ref for ref in map(read_signer_name, obj.named_signers) if ref is not None)
+    problems = [obj.problem] if obj.problem else list(_problems(obj.spec))
+    if problems:
+        return Policy(obj.metadata.name, signers, problem="; ".join(capped(problems)))
+    spec = obj.spec
+    return Policy(
+        name=obj.metadata.name,
+        signers=signers,
+        namespaces=frozenset(spec.namespaces.names if spec.namespaces else ()),
+        namespace_labels=dict(spec.namespaces.match_labels if spec.namespaces else {}),
+        requesters=frozenset(spec.requesters),
+        trust_domains=frozenset(spec.trust_domains),
+        service_accounts=frozenset(spec.service_accounts),
+        dns_names=spec.dns_names,
+        max_lifetime=parse_duration(spec.max_lifetime) if spec.max_lifetime is not None else None,
+        keys=tuple(map(_key_rule, spec.keys)),
+        usages=frozenset(spec.usages),
+        allow_ca=spec.allow_ca,
+        append_root=spec.append_root,
+        rate=Rate(spec.rate.certificates, parse_duration(spec.rate.per)) if spec.rate is not None else None,
+    )
+
+
+def _key_rule(key: PolicyKey) -> KeyRule:
+    return KeyRule(
+        cast(Literal["RSA", "ECDSA", "Ed25519"], key.algorithm),
+        key.min_size if key.min_size is not None else _ANY_SIZE.min_size,
+        key.max_size if key.max_size is not None else _ANY_SIZE.max_size,
+    )
+
+
+def _problems(spec: SignerPolicySpec) -> Iterator[str]:
+    if not spec.signers:
+        yield "spec.signers: at least one signer is expected"
+    yield from _each(
+        "signers", spec.signers, _is_signer, "a signer name of ours, as clusterissuers.cert-manager.io/foo"
+    )
+    yield from _each("requesters", spec.requesters, _is_user, "a user name")
+    yield from _each("trustDomains", spec.trust_domains, is_trust_domain, "a trust domain")
+    if spec.namespaces is not None:
+        if not spec.namespaces.names and not spec.namespaces.match_labels:
+            yield "spec.namespaces: names or matchLabels is expected; leave namespaces out to mean none"
+        yield from _each("namespaces.names", spec.namespaces.names, is_label, "a namespace's name")
+        for key, value in spec.namespaces.match_labels.items():
+            if not is_label_key(key, LABEL_PREFIX):
+                yield (
+                    f"spec.namespaces.matchLabels: {shown(key)} is no label under {LABEL_PREFIX}; "
+                    "others may be the tenant's own"
+                )
+            if not is_label_value(value):
+                yield f"spec.namespaces.matchLabels: {shown(value)} is no label's value"
+    yield from _each("serviceAccounts", spec.service_accounts, is_subdomain, "a service account's name")
+    yield from _each("dnsNames", spec.dns_names, is_dns_pattern, 'a DNS name in lower case, or "*." and one')
+    if spec.max_lifetime is not None:
+        yield from _duration("maxLifetime", spec.max_lifetime, MIN_LIFETIME, timedelta.max)
+    for index, rule in enumerate(spec.keys):
+        yield from _key(f"spec.keys[{index}]", rule)
+    yield from _each("usages", spec.usages, _USAGES.__contains__, "a usage")
+    if spec.rate is not None:
+        if spec.rate.certificates < 1:
+            yield "spec.rate.certificates: must be 1 or more"
+        yield from _duration("rate.per", spec.rate.per, MIN_RATE_PERIOD, MAX_RATE_PERIOD)
+
+
+def _each(field: str, values: Iterable[str], good: Callable[[str], bool], what: str) -> Iterator[str]:
+    for index, value in enumerate(values):
+        if not good(value):
+            yield f"spec.{field}[{index}]: {shown(value)} is not {what}"
+
+
+def _is_signer(value: str) -> bool:
+    return read_signer_name(value) is not None
+
+
+def _is_user(value: str) -> bool:
+    return bool(value) and value.isprintable() and value.strip() == value
+
+
+def _duration(field: str, text: str, least: timedelta, most: timedelta) -> Iterator[str]:
+    try:
+        found = parse_duration(text)
+    except InvalidDuration:
+        yield f"spec.{field}: {shown(text)} is no duration, as 24h or 90m"
+        return
+    if found < least:
+        yield f"spec.{field}: {shown(text)} is less than {least}"
+    if found > most:
+        yield f"spec.{field}: {shown(text)} is more than {most}"
+
+
+def _key(field: str, key: PolicyKey) -> Iterator[str]:
+    if key.algorithm not in _ALGORITHMS:
+        yield f"{field}.algorithm: {shown(key.algorithm)} is not {', '.join(_ALGORITHMS[:-1])} or {_ALGORITHMS[-1]}"
+    sizes = [size for size in (key.min_size, key.max_size) if size is not None]
+    if key.algorithm == "Ed25519" and sizes:
+        yield f"{field}: an Ed25519 key has no sizes"
+    if any(size < 1 for size in sizes):
+        yield f"{field}: sizes are 1 or more"
+    if len(sizes) == 2 and sizes[0] > sizes[1]:
+        yield f"{field}: minSize {sizes[0]} is more than maxSize {sizes[1]}"
+
+
+def speaks_about(policies: Iterable[Policy]) -> dict[IssuerRef, tuple[Policy, ...]]:
+    """Order policies by the signers that they name, each list by the policies' names."""
+    found: dict[IssuerRef, list[Policy]] = {}
+    for policy in sorted(policies, key=lambda one: one.name):
+        for signer in policy.signers:
+            found.setdefault(signer, []).append(policy)
+    return {signer: tuple(listed) for signer, listed in found.items()}
