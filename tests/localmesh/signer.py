@@ -94,8 +94,12 @@ class SignerProcess:
         self.prepare()()
         self._process.wait_until(self._has_port, "port of its own")
         if wait:
-            self._process.wait_until(lambda: self.ready()[0], "readiness")
+            self.wait_ready()
         return self
+
+    def wait_ready(self) -> None:
+        """Wait until /readyz says so."""
+        self._process.wait_until(lambda: self.ready()[0], "readiness")
 
     def __enter__(self) -> Self:
         return self.start()

@@ -1,0 +1,109 @@
+"""Istio's own objects, rendered by istioctl from an IstioOperator as a user writes it, and applied without Pods.
+
+What needs Pods (Deployments, webhooks, Services) is left out: istiod and the proxies run as processes beside the
+cluster. Everything else is the chart's: CRDs, ServiceAccounts, RBAC, the ConfigMap with the mesh config, and istiod's
+environment as its Deployment states it. Pure but for `istioctl` and `apply`; synchronous.
+"""
+
+import copy
+import dataclasses
+import subprocess
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+
+from tests.localmesh.build import find_program
+from tests.localmesh.cluster import Cluster
+from tests.localmesh.errors import LocalMeshError
+
+NAMESPACE = "istio-system"
+MESH_CONFIG = "istio"  # the ConfigMap in NAMESPACE; its key `mesh` is the mesh config
+_APPLIED = {
+    "CustomResourceDefinition",
+    "ServiceAccount",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "Role",
+    "RoleBinding",
+    "ConfigMap",
+}
+# Envoy's own build has none of Istio's extensions: no istio.stats (it comes with a metrics provider).
+_VANILLA_ENVOY = {"defaultProviders": {"metrics": []}, "enablePrometheusMerge": False}
+
+Document = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rendered:
+    """What istioctl made of an IstioOperator: the objects that are applied, and the environment of istiod."""
+
+    objects: tuple[Document, ...]
+    environment: Mapping[str, str]
+
+    def text(self) -> str:
+        """The objects as YAML for kubectl."""
+        return yaml.dump_all(self.objects, Dumper=yaml.CSafeDumper)
+
+
+def operator(document: Document, roots: Mapping[str, str], changes: Mapping[str, Any] | None = None) -> Document:
+    """An IstioOperator with its roots filled in, as the task's `$FOOCA` and the like are.
+
+    Args:
+        document: the IstioOperator; each entry of caCertificates names its signers.
+        roots: signer name to PEM; an entry gets the root of the first signer that it names.
+        changes: of meshConfig, laid over the document's own at the first level.
+    """
+    filled = copy.deepcopy(document)
+    mesh = filled["spec"]["meshConfig"]
+    for entry in mesh["caCertificates"]:
+        entry["pem"] = roots[entry["certSigners"][0]]
+    mesh.update(_VANILLA_ENVOY)
+    mesh.update(changes or {})
+    return filled
+
+
+def render(document: Document) -> Rendered:
+    """Run `istioctl manifest generate` on an IstioOperator; needs no cluster."""
+    done = subprocess.run(
+        [find_program("istioctl"), "manifest", "generate", "-f", "-"],
+        input=yaml.safe_dump(document),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise LocalMeshError(f"istioctl manifest generate: {done.stderr.strip()}")
+    # The C loader: the CRDs are a megabyte.
+    objects = [one for one in yaml.load_all(done.stdout, Loader=yaml.CSafeLoader) if one]
+    return Rendered(tuple(one for one in objects if one["kind"] in _APPLIED), _environment(objects))
+
+
+def _environment(objects: Iterable[Document]) -> dict[str, str]:
+    for one in objects:
+        if one["kind"] == "Deployment" and one["metadata"]["name"] == "istiod":
+            listed = one["spec"]["template"]["spec"]["containers"][0]["env"]
+            return {entry["name"]: entry["value"] for entry in listed if "value" in entry}
+    raise LocalMeshError("istioctl rendered no Deployment istiod")
+
+
+def apply(cluster: Cluster, rendered: Rendered) -> None:
+    """Apply what was rendered, CRDs first as istioctl orders them; returns when the CRDs are served."""
+    cluster.create_namespace(NAMESPACE)
+    cluster.apply(rendered.text())
+    definitions = [
+        f"crd/{one['metadata']['name']}" for one in rendered.objects if one["kind"] == "CustomResourceDefinition"
+    ]
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", *definitions)
+
+
+def mesh_config(cluster: Cluster) -> Document:
+    """The mesh config as it stands in the cluster."""
+    read: Document = yaml.safe_load(cluster.get("configmap", MESH_CONFIG, "-n", NAMESPACE)["data"]["mesh"])
+    return read
+
+
+def write_mesh_config(cluster: Cluster, mesh: Document) -> None:
+    """Replace the mesh config; istiod reloads it by itself."""
+    patch = yaml.safe_dump({"data": {"mesh": yaml.safe_dump(mesh)}})
+    cluster.kubectl("patch", "configmap", MESH_CONFIG, "-n", NAMESPACE, "--type=merge", "--patch", patch)

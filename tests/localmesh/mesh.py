@@ -1,0 +1,213 @@
+"""A whole Istio mesh on loopback: API server, mesh-signer as it is deployed, the Istio task's tenants, istiod, sidecars.
+
+    with Mesh() as mesh:
+        curl, httpbin = mesh.place("curl", "foo", "foo"), mesh.place("httpbin", "foo", "foo", server=True)
+        mesh.wait_ready(curl, httpbin)
+        assert curl.ask("httpbin.foo").status == 200
+
+Everything is the task's own (manifests/examples/istio-task), rendered by istioctl; only Pods are missing. The parts can
+also be brought up one by one, in the order of `start`.
+
+Concurrency: synchronous; what `place` starts runs by itself, so place several workloads before you wait.
+"""
+
+import dataclasses
+import ipaddress
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from tests.localmesh import istio_install
+from tests.localmesh.build import find_module_file, find_program
+from tests.localmesh.cluster import LocalCluster
+from tests.localmesh.istio_install import Rendered
+from tests.localmesh.istiod import Istiod
+from tests.localmesh.signer import CONTROLLERS_ACCOUNT, NAMESPACE, SIGNER_ACCOUNT, SignerProcess
+from tests.localmesh.workload import Workload
+
+MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
+EXAMPLE = MANIFESTS / "examples" / "istio-task"
+TENANTS = ("istio-system", "foo", "bar")
+DOMAIN = "clusterissuers.cert-manager.io"
+
+# Nothing but mTLS is taken, and each request makes a connection of its own: an answer tells of the certificates of now.
+_POLICY = f"""
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {{name: default, namespace: {istio_install.NAMESPACE}}}
+spec: {{mtls: {{mode: STRICT}}}}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: connections, namespace: {istio_install.NAMESPACE}}}
+spec:
+  host: "*.svc.cluster.local"
+  trafficPolicy: {{connectionPool: {{http: {{maxRequestsPerConnection: 1}}}}}}
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a mesh may have otherwise.
+
+    `signer_options` and `controllers_options` go to the two processes of mesh-signer, `istiod_environment` to istiod;
+    `mesh_config` is laid over the task's meshConfig.
+    """
+
+    tenancy: str = "enforce"
+    signer_options: Sequence[str] = ()
+    controllers_options: Sequence[str] = ()
+    istiod_environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    mesh_config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    api_flags: Sequence[str] = ()
+
+
+class Mesh:
+    """One mesh with everything that belongs to it. `close` (or the end of `with`) ends all of it."""
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = options or Options()
+        self.cluster = LocalCluster(api_flags=self.options.api_flags)
+        self.signer = self._signer("mesh-signer-0", SIGNER_ACCOUNT, "csr", self.options.signer_options)
+        self.controllers = self._signer(
+            "mesh-signer-controllers-0",
+            CONTROLLERS_ACCOUNT,
+            "issuers,certificates,certificaterequests",
+            self.options.controllers_options,
+        )
+        self.workloads: list[Workload] = []
+        self._istiod: Istiod | None = None
+        # 127.x.y.0/24 for this mesh, two addresses for each workload: several meshes may run side by side.
+        network = f"127.{random.randrange(1, 255)}.{random.randrange(256)}.0/24"
+        self._addresses = map(str, ipaddress.IPv4Network(network).hosts())
+
+    def _signer(self, name: str, account: str, controllers: str, options: Sequence[str]) -> SignerProcess:
+        return SignerProcess(
+            self.cluster,
+            f"--controllers={controllers}",
+            *options,
+            account=account,
+            name=name,
+            tenancy=self.options.tenancy,
+        )
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self) -> Self:
+        """Bring everything up, but for workloads; returns when istiod is ready."""
+        build_everything()
+        self.cluster.start()
+        self.install_signer()
+        self.install_issuers()
+        self.install_istio()
+        self.create_tenants()
+        self.start_istiod()
+        return self
+
+    def close(self) -> None:
+        """End everything that this mesh started; may be called twice."""
+        for workload in self.workloads:
+            workload.close()
+        if self._istiod is not None:
+            self._istiod.kill()
+        for process in (self.signer, self.controllers):
+            process.kill()
+        self.cluster.close()
+
+    @property
+    def istiod(self) -> Istiod:
+        """The control plane."""
+        assert self._istiod is not None, "start_istiod comes first"
+        return self._istiod
+
+    def install_signer(self) -> None:
+        """The manifests, and the two processes of mesh-signer under their own accounts."""
+        self.cluster.apply_kustomize(MANIFESTS / "crds")
+        self.cluster.apply_kustomize(MANIFESTS / "base")
+        self.cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+        for process in (self.signer, self.controllers):
+            process.start(wait=False)
+        for process in (self.signer, self.controllers):
+            process.wait_ready()
+
+    def install_issuers(self) -> None:
+        """The task's CAs and ClusterIssuers; waits until they are ready."""
+        self.cluster.kubectl("apply", "-f", EXAMPLE / "issuers.yaml")
+        self.cluster.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "clusterissuers", *TENANTS)
+
+    def root(self, issuer: str) -> str:
+        """The root of a ClusterIssuer, exported as the task does: issuer, its Secret, ca.crt."""
+        secret = self.cluster.kubectl("get", "clusterissuers", issuer, "-o", "jsonpath={.spec.ca.secretName}")
+        template = r'go-template={{index .data "ca.crt" | base64decode}}'
+        return self.cluster.kubectl("get", "secret", "-n", NAMESPACE, secret, "-o", template)
+
+    def install_istio(self) -> Rendered:
+        """What `istioctl install` of the task's IstioOperator puts into the cluster, with the roots filled in."""
+        document = yaml.safe_load((EXAMPLE / "istio.yaml").read_text())
+        roots = {f"{DOMAIN}/{tenant}": self.root(tenant) for tenant in TENANTS}
+        rendered = istio_install.render(istio_install.operator(document, roots, self.options.mesh_config))
+        istio_install.apply(self.cluster, rendered)
+        self.cluster.apply(_POLICY)
+        environment = {**rendered.environment, **self.options.istiod_environment}
+        self._istiod = Istiod(self.cluster, environment)
+        return rendered
+
+    def create_tenants(self) -> None:
+        """The namespaces foo and bar, and the ProxyConfigs that name their signers."""
+        self.cluster.apply(EXAMPLE / "namespaces.yaml")
+        self.cluster.apply(EXAMPLE / "proxyconfigs.yaml")
+
+    def start_istiod(self) -> None:
+        """Start istiod; ready means that mesh-signer signed its DNS certificate."""
+        self.istiod.start()
+
+    def place(self, name: str, namespace: str, signer: str, **options: Any) -> Workload:
+        """Start a workload that asks for `signer`, and return at once; options are those of Workload."""
+        workload = Workload(
+            self.cluster,
+            self.istiod.address,
+            name=name,
+            namespace=namespace,
+            signer=signer,
+            address=next(self._addresses),
+            outbound=next(self._addresses),
+            **options,
+        )
+        self.workloads.append(workload)
+        workload.start()
+        return workload
+
+    def wait_ready(self, *workloads: Workload, timeout: float = 60) -> None:
+        """Wait until these have their certificates and take requests."""
+        for workload in workloads:
+            workload.wait_ready(timeout)
+
+    def remove(self, *workloads: Workload) -> None:
+        """End workloads, and delete what the cluster holds for them."""
+        for workload in workloads:
+            workload.close()
+            self.workloads.remove(workload)
+            self.cluster.kubectl(
+                "delete", "--ignore-not-found", "-f", "-", input=yaml.safe_dump_all(workload.objects())
+            )
+
+
+def build_everything() -> None:
+    """Have every program ready before the first server runs: building one can take minutes."""
+    for program in ("etcd", "kube-apiserver", "kube-controller-manager", "pilot-discovery", "pilot-agent", "istioctl"):
+        find_program(program)
+    find_module_file("envoy_bootstrap.json")
