@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.localmesh import Cluster, LocalMeshError
+from tests.integration.hot_path import Api
+from tests.localmesh import Cluster, LocalMeshError, kubeconfig
 
 pytestmark = pytest.mark.integration
 
@@ -109,17 +110,44 @@ FOREIGN_SIGNERS = (
     "*",
 )
 
+OUR_SIGNERS = "signers.mesh-signer.dev"
+POLICIES = "signerpolicies.mesh-signer.dev"
+BINDINGS = "signerbindings.mesh-signer.dev"
+PROXY_CONFIGS = "proxyconfigs.networking.istio.io"
+CRDS = "customresourcedefinitions.apiextensions.k8s.io"
+ISTIO = "istio-system"
+
 SIGNER_MAY = [
-    *asks(READ, CSRS, *ISSUERS, "customresourcedefinitions.apiextensions.k8s.io"),
-    *asks("update patch", "certificatesigningrequests/status.certificates.k8s.io"),
-    *asks("sign", K8S_SIGNERS, name="clusterissuers.cert-manager.io/*"),
-    *asks("sign", K8S_SIGNERS, name="issuers.cert-manager.io/*"),
+    *asks(READ, CSRS),
+    *asks("list watch", *ISSUERS, PROXY_CONFIGS, "namespaces", POLICIES),
+    *asks("get", CRDS, name="certificates.cert-manager.io"),
+    *asks("update", "certificatesigningrequests/status.certificates.k8s.io"),
+    *asks("sign", K8S_SIGNERS, OUR_SIGNERS, name="clusterissuers.cert-manager.io/*"),
+    *asks("sign", K8S_SIGNERS, OUR_SIGNERS, name="issuers.cert-manager.io/*"),
+    *asks(f"{READ} create", BINDINGS),
+    *asks("update patch", "signerbindings/status.mesh-signer.dev"),
+    *asks(READ, "configmaps", namespace=ISTIO),
     *asks("create", "subjectaccessreviews.authorization.k8s.io"),
     *asks("create patch", "events", namespace=TENANT),
     *asks(READ, "secrets", namespace=OWN),
-    *asks(f"{READ} {CHANGE}", "leases.coordination.k8s.io", namespace=OWN),
+    *asks(f"{READ} create update delete", "leases.coordination.k8s.io", namespace=OWN),
 ]
 SIGNER_MAY_NOT = [
+    *asks("patch", "certificatesigningrequests/status.certificates.k8s.io"),
+    *asks("patch", "leases.coordination.k8s.io", namespace=OWN),
+    *asks("get", *ISSUERS),
+    *asks("list watch", CRDS),
+    *asks("get", CRDS, name="signerbindings.mesh-signer.dev"),
+    *asks(f"{CHANGE} deletecollection", POLICIES),
+    *asks("update patch", "signerpolicies/status.mesh-signer.dev"),
+    *asks("update patch delete deletecollection release", BINDINGS),
+    *asks("claim", OUR_SIGNERS, name="foo"),
+    *asks("label", "namespaces.mesh-signer.dev", name=TENANT),
+    *asks(CHANGE, "namespaces", PROXY_CONFIGS),
+    *asks(CHANGE, "configmaps", namespace=ISTIO),
+    *asks(READ, "secrets", namespace=ISTIO),
+    *asks(READ, "configmaps", namespace=TENANT),
+    *asks(READ, "configmaps"),
     *asks(READ, "secrets", namespace=TENANT),
     *asks(READ, "secrets"),
     *asks(CHANGE, "secrets", namespace=OWN),
@@ -141,24 +169,42 @@ SIGNER_MAY_NOT = [
     *asks(f"{READ} {CHANGE}", "configmaps", namespace=OWN),
     *asks("impersonate", "users", "groups", "serviceaccounts"),
     *asks("escalate bind", "clusterroles.rbac.authorization.k8s.io"),
-    *asks(CHANGE, "customresourcedefinitions.apiextensions.k8s.io"),
+    *asks(CHANGE, CRDS),
     *asks(READ, "events", namespace=TENANT),
     Ask("*", "*.*"),
 ]
 CONTROLLERS_MAY = [
-    *asks(READ, *ISSUERS, *CERTIFICATES, "customresourcedefinitions.apiextensions.k8s.io"),
-    *asks("update patch", "issuers/status.cert-manager.io", "clusterissuers/status.cert-manager.io"),
-    *asks("update patch", "certificates/status.cert-manager.io", "certificaterequests/status.cert-manager.io"),
+    *asks(READ, *ISSUERS, "certificaterequests.cert-manager.io"),
+    *asks("list watch", "certificates.cert-manager.io", PROXY_CONFIGS, "namespaces", POLICIES, BINDINGS),
+    *asks("get", CRDS, name="certificates.cert-manager.io"),
+    *asks("patch", "issuers/status.cert-manager.io", "clusterissuers/status.cert-manager.io"),
+    *asks("patch", "certificates/status.cert-manager.io", "certificaterequests/status.cert-manager.io"),
+    *asks("update patch", "signerpolicies/status.mesh-signer.dev", "signerbindings/status.mesh-signer.dev"),
+    *asks(READ, "configmaps", namespace=ISTIO),
     *asks("create delete", "certificaterequests.cert-manager.io", namespace=TENANT),
-    *asks("update", "certificates/finalizers.cert-manager.io", "certificaterequests/finalizers.cert-manager.io"),
+    *asks("update", "certificates/finalizers.cert-manager.io"),
     *asks("approve", "signers.cert-manager.io", name="clusterissuers.cert-manager.io/*"),
     *asks("approve", "signers.cert-manager.io", name="issuers.cert-manager.io/*"),
-    *asks(f"{READ} {CHANGE}", "secrets", namespace=TENANT),
+    *asks(f"{READ} create patch delete", "secrets", namespace=TENANT),
     *asks(READ, "secrets"),
     *asks("create patch", "events", namespace=TENANT),
-    *asks(f"{READ} {CHANGE}", "leases.coordination.k8s.io", namespace=OWN),
+    *asks(f"{READ} create update delete", "leases.coordination.k8s.io", namespace=OWN),
 ]
 CONTROLLERS_MAY_NOT = [
+    *asks("update", "secrets", namespace=TENANT),
+    *asks("update", "issuers/status.cert-manager.io", "clusterissuers/status.cert-manager.io"),
+    *asks("update", "certificates/status.cert-manager.io", "certificaterequests/status.cert-manager.io"),
+    *asks("update", "certificaterequests/finalizers.cert-manager.io", namespace=TENANT),
+    *asks("patch", "leases.coordination.k8s.io", namespace=OWN),
+    *asks("list watch", CRDS),
+    *asks("get", "certificates.cert-manager.io", namespace=TENANT),
+    *asks(f"{CHANGE} deletecollection", POLICIES),
+    *asks("create update patch delete deletecollection release", BINDINGS),
+    *asks("claim", OUR_SIGNERS, name="foo"),
+    *asks("sign", OUR_SIGNERS, name="clusterissuers.cert-manager.io/*"),
+    *asks("label", "namespaces.mesh-signer.dev", name=TENANT),
+    *asks(CHANGE, "namespaces", PROXY_CONFIGS),
+    *asks(CHANGE, "configmaps", namespace=ISTIO),
     *asks(f"{READ} {CHANGE}", CSRS),
     *asks("update patch", "certificatesigningrequests/status.certificates.k8s.io"),
     *asks("update patch", "certificatesigningrequests/approval.certificates.k8s.io"),
@@ -176,7 +222,7 @@ CONTROLLERS_MAY_NOT = [
     *asks(READ, "pods", "configmaps", namespace=TENANT),
     *asks("impersonate", "users", "groups", "serviceaccounts"),
     *asks("escalate bind", "clusterroles.rbac.authorization.k8s.io"),
-    *asks(CHANGE, "customresourcedefinitions.apiextensions.k8s.io"),
+    *asks(CHANGE, CRDS),
     *asks(READ, "leases.coordination.k8s.io", namespace=TENANT),
     Ask("*", "*.*"),
 ]
@@ -261,6 +307,7 @@ class TestForReal:
     def test_controllers_approve_certificate_requests(self, based: Cluster, namespace: str) -> None:
         """The admission policy that stands with the CRDs lets the controllers approve, under exactly their roles."""
         user = based.service_account_kubeconfig(OWN, "mesh-signer-controllers")
+        api = Api(kubeconfig.read(user))  # kubectl reads before it patches, which the controllers have no need to
         for kind in ("Issuer", "ClusterIssuer"):
             request = {
                 "apiVersion": "cert-manager.io/v1",
@@ -268,9 +315,26 @@ class TestForReal:
                 "metadata": {"name": kind.lower(), "namespace": namespace},
                 "spec": {"request": CSR, "issuerRef": {"name": "foo", "kind": kind}},
             }
-            text = based.kubectl("create", "-o", "json", "-f", "-", input=json.dumps(request), user=user)
-            made = json.loads(text) | {"status": {"conditions": [{"type": "Approved", "status": "True"}]}}
-            based.kubectl("replace", "--subresource=status", "-f", "-", input=json.dumps(made), user=user)
+            path = f"/apis/cert-manager.io/v1/namespaces/{namespace}/certificaterequests"
+            api.post(path, request)
+            approval = {"status": {"conditions": [{"type": "Approved", "status": "True"}]}}
+            written = api.patch(f"{path}/{kind.lower()}/status", approval)
+            assert [one["type"] for one in written["status"]["conditions"]] == ["Approved"]
+        api.close()
+
+    def test_the_mesh_config_needs_the_component(self, based: Cluster) -> None:
+        """Only with the component may the controllers write Istio's ConfigMap, and no other one."""
+        may = [Ask(verb, "configmaps", ISTIO, "istio") for verb in ("get", "update")]
+        assert ask_all(based, CONTROLLERS, may) == [True, False]
+        rbac = MANIFESTS / "components" / "manage-mesh-config" / "rbac.yaml"
+        based.apply(rbac)
+        try:
+            based.wait_for(lambda: all(ask_all(based, CONTROLLERS, may)), "the component's role")
+            other = [Ask("update", "configmaps", ISTIO, "istio-ca-root-cert"), Ask("create", "configmaps", ISTIO)]
+            assert ask_all(based, CONTROLLERS, other) == [False, False]
+            assert ask_all(based, SIGNER, may[1:]) == [False]
+        finally:
+            based.kubectl("delete", "-f", rbac)
 
     def test_namespaced_issuers_need_a_binding(self, based: Cluster, namespace: str) -> None:
         """The component lets the signer read the Secrets of the namespaces where it is bound, and of no other."""
@@ -308,6 +372,29 @@ class TestPods:
 
 
 class TestPeople:
+    def test_admins_of_the_wall(self, based: Cluster, namespace: str) -> None:
+        """The aggregated role writes SignerPolicies, releases and claims signers, and makes no SignerBinding."""
+        who = f"wall-admin-{namespace}"
+        based.kubectl("create", "clusterrolebinding", who, "--clusterrole=mesh-signer-admin", f"--user={who}")
+        may = [
+            *asks(f"{READ} {CHANGE} deletecollection", POLICIES),
+            *asks(f"{READ} delete release", BINDINGS),
+            *asks("claim", OUR_SIGNERS, name="foo"),
+            *asks("label", "namespaces.mesh-signer.dev", name=namespace),
+        ]
+        may_not = [
+            *asks("create update patch", BINDINGS, "signerbindings/status.mesh-signer.dev"),
+            *asks("sign", OUR_SIGNERS, name="clusterissuers.cert-manager.io/*"),
+            *asks(READ, "secrets", "configmaps"),
+            *asks("approve", "signers.cert-manager.io", name="clusterissuers.cert-manager.io/*"),
+        ]
+        try:
+            based.wait_for(lambda: ask_all(based, who, [may[0]])[0], "aggregation into mesh-signer-admin")
+            assert dict(zip(map(str, may), ask_all(based, who, may), strict=True)) == dict.fromkeys(map(str, may), True)
+            assert ask_all(based, who, may_not) == [False] * len(may_not)
+        finally:
+            based.kubectl("delete", "clusterrolebinding", who)
+
     @pytest.mark.parametrize(
         ("role", "verb", "resource", "allowed"),
         [
@@ -323,6 +410,9 @@ class TestPeople:
             ("admin", "create", "certificates.cert-manager.io", True),
             ("admin", "update", "clusterissuers.cert-manager.io", False),
             ("admin", "approve", "signers.cert-manager.io", False),
+            ("admin", "create", "signerpolicies.mesh-signer.dev", False),
+            ("admin", "claim", "signers.mesh-signer.dev", False),
+            ("view", "list", "signerbindings.mesh-signer.dev", False),
         ],
     )
     def test_view_edit_and_admin(

@@ -1,6 +1,7 @@
 """What the kustomizations install: identities, Pods, and how they stand in the cluster."""
 
 import argparse
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,11 @@ from signer.settings import Settings, add_arguments, settings_from
 from tests.unit.manifests.kustomize import MANIFESTS, Objects, build, build_with_components
 
 DEPLOYMENTS = ("mesh-signer", "mesh-signer-controllers")
+POLICIES = {
+    (kind, f"{name}.mesh-signer.dev")
+    for kind in ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+    for name in ("claims", "certificates", "bindings", "namespace-labels")
+}
 
 
 @pytest.fixture(scope="module")
@@ -123,9 +129,9 @@ class TestRoles:
     def test_no_wildcards(self, base: Objects) -> None:
         """No role says *: each right is one that somebody wrote down."""
         roles = [one for (kind, _), one in base.items() if kind in {"Role", "ClusterRole"}]
-        assert len(roles) == 7
+        assert len(roles) == 11
         for role in roles:
-            for rule in role["rules"]:
+            for rule in role.get("rules", ()):
                 assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]], role["metadata"]["name"]
 
     def test_signers_are_named(self, base: Objects) -> None:
@@ -134,14 +140,26 @@ class TestRoles:
             (name, rule["apiGroups"][0], tuple(rule["verbs"])): rule.get("resourceNames")
             for (kind, name), role in base.items()
             if kind in {"Role", "ClusterRole"}
-            for rule in role["rules"]
+            for rule in role.get("rules", ())
             if "signers" in rule["resources"]
         }
         domains = ["clusterissuers.cert-manager.io/*", "issuers.cert-manager.io/*"]
         assert found == {
             ("mesh-signer", "certificates.k8s.io", ("sign",)): domains,
+            ("mesh-signer", "mesh-signer.dev", ("sign",)): domains,
+            ("mesh-signer-tenancy", "mesh-signer.dev", ("claim",)): None,  # for people, who decide of every signer
             ("mesh-signer-controllers", "cert-manager.io", ("approve",)): domains,
         }
+
+    def test_accounts_are_the_manifests_own(self, base: Objects) -> None:
+        """What an admission policy says of our ServiceAccounts means the ones that are installed."""
+        policy = build(MANIFESTS / "overlays" / "istio")["ValidatingAdmissionPolicy", "bindings.mesh-signer.dev"]
+        (ours,) = [one["expression"] for one in policy["spec"]["variables"] if one["name"] == "ours"]
+        accounts = {
+            f"system:serviceaccount:{base['ServiceAccount', name]['metadata']['namespace']}:{name}"
+            for name in DEPLOYMENTS
+        }
+        assert set(re.findall(r"'(system:[^']+)'", ours)) == accounts
 
     def test_flow_schema_is_the_signers(self, base: Objects) -> None:
         """The API server's priority goes to the signer's ServiceAccount, and there is one of that name."""
@@ -155,20 +173,45 @@ class TestRoles:
 
 class TestVariants:
     def test_without_namespace(self, base: Objects) -> None:
-        """The overlay to delete with spares the namespace, and so the CAs in it, and nothing else."""
-        assert set(base) - set(build(MANIFESTS / "overlays" / "without-namespace")) == {("Namespace", "cert-manager")}
+        """The overlay to delete with spares the namespaces, and so the CAs and Istio in them, and nothing else."""
+        spared = set(base) - set(build(MANIFESTS / "overlays" / "without-namespace"))
+        assert spared == {("Namespace", "cert-manager"), ("Namespace", "istio-system")}
+
+    def test_istio(self, base: Objects) -> None:
+        """For Istio there is the base as it is, and the admission policies, each with its binding."""
+        istio = build(MANIFESTS / "overlays" / "istio")
+        assert {key: istio[key] for key in base} == base
+        assert set(istio) - set(base) == POLICIES
 
     def test_beside_cert_manager(self, base: Objects) -> None:
-        """Beside cert-manager there is the signer alone, as it is in the base."""
+        """Beside cert-manager there is the signer alone, as it is in the base, with all that keeps the wall."""
         beside = build(MANIFESTS / "overlays" / "beside-cert-manager")
-        assert {name for _, name in beside} == {"mesh-signer"}
-        assert set(beside) == {key for key in base if key[1] == "mesh-signer"}
-        assert all(base[key] == one for key, one in beside.items())
+        left_out = {
+            *(key for key in base if key[1] == "mesh-signer-controllers"),
+            ("RoleBinding", "mesh-signer-mesh-config-controllers"),
+            *(("ClusterRole", f"mesh-signer-{name}") for name in ("view", "edit", "cluster-view")),
+            ("Namespace", "cert-manager"),
+        }
+        assert set(beside) == set(base) - left_out | POLICIES
+        assert all(beside[key] == one for key, one in base.items() if key not in left_out)
+
+    def test_manage_mesh_config(self, base: Objects) -> None:
+        """The component tells the controllers to keep the mesh config, and gives them that one ConfigMap."""
+        added = build_with_components(["manage-mesh-config"])
+        name = "mesh-signer-manage-mesh-config"
+        assert set(added) - set(base) == {("Role", name), ("RoleBinding", name)}
+        changed = pod(added, "mesh-signer-controllers")["spec"]["containers"][0]["args"]
+        (option,) = set(changed) - set(pod(base, "mesh-signer-controllers")["spec"]["containers"][0]["args"])
+        assert option == "--manage-mesh-config"
+        (rule,) = added["Role", name]["rules"]
+        assert (rule["resources"], rule["resourceNames"]) == (["configmaps"], ["istio"])
+        (subject,) = added["RoleBinding", name]["subjects"]
+        assert ("ServiceAccount", subject["name"]) in base
 
     def test_components(self, base: Objects) -> None:
         """Each component adds its object to the base, with labels that fit it."""
-        added = build_with_components(["namespaced-issuers", "network-policy", "pod-monitor", "requester"])
-        assert set(added) - set(base) == {
+        added = build_with_components(["admission", "namespaced-issuers", "network-policy", "pod-monitor", "requester"])
+        assert set(added) - set(base) == POLICIES | {
             ("ClusterRole", "mesh-signer-secrets"),
             ("NetworkPolicy", "mesh-signer"),
             ("PodMonitor", "mesh-signer"),

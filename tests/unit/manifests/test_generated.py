@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from manifests.generate.__main__ import FOLDER, files, stale
+from manifests.generate.__main__ import FOLDER, MESH_FOLDER, files, stale
 from manifests.generate.schema import record, string
 
 
@@ -26,10 +26,25 @@ def test_a_changed_or_missing_file_is_noticed(tmp_path: Path) -> None:
 
 
 def test_every_file_is_applied() -> None:
-    """Each CRD stands in the kustomization."""
-    listed = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["resources"]
-    assert set(files()) < set(listed)
-    assert sorted(listed) == sorted(path.name for path in FOLDER.glob("*.yaml") if path.name != "kustomization.yaml")
+    """Each CRD stands in a kustomization: cert-manager's kinds in the first, which includes the one of our own."""
+    listed = {
+        folder: yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+        for folder in (FOLDER, FOLDER / MESH_FOLDER)
+    }
+    for folder, names in listed.items():
+        there = [path.name for path in folder.glob("*.yaml") if path.name != "kustomization.yaml"]
+        assert sorted(set(names) - {MESH_FOLDER}) == sorted(there)
+    assert MESH_FOLDER in listed[FOLDER]
+    assert set(files()) < {*listed[FOLDER], *(f"{MESH_FOLDER}/{name}" for name in listed[FOLDER / MESH_FOLDER])}
+
+
+def test_our_own_kinds_are_apart() -> None:
+    """What is applied beside a real cert-manager has no CRD of cert-manager's group."""
+    built = [yaml.safe_load(path.read_text()) for path in (FOLDER / MESH_FOLDER).glob("mesh-signer.dev_*.yaml")]
+    assert {crd["spec"]["names"]["kind"] for crd in built} == {"SignerPolicy", "SignerBinding"}
+    assert {crd["spec"]["group"] for crd in built} == {"mesh-signer.dev"}
+    assert {crd["spec"]["scope"] for crd in built} == {"Cluster"}
+    assert all("status" in version["subresources"] for crd in built for version in crd["spec"]["versions"])
 
 
 @pytest.mark.parametrize("name", sorted(files()))

@@ -1,0 +1,480 @@
+"""The admission policies of manifests/components/admission on a real API server: who may, who may not, and for what."""
+
+import base64
+import functools
+import json
+import secrets
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests import pki
+from tests.integration.hot_path import CSRS, Api, Json, Refused, signer_name
+from tests.localmesh import Cluster, kubeconfig
+from tests.localmesh.toolchain import find_go, find_kubectl, go_environment
+
+pytestmark = pytest.mark.integration
+
+TESTS = Path(__file__).parents[1]
+MANIFESTS = TESTS.parent / "manifests"
+BINDINGS = "/apis/mesh-signer.dev/v1alpha1/signerbindings"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+SIGNER = "ISTIO_META_CERT_SIGNER"
+LABEL = "mesh-signer.dev/tenant"
+OWN = "cert-manager"
+
+Rule = tuple[str, str, str, Sequence[str]]  # verbs, resources, group, names
+
+
+def proxy_config_crd() -> Json:
+    """Istio's own definition of ProxyConfig, from the module that istiod is built from."""
+    done = subprocess.run(
+        [find_go((1, 21)), "mod", "download", "-json", "istio.io/istio"],
+        cwd=TESTS / "localmesh" / "gotools" / "istio",
+        env=go_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    source = Path(json.loads(done.stdout)["Dir"], "manifests/charts/base/files/crd-all.gen.yaml")
+    read = yaml.load_all(source.read_text("utf-8"), Loader=yaml.CSafeLoader)
+    (found,) = [one for one in read if one["metadata"]["name"] == "proxyconfigs.networking.istio.io"]
+    made: Json = found
+    return made
+
+
+@pytest.fixture(scope="module")
+def guarded(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster with everything of overlays/istio in force. Other modules' tests write what these policies forbid."""
+    cluster.apply_kustomize(MANIFESTS / "crds")
+    cluster.apply(json.dumps(proxy_config_crd()))
+    names = ["proxyconfigs.networking.istio.io", "signerbindings.mesh-signer.dev"]
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in names))
+    cluster.apply_kustomize(MANIFESTS / "overlays" / "istio")
+    yield cluster
+    rendered = subprocess.run(
+        [find_kubectl(), "kustomize", MANIFESTS / "overlays" / "istio"], capture_output=True, text=True, check=True
+    )
+    ours = [one for one in yaml.safe_load_all(rendered.stdout) if one["kind"].startswith("ValidatingAdmissionPolicy")]
+    assert len(ours) == 8
+    cluster.kubectl("delete", "-f", "-", input=yaml.safe_dump_all(ours))
+
+
+@pytest.fixture(scope="module")
+def api(guarded: Cluster) -> Iterator[Api]:
+    """A cluster-admin's connection, once each policy is in force (they are so a moment after they are stored)."""
+    found = Api(kubeconfig.read(guarded.kubeconfig()))
+    nobody = Person(guarded, found, "nobody")
+    nobody.may(
+        ("create", "proxyconfigs", "networking.istio.io", ()),
+        ("create", "namespaces", "", ()),
+        ("update", "certificatesigningrequests/status", "certificates.k8s.io", ()),
+        ("sign", "signers", "certificates.k8s.io", ["clusterissuers.cert-manager.io/*"]),
+        ("create", "signerbindings", "mesh-signer.dev", ()),
+    )
+    request = csr(found, signer_name("in-force"))
+    tries: list[Callable[[], Any]] = [
+        lambda: nobody.post(f"{proxy_configs('default')}?dryRun=All", proxy_config("in-force", {SIGNER: "foo"})),
+        lambda: nobody.post("/api/v1/namespaces?dryRun=All", labelled("in-force", {LABEL: "a"})),
+        lambda: nobody.answer(request, "?dryRun=All"),
+        lambda: nobody.post(f"{BINDINGS}?dryRun=All", signer_binding("in-force", "default")),
+    ]
+    for one in tries:
+        guarded.wait_for(functools.partial(refusal, one), "an admission policy")
+    found.delete(f"{CSRS}/{request['metadata']['name']}")
+    yield found
+    nobody.forget()
+    found.close()
+
+
+class Person:
+    """Somebody with the rights that he is given, who acts by impersonation."""
+
+    def __init__(self, cluster: Cluster, api: Api, name: str = "") -> None:
+        self.name = name or f"user-{secrets.token_hex(4)}"
+        self._cluster = cluster
+        self._api = api
+        self._made: list[str] = []
+
+    def may(self, *rules: Rule, namespace: str = "") -> None:
+        """Give rights, in the whole cluster or by a RoleBinding in one namespace; returns when they are in force."""
+        written = [
+            {"apiGroups": [group], "resources": [resource], "verbs": verbs.split(), "resourceNames": list(names)}
+            for verbs, resource, group, names in rules
+        ]
+        name = f"{self.name}-{secrets.token_hex(3)}"
+        self._make(f"{RBAC}/clusterroles", {"kind": "ClusterRole", "rules": written}, name)
+        self.bound(name, namespace)
+        verbs, resource, group, names = rules[-1]
+        resource, _, subresource = resource.partition("/")
+        attributes = {"verb": verbs.split()[0], "group": group, "resource": resource, "subresource": subresource}
+        attributes |= {"namespace": namespace, "name": names[0] if names else ""}
+        self._wait(attributes)
+
+    def bound(self, role: str, namespace: str = "") -> None:
+        """Bind a ClusterRole that exists."""
+        where = f"{RBAC}/namespaces/{namespace}/rolebindings" if namespace else f"{RBAC}/clusterrolebindings"
+        binding = {
+            "kind": "RoleBinding" if namespace else "ClusterRoleBinding",
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": self.name}],
+        }
+        self._make(where, binding, f"{self.name}-{secrets.token_hex(3)}")
+        if role == "cluster-admin":
+            self._wait({"verb": "*", "group": "*", "resource": "*", "namespace": namespace})
+
+    def _make(self, path: str, body: Json, name: str) -> None:
+        self._api.post(path, body | {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": name}})
+        self._made.append(f"{path}/{name}")
+
+    def _wait(self, attributes: Json) -> None:
+        review = {"spec": {"user": self.name, "resourceAttributes": attributes}}
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        self._cluster.wait_for(lambda: self._api.post(path, review)["status"]["allowed"], f"the rights of {self.name}")
+
+    def call(self, method: str, path: str, body: Any = None, **options: Any) -> Json:
+        return self._api.call(method, path, body, user=self.name, groups=["system:authenticated"], **options)
+
+    def post(self, path: str, body: Json) -> Json:
+        return self.call("POST", path, body)
+
+    def put(self, path: str, body: Json) -> Json:
+        return self.call("PUT", path, body)
+
+    def patch(self, path: str, body: Json) -> Json:
+        return self.call("PATCH", path, body, kind="application/merge-patch+json")
+
+    def answer(self, request: Json, query: str = "", status: Json | None = None) -> Json:
+        """Write the status of a request, with a certificate unless told otherwise."""
+        return self.put(f"{CSRS}/{request['metadata']['name']}/status{query}", answered(request, status))
+
+    def forget(self) -> None:
+        for path in reversed(self._made):
+            self._api.delete(path)
+        self._made.clear()
+
+
+@pytest.fixture
+def person(guarded: Cluster, api: Api) -> Iterator[Callable[[], Person]]:
+    made: list[Person] = []
+
+    def make() -> Person:
+        made.append(Person(guarded, api))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.forget()
+
+
+def refusal(ask: Callable[[], Any]) -> str:
+    """The message of a policy's refusal; "" when it was not refused, or by somebody else."""
+    try:
+        ask()
+    except Refused as error:
+        return error.message if error.code == 403 and "ValidatingAdmissionPolicy" in error.message else ""
+    return ""
+
+
+def proxy_configs(namespace: str) -> str:
+    return f"/apis/networking.istio.io/v1beta1/namespaces/{namespace}/proxyconfigs"
+
+
+def proxy_config(name: str, variables: Mapping[str, str], **spec: Any) -> Json:
+    return {
+        "apiVersion": "networking.istio.io/v1beta1",
+        "kind": "ProxyConfig",
+        "metadata": {"name": name},
+        "spec": spec | {"environmentVariables": dict(variables)},
+    }
+
+
+def labelled(name: str, labels: Mapping[str, str]) -> Json:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(labels)}}
+
+
+def signer_binding(name: str, namespace: str) -> Json:
+    spec = {"signerName": signer_name(name), "namespace": namespace, "namespaceUID": "0b6d1c1e-0000-4a8c-9f39-5a8f6d1a"}
+    return {
+        "apiVersion": "mesh-signer.dev/v1alpha1",
+        "kind": "SignerBinding",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+def csr(api: Api, signer: str) -> Json:
+    """An approved request."""
+    made = api.post(
+        CSRS,
+        {
+            "apiVersion": "certificates.k8s.io/v1",
+            "kind": "CertificateSigningRequest",
+            "metadata": {"name": f"admission-{secrets.token_hex(4)}"},
+            "spec": {
+                "request": base64.b64encode(pki.workload_csr("foo")).decode(),
+                "signerName": signer,
+                "usages": list(pki.WORKLOAD_USAGES),
+            },
+        },
+    )
+    approved = {"type": "Approved", "status": "True", "reason": "Test", "message": "by a test"}
+    return api.put(f"{CSRS}/{made['metadata']['name']}/approval", made | {"status": {"conditions": [approved]}})
+
+
+FAILED = {"type": "Failed", "status": "True", "reason": "Test", "message": "by a test"}
+CERTIFICATE = base64.b64encode(pki.CA("admission").pem).decode()
+
+
+def answered(request: Json, status: Json | None = None) -> Json:
+    given = {"certificate": CERTIFICATE} if status is None else status
+    return request | {"status": request["status"] | given}
+
+
+class TestClaims:
+    WRITE: Rule = ("get create update patch", "proxyconfigs", "networking.istio.io", ())
+
+    @pytest.fixture
+    def tenant(self, person: Callable[[], Person], namespace: str) -> Person:
+        """May write ProxyConfigs of one namespace, as many tenants may."""
+        made = person()
+        made.may(self.WRITE, namespace=namespace)
+        return made
+
+    def test_needs_the_verb(self, tenant: Person, namespace: str) -> None:
+        """A ProxyConfig that names a signer is refused to a writer without `claim`, and the message says what he lacks."""
+        message = refusal(lambda: tenant.post(proxy_configs(namespace), proxy_config("a", {SIGNER: "foo"})))
+        assert f"{tenant.name} needs the verb claim on signers.mesh-signer.dev foo" in message
+        selected = proxy_config("a", {SIGNER: "foo"}, selector={"matchLabels": {"app": "a"}})
+        assert refusal(lambda: tenant.post(proxy_configs(namespace), selected))
+
+    @pytest.mark.parametrize("name", ["foo", "team-a.team-a-ca", "a.b.example.com"])
+    def test_the_verb_is_enough(self, tenant: Person, namespace: str, name: str) -> None:
+        """With `claim` on a name, dots and all, that name may be written, and no other."""
+        tenant.may(("claim", "signers", "mesh-signer.dev", [name]))
+        tenant.post(proxy_configs(namespace), proxy_config("a", {SIGNER: name}))
+        to_other = {"spec": {"environmentVariables": {SIGNER: "other"}}}
+        assert "signers.mesh-signer.dev other" in refusal(
+            lambda: tenant.patch(f"{proxy_configs(namespace)}/a", to_other)
+        )
+
+    def test_of_no_namespace(self, tenant: Person, namespace: str) -> None:
+        """Being cluster-admin in one's own namespace is no right to claim: that would be every signer."""
+        tenant.bound("cluster-admin", namespace)
+        assert refusal(lambda: tenant.post(proxy_configs(namespace), proxy_config("a", {SIGNER: "foo"})))
+
+    def test_what_was_there_passes(self, api: Api, tenant: Person, namespace: str) -> None:
+        """Once an admin has written the claim, its namespace changes everything else, and may take it away."""
+        api.post(proxy_configs(namespace), proxy_config("a", {SIGNER: "foo"}))
+        path = f"{proxy_configs(namespace)}/a"
+        tenant.patch(path, {"metadata": {"labels": {"a": "b"}}, "spec": {"environmentVariables": {"OTHER": "1"}}})
+        changed = tenant.patch(path, {"spec": {"environmentVariables": {SIGNER: None}}})
+        assert changed["spec"]["environmentVariables"] == {"OTHER": "1"}
+        back = {"spec": {"environmentVariables": {SIGNER: "foo"}}}
+        assert refusal(lambda: tenant.patch(path, back))
+
+    def test_others_pass(self, tenant: Person, namespace: str) -> None:
+        """ProxyConfigs that name no signer are nobody's business."""
+        for number, spec in enumerate(({}, {"concurrency": 1}, {"environmentVariables": {"A": "b", SIGNER: ""}})):
+            body = proxy_config(f"a-{number}", {}) | {"spec": spec}
+            tenant.post(proxy_configs(namespace), body)
+
+    def test_no_such_kind(self, api: Api) -> None:
+        """`signers` is a name for roles alone: there is no such resource, and none is needed."""
+        served = api.get("/apis/mesh-signer.dev/v1alpha1")["resources"]
+        assert {one["name"] for one in served if "/" not in one["name"]} == {"signerpolicies", "signerbindings"}
+
+
+class TestCertificates:
+    # What cert-manager's ClusterRole cert-manager-controller-certificatesigningrequests says.
+    CERT_MANAGER: tuple[Rule, ...] = (
+        ("get list watch update", "certificatesigningrequests", "certificates.k8s.io", ()),
+        ("update patch", "certificatesigningrequests/status", "certificates.k8s.io", ()),
+        (
+            "sign",
+            "signers",
+            "certificates.k8s.io",
+            ["clusterissuers.cert-manager.io/*", "issuers.cert-manager.io/*", "example.com/*"],
+        ),
+    )
+
+    @pytest.fixture
+    def other(self, person: Callable[[], Person]) -> Person:
+        """Another signer beside us: it has cert-manager's own rights, and those of one more domain."""
+        made = person()
+        made.may(*self.CERT_MANAGER)
+        return made
+
+    @pytest.fixture
+    def request_for(self, api: Api) -> Iterator[Callable[[str], Json]]:
+        made: list[Json] = []
+
+        def make(signer: str) -> Json:
+            made.append(csr(api, signer))
+            return made[-1]
+
+        yield make
+        for one in made:
+            path = f"{CSRS}/{one['metadata']['name']}"
+            if api.find(path):
+                api.delete(path)
+
+    @pytest.mark.parametrize("signer", ["clusterissuers.cert-manager.io/foo", "issuers.cert-manager.io/shop.ca"])
+    @pytest.mark.parametrize("fails", [False, True], ids=["issue", "fail"])
+    def test_another_signer(self, other: Person, request_for: Callable[[str], Json], signer: str, fails: bool) -> None:
+        """Whoever is not our signer answers no request of our domains, though the API server's own rule would let him."""
+        request = request_for(signer)
+        status: Json | None = {"conditions": [*request["status"]["conditions"], FAILED]} if fails else None
+        message = refusal(lambda: other.answer(request, status=status))
+        assert f"{other.name} needs the verb sign on signers.mesh-signer.dev {signer}" in message
+
+    def test_ours(self, guarded: Cluster, request_for: Callable[[str], Json]) -> None:
+        """The signer answers under the roles that are installed, by certificate and by refusal."""
+        access = kubeconfig.read(guarded.service_account_kubeconfig(OWN, "mesh-signer"))
+        signer = Api(access)
+        for domain in ("clusterissuers.cert-manager.io/foo", "issuers.cert-manager.io/shop.ca"):
+            for status in ({"certificate": CERTIFICATE}, None):
+                request = request_for(domain)
+                given = status or {"conditions": [*request["status"]["conditions"], FAILED]}
+                signer.put(f"{CSRS}/{request['metadata']['name']}/status", answered(request, given))
+        signer.close()
+
+    def test_other_domains(self, other: Person, request_for: Callable[[str], Json]) -> None:
+        """Other domains' signers work as before, also those whose name begins like ours."""
+        for signer in ("example.com/foo", "example.com/clusterissuers.cert-manager.io"):
+            assert other.answer(request_for(signer))["status"]["certificate"]
+
+    def test_exceptions(self, other: Person, request_for: Callable[[str], Json]) -> None:
+        """A role says which of our domains' signers another one may still answer."""
+        other.may(("sign", "signers", "mesh-signer.dev", ["clusterissuers.cert-manager.io/letsencrypt"]))
+        assert other.answer(request_for("clusterissuers.cert-manager.io/letsencrypt"))["status"]["certificate"]
+        assert refusal(lambda: other.answer(request_for("clusterissuers.cert-manager.io/foo")))
+        other.may(("sign", "signers", "mesh-signer.dev", ["issuers.cert-manager.io/*"]))
+        assert other.answer(request_for("issuers.cert-manager.io/shop.ca"))["status"]["certificate"]
+
+    def test_approving_and_deleting(
+        self, person: Callable[[], Person], request_for: Callable[[str], Json], api: Api
+    ) -> None:
+        """Istiod's own writes pass: it approves, writes a status that says nothing new, and deletes, answered or not."""
+        istiod = person()
+        verbs = "update create get delete watch"
+        names = (
+            "certificatesigningrequests",
+            "certificatesigningrequests/approval",
+            "certificatesigningrequests/status",
+        )
+        istiod.may(
+            *((verbs, name, "certificates.k8s.io", ()) for name in names),
+            ("approve sign", "signers", "certificates.k8s.io", ["clusterissuers.cert-manager.io/foo"]),
+        )
+        request = request_for("clusterissuers.cert-manager.io/foo")
+        path = f"{CSRS}/{request['metadata']['name']}"
+        again = istiod.put(f"{path}/approval", request)
+        answer = api.put(f"{path}/status", answered(again))  # by a cluster-admin, who has every verb
+        istiod.put(f"{path}/status", answer)
+        istiod.call("DELETE", path)
+        assert api.find(path) is None
+
+
+class TestBindings:
+    @pytest.fixture
+    def name(self, api: Api) -> Iterator[str]:
+        name = f"b-{secrets.token_hex(4)}"
+        yield name
+        if api.find(f"{BINDINGS}/{name}"):
+            api.delete(f"{BINDINGS}/{name}")
+
+    @pytest.fixture
+    def signer(self, guarded: Cluster) -> Iterator[Api]:
+        made = Api(kubeconfig.read(guarded.service_account_kubeconfig(OWN, "mesh-signer")))
+        yield made
+        made.close()
+
+    def test_only_ours_write(self, api: Api, signer: Api, name: str) -> None:
+        """Not even a cluster-admin makes a SignerBinding or says when a claim ended; the signer does both."""
+        assert "write a SignerPolicy" in refusal(lambda: api.post(BINDINGS, signer_binding(name, "default")))
+        signer.post(BINDINGS, signer_binding(name, "default"))
+        ended = {"status": {"claimEndedTime": "2026-11-22T12:00:00Z"}}
+        assert refusal(lambda: api.patch(f"{BINDINGS}/{name}/status", ended))
+        assert refusal(lambda: api.patch(f"{BINDINGS}/{name}", {"metadata": {"labels": {"a": "b"}}}))
+        assert signer.patch(f"{BINDINGS}/{name}/status", ended)["status"] == ended["status"]
+
+    def test_release(self, api: Api, signer: Api, person: Callable[[], Person], name: str) -> None:
+        """To delete one, one by one or all at once, takes the verb `release`: cluster-admins have it."""
+        signer.post(BINDINGS, signer_binding(name, "default"))
+        someone = person()
+        someone.may(("get list delete deletecollection", "signerbindings", "mesh-signer.dev", ()))
+        message = refusal(lambda: someone.call("DELETE", f"{BINDINGS}/{name}"))
+        assert f"{someone.name} needs the verb release on signerbindings.mesh-signer.dev {name}" in message
+        assert refusal(lambda: someone.call("DELETE", BINDINGS))
+        someone.may(("release", "signerbindings", "mesh-signer.dev", [name]))
+        someone.call("DELETE", f"{BINDINGS}/{name}")
+        signer.post(BINDINGS, signer_binding(name, "default"))
+        api.delete(f"{BINDINGS}/{name}")
+
+
+class TestNamespaceLabels:
+    WRITE: Rule = ("get create update patch", "namespaces", "", ())
+
+    @pytest.fixture
+    def someone(self, person: Callable[[], Person]) -> Person:
+        """May change every Namespace, as many pipelines may, and in every way."""
+        made = person()
+        made.may(
+            self.WRITE,
+            ("update patch", "namespaces/status", "", ()),
+            ("update patch", "namespaces/finalize", "", ()),
+        )
+        return made
+
+    @pytest.mark.parametrize("value", ["b", None], ids=["set", "remove"])
+    def test_needs_the_verb(self, api: Api, someone: Person, namespace: str, value: str | None) -> None:
+        """A label under mesh-signer.dev/ is set, changed and removed by those with the verb `label` alone."""
+        path = f"/api/v1/namespaces/{namespace}"
+        change = {"metadata": {"labels": {LABEL: value}}}
+        if value is not None:
+            assert refusal(lambda: someone.patch(path, change))
+        api.patch(path, {"metadata": {"labels": {LABEL: "a"}}})
+        message = refusal(lambda: someone.patch(path, change))
+        assert f"{someone.name} needs the verb label on namespaces.mesh-signer.dev {namespace}" in message
+        someone.may(("label", "namespaces", "mesh-signer.dev", [namespace]))
+        assert someone.patch(path, change)["metadata"]["labels"].get(LABEL) == value
+
+    def test_new_namespace(self, someone: Person) -> None:
+        """Nobody makes a Namespace that has the label from the start."""
+        name = f"test-{secrets.token_hex(4)}"
+        assert refusal(lambda: someone.post("/api/v1/namespaces", labelled(name, {LABEL: "a"})))
+
+    @pytest.mark.parametrize("subresource", ["status", "finalize"])
+    def test_not_by_a_subresource(self, api: Api, someone: Person, namespace: str, subresource: str) -> None:
+        """Subresources of a Namespace write labels too, and are asked about too."""
+        path = f"/api/v1/namespaces/{namespace}"
+        body = api.get(path)
+        body["metadata"]["labels"]["free"] = "1"
+        written = someone.put(f"{path}/{subresource}", body)
+        assert written["metadata"]["labels"]["free"] == "1"  # so the refusal below is the policy's doing
+        body = api.get(path)
+        body["metadata"]["labels"][LABEL] = "a"
+        assert refusal(lambda: someone.put(f"{path}/{subresource}", body))
+
+    def test_of_no_namespace(self, person: Callable[[], Person], namespace: str) -> None:
+        """A tenant who is cluster-admin in his own namespace may label it, but not so."""
+        tenant = person()
+        tenant.bound("cluster-admin", namespace)
+        path = f"/api/v1/namespaces/{namespace}"
+        tenant.patch(path, {"metadata": {"labels": {"team": "a"}}})
+        assert refusal(lambda: tenant.patch(path, {"metadata": {"labels": {LABEL: "a"}}}))
+
+    def test_others_pass(self, api: Api, someone: Person, namespace: str) -> None:
+        """Other labels are nobody's business, also those that look alike, and where ours stay as they are."""
+        path = f"/api/v1/namespaces/{namespace}"
+        api.patch(path, {"metadata": {"labels": {LABEL: "a"}}})
+        others = {"istio-injection": "enabled", "mesh-signer.devious/tenant": "a", "not.mesh-signer.dev/tenant": "a"}
+        written = someone.patch(path, {"metadata": {"labels": others}})
+        assert written["metadata"]["labels"].items() >= (others | {LABEL: "a"}).items()
