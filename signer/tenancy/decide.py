@@ -140,7 +140,8 @@ def _certificate_request(claim: Claim, world: World, limits: Limits, now: dateti
         reasons += rules.check_key(claim.request, policy)
         if claim.is_ca and not policy.allow_ca:
             reasons.append(Reason("CARequestsNotAllowed", f"SignerPolicy {policy.name} allows no CA certificates"))
-        if policy.usages and (extra := sorted(set(claim.usages) - policy.usages)):
+        asked_for = {*claim.usages, *claim.request.unknown_extended_key_usages}
+        if policy.usages and (extra := sorted(asked_for - policy.usages)):
             message = f"SignerPolicy {policy.name} does not allow the usages {', '.join(extra)}"
             reasons.append(Reason("UsagesNotAllowed", message))
         if not reasons:
@@ -219,7 +220,11 @@ def _check(identity: Identity, claim: Claim, policy: Policy | None, world: World
     reasons = _requester(claim, world, (policy,) if policy is not None else ())
     if identity.spiffe_id is not None:
         return reasons + rules.check_workload(identity.spiffe_id, claim.request, claim.usages, policy, world)
-    return reasons + rules.check_istiod(claim.request, claim.usages, world) + rules.check_key(claim.request, policy)
+    return (
+        reasons
+        + rules.check_istiod(claim.request, claim.usages, policy, world)
+        + rules.check_key(claim.request, policy)
+    )
 
 
 def _limits(claim: Claim, identity: Identity, found: Granted, world: World, now: datetime) -> Grant | list[Reason]:

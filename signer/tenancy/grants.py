@@ -139,6 +139,9 @@ def _unclaimed(
     world: World, namespace: str, exists: Namespace, signer: IssuerRef, claims: Claims, now: datetime
 ) -> Granted | NotGranted:
     binding = world.bindings.get(signer)
+    if binding is None and signer in world.signers and signer.name == namespace == world.settings.istio_namespace:
+        # istiod's own certificate (PILOT_CERT_PROVIDER) where proxyMetadata names no default.
+        return Granted(f"it has the name of Istio's own namespace {namespace}")
     if binding is not None and signer in world.signers and _owns(binding, namespace, exists):
         end = grace_ends(binding, world.settings.grace, now=now)
         if now < end:

@@ -19,6 +19,7 @@ WORKLOAD_USAGES = ("digital signature", "key encipherment", "server auth", "clie
 ISTIOD_USAGES = ("digital signature", "key encipherment", "server auth")
 # What Envoy can use; istiod lets Ed25519 pass, and workloads would get a certificate that they cannot serve.
 _WORKLOAD_KEYS = (KeyRule("RSA", 2048), KeyRule("ECDSA", 256))
+_COMMON_NAME = "2.5.4.3"
 _ISTIOD_HOSTS = ("istiod", "istiod-remote", "istio-pilot")
 
 
@@ -64,10 +65,14 @@ def istiod_names(world: World) -> frozenset[str]:
     return frozenset(f"{host}.{namespace}.svc" for host in hosts) | world.settings.istiod_dns_names
 
 
-def check_istiod(request: SigningRequest, usages: tuple[str, ...], world: World) -> list[Reason]:
+def check_istiod(request: SigningRequest, usages: tuple[str, ...], policy: Policy | None, world: World) -> list[Reason]:
     """Check istiod's request for its own DNS certificate: names, no client auth."""
     reasons = []
-    if foreign := sorted(set(request.dns_names) - istiod_names(world)):
+    listed = policy.dns_names if policy is not None else ()
+    known = istiod_names(world)
+    if foreign := sorted(
+        name for name in set(request.dns_names) if name not in known and not names_cover(listed, name)
+    ):
         reasons.append(
             Reason(
                 "DNSNameNotAllowed", f"istiod may not ask for {', '.join(foreign[:5])} (--istiod-dns-names adds names)"
@@ -125,7 +130,9 @@ def check_names(request: SigningRequest, namespace: str, policy: Policy, world: 
         elif policy.service_accounts and identity.service_account not in policy.service_accounts:
             message = f"SignerPolicy {policy.name} does not name service account {identity.service_account}"
             reasons.append(Reason("ServiceAccountNotAllowed", message))
-    if unlisted := [name for name in request.dns_names if not names_cover(policy.dns_names, name)]:
+    # A common name is a name too, for whoever still reads it.
+    texts = [text for name in request.subject_names for kind, text in name if kind == _COMMON_NAME]
+    if unlisted := [name for name in (*request.dns_names, *texts) if not names_cover(policy.dns_names, name)]:
         listed = ", ".join(unlisted[:5])
         reasons.append(Reason("DNSNameNotAllowed", f"SignerPolicy {policy.name} does not allow {listed}"))
     if request.ip_addresses or request.email_addresses or request.other_names:
