@@ -163,7 +163,7 @@ class MeshConfigText:
             items: list[str] = []
             for key, value in one.items():
                 if isinstance(value, str):
-                    items += [f"{key}: |", *("  " + line for line in value.splitlines())]
+                    items += _literal(key, value)
                 elif isinstance(value, list):
                     items += [f"{key}:", *("  - " + _scalar(str(item)) for item in value)]
             lines += [" " * column + ("- " if index == 0 else "  ") + item for index, item in enumerate(items)]
@@ -226,6 +226,14 @@ def _pairs(root: yaml.MappingNode | None) -> list[tuple[yaml.Node, yaml.Node]]:
 
 def _flow(node: yaml.Node) -> bool:
     return isinstance(node, yaml.CollectionNode) and bool(node.flow_style)
+
+
+def _literal(key: str, text: str) -> list[str]:
+    lines = text.split("\n")
+    kept = lines[:-1] if lines[-1] == "" else lines
+    if not all(line.strip() == line != "" for line in kept):
+        return [f"{key}: {json.dumps(text, ensure_ascii=False)}"]
+    return [f"{key}: {'|' if kept != lines else '|-'}", *("  " + line for line in kept)]
 
 
 def _scalar(text: str) -> str:
