@@ -71,8 +71,8 @@ MUTANTS = (
     Mutant(
         "a CertificateRequest passes the wall unseen",
         SIGNING,
-        "    if isinstance(grant, Refuse):\n        return grant\n",
-        "    if isinstance(grant, Refuse):\n        from signer.tenancy.verdict import Grant\n\n        grant = Grant(lifetime)\n",
+        "    return verdict\n",
+        "    return verdict if not isinstance(verdict, Refuse) else Grant(lifetime)\n",
         SPECS,
     ),
     Mutant(

@@ -58,17 +58,31 @@ MUTANTS = (
     Mutant(
         "request-is-ca with any text asks for a CA",
         EVALUATE,
-        '    is_ca = content.annotations.get(IS_CA_ANNOTATION) == "true"\n',
-        "    is_ca = IS_CA_ANNOTATION in content.annotations\n",
+        '            is_ca=content.annotations.get(IS_CA_ANNOTATION) == "true",\n',
+        "            is_ca=IS_CA_ANNOTATION in content.annotations,\n",
         DECIDED,
     ),
     Mutant(
         "the wall's refusal is passed over",
         EVALUATE,
-        "    if isinstance(grant, Refuse):\n        return grant\n",
-        '    if isinstance(grant, Refuse):\n        grant = decide(Claim("", state.ref, "", request, (), False, lifetime), limits)\n'
-        "    assert not isinstance(grant, Refuse)\n",
+        "    return decide(claim, around.world, around.limits, fresh=answers.fresh, now=around.now)\n",
+        "    found = decide(claim, around.world, around.limits, fresh=answers.fresh, now=around.now)\n"
+        "    return Grant(timedelta(days=1)) if isinstance(found, Refuse) else found\n",
         DECIDED,
+    ),
+    Mutant(
+        "a mesh request's annotations count",
+        EVALUATE,
+        "    asked = _expiration(content) if mesh else requested_duration(content)\n",
+        "    asked = requested_duration(content)\n",
+        ("tests/unit/csr/test_mesh_requests.py",),
+    ),
+    Mutant(
+        "a selfSigned issuer is asked for a key before the wall is",
+        EVALUATE,
+        '    if state.kind == "selfSigned" and not (mesh and world.settings.enforces(now)):\n',
+        '    if state.kind == "selfSigned":\n',
+        ("tests/unit/csr/test_mesh_requests.py",),
     ),
     Mutant(
         "the issuer's OCSP servers are not named",
@@ -87,15 +101,15 @@ MUTANTS = (
     Mutant(
         "an Issuer's key Secret is looked for in the cluster resource namespace",
         EVALUATE,
-        "    namespace = state.ref.namespace or cluster_resource_namespace\n",
-        "    namespace = cluster_resource_namespace\n",
+        "    namespace = state.ref.namespace or around.cluster_resource_namespace\n",
+        "    namespace = around.cluster_resource_namespace\n",
         DECIDED,
     ),
     Mutant(
         "the requester is missing in the audit log",
         EVALUATE,
-        "    return Issue(template, state.authority, requester=content.username, identity=_identity(request))\n",
-        "    return Issue(template, state.authority, identity=_identity(request))\n",
+        "        requester=content.username,\n        identity=_identity(request),\n",
+        "        identity=_identity(request),\n",
         DECIDED,
     ),
     Mutant(

@@ -4,7 +4,12 @@ from tests.mutants.mutant import Mutant
 
 DECIDE = "signer/tenancy/decide.py"
 VERDICT = "signer/tenancy/verdict.py"
+GRANTS = "signer/tenancy/grants.py"
+RULES = "signer/tenancy/rules.py"
+FORM = "issuers/istio_request.py"
 WALL = ("tests/unit/tenancy",)
+WHO = ("tests/unit/tenancy/test_grants.py",)
+CONTENTS = ("tests/unit/csr/test_mesh_requests.py",)
 
 MUTANTS = (
     Mutant(
@@ -27,5 +32,152 @@ MUTANTS = (
         '        return "; ".join(reason.message for reason in self.reasons)\n',
         "        return self.reasons[-1].message\n",
         WALL,
+    ),
+    Mutant(
+        "a claim is a grant",
+        GRANTS,
+        "    if binding is None:\n        return _unowned(world, namespace, exists, signer)\n",
+        '    if binding is None:\n        return Granted("claimed")\n',
+        WHO,
+    ),
+    Mutant(
+        "a tenant's claim makes an issuer a signer of the mesh",
+        GRANTS,
+        "    if signer not in world.signers:\n",
+        "    if signer not in world.signers and signer not in claims.signers:\n",
+        WHO,
+    ),
+    Mutant(
+        "a namespace that was made again inherits",
+        GRANTS,
+        "    return not binding.problem and binding.namespace == namespace and binding.namespace_uid == exists.uid\n",
+        "    return not binding.problem and binding.namespace == namespace\n",
+        WHO,
+    ),
+    Mutant(
+        "a broken binding counts",
+        GRANTS,
+        "    return not binding.problem and binding.namespace == namespace and binding.namespace_uid == exists.uid\n",
+        "    return binding.namespace == namespace and binding.namespace_uid == exists.uid\n",
+        WHO,
+    ),
+    Mutant(
+        "the first to ask gets a contested signer",
+        GRANTS,
+        "    if others:\n",
+        "    if len(others) > 5:\n",
+        WHO,
+    ),
+    Mutant(
+        "the namespace of a signer's name may be passed over",
+        GRANTS,
+        "    if signer.name in world.namespaces:\n",
+        "    if signer.name in world.claims:\n",
+        WHO,
+    ),
+    Mutant(
+        "the mesh default is for everyone",
+        GRANTS,
+        "    if claims.whole is None:\n        return Granted(",
+        "    if claims is not None:\n        return Granted(",
+        WHO,
+    ),
+    Mutant(
+        "grace never ends while the owner renews",
+        GRANTS,
+        ", ended + LONGEST_GRACE)\n",
+        ", ended + LONGEST_GRACE * 99)\n",
+        WHO,
+    ),
+    Mutant(
+        "--grace=0 gives grace all the same",
+        GRANTS,
+        "    if not grace:\n        return binding.created\n",
+        "",
+        WHO,
+    ),
+    Mutant(
+        "nothing read is nothing to wait for",
+        DECIDE,
+        "    if world.unsynced:\n",
+        '    if world.unsynced == "nothing":\n',
+        CONTENTS,
+    ),
+    Mutant(
+        "a stale source still grants",
+        DECIDE,
+        "    if world.stale:\n",
+        "    if len(world.stale) > 9:\n",
+        CONTENTS,
+    ),
+    Mutant(
+        "istiod may ask any signer",
+        DECIDE,
+        "    return requester in world.requesters or signer in world.signers or ca_key_id in world.keys\n",
+        "    return signer in world.signers or ca_key_id in world.keys\n",
+        CONTENTS,
+    ),
+    Mutant(
+        "anybody may ask a mesh signer",
+        DECIDE,
+        "    return requester in world.requesters or signer in world.signers or ca_key_id in world.keys\n",
+        "    return requester in world.requesters\n",
+        CONTENTS,
+    ),
+    Mutant(
+        "the wall looks at names, not at keys",
+        DECIDE,
+        "    for other in world.keys.get(claim.ca_key_id, frozenset()):\n",
+        "    for other in ():\n",
+        CONTENTS,
+    ),
+    Mutant(
+        "a thief is refused without a last look",
+        DECIDE,
+        "    if not reasons and not fresh:\n",
+        "    if reasons and not fresh:\n",
+        CONTENTS,
+    ),
+    Mutant(
+        "a certificate outlives its CA",
+        DECIDE,
+        "    return max(min(lifetime, claim.ca_not_after - now), _NO_LIFETIME)\n",
+        "    return lifetime\n",
+        CONTENTS,
+    ),
+    Mutant(
+        "audit mode never ends",
+        "signer/tenancy/world.py",
+        "            return self.audit_until is None or now >= self.audit_until\n",
+        "            return False\n",
+        CONTENTS,
+    ),
+    Mutant(
+        "a request may hold more than Istio's",
+        FORM,
+        "    if not request.der.startswith(info, start):\n",
+        "    if request.der == info:\n",
+        CONTENTS,
+    ),
+    Mutant(
+        "any DNS name is istiod's",
+        RULES,
+        "name not in known and not names_cover(listed, name)",
+        "name in known and not names_cover(listed, name)",
+        CONTENTS,
+    ),
+    Mutant(
+        "any trust domain will do",
+        RULES,
+        "    if identity.trust_domain not in domains:\n",
+        "    if not identity.trust_domain:\n",
+        CONTENTS,
+    ),
+    Mutant(
+        "a wildcard covers more than one label",
+        RULES,
+        """    _, _, parent = name.partition(".")\n""",
+        """    parent = ".".join(name.split(".")[-2:])\n""",
+        ("tests/unit/tenancy/test_certificate_requests.py",),
     ),
 )
