@@ -1,4 +1,4 @@
-"""Writes manifests/crds/*.yaml, or with --check says which of them are out of date."""
+"""Writes the CRDs below manifests/crds, or with --check says which of them are out of date."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,11 @@ from typing import Any
 
 import yaml
 
-from manifests.generate.crd import GROUP, definition, kinds
+from manifests.generate.crd import definition, kinds, mesh_kinds
 
 FOLDER = Path(__file__).parent.parent / "crds"
+MESH_FOLDER = "mesh-signer"
+"""Below FOLDER: our own kinds, which are applied beside cert-manager's CRDs too."""
 HEADER = "# Written by `python -m manifests.generate`; change the source in manifests/generate/ instead.\n"
 
 
@@ -26,8 +28,10 @@ def render(crd: Mapping[str, Any]) -> str:
 
 
 def files() -> dict[str, str]:
-    """File name -> text of every generated file."""
-    return {f"{GROUP}_{kind.plural}.yaml": render(definition(kind)) for kind in kinds()}
+    """File name below FOLDER -> text of every generated file."""
+    theirs = {f"{kind.group}_{kind.plural}.yaml": kind for kind in kinds()}
+    ours = {f"{MESH_FOLDER}/{kind.group}_{kind.plural}.yaml": kind for kind in mesh_kinds()}
+    return {name: render(definition(kind)) for name, kind in (theirs | ours).items()}
 
 
 def stale(folder: Path = FOLDER) -> list[str]:
@@ -46,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
         for name in names:
             sys.stderr.write(f"{FOLDER.name}/{name} is out of date: run python -m manifests.generate\n")
         return 1 if names else 0
-    FOLDER.mkdir(exist_ok=True)
+    (FOLDER / MESH_FOLDER).mkdir(parents=True, exist_ok=True)
     for name, text in files().items():
         (FOLDER / name).write_text(text, "utf-8")
     return 0

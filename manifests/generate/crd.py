@@ -8,8 +8,11 @@ from manifests.generate.certificate import certificate_spec, certificate_status
 from manifests.generate.certificaterequest import REQUEST_RULES, request_spec, request_status
 from manifests.generate.issuer import issuer_spec, issuer_status
 from manifests.generate.schema import Rule, Schema, record, string
+from manifests.generate.signerbinding import BINDING_RULES, binding_spec, binding_status
+from manifests.generate.signerpolicy import policy_spec, policy_status
 
 GROUP = "cert-manager.io"
+MESH_GROUP = "mesh-signer.dev"
 OURS = {"app.kubernetes.io/part-of": "mesh-signer"}
 OURS_ANNOTATION = {"mesh-signer.dev/crds": "v1"}
 """The controllers run everything only where the CRDs carry this; on cert-manager's own they leave Certificates alone."""
@@ -45,6 +48,9 @@ class Kind:
     spec_required: bool = False
     selectable: tuple[str, ...] = ()
     rules: Iterable[Rule] = field(default=())
+    group: str = GROUP
+    version: str = "v1"
+    category: str = "cert-manager"
 
 
 def kinds() -> tuple[Kind, ...]:
@@ -109,12 +115,61 @@ def kinds() -> tuple[Kind, ...]:
     )
 
 
+def mesh_kinds() -> tuple[Kind, ...]:
+    """The two kinds of mesh-signer.dev/v1alpha1."""
+    return (
+        Kind(
+            kind="SignerPolicy",
+            plural="signerpolicies",
+            description="A SignerPolicy gives signers to namespaces, within limits. Admins write it.",
+            spec=policy_spec(),
+            status=policy_status(),
+            columns=(
+                condition_column("Ready", "Ready"),
+                column("Signers", ".spec.signers"),
+                column("Namespaces", ".status.namespaceCount", kind="integer"),
+                condition_column("Conflict", "Conflict"),
+                column("Issued", ".status.issued", kind="integer", wide=True),
+                column("Refused", ".status.refused", kind="integer", wide=True),
+                _STATUS,
+                _AGE,
+            ),
+            short_names=("spol",),
+            scope="Cluster",
+            spec_required=True,
+            group=MESH_GROUP,
+            version="v1alpha1",
+            category="mesh-signer",
+        ),
+        Kind(
+            kind="SignerBinding",
+            plural="signerbindings",
+            description="A SignerBinding keeps which namespace owns a signer. mesh-signer makes it, admins remove it.",
+            spec=binding_spec(),
+            status=binding_status(),
+            columns=(
+                column("Namespace", ".spec.namespace"),
+                column("Last issued", ".status.lastIssuedTime", kind="date"),
+                column("Claim ended", ".status.claimEndedTime", kind="date"),
+                _AGE,
+            ),
+            short_names=("sbind",),
+            scope="Cluster",
+            spec_required=True,
+            rules=BINDING_RULES,
+            group=MESH_GROUP,
+            version="v1alpha1",
+            category="mesh-signer",
+        ),
+    )
+
+
 def definition(kind: Kind) -> Mapping[str, Any]:
     """The CustomResourceDefinition of one kind, as it is sent to the API server."""
     root = record(
         kind.description,
         {
-            "apiVersion": string("cert-manager.io/v1"),
+            "apiVersion": string(f"{kind.group}/{kind.version}"),
             "kind": string(kind.kind),
             "metadata": {"type": "object"},
             "spec": kind.spec,
@@ -124,7 +179,7 @@ def definition(kind: Kind) -> Mapping[str, Any]:
         rules=kind.rules,
     )
     version: dict[str, Any] = {
-        "name": "v1",
+        "name": kind.version,
         "served": True,
         "storage": True,
         "subresources": {"status": {}},
@@ -138,7 +193,7 @@ def definition(kind: Kind) -> Mapping[str, Any]:
         "listKind": f"{kind.kind}List",
         "plural": kind.plural,
         "singular": kind.kind.lower(),
-        "categories": ["cert-manager"],
+        "categories": [kind.category],
     }
     if kind.short_names:
         names["shortNames"] = list(kind.short_names)
@@ -146,12 +201,13 @@ def definition(kind: Kind) -> Mapping[str, Any]:
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {
-            "name": f"{kind.plural}.{GROUP}",
+            "name": f"{kind.plural}.{kind.group}",
             "labels": dict(OURS),
-            "annotations": dict(OURS_ANNOTATION),
+            # On our own kinds it would say nothing: nobody else has them.
+            **({"annotations": dict(OURS_ANNOTATION)} if kind.group == GROUP else {}),
         },
-        "spec": {"group": GROUP, "names": names, "scope": kind.scope, "versions": [version]},
+        "spec": {"group": kind.group, "names": names, "scope": kind.scope, "versions": [version]},
     }
 
 
-__all__ = ["GROUP", "OURS", "OURS_ANNOTATION", "definition", "kinds"]
+__all__ = ["GROUP", "MESH_GROUP", "OURS", "OURS_ANNOTATION", "definition", "kinds", "mesh_kinds"]

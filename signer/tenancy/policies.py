@@ -105,7 +105,7 @@ def _is_signer(value: str) -> bool:
 
 
 def _is_user(value: str) -> bool:
-    return bool(value) and value.isprintable() and value.strip() == value
+    return bool(value) and value.isprintable() and " " not in value
 
 
 def _duration(field: str, text: str, least: timedelta, most: timedelta) -> Iterator[str]:

@@ -1,0 +1,178 @@
+"""SignerPolicy: what admins say about who may have which signer.
+
+Patterns where they do, since they cost nothing; CEL where a field depends on another. Each list has an end, so that the
+API server's estimate of a rule's cost stays small.
+"""
+
+from manifests.generate.references import KEY_USAGES, conditions
+from manifests.generate.schema import Rule, Schema, boolean, integer, list_of, record, string, string_map
+
+LABEL_PREFIX = "mesh-signer.dev/"
+_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+SIGNER_NAME = rf"^(clusterissuers\.cert-manager\.io/|issuers\.cert-manager\.io/{_LABEL}\.){_SUBDOMAIN}$"
+"""A full signer name that we serve; the longest is that of an Issuer: domain, label, dot, subdomain."""
+MAX_SIGNER_NAME = len("issuers.cert-manager.io/") + 63 + 1 + 253
+_QUALIFIED = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_DURATION = r"^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$"
+
+
+def _set(text: str, most: int, **limits: object) -> Schema:
+    """A list of strings, each once; server-side apply merges it."""
+    return list_of(text, {"type": "string", **limits}, maxItems=most) | {"x-kubernetes-list-type": "set"}
+
+
+def _duration(text: str, *, rules: list[Rule], **limits: object) -> Schema:
+    return string(text, maxLength=32, pattern=_DURATION, rules=rules, **limits)
+
+
+def _namespaces() -> Schema:
+    return record(
+        "Which namespaces it covers: those named, and those that have all of these labels. Left out: none, that is, the"
+        " signers are given to nobody but by other policies.",
+        {
+            "matchLabels": string_map(
+                "Labels that a namespace must have, all of them, under mesh-signer.dev/ only: other labels may be its"
+                " tenant's own to set.",
+                maxProperties=16,
+                rules=[
+                    (
+                        f"self.all(key, key.matches('^{LABEL_PREFIX.replace('.', '[.]')}{_QUALIFIED}$'))",
+                        f"keys are labels under {LABEL_PREFIX} only; other labels may be the tenant's own to set",
+                    ),
+                ],
+            )
+            | {"additionalProperties": {"type": "string", "maxLength": 63, "pattern": f"^({_QUALIFIED})?$"}},
+            "names": _set("Their names.", 1024, maxLength=63, pattern=f"^{_LABEL}$"),
+        },
+        rules=[
+            (
+                "(has(self.names) && self.names.size() > 0) || (has(self.matchLabels) && self.matchLabels.size() > 0)",
+                "names or matchLabels is expected; leave namespaces out to mean none",
+            )
+        ],
+    )
+
+
+def _keys() -> Schema:
+    size = {"format": "int32", "minimum": 1, "maximum": 16384}
+    return list_of(
+        "Kinds of keys that are accepted. Left out: RSA from 2048 and ECDSA from 256 bits.",
+        record(
+            "One kind.",
+            {
+                "algorithm": string("RSA, ECDSA or Ed25519.", enum=["RSA", "ECDSA", "Ed25519"]),
+                "maxSize": integer("Largest size in bits.", **size),
+                "minSize": integer("Smallest size in bits.", **size),
+            },
+            required=["algorithm"],
+            rules=[
+                (
+                    "!has(self.minSize) || !has(self.maxSize) || self.minSize <= self.maxSize",
+                    "minSize is not more than maxSize",
+                ),
+                (
+                    "self.algorithm != 'Ed25519' || !(has(self.minSize) || has(self.maxSize))",
+                    "an Ed25519 key has no sizes",
+                ),
+            ],
+        ),
+        maxItems=16,
+    )
+
+
+def policy_spec() -> Schema:
+    """Spec of a SignerPolicy."""
+    return record(
+        "Who may have certificates of these signers, and within which limits. What is left out sets no limit of its own"
+        " unless it says otherwise.",
+        {
+            "allowCA": boolean("Whether a CertificateRequest may ask for a CA certificate; false when unset."),
+            "appendRoot": boolean(
+                "Whether the CA's own certificate is added to the chain. For Istio it is not: istiod adds the root of"
+                " meshConfig.caCertificates."
+            ),
+            "dnsNames": _set(
+                'DNS names that a Certificate or CertificateRequest may ask for; an entry may begin with "*." for one'
+                " label. Left out: none. A workload of the mesh has none, whatever stands here.",
+                256,
+                maxLength=255,
+                pattern=rf"^(\*\.)?{_SUBDOMAIN}$",
+            ),
+            "keys": _keys(),
+            "maxLifetime": _duration(
+                "Longest lifetime, as 24h or 90m, at least 1m; what asks for more gets this much.",
+                rules=[("duration(self) >= duration('1m')", "maxLifetime is at least 1m")],
+            ),
+            "namespaces": _namespaces(),
+            "rate": record(
+                "How many certificates one namespace may have of one signer in a period.",
+                {
+                    "certificates": integer("How many.", format="int32", minimum=1, maximum=1000000),
+                    "per": _duration(
+                        "The period, 1s to 24h; 1m when unset.",
+                        default="1m",
+                        rules=[
+                            (
+                                "duration(self) >= duration('1s') && duration(self) <= duration('24h')",
+                                "per is 1s to 24h",
+                            ),
+                        ],
+                    ),
+                },
+                required=["certificates"],
+            ),
+            "requesters": _set(
+                "User names that may ask, as system:serviceaccount:istio-system:istiod. Left out: istiod.",
+                64,
+                minLength=1,
+                maxLength=512,
+                pattern=r"^\S+$",
+            ),
+            "serviceAccounts": _set(
+                "Names of the service accounts, in the namespaces covered, whose workloads may have a certificate."
+                " Left out: all.",
+                256,
+                maxLength=253,
+                pattern=f"^{_SUBDOMAIN}$",
+            ),
+            "signers": _set(
+                "The signers that this is about, as clusterissuers.cert-manager.io/foo. From now on policies alone decide"
+                " about them: ProxyConfigs and SignerBindings count no more.",
+                256,
+                maxLength=MAX_SIGNER_NAME,
+                pattern=SIGNER_NAME,
+            )
+            | {"minItems": 1},
+            "trustDomains": _set(
+                "Trust domains that may stand in SPIFFE IDs. Left out: those of the mesh config.",
+                64,
+                maxLength=255,
+                pattern=r"^[a-z0-9_-]+(\.[a-z0-9_-]+)*$",
+            ),
+            "usages": list_of(
+                "Usages that may be asked for.", {"type": "string", "enum": list(KEY_USAGES)}, maxItems=len(KEY_USAGES)
+            )
+            | {"x-kubernetes-list-type": "set"},
+        },
+        required=["signers"],
+    )
+
+
+def policy_status() -> Schema:
+    """Status of a SignerPolicy."""
+    return record(
+        "What came of it; written by mesh-signer.",
+        {
+            "conditions": conditions(
+                "Ready: it can be read, and its signers exist. Conflict: another policy says otherwise about the same"
+                " signer and namespace.",
+                "Ready, Conflict",
+            )
+            | {"maxItems": 8},
+            "issued": integer("Certificates issued by it, counted since the signer started.", format="int64"),
+            "namespaceCount": integer("How many namespaces it covers.", format="int32"),
+            "namespaces": list_of("The first of them by name.", {"type": "string", "maxLength": 63}, maxItems=16),
+            "refused": integer("Requests that it refused, counted since the signer started.", format="int64"),
+        },
+    )
