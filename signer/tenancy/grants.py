@@ -156,8 +156,6 @@ def grace_ends(binding: Binding, grace: timedelta, *, now: datetime) -> datetime
 
     `now` stands in for the end of a claim that was not written down yet.
     """
-    if not grace:
-        return binding.created
     ended = binding.claim_ended or now
     renewed = max(binding.last_issued or binding.created, binding.created)
     # A claim that was never used, or used long ago, still gives the Pods that are starting the time to ask.

@@ -90,13 +90,6 @@ MUTANTS = (
         WHO,
     ),
     Mutant(
-        "--grace=0 gives grace all the same",
-        GRANTS,
-        "    if not grace:\n        return binding.created\n",
-        "",
-        WHO,
-    ),
-    Mutant(
         "nothing read is nothing to wait for",
         DECIDE,
         "    if world.unsynced:\n",
