@@ -85,14 +85,16 @@ class Mesh:
         network = f"127.{random.randrange(1, 255)}.{random.randrange(256)}.0/24"
         self._addresses = map(str, ipaddress.IPv4Network(network).hosts())
 
-    def _signer(self, name: str, account: str, controllers: str, options: Sequence[str]) -> SignerProcess:
+    def _signer(
+        self, name: str, account: str, controllers: str, options: Sequence[str], *, tenancy: str = ""
+    ) -> SignerProcess:
         return SignerProcess(
             self.cluster,
             f"--controllers={controllers}",
             *options,
             account=account,
             name=name,
-            tenancy=self.options.tenancy,
+            tenancy=tenancy or self.options.tenancy,
         )
 
     def __enter__(self) -> Self:
@@ -137,12 +139,21 @@ class Mesh:
     def install_signer(self) -> None:
         """The manifests, and the two processes of mesh-signer under their own accounts."""
         self.cluster.apply_kustomize(MANIFESTS / "crds")
-        self.cluster.apply_kustomize(MANIFESTS / "base")
+        self.cluster.apply_kustomize(MANIFESTS / "overlays" / "istio")
         self.cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
         for process in (self.signer, self.controllers):
             process.start(wait=False)
         for process in (self.signer, self.controllers):
             process.wait_ready()
+
+    def replace_signer(self, tenancy: str, *options: str) -> None:
+        """A rollout: the signer ends and another takes its place, with other options than those of the mesh.
+
+        Its log and its audit log go on in the same files.
+        """
+        self.signer.stop()
+        self.signer = self._signer(self.signer.name, SIGNER_ACCOUNT, "csr", options, tenancy=tenancy)
+        self.signer.start()
 
     def install_issuers(self) -> None:
         """The task's CAs and ClusterIssuers; waits until they are ready."""

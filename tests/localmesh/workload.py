@@ -229,6 +229,10 @@ class Workload:
         except FileNotFoundError:
             return b""
 
+    def key(self) -> bytes:
+        """The PEM key of that chain."""
+        return (self._certificates / "key.pem").read_bytes()
+
     def certificate(self) -> x509.Certificate | None:
         """The leaf that it has; None when it was given none."""
         # The agent writes the file in place: half a file is read again.
