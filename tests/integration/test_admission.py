@@ -14,13 +14,12 @@ import yaml
 
 from tests import pki
 from tests.integration.hot_path import CSRS, Api, Json, Refused, signer_name
-from tests.localmesh import Cluster, kubeconfig
-from tests.localmesh.toolchain import find_go, find_kubectl, go_environment
+from tests.localmesh import Cluster, istio_install, kubeconfig
+from tests.localmesh.toolchain import find_kubectl
 
 pytestmark = pytest.mark.integration
 
-TESTS = Path(__file__).parents[1]
-MANIFESTS = TESTS.parent / "manifests"
+MANIFESTS = Path(__file__).parents[2] / "manifests"
 BINDINGS = "/apis/mesh-signer.dev/v1alpha1/signerbindings"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 SIGNER = "ISTIO_META_CERT_SIGNER"
@@ -31,22 +30,10 @@ Rule = tuple[str, str, str, Sequence[str]]  # verbs, resources, group, names
 
 
 def proxy_config_crd() -> Json:
-    """Istio's own definition of ProxyConfig, from the module that istiod is built from."""
-    done = subprocess.run(
-        [find_go((1, 21)), "mod", "download", "-json", "istio.io/istio"],
-        cwd=TESTS / "localmesh" / "gotools" / "istio",
-        env=go_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    source = Path(json.loads(done.stdout)["Dir"], "manifests/charts/base/files/crd-all.gen.yaml")
-    read = yaml.load_all(source.read_text("utf-8"), Loader=yaml.CSafeLoader)
-    (found,) = [one for one in read if one["metadata"]["name"] == "proxyconfigs.networking.istio.io"]
-    made: Json = found
-    return made
+    """Istio's own definition of ProxyConfig, as istioctl installs it."""
+    rendered = istio_install.render({"apiVersion": "install.istio.io/v1alpha1", "kind": "IstioOperator"})
+    (found,) = [one for one in rendered.objects if one["metadata"]["name"] == "proxyconfigs.networking.istio.io"]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -339,9 +326,9 @@ class TestCertificates:
         access = kubeconfig.read(guarded.service_account_kubeconfig(OWN, "mesh-signer"))
         signer = Api(access)
         for domain in ("clusterissuers.cert-manager.io/foo", "issuers.cert-manager.io/shop.ca"):
-            for status in ({"certificate": CERTIFICATE}, None):
+            for fails in (False, True):
                 request = request_for(domain)
-                given = status or {"conditions": [*request["status"]["conditions"], FAILED]}
+                given: Json | None = {"conditions": [*request["status"]["conditions"], FAILED]} if fails else None
                 signer.put(f"{CSRS}/{request['metadata']['name']}/status", answered(request, given))
         signer.close()
 

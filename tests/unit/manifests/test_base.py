@@ -200,9 +200,8 @@ class TestVariants:
         added = build_with_components(["manage-mesh-config"])
         name = "mesh-signer-manage-mesh-config"
         assert set(added) - set(base) == {("Role", name), ("RoleBinding", name)}
-        changed = pod(added, "mesh-signer-controllers")["spec"]["containers"][0]["args"]
-        (option,) = set(changed) - set(pod(base, "mesh-signer-controllers")["spec"]["containers"][0]["args"])
-        assert option == "--manage-mesh-config"
+        assert settings(added, "mesh-signer-controllers").manage_mesh_config
+        assert not settings(base, "mesh-signer-controllers").manage_mesh_config
         (rule,) = added["Role", name]["rules"]
         assert (rule["resources"], rule["resourceNames"]) == (["configmaps"], ["istio"])
         (subject,) = added["RoleBinding", name]["subjects"]
