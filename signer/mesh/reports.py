@@ -1,0 +1,58 @@
+"""Tells of objects that cannot be read: an Event on the object and a log line, once for each of its versions.
+
+Tenants write such objects, so what one namespace can cause is bounded: ten a minute. Used on the loop only.
+"""
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from signer.observe.events import EventRecorder, ObjectReference
+
+log = logging.getLogger(__name__)
+
+MALFORMED = "Malformed"
+_REMEMBERED = 10_000
+_A_MINUTE = 60.0
+_MOST = 10
+
+
+class Reports:
+    """Remembers what was told. `speaks` tells whether this replica is the one that writes Events; all of them log."""
+
+    def __init__(
+        self, recorder: EventRecorder, speaks: Callable[[], bool], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._recorder = recorder
+        self._speaks = speaks
+        self._clock = clock
+        self._told: OrderedDict[tuple[str, str, str], str] = OrderedDict()
+        self._minute: dict[str, int] = {}
+        self._since = float("-inf")
+
+    def problems(self, ref: ObjectReference, problems: Iterable[str]) -> None:
+        """Take what is wrong with an object now; nothing: it is fine, or gone."""
+        key = (ref.kind, ref.namespace, ref.name)
+        message = "; ".join(problems)
+        if not message:
+            self._told.pop(key, None)
+            return
+        if self._told.get(key) == message or not self._may(ref.namespace):
+            return
+        self._told[key] = message
+        self._told.move_to_end(key)
+        if len(self._told) > _REMEMBERED:
+            self._told.popitem(last=False)
+        name = f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
+        log.warning("%s %s cannot be used as it is: %s", ref.kind, name, message)
+        if self._speaks():
+            self._recorder.emit(ref, "Warning", MALFORMED, message)
+
+    def _may(self, namespace: str) -> bool:
+        now = self._clock()
+        if now - self._since >= _A_MINUTE:
+            self._since = now
+            self._minute.clear()
+        used = self._minute[namespace] = self._minute.get(namespace, 0) + 1
+        return used <= _MOST

@@ -1,0 +1,259 @@
+"""The five sources of the World: watches what says who may have which signer, and puts it into the Index.
+
+Everything runs on the loop. One that is refused to us counts as not read, never as empty. A definition (CRD) that is not
+there is empty, but for SignerBindings: without them nobody could own anything.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from signer.api.configmap import CONFIG_MAPS, ConfigMap
+from signer.api.meta import ObjectMeta
+from signer.api.namespace import NAMESPACES, NamespaceObject
+from signer.api.proxyconfig import PROXY_CONFIGS, ProxyConfig
+from signer.api.signerbinding import SIGNER_BINDINGS, SignerBinding
+from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy
+from signer.kube.client import ApiClient
+from signer.kube.codec import JsonCodec
+from signer.kube.reflector import Change, Reflector
+from signer.kube.resource import Resource
+from signer.mesh.reports import Reports
+from signer.mesh.served import Served, locate, locate_proxy_configs
+from signer.observe.events import ObjectReference
+from signer.tenancy.claims import read_claims
+from signer.tenancy.index import Index
+from signer.tenancy.meshconfig import DEFAULT_CONFIG_MAP, MESH_KEY, is_revision
+from signer.tenancy.world import LABEL_PREFIX
+
+STALE_AFTER = 300.0
+
+NO_CRDS = "the CRDs of mesh-signer.dev are not installed: kubectl apply -k manifests/crds"
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One source: its name in World.stale, and what is known of it."""
+
+    name: str
+    known: Callable[[], bool]
+    trouble: Callable[[], str]
+    last_contact: Callable[[], float]
+
+
+class Sources:
+    """Watches into an Index. `changed` is called after each change; `shared` names the shared mesh config."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        index: Index,
+        reports: Reports,
+        changed: Callable[[], None],
+        *,
+        shared: str = "",
+        on_restart: Callable[[str], None] = lambda _resource: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._index = index
+        self._reports = reports
+        self._changed = changed
+        self._shared = shared
+        self._monotonic = monotonic
+
+        def served(name: str, find: Any, codec: Any, handler: Any, on_absent: Callable[[], None]) -> Served[Any]:
+            return Served(
+                name, client, find, codec, handler, on_absent=on_absent, on_restart=on_restart, clock=monotonic
+            )
+
+        def reflector(resource: Resource, codec: Any, namespace: str | None = None) -> Reflector[Any]:
+            def restarted(_why: str) -> None:
+                on_restart(resource.plural)
+
+            return Reflector(client, resource, codec, namespace=namespace, on_restart=restarted, clock=monotonic)
+
+        self._proxy_configs: Served[ProxyConfig] = served(
+            "ProxyConfigs",
+            locate_proxy_configs,
+            JsonCodec(ProxyConfig),
+            self._proxy_config_changed,
+            lambda: self._absent(lambda: index.retain_proxy_configs(())),
+        )
+        self._policies: Served[SignerPolicy] = served(
+            "SignerPolicies",
+            locate(SIGNER_POLICIES),
+            JsonCodec(SignerPolicy),
+            self._policy_changed,
+            lambda: self._absent(self._retain_policies),
+        )
+        self._bindings: Served[SignerBinding] = served(
+            "SignerBindings",
+            locate(SIGNER_BINDINGS),
+            JsonCodec(SignerBinding),
+            self._binding_changed,
+            lambda: self._absent(self._retain_bindings),
+        )
+        self._config_maps: Reflector[ConfigMap] = reflector(
+            CONFIG_MAPS, JsonCodec(ConfigMap, keep=self._kept), index.world.settings.istio_namespace
+        )
+        self._namespaces: Reflector[NamespaceObject] = reflector(
+            NAMESPACES, JsonCodec(NamespaceObject, keep=_slim_namespace)
+        )
+        self._config_maps.subscribe(self._config_map_changed)
+        self._namespaces.subscribe(self._namespace_changed)
+        self._all = (
+            _of_served("ProxyConfigs", self._proxy_configs),
+            _of_reflector("mesh config", self._config_maps),
+            _of_served("SignerPolicies", self._policies),
+            _of_served("SignerBindings", self._bindings, absent=NO_CRDS),
+            _of_reflector("Namespaces", self._namespaces),
+        )
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for part in (
+                self._proxy_configs.run,
+                self._policies.run,
+                self._bindings.run,
+                self._config_maps.run,
+                self._namespaces.run,
+            ):
+                tasks.create_task(part())
+
+    def missing(self) -> list[str]:
+        """Name the sources that were not read yet, with what is in the way."""
+        return [f"{one.name} ({one.trouble() or 'being read'})" for one in self._all if not one.known()]
+
+    def ages(self) -> dict[str, float]:
+        """Return how long ago (seconds) each source that was read was heard of."""
+        now = self._monotonic()
+        return {one.name: max(now - one.last_contact(), 0.0) for one in self._all if one.known()}
+
+    async def proxy_configs(self) -> Resource | None:
+        """Find ProxyConfigs as they are served, None when they are not. Raises ApiError, Unreachable."""
+        return self._proxy_configs.resource or await self._proxy_configs.locate()
+
+    # What the watches tell.
+
+    def _proxy_config_changed(self, change: Change[ProxyConfig]) -> None:
+        obj = change.new or change.old
+        if change.kind == "synced":
+            self._index.retain_proxy_configs(self._proxy_configs.store)
+        elif obj is not None:
+            gone = change.kind == "deleted"
+            if gone:
+                self._index.remove_proxy_config(obj.metadata.namespace, obj.metadata.name, obj.metadata.uid)
+            else:
+                self._index.put_proxy_config(obj)
+            problems = () if gone else read_claims((obj,), self._index.world.settings.signer_domain).problems
+            resource = self._proxy_configs.resource or PROXY_CONFIGS
+            self._reports.problems(_reference(resource, obj.metadata), problems)
+        self._changed()
+
+    def _config_map_changed(self, change: Change[ConfigMap]) -> None:
+        obj = change.new or change.old
+        if obj is not None:
+            self.take_config_map(obj.metadata.name, None if change.kind == "deleted" else obj.data, obj.metadata)
+        self._changed()
+
+    def take_config_map(self, name: str, data: Mapping[str, str] | None, metadata: ObjectMeta | None = None) -> None:
+        """Put a ConfigMap of Istio's namespace into the index, None: it is gone."""
+        problems = self._index.put_config_map(name, data)
+        if metadata is not None:
+            self._reports.problems(_reference(CONFIG_MAPS, metadata), problems)
+
+    def _namespace_changed(self, change: Change[NamespaceObject]) -> None:
+        if change.kind == "deleted":
+            self._index.remove_namespace(change.key[1])
+        elif change.new is not None:
+            self._index.put_namespace(change.new)
+        self._changed()
+
+    def _policy_changed(self, change: Change[SignerPolicy]) -> None:
+        obj = change.new or change.old
+        if change.kind == "synced":
+            self._retain_policies()
+        elif obj is not None:
+            problem = ""
+            if change.kind == "deleted":
+                self._index.remove_policy(obj.metadata.name)
+            else:
+                problem = self._index.put_policy(obj).problem
+            self._reports.problems(_reference(SIGNER_POLICIES, obj.metadata), (problem,) if problem else ())
+        self._changed()
+
+    def _binding_changed(self, change: Change[SignerBinding]) -> None:
+        obj = change.new or change.old
+        if change.kind == "synced":
+            self._retain_bindings()
+        elif obj is not None:
+            problem = ""
+            if change.kind == "deleted":
+                self._index.remove_binding(obj.metadata.name, obj.metadata.uid)
+            else:
+                problem = self._index.put_binding(obj).problem
+            self._reports.problems(_reference(SIGNER_BINDINGS, obj.metadata), (problem,) if problem else ())
+        self._changed()
+
+    def _retain_policies(self) -> None:
+        there = {name for _, name in self._policies.store}
+        for name in self._index.policies() - there:
+            self._index.remove_policy(name)
+
+    def _retain_bindings(self) -> None:
+        there = {name for _, name in self._bindings.store}
+        for signer, obj in list(self._index.bindings.items()):
+            if signer.name not in there:
+                self._index.remove_binding(signer.name, obj.metadata.uid)
+
+    def _absent(self, forget: Callable[[], None]) -> None:
+        forget()
+        self._changed()
+
+    def _kept(self, obj: ConfigMap) -> ConfigMap | None:
+        """Keep of a ConfigMap what says something of the mesh; of all others nothing."""
+        name = obj.metadata.name
+        if MESH_KEY not in obj.data or not (name in {DEFAULT_CONFIG_MAP, self._shared} or is_revision(name)):
+            return None
+        return ConfigMap(metadata=_slim(obj.metadata), raw_data={MESH_KEY: obj.data[MESH_KEY]})
+
+
+def _of_reflector(name: str, reflector: Reflector[Any]) -> _Source:
+    return _Source(name, reflector.synced.is_set, lambda: reflector.trouble, lambda: reflector.last_contact)
+
+
+def _of_served(name: str, served: Served[Any], *, absent: str = "") -> _Source:
+    """Make a source of a resource; `absent` is what to do when it is not served, "" when that means: there are none."""
+    return _Source(
+        name,
+        lambda: served.known and not (absent and served.absent),
+        lambda: absent if served.absent else served.trouble,
+        lambda: served.last_contact,
+    )
+
+
+def _slim(metadata: ObjectMeta) -> ObjectMeta:
+    """Keep of an object's metadata what names it: 10,000 are held."""
+    return ObjectMeta(
+        name=metadata.name,
+        namespace=metadata.namespace,
+        uid=metadata.uid,
+        creation_timestamp=metadata.creation_timestamp,
+        deletion_timestamp=metadata.deletion_timestamp,
+    )
+
+
+def _slim_namespace(obj: NamespaceObject) -> NamespaceObject:
+    labels = obj.labels_under(LABEL_PREFIX)
+    return NamespaceObject(metadata=msgspec.structs.replace(_slim(obj.metadata), labels=labels))
+
+
+def _reference(resource: Resource, metadata: ObjectMeta) -> ObjectReference:
+    return ObjectReference(
+        resource.api_version, resource.kind, metadata.namespace, metadata.name, metadata.uid, metadata.resource_version
+    )

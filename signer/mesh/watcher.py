@@ -1,0 +1,194 @@
+"""Keeps the World that the wall decides on, and stores who owns a signer.
+
+Everything runs on the loop. What changes is worked in once per turn of the loop, then handlers are called, synchronously.
+Nothing is decided before all sources were read once (`world.unsynced`).
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from signer.api.issuer import IssuerRef
+from signer.authorities.registry import Registry
+from signer.kube.client import ApiClient
+from signer.mesh.bindings import Bindings
+from signer.mesh.reports import Reports
+from signer.mesh.reread import Shared, read_config_map, read_proxy_configs
+from signer.mesh.sources import STALE_AFTER, Sources
+from signer.tenancy.index import Index
+from signer.tenancy.meshconfig import DEFAULT_CONFIG_MAP
+from signer.tenancy.world import Settings, World
+
+log = logging.getLogger(__name__)
+
+# How often it is looked at whether all sources are heard of (seconds).
+_ROUND = 1.0
+# Live reads for refused requests, all together.
+_READS = 8
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class MeshWatcher:
+    """The mesh as it is now, in `world`. `synced` is set once everything was read for the first time.
+
+    `shared` is the name of the shared mesh config; `on_source_age` is given each source's name and age in seconds.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        registry: Registry,
+        reports: Reports,
+        settings: Settings,
+        *,
+        shared: str = "",
+        on_restart: Callable[[str], None] = lambda _resource: None,
+        on_source_age: Callable[[str, float], None] = lambda _source, _age: None,
+        clock: Callable[[], datetime] = _now,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.synced = asyncio.Event()
+        self._client = client
+        self._registry = registry
+        self._settings = settings
+        self._shared = shared
+        self._on_source_age = on_source_age
+        self._clock = clock
+        self._handlers: list[Callable[[], None]] = []
+        self._scheduled = False
+        self.index = Index(settings, shared=shared)
+        self.bindings = Bindings(client, self.index, self._changed, clock)
+        self._sources = Sources(
+            client, self.index, reports, self._changed, shared=shared, on_restart=on_restart, monotonic=monotonic
+        )
+        self._reads = asyncio.Semaphore(_READS)
+        self._read_claims = Shared(self._reread_claims)
+        self._read_config = Shared(self._reread_config)
+        registry.subscribe(self._issuer_changed)
+        for state in registry.states():
+            self._issuer_changed(state.ref)
+
+    @property
+    def world(self) -> World:
+        """What decisions read. Only this watcher writes to it."""
+        return self.index.world
+
+    def subscribe(self, handler: Callable[[], None]) -> None:
+        """Call the handler, on the loop, after the world changed: once for all changes of a turn of the loop."""
+        self._handlers.append(handler)
+
+    async def bind(self, signer: IssuerRef, namespace: str, uid: str) -> None:
+        """Store that a namespace owns a signer, unless one does; then the world has the owner.
+
+        Raises ApiError, Unreachable.
+        """
+        await self.bindings.bind(signer, namespace, uid)
+
+    async def reread(self, namespace: str) -> None:
+        """Read a namespace's ProxyConfigs, the root namespace's and the mesh config live into the world.
+
+        Raises ApiError, Unreachable.
+        """
+        spaces = {namespace, self.world.config.root_namespace}
+        reads = [self._read_claims(one) for one in spaces]
+        for found in await asyncio.gather(*reads, self._read_config(""), return_exceptions=True):
+            if isinstance(found, BaseException):
+                raise found
+        self._settle()
+
+    def issued(self, signer: IssuerRef, namespace: str, now: datetime) -> None:
+        """Take that a namespace was given a certificate of a signer: an owner in grace must renew in time."""
+        if self.index.issued(signer, namespace, now):
+            self.bindings.issued(signer, now)
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for part in (self._sources.run, self.bindings.run, self._look_round):
+                tasks.create_task(part())
+            await self._registry.synced.wait()
+            self._changed()
+
+    def _issuer_changed(self, ref: IssuerRef) -> None:
+        state = self._registry.get(ref)
+        if state is None:
+            self.index.forget_keys(ref)
+        elif state.authority is not None:
+            self.index.put_key(ref, state.authority.key_id)
+        self._changed()
+
+    # Live reads.
+
+    async def _reread_claims(self, namespace: str) -> None:
+        async with self._reads:
+            resource = await self._sources.proxy_configs()
+            found = await read_proxy_configs(self._client, resource, namespace) if resource is not None else []
+        self.index.set_proxy_configs(namespace, found)
+
+    async def _reread_config(self, _all: str) -> None:
+        names = {DEFAULT_CONFIG_MAP, *self.index.config_maps, *({self._shared} if self._shared else ())}
+        async with self._reads:
+            for name in sorted(names):
+                data = await read_config_map(self._client, self._settings.istio_namespace, name)
+                self._sources.take_config_map(name, data)
+
+    # What follows.
+
+    def _changed(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._settle)
+
+    def _settle(self) -> None:
+        self._scheduled = False
+        touched = self.index.settle(self._clock())
+        self._judge_sources()
+        for signer in touched:
+            self.bindings.touch(signer)
+        self._tell()
+
+    def _tell(self) -> None:
+        for handler in self._handlers:
+            handler()
+
+    async def _look_round(self) -> None:
+        while True:
+            # What waits to be worked in must be in the world before it is called read.
+            if not self._scheduled and self._judge_sources():
+                self._tell()
+            for name, age in self._sources.ages().items():
+                self._on_source_age(name, age)
+            await asyncio.sleep(_ROUND)
+
+    def _judge_sources(self) -> bool:
+        """Say which sources are not read yet, and which were not heard of for long; whether that changed."""
+        world = self.world
+        missing = [] if self._registry.synced.is_set() else ["issuers"]
+        unsynced = "; ".join([*missing, *self._sources.missing(), *self.index.unreadable.values()])
+        stale = frozenset(name for name, age in self._sources.ages().items() if age > STALE_AFTER)
+        if (unsynced, stale) == (world.unsynced, world.stale):
+            return False
+        if stale - world.stale:
+            log.warning("nothing was heard for %.0f s of: %s", STALE_AFTER, ", ".join(sorted(stale)))
+        if world.stale - stale:
+            log.info("heard again: %s", ", ".join(sorted(world.stale - stale)))
+        ready = bool(world.unsynced) and not unsynced
+        world.unsynced, world.stale = unsynced, stale
+        if ready:
+            log.info(
+                "mesh: %d signers, %d namespaces with claims, %d owners",
+                len(world.signers),
+                len(world.claims),
+                len(world.bindings),
+            )
+            self.synced.set()
+        if not unsynced and not stale:
+            # What was held back until everything is known.
+            self.index.touch_all()
+            self._changed()
+        return True

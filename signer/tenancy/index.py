@@ -1,0 +1,359 @@
+"""Keeps a World from the objects of the cluster, at a cost that follows what changed and not how much there is.
+
+Objects are put and removed one by one; `settle` works in what changed since the last call. No network, no clock of its
+own, one owner at a time: the watcher (signer/mesh) calls it on the loop, commands once over a list.
+
+What is deleted or broken never makes the wall lower: the last readable mesh config of a ConfigMap stays in force while
+it cannot be read, a signer that has a SignerBinding is a mesh signer whatever the mesh config says, and a CA key that
+was a mesh signer's stays behind the wall after a change of the key.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from signer.api.issuer import IssuerRef
+from signer.api.namespace import NamespaceObject
+from signer.api.proxyconfig import ProxyConfig
+from signer.api.signerbinding import SignerBinding
+from signer.api.signerpolicy import SignerPolicy
+from signer.tenancy.bindings import read_binding
+from signer.tenancy.claims import read_claims
+from signer.tenancy.meshconfig import MESH_KEY, read_mesh_config
+from signer.tenancy.policies import read_policy
+from signer.tenancy.world import (
+    LABEL_PREFIX,
+    NO_CLAIMS,
+    Binding,
+    Claims,
+    MeshConfig,
+    Namespace,
+    Policy,
+    Settings,
+    World,
+)
+
+# What is known of a binding's newest certificate is to the minute (Binding.last_issued).
+_ISSUED_STEP = timedelta(minutes=1)
+_LARGEST_PEM = 1 << 16
+
+
+class Index:
+    """Objects in, `world` out. `world.unsynced` and `world.stale` are its owner's to set.
+
+    `touched`, which `settle` returns, are the signers whose ownership may have to be looked at again.
+    """
+
+    def __init__(self, settings: Settings, *, shared: str = "") -> None:
+        self.world = World(settings=settings)
+        self.config_maps: dict[str, Mapping[str, str]] = {}
+        self.bindings: dict[IssuerRef, SignerBinding] = {}
+        self.terminating: set[str] = set()
+        self.unreadable: dict[str, str] = {}
+        self._shared = shared
+        self._readable: dict[str, Mapping[str, str]] = {}
+        self._kept: dict[str, frozenset[IssuerRef]] = {}
+        self._proxy_configs: dict[str, dict[str, ProxyConfig]] = defaultdict(dict)
+        self._policies: dict[str, Policy] = {}
+        self._stored: dict[IssuerRef, Binding] = {}
+        self._owned: dict[str, set[IssuerRef]] = defaultdict(set)
+        self._claimants: dict[IssuerRef, set[str]] = defaultdict(set)
+        self._keys: dict[IssuerRef, set[str]] = {}
+        self._roots: dict[str, frozenset[str]] = {}
+        self._issued: dict[IssuerRef, datetime] = {}
+        self._ended: dict[IssuerRef, datetime] = {}
+        self._dirty: set[str] = set()
+        self._touched: set[IssuerRef] = set()
+        self._reread = True
+        self._regathered = True
+        self._rekeyed = True
+
+    # Objects.
+
+    def put_proxy_config(self, obj: ProxyConfig) -> None:
+        """Take a ProxyConfig, new or changed."""
+        self._proxy_configs[obj.metadata.namespace][obj.metadata.name] = obj
+        self._dirty.add(obj.metadata.namespace)
+
+    def remove_proxy_config(self, namespace: str, name: str, uid: str) -> None:
+        """Forget a ProxyConfig, unless another of its name is known by now."""
+        found = self._proxy_configs.get(namespace, {}).get(name)
+        if found is not None and found.metadata.uid == uid:
+            del self._proxy_configs[namespace][name]
+            self._dirty.add(namespace)
+
+    def set_proxy_configs(self, namespace: str, objects: Iterable[ProxyConfig]) -> None:
+        """Take a namespace's ProxyConfigs as they all are now."""
+        found = {obj.metadata.name: obj for obj in objects}
+        if self._proxy_configs.get(namespace, {}) != found:
+            self._proxy_configs[namespace] = found
+            self._dirty.add(namespace)
+
+    def retain_proxy_configs(self, there: Iterable[tuple[str, str]]) -> None:
+        """Forget all ProxyConfigs but these (namespace, name): a list was taken in."""
+        kept = set(there)
+        for namespace, objects in self._proxy_configs.items():
+            for name in [name for name in objects if (namespace, name) not in kept]:
+                del objects[name]
+                self._dirty.add(namespace)
+
+    def put_config_map(self, name: str, data: Mapping[str, str] | None) -> tuple[str, ...]:
+        """Take a ConfigMap of Istio's namespace, None: it is gone. Returns what is wrong with it."""
+        if data is None or MESH_KEY not in data:
+            if self.config_maps.pop(name, None) is not None:
+                self._reread = True
+            self._readable.pop(name, None)
+            self._kept.pop(name, None)
+            self.unreadable.pop(name, None)
+            return ()
+        data = {MESH_KEY: data[MESH_KEY]}
+        settings = self.world.settings
+        read = read_mesh_config({name: data}, settings, shared=self._shared)
+        whole = f"ConfigMap {settings.istio_namespace}/{name}: {MESH_KEY}: "
+        self.unreadable.pop(name, None)
+        if problem := next((one for one in read.problems if one.startswith(whole)), ""):
+            if name not in self._readable:
+                # Its trust domain and its signers are not known, and were not before.
+                self.unreadable[name] = problem
+            self.config_maps[name] = self._readable.get(name, data)
+        elif read.problems:
+            self._readable[name] = self.config_maps[name] = data
+            self._kept[name] = self._kept.get(name, frozenset()) | read.signers | read.defaults
+        else:
+            self._readable[name] = self.config_maps[name] = data
+            self._kept[name] = read.signers | read.defaults
+        self._reread = True
+        return read.problems
+
+    def put_namespace(self, obj: NamespaceObject) -> None:
+        """Take a namespace, new or changed."""
+        name = obj.metadata.name
+        (self.terminating.add if obj.metadata.deletion_timestamp else self.terminating.discard)(name)
+        self._set_namespace(name, Namespace(obj.metadata.uid, obj.labels_under(LABEL_PREFIX)))
+
+    def remove_namespace(self, name: str) -> None:
+        """Forget a namespace."""
+        self.terminating.discard(name)
+        self._set_namespace(name, None)
+
+    def _set_namespace(self, name: str, new: Namespace | None) -> None:
+        if new is None:
+            self.world.namespaces.pop(name, None)
+        else:
+            self.world.namespaces[name] = new
+        self._touched.add(IssuerRef("ClusterIssuer", "", name))
+        self._touched |= self._owned.get(name, set())
+        self._touched.update(self.world.claims.get(name, NO_CLAIMS).signers)
+
+    def put_policy(self, obj: SignerPolicy) -> Policy:
+        """Take a SignerPolicy, new or changed; returns what it says."""
+        policy = read_policy(obj)
+        self._set_policy(policy.name, policy)
+        return policy
+
+    def remove_policy(self, name: str) -> None:
+        """Forget a SignerPolicy."""
+        self._set_policy(name, None)
+
+    def policies(self) -> frozenset[str]:
+        """Name the SignerPolicies that are known."""
+        return frozenset(self._policies)
+
+    def _set_policy(self, name: str, new: Policy | None) -> None:
+        old = self._policies.pop(name, None)
+        if new is not None:
+            self._policies[name] = new
+        for signer in (old.signers if old else frozenset()) | (new.signers if new else frozenset()):
+            others = [policy for policy in self.world.policies.get(signer, ()) if policy.name != name]
+            if new is not None and signer in new.signers:
+                others.append(new)
+            if others:
+                self.world.policies[signer] = tuple(sorted(others, key=lambda policy: policy.name))
+            else:
+                self.world.policies.pop(signer, None)
+            self._touched.add(signer)
+        self._regathered = True
+
+    def put_binding(self, obj: SignerBinding) -> Binding:
+        """Take a SignerBinding, new or changed; returns what it says."""
+        binding = read_binding(obj)
+        signer = binding.signer
+        old = self._stored.get(signer)
+        if old is not None:
+            self._owned[old.namespace].discard(signer)
+        elif signer not in self.world.signers:
+            self._regathered = True
+        self.bindings[signer] = obj
+        self._stored[signer] = binding
+        self._owned[binding.namespace].add(signer)
+        # At once: whoever asked for it decides again with it.
+        self.world.bindings[signer] = binding
+        self._touched.add(signer)
+        return binding
+
+    def remove_binding(self, name: str, uid: str) -> None:
+        """Forget a SignerBinding, unless another of its name is known by now."""
+        signer = IssuerRef("ClusterIssuer", "", name)
+        found = self.bindings.get(signer)
+        if found is None or found.metadata.uid != uid:
+            return
+        del self.bindings[signer]
+        self._owned[self._stored.pop(signer).namespace].discard(signer)
+        self.world.bindings.pop(signer, None)
+        for known in (self._issued, self._ended):
+            known.pop(signer, None)
+        self._touched.add(signer)
+        self._regathered = True
+
+    def put_key(self, signer: IssuerRef, key_id: str) -> None:
+        """Take the SHA-256 of the key that an issuer's CA has now; earlier ones stay known."""
+        known = self._keys.setdefault(signer, set())
+        if key_id not in known:
+            known.add(key_id)
+            self._rekeyed = self._rekeyed or signer in self.world.signers
+
+    def forget_keys(self, signer: IssuerRef) -> None:
+        """Forget an issuer that went away, unless it is a mesh signer: its key is not free because of that."""
+        if signer not in self.world.signers:
+            self._keys.pop(signer, None)
+
+    def issued(self, signer: IssuerRef, namespace: str, now: datetime) -> bool:
+        """Remember that a signer's owner was given a certificate; tell whether that is worth remembering for longer."""
+        binding = self._stored.get(signer)
+        if binding is None or binding.namespace != namespace:
+            return False
+        last = self._issued.get(signer) or binding.last_issued
+        if last is not None and now < last + _ISSUED_STEP:
+            return False
+        self._issued[signer] = now
+        self._show(signer, now)
+        return True
+
+    # What follows from them.
+
+    def touch_all(self) -> None:
+        """Have every signer that somebody owns or claims looked at again."""
+        self._touched.update(self._stored, self._claimants)
+
+    def settle(self, now: datetime) -> frozenset[IssuerRef]:
+        """Work in what was put since the last call; the signers whose ownership may have to be looked at again."""
+        dirty, self._dirty = self._dirty, set()
+        for namespace in dirty:
+            self._read_claims(namespace)
+        if self._reread:
+            self._read_mesh_config()
+        if self._regathered or self.world.config.root_namespace in dirty:
+            self._gather()
+        if self._rekeyed:
+            self._gather_keys()
+        touched, self._touched = frozenset(self._touched), set()
+        for signer in touched:
+            self._show_claimants(signer)
+            self._show(signer, now)
+        return touched
+
+    def _read_claims(self, namespace: str) -> None:
+        objects = self._proxy_configs.get(namespace)
+        if not objects:
+            self._proxy_configs.pop(namespace, None)
+        new = read_claims(objects.values(), self.world.settings.signer_domain) if objects else NO_CLAIMS
+        old: Claims = self.world.claims.get(namespace, NO_CLAIMS)
+        if objects:
+            self.world.claims[namespace] = new
+        else:
+            self.world.claims.pop(namespace, None)
+        for signer in old.signers.keys() - new.signers.keys():
+            self._claimants[signer].discard(namespace)
+            self._touched.add(signer)
+        for signer in new.signers.keys() - old.signers.keys():
+            self._claimants[signer].add(namespace)
+            self._touched.add(signer)
+
+    def _read_mesh_config(self) -> None:
+        self._reread = False
+        world = self.world
+        config = read_mesh_config(self.config_maps, world.settings, shared=self._shared)
+        self._rekeyed = self._rekeyed or config.authorities != world.config.authorities
+        self._regathered = True
+        world.config = config
+        world.requesters = world.settings.istiod_accounts or istiod_accounts(world.settings, config)
+
+    def _gather(self) -> None:
+        """Put the mesh together: mesh config, default of the root namespace, policies, and what is owned."""
+        self._regathered = False
+        world = self.world
+        root = world.claims.get(world.config.root_namespace, NO_CLAIMS).whole
+        defaults = world.config.defaults | ({root} if root is not None else set())
+        signers = world.config.signers.union(defaults, world.policies, self._stored, *self._kept.values())
+        self._touched |= (signers ^ world.signers) | (defaults ^ world.defaults)
+        self._rekeyed = self._rekeyed or signers != world.signers
+        world.defaults, world.signers = defaults, signers
+
+    def _gather_keys(self) -> None:
+        """Map the keys of mesh signers. One whose CA was never seen is known by the root that the mesh config gives it."""
+        self._rekeyed = False
+        keys: dict[str, set[IssuerRef]] = defaultdict(set)
+        roots: dict[IssuerRef, set[str]] = defaultdict(set)
+        pems = {entry.pem for entry in self.world.config.authorities}
+        self._roots = {pem: known if (known := self._roots.get(pem)) is not None else _key_ids(pem) for pem in pems}
+        for entry in self.world.config.authorities:
+            for signer in entry.signers:
+                roots[signer] |= self._roots[entry.pem]
+        for signer in self.world.signers:
+            for key_id in self._keys.get(signer) or roots.get(signer) or ():
+                keys[key_id].add(signer)
+        self.world.keys = {key_id: frozenset(signers) for key_id, signers in keys.items()}
+
+    def _show_claimants(self, signer: IssuerRef) -> None:
+        if found := self._claimants.get(signer):
+            self.world.claimants[signer] = frozenset(found)
+        else:
+            self._claimants.pop(signer, None)
+            self.world.claimants.pop(signer, None)
+
+    def claims(self, binding: Binding) -> bool:
+        """Tell whether the owner of a signer claims it now: the very namespace that it was given to."""
+        exists = self.world.namespaces.get(binding.namespace)
+        if exists is None or exists.uid != binding.namespace_uid:
+            return False
+        return binding.signer in self.world.claims.get(binding.namespace, NO_CLAIMS).signers
+
+    def _show(self, signer: IssuerRef, now: datetime) -> None:
+        """Show a binding with what its status does not say yet."""
+        stored = self._stored.get(signer)
+        if stored is None:
+            return
+        ended, last = stored.claim_ended, stored.last_issued
+        if self.claims(stored):
+            self._ended.pop(signer, None)
+        elif ended is None and not self.world.unsynced:
+            ended = self._ended.setdefault(signer, now)
+        if (known := self._issued.get(signer)) is not None and (last is None or known > last):
+            last = known
+        if (ended, last) != (stored.claim_ended, stored.last_issued):
+            self.world.bindings[signer] = replace(stored, claim_ended=ended, last_issued=last)
+        else:
+            self.world.bindings[signer] = stored
+
+
+def istiod_accounts(settings: Settings, config: MeshConfig) -> frozenset[str]:
+    """Name the users that istiod has: its service account, and that of each known revision."""
+    names = ("istiod", *(f"istiod-{revision}" for revision in config.revisions))
+    return frozenset(f"system:serviceaccount:{settings.istio_namespace}:{name}" for name in names)
+
+
+def _key_ids(pem: str) -> frozenset[str]:
+    """The SHA-256 of each certificate's key, as Authority.key_id; nothing for what cannot be read."""
+    if len(pem) > _LARGEST_PEM:
+        return frozenset()
+    try:
+        found = x509.load_pem_x509_certificates(pem.encode())
+        keys = [one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for one in found]
+    except Exception:  # noqa: BLE001 - a root that cannot be read gives no key, whatever it trips over
+        return frozenset()
+    return frozenset(hashlib.sha256(key).hexdigest() for key in keys)
