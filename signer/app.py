@@ -11,17 +11,13 @@ import logging
 import signal
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 from signer import __version__
-from signer.api.certificatesigningrequest import (
-    CERTIFICATE_SIGNING_REQUESTS,
-    CertificateSigningRequest,
-    read_object,
-)
+from signer.api.certificatesigningrequest import CERTIFICATE_SIGNING_REQUESTS, CertificateSigningRequest
 from signer.api.crd import ours, read_crd
 from signer.authorities.registry import Registry
-from signer.csr.controller import Options, RequestController, is_ours
+from signer.csr.controller import Options, RequestController
+from signer.csr.intake import Intake
 from signer.csr.questions import Questions
 from signer.csr.sharing import Sharing
 from signer.csr.writer import Writer
@@ -58,7 +54,12 @@ async def run(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     metrics = Metrics()
     try:
-        audit = AuditLog.to(settings.audit_log, on_line=lambda kind: metrics.audit_lines.labels(kind).inc())
+        audit = AuditLog.to(
+            settings.audit_log,
+            on_line=lambda kind: metrics.audit_lines.labels(kind).inc(),
+            on_lost=metrics.audit_lost.inc,
+            stop=settings.audit_failure == "stop",
+        )
     except OSError as error:
         raise SettingsError(f"--audit-log: {settings.audit_log}: {error.strerror}") from error
     config = await asyncio.to_thread(load_config, settings.kubeconfig)
@@ -113,10 +114,11 @@ class _Process:
         settings, client = self._settings, self._client
         members = Members(client, settings.namespace, REPLICA_GROUP, settings.identity)
         self._metrics.members.set_function(lambda: max(len(members.members()), 1))
+        intake = Intake()
         self._reflector = Reflector(
             client,
             CERTIFICATE_SIGNING_REQUESTS,
-            ProtobufCodec(_read_ours, lambda csr: ("", csr.name)),
+            ProtobufCodec(intake.read, lambda csr: ("", csr.name)),
             page_size=_PAGE,
             on_restart=lambda _why: self._metrics.watch_restarted(CERTIFICATE_SIGNING_REQUESTS.plural),
         )
@@ -135,6 +137,7 @@ class _Process:
                 settings.write_window,
                 settings.drain_seconds,
             ),
+            intake=intake,
         )
         return self._requests, members
 
@@ -224,7 +227,12 @@ class _Process:
         server = HealthServer(
             self._settings.bind,
             self._metrics.registry,
-            ready={"issuers": self._issuers_ready, "requests": self._requests_ready},
+            ready={
+                "issuers": self._issuers_ready,
+                "requests": self._requests_ready,
+                "audit": self._audit_ready,
+                "certificates": self._nobody_else_signs,
+            },
             live={"watch": self._watch_alive},
         )
         async with contextlib.AsyncExitStack() as stack:
@@ -243,6 +251,12 @@ class _Process:
             return ""
         return f"requests were not read yet: {self._reflector.trouble or 'starting'}"
 
+    def _audit_ready(self) -> str:
+        return f"nothing is issued, as it cannot be written down: {self._audit.trouble}" if self._audit.blocked else ""
+
+    def _nobody_else_signs(self) -> str:
+        return self._requests.foreign_trouble if self._requests is not None else ""
+
     def _watch_alive(self) -> str:
         if self._reflector is None or not self._reflector.synced.is_set():
             return ""
@@ -251,12 +265,3 @@ class _Process:
         if silence > _DEAF_SECONDS and not self._reflector.trouble:
             return f"nothing was heard from the API server for {silence:.0f} s"
         return ""
-
-
-def _read_ours(raw: bytes) -> CertificateSigningRequest | None:
-    csr = read_object(raw)
-    if not is_ours(csr):
-        return None
-    # Anybody may create requests of a megabyte each: the bytes of those that nobody approved are not kept. The approval
-    # brings the object once more.
-    return csr if csr.approved else replace(csr, raw=b"")

@@ -27,6 +27,7 @@ class Answer:
     serial: int = 0
     lifetime: int = 0
     requester: str = ""
+    identity: str = ""
 
     @property
     def refused(self) -> bool:
@@ -48,10 +49,12 @@ def issue(csr: CertificateSigningRequest, verdict: Issue, *, serial: int) -> Ans
     return Answer(csr, verdict, body, pem, issued.serial, lifetime, verdict.requester)
 
 
-def refuse(csr: CertificateSigningRequest, verdict: Refuse, *, requester: str, now: datetime) -> Answer:
-    """Build the answer that refuses, with all its reasons."""
+def refuse(
+    csr: CertificateSigningRequest, verdict: Refuse, *, requester: str, now: datetime, identity: str = ""
+) -> Answer:
+    """Build the answer that refuses, with all its reasons. `identity` is who was asked for, unverified."""
     body = with_failed(csr, reason=verdict.code, message=printable(verdict.message), now=now)
-    return Answer(csr, verdict, body, requester=requester)
+    return Answer(csr, verdict, body, requester=requester, identity=identity)
 
 
 def printable(message: str) -> str:
@@ -75,6 +78,7 @@ def audit_line(answer: Answer, *, now: datetime, outcome: Outcome | None = None,
             verdict="refuse",
             signer=csr.signer_name,
             requester=answer.requester,
+            identity=answer.identity,
             reasons=[f"{reason.code}: {printable(reason.message)}" for reason in verdict.reasons],
             outcome=outcome,
             message=message,
@@ -88,6 +92,9 @@ def audit_line(answer: Answer, *, now: datetime, outcome: Outcome | None = None,
         signer=csr.signer_name,
         requester=answer.requester,
         identity=printable(verdict.identity),
+        namespace=verdict.namespace,
+        source=verdict.source,
+        would_refuse=[f"{reason.code}: {printable(reason.message)}" for reason in verdict.would_refuse],
         serial=f"{answer.serial:x}",
         lifetime=answer.lifetime,
         ca_key=verdict.authority.key_id if verdict.authority is not None else "",

@@ -34,8 +34,9 @@ class Pending:
 
     `taken` tells that this replica has worked on it, so that its end is no sign of life of another one.
     `unsent` is the answer whose write has an unknown outcome, kept for the object version in `csr`: it is sent again
-    as it is, so that no second certificate is made. `flow` is whose queue it stands in; `paid` tells that its policy's
-    rate has let it pass.
+    as it is, so that no second certificate is made; `answer` is the one that was sent last. `flow` is whose queue it
+    stands in, `mesh` whether the wall is for it; `paid` tells that its policy's rate has let it pass, `hushed` that its
+    refusal is only counted.
     """
 
     csr: CertificateSigningRequest
@@ -47,7 +48,10 @@ class Pending:
     failures: int = 0
     taken: bool = False
     paid: bool = False
+    mesh: bool = False
+    hushed: bool = False
     unsent: Any = field(default=None, repr=False)
+    answer: Any = field(default=None, repr=False)
     told: set[str] = field(default_factory=set)
     waits_for: str = ""
     secret: tuple[str, str] | None = None
@@ -153,6 +157,10 @@ class Backlog:
     def waiting_on(self, topic: Hashable) -> int:
         """How many wait for this topic."""
         return len(self._by_topic.get(topic, ()))
+
+    def waiting(self, topic: Hashable) -> list[Pending]:
+        """Return those that wait for this topic, the first one first."""
+        return list(self._by_topic.get(topic, {}).values())
 
     def release(self, topic: Hashable, count: int | None = None) -> list[Pending]:
         """Give those that wait for this topic their turn, the first `count` of them, or all; returns them."""

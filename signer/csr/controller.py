@@ -2,43 +2,50 @@
 
 One loop, no threads but for RSA CA keys of 4096 bits and more. The watch feeds the backlog; one task (`_pump`) takes
 requests in turn, decides and signs them inline, and starts the write; as many writes are under way as the window
-allows. Between two requests the loop runs once, so that neither the watch nor the Leases starve.
+allows (delivery.py). Between two requests the loop runs once, so that neither the watch nor the Leases starve.
 """
 
 import asyncio
 import logging
 import time
-import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from issuers.certificate import new_serial
 from issuers.errors import SigningFailed
-from signer.api.certificatesigningrequest import CertificateSigningRequest, RequestContent, read_content
+from signer.api.certificatesigningrequest import (
+    CertificateSigningRequest,
+    RequestContent,
+    read_content,
+)
+from signer.api.issuer import IssuerRef
 from signer.api.signername import parse_signer_name
 from signer.authorities.registry import Registry
 from signer.authorities.state import PENDING
 from signer.csr.answer import Answer, issue, refuse
 from signer.csr.backlog import Backlog, Pending, Stage
+from signer.csr.delivery import Delivery
 from signer.csr.evaluate import NOTHING_ASKED, Answers, AskKey, AskReference, Issue, evaluate
-from signer.csr.flow import flow_of
+from signer.csr.flow import claimed_identity, flow_of
+from signer.csr.foreign import ForeignCertificates
+from signer.csr.inquiries import Inquiries, Mesh
+from signer.csr.intake import Intake
+from signer.csr.pacing import Pacing
 from signer.csr.questions import Questions
-from signer.csr.record import Record
+from signer.csr.record import Around, Record
 from signer.csr.sharing import Sharing
-from signer.csr.window import Window
 from signer.csr.writer import Writer
-from signer.kube.backoff import delay
 from signer.kube.errors import ApiError, Unreachable
 from signer.kube.protobuf import ProtobufError
 from signer.kube.reflector import Change, Reflector
 from signer.observe.audit import AuditLog
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
-from signer.tenancy.decide import Limits
-from signer.tenancy.verdict import Bind, Reason, Refuse, Reread, Unready, Wait
+from signer.tenancy.decide import Limits, is_mesh
+from signer.tenancy.verdict import Bind, Refuse, Reread, Unready, Wait
 from signer.tenancy.world import World, without_wall
 
 log = logging.getLogger(__name__)
@@ -46,8 +53,10 @@ log = logging.getLogger(__name__)
 _SLOW_RSA_BITS = 4096
 _APPROVAL_PATIENCE = 5.0
 _RECHECK = 30.0
-_SETTLE_TRIES = 40  # at least half a minute
-_SETTLERS = 4
+# A world that is being read changes with each object; those that wait for it are looked at once in a while.
+_WORLD_PAUSE = 0.25
+# What waits for the world; a topic of the backlog.
+_WORLD = "world"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +67,6 @@ class Options:
     limits: Limits
     write_window: int = 64
     drain_seconds: float = 20.0
-    world: World = field(default_factory=without_wall)
 
 
 def _now() -> datetime:
@@ -66,7 +74,11 @@ def _now() -> datetime:
 
 
 class RequestController:
-    """Answers requests until cancelled; `drain` works off what is there."""
+    """Answers requests until cancelled; `drain` works off what is there.
+
+    `intake` is what `reflector` reads requests with. Without a `mesh` there is no wall: all passes that cert-manager
+    would sign.
+    """
 
     def __init__(
         self,
@@ -80,32 +92,56 @@ class RequestController:
         audit: AuditLog,
         options: Options,
         *,
+        mesh: Mesh | None = None,
+        intake: Intake | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], datetime] = _now,
     ) -> None:
         self._reflector = reflector
         self._registry = registry
-        self._writer = writer
         self._questions = questions
         self._sharing = sharing
         self._options = options
         self._clock = clock
         self._wall = wall
-        self._record = Record(recorder, metrics, audit, clock=clock, wall=wall)
-        self._window = Window(options.write_window)
+        self._mesh = mesh
+        self._no_wall = without_wall()
+        self._metrics = metrics
+        around = Around(registry.get, lambda: self.world, clock, wall)
+        self._record = Record(recorder, metrics, audit, around)
         self._backlog = Backlog(lambda reason, step: metrics.waiting.labels(reason).inc(step))
+        self._delivery = Delivery(
+            writer, self._backlog, self._record, audit, window=options.write_window, clock=clock, stored=self._stored
+        )
+        self._inquiries = Inquiries(mesh, self._backlog, self._not_asked, clock) if mesh is not None else None
+        self._pacing = Pacing(self._backlog, self._record, clock)
         self._unapproved: dict[str, tuple[CertificateSigningRequest, float]] = {}
-        self._in_flight = 0
+        self._foreign = ForeignCertificates(
+            self._backlog, self._unapproved.keys(), lambda: self.world, around, self._record
+        )
         self._draining = False
-        self._tasks: set[asyncio.Task[None]] = set()
-        # After an outage there may be thousands at once, and requests that wait come first.
-        self._settling = asyncio.Semaphore(_SETTLERS)
+        self._world_timer: asyncio.TimerHandle | None = None
         metrics.queued.set_function(lambda: self._backlog.ready)
-        metrics.in_flight.set_function(lambda: self._in_flight)
-        metrics.window.set_function(lambda: self._window.size)
+        metrics.in_flight.set_function(lambda: self._delivery.in_flight)
+        metrics.window.set_function(lambda: self._delivery.window.size)
+        metrics.audit_failing.set_function(lambda: bool(audit.trouble))
         reflector.subscribe(self._changed)
         registry.subscribe(self._backlog.issuer_changed)
         registry.subscribe_secrets(self._backlog.secret_changed)
+        if mesh is not None:
+            mesh.subscribe(self._world_changed)
+        if intake is not None:
+            intake.subscribe(self._foreign.look)
+
+    @property
+    def world(self) -> World:
+        """What decisions are made from."""
+        return self._mesh.world if self._mesh is not None else self._no_wall
+
+    @property
+    def foreign_trouble(self) -> str:
+        """Why we are not ready on account of somebody else's certificates; "" when there are none."""
+        return self._foreign.trouble
 
     async def run(self) -> None:
         """Answer requests until cancelled."""
@@ -115,18 +151,26 @@ class RequestController:
                 tasks.create_task(self._pump())
                 tasks.create_task(self._watch_over())
         finally:
-            for task in tuple(self._tasks):
-                task.cancel()
+            self._delivery.close()
+            self._pacing.close()
+            if self._inquiries is not None:
+                self._inquiries.close()
+            self._record.close()
 
     async def drain(self) -> None:
         """Take no more in, and answer what is ready: at most `drain_seconds`. The rest is another replica's."""
         self._draining = True
         self._sharing.leave()
         deadline = self._clock() + self._options.drain_seconds
-        while (self._backlog.ready or self._in_flight) and self._clock() < deadline:  # noqa: ASYNC110 - once in a life
+        while self._busy and self._clock() < deadline:  # noqa: ASYNC110 - once in a life
             await asyncio.sleep(0.01)
-        if left := self._backlog.ready + self._in_flight:
+        if left := self._busy:
             log.warning("stopping with %d requests unanswered; they are taken up again after the start", left)
+
+    @property
+    def _busy(self) -> int:
+        asked = self._inquiries.under_way if self._inquiries is not None else 0
+        return self._backlog.ready + self._delivery.in_flight + asked
 
     # What the watch says.
 
@@ -138,7 +182,7 @@ class RequestController:
                 self._sharing.answered(old.uid)
             if pending is not None and pending.stage is not Stage.WORKING and isinstance(pending.unsent, Answer):
                 # Our own write may have done that: the audit log must not end on "unknown" when it can be known.
-                self._aside(self._settle(pending, pending.unsent))
+                self._delivery.settle_aside(pending, pending.unsent)
             self._gone(old.uid)
         if new is not None:
             self._offer(new)
@@ -163,7 +207,7 @@ class RequestController:
         ref = parse_signer_name(csr.signer_name)
         if ref is None or self._draining:
             return
-        pending = Pending(csr, ref, self._clock(), flow_of(csr, self._options.world.namespaces))
+        pending = Pending(csr, ref, self._clock(), flow_of(csr, self.world.namespaces))
         self._backlog.add(pending)
         if not self._left_to_owner(pending):
             self._backlog.make_ready(pending)
@@ -179,19 +223,42 @@ class RequestController:
         self._unapproved.pop(uid, None)
         self._backlog.remove(uid)
 
+    # What the mesh says.
+
+    def _world_changed(self) -> None:
+        if self._world_timer is None and self._backlog.waiting_on(_WORLD):
+            self._world_timer = asyncio.get_running_loop().call_later(_WORLD_PAUSE, self._look_again)
+
+    def _look_again(self) -> None:
+        self._world_timer = None
+        for pending in self._backlog.waiting(_WORLD):
+            # Before the world was read, nobody could tell whose it is.
+            pending.flow = flow_of(pending.csr, self.world.namespaces)
+            self._backlog.make_ready(pending)
+
+    def _not_asked(self, pending: Pending, error: BaseException) -> None:
+        """An inquiry could not be made."""
+        self._delivery.try_again(pending, error.retry_after if isinstance(error, ApiError) else None)
+
+    def _stored(self, pending: Pending, answer: Answer) -> None:
+        if answer.refused and pending.mesh:
+            self._foreign.refused(pending.csr)
+        elif self._mesh is not None and isinstance(answer.verdict, Issue) and answer.verdict.mesh:
+            self._mesh.issued(pending.ref, answer.verdict.namespace, self._wall())
+
     # Deciding, in turn.
 
     async def _pump(self) -> None:
         await self._registry.synced.wait()
         while True:
-            while self._in_flight < self._window.size and (pending := self._backlog.take()) is not None:
+            while not self._delivery.full and (pending := self._backlog.take()) is not None:
                 try:
                     self._turn(pending)
                 except Exception as error:  # noqa: BLE001 - one request must never stop the others
-                    self._unforeseen(pending, error)
+                    self._delivery.unforeseen(pending, error)
                 await asyncio.sleep(0)
             self._backlog.wake.clear()
-            if not self._backlog.ready or self._in_flight >= self._window.size:
+            if not self._backlog.ready or self._delivery.full:
                 await self._backlog.wake.wait()
 
     def _turn(self, pending: Pending) -> None:
@@ -200,55 +267,74 @@ class RequestController:
             return
         pending.taken = True
         if isinstance(pending.unsent, Answer) and pending.unsent.csr.resource_version == csr.resource_version:
-            self._start(pending, self._write(pending, pending.unsent))
+            self._delivery.start(pending, self._delivery.write(pending, pending.unsent))
             return
         if isinstance(pending.unsent, Answer):
             # The object has changed since, and is unanswered: so that write was not stored.
-            self._record.outcome(pending.unsent, "conflict", "the request changed before the answer was stored")
+            self._record.outcome(
+                pending, pending.unsent, "conflict", "the request changed before the answer was stored"
+            )
             pending.unsent = None
         try:
             content = read_content(csr)
         except ProtobufError as error:
             # What the API server sent cannot be read: not this requester's fault, and not to be answered blindly.
             log.error("request %s: the API server's bytes cannot be read: %s", csr.name, error)  # noqa: TRY400
-            self._try_again(pending)
+            self._delivery.try_again(pending)
             return
-        now = self._wall()
+        now, world = self._wall(), self.world
         verdict = evaluate(
             content,
             pending.ref,
             self._registry.get,
             pending.answers,
             limits=self._options.limits,
-            world=self._options.world,
+            world=world,
             cluster_resource_namespace=self._options.cluster_resource_namespace,
             now=now,
         )
+        pending.mesh = world.settings.mode != "off" and self._is_mesh(pending.ref, content)
         if isinstance(verdict, Issue):
-            self._issue(pending, verdict)
+            if not self._pacing.holds(pending, verdict):
+                self._issue(pending, verdict)
         elif isinstance(verdict, Refuse):
-            answer = refuse(csr, verdict, requester=content.username, now=now)
-            self._record.intent(answer)
-            self._start(pending, self._write(pending, answer))
+            self._refuse(pending, verdict, content, now)
         elif isinstance(verdict, Wait):
             self._wait(pending, verdict)
-        elif isinstance(verdict, Unready | Bind | Reread):  # not without a mesh that is watched
-            self._wait(pending, Wait(Reason("MeshNotRead", "the mesh is not watched"), pending.ref))
+        elif isinstance(verdict, Unready):
+            self._backlog.park(pending, reason=verdict.reason.code, topic=_WORLD, seconds=_RECHECK)
+        elif isinstance(verdict, Bind | Reread):
+            if self._inquiries is None:
+                raise RuntimeError("the wall asks, and there is no mesh")
+            self._inquiries.ask(pending, verdict)
         else:
-            self._start(pending, self._ask(pending, verdict, content))
+            self._delivery.start(pending, self._ask(pending, verdict, content))
+
+    def _is_mesh(self, ref: IssuerRef, content: RequestContent) -> bool:
+        state = self._registry.get(ref)
+        key = state.authority.key_id if state is not None and state.authority is not None else ""
+        return is_mesh(self.world, requester=content.username, signer=ref, ca_key_id=key)
+
+    def _refuse(self, pending: Pending, verdict: Refuse, content: RequestContent, now: datetime) -> None:
+        identity = claimed_identity(content.request) if pending.mesh else None
+        answer = refuse(
+            pending.csr, verdict, requester=content.username, now=now, identity=str(identity) if identity else ""
+        )
+        self._record.intent(pending, answer)
+        self._delivery.start(pending, self._delivery.write(pending, answer))
 
     def _issue(self, pending: Pending, verdict: Issue) -> None:
         key = verdict.authority.key if verdict.authority is not None else verdict.key
         if isinstance(key, RSAPrivateKey) and key.key_size >= _SLOW_RSA_BITS:
-            self._start(pending, self._sign_off_loop(pending, verdict))
+            self._delivery.start(pending, self._sign_off_loop(pending, verdict))
             return
         try:
             answer = issue(pending.csr, verdict, serial=new_serial())
         except SigningFailed as error:
             self._signing_failed(pending, error)
             return
-        self._record.intent(answer)
-        self._start(pending, self._write(pending, answer))
+        self._record.intent(pending, answer)
+        self._delivery.start(pending, self._delivery.write(pending, answer))
 
     async def _sign_off_loop(self, pending: Pending, verdict: Issue) -> None:
         try:
@@ -256,14 +342,14 @@ class RequestController:
         except SigningFailed as error:
             self._signing_failed(pending, error)
             return
-        self._record.intent(answer)
+        self._record.intent(pending, answer)
         await asyncio.sleep(0)  # the intent is written before the answer is sent
-        await self._write(pending, answer)
+        await self._delivery.write(pending, answer)
 
     def _signing_failed(self, pending: Pending, error: SigningFailed) -> None:
         log.error("request %s: signing with %s failed: %s", pending.csr.name, pending.ref, error)
         self._record.tell(pending, "Warning", "SigningError", f"Error signing certificate: {error}")
-        self._try_again(pending)
+        self._delivery.try_again(pending)
 
     def _wait(self, pending: Pending, verdict: Wait) -> None:
         reason = verdict.reason
@@ -284,96 +370,21 @@ class RequestController:
                 answers = Answers(may_reference=pending.answers.may_reference, key=key)
         except (ApiError, Unreachable) as error:
             log.warning("request %s: %s", pending.csr.name, error)
-            self._try_again(pending, error.retry_after if isinstance(error, ApiError) else None)
+            self._delivery.try_again(pending, error.retry_after if isinstance(error, ApiError) else None)
             return
         # What was asked for an older version of the object says nothing of this one.
         pending.answers = answers if pending.csr is csr else NOTHING_ASKED
         self._backlog.make_ready(pending)
 
-    # Writing.
-
-    def _start(self, pending: Pending, work: "asyncio._CoroutineLike[None]") -> None:
-        self._in_flight += 1
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(lambda task: self._finished(pending, task))
-
-    def _finished(self, pending: Pending, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._in_flight -= 1
-        self._backlog.wake.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._unforeseen(pending, error)
-
-    def _unforeseen(self, pending: Pending, error: BaseException) -> None:
-        """Tell where something failed, without the error's text: it may quote what it choked on, and that may be a key."""
-        places = traceback.extract_tb(error.__traceback__)
-        place = f"{places[-1].name} line {places[-1].lineno}" if places else "nowhere"
-        kind = type(error).__name__
-        log.error("request %s: unforeseen failure; it is tried again (%s in %s)", pending.csr.name, kind, place)
-        self._try_again(pending)
-
-    async def _write(self, pending: Pending, answer: Answer) -> None:
-        result = await self._writer.write(answer, unsure=pending.unsent is answer)
-        if result.throttled:
-            self._window.throttled(self._clock())
-        if result.outcome == "unknown":
-            pending.unsent = answer
-            self._record.complain(result.message)
-            if not pending.failures:
-                self._record.outcome(answer, "unknown", result.message)
-            if self._backlog.get(pending.csr.uid) is not pending:  # the watch was quicker: it is answered, or deleted
-                await self._settle(pending, answer)
-                return
-            self._try_again(pending, result.retry_after)
-            return
-        if not result.throttled:
-            self._window.succeeded()
-        self._record.outcome(answer, result.outcome, result.message)
-        self._record.count(pending, answer, result, known=self._known(pending))
-        if result.outcome == "conflict" and result.latest is not None and not result.latest.answered:
-            # Somebody changed the object, not its answer: decide again on what it says now.
-            pending.csr, pending.unsent, pending.answers = result.latest, None, NOTHING_ASKED
-            self._backlog.make_ready(pending)
-            return
-        if result.outcome == "invalid":
-            self._record.tell(
-                pending, "Warning", "ErrorUpdate", f"The API server does not take the answer: {result.message}"
-            )
-            pending.unsent = None
-            self._try_again(pending)
-            return
-        self._gone(pending.csr.uid)
-
-    def _aside(self, work: "asyncio._CoroutineLike[None]") -> None:
-        """Do what nobody waits for, outside the window of writes."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _settle(self, pending: Pending, answer: Answer) -> None:
-        for attempt in range(1, _SETTLE_TRIES + 1):
-            async with self._settling:
-                result = await self._writer.settle(answer)
-            if result.outcome != "unknown":
-                self._record.outcome(answer, result.outcome, result.message)
-                self._record.count(pending, answer, result, known=self._known(pending))
-                return
-            await asyncio.sleep(delay(attempt, first=0.1, cap=1.0, retry_after=result.retry_after))
-
-    def _known(self, pending: Pending) -> bool:
-        return self._registry.get(pending.ref) is not None
-
-    def _try_again(self, pending: Pending, retry_after: float | None = None) -> None:
-        pending.failures += 1
-        seconds = delay(pending.failures, first=0.1, cap=10.0, retry_after=retry_after)
-        self._backlog.park(pending, reason="Retry", seconds=seconds)
+    # What time brings.
 
     async def _watch_over(self) -> None:
         """Tell of requests that nobody approves, and make sure that nothing that is stored was overlooked."""
         next_check = self._clock() + _RECHECK
         while True:
             await asyncio.sleep(1.0)
+            self._record.turn()
+            self._show_mode()
             late = self._clock() - _APPROVAL_PATIENCE
             for uid, (csr, since) in tuple(self._unapproved.items()):
                 if since <= late:
@@ -381,11 +392,13 @@ class RequestController:
                     self._record.waits_for_approval(csr)
             if self._clock() >= next_check:
                 next_check = self._clock() + _RECHECK
+                self._record.sweep()
                 for csr in tuple(self._reflector.store.values()):
                     if csr.approved and not csr.answered and self._backlog.get(csr.uid) is None:
                         self._offer(csr)
 
-
-def is_ours(csr: CertificateSigningRequest) -> bool:
-    """Tell whether a request is for one of our signer domains and still unanswered."""
-    return not csr.answered and parse_signer_name(csr.signer_name) is not None
+    def _show_mode(self) -> None:
+        settings = self.world.settings
+        mode = settings.mode if settings.mode == "off" else "enforce" if settings.enforces(self._wall()) else "audit"
+        for each in ("enforce", "audit", "off"):
+            self._metrics.tenancy.labels(each).set(each == mode)

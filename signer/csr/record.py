@@ -1,75 +1,119 @@
 """What is told of each request: audit lines, metrics, Events, log lines. Nothing here decides anything.
 
-Used on the loop only.
+Of the mesh's refusals the first of each kind in a minute is told in full, the others are counted. Used on the loop only.
 """
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from signer.api.certificatesigningrequest import CertificateSigningRequest
+from signer.api.issuer import IssuerRef
+from signer.api.signername import parse_signer_name, signer_name_of
+from signer.authorities.state import IssuerState
 from signer.csr.answer import Answer, audit_line, printable
 from signer.csr.backlog import Pending
+from signer.csr.evaluate import Issue
+from signer.csr.refusals import Kind, Refusals
 from signer.csr.writer import Written
-from signer.observe.audit import AuditLog, Outcome
+from signer.observe.audit import AuditLine, AuditLog, Outcome
 from signer.observe.events import EventRecorder, EventType, ObjectReference
-from signer.observe.metrics import OTHER, Metrics
+from signer.observe.metrics import Metrics
+from signer.observe.series import Series
 from signer.tenancy.verdict import Refuse
+from signer.tenancy.world import NO_CLAIMS, World
 
 log = logging.getLogger(__name__)
 
 _COMPLAIN_SECONDS = 10.0
+_CERTIFICATES = "certificates.k8s.io/v1"
+_PROXY_CONFIGS = "networking.istio.io/v1beta1"
+_ISSUERS = "cert-manager.io/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a record looks up: issuers, the world as it is now, and both clocks."""
+
+    issuer: Callable[[IssuerRef], IssuerState | None]
+    world: Callable[[], World]
+    clock: Callable[[], float]
+    wall: Callable[[], datetime]
 
 
 class Record:
     """Tells the audit log, the metrics, the Events and the log what happens to requests."""
 
-    def __init__(
-        self,
-        recorder: EventRecorder,
-        metrics: Metrics,
-        audit: AuditLog,
-        *,
-        clock: Callable[[], float],
-        wall: Callable[[], datetime],
-    ) -> None:
+    def __init__(self, recorder: EventRecorder, metrics: Metrics, audit: AuditLog, around: Around) -> None:
         self._recorder = recorder
         self._metrics = metrics
         self._audit = audit
-        self._clock = clock
-        self._wall = wall
+        self._around = around
+        self._refusals = Refusals()
+        self._would = Refusals()
         self._quiet_until = float("-inf")
+        self._series = Series(
+            signer_exists=self._signer_exists,
+            namespace_exists=lambda name: name in around.world().namespaces,
+            clock=around.clock,
+        )
 
-    def intent(self, answer: Answer) -> None:
+    def intent(self, pending: Pending, answer: Answer) -> None:
         """An answer is about to be written: the line reaches the log before the write is sent."""
-        self._audit.write(audit_line(answer, now=self._wall()))
+        if pending.mesh and isinstance(answer.verdict, Refuse):
+            pending.hushed = not self._refusals.first(self._kind(pending, answer.verdict.code), self._around.clock())
+            if pending.hushed:
+                return
+        self._audit.write(audit_line(answer, now=self._around.wall()))
 
-    def outcome(self, answer: Answer, outcome: Outcome, message: str) -> None:
+    def outcome(self, pending: Pending, answer: Answer, outcome: Outcome, message: str) -> None:
         """What became of an answer, as far as it is known."""
-        self._audit.write(audit_line(answer, now=self._wall(), outcome=outcome, message=message))
+        if pending.hushed and answer.refused and outcome in {"refused", "gone", "unknown"}:
+            return
+        self._audit.write(audit_line(answer, now=self._around.wall(), outcome=outcome, message=message))
 
-    def count(self, pending: Pending, answer: Answer, result: Written, *, known: bool) -> None:
-        """Count a final outcome. `known`: the issuer exists, so its name is a label that is bounded."""
-        signer = pending.csr.signer_name if known else OTHER
-        if result.outcome not in {"stored", "refused"}:
-            self._metrics.requests.labels(signer, result.outcome).inc()
-            return
-        if isinstance(answer.verdict, Refuse):
-            verdict = answer.verdict
-            self._metrics.requests.labels(signer, "refused").inc()
-            self._metrics.refusals.labels(signer, verdict.code).inc()
-            log.info("request %s refused: %s", pending.csr.name, printable(verdict.message))
-            self.tell(pending, "Warning", verdict.code, verdict.message)
-            return
-        self._metrics.requests.labels(signer, "issued").inc()
-        self._metrics.latency.labels(signer).observe(self._clock() - pending.since)
-        message = "Certificate fetched from issuer successfully"
-        self._event(pending.csr, "Normal", "CertificateIssued", message, courtesy=True)
+    def count(self, pending: Pending, answer: Answer, result: Written) -> None:
+        """Count a final outcome."""
+        signer, namespace = pending.csr.signer_name, pending.flow.namespace
+        outcome = {"stored": "issued"}.get(result.outcome, result.outcome)
+        requests = self._metrics.requests
+        requests.labels(self._series.follow(requests, signer, outcome), outcome).inc()
+        verdict = answer.verdict
+        if result.outcome == "refused" and isinstance(verdict, Refuse):
+            self._series.count(self._metrics.refusals, signer, namespace, verdict.code)
+            if not pending.hushed:
+                log.info("request %s refused: %s", pending.csr.name, printable(verdict.message))
+                self.tell(pending, "Warning", verdict.code, verdict.message)
+                if pending.mesh:
+                    self._tell_tenant(namespace, pending.ref, verdict.code, verdict.message)
+        elif result.outcome == "stored" and isinstance(verdict, Issue):
+            latency = self._metrics.latency
+            latency.labels(self._series.follow(latency, signer)).observe(self._around.clock() - pending.since)
+            if verdict.mesh:
+                self._series.count(self._metrics.issued, signer, verdict.namespace)
+            self._would_refuse(pending, verdict)
+            message = "Certificate fetched from issuer successfully"
+            self._event(pending.csr, "Normal", "CertificateIssued", message, courtesy=True)
+
+    def rate_limited(self, pending: Pending, namespace: str) -> None:
+        """A request has to wait for its policy's rate."""
+        self._series.count(self._metrics.rate_limited, pending.csr.signer_name, namespace)
+
+    def foreign(self, csr: CertificateSigningRequest, ref: IssuerRef, *, told: bool) -> None:
+        """Somebody else wrote a certificate of a mesh signer; `told`: an Event says so, too."""
+        foreign = self._metrics.foreign
+        foreign.labels(self._series.follow(foreign, csr.signer_name)).inc()
+        if told and (issuer := self._issuer(ref)) is not None:
+            message = (
+                f"The certificate of request {csr.name} was not made by mesh-signer: another signer works beside it"
+            )
+            self._emit(issuer, "Warning", "ForeignCertificate", message)
 
     def complain(self, message: str) -> None:
         """Log that an answer could not be written; each is tried again, so one line for many is enough."""
-        if self._clock() >= self._quiet_until:
-            self._quiet_until = self._clock() + _COMPLAIN_SECONDS
+        if self._around.clock() >= self._quiet_until:
+            self._quiet_until = self._around.clock() + _COMPLAIN_SECONDS
             log.warning("an answer could not be written and is tried again: %s", message)
 
     def tell(self, pending: Pending, type_: EventType, reason: str, message: str) -> None:
@@ -77,17 +121,112 @@ class Record:
         if reason in pending.told:
             return
         pending.told.add(reason)
-        self._event(pending.csr, type_, reason, printable(message))
+        self._event(pending.csr, type_, reason, printable(message), share=self._share(pending))
 
     def waits_for_approval(self, csr: CertificateSigningRequest) -> None:
         """Nobody has approved this request for some seconds: cert-manager's Event."""
         message = "Waiting for the Approved condition before issuing"
         self._event(csr, "Normal", "WaitingApproval", message, courtesy=True)
 
-    def _event(
-        self, csr: CertificateSigningRequest, type_: EventType, reason: str, message: str, *, courtesy: bool = False
-    ) -> None:
-        ref = ObjectReference(
-            "certificates.k8s.io/v1", "CertificateSigningRequest", "", csr.name, csr.uid, csr.resource_version
+    def turn(self) -> None:
+        """Tell what was only counted, once its minute is over. To be called each second or so."""
+        now = self._around.clock()
+        for kind, count in self._refusals.ended(now):
+            self._sum_up(kind, count)
+        for kind, count in self._would.ended(now):
+            log.info("%d more requests for %s would be refused: %s", count, _named(kind), kind.reason)
+
+    def sweep(self) -> None:
+        """Let go series of what is no more. To be called each minute or so."""
+        self._series.sweep()
+
+    def close(self) -> None:
+        """Tell what was counted so far."""
+        for kind, count in self._refusals.close():
+            self._sum_up(kind, count)
+
+    def _sum_up(self, kind: Kind, count: int) -> None:
+        message = f"{count} more requests for {_named(kind)} were refused within a minute of the first one"
+        log.info("%s: %s", message, kind.reason)
+        time = self._around.wall().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._audit.write(
+            AuditLine(
+                time=time,
+                audit="summary",
+                verdict="refuse",
+                signer=signer_name_of(kind.signer) if kind.signer is not None else "",
+                namespace=kind.namespace,
+                reasons=[kind.reason],
+                count=count,
+            )
         )
-        self._recorder.emit(ref, type_, reason, message, courtesy=courtesy)
+        if kind.signer is not None:
+            self._tell_tenant(kind.namespace, kind.signer, kind.reason, message)
+
+    def _would_refuse(self, pending: Pending, verdict: Issue) -> None:
+        if not verdict.would_refuse:
+            return
+        first = verdict.would_refuse[0]
+        self._series.count(self._metrics.would_refuse, pending.csr.signer_name, pending.flow.namespace, first.code)
+        if self._would.first(self._kind(pending, first.code), self._around.clock()):
+            text = "; ".join(reason.message for reason in verdict.would_refuse)
+            log.warning("request %s issued in audit mode; it would be refused: %s", pending.csr.name, printable(text))
+
+    def _tell_tenant(self, namespace: str, ref: IssuerRef, reason: str, message: str) -> None:
+        """Tell where it can be found when the request is gone: on the namespace's ProxyConfig, else on the issuer."""
+        speaker = self._around.world().claims.get(namespace, NO_CLAIMS).speaker
+        about = (
+            ObjectReference(_PROXY_CONFIGS, "ProxyConfig", namespace, speaker.name, speaker.uid)
+            if speaker is not None
+            else self._issuer(ref)
+        )
+        if about is not None:
+            self._emit(about, "Warning", reason, printable(message), share=namespace)
+
+    def _issuer(self, ref: IssuerRef) -> ObjectReference | None:
+        state = self._around.issuer(ref)
+        if state is None:
+            return None
+        return ObjectReference(_ISSUERS, ref.kind, ref.namespace, ref.name, state.issuer.metadata.uid)
+
+    @staticmethod
+    def _share(pending: Pending) -> str | None:
+        return pending.flow.namespace if pending.mesh else None
+
+    @staticmethod
+    def _kind(pending: Pending, reason: str) -> Kind:
+        return Kind(pending.flow.namespace, pending.ref, reason)
+
+    def _signer_exists(self, name: str) -> bool:
+        ref = parse_signer_name(name)
+        return ref is not None and self._around.issuer(ref) is not None
+
+    def _event(
+        self,
+        csr: CertificateSigningRequest,
+        type_: EventType,
+        reason: str,
+        message: str,
+        *,
+        courtesy: bool = False,
+        share: str | None = None,
+    ) -> None:
+        ref = ObjectReference(_CERTIFICATES, "CertificateSigningRequest", "", csr.name, csr.uid, csr.resource_version)
+        self._emit(ref, type_, reason, message, courtesy=courtesy, share=share)
+
+    def _emit(
+        self,
+        about: ObjectReference,
+        type_: EventType,
+        reason: str,
+        message: str,
+        *,
+        courtesy: bool = False,
+        share: str | None = None,
+    ) -> None:
+        self._recorder.emit(about, type_, reason, message, courtesy=courtesy, share=share)
+
+
+def _named(kind: Kind) -> str:
+    who = f"namespace {kind.namespace}" if kind.namespace else "no namespace that exists"
+    return f"{kind.signer or 'several signers'} of {who}"

@@ -1,99 +1,172 @@
 """The audit log: the only record of a request that lasts, since istiod deletes requests as soon as it is answered.
 
 Two JSON lines for each signature: the intent before the status write, the outcome after it. Lines of one turn of the
-loop are written together, before any answer of that turn can come back. Used on the loop only.
+loop are written together, before any answer of that turn can come back. When they cannot be written, either nothing is
+issued until they can (`stop`), or work goes on and lines are kept as long as there is room. Used on the loop only.
 """
 
 import asyncio
 import logging
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import BinaryIO, Literal
+from io import FileIO
+from typing import Literal, Protocol
 
 import msgspec
 
 log = logging.getLogger(__name__)
 
 Outcome = Literal["stored", "conflict", "gone", "refused", "invalid", "unknown"]
-Kind = Literal["intent", "outcome"]
+Kind = Literal["intent", "outcome", "summary"]
+
+_RETRY_SECONDS = 1.0
+_STANDARD_OUTPUT = 1
 
 
 class AuditLine(msgspec.Struct, kw_only=True, omit_defaults=True, rename="camel"):
-    """One line. `lifetime` is in seconds; `serial` in hexadecimal; `ca_key` the SHA-256 of the CA's public key."""
+    """One line. `lifetime` is in seconds; `serial` in hexadecimal; `ca_key` the SHA-256 of the CA's public key.
+
+    `source` says where a grant comes from; `would_refuse` what enforcing would have said, in audit mode. A summary
+    stands for `count` refusals that had no lines of their own.
+    """
 
     time: str
     audit: Kind
-    uid: str
-    name: str
+    uid: str = ""
+    name: str = ""
     verdict: Literal["issue", "refuse"]
     signer: str = ""
     requester: str = ""
     identity: str = ""
+    namespace: str = ""
+    source: str = ""
     reasons: list[str] = []
+    would_refuse: list[str] = []
     serial: str = ""
     lifetime: int = 0
     ca_key: str = ""
+    count: int = 0
     outcome: Outcome | None = None
     message: str = ""
+
+
+class Stream(Protocol):
+    """Where lines go: raw, so that what was taken is known, and nothing is written twice."""
+
+    def write(self, data: bytes, /) -> int | None:
+        """Write some or all of it; how many bytes, None for "not now"."""
 
 
 class AuditLog:
     """Writes audit lines to a stream, those of one turn of the loop at once.
 
-    `close` writes what is left. A write that fails (a full disk) is logged once and counted by the caller's metric;
-    lines are then kept, up to `keep` of them, and written when the disk takes them again.
+    A write that fails (a full disk, a closed pipe) is logged once and tried again each second; meanwhile `trouble` says
+    why. Lines are kept, `keep` of them at most, and half of that room is for issues alone; what finds no room is
+    counted by `on_lost`. `stop`: while there is trouble nothing is to be issued (`blocked`).
     """
 
     def __init__(
-        self, stream: BinaryIO | None, *, on_line: Callable[[Kind], None] = lambda _kind: None, keep: int = 100_000
+        self,
+        stream: Stream | None,
+        *,
+        on_line: Callable[[Kind], None] = lambda _kind: None,
+        on_lost: Callable[[], None] = lambda: None,
+        keep: int = 100_000,
+        stop: bool = False,
     ) -> None:
         self._stream = stream
         self._on_line = on_line
+        self._on_lost = on_lost
         self._lines: list[bytes] = []
+        self._rest = b""  # of a write that was cut short, its first line perhaps torn
         self._keep = keep
+        self._stop = stop
         self._encoder = msgspec.json.Encoder()
         self._flushing = False
-        self._failed = False
+        self._handlers: list[Callable[[], None]] = []
+        self.trouble = ""
 
     @classmethod
-    def to(cls, target: str, *, on_line: Callable[[Kind], None] = lambda _kind: None) -> "AuditLog":
+    def to(
+        cls,
+        target: str,
+        *,
+        on_line: Callable[[Kind], None] = lambda _kind: None,
+        on_lost: Callable[[], None] = lambda: None,
+        stop: bool = False,
+    ) -> "AuditLog":
         """Open the log: "-" is standard output, "none" is nowhere, all else a file that is appended to."""
         if target == "none":
-            return cls(None, on_line=on_line)
-        if target == "-":
-            return cls(sys.stdout.buffer, on_line=on_line)
-        return cls(Path(target).open("ab", buffering=0), on_line=on_line)
+            return cls(None, on_line=on_line, on_lost=on_lost, stop=stop)
+        # Raw, and closed by `close`; standard output is not ours to close.
+        stream: FileIO = FileIO(_STANDARD_OUTPUT, "w", closefd=False) if target == "-" else FileIO(target, "a")
+        return cls(stream, on_line=on_line, on_lost=on_lost, stop=stop)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether nothing may be issued now, as it could not be written down."""
+        return self._stop and bool(self.trouble)
+
+    def subscribe(self, handler: Callable[[], None]) -> None:
+        """Call `handler` when lines can be written again."""
+        self._handlers.append(handler)
 
     def write(self, line: AuditLine) -> None:
         """Take one line; it reaches the stream at the end of this turn of the loop."""
         if self._stream is None:
             return
         self._on_line(line.audit)
-        if len(self._lines) < self._keep:
+        room = self._keep if line.verdict == "issue" else self._keep // 2
+        if len(self._lines) < room:
             self._lines.append(self._encoder.encode(line))
-        if not self._flushing:
+        else:
+            self._on_lost()
+        if not self._flushing and not self.trouble:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self.flush)
 
     def flush(self) -> None:
         """Write all lines that were taken."""
         self._flushing = False
-        if self._stream is None or not self._lines:
+        if self._stream is None or not (self._lines or self._rest):
             return
-        try:
-            self._stream.write(b"\n".join(self._lines) + b"\n")
-            self._stream.flush()
-        except OSError as error:
-            if not self._failed:
-                log.error("audit log: %s; up to %d lines are kept until it can be written", error.strerror, self._keep)  # noqa: TRY400
-            self._failed = True
-            return
+        self._lines.append(b"")  # for the last line's end
+        self._rest += b"\n".join(self._lines)
         self._lines.clear()
-        self._failed = False
+        try:
+            while self._rest:
+                taken = self._stream.write(self._rest)
+                if not taken:
+                    raise BlockingIOError(0, "it takes nothing more just now")
+                self._rest = self._rest[taken:]
+        except OSError as error:
+            self._failed(error.strerror or str(error))
+            return
+        self._works()
 
     def close(self) -> None:
         """Write what is left and close a file of ours."""
         self.flush()
-        if self._stream is not None and self._stream is not sys.stdout.buffer:
+        if isinstance(self._stream, FileIO) and self._stream.closefd:
             self._stream.close()
+
+    def _failed(self, why: str) -> None:
+        # Whole lines count against the room again; a torn one must go on where it was torn.
+        head, mark, tail = self._rest.partition(b"\n")
+        self._rest = head + mark
+        self._lines = tail.splitlines()
+        if not self.trouble:
+            what = "nothing is issued" if self._stop else f"up to {self._keep} lines are kept"
+            log.error("audit log: %s; %s until it can be written", why, what)
+        self.trouble = why
+        try:
+            asyncio.get_running_loop().call_later(_RETRY_SECONDS, self.flush)
+        except RuntimeError:  # the loop has ended: this was the last try
+            log.error("audit log: %d lines are lost", len(self._lines) + bool(self._rest))  # noqa: TRY400
+
+    def _works(self) -> None:
+        if not self.trouble:
+            return
+        self.trouble = ""
+        log.info("audit log: it can be written again")
+        for handler in self._handlers:
+            handler()

@@ -2,7 +2,8 @@
 
 `emit` only puts an Event into a bounded queue; one task writes them, at a bounded rate, since each Event costs the API
 server as much as a certificate. Repeats of an Event are one Event with a count. What does not fit is counted and
-dropped: a condition, a metric and an audit line tell the same. Used on the loop only.
+dropped: a condition, a metric and an audit line tell the same. What one tenant causes has a share of its own, so that
+his Warnings never take the room of others. Used on the loop only.
 """
 
 import asyncio
@@ -32,6 +33,10 @@ _BURST = 50
 # In a burst of requests, Events that say "issued" would take their share of what the API server can do.
 _COURTESY_RATE = 1.0
 _COURTESY_BURST = 10
+# Of one tenant.
+_SHARE_RATE = 0.5
+_SHARE_BURST = 20
+_SHARES = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +107,27 @@ class EventRecorder:
         self._wake = asyncio.Event()
         self._all = _Bucket(_RATE, _BURST, clock)
         self._courtesies = _Bucket(_COURTESY_RATE, _COURTESY_BURST, clock)
+        self._shares: OrderedDict[str, _Bucket] = OrderedDict()
 
     def emit(
-        self, ref: ObjectReference, type_: EventType, reason: str, message: str, *, courtesy: bool = False
+        self,
+        ref: ObjectReference,
+        type_: EventType,
+        reason: str,
+        message: str,
+        *,
+        courtesy: bool = False,
+        share: str | None = None,
     ) -> None:
         """Take an Event about an object. Never blocks; drops it when too many wait already.
 
         A `courtesy` tells only what the object shows anyway: ten at once and one a second; more are left out, uncounted.
+        `share` names the tenant that caused it ("": one that is not known): twenty at once and one in two seconds.
         """
         if courtesy and self._courtesies.take() > 0:
+            return
+        if share is not None and self._share(share).take() > 0:
+            self._on_drop()
             return
         event = _Event(ref, type_, reason, message[:_MAX_MESSAGE])
         if len(self._queue) >= _QUEUE:
@@ -118,6 +135,16 @@ class EventRecorder:
             return
         self._queue.append(event)
         self._wake.set()
+
+    def _share(self, name: str) -> _Bucket:
+        bucket = self._shares.get(name)
+        if bucket is None:
+            if len(self._shares) >= _SHARES:
+                self._shares.popitem(last=False)
+            bucket = self._shares[name] = _Bucket(_SHARE_RATE, _SHARE_BURST, self._clock)
+        else:
+            self._shares.move_to_end(name)
+        return bucket
 
     async def run(self) -> None:
         """Write Events until cancelled."""

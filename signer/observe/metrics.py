@@ -1,7 +1,7 @@
 """Every metric of ours, named in one place.
 
-Labels are bounded: a signer's name becomes a label only when its issuer exists, all other names are "other". Each
-process has one Metrics; it is used on the loop only. cert-manager's own names are kept where it has one
+Labels are bounded: a signer's name becomes a label only when its issuer exists, a namespace only when it is one of the
+busiest that exist; all other names are "other" (signer/observe/series.py). Each process has one Metrics; it is used on the loop only. cert-manager's own names are kept where it has one
 (pkg/metrics), so that dashboards and alerts go on working.
 """
 
@@ -31,6 +31,7 @@ class Metrics:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(name, text, labels, registry=self.registry)
 
+        tenant = ("signer", "namespace")
         gauge("mesh_signer_build_info", "The running version.", "version").labels(__version__).set(1)
         self.requests = counter(
             "mesh_signer_requests_total",
@@ -39,7 +40,25 @@ class Metrics:
             "outcome",
         )
         self.refusals = counter(
-            "mesh_signer_refusals_total", "Refused CertificateSigningRequests by signer and reason.", "signer", "reason"
+            "mesh_signer_refusals_total",
+            "Refused CertificateSigningRequests by signer, namespace of the identity asked for, and reason.",
+            *tenant,
+            "reason",
+        )
+        self.would_refuse = counter(
+            "mesh_signer_would_refuse_total",
+            "Certificates issued in audit mode that enforcing would have refused, by its first reason.",
+            *tenant,
+            "reason",
+        )
+        self.issued = counter("mesh_signer_issued_total", "Certificates issued to the mesh.", *tenant)
+        self.rate_limited = counter(
+            "mesh_signer_rate_limited_total", "Requests that waited for the rate of a SignerPolicy.", *tenant
+        )
+        self.foreign = counter(
+            "mesh_signer_foreign_certificates_total",
+            "Certificates of mesh signers that somebody else wrote.",
+            "signer",
         )
         self.latency = Histogram(
             "mesh_signer_request_duration_seconds",
@@ -65,6 +84,15 @@ class Metrics:
             "mesh_signer_events_dropped_total", "Events that were not written, being too many."
         )
         self.audit_lines = counter("mesh_signer_audit_lines_total", "Audit lines written, by kind.", "kind")
+        self.audit_lost = counter(
+            "mesh_signer_audit_lines_lost_total", "Audit lines that could not be written, nor kept."
+        )
+        self.audit_failing = gauge(
+            "mesh_signer_audit_failing", "Whether audit lines cannot be written now: 1 is a reason to wake somebody."
+        )
+        self.tenancy = gauge(
+            "mesh_signer_tenancy_mode", "1 for the mode of the wall that is in force: enforce, audit or off.", "mode"
+        )
         self.leader = gauge("mesh_signer_leader", "Whether this process leads the controllers.")
         self.issuer_ready = gauge(
             "mesh_signer_issuer_ready",

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from signer.api.crd import OURS_ANNOTATION
-from signer.app import _Process, _read_ours
+from signer.app import _Process
+from signer.csr.intake import Intake
 from signer.kube.client import ApiClient
 from signer.observe.audit import AuditLog
 from signer.observe.metrics import Metrics
@@ -117,14 +118,14 @@ async def test_stops_when_told(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_what_the_watch_keeps() -> None:
     """Only unanswered requests for our signers are kept; all others are as absent."""
-    assert _read_ours(encoded()) == request()
-    assert _read_ours(encoded(certificate=b"x")) is None
-    assert _read_ours(encoded(signer="example.com/other")) is None
+    assert Intake().read(encoded()) == request()
+    assert Intake().read(encoded(certificate=b"x")) is None
+    assert Intake().read(encoded(signer="example.com/other")) is None
 
 
 def test_only_what_is_approved_keeps_its_bytes() -> None:
     """A request that nobody approved costs no memory but its name; an approved one keeps the bytes of its answer."""
-    assert (read := _read_ours(encoded())) is not None
+    assert (read := Intake().read(encoded())) is not None
     assert read.raw
-    assert (read := _read_ours(encoded(conditions=()))) is not None
+    assert (read := Intake().read(encoded(conditions=()))) is not None
     assert read.raw == b""

@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 CONTROLLER = "signer/csr/controller.py"
+DELIVERY = "signer/csr/delivery.py"
 BACKLOG = "signer/csr/backlog.py"
 WINDOW = "signer/csr/window.py"
 SHARING = "signer/csr/sharing.py"
@@ -25,9 +26,9 @@ MUTANTS = (
     ),
     Mutant(
         "after an unknown outcome a second certificate is made",
-        CONTROLLER,
-        "            pending.unsent = answer\n",
-        "            pending.unsent = None\n",
+        DELIVERY,
+        "            pending.unsent = answer\n            self._record.complain",
+        "            pending.unsent = None\n            self._record.complain",
         TROUBLE,
     ),
     Mutant(
@@ -39,29 +40,29 @@ MUTANTS = (
     ),
     Mutant(
         "a write of unknown outcome is not tried again",
-        CONTROLLER,
-        "            self._try_again(pending, result.retry_after)\n            return\n",
-        "            self._gone(pending.csr.uid)\n            return\n",
+        DELIVERY,
+        "            self.try_again(pending, result.retry_after)\n            return\n",
+        "            self._backlog.remove(pending.csr.uid)\n            return\n",
         TROUBLE,
     ),
     Mutant(
         "a conflict ends a request that has no answer",
-        CONTROLLER,
+        DELIVERY,
         '        if result.outcome == "conflict" and result.latest is not None and not result.latest.answered:\n',
         '        if result.outcome == "conflict" and result.latest is None:\n',
         TROUBLE,
     ),
     Mutant(
         "a request whose work fails oddly is never touched again",
-        CONTROLLER,
-        "pending.csr.name, kind, place)\n        self._try_again(pending)\n",
+        DELIVERY,
+        "pending.csr.name, kind, place)\n        self.try_again(pending)\n",
         "pending.csr.name, kind, place)\n",
         TROUBLE,
     ),
     Mutant(
         "the audit log ends on unknown although it could be known",
-        CONTROLLER,
-        "                self._record.outcome(answer, result.outcome, result.message)\n                self._record.count(",
+        DELIVERY,
+        "                self._record.outcome(pending, answer, result.outcome, result.message)\n                self._record.count(",
         "                self._record.count(",
         TROUBLE,
     ),
@@ -96,8 +97,8 @@ MUTANTS = (
     Mutant(
         "the intent is not audited",
         CONTROLLER,
-        "        self._record.intent(answer)\n        self._start(pending, self._write(pending, answer))\n",
-        "        self._start(pending, self._write(pending, answer))\n",
+        "        self._record.intent(pending, answer)\n        self._delivery.start(pending, self._delivery.write(pending, answer))\n\n    async",
+        "        self._delivery.start(pending, self._delivery.write(pending, answer))\n\n    async",
         ANSWERING,
     ),
     Mutant(
@@ -109,9 +110,9 @@ MUTANTS = (
     ),
     Mutant(
         "a 429 leaves the window as it is",
-        CONTROLLER,
-        "            self._window.throttled(self._clock())\n",
-        "            self._window.succeeded()\n",
+        DELIVERY,
+        "            self.window.throttled(self._clock())\n",
+        "            self.window.succeeded()\n",
         TROUBLE,
     ),
     Mutant(
@@ -124,7 +125,7 @@ MUTANTS = (
     Mutant(
         "stopping does not wait for the writes that are under way",
         CONTROLLER,
-        "        while (self._backlog.ready or self._in_flight) and",
+        "        while self._busy and",
         "        while self._backlog.ready and",
         STOPPING,
     ),
@@ -188,8 +189,8 @@ MUTANTS = (
     Mutant(
         "audit lines of a full disk are lost",
         AUDIT,
-        "            self._failed = True\n            return\n",
-        "            self._failed = True\n",
+        "        self._lines = tail.splitlines()\n",
+        "        self._lines = []\n",
         ("tests/unit/observe/test_audit.py",),
     ),
 )

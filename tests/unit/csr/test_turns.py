@@ -51,8 +51,8 @@ def test_nothing_is_lost_and_order_is_kept(steps: list[tuple[str, object]]) -> N
     rest = drained(turns)
     assert {item[1]: item[0] for item in rest} == waiting
     orders = defaultdict(list)
-    for flow, item in taken + rest:
-        orders[flow].append(item)
+    for flow, place in taken + rest:
+        orders[flow].append(place)
     assert all(order == sorted(order) for order in orders.values())
 
 

@@ -4,16 +4,19 @@ import asyncio
 import io
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from signer.observe.audit import AuditLine, AuditLog
+from tests.fakes.virtual_time import virtual_time
 
 
 def line(uid: str = "u1", **more: Any) -> AuditLine:
-    return AuditLine(time="2026-11-22T12:00:00.000Z", audit="intent", uid=uid, name="n", verdict="issue", **more)
+    values: dict[str, Any] = {"audit": "intent", "verdict": "issue", **more}
+    return AuditLine(time="2026-11-22T12:00:00.000Z", uid=uid, name="n", **values)
 
 
 class Disk(io.BytesIO):
@@ -23,11 +26,14 @@ class Disk(io.BytesIO):
         super().__init__()
         self.writes = 0
         self.full = False
+        self.takes: int | None = None  # so many bytes, and then it is full
 
     def write(self, data: Any) -> int:
         if self.full:
             raise OSError(28, "No space left on device")
         self.writes += 1
+        if self.takes is not None:
+            data, self.full, self.takes = data[: self.takes], True, None
         return super().write(data)
 
     def uids(self) -> list[str]:
@@ -82,6 +88,7 @@ async def test_the_line() -> None:
     }
 
 
+@virtual_time
 async def test_a_full_disk(caplog: pytest.LogCaptureFixture) -> None:
     """While the disk is full lines are kept; they are written in order as soon as it is not; the log says so once."""
     disk = Disk()
@@ -93,30 +100,129 @@ async def test_a_full_disk(caplog: pytest.LogCaptureFixture) -> None:
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == [
         "audit log: No space left on device; up to 100000 lines are kept until it can be written"
     ]
+    assert log.trouble == "No space left on device"
     disk.full = False
     log.write(line("u3"))
-    await asyncio.sleep(0)
+    await asyncio.sleep(2)
     assert disk.uids() == ["u0", "u1", "u2", "u3"]
+    assert log.trouble == ""
     disk.full = True
     log.write(line("u4"))
     await asyncio.sleep(0)
-    assert len(caplog.records) == 2
+    assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == 2
     disk.full = False
     log.close()
+    assert disk.uids()[-1] == "u4"
 
 
+@virtual_time
+async def test_a_write_that_is_cut_short() -> None:
+    """A line that was torn by a full disk goes on where it was torn: nothing is written twice, nothing is left out."""
+    disk = Disk()
+    log = AuditLog(disk)
+    for n in range(5):
+        log.write(line(f"u{n}"))
+    disk.takes = 150
+    await asyncio.sleep(0)
+    assert log.trouble
+    assert len(disk.getvalue()) == 150
+    log.write(line("later"))
+    disk.full = False
+    await asyncio.sleep(2)
+    assert disk.uids() == ["u0", "u1", "u2", "u3", "u4", "later"]
+
+
+@virtual_time
+async def test_stop() -> None:
+    """With `stop` nothing may be issued while lines cannot be written, and who waits is told when they can."""
+    disk = Disk()
+    log = AuditLog(disk, stop=True)
+    told: list[bool] = []
+    log.subscribe(lambda: told.append(log.blocked))
+    assert not log.blocked
+    disk.full = True
+    log.write(line())
+    await asyncio.sleep(5)
+    assert log.blocked
+    assert told == []
+    disk.full = False
+    await asyncio.sleep(2)
+    assert told == [False]
+    assert disk.uids() == ["u1"]
+
+
+@virtual_time
+async def test_continue() -> None:
+    """Without `stop` nothing waits for the disk."""
+    disk = Disk()
+    disk.full = True
+    log = AuditLog(disk)
+    log.write(line())
+    await asyncio.sleep(1)
+    assert log.trouble
+    assert not log.blocked
+
+
+@virtual_time
 async def test_memory_is_bounded() -> None:
-    """A disk that stays full does not take the memory; every line is still counted."""
+    """A disk that stays full does not take the memory; what found no room is counted; issues have room of their own."""
     disk = Disk()
     disk.full = True
     counted: list[str] = []
-    log = AuditLog(disk, on_line=counted.append, keep=10)
+    lost: list[int] = []
+    log = AuditLog(disk, on_line=counted.append, on_lost=lambda: lost.append(1), keep=10)
+    for n in range(50):
+        log.write(line(f"r{n}", verdict="refuse"))
     for n in range(50):
         log.write(line(f"u{n}"))
     disk.full = False
     log.flush()
-    assert disk.uids() == [f"u{n}" for n in range(10)]
-    assert counted == ["intent"] * 50
+    assert disk.uids() == [f"r{n}" for n in range(5)] + [f"u{n}" for n in range(5)]
+    assert counted == ["intent"] * 100
+    assert len(lost) == 90
+
+
+@virtual_time
+async def test_the_device_that_is_always_full(caplog: pytest.LogCaptureFixture) -> None:
+    """A real device without room is such a disk."""
+    log = AuditLog.to("/dev/full", stop=True)
+    log.write(line())
+    await asyncio.sleep(0)
+    assert log.blocked
+    assert "audit log: No space left on device; nothing is issued until it can be written" in caplog.text
+    log.close()
+
+
+@virtual_time
+async def test_a_closed_pipe() -> None:
+    """A reader that went away is trouble, not the end."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb", buffering=0) as pipe:
+        log = AuditLog(pipe, stop=True)
+        log.write(line())
+        await asyncio.sleep(0)
+        assert log.trouble == "Broken pipe"
+        assert log.blocked
+
+
+@virtual_time
+async def test_a_pipe_that_nobody_reads() -> None:
+    """A pipe that takes nothing more just now does not hold up the loop: the rest is written when it is read."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with os.fdopen(writer, "wb", buffering=0) as pipe, os.fdopen(reader, "rb", buffering=0) as other:
+        log = AuditLog(pipe)
+        for n in range(2000):
+            log.write(line(f"u{n}"))
+        await asyncio.sleep(0)
+        assert log.trouble
+        text = b""
+        while text.count(b"\n") < 2000:
+            text += other.read(1 << 20)
+            await asyncio.sleep(1)
+        assert [json.loads(one)["uid"] for one in text.splitlines()] == [f"u{n}" for n in range(2000)]
+        assert not log.trouble
 
 
 async def test_close_writes_what_is_left(tmp_path: Path) -> None:

@@ -19,12 +19,15 @@ from signer.api.issuer import IssuerRef
 from signer.authorities.state import IssuerState
 from signer.csr.answer import Answer
 from signer.csr.controller import Options, RequestController
+from signer.csr.intake import Intake
 from signer.csr.sharing import Sharing
 from signer.csr.writer import Written
 from signer.kube.reflector import Change
 from signer.observe.audit import AuditLog
+from signer.observe.events import ObjectReference
 from signer.observe.metrics import Metrics
 from signer.tenancy.decide import Limits
+from signer.tenancy.world import World
 from tests.unit.csr.crafted import FOO, NOW, ready, request
 
 Script = Written | Exception | Callable[[Answer], Awaitable[Written]]
@@ -153,6 +156,19 @@ class FakeWriter:
             asyncio.get_running_loop().call_later(0.005, self._reflector.forget, csr)
 
 
+class Disk:
+    """Takes audit lines, unless it is full."""
+
+    def __init__(self, stream: io.BytesIO) -> None:
+        self._stream = stream
+        self.full = False
+
+    def write(self, data: bytes) -> int:
+        if self.full:
+            raise OSError(28, "No space left on device")
+        return self._stream.write(data)
+
+
 class FakeQuestions:
     """Answers by the script, an exception is raised; what was asked is noted."""
 
@@ -185,26 +201,86 @@ class Emitted:
     reason: str
     message: str
     courtesy: bool
+    kind: str = "CertificateSigningRequest"
+    namespace: str = ""
+    share: str | None = None
 
 
 class FakeRecorder:
     def __init__(self) -> None:
         self.events: list[Emitted] = []
 
-    def emit(self, ref: Any, type_: str, reason: str, message: str, *, courtesy: bool = False) -> None:
-        assert (ref.api_version, ref.kind) == ("certificates.k8s.io/v1", "CertificateSigningRequest")
-        self.events.append(Emitted(ref.name, type_, reason, message, courtesy))
+    def emit(
+        self,
+        ref: ObjectReference,
+        type_: str,
+        reason: str,
+        message: str,
+        *,
+        courtesy: bool = False,
+        share: str | None = None,
+    ) -> None:
+        self.events.append(Emitted(ref.name, type_, reason, message, courtesy, ref.kind, ref.namespace, share))
+
+    def about(self, kind: str) -> list[Emitted]:
+        return [event for event in self.events if event.kind == kind]
 
     def reasons(self) -> list[str]:
         return [event.reason for event in self.events]
 
 
+class FakeMesh:
+    """A world that a test writes to; what is asked is noted, and answered by `on_bind` and `on_reread`."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.handlers: list[Callable[[], None]] = []
+        self.asked: list[tuple[str, ...]] = []
+        self.times: list[float] = []
+        self.most_at_once = 0
+        self._at_once = 0
+        self.takes = 0.01
+        self.on_bind: Callable[[], object] = lambda: None
+        self.on_reread: Callable[[], object] = lambda: None
+        self.told_issued: list[tuple[IssuerRef, str]] = []
+
+    def subscribe(self, handler: Callable[[], None]) -> None:
+        self.handlers.append(handler)
+
+    def changed(self) -> None:
+        for handler in self.handlers:
+            handler()
+
+    async def bind(self, signer: IssuerRef, namespace: str, uid: str) -> None:
+        await self._ask(("bind", signer.name, namespace, uid), self.on_bind)
+
+    async def reread(self, namespace: str) -> None:
+        await self._ask(("reread", namespace), self.on_reread)
+
+    async def _ask(self, question: tuple[str, ...], answer: Callable[[], object]) -> None:
+        self.asked.append(question)
+        self.times.append(asyncio.get_running_loop().time())
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            await asyncio.sleep(self.takes)
+            answer()
+        finally:
+            self._at_once -= 1
+
+    def issued(self, signer: IssuerRef, namespace: str, now: datetime) -> None:
+        assert now.tzinfo is not None
+        self.told_issued.append((signer, namespace))
+
+
 @dataclass
 class Scene:
-    """The controller is running; `at` gives seconds since the start."""
+    """The controller is running; `at` gives seconds since the start. With a `world` there is a wall."""
 
     options: Options = field(default_factory=lambda: Options("cert-manager", Limits()))
     members: tuple[str, ...] = ("a",)
+    world: World | None = None
+    audit_stop: bool = False
 
     def __post_init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -216,6 +292,9 @@ class Scene:
         self.writer = FakeWriter(self.reflector, lambda: self.stream.getvalue().count(b"\n"))
         self.questions = FakeQuestions()
         self.recorder = FakeRecorder()
+        self.mesh = FakeMesh(self.world) if self.world is not None else None
+        self.intake = Intake()
+        self.disk = Disk(self.stream)
         self.sharing = Sharing("a", lambda: self.members, self.loop.time)
         self.controller = RequestController(
             cast("Any", self.reflector),
@@ -225,8 +304,10 @@ class Scene:
             self.sharing,
             cast("Any", self.recorder),
             self.metrics,
-            AuditLog(self.stream),
+            AuditLog(self.disk, stop=self.audit_stop),
             self.options,
+            mesh=self.mesh,
+            intake=self.intake,
             clock=self.loop.time,
             wall=self.wall,
         )

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from cryptography import x509
 
-from signer.csr.controller import is_ours
+from signer.csr.intake import is_ours
 from signer.csr.writer import Written
 from tests.fakes.virtual_time import virtual_time
 from tests.pki import spiffe
@@ -54,7 +54,7 @@ async def test_refused() -> None:
         (write,) = scene.writer.writes
         assert write.answer.refused
         assert scene.metric("requests_total", signer=FOO_SIGNER, outcome="refused") == 1
-        assert scene.metric("refusals_total", signer=FOO_SIGNER, reason="InvalidDuration") == 1
+        assert scene.metric("refusals_total", signer=FOO_SIGNER, namespace="", reason="InvalidDuration") == 1
         (event,) = scene.recorder.events
         assert (event.type, event.reason) == ("Warning", "InvalidDuration")
         assert event.message.startswith("CertificateSigningRequest minimum allowed duration is 10m0s")

@@ -1,0 +1,141 @@
+"""What the wall asks for before it decides: to store who owns a signer, to read a tenant's claims once more, live.
+
+A refused workload comes again and again, and so do a thousand at once: all requests with the same question wait for
+one inquiry, each question is asked once a second at most, and only few are under way in all. A live read counts for
+the requests that were there before it began, so a claim that was applied before a request is never overlooked.
+Used on the loop only.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from datetime import datetime
+from typing import Protocol
+
+from signer.api.issuer import IssuerRef
+from signer.csr.backlog import Backlog, Pending
+from signer.kube.errors import ApiError, Unreachable
+from signer.tenancy.verdict import Bind, Reread
+from signer.tenancy.world import World
+
+log = logging.getLogger(__name__)
+
+# In all: the hot path's own writes come first.
+_AT_ONCE = 4
+# Seconds between two inquiries about the same thing.
+_SPACING = 1.0
+# A safety net: what waits longer is decided anew.
+_PATIENCE = 30.0
+_REMEMBERED = 4096
+
+WAITS_FOR_CLAIMS = "ReadingClaims"
+WAITS_FOR_BINDING = "StoringOwner"
+
+
+class Mesh(Protocol):
+    """What is known of the mesh, and how to know more (signer/mesh)."""
+
+    @property
+    def world(self) -> World:
+        """What decisions are made from; its entries change on the loop, between two decisions."""
+
+    def subscribe(self, handler: Callable[[], None]) -> None:
+        """Call a handler whenever the world has changed."""
+
+    async def bind(self, signer: IssuerRef, namespace: str, uid: str) -> None:
+        """Store that a namespace owns a signer, or learn who does. Raises ApiError or Unreachable."""
+
+    async def reread(self, namespace: str) -> None:
+        """Read the claims of a namespace and the mesh config, live, into the world. Raises ApiError or Unreachable."""
+
+    def issued(self, signer: IssuerRef, namespace: str, now: datetime) -> None:
+        """Note that a namespace was given a certificate by a signer."""
+
+
+class Inquiries:
+    """Asks through `mesh`, and gives the requests of `backlog` their turn when there is an answer.
+
+    `failed` takes a request whose inquiry could not be made; `clock` is monotonic, in seconds.
+    """
+
+    def __init__(
+        self,
+        mesh: Mesh,
+        backlog: Backlog,
+        failed: Callable[[Pending, BaseException], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._mesh = mesh
+        self._backlog = backlog
+        self._failed = failed
+        self._clock = clock
+        self._next: dict[Hashable, object] = {}  # the topic of those that the next inquiry is for
+        self._tasks: dict[Hashable, asyncio.Task[None]] = {}
+        self._last: dict[Hashable, float] = {}
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    @property
+    def under_way(self) -> int:
+        """How many questions are being asked, or wait until they may be."""
+        return len(self._tasks)
+
+    def ask(self, pending: Pending, question: Bind | Reread) -> None:
+        """Put a request aside until its question is answered."""
+        # All claims of a namespace are read together, whichever signer was asked for.
+        topic = self._next.setdefault(question, object())
+        reason = WAITS_FOR_CLAIMS if isinstance(question, Reread) else WAITS_FOR_BINDING
+        self._backlog.park(pending, reason=reason, topic=topic, seconds=_PATIENCE)
+        if question not in self._tasks:
+            self._tasks[question] = asyncio.get_running_loop().create_task(self._run(question))
+
+    def close(self) -> None:
+        """End what is under way."""
+        for task in tuple(self._tasks.values()):
+            task.cancel()
+
+    async def _run(self, question: Bind | Reread) -> None:
+        try:
+            while self._backlog.waiting_on(self._next[question]):
+                early = self._last.get(question, float("-inf")) + _SPACING - self._clock()
+                if early > 0:
+                    await asyncio.sleep(early)
+                async with self._slots:
+                    await self._round(question)
+        finally:
+            del self._tasks[question], self._next[question]
+
+    async def _round(self, question: Bind | Reread) -> None:
+        topic, self._next[question] = self._next[question], object()
+        self._note(question)
+        try:
+            if isinstance(question, Reread):
+                await self._mesh.reread(question.namespace)
+            else:
+                await self._mesh.bind(question.signer, question.namespace, question.namespace_uid)
+        except Exception as error:  # noqa: BLE001 - whatever it was, those that wait for it must not wait for ever
+            self._tell(question, error)
+            for pending in self._backlog.waiting(topic):
+                self._failed(pending, error)
+            return
+        for pending in self._backlog.waiting(topic):
+            if isinstance(question, Reread):
+                pending.answers = replace(pending.answers, fresh=True)
+            self._backlog.make_ready(pending)
+
+    def _note(self, question: Bind | Reread) -> None:
+        now = self._clock()
+        if len(self._last) >= _REMEMBERED:
+            self._last = {asked: at for asked, at in self._last.items() if at + _SPACING > now}
+        self._last[question] = now
+
+    @staticmethod
+    def _tell(question: Bind | Reread, error: Exception) -> None:
+        what = (
+            f"the claims of namespace {question.namespace} cannot be read"
+            if isinstance(question, Reread)
+            else f"the owner of {question.signer} (namespace {question.namespace}) cannot be stored"
+        )
+        # The text of what was not foreseen may quote what it choked on.
+        why = str(error) if isinstance(error, ApiError | Unreachable) else type(error).__name__
+        log.warning("%s; it is tried again: %s", what, why)
