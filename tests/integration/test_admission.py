@@ -272,6 +272,12 @@ class TestClaims:
             body = proxy_config(f"a-{number}", {}) | {"spec": spec}
             tenant.post(proxy_configs(namespace), body)
 
+    def test_examples(self, guarded: Cluster) -> None:
+        """The examples of SignerPolicies, and of the role to claim, are ones that the API server takes."""
+        told = guarded.kubectl("apply", "--dry-run=server", "-f", MANIFESTS / "examples" / "signerpolicies")
+        assert told.count("signerpolicy.mesh-signer.dev/") == 3
+        assert "clusterrole.rbac.authorization.k8s.io/claim-shop" in told
+
     def test_no_such_kind(self, api: Api) -> None:
         """`signers` is a name for roles alone: there is no such resource, and none is needed."""
         served = api.get("/apis/mesh-signer.dev/v1alpha1")["resources"]

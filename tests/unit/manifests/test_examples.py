@@ -1,12 +1,17 @@
 """The Istio task's objects, field for field, as Istio's documentation on custom CAs by Kubernetes CSR has them."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
+from signer.api.signerpolicy import SignerPolicy
+from signer.tenancy.policies import read_policy
+from signer.tenancy.world import Namespace
 from tests.unit.manifests.kustomize import MANIFESTS
 
 TASK = MANIFESTS / "examples" / "istio-task"
@@ -63,6 +68,10 @@ APPROVE = {
 
 def read(path: Path) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(path.read_text("utf-8")))
+
+
+def read_all(folder: Path) -> list[dict[str, Any]]:
+    return [one for path in sorted(folder.glob("*.yaml")) for one in read(path) if "metadata" in one]
 
 
 def fields(value: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -139,3 +148,55 @@ def test_namespaced_issuers_fit_together() -> None:
     assert (reference["verbs"], reference["resourceNames"]) == (["reference"], [name])
     (approve,) = access["ClusterRole", "istiod-approve-team-a"]["rules"]
     assert approve["resourceNames"] == [f"issuers.cert-manager.io/{place}.{name}"]
+
+
+def test_the_task_with_issuers_fits_together() -> None:
+    """Each tenant has its CA, the rights for it, and a ProxyConfig or the default that asks for it by its full name."""
+    folder = MANIFESTS / "examples" / "istio-task-issuers"
+    made = {(one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]): one for one in read_all(folder)}
+    tenants = ("istio-system", "foo", "bar")
+    (operator,) = read(folder / "istio.yaml")
+    mesh = operator["spec"]["meshConfig"]
+    names = {f"issuers.cert-manager.io/{tenant}.ca" for tenant in tenants}
+    assert {name for entry in mesh["caCertificates"] for name in entry["certSigners"]} == names
+    pilot = operator["spec"]["components"]["pilot"]["k8s"]
+    environment = {one["name"]: one["value"] for one in pilot["env"]}
+    assert environment == {
+        "CERT_SIGNER_DOMAIN": "issuers.cert-manager.io",
+        "PILOT_CERT_PROVIDER": "k8s.io/issuers.cert-manager.io/istio-system.ca",
+    }
+    approve = yaml.safe_load(pilot["overlays"][0]["patches"][0]["value"])
+    assert set(approve["resourceNames"]) == names
+    claims = {"istio-system": mesh["defaultConfig"]["proxyMetadata"]["ISTIO_META_CERT_SIGNER"]}
+    for tenant in tenants:
+        issuer, certificate = made["Issuer", tenant, "ca"], made["Certificate", tenant, f"{tenant}-ca"]
+        assert issuer["spec"]["ca"]["secretName"] == certificate["spec"]["secretName"]
+        assert ("Issuer", tenant, certificate["spec"]["issuerRef"]["name"]) in made
+        assert made["RoleBinding", tenant, "mesh-signer-secrets"]["subjects"][0]["name"] == "mesh-signer"
+        assert made["RoleBinding", tenant, "reference-ca"]["subjects"][0]["name"] == "istiod"
+        (rule,) = made["Role", tenant, "reference-ca"]["rules"]
+        assert (rule["resourceNames"], rule["verbs"]) == (["ca"], ["reference"])
+        if tenant != "istio-system":
+            config = made["ProxyConfig", tenant, f"{tenant}pc"]
+            claims[tenant] = config["spec"]["environmentVariables"]["ISTIO_META_CERT_SIGNER"]
+    assert claims == {tenant: f"{tenant}.ca" for tenant in tenants}
+
+
+def test_signer_policies_are_read() -> None:
+    """Each example of a SignerPolicy is one that the signer can use, and does what its first line says."""
+    folder = MANIFESTS / "examples" / "signerpolicies"
+    found = [
+        read_policy(msgspec.convert(one, SignerPolicy)) for one in read_all(folder) if one["kind"] == "SignerPolicy"
+    ]
+    policies = {policy.name: policy for policy in found}
+    assert [policy.problem for policy in found] == [""] * 3
+    everyone = Namespace("uid")
+    assert policies["shop"].covers("shop-payments", everyone)
+    assert not policies["shop"].covers("bank", everyone)
+    assert policies["bank"].covers("any", Namespace("uid", {"mesh-signer.dev/tenant": "bank"}))
+    assert not policies["bank"].covers("bank", everyone)
+    assert policies["vault"].max_lifetime == timedelta(minutes=10)
+    role, binding = read(folder / "claim-roles.yaml")
+    assert (role["rules"][0]["resources"], role["rules"][0]["verbs"]) == (["signers"], ["claim"])
+    assert binding["kind"] == "ClusterRoleBinding"
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
