@@ -1,0 +1,192 @@
+"""What SignerPolicies come to: namespaces covered, signers that do not exist, and policies that disagree."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signer.api.issuer import IssuerRef
+from signer.api.meta import find_condition
+from signer.api.signerpolicy import SignerPolicyStatus
+from signer.tenancy.coverage import CONFLICT, READY, Coverage, Overlap, policy_status, read_coverage
+from signer.tenancy.world import KeyRule, Namespace, Policy, Rate
+
+FOO, BAR = (IssuerRef("ClusterIssuer", "", name) for name in ("foo", "bar"))
+BOTH = frozenset({FOO, BAR})
+TENANT, ZONE = "mesh-signer.dev/tenant", "mesh-signer.dev/zone"
+NAMESPACES = {
+    "a": Namespace("ua", {TENANT: "t", ZONE: "z"}),
+    "b": Namespace("ub", {TENANT: "t"}),
+    "c": Namespace("uc", {TENANT: "other", ZONE: "z"}),
+    "d": Namespace("ud"),
+}
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def policy(name: str = "p", *namespaces: str, signers: frozenset[IssuerRef] = frozenset({FOO}), **rest: Any) -> Policy:
+    return Policy(name, signers, frozenset(namespaces), **rest)
+
+
+def coverage(*policies: Policy, issuers: frozenset[IssuerRef] = BOTH) -> dict[str, Coverage]:
+    return read_coverage(policies, NAMESPACES, issuers)
+
+
+class TestNamespaces:
+    @pytest.mark.parametrize(
+        ("names", "labels", "expected"),
+        [
+            ((), {}, ()),
+            (("d", "a", "gone"), {}, ("a", "d")),
+            ((), {TENANT: "t"}, ("a", "b")),
+            ((), {TENANT: "t", ZONE: "z"}, ("a",)),
+            (("d",), {TENANT: "t", ZONE: "z"}, ("a", "d")),
+            ((), {TENANT: "nobody"}, ()),
+            ((), {ZONE: ""}, ()),
+        ],
+    )
+    def test_covered(self, names: tuple[str, ...], labels: dict[str, str], expected: tuple[str, ...]) -> None:
+        """Those named that exist, and those that have all the labels."""
+        assert coverage(policy("p", *names, namespace_labels=labels))["p"].namespaces == expected
+
+    @given(
+        st.sets(st.sampled_from([*NAMESPACES, "gone"])),
+        st.dictionaries(st.sampled_from([TENANT, ZONE]), st.sampled_from(["t", "z", "other", ""])),
+    )
+    def test_as_the_wall_has_it(self, names: set[str], labels: dict[str, str]) -> None:
+        """The status tells the same namespaces as a decision would."""
+        one = policy("p", *names, namespace_labels=labels)
+        expected = tuple(sorted(name for name, found in NAMESPACES.items() if one.covers(name, found)))
+        assert coverage(one)["p"].namespaces == expected
+
+    def test_a_broken_one_covers_none(self) -> None:
+        """A policy with a problem covers nothing and disagrees with nobody."""
+        found = coverage(policy("p", "a", problem="spec"), policy("q", "a", allow_ca=True))
+        assert found == {"p": Coverage(), "q": Coverage(("a",))}
+
+
+def test_missing_signers() -> None:
+    """Signers that do not exist are named."""
+    assert coverage(policy(signers=BOTH), issuers=frozenset({FOO}))["p"].missing == (BAR,)
+    assert coverage(policy(signers=BOTH))["p"].missing == ()
+
+
+class TestOverlaps:
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"requesters": frozenset({"x"})},
+            {"trust_domains": frozenset({"x"})},
+            {"service_accounts": frozenset({"x"})},
+            {"dns_names": ("x",)},
+            {"max_lifetime": HOUR},
+            {"keys": (KeyRule("RSA"),)},
+            {"usages": frozenset({"server auth"})},
+            {"allow_ca": True},
+            {"append_root": True},
+            {"rate": Rate(1, HOUR)},
+        ],
+        ids=lambda value: next(iter(value)),
+    )
+    def test_each_limit(self, other: dict[str, Any]) -> None:
+        """Two policies that differ in any limit, for one signer and namespace, are told on both."""
+        found = coverage(policy("p", "a", "b"), policy("q", "b", "a", "d", **other))
+        assert found["p"].overlaps == (Overlap("q", FOO, "a", 2),)
+        assert found["q"].overlaps == (Overlap("p", FOO, "a", 2),)
+
+    def test_none(self) -> None:
+        """The same limits, other namespaces or other signers are no conflict."""
+        same = coverage(policy("p", "a", dns_names=("x", "y")), policy("q", "a", dns_names=("y", "x")))
+        apart = coverage(policy("p", "a"), policy("q", "b", allow_ca=True))
+        others = coverage(policy("p", "a"), policy("q", "a", signers=frozenset({BAR}), allow_ca=True))
+        for found in (same, apart, others):
+            assert all(one.overlaps == () for one in found.values())
+
+    def test_three(self) -> None:
+        """Each is told of each that differs from it."""
+        found = coverage(policy("p", "a"), policy("q", "a", allow_ca=True), policy("r", namespace_labels={TENANT: "t"}))
+        told = {name: [one.policy for one in what.overlaps] for name, what in found.items()}
+        assert told == {"p": ["q"], "q": ["p", "r"], "r": ["q"]}
+
+
+class TestStatus:
+    def status(self, one: Policy, what: Coverage, old: SignerPolicyStatus | None = None) -> SignerPolicyStatus:
+        return policy_status(old or SignerPolicyStatus(), one, what, generation=3, now=NOW)
+
+    def test_good(self) -> None:
+        """A good policy is Ready, in no Conflict, and says how many namespaces it covers and the first of them."""
+        names = tuple(f"n{number:02d}" for number in range(12))
+        found = self.status(policy(), Coverage(names))
+        assert json.loads(msgspec.json.encode(found)) == {
+            "conditions": [
+                {
+                    "type": "Ready",
+                    "status": "True",
+                    "reason": "Accepted",
+                    "message": "covers 12 namespaces",
+                    "lastTransitionTime": "2026-01-01T00:00:00Z",
+                    "observedGeneration": 3,
+                },
+                {
+                    "type": "Conflict",
+                    "status": "False",
+                    "reason": "NoOverlap",
+                    "message": "no other policy says otherwise about the same signer and namespace",
+                    "lastTransitionTime": "2026-01-01T00:00:00Z",
+                    "observedGeneration": 3,
+                },
+            ],
+            "namespaceCount": 12,
+            "namespaces": list(names[:10]),
+        }
+
+    @pytest.mark.parametrize(
+        ("one", "what", "reason", "part"),
+        [
+            (policy(problem="spec.keys: x"), Coverage(), "InvalidSpec", "spec.keys: x. It grants nothing"),
+            (policy(), Coverage(missing=(FOO,)), "SignerNotFound", "spec.signers: ClusterIssuer foo does not exist"),
+            (policy(), Coverage(missing=(FOO,) * 7), "SignerNotFound", "ClusterIssuer foo and 2 more do not exist"),
+        ],
+    )
+    def test_not_ready(self, one: Policy, what: Coverage, reason: str, part: str) -> None:
+        """A policy that cannot be read, or names a signer that is not there, is not Ready and says why."""
+        ready = find_condition(self.status(one, what).conditions, READY)
+        assert ready is not None
+        assert (ready.status, ready.reason) == ("False", reason)
+        assert part in ready.message
+
+    def test_conflict(self) -> None:
+        """A conflict names the other policy, the signer and the namespace; of many, the first three."""
+        overlaps = tuple(Overlap(f"q{number}", FOO, "a", 2) for number in range(5))
+        conflict = find_condition(self.status(policy(), Coverage(("a",), overlaps=overlaps)).conditions, CONFLICT)
+        assert conflict is not None
+        assert conflict.status == "True"
+        assert conflict.message.startswith(
+            "SignerPolicy q0 gives ClusterIssuer foo to namespace a and 1 more with other"
+        )
+        assert "; and 2 more. Of those" in conflict.message
+
+    def test_nothing_new(self) -> None:
+        """The same again is an equal status, so that nothing is written; counts stay unless they are given."""
+        old = replace_counts(self.status(policy(), Coverage(("a",))), 5)
+        later = policy_status(old, policy(), Coverage(("a",)), generation=3, now=NOW + HOUR)
+        assert later == old
+        counted = policy_status(old, policy(), Coverage(("a",)), generation=3, now=NOW, issued=6, refused=0)
+        assert (counted.issued, counted.refused) == (6, 0)
+
+    def test_since(self) -> None:
+        """A condition has the time when the answer changed, not when it was written."""
+        old = self.status(policy(), Coverage(("a",)))
+        broken = policy_status(old, replace(policy(), problem="x"), Coverage(), generation=4, now=NOW + HOUR)
+        ready, conflict = broken.conditions
+        assert ready.last_transition_time == "2026-01-01T01:00:00Z"
+        assert conflict.last_transition_time == "2026-01-01T00:00:00Z"
+
+
+def replace_counts(status: SignerPolicyStatus, issued: int) -> SignerPolicyStatus:
+    return msgspec.structs.replace(status, issued=issued)
