@@ -3,12 +3,19 @@
 Bringing it up takes longer than any test on it, so tests share it and place workloads of their own names.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
 from tests.localmesh.mesh import Mesh, Options, build_everything
+from tests.localmesh.traffic import serials
 from tests.localmesh.workload import Workload
+
+# A workload that renews after a tenth of its certificate's life, and not half of it.
+QUICK = {"SECRET_GRACE_PERIOD_RATIO": "0.9", "SECRET_GRACE_PERIOD_RATIO_JITTER": "0.01"}
+# The same without a policy's help: 600 s is the least that the API server takes, and it is renewed after 2% of them.
+SHORT = {**QUICK, "SECRET_TTL": "600s", "SECRET_GRACE_PERIOD_RATIO": "0.98"}
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +31,7 @@ def built(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="session")
 def mesh(built: None) -> Iterator[Mesh]:  # noqa: ARG001 - only to come after it
     """The mesh of this session."""
-    with Mesh(Options(tenancy="off")) as made:
+    with Mesh(Options()) as made:
         yield made
 
 
@@ -39,3 +46,20 @@ def task(mesh: Mesh) -> dict[str, Workload]:
     ]
     mesh.wait_ready(*placed)
     return {str(workload): workload for workload in placed}
+
+
+def refusals_of(mesh: Mesh, workload: Workload) -> list[dict[str, Any]]:
+    """The audit lines that refuse a workload."""
+    lines = (line for line in mesh.signer.audit() if line["verdict"] == "refuse")
+    return [line for line in lines if line.get("identity") == workload.spiffe_id]
+
+
+def wait_for_rotations(mesh: Mesh, workloads: Sequence[Workload], rotations: int, timeout: float = 120) -> None:
+    """Wait until each of these has had so many new certificates."""
+    for _ in range(rotations):
+        before = serials(workloads)
+
+        def changed(before: dict[str, int] = before) -> bool:
+            return all(before[name] != now for name, now in serials(workloads).items())
+
+        mesh.cluster.wait_for(changed, f"a new certificate for each of {', '.join(before)}", timeout)

@@ -40,14 +40,3 @@ def test_a_tenant_reaches_no_other(task: dict[str, Workload], source: str, targe
     """Between tenants, the handshake fails on the certificate."""
     answer = task[f"curl.{source}"].ask(f"httpbin.{target}")
     assert answer.refused_by_tls, answer
-
-
-def test_the_theft_without_the_wall(mesh: Mesh, task: dict[str, Workload]) -> None:
-    """With --tenancy=off a workload in bar that asks for foo's signer gets a certificate of foo's CA, and reaches foo."""
-    thief = mesh.place("thief", "bar", "foo")
-    try:
-        thief.wait_ready()
-        answer = thief.ask(str(task["httpbin.foo"]))
-    finally:
-        mesh.remove(thief)
-    assert answer.status == 200, answer

@@ -55,7 +55,8 @@ class Options:
     """What a mesh may have otherwise.
 
     `signer_options` and `controllers_options` go to the two processes of mesh-signer, `istiod_environment` to istiod;
-    `mesh_config` is laid over the task's meshConfig.
+    `mesh_config` is laid over the task's meshConfig. `definitions`: CRDs of cert-manager.io in place of ours;
+    `manifests`: further files or folders to apply with ours.
     """
 
     tenancy: str = "enforce"
@@ -64,6 +65,8 @@ class Options:
     istiod_environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     mesh_config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     api_flags: Sequence[str] = ()
+    definitions: Sequence[Mapping[str, Any]] = ()
+    manifests: Sequence[Path] = ()
 
 
 class Mesh:
@@ -138,8 +141,14 @@ class Mesh:
 
     def install_signer(self) -> None:
         """The manifests, and the two processes of mesh-signer under their own accounts."""
-        self.cluster.apply_kustomize(MANIFESTS / "crds")
+        if self.options.definitions:
+            self.cluster.apply(yaml.safe_dump_all(self.options.definitions))
+            self.cluster.apply_kustomize(MANIFESTS / "crds" / "mesh-signer")
+        else:
+            self.cluster.apply_kustomize(MANIFESTS / "crds")
         self.cluster.apply_kustomize(MANIFESTS / "overlays" / "istio")
+        for path in self.options.manifests:
+            self.cluster.apply(path)
         self.cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
         for process in (self.signer, self.controllers):
             process.start(wait=False)
