@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from signer import __version__
-from signer.commands import run
+from signer.commands import mesh_config, run, tenants
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -16,7 +16,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"mesh-signer {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    run.add_to(commands)
+    for command in (run, tenants, mesh_config):
+        command.add_to(commands)
     return parser
 
 

@@ -5,7 +5,7 @@ Each option `--some-name` is also the environment variable MESH_SIGNER_SOME_NAME
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
@@ -85,10 +85,12 @@ class SettingsError(ValueError):
     """A setting cannot be used; the message names it."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `mesh-signer run` to a parser. None of them has a default there: see `settings_from`."""
+def add_arguments(parser: argparse.ArgumentParser, only: Collection[str] | None = None) -> None:
+    """Add the options of `mesh-signer run` to a parser, or `only` some. None has a default there: see `settings_from`."""
 
     def option(name: str, text: str, **kwargs: Any) -> None:
+        if only is not None and name not in only:
+            return
         parser.add_argument(f"--{name}", default=None, help=text, **kwargs)
 
     option(

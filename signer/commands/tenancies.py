@@ -1,0 +1,166 @@
+"""Who may have which signer, one line each, and SignerPolicies for what several namespaces share. Pure."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from signer.api.issuer import IssuerRef
+from signer.api.signername import signer_name_of
+from signer.commands.live import Mesh
+from signer.tenancy.grants import Claimable, Granted, granted
+from signer.tenancy.world import NO_CLAIMS, World
+
+GRANTED, FREE, KEPT = "granted", "at first request", "kept"
+
+
+@dataclass(frozen=True, slots=True)
+class Tenancy:
+    """One namespace and one signer.
+
+    `status` is GRANTED, FREE (it becomes the owner by asking), KEPT (it owns the signer and claims it no longer), or
+    the code of the refusal; `source` says where the grant comes from, or why there is none. `namespace` is "" for the last line of the mesh's default signer: `others` namespaces that claim nothing.
+    """
+
+    namespace: str
+    signer: IssuerRef
+    status: str
+    source: str
+    ca_ends: datetime | None = None
+    last_issued: datetime | None = None
+    others: int = 0
+
+    @property
+    def refused(self) -> bool:
+        """Whether the namespace asks for a signer that it may not have."""
+        return self.status not in {GRANTED, FREE, KEPT}
+
+
+def tenancies(mesh: Mesh, now: datetime) -> list[Tenancy]:
+    """List every namespace with every signer that it claims, owns, or is given by a policy; then the mesh default."""
+    world = mesh.world
+    found = [_tenancy(mesh, namespace, signer, now) for namespace, signer in sorted(set(_pairs(world)))]
+    found += [
+        Tenancy("", signer, "SignerClaimed", f"its SignerBinding: {binding.problem}")
+        for signer, binding in sorted(world.bindings.items())
+        if binding.problem
+    ]
+    named = {one.namespace for one in found if one.signer in world.defaults}
+    for signer in sorted(world.defaults):
+        others = sum(
+            1
+            for name in world.namespaces
+            if name not in named and world.claims.get(name, NO_CLAIMS).whole is None and signer not in world.policies
+        )
+        if others:
+            text = "the mesh's default signer, and they claim no other"
+            found.append(Tenancy("", signer, GRANTED, text, _ends(mesh, signer), others=others))
+    return found
+
+
+def _pairs(world: World) -> Iterator[tuple[str, IssuerRef]]:
+    for namespace, claims in world.claims.items():
+        for signer in claims.signers:
+            yield namespace, signer
+    for signer, binding in world.bindings.items():
+        if not binding.problem:
+            yield binding.namespace, signer
+    for signer, policies in world.policies.items():
+        for policy in policies:
+            yield from ((name, signer) for name in policy.namespaces)
+            if policy.namespace_labels:
+                yield from ((name, signer) for name, found in world.namespaces.items() if policy.covers(name, found))
+    for signer in world.signers:
+        if signer.namespace and signer not in world.policies:
+            yield signer.namespace, signer
+        if signer in world.defaults:
+            yield world.settings.istio_namespace, signer
+
+
+def _tenancy(mesh: Mesh, namespace: str, signer: IssuerRef, now: datetime) -> Tenancy:
+    world = mesh.world
+    verdict = granted(world, namespace, signer, now=now)
+    binding = world.bindings.get(signer)
+    owner = binding is not None and not binding.problem and binding.namespace == namespace
+    last = binding.last_issued if binding is not None and owner else None
+    if isinstance(verdict, Granted):
+        status, source = GRANTED, verdict.source
+    elif isinstance(verdict, Claimable):
+        status, source = FREE, "a claim of a signer that nobody owns yet"
+    elif owner and signer not in world.claims.get(namespace, NO_CLAIMS).signers and signer not in world.policies:
+        status, source = KEPT, f"SignerBinding {signer.name}: no longer claimed; nobody else gets it"
+    else:
+        status, source = verdict.reason.code, verdict.reason.message
+    return Tenancy(namespace, signer, status, source, _ends(mesh, signer), last)
+
+
+def _ends(mesh: Mesh, signer: IssuerRef) -> datetime | None:
+    authority = mesh.authority(signer)
+    return authority.not_after if authority is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A SignerPolicy for one signer: `namespaces` use it, `refused` claim it while it belongs to another."""
+
+    signer: IssuerRef
+    namespaces: tuple[str, ...]
+    refused: tuple[str, ...] = ()
+
+
+def proposals(world: World) -> list[Proposal]:
+    """Find the signers that several namespaces claim and no policy speaks about, the mesh's default left out.
+
+    Where a signer has an owner (a SignerBinding, or the namespace of its name) only he is proposed: another claim may
+    be a theft, which nobody must grant by applying a file without reading it.
+    """
+    found = []
+    for signer in sorted(world.signers - world.defaults):
+        if signer in world.policies or signer.namespace:
+            continue
+        claimants = set(world.claimants.get(signer, ()))
+        owner = _owner(world, signer)
+        if owner:
+            if others := sorted(claimants - {owner}):
+                found.append(Proposal(signer, (owner,), tuple(others)))
+        elif len(claimants) > 1:
+            found.append(Proposal(signer, tuple(sorted(claimants))))
+    return found
+
+
+def _owner(world: World, signer: IssuerRef) -> str:
+    binding = world.bindings.get(signer)
+    exists = world.namespaces.get(binding.namespace) if binding is not None and not binding.problem else None
+    if binding is not None and exists is not None and exists.uid == binding.namespace_uid:
+        return binding.namespace
+    return signer.name if signer.name in world.namespaces else ""
+
+
+def manifest(found: Iterable[Proposal]) -> str:
+    """Write the proposals as YAML for `kubectl apply`, with what is to be decided by a person as comments."""
+    documents = []
+    for one in found:
+        name = signer_name_of(one.signer)
+        lines = [f"# Each namespace listed here gets certificates of {one.signer}, and no other namespace does."]
+        if one.refused:
+            lines.append(
+                "# Those behind a # claim it and are refused today: take the # away only for the same tenant's."
+            )
+        lines += [
+            "apiVersion: mesh-signer.dev/v1alpha1",
+            "kind: SignerPolicy",
+            f"metadata: {{name: {_quoted(one.signer.name)}}}",
+            "spec:",
+            "  signers:",
+            f"    - {name}",
+            "  namespaces:",
+            "    names:",
+            *(f"      - {_quoted(namespace)}" for namespace in one.namespaces),
+            *(f"      # - {_quoted(namespace)}" for namespace in one.refused),
+        ]
+        documents.append("\n".join(lines))
+    return "\n---\n".join(documents)
+
+
+def _quoted(name: str) -> str:
+    """A namespace may be named 007, true or null, which YAML takes for something else."""
+    return f'"{name}"'

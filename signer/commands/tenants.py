@@ -1,0 +1,123 @@
+"""`mesh-signer tenants`: who has which signer and why, policies for what is shared, and the release of a signer."""
+
+import argparse
+import asyncio
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from signer.api.meta import to_rfc3339
+from signer.api.signerbinding import SIGNER_BINDINGS
+from signer.api.signername import signer_name_of
+from signer.commands.command import FINE, FOUND, NotFoundOut, add_options, run, say
+from signer.commands.live import read_mesh
+from signer.commands.signers import parse_signer
+from signer.commands.tables import ago, clean, table
+from signer.commands.tenancies import Tenancy, manifest, proposals, tenancies
+from signer.kube.client import ApiClient
+from signer.kube.errors import NotFound
+from signer.settings import Settings
+from signer.tenancy.bindings import binding_name
+
+_DESCRIPTION = """\
+List each namespace with each signer that it claims, owns or is given, where the grant comes from, when the CA ends and
+when a certificate was last issued. `tenants --propose` prints SignerPolicies for signers that several namespaces use;
+`tenants release SIGNER` lets another namespace own a signer. Exit status: 0 every claim is granted, 1 one is refused,
+2 it could not be found out.
+"""
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser("tenants", help="who has which signer, and why", description=_DESCRIPTION)
+    parser.add_argument("action", nargs="*", metavar="release SIGNER", help="delete the SignerBinding of this signer")
+    parser.add_argument("--propose", action="store_true", help="print SignerPolicies for signers that are shared")
+    parser.add_argument("--yes", action="store_true", help="release without asking")
+    add_options(parser)
+    parser.set_defaults(call=call)
+
+
+def call(options: argparse.Namespace) -> int:
+    """Run the command."""
+
+    async def work(client: ApiClient, settings: Settings) -> int:
+        action = options.action
+        if action and (action[0] != "release" or len(action) != 2 or options.propose):
+            raise NotFoundOut("usage: tenants [--propose], or tenants release SIGNER [--yes]")
+        if action:
+            return await _release(client, settings, action[1], yes=options.yes)
+        now = datetime.now(UTC)
+        mesh = (await read_mesh(client, settings, now=now)).require()
+        if options.propose:
+            found = proposals(mesh.world)
+            say(manifest(found) if found else "# no signer is claimed by several namespaces without a SignerPolicy")
+            return FINE
+        rows = tenancies(mesh, now)
+        as_json = options.output == "json"
+        say(json.dumps([_document(row) for row in rows], indent=2) if as_json else _table(rows, now))
+        for problem in (*mesh.world.config.problems, *mesh.remarks):
+            say(f"mesh-signer tenants: {clean(problem)}", file="stderr")
+        return FOUND if any(row.refused for row in rows) else FINE
+
+    return run(options, work)
+
+
+def _table(rows: list[Tenancy], now: datetime) -> str:
+    if not rows:
+        return "no namespace has a signer: none claims one, and the mesh has no default"
+    head = ("NAMESPACE", "SIGNER", "STATUS", "CA ENDS", "LAST ISSUED", "WHY")
+    return table(
+        head,
+        [
+            (
+                row.namespace or (f"({row.others} others)" if row.others else "-"),
+                f"{row.signer.namespace}.{row.signer.name}" if row.signer.namespace else row.signer.name,
+                row.status,
+                ago(row.ca_ends, now),
+                ago(row.last_issued, now),
+                row.source,
+            )
+            for row in rows
+        ],
+    )
+
+
+def _document(row: Tenancy) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "namespace": row.namespace,
+        "signer": signer_name_of(row.signer),
+        "status": row.status,
+        "refused": row.refused,
+        "why": row.source,
+        "caEnds": to_rfc3339(row.ca_ends) if row.ca_ends else None,
+        "lastIssued": to_rfc3339(row.last_issued) if row.last_issued else None,
+    }
+    return found | ({"others": row.others} if row.others else {})
+
+
+async def _release(client: ApiClient, settings: Settings, text: str, *, yes: bool) -> int:
+    signer = parse_signer(text, settings.cert_signer_domain)
+    try:
+        name = binding_name(signer)
+        obj = await client.get(SIGNER_BINDINGS, name)
+    except ValueError as error:
+        raise NotFoundOut(str(error)) from None
+    except NotFound:
+        raise NotFoundOut(f"{signer} has no SignerBinding: nobody owns it") from None
+    spec = obj.get("spec") if isinstance(obj.get("spec"), dict) else {}
+    owner = clean(str((spec or {}).get("namespace", "nobody that can be read")))
+    question = (
+        f"{signer} belongs to namespace {owner}. Once released, the next namespace that claims it may own it, and its "
+        f"workloads will be trusted by those that {owner} still runs."
+    )
+    if not yes:
+        if not sys.stdin.isatty():
+            raise NotFoundOut(f"{question} Nothing was done: say --yes to release it")
+        answer = await asyncio.to_thread(input, f"{question}\nRelease it? [y/N] ")
+        if answer.strip().lower() not in {"y", "yes"}:
+            say("nothing was done")
+            return FOUND
+    await client.delete(SIGNER_BINDINGS, name, uid=str(obj["metadata"]["uid"]))
+    say(f"{signer} is released: namespace {owner} no longer owns it")
+    return FINE
