@@ -106,7 +106,9 @@ class Inquiries:
             del self._tasks[question], self._next[question]
 
     async def _round(self, question: Bind | Reread) -> None:
-        topic, self._next[question] = self._next[question], object()
+        topic = self._next[question]
+        if isinstance(question, Reread):
+            self._next[question] = object()
         self._note(question)
         try:
             if isinstance(question, Reread):

@@ -63,10 +63,13 @@ def encoded(
     extra: Mapping[str, Sequence[str]] | None = None,
     conditions: Sequence[str] = ("Approved",),
     certificate: bytes = b"",
+    created: datetime | None = None,
     unknown: bytes = b"",
 ) -> bytes:
     """A CertificateSigningRequest message. `unknown` is appended to spec: fields of a later version."""
     meta = string(1, name) + string(5, uid) + string(6, version)
+    if created is not None:
+        meta += write_bytes_field(8, write_varint_field(1, int(created.timestamp())))
     for key, text in (annotations or {}).items():
         meta += write_bytes_field(12, entry(key, text.encode()))
     spec = write_bytes_field(1, workload() if request is None else request)
