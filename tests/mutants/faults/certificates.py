@@ -78,8 +78,8 @@ MUTANTS = (
     Mutant(
         "the signer's ServiceAccount may approve requests",
         SIGNER_RBAC,
-        "    verbs: [sign]\n",
-        "    verbs: [sign, approve]\n",
+        "    verbs: [sign]\n  # The same for the admission policy",
+        "    verbs: [sign, approve]\n  # The same for the admission policy",
         ("tests/unit/manifests/test_base.py",),
     ),
 )
