@@ -75,7 +75,7 @@ def to_write(
         status["claimEndedTime"] = to_rfc3339(shown.claim_ended or now)
     if shown.last_issued is not None and shown.last_issued != stored.last_issued:
         due = stored.last_issued + ISSUED_EVERY if stored.last_issued is not None else now
-        if shown.last_issued >= due or status:
+        if now >= due or status:
             status["lastIssuedTime"] = to_rfc3339(shown.last_issued)
         else:
             again = min(again or ISSUED_EVERY, due - now)

@@ -44,8 +44,7 @@ class Reports:
         self._told.move_to_end(key)
         if len(self._told) > _REMEMBERED:
             self._told.popitem(last=False)
-        name = f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
-        log.warning("%s %s cannot be used as it is: %s", ref.kind, name, message)
+        log.warning("%s", message if message.startswith(f"{ref.kind} ") else f"{ref.kind} {ref.name}: {message}")
         if self._speaks():
             self._recorder.emit(ref, "Warning", MALFORMED, message)
 
