@@ -135,6 +135,32 @@ async def test_courtesies_give_way() -> None:
 
 
 @virtual_time
+async def test_shares() -> None:
+    """One tenant's Warnings take twenty places at once and one in two seconds; another tenant's find theirs free."""
+    async with recording(endless=True) as made:
+        for n in range(500):
+            made.emit(message=str(n), share="bar")
+        assert len(made.recorder._queue) == 20
+        assert made.dropped == 480
+        made.emit(message="foo", share="foo")
+        made.emit(message="nobody's")
+        assert len(made.recorder._queue) == 22
+        await asyncio.sleep(6.5)
+        for n in range(500):
+            made.emit(message=f"again {n}", share="bar")
+        assert len(made.recorder._queue) == 3
+
+
+@virtual_time
+async def test_shares_are_bounded() -> None:
+    """Ten thousand tenants do not fill the memory."""
+    async with recording(endless=True) as made:
+        for n in range(10_000):
+            made.emit(message="m", share=f"n{n}")
+        assert len(made.recorder._shares) == 2048
+
+
+@virtual_time
 async def test_a_bounded_rate() -> None:
     """Fifty at once, then ten a second: each Event costs the API server as much as a certificate."""
     async with recording(endless=True) as made:

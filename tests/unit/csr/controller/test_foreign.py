@@ -1,0 +1,141 @@
+"""Another signer beside us is found by its first certificate, and other replicas of ours are none."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from issuers.certificate import new_serial
+from signer.api.certificatesigningrequest import read_content
+from signer.csr.answer import issue
+from signer.csr.evaluate import Answers, Issue, evaluate
+from signer.csr.foreign import is_ours
+from signer.tenancy.decide import Limits
+from tests.fakes.virtual_time import virtual_time
+from tests.unit.csr.controller.scene import Scene, running
+from tests.unit.csr.crafted import FOO, FOO_SIGNER, NOW, ca, encoded, ready, request, workload
+from tests.unit.tenancy.worlds import BAR, binding, world
+
+OWNED = (binding(FOO, "foo"), binding(BAR, "bar"))
+# As cert-manager makes it: a plain leaf of the tenant's CA, from now on.
+FOREIGN = ca().intermediate("leaf", is_ca=False, now=NOW).pem
+
+
+def by_us(**options: Any) -> bytes:
+    """What a replica of ours would write to the same request: `options` are the world's."""
+    verdict = evaluate(
+        read_content(request(created=NOW)),
+        FOO,
+        {FOO: ready()}.get,
+        Answers(),
+        limits=Limits(),
+        world=world(bindings=OWNED, **options),
+        cluster_resource_namespace="cert-manager",
+        now=NOW + timedelta(seconds=3),
+    )
+    assert isinstance(verdict, Issue)
+    return issue(request(), verdict, serial=new_serial()).pem
+
+
+def appears(scene: Scene, chain: bytes, **fields: Any) -> None:
+    """The watch brings a request with its certificate, as the codec reads it."""
+    assert scene.intake.read(encoded(certificate=chain, version="9", created=NOW, **fields)) is None
+
+
+def count(scene: Scene) -> float:
+    return scene.metric("foreign_certificates_total", signer=FOO_SIGNER) or 0
+
+
+@virtual_time
+async def test_found(caplog: pytest.LogCaptureFixture) -> None:
+    """A certificate of cert-manager's form on a request that waits here: metric, Event on the issuer, log, not ready."""
+    async with running(world=world(bindings=OWNED), members=("a", "b")) as scene:
+        scene.put(conditions=())
+        appears(scene, FOREIGN)
+        assert count(scene) == 1
+        (event,) = scene.recorder.about("ClusterIssuer")
+        assert (event.name, event.type, event.reason) == ("foo", "Warning", "ForeignCertificate")
+        assert f"its certificate of {FOO_SIGNER} was not made by mesh-signer" in caplog.text
+        assert FOO_SIGNER in scene.controller.foreign_trouble
+        await asyncio.sleep(599)
+        assert scene.controller.foreign_trouble
+        await asyncio.sleep(2)
+        assert scene.controller.foreign_trouble == ""
+
+
+@virtual_time
+async def test_while_we_answer() -> None:
+    """Whoever is quicker than our own write is seen, be the answer a certificate or a refusal."""
+    async with running(world=world(bindings=OWNED)) as scene:
+        scene.writer.takes = 1.0
+        scene.put()
+        await asyncio.sleep(0.5)
+        appears(scene, FOREIGN)
+        scene.put(name="thief", uid="thief", request=workload("bar"))
+        await asyncio.sleep(0.5)
+        appears(scene, FOREIGN, name="thief", uid="thief")
+        assert count(scene) == 2
+        assert len(scene.recorder.about("ClusterIssuer")) == 1
+
+
+@virtual_time
+async def test_after_our_refusal() -> None:
+    """A certificate on a request that we have refused is foreign."""
+    async with running(world=world(bindings=OWNED)) as scene:
+        scene.put(request=workload("bar"))
+        await scene.until(lambda: scene.writer.writes)
+        await asyncio.sleep(1)
+        appears(scene, FOREIGN, conditions=("Approved", "Failed"))
+        assert count(scene) == 1
+
+
+@virtual_time
+async def test_our_own() -> None:
+    """Our own answer coming back by the watch, before or after the write's own answer, is none."""
+    async with running(world=world(bindings=OWNED)) as scene:
+        scene.writer.takes = 1.0
+        scene.put(created=NOW)
+        await scene.until(lambda: scene.writer.writes)
+        appears(scene, scene.writer.writes[0].answer.pem)
+        await asyncio.sleep(5)
+        appears(scene, scene.writer.writes[0].answer.pem)
+        assert count(scene) == 0
+
+
+@virtual_time
+async def test_another_replica() -> None:
+    """What another replica of ours has written is none."""
+    async with running(world=world(bindings=OWNED)) as scene:
+        scene.put(conditions=())
+        appears(scene, by_us())
+        assert count(scene) == 0
+        assert scene.controller.foreign_trouble == ""
+
+
+@virtual_time
+async def test_nobodys_business() -> None:
+    """Signers that are not the mesh's, requests that were answered before we looked, and audit mode are passed over."""
+    audit = world(bindings=OWNED)
+    settings = type(audit.settings)(mode="audit", audit_until=NOW + timedelta(days=1))
+    for around in (world(signers=frozenset(), keys={}), world(bindings=OWNED, settings=settings)):
+        async with running(world=around) as scene:
+            scene.put(conditions=())
+            appears(scene, FOREIGN)
+            assert count(scene) == 0
+    async with running(world=world(bindings=OWNED)) as scene:
+        appears(scene, FOREIGN)
+        assert count(scene) == 0
+
+
+def test_the_form() -> None:
+    """Ours is told by when it begins, its empty subject and its extensions; nonsense is not ours."""
+    ours = by_us()
+    assert is_ours(ours, NOW)
+    assert is_ours(ours + ca().pem, NOW)
+    assert not is_ours(ours, NOW - timedelta(seconds=1))
+    assert not is_ours(ours, NOW + timedelta(minutes=30))
+    assert not is_ours(FOREIGN, NOW)
+    assert not is_ours(FOREIGN, NOW + timedelta(days=2))
+    for text in (b"", b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----", ours[:200], ca().pem):
+        assert not is_ours(text, NOW)
