@@ -92,6 +92,8 @@ PROGRAMS = {
             ldflags=_ISTIO_LDFLAGS,
         ),
         Program("istioctl", GOTOOLS / "istio", "istio.io/istio/istioctl/cmd/istioctl", ldflags=_ISTIO_LDFLAGS),
+        Program("pebble", GOTOOLS / "pebble", "github.com/letsencrypt/pebble/v2/cmd/pebble"),
+        Program("pebble-challtestsrv", GOTOOLS / "pebble", "github.com/letsencrypt/pebble/v2/cmd/pebble-challtestsrv"),
     )
 }
 
