@@ -4,17 +4,18 @@ Pure. What is read here decides nothing: it chooses a queue, and it names a refu
 reads the request again, strictly.
 """
 
+import binascii
 import re
 from collections.abc import Container
 from typing import NamedTuple
 
-from issuers.pem import PemError, read_request
 from issuers.spiffe import SpiffeId, parse_spiffe_id
 from signer.api.certificatesigningrequest import CertificateSigningRequest, read_requester
 from signer.kube.protobuf import ProtobufError
 
 # istiod's requests have some 700 bytes with an RSA key of 2048 bits, and 1,300 with one of 4096.
 _MAX_PEM = 16 * 1024
+_BEGIN = b"-----BEGIN CERTIFICATE REQUEST-----\n"
 _SCHEME = b"spiffe://"
 # A subjectAltName whose first name is a URI (DER; lengths of one to three bytes), up to that URI's length.
 _NAME = re.compile(
@@ -41,9 +42,13 @@ def claimed_identity(request: bytes) -> SpiffeId | None:
     """
     if len(request) > _MAX_PEM:
         return None
+    # The strict reader (issuers/pem.py) takes three times as long, and says no later in any case.
+    end = request.find(b"-----END", len(_BEGIN))
+    if end < 0 or not request.startswith(_BEGIN):
+        return None
     try:
-        data = read_request(request)
-    except PemError:
+        data = binascii.a2b_base64(request[len(_BEGIN) : end])
+    except binascii.Error:
         return None
     # Two of them: one may stand where nobody looks, to put its flood into another tenant's queue.
     found = _NAME.search(data) if data.count(_SCHEME) == 1 else None
