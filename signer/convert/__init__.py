@@ -1,0 +1,1 @@
+"""Turns manifests of earlier years into today's; see docs/edge.md."""

@@ -1,0 +1,58 @@
+"""Issuer and ClusterIssuer of cert-manager.io/v1alpha2 and certmanager.k8s.io/v1alpha1. Pure."""
+
+from typing import Any
+
+from signer.convert.acme_server import todays_server
+from signer.convert.fields import ANY, SECRET_KEY, Table, spelt
+from signer.convert.metadata import todays_metadata
+from signer.convert.note import Notes, listing, mapping, text
+from signer.convert.solver import SOLVER, Wanted, old_solvers, todays_solver
+
+API_VERSION = "cert-manager.io/v1"
+_ACME: Table = {
+    "server": None,
+    "email": None,
+    "skipTLSVerify": None,
+    "privateKeySecretRef": SECRET_KEY,
+    "externalAccountBinding": {"keyID": None, "keySecretRef": SECRET_KEY, "keyAlgorithm": None},
+    "solvers": [SOLVER],
+    "http01": {"serviceType": None},
+    "dns01": {"providers": None},
+}
+_SPEC: Table = {
+    "acme": _ACME,
+    "ca": {"secretName": None, "crlDistributionPoints": None},
+    "selfSigned": None,
+    "vault": ANY,
+    "venafi": ANY,
+}
+
+
+def todays_issuer(obj: dict[str, Any], wanted: tuple[Wanted, ...], notes: Notes) -> dict[str, Any]:
+    """Return the issuer of today. `wanted` is what the Certificates of the input say of how their names are proven."""
+    kind = obj["kind"]
+    spec = spelt(obj.get("spec"), _SPEC, "spec", notes)
+    if "acme" in spec:
+        spec["acme"] = _acme(mapping(spec["acme"]), wanted, notes)
+    return {
+        "apiVersion": API_VERSION,
+        "kind": kind,
+        "metadata": todays_metadata(obj.get("metadata"), notes, cluster_scoped=kind == "ClusterIssuer"),
+        "spec": spec,
+    }
+
+
+def _acme(acme: dict[str, Any], wanted: tuple[Wanted, ...], notes: Notes) -> dict[str, Any]:
+    found = {name: value for name, value in acme.items() if name not in ("http01", "dns01", "solvers")}
+    if server := text(found.get("server")):
+        found["server"] = todays_server(server, "spec.acme.server", notes)
+    binding = mapping(found.get("externalAccountBinding"))
+    if binding.pop("keyAlgorithm", None):
+        notes.add("spec.acme.externalAccountBinding.keyAlgorithm", "not used any more: it is always HS256")
+    # The longest-standing order: what a Certificate said of itself, the issuer's list, the issuer's one method.
+    solvers = [todays_solver(mapping(one)) for one in listing(acme.get("solvers"))]
+    own = old_solvers(acme, wanted, "spec.acme", notes)
+    found["solvers"] = [*own, *(one for one in solvers if one not in own)]
+    if not found["solvers"]:
+        notes.add("spec.acme.solvers", "no way to prove a name is left; add a solver, as http01: {ingress: {}}")
+    return found
