@@ -1,0 +1,69 @@
+"""What a person can do about a refusal, by its code, in a sentence. Pure.
+
+Advice never says to open the wall further than the one that is refused needs.
+"""
+
+from signer.api.issuer import IssuerRef
+from signer.api.signername import signer_name_of
+from signer.tenancy.world import World
+
+_FIXED = {
+    "UnexpectedContents": (
+        "Istio's own agents ask in one form only, and this is another: find out who made the request. Nothing in the "
+        "mesh's settings lets it pass."
+    ),
+    "IdentityNotAllowed": "The names in the request are not the namespace's own; a SignerPolicy's dnsNames may add some.",
+    "KeyNotAllowed": "Give the workload another key (ECC_SIGNATURE_ALGORITHM, WORKLOAD_RSA_KEY_SIZE), or list its kind "
+    "under keys of a SignerPolicy.",
+    "UsagesNotAllowed": "Ask for the usages that are named; a SignerPolicy's usages can only take some away.",
+    "DNSNameNotAllowed": "If the name is istiod's own, add it with --istiod-dns-names or to dnsNames of a SignerPolicy.",
+    "CARequestsNotAllowed": "A CA is never issued by request here; make it with a Certificate (isCA) in the cluster "
+    "resource namespace.",
+    "SignerTypeNotAllowed": "A signer of the mesh is a `ca` issuer: give it spec.ca.secretName.",
+    "UnboundSigner": "The signer runs with --unbound=deny: write a SignerPolicy that names this signer.",
+    "IssuerNotReady": "Mend the issuer; the request is taken up again by itself.",
+    "IssuerNotFound": "Make the issuer, or correct the name in the ProxyConfig or Pod that asks for it; the request is "
+    "taken up again by itself.",
+    "IssuerTypeMissing": "Give the issuer a type, such as spec.ca.",
+    "DeniedReference": "Give the requester the verb `reference` on signers.cert-manager.io of this Issuer.",
+    "MeshNotRead": "Wait until the signer has read the mesh; see /readyz if that takes more than a minute.",
+}
+
+
+def advise(code: str, world: World, namespace: str, signer: IssuerRef, requester: str) -> str:
+    """Say what to do about one reason; "" where its message says it all."""
+    policies = ", ".join(policy.name for policy in world.policies.get(signer, ()))
+    if code == "TenantMismatch":
+        if policies:
+            return f"If {namespace} is the same tenant's, add it to SignerPolicy {policies} (spec.namespaces.names)."
+        if signer.kind == "Issuer":
+            return "An Issuer is for its own namespace: use a ClusterIssuer, or name both in a SignerPolicy."
+        return (
+            f"If {namespace} shall have it, let a ProxyConfig of {namespace} name it (ISTIO_META_CERT_SIGNER: "
+            f"{signer.name}), or write a SignerPolicy with both. A Pod's annotation, label or environment grants nothing."
+        )
+    if code == "SignerClaimed":
+        return (
+            f"If {namespace} is the owner's too, write a SignerPolicy that names both namespaces. If the owner is gone "
+            f"for good: mesh-signer tenants release {signer.name}"
+        )
+    if code == "SignerContested":
+        return "`mesh-signer tenants --propose` prints a SignerPolicy for all that claim it: read it, then apply it."
+    if code == "NotAMeshSigner":
+        return (
+            f"If it shall be a signer of the mesh: mesh-signer mesh-config {signer_name_of(signer)} --write, or a "
+            "SignerPolicy that names it. Only admins can do either."
+        )
+    if code == "NamespaceNotFound":
+        return f"Nothing was ever heard of a namespace {namespace}: is its name spelled right?"
+    if code == "RequesterNotAllowed":
+        accounts = ", ".join(sorted(world.requesters)) or "nobody"
+        return (
+            f"For signers of the mesh {accounts} may ask. If {requester or 'this requester'} is an istiod, say so with "
+            "--istiod-accounts; otherwise name it under requesters of a SignerPolicy."
+        )
+    if code == "TrustDomainMismatch":
+        return "meshConfig.trustDomain says which there is; a SignerPolicy's trustDomains may add others."
+    if code == "ServiceAccountNotAllowed":
+        return f"Add the service account to serviceAccounts of SignerPolicy {policies}."
+    return _FIXED.get(code, "")

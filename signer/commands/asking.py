@@ -1,0 +1,127 @@
+"""Requests to be explained: one of the cluster's, one in a file, or the one that a workload would make. Pure."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from issuers.spiffe import parse_spiffe_id
+from signer.api.certificatesigningrequest import RequestContent
+from signer.api.meta import from_rfc3339
+from signer.api.names import is_label, is_subdomain
+from signer.commands.command import NotFoundOut
+from signer.tenancy.claims import shown
+from signer.tenancy.mesh_yaml import UnreadableYAML, read_yaml
+from signer.tenancy.rules import WORKLOAD_USAGES
+
+_PEM = "-----BEGIN CERTIFICATE REQUEST-----"
+_DAY_SECONDS = 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request: what it is, whom it asks (a full signer name), and what became of it so far ("" for nothing)."""
+
+    title: str
+    signer_name: str
+    content: RequestContent = field(repr=False)
+    became: str = ""
+    approved: bool = True
+
+
+def workload_request(trust_domain: str, namespace: str, service_account: str, signer_name: str) -> Asked:
+    """Return the request that istiod would make for a workload, with a key made for it. Raises NotFoundOut."""
+    identity = f"spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}"
+    if not is_label(namespace) or not is_subdomain(service_account) or parse_spiffe_id(identity) is None:
+        raise NotFoundOut(f"{shown(namespace)} and {shown(service_account)} can be no namespace and service account")
+    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(identity)])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).add_extension(names, critical=True)
+    pem = builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(Encoding.PEM)
+    title = f"a workload of service account {service_account} in namespace {namespace} that asks now"
+    return Asked(title, signer_name, _istiods(pem))
+
+
+def read_file(text: str, signer_name: str) -> Asked:
+    """Read a CertificateSigningRequest (YAML or JSON), or a CSR in PEM, which asks `signer_name`. Raises NotFoundOut."""
+    if _PEM in text and not text.lstrip().startswith(("{", "apiVersion", "kind", "---\n", "#")):
+        if not signer_name:
+            raise NotFoundOut("a CSR in PEM names no signer: say --signer")
+        return Asked("the CSR in the file", signer_name, _istiods(text.encode()))
+    try:
+        read_yaml(text)  # within bounds; but it reads no numbers
+        document = yaml.safe_load(text)
+    except (UnreadableYAML, yaml.YAMLError, ValueError) as error:
+        raise NotFoundOut(f"the file cannot be read: {error}") from None
+    if not isinstance(document, dict) or document.get("kind") != "CertificateSigningRequest":
+        raise NotFoundOut("the file is no CertificateSigningRequest, nor a CSR in PEM")
+    return read_object(document, "the request in the file")
+
+
+def read_object(obj: Mapping[str, Any], title: str = "") -> Asked:
+    """Read a CertificateSigningRequest of certificates.k8s.io/v1. Raises NotFoundOut."""
+    metadata, spec, status = (_mapping(obj, name) for name in ("metadata", "spec", "status"))
+    try:
+        request = base64.b64decode(str(spec["request"]), validate=True)
+        signer_name = str(spec["signerName"])
+        expiration = spec.get("expirationSeconds")
+        seconds = None if expiration is None else int(expiration)
+    except (KeyError, TypeError, ValueError, binascii.Error) as error:
+        raise NotFoundOut(
+            f"the request has no readable spec.request, signerName or expirationSeconds: {error}"
+        ) from None
+    created = metadata.get("creationTimestamp")
+    moment = from_rfc3339(created) if isinstance(created, str) else None
+    extra = _mapping(spec, "extra")
+    content = RequestContent(
+        request=request,
+        usages=tuple(map(str, spec.get("usages") or ())),
+        expiration_seconds=seconds,
+        annotations={str(key): str(value) for key, value in _mapping(metadata, "annotations").items()},
+        username=str(spec.get("username") or ""),
+        user_uid=str(spec.get("uid") or ""),
+        groups=tuple(map(str, spec.get("groups") or ())),
+        extra={str(key): tuple(map(str, values or ())) for key, values in extra.items()},
+        created=int(moment.timestamp()) if moment is not None else 0,
+    )
+    conditions = {str(one.get("type")): one for one in status.get("conditions") or () if isinstance(one, dict)}
+    name = title or f"CertificateSigningRequest {metadata.get('name', '')}"
+    return Asked(name, signer_name, content, _became(conditions, status), "Approved" in conditions or bool(title))
+
+
+def as_requester(asked: Asked, user: str) -> Asked:
+    """Return the request as if this user had made it."""
+    return replace(asked, content=replace(asked.content, username=user))
+
+
+def _became(conditions: Mapping[str, Mapping[str, Any]], status: Mapping[str, Any]) -> str:
+    if status.get("certificate"):
+        return "it has its certificate"
+    for kind in ("Denied", "Failed"):
+        if (found := conditions.get(kind)) is not None:
+            return f"{kind}: {found.get('reason', '')}: {found.get('message', '')}"
+    return ""
+
+
+def _mapping(obj: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = obj.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _istiods(pem: bytes) -> RequestContent:
+    return RequestContent(
+        request=pem,
+        usages=WORKLOAD_USAGES,
+        expiration_seconds=_DAY_SECONDS,
+        annotations={},
+        username="",
+        user_uid="",
+        groups=(),
+        extra={},
+    )

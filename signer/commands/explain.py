@@ -1,0 +1,164 @@
+"""`mesh-signer explain`: what the signer would do with a request, and why, from the cluster as it is now."""
+
+import argparse
+import asyncio
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from signer.api.certificatesigningrequest import CERTIFICATE_SIGNING_REQUESTS
+from signer.api.signername import parse_signer_name, signer_name_of
+from signer.authorities.registry import Registry
+from signer.commands.asking import Asked, as_requester, read_file, read_object, workload_request
+from signer.commands.command import FINE, FOUND, NotFoundOut, add_options, run, say
+from signer.commands.explaining import Explanation, Question, explain
+from signer.commands.live import Mesh, read_mesh
+from signer.commands.signers import parse_signer
+from signer.commands.tables import clean, coloured, table
+from signer.csr.questions import Questions
+from signer.kube.client import ApiClient
+from signer.kube.errors import NotFound
+from signer.settings import Settings
+
+_DESCRIPTION = """\
+Say what the signer would do with a request, and why: with a CertificateSigningRequest of the cluster (NAME), one in a
+file (-f, - for standard input; also a CSR in PEM, with --signer), or with the request of a workload (--namespace,
+--service-account, --signer). Nothing is written. Exit status: 0 it is signed, 1 it is refused or waits, 2 it could not
+be found out.
+"""
+_WORDS = {
+    "issue": ("SIGNED", "green"),
+    "refuse": ("REFUSED", "red"),
+    "wait": ("WAITS", "yellow"),
+    "ask": ("DEPENDS", "yellow"),
+}
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser("explain", help="what would become of a request, and why", description=_DESCRIPTION)
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a CertificateSigningRequest of the cluster")
+    parser.add_argument("-f", "--filename", metavar="FILE", help="a CertificateSigningRequest, or a CSR in PEM")
+    parser.add_argument("-n", "--namespace", dest="workload", metavar="NAMESPACE", help="of the workload")
+    parser.add_argument("--service-account", default="default", help="of the workload (default: default)")
+    parser.add_argument("--signer", default="", help="as in ISTIO_META_CERT_SIGNER, or in full")
+    parser.add_argument("--trust-domain", default="", help="of the workload (default: the mesh's)")
+    parser.add_argument("--requester", default="", metavar="USER", help="who asks (default: istiod)")
+    add_options(parser, people="text")
+    parser.set_defaults(call=call)
+
+
+def call(options: argparse.Namespace) -> int:
+    """Run the command."""
+
+    async def work(client: ApiClient, settings: Settings) -> int:
+        if sum(given is not None for given in (options.name, options.filename, options.workload)) != 1:
+            raise NotFoundOut("say one of NAME, -f FILE, or --namespace with --service-account and --signer")
+        now = datetime.now(UTC)
+        asked = await _find(client, options)
+        mesh = (await read_mesh(client, settings, now=now)).require()
+        asked = _complete(asked, mesh, options, settings)
+        found = await _explain(client, asked, mesh, now, settings)
+        if options.output == "json":
+            say(json.dumps(found.document(), indent=2))
+        else:
+            say(_text(found, terminal=sys.stdout.isatty()))
+        return FINE if found.verdict == "issue" else FOUND
+
+    return run(options, work)
+
+
+async def _find(client: ApiClient, options: argparse.Namespace) -> Asked | None:
+    """Return the request that was named; None for a workload's, which needs the mesh to be made."""
+    if options.name is not None:
+        try:
+            return read_object(await client.get(CERTIFICATE_SIGNING_REQUESTS, options.name))
+        except (NotFound, ValueError):
+            raise NotFoundOut(
+                f"there is no CertificateSigningRequest {clean(options.name)}: istiod deletes its requests within a "
+                "minute. The audit log and the Events of the namespace's ProxyConfig tell what became of it; "
+                "--namespace, --service-account and --signer tell what would become of it now"
+            ) from None
+    if options.filename is not None:
+        try:
+            text = await asyncio.to_thread(_read_text, options.filename)
+        except (OSError, UnicodeDecodeError) as error:
+            raise NotFoundOut(f"{options.filename}: {error}") from None
+        return read_file(text, options.signer and _full_name(options))
+    return None
+
+
+def _read_text(filename: str) -> str:
+    return sys.stdin.read() if filename == "-" else Path(filename).read_text(encoding="utf-8")
+
+
+def _full_name(options: argparse.Namespace) -> str:
+    return signer_name_of(parse_signer(options.signer, options.cert_signer_domain or "clusterissuers.cert-manager.io"))
+
+
+def _complete(asked: Asked | None, mesh: Mesh, options: argparse.Namespace, settings: Settings) -> Asked:
+    """Make a workload's request with what the mesh says: its trust domain, its default signer, istiod's account."""
+    world = mesh.world
+    if asked is None:
+        claimed = world.claims.get(options.workload)
+        signer = claimed.whole if claimed is not None and claimed.whole else next(iter(sorted(world.defaults)), None)
+        if options.signer:
+            signer = parse_signer(options.signer, settings.cert_signer_domain)
+        if signer is None:
+            raise NotFoundOut(
+                f"namespace {options.workload} has no signer of its own, and the mesh no default: --signer"
+            )
+        domain = options.trust_domain or next(iter(sorted(world.config.trust_domains)), "cluster.local")
+        asked = workload_request(domain, options.workload, options.service_account, signer_name_of(signer))
+    istiod = next(iter(sorted(world.requesters)), "")
+    if options.requester or not asked.content.username:
+        return as_requester(asked, options.requester or istiod)
+    return asked
+
+
+async def _explain(client: ApiClient, asked: Asked, mesh: Mesh, now: datetime, settings: Settings) -> Explanation:
+    if parse_signer_name(asked.signer_name) is None:
+        raise NotFoundOut(
+            f"{asked.title} asks {clean(asked.signer_name)}, which is no signer of ours: we leave it alone"
+        )
+    signer = parse_signer(asked.signer_name, settings.cert_signer_domain)
+    found = explain(asked, signer, mesh, now=now)
+    if isinstance(found, Question):
+        # The registry is never run: only a Secret's key would be looked up in it.
+        registry = Registry(client, cluster_resource_namespace=settings.cluster_resource_namespace)
+        allowed = await Questions(client, registry).may_reference(found.issuer, asked.content)
+        found = explain(asked, signer, mesh, now=now, may_reference=allowed)
+    if isinstance(found, Question):
+        raise NotFoundOut(f"whether the requester may reference {signer} could not be found out")
+    return found
+
+
+def _text(found: Explanation, *, terminal: bool) -> str:
+    word, colour = _WORDS[found.verdict]
+    content = found.asked.content
+    head = [
+        ("request", found.asked.title),
+        ("asked by", content.username),
+        ("for", found.identity or "nobody: the CSR cannot be read, or has no name"),
+        ("of", str(found.signer)),
+    ]
+    if found.asked.became:
+        head.append(("so far", found.asked.became))
+    elif not found.asked.approved:
+        head.append(("so far", "nobody approved it; istiod approves its requests, others need an approver"))
+    lines = [_pairs(head), "", coloured(word, colour, terminal=terminal)]
+    if found.verdict == "issue":
+        until = f", until {found.ends:%Y-%m-%dT%H:%M:%SZ}" if found.ends is not None else ""
+        lines[-1] += f"{until}: {clean(found.source)}"
+    lines += [f"  {reason.code}: {clean(reason.message)}" for reason in found.reasons]
+    lines += [f"  {clean(note)}" for note in found.notes]
+    lines += [f"  -> {clean(sentence)}" for sentence in found.advice]
+    return "\n".join([*lines, "", "What this rests on:", _pairs(found.known, indent="  ")])
+
+
+def _pairs(pairs: "list[tuple[str, str]] | tuple[tuple[str, str], ...]", indent: str = "") -> str:
+    if not pairs:
+        return ""
+    first, *rest = [(f"{label}:", text) for label, text in pairs]
+    return "\n".join(indent + line for line in table(first, rest).splitlines())
