@@ -10,7 +10,7 @@ import gc
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 
 from signer import __version__
 from signer.api.certificatesigningrequest import CERTIFICATE_SIGNING_REQUESTS, CertificateSigningRequest
@@ -27,15 +27,21 @@ from signer.kube.config import load_config
 from signer.kube.errors import ApiError, NotFound, Unreachable
 from signer.kube.lease import Leadership, Members
 from signer.kube.reflector import Reflector
+from signer.mesh.gauges import MeshGauges
+from signer.mesh.reports import Reports
+from signer.mesh.watcher import MeshWatcher
 from signer.observe.audit import AuditLog
 from signer.observe.events import EventRecorder
 from signer.observe.health import HealthServer
 from signer.observe.issuers import IssuerGauges
 from signer.observe.metrics import Metrics
-from signer.settings import CSR, SLOW_CONTROLLERS, Settings, SettingsError
+from signer.settings import CSR, POLICIES, SLOW_CONTROLLERS, Settings, SettingsError
 from signer.tenancy.decide import Limits
+from signer.tenancy.world import without_wall
 
 log = logging.getLogger(__name__)
+
+Part = Callable[[], Coroutine[None, None, None]]
 
 REPLICA_GROUP = "mesh-signer"
 LEADER_LEASE = "mesh-signer-controllers"
@@ -85,15 +91,41 @@ class _Process:
         self._gauges = IssuerGauges(metrics)
         self._registry.subscribe(lambda ref: self._gauges.update(ref, self._registry.get(ref)))
         self._audit = audit
+        self._mesh = self._watcher() if settings.tenancy_mode != "off" else None
+        self._members: Members | None = None
         self._requests: RequestController | None = None
         self._membership: asyncio.Task[None] | None = None
         self._reflector: Reflector[CertificateSigningRequest] | None = None
+
+    def _watcher(self) -> MeshWatcher:
+        settings = self._settings
+        gauges = MeshGauges(self._metrics)
+        mesh = MeshWatcher(
+            self._client,
+            self._registry,
+            Reports(self._recorder, self._speaks),
+            settings.tenancy(),
+            shared=settings.shared_mesh_config,
+            owners=settings.controllers is None or CSR in settings.controllers,
+            on_restart=self._metrics.watch_restarted,
+            on_source_age=gauges.source_age,
+        )
+        mesh.subscribe(lambda: gauges.update(mesh.world))
+        return mesh
+
+    def _speaks(self) -> bool:
+        """Tell whether this replica is the one that writes Events about objects that all replicas see."""
+        if self._members is None:
+            return False
+        return min(self._members.members(), default=self._settings.identity) == self._settings.identity
 
     async def run(self, stop: asyncio.Event) -> None:
         settings = self._settings
         asked = settings.controllers
         async with self._health(), asyncio.TaskGroup() as tasks:
             parts = [tasks.create_task(self._recorder.run()), tasks.create_task(self._registry.run())]
+            if self._mesh is not None:
+                parts.append(tasks.create_task(self._mesh.run()))
             if asked is None or CSR in asked:
                 requests, members = self._hot_path()
                 self._membership = tasks.create_task(self._take_part(members))
@@ -113,6 +145,7 @@ class _Process:
     def _hot_path(self) -> tuple[RequestController, Members]:
         settings, client = self._settings, self._client
         members = Members(client, settings.namespace, REPLICA_GROUP, settings.identity)
+        self._members = members
         self._metrics.members.set_function(lambda: max(len(members.members()), 1))
         intake = Intake()
         self._reflector = Reflector(
@@ -138,25 +171,52 @@ class _Process:
                 settings.drain_seconds,
             ),
             intake=intake,
+            mesh=self._mesh,
         )
         return self._requests, members
 
     async def _take_part(self, members: Members) -> None:
         """Announce this replica once it can answer: until then its share would wait for nothing."""
-        await self._registry.synced.wait()
-        if self._reflector is not None:
-            await self._reflector.synced.wait()
+        await self._all_read()
         await members.run()
 
+    async def _all_read(self) -> None:
+        await self._registry.synced.wait()
+        if self._mesh is not None:
+            await self._mesh.synced.wait()
+        if self._reflector is not None:
+            await self._reflector.synced.wait()
+
     async def _slow_controllers(self, asked: tuple[str, ...] | None) -> None:
-        names = await self._slow_names(asked)
-        if not names:
+        parts = self._mesh_controllers(asked)
+        if names := await self._slow_names(asked):
+            parts.append(self._certificates(names))
+        if not parts:
             return
+
+        async def lead() -> None:
+            self._metrics.leader.set(1)
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    for part in parts:
+                        tasks.create_task(part())
+            finally:
+                self._metrics.leader.set(0)
+
+        settings = self._settings
+        if settings.leader_elect:
+            await Leadership(self._client, settings.namespace, LEADER_LEASE, settings.identity).run(lead)
+        else:
+            await lead()
+
+    def _certificates(self, names: tuple[str, ...]) -> Part:
+        """Make the controllers of issuers, Certificates and CertificateRequests."""
         # Imported here: a process that only signs never needs it, nor its memory.
         from signer.certificates.run import ControllerOptions, Controllers  # noqa: PLC0415
 
         settings = self._settings
-        controllers = Controllers(
+        log.info("controllers: %s", ", ".join(names))
+        return Controllers(
             self._client,
             self._registry,
             self._recorder,
@@ -167,25 +227,28 @@ class _Process:
                 auto_approve=settings.auto_approve,
                 enable_certificate_owner_ref=settings.enable_certificate_owner_ref,
                 limits=Limits(),
+                world=self._mesh.world if self._mesh is not None else without_wall(),
             ),
-        )
-        log.info("controllers: %s", ", ".join(names))
+        ).run
 
-        async def lead() -> None:
-            self._metrics.leader.set(1)
-            try:
-                await controllers.run()
-            finally:
-                self._metrics.leader.set(0)
+    def _mesh_controllers(self, asked: tuple[str, ...] | None) -> list[Part]:
+        """Make what only the leader does for the mesh."""
+        mesh, parts = self._mesh, list[Part]()
+        if mesh is None:
+            return parts
+        if asked is None or POLICIES in asked:
+            from signer.mesh.policies import PolicyStatuses  # noqa: PLC0415 - as in `_certificates`
 
-        if settings.leader_elect:
-            await Leadership(self._client, settings.namespace, LEADER_LEASE, settings.identity).run(lead)
-        else:
-            await lead()
+            parts.append(PolicyStatuses(self._client, self._registry, mesh).run)
+        if self._settings.manage_mesh_config and (asked is None or set(asked) != {CSR}):
+            from signer.mesh.roots import MeshRoots  # noqa: PLC0415 - as in `_certificates`
+
+            parts.append(MeshRoots(self._client, self._registry, mesh, self._recorder).run)
+        return parts
 
     async def _slow_names(self, asked: tuple[str, ...] | None) -> tuple[str, ...]:
         """Return the slow controllers to run: those asked for, or all where the CRDs are ours, once they are there."""
-        wanted = SLOW_CONTROLLERS if asked is None else tuple(name for name in asked if name != CSR)
+        wanted = SLOW_CONTROLLERS if asked is None else tuple(name for name in SLOW_CONTROLLERS if name in asked)
         told = ""
         while wanted:
             try:
@@ -210,9 +273,7 @@ class _Process:
 
     async def _settle(self) -> None:
         """Once everything is read, take what lives for good out of the garbage collector's way: it costs p99."""
-        await self._registry.synced.wait()
-        if self._reflector is not None:
-            await self._reflector.synced.wait()
+        await self._all_read()
         log.info("ready: %d issuers", len(tuple(self._registry.states())))
         gc.collect()
         gc.freeze()
@@ -230,6 +291,7 @@ class _Process:
             ready={
                 "issuers": self._issuers_ready,
                 "requests": self._requests_ready,
+                "mesh": self._mesh_ready,
                 "audit": self._audit_ready,
                 "certificates": self._nobody_else_signs,
             },
@@ -250,6 +312,11 @@ class _Process:
         if self._reflector is None or self._reflector.synced.is_set():
             return ""
         return f"requests were not read yet: {self._reflector.trouble or 'starting'}"
+
+    def _mesh_ready(self) -> str:
+        if self._mesh is None or not self._mesh.world.unsynced:
+            return ""
+        return f"not read yet: {self._mesh.world.unsynced}"
 
     def _audit_ready(self) -> str:
         return f"nothing is issued, as it cannot be written down: {self._audit.trouble}" if self._audit.blocked else ""

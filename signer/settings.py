@@ -30,7 +30,8 @@ _AUDIT_FAILURE: tuple[Literal["stop", "continue"], ...] = ("continue", "stop")
 
 CSR = "csr"
 SLOW_CONTROLLERS = ("issuers", "certificates", "certificaterequests")
-CONTROLLERS = (CSR, *SLOW_CONTROLLERS)
+POLICIES = "policies"
+CONTROLLERS = (CSR, *SLOW_CONTROLLERS, POLICIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +245,9 @@ def settings_from(
 
     resource_namespace = namespace("cluster-resource-namespace", defaults.cluster_resource_namespace)
     mode = choice("tenancy", defaults.tenancy_mode, _MODES)
+    manage = boolean("manage-mesh-config", default=defaults.manage_mesh_config)
+    if manage and mode == "off":
+        raise SettingsError("--manage-mesh-config: with --tenancy=off nothing of the mesh is read")
     shared = text("shared-mesh-config", "")
     if shared and not _DNS_NAME.fullmatch(shared):
         raise SettingsError(f"--shared-mesh-config: {shared!r} can be no ConfigMap")
@@ -283,7 +287,7 @@ def settings_from(
         istiod_dns_names=names("istiod-dns-names", _DNS_NAME, "DNS name"),
         shared_mesh_config=shared,
         audit_failure=choice("audit-failure", defaults.audit_failure, _AUDIT_FAILURE),
-        manage_mesh_config=boolean("manage-mesh-config", default=defaults.manage_mesh_config),
+        manage_mesh_config=manage,
     )
 
 

@@ -113,6 +113,11 @@ class Sources:
             _of_reflector("Namespaces", self._namespaces),
         )
 
+    @property
+    def policies(self) -> dict[str, SignerPolicy]:
+        """The SignerPolicies as they are stored, by name."""
+        return {name: obj for (_, name), obj in self._policies.store.items()}
+
     async def run(self) -> None:
         """Watch until cancelled."""
         async with asyncio.TaskGroup() as tasks:

@@ -7,10 +7,11 @@ Nothing is decided before all sources were read once (`world.unsynced`).
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from signer.api.issuer import IssuerRef
+from signer.api.signerpolicy import SignerPolicy
 from signer.authorities.registry import Registry
 from signer.kube.client import ApiClient
 from signer.mesh.bindings import Bindings
@@ -18,7 +19,7 @@ from signer.mesh.reports import Reports
 from signer.mesh.reread import Shared, read_config_map, read_proxy_configs
 from signer.mesh.sources import STALE_AFTER, Sources
 from signer.tenancy.index import Index
-from signer.tenancy.meshconfig import DEFAULT_CONFIG_MAP
+from signer.tenancy.meshconfig import DEFAULT_CONFIG_MAP, MESH_KEY
 from signer.tenancy.world import Settings, World
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,8 @@ def _now() -> datetime:
 class MeshWatcher:
     """The mesh as it is now, in `world`. `synced` is set once everything was read for the first time.
 
-    `shared` is the name of the shared mesh config; `on_source_age` is given each source's name and age in seconds.
+    `shared` is the name of the shared mesh config. With `owners` it stores who owns a signer by itself, and what became
+    of the claim; one that only reads leaves that to the replicas that sign. `on_source_age` is given each source's name and age in seconds.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class MeshWatcher:
         settings: Settings,
         *,
         shared: str = "",
+        owners: bool = True,
         on_restart: Callable[[str], None] = lambda _resource: None,
         on_source_age: Callable[[str, float], None] = lambda _source, _age: None,
         clock: Callable[[], datetime] = _now,
@@ -57,6 +60,7 @@ class MeshWatcher:
         self._registry = registry
         self._settings = settings
         self._shared = shared
+        self._owners = owners
         self._on_source_age = on_source_age
         self._clock = clock
         self._handlers: list[Callable[[], None]] = []
@@ -77,6 +81,15 @@ class MeshWatcher:
     def world(self) -> World:
         """What decisions read. Only this watcher writes to it."""
         return self.index.world
+
+    @property
+    def policies(self) -> Mapping[str, SignerPolicy]:
+        """The SignerPolicies as they are stored, by name. For reading only."""
+        return self._sources.policies
+
+    def mesh_configs(self) -> dict[str, str]:
+        """Return the mesh config of each revision, by its ConfigMap's name; the shared one is none of ours to write."""
+        return {name: data[MESH_KEY] for name, data in self.index.config_maps.items() if name != self._shared}
 
     def subscribe(self, handler: Callable[[], None]) -> None:
         """Call the handler, on the loop, after the world changed: once for all changes of a turn of the loop."""
@@ -103,7 +116,7 @@ class MeshWatcher:
 
     def issued(self, signer: IssuerRef, namespace: str, now: datetime) -> None:
         """Take that a namespace was given a certificate of a signer: an owner in grace must renew in time."""
-        if self.index.issued(signer, namespace, now):
+        if self.index.issued(signer, namespace, now) and self._owners:
             self.bindings.issued(signer, now)
 
     async def run(self) -> None:
@@ -148,8 +161,9 @@ class MeshWatcher:
         self._scheduled = False
         touched = self.index.settle(self._clock())
         self._judge_sources()
-        for signer in touched:
-            self.bindings.touch(signer)
+        if self._owners:
+            for signer in touched:
+                self.bindings.touch(signer)
         self._tell()
 
     def _tell(self) -> None:

@@ -93,6 +93,11 @@ class Metrics:
         self.tenancy = gauge(
             "mesh_signer_tenancy_mode", "1 for the mode of the wall that is in force: enforce, audit or off.", "mode"
         )
+        self.mesh_signers = gauge("mesh_signer_mesh_signers", "Signers of the mesh, behind the wall.")
+        self.bindings = gauge("mesh_signer_bindings", "Signers that a namespace owns.")
+        self.mesh_source_age = gauge(
+            "mesh_signer_mesh_source_age_seconds", "How long ago a source of the wall was heard of.", "source"
+        )
         self.leader = gauge("mesh_signer_leader", "Whether this process leads the controllers.")
         self.issuer_ready = gauge(
             "mesh_signer_issuer_ready",

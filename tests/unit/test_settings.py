@@ -111,7 +111,11 @@ def test_controllers(text: str, names: tuple[str, ...] | None) -> None:
 
 
 BAD = [
-    ("controllers", "csr,csrs", "--controllers: 'csrs' is none of csr, issuers, certificates, certificaterequests"),
+    (
+        "controllers",
+        "csr,csrs",
+        "--controllers: 'csrs' is none of csr, issuers, certificates, certificaterequests, policies",
+    ),
     ("allow-ca-requests", "maybe", "--allow-ca-requests: 'maybe' is neither true nor false"),
     ("leader-elect", "", "--leader-elect: '' is neither true nor false"),
     ("write-window", "many", "--write-window: 'many' is no number"),
@@ -213,6 +217,13 @@ class TestTenancy:
         """Audit mode without an end would be a wall that is never built."""
         with pytest.raises(SettingsError, match=r"^--audit-until: --tenancy=audit needs it"):
             settings("--tenancy=audit")
+
+    def test_a_mesh_config_needs_the_wall(self) -> None:
+        """Where nothing of the mesh is read, nothing of it can be kept."""
+        with pytest.raises(
+            SettingsError, match=r"^--manage-mesh-config: with --tenancy=off nothing of the mesh is read$"
+        ):
+            settings("--manage-mesh-config=true", "--tenancy=off")
 
     def test_audit_that_is_over(self) -> None:
         """An end that is past is a mistake; the same time beside another mode is only left over."""

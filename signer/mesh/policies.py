@@ -1,0 +1,99 @@
+"""Writes the status of SignerPolicies: what each covers, and where two say different things. The leader does it.
+
+Nothing is decided by it: a status is for people. It follows the world a moment later, all policies at once, since one
+namespace's label may change what several cover.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import msgspec
+
+from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy, SignerPolicyStatus
+from signer.authorities.registry import Registry
+from signer.kube.client import ApiClient
+from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
+from signer.kube.objects import Json
+from signer.mesh.watcher import MeshWatcher
+from signer.tenancy.coverage import policy_status, read_coverage
+from signer.tenancy.policies import read_policy
+
+log = logging.getLogger(__name__)
+
+# Changes that come together are worked together (seconds).
+_SETTLES = 1.0
+_RETRY = 10.0
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class PolicyStatuses:
+    """Keeps status of all SignerPolicies; `run` may be called again after it was cancelled."""
+
+    def __init__(
+        self, client: ApiClient, registry: Registry, mesh: MeshWatcher, *, clock: Callable[[], datetime] = _now
+    ) -> None:
+        self._client = client
+        self._registry = registry
+        self._mesh = mesh
+        self._clock = clock
+        self._changed = asyncio.Event()
+        mesh.subscribe(self._changed.set)
+
+    async def run(self) -> None:
+        """Write until cancelled. Nothing is written before everything was read once."""
+        await self._mesh.synced.wait()
+        self._changed.set()
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(_SETTLES)
+            self._changed.clear()
+            if self._mesh.world.unsynced:
+                continue
+            if not await self._write_all():
+                await asyncio.sleep(_RETRY)
+                self._changed.set()
+
+    async def _write_all(self) -> bool:
+        """Write what is not as it should be; whether all of it could be written."""
+        fine = True
+        for name, (obj, status) in self._wanted(self._mesh.policies).items():
+            try:
+                await self._client.patch(SIGNER_POLICIES, name, _patch(obj, status), subresource="status")
+            except (Conflict, NotFound):
+                pass  # it changed: the watch tells, and it is looked at again
+            except (ApiError, Unreachable) as error:
+                log.warning("SignerPolicy %s: its status could not be written: %s", name, error)
+                fine = False
+        return fine
+
+    def _wanted(self, stored: Mapping[str, SignerPolicy]) -> dict[str, tuple[SignerPolicy, SignerPolicyStatus]]:
+        """Return the policies whose status is not as it should be, and how it should be."""
+        if not stored:
+            return {}
+        policies = {name: read_policy(obj) for name, obj in stored.items()}
+        issuers = frozenset(state.ref for state in self._registry.states())
+        coverage = read_coverage(policies.values(), self._mesh.world.namespaces, issuers)
+        wanted = {}
+        for name, obj in stored.items():
+            status = policy_status(
+                obj.status, policies[name], coverage[name], generation=obj.metadata.generation, now=self._clock()
+            )
+            if status != obj.status:
+                wanted[name] = (obj, status)
+        return wanted
+
+
+def _patch(obj: SignerPolicy, status: SignerPolicyStatus) -> Json:
+    """Make the merge patch: what is empty must be there to replace what was not."""
+    body: Json = {
+        "namespaceCount": 0,
+        "namespaces": [],
+        "conditions": [],
+        **msgspec.to_builtins(status),
+    }
+    return {"metadata": {"resourceVersion": obj.metadata.resource_version, "uid": obj.metadata.uid}, "status": body}
