@@ -127,7 +127,8 @@ def test_settings_from_the_environment(installed: Cluster, place: Place, ca: str
 def test_health_and_metrics(installed: Cluster, place: Place, ca: str) -> None:
     """/livez and /readyz say what is checked, /metrics is Prometheus' text, other paths are not there."""
     with SignerProcess(installed, "--controllers=csr") as process:
-        assert process.ready() == (True, "[+] issuers: ok\n[+] requests: ok\n")
+        checks = ("issuers", "requests", "mesh", "audit", "certificates")
+        assert process.ready() == (True, "".join(f"[+] {check}: ok\n" for check in checks))
         assert process.alive() == (True, "[+] watch: ok\n")
         place.issue(ca)
         with urllib.request.urlopen(f"http://127.0.0.1:{process.port}/metrics", timeout=10) as answer:
