@@ -94,7 +94,7 @@ class TestPods:
         found = settings(base, name)
         expected = {
             "mesh-signer": ("csr",),
-            "mesh-signer-controllers": ("issuers", "certificates", "certificaterequests"),
+            "mesh-signer-controllers": ("issuers", "certificates", "certificaterequests", "policies"),
         }
         assert found.controllers == expected[name]
         assert found.cluster_resource_namespace == found.namespace == "the-namespace"
@@ -193,7 +193,13 @@ class TestVariants:
             ("Namespace", "cert-manager"),
         }
         assert set(beside) == set(base) - left_out | POLICIES
-        assert all(beside[key] == one for key, one in base.items() if key not in left_out)
+        changed = {key for key, one in base.items() if key not in left_out and beside[key] != one}
+        assert changed == {("Deployment", "mesh-signer"), ("ClusterRole", "mesh-signer")}
+        # Nobody else is there to write the status of SignerPolicies.
+        assert settings(beside, "mesh-signer").controllers == ("csr", "policies")
+        *rules, added = beside["ClusterRole", "mesh-signer"]["rules"]
+        assert rules == base["ClusterRole", "mesh-signer"]["rules"]
+        assert (added["resources"], added["verbs"]) == (["signerpolicies/status"], ["patch"])
 
     def test_manage_mesh_config(self, base: Objects) -> None:
         """The component tells the controllers to keep the mesh config, and gives them that one ConfigMap."""

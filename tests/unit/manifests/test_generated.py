@@ -41,7 +41,12 @@ def test_every_file_is_applied() -> None:
 def test_our_own_kinds_are_apart() -> None:
     """What is applied beside a real cert-manager has no CRD of cert-manager's group."""
     built = [yaml.safe_load(path.read_text()) for path in (FOLDER / MESH_FOLDER).glob("mesh-signer.dev_*.yaml")]
-    assert {crd["spec"]["names"]["kind"] for crd in built} == {"SignerPolicy", "SignerBinding"}
+    assert {crd["spec"]["names"]["kind"] for crd in built} == {
+        "SignerPolicy",
+        "SignerBinding",
+        "EdgePolicy",
+        "HostClaim",
+    }
     assert {crd["spec"]["group"] for crd in built} == {"mesh-signer.dev"}
     assert {crd["spec"]["scope"] for crd in built} == {"Cluster"}
     assert all("status" in version["subresources"] for crd in built for version in crd["spec"]["versions"])
