@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from manifests.generate.crd import definition, kinds, mesh_kinds
+from manifests.generate.crd import acme_kinds, definition, kinds, mesh_kinds
 
 FOLDER = Path(__file__).parent.parent / "crds"
 MESH_FOLDER = "mesh-signer"
@@ -29,7 +29,7 @@ def render(crd: Mapping[str, Any]) -> str:
 
 def files() -> dict[str, str]:
     """File name below FOLDER -> text of every generated file."""
-    theirs = {f"{kind.group}_{kind.plural}.yaml": kind for kind in kinds()}
+    theirs = {f"{kind.group}_{kind.plural}.yaml": kind for kind in (*kinds(), *acme_kinds())}
     ours = {f"{MESH_FOLDER}/{kind.group}_{kind.plural}.yaml": kind for kind in mesh_kinds()}
     return {name: render(definition(kind)) for name, kind in (theirs | ours).items()}
 

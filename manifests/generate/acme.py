@@ -93,7 +93,8 @@ def _http01() -> Schema:
     )
 
 
-def _solver() -> Schema:
+def solver() -> Schema:
+    """One entry of spec.acme.solvers."""
     return record(
         "One way to prove control of names.",
         {
@@ -135,7 +136,7 @@ def acme_issuer() -> Schema:
             "profile": string("Certificate profile to ask the server for."),
             "server": string("URL of the server's directory.", minLength=1),
             "skipTLSVerify": boolean("Do not check the server's certificate. For tests only."),
-            "solvers": list_of("Ways to prove control of names.", _solver()),
+            "solvers": list_of("Ways to prove control of names.", solver()),
         },
         required=["privateKeySecretRef", "server"],
         rules=[

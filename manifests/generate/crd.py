@@ -6,12 +6,16 @@ from typing import Any
 
 from manifests.generate.certificate import certificate_spec, certificate_status
 from manifests.generate.certificaterequest import REQUEST_RULES, request_spec, request_status
+from manifests.generate.edgepolicy import edge_policy_spec, edge_policy_status
+from manifests.generate.hostclaim import CLAIM_RULES, claim_spec, claim_status
 from manifests.generate.issuer import issuer_spec, issuer_status
+from manifests.generate.order import challenge_spec, challenge_status, order_spec, order_status
 from manifests.generate.schema import Rule, Schema, record, string
 from manifests.generate.signerbinding import BINDING_RULES, binding_spec, binding_status
 from manifests.generate.signerpolicy import policy_spec, policy_status
 
 GROUP = "cert-manager.io"
+ACME_GROUP = "acme.cert-manager.io"
 MESH_GROUP = "mesh-signer.dev"
 OURS = {"app.kubernetes.io/part-of": "mesh-signer"}
 OURS_ANNOTATION = {"mesh-signer.dev/crds": "v1"}
@@ -51,6 +55,7 @@ class Kind:
     group: str = GROUP
     version: str = "v1"
     category: str = "cert-manager"
+    more_categories: tuple[str, ...] = ()
 
 
 def kinds() -> tuple[Kind, ...]:
@@ -115,8 +120,44 @@ def kinds() -> tuple[Kind, ...]:
     )
 
 
+def acme_kinds() -> tuple[Kind, ...]:
+    """The two kinds of acme.cert-manager.io/v1."""
+    reason = column("Reason", ".status.reason", wide=True)
+    return (
+        Kind(
+            kind="Order",
+            plural="orders",
+            description="An Order is one issuance by an ACME server. mesh-signer makes it, and works only on its own.",
+            spec=order_spec(),
+            status=order_status(),
+            columns=(
+                column("State", ".status.state"),
+                column("Issuer", ".spec.issuerRef.name", wide=True),
+                reason,
+                _AGE,
+            ),
+            spec_required=True,
+            selectable=_ISSUER_FIELDS,
+            group=ACME_GROUP,
+            more_categories=("cert-manager-acme",),
+        ),
+        Kind(
+            kind="Challenge",
+            plural="challenges",
+            description="A Challenge proves one name of an Order. mesh-signer makes it, and works only on its own.",
+            spec=challenge_spec(),
+            status=challenge_status(),
+            columns=(column("State", ".status.state"), column("Domain", ".spec.dnsName"), reason, _AGE),
+            spec_required=True,
+            selectable=_ISSUER_FIELDS,
+            group=ACME_GROUP,
+            more_categories=("cert-manager-acme",),
+        ),
+    )
+
+
 def mesh_kinds() -> tuple[Kind, ...]:
-    """The two kinds of mesh-signer.dev/v1alpha1."""
+    """The four kinds of mesh-signer.dev/v1alpha1."""
     return (
         Kind(
             kind="SignerPolicy",
@@ -161,6 +202,47 @@ def mesh_kinds() -> tuple[Kind, ...]:
             version="v1alpha1",
             category="mesh-signer",
         ),
+        Kind(
+            kind="EdgePolicy",
+            plural="edgepolicies",
+            description="An EdgePolicy gives public hosts to namespaces, within limits. Admins write it.",
+            spec=edge_policy_spec(),
+            status=edge_policy_status(),
+            columns=(
+                condition_column("Ready", "Ready"),
+                column("Hosts", ".spec.hostSuffixes"),
+                column("Claimed", ".status.hosts", kind="integer"),
+                _STATUS,
+                _AGE,
+            ),
+            short_names=("epol",),
+            scope="Cluster",
+            spec_required=True,
+            group=MESH_GROUP,
+            version="v1alpha1",
+            category="mesh-signer",
+        ),
+        Kind(
+            kind="HostClaim",
+            plural="hostclaims",
+            description="A HostClaim keeps which namespace has a public host. mesh-signer makes it, admins remove it.",
+            spec=claim_spec(),
+            status=claim_status(),
+            columns=(
+                column("Host", ".spec.host"),
+                column("Namespace", ".spec.namespace"),
+                condition_column("Conflict", "Conflict"),
+                column("Unused", ".status.unusedSince", kind="date"),
+                _AGE,
+            ),
+            short_names=("hclaim",),
+            scope="Cluster",
+            spec_required=True,
+            rules=CLAIM_RULES,
+            group=MESH_GROUP,
+            version="v1alpha1",
+            category="mesh-signer",
+        ),
     )
 
 
@@ -193,7 +275,7 @@ def definition(kind: Kind) -> Mapping[str, Any]:
         "listKind": f"{kind.kind}List",
         "plural": kind.plural,
         "singular": kind.kind.lower(),
-        "categories": [kind.category],
+        "categories": [kind.category, *kind.more_categories],
     }
     if kind.short_names:
         names["shortNames"] = list(kind.short_names)
@@ -204,10 +286,20 @@ def definition(kind: Kind) -> Mapping[str, Any]:
             "name": f"{kind.plural}.{kind.group}",
             "labels": dict(OURS),
             # On our own kinds it would say nothing: nobody else has them.
-            **({"annotations": dict(OURS_ANNOTATION)} if kind.group == GROUP else {}),
+            **({"annotations": dict(OURS_ANNOTATION)} if kind.group in (GROUP, ACME_GROUP) else {}),
         },
         "spec": {"group": kind.group, "names": names, "scope": kind.scope, "versions": [version]},
     }
 
 
-__all__ = ["GROUP", "MESH_GROUP", "OURS", "OURS_ANNOTATION", "definition", "kinds", "mesh_kinds"]
+__all__ = [
+    "ACME_GROUP",
+    "GROUP",
+    "MESH_GROUP",
+    "OURS",
+    "OURS_ANNOTATION",
+    "acme_kinds",
+    "definition",
+    "kinds",
+    "mesh_kinds",
+]

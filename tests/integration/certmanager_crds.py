@@ -19,8 +19,8 @@ MODULE = "github.com/cert-manager/cert-manager@v1.20.3"
 Schema = dict[str, Any]
 
 
-def definitions() -> dict[str, Schema]:
-    """Kind -> CustomResourceDefinition, as cert-manager ships them."""
+def definitions(group: str = "cert-manager.io") -> dict[str, Schema]:
+    """Kind -> CustomResourceDefinition of one API group, as cert-manager ships them."""
     env = go_environment() | {"GOFLAGS": "-mod=mod"}
     with tempfile.TemporaryDirectory() as folder:  # outside of any module
         done = subprocess.run(
@@ -34,7 +34,7 @@ def definitions() -> dict[str, Schema]:
         )
     assert done.returncode == 0, f"go mod download {MODULE}: {done.stdout}{done.stderr}"
     source = Path(json.loads(done.stdout)["Dir"], "deploy", "crds")
-    read = [yaml.safe_load(path.read_text("utf-8")) for path in sorted(source.glob("cert-manager.io_*.yaml"))]
+    read = [yaml.safe_load(path.read_text("utf-8")) for path in sorted(source.glob(f"{group}_*.yaml"))]
     return {crd["spec"]["names"]["kind"]: crd for crd in read}
 
 

@@ -1,0 +1,78 @@
+"""EdgePolicy: what admins say about who may have public certificates for which hosts."""
+
+from manifests.generate.references import conditions
+from manifests.generate.schema import DNS_SUBDOMAIN, Schema, integer, list_of, record, string
+from manifests.generate.signerpolicy import policy_spec
+
+MAX_SUFFIXES = 256
+
+
+def _set(text: str, most: int, **limits: object) -> Schema:
+    return list_of(text, {"type": "string", **limits}, maxItems=most) | {"x-kubernetes-list-type": "set"}
+
+
+def _rate() -> Schema:
+    found: Schema = policy_spec()["properties"]["rate"] | {
+        "description": "At most so many certificates in a time, in each namespace."
+    }
+    return found
+
+
+def _issuer() -> Schema:
+    return record(
+        "One issuer.",
+        {
+            "kind": string(
+                "ClusterIssuer, or Issuer: one of this name in the namespace of the Gateway.",
+                enum=["ClusterIssuer", "Issuer"],
+                default="ClusterIssuer",
+            ),
+            "name": string("Its name.", minLength=1, maxLength=253, pattern=DNS_SUBDOMAIN),
+        },
+        required=["name"],
+    )
+
+
+def edge_policy_spec() -> Schema:
+    """Spec of an EdgePolicy."""
+    return record(
+        "Which namespaces may have public certificates for which hosts, through which issuers. From now on policies alone"
+        " decide about these hosts; of several the longest suffix counts.",
+        {
+            "hostSuffixes": _set(
+                "The hosts that this is about: these names and all below them, as shop.example.com.",
+                MAX_SUFFIXES,
+                minLength=1,
+                maxLength=253,
+                pattern=DNS_SUBDOMAIN,
+            )
+            | {"minItems": 1},
+            "issuers": list_of("Which issuers may be named. Left out: all.", _issuer(), maxItems=64),
+            "maxHosts": integer(
+                "How many hosts one namespace may have under this policy. Left out: no limit of its own.",
+                format="int32",
+                minimum=1,
+                maximum=100_000,
+            ),
+            "namespaces": policy_spec()["properties"]["namespaces"]
+            | {
+                "description": (
+                    "Which namespaces may have the hosts: those named, and those that have all of these labels."
+                    " Left out: none, that is, the hosts are nobody's but by other policies."
+                )
+            },
+            "rate": _rate(),
+        },
+        required=["hostSuffixes"],
+    )
+
+
+def edge_policy_status() -> Schema:
+    """Status of an EdgePolicy."""
+    return record(
+        "What came of it; written by mesh-signer.",
+        {
+            "conditions": conditions("Ready: it can be read.", "Ready") | {"maxItems": 8},
+            "hosts": integer("How many hosts are claimed under it.", format="int32"),
+        },
+    )

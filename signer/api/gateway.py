@@ -1,0 +1,128 @@
+"""Gateways, as far as public certificates go: Istio's (networking.istio.io) and the Gateway API's.
+
+Pure: reading never fails; what cannot be read is told in `problem`.
+Sources: https://istio.io/latest/docs/reference/config/networking/gateway/ and
+https://gateway-api.sigs.k8s.io/reference/spec/
+"""
+
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from signer.api.meta import ObjectMeta, read_part
+from signer.kube.resource import Resource
+
+GATEWAYS = Resource("networking.istio.io", "v1", "gateways", "Gateway", namespaced=True)
+API_GATEWAYS = Resource("gateway.networking.k8s.io", "v1", "gateways", "Gateway", namespaced=True)
+
+
+class Port(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """servers[].port; `protocol` is HTTP, HTTPS, TLS and so on, in any case."""
+
+    number: int = 0
+    protocol: str = ""
+    name: str = ""
+
+
+class ServerTLS(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """servers[].tls; an empty mode is PASSTHROUGH for TLS without certificates, SIMPLE where a certificate is named."""
+
+    https_redirect: bool = False
+    mode: str = ""
+    credential_name: str = ""
+    credential_names: tuple[str, ...] = ()
+    server_certificate: str = ""
+    private_key: str = ""
+    tls_certificates: tuple[Any, ...] = ()
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One entry of servers; hosts are `host`, `namespace/host`, `./host`, `*/host`."""
+
+    port: Port = Port()
+    hosts: tuple[str, ...] = ()
+    tls: ServerTLS | None = None
+    name: str = ""
+
+
+class GatewaySpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The spec; `selector` names the Pods that serve it, in any namespace."""
+
+    selector: dict[str, str] = {}
+    servers: tuple[Server, ...] = ()
+
+
+class Gateway(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
+    """An Istio Gateway."""
+
+    metadata: ObjectMeta
+    raw_spec: Any = msgspec.field(name="spec", default=None)
+
+    @cached_property
+    def _spec(self) -> tuple[GatewaySpec, str]:
+        return read_part(self.raw_spec, GatewaySpec, "spec")
+
+    @property
+    def spec(self) -> GatewaySpec:
+        """The spec, empty when there is a `problem`."""
+        return self._spec[0]
+
+    @property
+    def problem(self) -> str:
+        """Why the spec cannot be read, naming the field; "" when it can."""
+        return self._spec[1]
+
+
+class CertificateRef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """listeners[].tls.certificateRefs[]; a Secret unless it says otherwise, in the Gateway's namespace when unset."""
+
+    group: str = ""
+    kind: str = "Secret"
+    name: str = ""
+    namespace: str = ""
+
+
+class ListenerTLS(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """listeners[].tls; the mode is Terminate when unset."""
+
+    mode: str = "Terminate"
+    certificate_refs: tuple[CertificateRef, ...] = ()
+
+
+class Listener(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One entry of listeners; an empty hostname is every host."""
+
+    name: str = ""
+    hostname: str = ""
+    port: int = 0
+    protocol: str = ""
+    tls: ListenerTLS | None = None
+
+
+class APIGatewaySpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The spec, as far as we read it."""
+
+    gateway_class_name: str = ""
+    listeners: tuple[Listener, ...] = ()
+
+
+class APIGateway(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
+    """A Gateway of the Gateway API."""
+
+    metadata: ObjectMeta
+    raw_spec: Any = msgspec.field(name="spec", default=None)
+
+    @cached_property
+    def _spec(self) -> tuple[APIGatewaySpec, str]:
+        return read_part(self.raw_spec, APIGatewaySpec, "spec")
+
+    @property
+    def spec(self) -> APIGatewaySpec:
+        """The spec, empty when there is a `problem`."""
+        return self._spec[0]
+
+    @property
+    def problem(self) -> str:
+        """Why the spec cannot be read, naming the field; "" when it can."""
+        return self._spec[1]

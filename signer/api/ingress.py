@@ -1,0 +1,62 @@
+"""Ingresses of networking.k8s.io/v1, as far as public certificates go.
+
+Pure: reading never fails; what cannot be read is told in `problem`.
+"""
+
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from signer.api.meta import ObjectMeta, read_part
+from signer.kube.resource import Resource
+
+INGRESSES = Resource("networking.k8s.io", "v1", "ingresses", "Ingress", namespaced=True)
+CLASS_ANNOTATION = "kubernetes.io/ingress.class"
+
+
+class IngressTLS(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """spec.tls[]: without hosts it is for those of the rules."""
+
+    hosts: tuple[str, ...] = ()
+    secret_name: str = ""
+
+
+class IngressRule(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """spec.rules[]: an empty host is every host."""
+
+    host: str = ""
+
+
+class IngressSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The spec, as far as we read it."""
+
+    ingress_class_name: str = ""
+    rules: tuple[IngressRule, ...] = ()
+    tls: tuple[IngressTLS, ...] = ()
+
+
+class Ingress(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
+    """An Ingress."""
+
+    metadata: ObjectMeta
+    raw_spec: Any = msgspec.field(name="spec", default=None)
+
+    @cached_property
+    def _spec(self) -> tuple[IngressSpec, str]:
+        return read_part(self.raw_spec, IngressSpec, "spec")
+
+    @property
+    def spec(self) -> IngressSpec:
+        """The spec, empty when there is a `problem`."""
+        return self._spec[0]
+
+    @property
+    def problem(self) -> str:
+        """Why the spec cannot be read, naming the field; "" when it can."""
+        return self._spec[1]
+
+    @property
+    def class_name(self) -> str:
+        """The class, by field or by the older annotation."""
+        return self.spec.ingress_class_name or self.metadata.annotations.get(CLASS_ANNOTATION, "")

@@ -1,0 +1,77 @@
+"""VirtualServices of networking.istio.io, as far as challenges need them: hosts, Gateways, who sees them, what matches.
+
+Pure: reading never fails; what cannot be read is told in `problem`.
+Source: https://istio.io/latest/docs/reference/config/networking/virtual-service/
+"""
+
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from signer.api.meta import ObjectMeta, read_part
+from signer.kube.resource import Resource
+
+VIRTUAL_SERVICES = Resource("networking.istio.io", "v1", "virtualservices", "VirtualService", namespaced=True)
+
+
+class StringMatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One of the three is set."""
+
+    exact: str | None = None
+    prefix: str | None = None
+    regex: str | None = None
+
+
+class HTTPMatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """http[].match[]: all that is set must fit. What we need not read is kept as it is."""
+
+    uri: StringMatch | None = None
+    method: StringMatch | None = None
+    scheme: StringMatch | None = None
+    authority: StringMatch | None = None
+    headers: dict[str, Any] = {}
+    without_headers: dict[str, Any] = {}
+    query_params: dict[str, Any] = {}
+    gateways: tuple[str, ...] = ()
+    source_labels: dict[str, str] = {}
+    source_namespace: str = ""
+    port: int = 0
+    ignore_uri_case: bool = False
+
+
+class HTTPRule(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """http[]: no match at all fits everything."""
+
+    name: str = ""
+    match: tuple[HTTPMatch, ...] = ()
+
+
+class VirtualServiceSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The spec, as far as we read it."""
+
+    hosts: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
+    export_to: tuple[str, ...] = ()
+    http: tuple[HTTPRule, ...] = ()
+
+
+class VirtualService(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
+    """A VirtualService."""
+
+    metadata: ObjectMeta
+    raw_spec: Any = msgspec.field(name="spec", default=None)
+
+    @cached_property
+    def _spec(self) -> tuple[VirtualServiceSpec, str]:
+        return read_part(self.raw_spec, VirtualServiceSpec, "spec")
+
+    @property
+    def spec(self) -> VirtualServiceSpec:
+        """The spec, empty when there is a `problem`."""
+        return self._spec[0]
+
+    @property
+    def problem(self) -> str:
+        """Why the spec cannot be read, naming the field; "" when it can."""
+        return self._spec[1]
