@@ -56,6 +56,7 @@ class Mesh:
     gaps: tuple[str, ...] = ()
     unread: frozenset[IssuerRef] = frozenset()
     remarks: tuple[str, ...] = ()
+    proxy_configs: tuple[ProxyConfig, ...] = ()
 
     def require(self) -> "Mesh":
         """Return this if all of it could be read. Raises NotFoundOut: what is not known must not look like a refusal."""
@@ -133,7 +134,8 @@ async def read_mesh(client: ApiClient, settings: Settings, *, now: datetime) -> 
     index = Index(settings.tenancy(), shared=settings.shared_mesh_config)
     for namespace in sources.read(lists[0], NamespaceObject):
         index.put_namespace(namespace)
-    for proxy_config in sources.read(lists[1], ProxyConfig):
+    proxy_configs = sources.read(lists[1], ProxyConfig)
+    for proxy_config in proxy_configs:
         index.put_proxy_config(proxy_config)
     texts = {}
     for config_map in sources.read(lists[2], ConfigMap):
@@ -152,7 +154,8 @@ async def read_mesh(client: ApiClient, settings: Settings, *, now: datetime) -> 
     index.world.unsynced = ""
     index.settle(now)
     known = {name: text for name, text in texts.items() if name in index.config_maps}
-    return Mesh(index.world, index, states, known, tuple(sources.gaps), unread, tuple(sources.remarks))
+    gaps, remarks = tuple(sources.gaps), tuple(sources.remarks)
+    return Mesh(index.world, index, states, known, gaps, unread, remarks, tuple(proxy_configs))
 
 
 async def _judge(

@@ -198,6 +198,27 @@ class World:
             },
         )
 
+    def deployment(self, name: str, namespace: str, **container: Any) -> None:
+        labels = {"app": name}
+        template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "x"} | container]}}
+        self.place._apply(
+            f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}",
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {"name": name, "namespace": namespace},
+                "spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": template},
+            },
+        )
+
+    def pod(self, name: str, namespace: str, environment: dict[str, str]) -> None:
+        env = [{"name": key, "value": value} for key, value in environment.items()]
+        spec = {"containers": [{"name": "c", "image": "x", "env": env}]}
+        self.place._apply(
+            f"/api/v1/namespaces/{namespace}/pods/{name}",
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace}, "spec": spec},
+        )
+
     def close(self) -> None:
         for name in self._namespaces:
             self.place.cluster.kubectl("delete", "namespace", name, "--wait=false")
@@ -471,3 +492,79 @@ class TestExplain:
         found = run("explain", *arguments)
         assert (found.status, found.out) == (2, "")
         assert len(found.err.splitlines()) == 1
+
+
+class TestDoctor:
+    """mesh-signer doctor."""
+
+    @staticmethod
+    def findings(found: Result) -> dict[tuple[str, str], str]:
+        return {(one["check"], one["where"]): one["what"] for one in found.json["findings"]}
+
+    def test_a_mesh_with_faults(self, run: Run, world: World, mesh: Cluster) -> None:
+        """Faults of every kind are found in one run, each with its place; nothing of a healthy part is told."""
+        foo, bar = world.tenant("foo"), world.tenant("bar", signer=world.name("gone"))
+        world.signer("foo", pki.CA("foo"))
+        world.mesh_config(
+            f"caCertificates:\n- pem: {json.dumps(pki.CA('other').pem.decode())}\n  certSigners: [{signer_name(foo)}]\n"
+        )
+        env = [
+            {"name": "CERT_SIGNER_DOMAIN", "value": "example.com"},
+            {"name": "ISTIO_MULTIROOT_MESH", "value": "true"},
+        ]
+        world.deployment("istiod", world.istio, env=env)
+        gates = "--feature-gates=ExperimentalCertificateSigningRequestControllers=true"
+        world.deployment("cert-manager", foo, args=[gates])
+        world.pod("thief", bar, {SIGNER: foo})
+        mesh.apply(
+            "{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, "
+            f"metadata: {{name: everybody, namespace: {world.istio}}}, "
+            "roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: admin}, "
+            "subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: 'system:authenticated'}]}"
+        )
+        found = run("doctor", "-o", "json")
+        assert found.status == 1
+        told = self.findings(found)
+        istiod = f"Deployment {world.istio}/istiod"
+        whats = [one["what"] for one in found.json["findings"] if one["where"] == istiod]
+        assert any("EXTERNAL_CA" in what for what in whats)
+        assert any("CERT_SIGNER_DOMAIN is 'example.com'" in what for what in whats)
+        assert any("ISTIO_MULTIROOT_MESH is on" in what for what in whats)
+        assert "another CA's" in told["roots", "meshConfig.caCertificates"]
+        assert "does not exist" in told["claims", f"ProxyConfig {bar}/pc"]
+        assert "may not have it: TenantMismatch" in told["workloads", f"namespace {bar}: thief"]
+        assert ("cert-manager", f"Deployment {foo}/cert-manager") in told
+        rights = [one for one in found.json["findings"] if one["check"] == "rights"]
+        (open_,) = [one for one in rights if "write Istio's mesh config" in one["what"]]
+        assert open_["severity"] == "error"
+        assert "Group system:authenticated (by admin)" in open_["what"]
+        assert any("may not approve requests" in one["what"] for one in rights)
+        assert not any(f"{world.name('foo')} is not ready" in what for what in told.values())
+        text = run("doctor").out
+        assert text.splitlines()[0].startswith("ERROR ")
+        assert " errors, " in text.splitlines()[-1]
+
+    def test_rights_of_the_signer(self, run: Run, mesh: Cluster) -> None:
+        """The rights in manifests/base suffice for all that the doctor asks about; one that is gone is found."""
+
+        def missing() -> list[str]:
+            found = run("doctor", "-o", "json").json["findings"]
+            return [one["what"] for one in found if "serviceaccount:cert-manager:mesh-signer may not" in one["what"]]
+
+        # The role for the mesh config is bound in istio-system, and this test's Istio is elsewhere.
+        assert [what for what in missing() if "configmaps" not in what] == []
+        mesh.kubectl("delete", "clusterrolebinding", "mesh-signer")
+        try:
+            found = missing()
+            assert any("update certificatesigningrequests.certificates.k8s.io/status" in what for what in found)
+            assert any("create signerbindings.mesh-signer.dev" in what for what in found)
+        finally:
+            mesh.apply_kustomize(MANIFESTS / "base")
+
+    def test_no_rights(self, run: Run) -> None:
+        """Somebody without rights is told of each source that could not be checked, and gets no clean bill."""
+        found = run("doctor", "-o", "json", user="nobody", groups=())
+        unknown = [one["what"] for one in found.json["findings"] if one["severity"] == "unknown"]
+        for source in ("proxyconfigs", "configmaps", "pods", "deployments", "customresourcedefinitions", "our rights"):
+            assert any(source in what for what in unknown), source
+        assert found.status == 2

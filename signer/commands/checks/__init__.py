@@ -1,0 +1,1 @@
+"""What `mesh-signer doctor` looks at: each check is a pure function from Facts to findings."""

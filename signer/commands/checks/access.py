@@ -1,0 +1,225 @@
+"""Rights: whether ours and istiod's suffice, and who else could go round the wall. Pure."""
+
+from collections.abc import Iterable, Iterator
+
+from signer.api.signername import CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN, signer_name_of
+from signer.commands.checks.facts import Access, Facts, Finding, Severity, name_of, some
+from signer.commands.checks.rbac import Right, Roles, Subject
+from signer.commands.signers import with_roots_in_mesh
+from signer.settings import Settings
+
+SIGNER, CONTROLLERS = "mesh-signer", "mesh-signer-controllers"
+_WRITE = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+_CHANGE = frozenset({"update", "patch"})
+_READ = frozenset({"get", "list", "watch"})
+_EVERYBODY = {"system:authenticated", "system:unauthenticated", "system:serviceaccounts"}
+_ADMINS = {"cluster-admin", "mesh-signer-admin", "mesh-signer-tenancy"}
+_MOST = 40
+
+
+def account(settings: Settings, name: str) -> str:
+    """Return the user name of one of our service accounts."""
+    return f"system:serviceaccount:{settings.cluster_resource_namespace}:{name}"
+
+
+def needed(facts: Facts) -> list[Access]:
+    """List the rights without which the signer or istiod cannot work; to be asked of the API server."""
+    settings = facts.settings
+    us = account(settings, SIGNER)
+    own, istio = settings.cluster_resource_namespace, settings.istio_namespace
+    csrs, group = "certificatesigningrequests", "certificates.k8s.io"
+    rights = [
+        *(Access(us, verb, csrs, group, need="see requests") for verb in ("list", "watch")),
+        Access(us, "update", csrs, group, subresource="status", need="answer requests"),
+        *(
+            Access(us, "list", resource, "cert-manager.io", need="see issuers")
+            for resource in ("issuers", "clusterissuers")
+        ),
+        Access(us, "list", "proxyconfigs", "networking.istio.io", need="see claims"),
+        Access(us, "list", "namespaces", need="see which namespaces exist"),
+        Access(us, "list", "signerpolicies", "mesh-signer.dev", need="see SignerPolicies"),
+        *(
+            Access(us, verb, "signerbindings", "mesh-signer.dev", need="store who owns a signer")
+            for verb in ("list", "create")
+        ),
+        Access(us, "list", "configmaps", namespace=istio, need="see the mesh config"),
+        Access(us, "list", "secrets", namespace=own, need="read the CAs"),
+        Access(us, "sign", "signers", group, name=f"{CLUSTER_ISSUER_DOMAIN}/*", need="sign for ClusterIssuers"),
+    ]
+    names = sorted(map(signer_name_of, with_roots_in_mesh(facts.mesh.world)))[:_MOST]
+    for user in sorted(facts.mesh.world.requesters):
+        if facts.settings.istiod_accounts or user.endswith(":istiod"):
+            rights += [Access(user, "approve", "signers", group, name=name, need="approve requests") for name in names]
+    return rights
+
+
+def check_needed(facts: Facts) -> Iterator[Finding]:
+    """Whether ours and istiod's rights suffice, as the API server answered."""
+    if facts.access_problem:
+        yield Finding("unknown", "rights", f"our rights could not be checked: {facts.access_problem}")
+    missing = [one for one in facts.accesses if one.allowed is False]
+    for one in missing:
+        if one.verb != "approve":
+            text = f"{one.user} may not {one}: it cannot {one.need}"
+            yield Finding("error", "rights", text, "RBAC", "apply manifests/base again")
+    for user in sorted({one.user for one in missing if one.verb == "approve"}):
+        names = some(one.name for one in missing if one.verb == "approve" and one.user == user)
+        yield Finding(
+            "error",
+            "rights",
+            f"{user} may not approve requests for {names}: workloads of these signers get no certificate",
+            "istiod's ClusterRole",
+            "`mesh-signer mesh-config` prints the rule",
+        )
+
+
+def check_others(facts: Facts) -> Iterator[Finding]:
+    """Everybody who could go round the wall."""
+    listings = (facts.cluster_roles, facts.cluster_role_bindings, facts.roles, facts.role_bindings)
+    problems = [listing.problem for listing in listings if listing.problem]
+    if problems:
+        yield Finding("unknown", "rights", f"who else could go round the wall was not checked: {some(problems)}")
+        return
+    roles = Roles(facts)
+    admins: set[Subject] = set()
+    for check in (_signers, _approvers, _mesh_config, _policies, _secrets, _istiods):
+        yield from check(facts, roles, admins)
+    if admins:
+        yield Finding(
+            "note",
+            "rights",
+            f"as admins can do anything: {some(map(str, sorted(admins)))}",
+            "ClusterRoles cluster-admin and mesh-signer-admin",
+        )
+
+
+def _names(facts: Facts) -> frozenset[str]:
+    mesh = map(signer_name_of, facts.mesh.world.signers)
+    return frozenset({f"{CLUSTER_ISSUER_DOMAIN}/*", f"{ISSUER_DOMAIN}/*", "*", *mesh})
+
+
+def _strangers(
+    facts: Facts,
+    found: dict[Subject, frozenset[str]],
+    admins: set[Subject],
+    ours: Iterable[str] = (SIGNER, CONTROLLERS),
+) -> dict[Subject, frozenset[str]]:
+    """Leave out whoever must have a right: Kubernetes' own parts, ours, istiod; admins are told once."""
+    own, istio = facts.settings.cluster_resource_namespace, facts.settings.istio_namespace
+    left = {}
+    for subject, roles in found.items():
+        if subject.name == "system:masters" or (roles == {"cluster-admin"} and subject.namespace == "kube-system"):
+            continue
+        if all(role.startswith("system:") for role in roles) and (
+            subject.namespace == "kube-system"
+            or (subject.name.startswith("system:") and subject.name not in _EVERYBODY)
+        ):
+            continue
+        if subject.kind == "ServiceAccount" and subject.namespace == own and subject.name in ours:
+            continue
+        user = f"system:serviceaccount:{subject.namespace}:{subject.name}"
+        if user in facts.mesh.world.requesters or (subject.namespace == istio and subject.name.startswith("istiod")):
+            continue
+        if roles <= _ADMINS and subject.name not in _EVERYBODY:
+            admins.add(subject)
+            continue
+        left[subject] = roles
+    return left
+
+
+def _told(
+    strangers: dict[Subject, frozenset[str]], text: str, mend: str, severity: Severity = "warning"
+) -> Iterator[Finding]:
+    if not strangers:
+        return
+    worst: Severity = "error" if any(_is_everybody(one) for one in strangers) and severity == "warning" else severity
+    who = some(f"{subject} (by {', '.join(sorted(roles))})" for subject, roles in sorted(strangers.items()))
+    yield Finding(worst, "rights", f"{text}: {who}", "RBAC", mend)
+
+
+def _is_everybody(subject: Subject) -> bool:
+    return subject.kind == "Group" and (
+        subject.name in _EVERYBODY or subject.name.startswith("system:serviceaccounts:")
+    )
+
+
+def _signers(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Finding]:
+    group = "certificates.k8s.io"
+    may_sign = roles.who(Right(frozenset({"sign"}), group, "signers", _names(facts)))
+    may_write = roles.who(Right(_CHANGE, group, "certificatesigningrequests/status"))
+    both = {subject: may_sign[subject] | may_write[subject] for subject in may_sign.keys() & may_write.keys()}
+    strangers = _strangers(facts, both, admins, ours=(SIGNER,))
+    if any(name_of(one) == "certificates.mesh-signer.dev" for one in facts.admission_policies.items):
+        # The admission policy asks for a verb of its own.
+        passed = roles.who(Right(frozenset({"sign"}), "mesh-signer.dev", "signers", _names(facts)))
+        strangers = {subject: by for subject, by in strangers.items() if subject in passed}
+    yield from _told(
+        strangers,
+        "who may sign for our signers beside mesh-signer, and so issue what it refuses",
+        "take the verb `sign` on our signers from them, or apply manifests/overlays/istio",
+    )
+
+
+def _approvers(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Finding]:
+    group = "certificates.k8s.io"
+    approve = roles.who(Right(frozenset({"approve"}), group, "signers", _names(facts)))
+    write = roles.who(Right(_CHANGE, group, "certificatesigningrequests/approval"))
+    both = {subject: approve[subject] | write[subject] for subject in approve.keys() & write.keys()}
+    yield from _told(
+        _strangers(facts, both, admins),
+        "who may approve requests for our signers beside istiod (what they approve is judged like any other request)",
+        "take the verb `approve` on our signers from them if they need it no longer",
+        "note",
+    )
+
+
+def _mesh_config(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Finding]:
+    namespace = facts.settings.istio_namespace
+    names = frozenset(facts.mesh.texts) or frozenset({"istio"})
+    found = roles.who(Right(_WRITE, "", "configmaps", names, namespace))
+    yield from _told(
+        _strangers(facts, found, admins),
+        "who may write Istio's mesh config, which says what the mesh's signers and their roots are",
+        f"take the right to write ConfigMaps in namespace {namespace} from whoever is no admin of the mesh",
+    )
+
+
+def _policies(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Finding]:
+    for resource, what in (("signerpolicies", "SignerPolicies"), ("signerbindings", "SignerBindings")):
+        found = roles.who(Right(_WRITE, "mesh-signer.dev", resource))
+        ours = (SIGNER, CONTROLLERS) if resource == "signerbindings" else ()
+        yield from _told(
+            _strangers(facts, found, admins, ours),
+            f"who may write {what}, which say who may have which signer",
+            f"take the right to write {resource}.mesh-signer.dev from whoever is no admin of the mesh",
+        )
+
+
+def _secrets(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Finding]:
+    namespace = facts.settings.cluster_resource_namespace
+    issuers = (state.issuer.spec.ca for ref, state in facts.mesh.issuers.items() if ref.kind == "ClusterIssuer")
+    names = frozenset(ca.secret_name for ca in issuers if ca is not None)
+    found = roles.who(Right(_READ | _WRITE, "", "secrets", names, namespace))
+    strangers = _strangers(facts, found, admins)
+    beside = {one: by for one, by in strangers.items() if one.namespace == namespace}
+    yield from _told(
+        {one: by for one, by in strangers.items() if one not in beside},
+        f"who may read or write the Secrets of the CAs, in namespace {namespace}",
+        "take the right from them, or move the CAs to another namespace (--cluster-resource-namespace)",
+    )
+    yield from _told(beside, "who lives beside the CAs and may read or write their Secrets", "", "note")
+
+
+def _istiods(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Finding]:
+    namespace = facts.settings.istio_namespace
+    names = frozenset(user.rpartition(":")[2] for user in facts.mesh.world.requesters)
+    tokens = roles.who(Right(frozenset({"create"}), "", "serviceaccounts/token", names, namespace))
+    acting = roles.who(Right(frozenset({"impersonate"}), "", "serviceaccounts", names, namespace))
+    users = roles.who(Right(frozenset({"impersonate"}), "", "users", facts.mesh.world.requesters))
+    found = {one: tokens.get(one, frozenset()) | acting.get(one, frozenset()) | users.get(one, frozenset())
+             for one in tokens.keys() | acting.keys() | users.keys()}  # fmt: skip
+    yield from _told(
+        _strangers(facts, found, admins),
+        "who may act as istiod, and so ask for any workload's certificate",
+        f"take `impersonate`, and `create` on serviceaccounts/token in namespace {namespace}, from them",
+    )

@@ -1,0 +1,129 @@
+"""istiod's own settings, and those that would dissolve the wall. Pure.
+
+Source: security/pkg/pki/ra/k8s_ra.go, pilot/pkg/bootstrap/{certcontroller,istio_ca}.go, pilot/pkg/xds/pcds.go of Istio.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from signer.api.signername import parse_signer_name
+from signer.commands.checks.facts import Facts, Finding, at, environment, items, name_of, namespace_of, some
+from signer.commands.live import Json
+from signer.tenancy.meshconfig_text import MeshConfigText, UneditableText
+
+_RA = "ISTIOD_RA_KUBERNETES_API"
+_XDS_AGENT = "PROXY_CONFIG_XDS_AGENT"
+_MULTIROOT = "ISTIO_MULTIROOT_MESH"
+_TRUE = {"true", "1", "t"}
+
+
+def istiods(facts: Facts) -> list[Json]:
+    """Return istiod's Deployments in Istio's namespace, of all revisions."""
+    return [
+        one
+        for one in facts.deployments.items
+        if namespace_of(one) == facts.settings.istio_namespace
+        and (
+            name_of(one) == "istiod"
+            or name_of(one).startswith("istiod-")
+            or at(one, "metadata", "labels", "app") == "istiod"
+        )
+    ]
+
+
+def check_istiod(facts: Facts) -> Iterator[Finding]:
+    """Whether istiod asks us, and under the domain that we expect."""
+    namespace = facts.settings.istio_namespace
+    if facts.deployments.problem:
+        yield Finding("unknown", "istiod", f"istiod was not checked: {facts.deployments.problem}")
+        return
+    found = istiods(facts)
+    if not found:
+        text = f"there is no istiod in namespace {namespace}"
+        yield Finding("warning", "istiod", text, f"namespace {namespace}", "say --istio-namespace if it is elsewhere")
+    for deployment in found:
+        yield from _environment(facts, deployment)
+
+
+def _environment(facts: Facts, deployment: Json) -> Iterator[Finding]:
+    where = f"Deployment {namespace_of(deployment)}/{name_of(deployment)}"
+    template = at(deployment, "spec", "template")
+    env = environment(template)
+
+    def error(text: str, mend: str) -> Finding:
+        return Finding("error", "istiod", text, where, mend)
+
+    for name in ("EXTERNAL_CA", "CERT_SIGNER_DOMAIN", "PILOT_CERT_PROVIDER", _MULTIROOT, "ENABLE_CA_SERVER"):
+        if name in env and env[name] is None:
+            yield Finding(
+                "unknown", "istiod", f"{name} is taken from elsewhere (valueFrom), and was not checked", where
+            )
+    if any(items(one, "envFrom") for one in items(template, "spec", "containers")):
+        yield Finding("unknown", "istiod", "some of its environment is taken from elsewhere (envFrom)", where)
+    if env.get("EXTERNAL_CA", "") not in {_RA, None}:
+        text = "EXTERNAL_CA is not ISTIOD_RA_KUBERNETES_API: istiod signs by itself, and no request reaches a signer"
+        yield error(text, f"set EXTERNAL_CA={_RA} (values.pilot.env)")
+    domain = env.get("CERT_SIGNER_DOMAIN", "")
+    if domain not in {facts.settings.cert_signer_domain, None}:
+        text = f"CERT_SIGNER_DOMAIN is {domain!r}, and this command expects {facts.settings.cert_signer_domain}"
+        yield error(text, "set it, or run mesh-signer with the --cert-signer-domain of istiod")
+    if (env.get("ENABLE_CA_SERVER") or "true").lower() not in _TRUE:
+        yield error("ENABLE_CA_SERVER is off: no workload can ask for a certificate", "take ENABLE_CA_SERVER away")
+    if (env.get(_MULTIROOT) or "").lower() in _TRUE:
+        text = f"{_MULTIROOT} is on: workloads that take part trust every tenant's root, and the wall is gone for them"
+        yield error(text, f"take {_MULTIROOT} away")
+    if "external-ca-cert" in {one.get("name") for one in items(template, "spec", "volumes")} and _mounted(template):
+        text = "external-ca-cert is mounted: if its root-cert.pem is there, all workloads are given that one root"
+        yield Finding("warning", "istiod", text, where, "remove the Secret external-ca-cert and the mount")
+    yield from _provider(facts, where, env.get("PILOT_CERT_PROVIDER", ""))
+
+
+def _mounted(template: Any) -> bool:
+    # The chart mounts it always, as optional: what counts is a volume that is not optional.
+    return any(
+        one.get("name") == "external-ca-cert" and at(one, "secret", "optional") is not True
+        for one in items(template, "spec", "volumes")
+    )
+
+
+def _provider(facts: Facts, where: str, provider: str | None) -> Iterator[Finding]:
+    if not provider or not provider.startswith("k8s.io/"):
+        return
+    name = provider.removeprefix("k8s.io/")
+    ref = parse_signer_name(name)
+    if ref is None:
+        return
+    if ref not in facts.mesh.world.config.signers:
+        text = f"PILOT_CERT_PROVIDER names {ref}, which has no entry in meshConfig.caCertificates: istiod would exit"
+        yield Finding("error", "istiod", text, where, f"mesh-signer mesh-config {name} --write")
+    if ref not in facts.mesh.issuers:
+        text = f"PILOT_CERT_PROVIDER names {ref}, which does not exist: istiod does not start without its certificate"
+        yield Finding("error", "istiod", text, where, f"make {ref}")
+
+
+def check_multiroot(facts: Facts) -> Iterator[Finding]:
+    """Proxies that take part in trust bundles: with ISTIO_MULTIROOT_MESH they trust every tenant's root."""
+    multiroot = any(
+        (environment(at(one, "spec", "template")).get(_MULTIROOT) or "").lower() in _TRUE for one in istiods(facts)
+    )
+    places = [
+        f"ConfigMap {facts.settings.istio_namespace}/{name}"
+        for name, text in facts.mesh.texts.items()
+        if _says_xds_agent(text)
+    ]
+    places += [
+        f"ProxyConfig {one.metadata.namespace}/{one.metadata.name}"
+        for one in facts.mesh.proxy_configs
+        if str((one.spec.environment_variables or {}).get(_XDS_AGENT, "")).lower() in _TRUE
+    ]
+    if places:
+        text = f"{_XDS_AGENT} is on: these proxies would take all tenants' roots as soon as {_MULTIROOT} is on"
+        yield Finding("error" if multiroot else "warning", "multi-root", text, some(places), f"take {_XDS_AGENT} away")
+
+
+def _says_xds_agent(text: str) -> bool:
+    try:
+        value = MeshConfigText(text).value
+    except UneditableText:
+        return False
+    return str(at(value, "defaultConfig", "proxyMetadata", _XDS_AGENT) or "").lower() in _TRUE

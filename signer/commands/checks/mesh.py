@@ -1,0 +1,132 @@
+"""Signers, roots and tenants: whether what the mesh says of each agrees with what there is. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import timedelta
+
+from signer.api.issuer import IssuerRef
+from signer.api.meta import to_rfc3339
+from signer.api.signername import signer_name_of
+from signer.commands.checks.facts import Facts, Finding, Severity, some
+from signer.commands.signers import with_roots_in_mesh
+from signer.tenancy.grants import NotGranted, granted
+from signer.tenancy.meshconfig_edit import in_step, same_key
+
+# A root has to reach the mesh config, and every workload by its next certificate (24 h), before the old one ends.
+_SOON = timedelta(days=3)
+
+
+def check_cas(facts: Facts) -> Iterator[Finding]:
+    """Whether each signer of the mesh exists, is ready, and does not end soon."""
+    mesh = facts.mesh
+    for ref in sorted(mesh.world.signers):
+        state = mesh.issuers.get(ref)
+        if ref in mesh.unread:
+            continue
+        if state is None:
+            if ref in mesh.world.config.signers or ref in mesh.world.policies:
+                text = f"{ref} is a signer of the mesh and does not exist"
+                yield Finding("warning", "cas", text, _named_by(facts, ref), f"make {ref}, or take its name away there")
+        elif not state.ready:
+            yield Finding("error", "cas", f"{ref} is not ready: {state.message}", str(ref), "see the message")
+        elif state.authority is None:
+            text = f"{ref} is of the type {state.kind}: it has no CA, so every mesh request for it is refused"
+            yield Finding("error", "cas", text, str(ref), "give it spec.ca")
+        elif state.authority.not_after - facts.now < _SOON:
+            text = f"{ref}: its CA ends {to_rfc3339(state.authority.not_after)}"
+            yield Finding("error", "cas", text, str(ref), "renew it, then `mesh-signer mesh-config --write`")
+        elif state.warning:
+            yield Finding("warning", "cas", f"{ref}: {state.warning}", str(ref), "renew it")
+
+
+def _named_by(facts: Facts, ref: IssuerRef) -> str:
+    policies = facts.mesh.world.policies.get(ref, ())
+    return f"SignerPolicy {', '.join(policy.name for policy in policies)}" if policies else "meshConfig.caCertificates"
+
+
+def check_roots(facts: Facts) -> Iterator[Finding]:
+    """Whether the roots in the mesh config are those of the CAs."""
+    mesh = facts.mesh
+    entries = defaultdict(list)
+    for entry in mesh.world.config.authorities:
+        for ref in entry.signers:
+            entries[ref].append(entry)
+        if len(entry.signers) > 1:
+            yield Finding(
+                "warning",
+                "roots",
+                f"{some(map(str, sorted(entry.signers)))} share one entry: istiod never forgets such a list, so a root "
+                "that changes for one of them may stay the old one until istiod restarts",
+                "meshConfig.caCertificates",
+                "one entry for each: `mesh-signer mesh-config --write`",
+            )
+    for ref in with_roots_in_mesh(mesh.world):
+        authority = mesh.authority(ref)
+        if authority is None or authority.root_pem is None:
+            continue
+        root = authority.root_pem.decode()
+        if not entries[ref]:
+            text = f"{ref} has no root there: its workloads get no certificate"
+            yield _root("error", ref, text)
+        for entry in entries[ref]:
+            if in_step(entry.pem, root):
+                continue
+            if not entry.pem.strip():
+                yield _root("error", ref, f"the entry of {ref} has no root: its workloads get no certificate")
+            elif same_key(entry.pem, root):
+                text = f"the root of {ref} was renewed, and the one there is older: it must be replaced before it ends"
+                yield _root("warning", ref, text)
+            else:
+                text = f"the root of {ref} there is another CA's: istiod refuses each certificate that {ref} signs"
+                yield _root("error", ref, text, force=" --force")
+
+
+def _root(severity: Severity, ref: IssuerRef, text: str, force: str = "") -> Finding:
+    mend = f"mesh-signer mesh-config {signer_name_of(ref)} --write{force}"
+    return Finding(severity, "roots", text, "meshConfig.caCertificates", mend)
+
+
+def check_claims(facts: Facts) -> Iterator[Finding]:
+    """Namespaces whose signer does not exist, or is not theirs; ProxyConfigs that cannot be read."""
+    mesh, world = facts.mesh, facts.mesh.world
+    for ref in sorted(world.defaults):
+        if ref not in mesh.issuers:
+            text = f"the mesh's default signer {ref} does not exist"
+            yield Finding("error", "claims", text, "meshConfig.defaultConfig.proxyMetadata", f"make {ref}")
+    for namespace, claims in sorted(world.claims.items()):
+        for ref, name in sorted(claims.signers.items()):
+            where = f"ProxyConfig {namespace}/{name.name}"
+            if ref not in mesh.issuers:
+                text = f"namespace {namespace} names {ref}, which does not exist: its workloads get no certificate"
+                yield Finding("warning", "claims", text, where, f"make {ref}, or correct the name")
+                continue
+            verdict = granted(world, namespace, ref, now=facts.now)
+            if isinstance(verdict, NotGranted):
+                text = f"{verdict.reason.code}: {verdict.reason.message}"
+                mend = f"mesh-signer explain --namespace={namespace} --signer={signer_name_of(ref)}"
+                yield Finding("warning", "claims", text, where, mend)
+        for problem in claims.problems:
+            yield Finding("warning", "claims", problem, f"namespace {namespace}", "correct the field that is named")
+
+
+def check_policies(facts: Facts) -> Iterator[Finding]:
+    """SignerPolicies and SignerBindings that cannot be read, or cover nothing."""
+    world = facts.mesh.world
+    policies = {policy.name: policy for found in world.policies.values() for policy in found}
+    for policy in policies.values():
+        where = f"SignerPolicy {policy.name}"
+        if policy.problem:
+            text = f"it grants nothing: {policy.problem}"
+            yield Finding("error", "policies", text, where, "correct the field that is named")
+        elif not any(policy.covers(name, found) for name, found in world.namespaces.items()):
+            text = f"it covers no namespace that exists, so nobody has {some(map(str, sorted(policy.signers)))} by it"
+            yield Finding("warning", "policies", text, where, "see spec.namespaces")
+    for ref, binding in sorted(world.bindings.items()):
+        where = f"SignerBinding {ref.name}"
+        exists = world.namespaces.get(binding.namespace)
+        if binding.problem:
+            mend = f"mesh-signer tenants release {ref.name}"
+            yield Finding("error", "policies", f"it cannot be read: {binding.problem}", where, mend)
+        elif ref not in world.policies and (exists is None or exists.uid != binding.namespace_uid):
+            text = f"{ref} belongs to a namespace {binding.namespace} that is gone: nobody else may have it"
+            yield Finding("note", "policies", text, where, f"if that is over: mesh-signer tenants release {ref.name}")

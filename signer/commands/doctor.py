@@ -1,0 +1,196 @@
+"""`mesh-signer doctor`: reads what the wall stands on, and says what is wrong with it, where, and how to mend it.
+
+It writes nothing. What may not be read is told, never guessed.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+
+from signer.api.crd import CUSTOM_RESOURCE_DEFINITIONS
+from signer.commands.checks import access, install, istiod, mesh, workloads
+from signer.commands.checks.facts import Access, Facts, Finding
+from signer.commands.command import FINE, FOUND, UNKNOWN, add_options, run, say
+from signer.commands.live import Listing, list_all, read_mesh
+from signer.commands.tables import clean, coloured
+from signer.csr.questions import SUBJECT_ACCESS_REVIEWS
+from signer.kube.client import ApiClient
+from signer.kube.errors import ApiError, Unreachable
+from signer.kube.resource import Resource
+from signer.settings import Settings
+
+_RBAC = "rbac.authorization.k8s.io"
+_ADMISSION = "admissionregistration.k8s.io"
+_CLUSTER_ROLES = Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False)
+_CLUSTER_ROLE_BINDINGS = Resource(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False)
+_ROLES = Resource(_RBAC, "v1", "roles", "Role", namespaced=True)
+_ROLE_BINDINGS = Resource(_RBAC, "v1", "rolebindings", "RoleBinding", namespaced=True)
+_DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", namespaced=True)
+_PODS = Resource("", "v1", "pods", "Pod", namespaced=True)
+_POLICIES = Resource(_ADMISSION, "v1", "validatingadmissionpolicies", "ValidatingAdmissionPolicy", namespaced=False)
+_BINDINGS = Resource(
+    _ADMISSION, "v1", "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", namespaced=False
+)
+
+CHECKS: tuple[Callable[[Facts], Iterable[Finding]], ...] = (
+    install.check_crds,
+    install.check_gaps,
+    install.check_ourselves,
+    access.check_needed,
+    istiod.check_istiod,
+    istiod.check_multiroot,
+    mesh.check_cas,
+    mesh.check_roots,
+    mesh.check_claims,
+    mesh.check_policies,
+    workloads.check_workloads,
+    workloads.check_gateways,
+    install.check_cert_manager,
+    install.check_admission,
+    access.check_others,
+)
+_ORDER = ("error", "warning", "unknown", "note")
+_COLOURS = {"error": "red", "warning": "yellow", "unknown": "yellow"}
+_AT_ONCE = 8
+
+_DESCRIPTION = """\
+Check what the wall between tenants stands on: CRDs, rights of ours and of everybody who could go round it, istiod's
+settings, roots, CAs, claims, workloads, gateways, cert-manager beside us, admission policies. Nothing is written. Exit
+status: 0 nothing is to be mended, 1 something is, 2 nothing is as far as it could be checked, but not all could be.
+"""
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser("doctor", help="what is wrong with the mesh's wall", description=_DESCRIPTION)
+    add_options(parser, people="text")
+    parser.set_defaults(call=call)
+
+
+def call(options: argparse.Namespace) -> int:
+    """Run the command."""
+
+    async def work(client: ApiClient, settings: Settings) -> int:
+        findings = examine(await _gather(client, settings))
+        if options.output == "json":
+            say(json.dumps({"findings": [asdict(one) for one in findings]}, indent=2))
+        else:
+            say(report(findings, terminal=sys.stdout.isatty()))
+        return status(findings)
+
+    return run(options, work)
+
+
+def examine(facts: Facts) -> list[Finding]:
+    """Make every check; the worst findings first."""
+    found = [finding for check in CHECKS for finding in check(facts)]
+    return sorted(found, key=lambda one: _ORDER.index(one.severity))
+
+
+def status(findings: Iterable[Finding]) -> int:
+    """Return the exit status for these findings."""
+    severities = {one.severity for one in findings}
+    if severities & {"error", "warning"}:
+        return FOUND
+    return UNKNOWN if "unknown" in severities else FINE
+
+
+def report(findings: list[Finding], *, terminal: bool) -> str:
+    """Write the findings for a person."""
+    lines = []
+    for one in findings:
+        word = one.severity.upper()
+        colour = _COLOURS.get(one.severity, "")
+        lines.append(
+            f"{coloured(word, colour, terminal=terminal)}{' ' * (9 - len(word))}{one.check}: {clean(one.what)}"
+        )
+        if one.where:
+            lines.append(f"{'':9}at {clean(one.where)}")
+        if one.mend:
+            lines.append(f"{'':9}-> {clean(one.mend)}")
+    counts = [(sum(one.severity == kind for one in findings), kind) for kind in _ORDER]
+    words = {"error": "errors", "warning": "warnings", "unknown": "not checked", "note": "notes"}
+    summary = ", ".join(f"{count} {words[kind]}" for count, kind in counts if count)
+    return "\n".join([*lines, summary or "nothing to mend"])
+
+
+async def _gather(client: ApiClient, settings: Settings) -> Facts:
+    now = datetime.now(UTC)
+    own, istio = settings.cluster_resource_namespace, settings.istio_namespace
+    places = sorted({own, istio})
+    found = await read_mesh(client, settings, now=now)
+    lists = await asyncio.gather(
+        *(
+            list_all(client, resource)
+            for resource in (
+                CUSTOM_RESOURCE_DEFINITIONS,
+                _CLUSTER_ROLES,
+                _CLUSTER_ROLE_BINDINGS,
+                _DEPLOYMENTS,
+                _PODS,
+                _POLICIES,
+                _BINDINGS,
+            )
+        )
+    )
+    roles = _joined(await asyncio.gather(*(list_all(client, _ROLES, place) for place in places)))
+    role_bindings = _joined(await asyncio.gather(*(list_all(client, _ROLE_BINDINGS, place) for place in places)))
+    facts = Facts(
+        settings,
+        found,
+        now,
+        crds=lists[0],
+        cluster_roles=lists[1],
+        cluster_role_bindings=lists[2],
+        roles=roles,
+        role_bindings=role_bindings,
+        deployments=lists[3],
+        pods=lists[4],
+        admission_policies=lists[5],
+        admission_bindings=lists[6],
+    )
+    return await _with_rights(client, facts)
+
+
+def _joined(listings: Iterable[Listing]) -> Listing:
+    listed = list(listings)
+    problem = "; ".join(one.problem for one in listed if one.problem)
+    return Listing(tuple(item for one in listed for item in one.items), problem)
+
+
+async def _with_rights(client: ApiClient, facts: Facts) -> Facts:
+    """Ask the API server for each right that is needed."""
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def ask(wanted: Access) -> Access:
+        async with limit:
+            return replace(wanted, allowed=await _allowed(client, wanted))
+
+    try:
+        return replace(facts, accesses=tuple(await asyncio.gather(*map(ask, access.needed(facts)))))
+    except (ApiError, Unreachable) as error:
+        return replace(facts, access_problem=str(error))
+
+
+async def _allowed(client: ApiClient, wanted: Access) -> bool:
+    groups = ["system:authenticated"]
+    parts = wanted.user.split(":")
+    if parts[:2] == ["system", "serviceaccount"] and len(parts) == 4:
+        groups += ["system:serviceaccounts", f"system:serviceaccounts:{parts[2]}"]
+    attributes = {
+        "verb": wanted.verb,
+        "group": wanted.group,
+        "version": "*",
+        "resource": wanted.resource,
+        "subresource": wanted.subresource,
+        "name": wanted.name,
+        "namespace": wanted.namespace,
+    }
+    review = {"spec": {"user": wanted.user, "groups": groups, "resourceAttributes": attributes}}
+    answer = await client.create(SUBJECT_ACCESS_REVIEWS, review)
+    found = answer.get("status")
+    return isinstance(found, dict) and found.get("allowed") is True
