@@ -3,6 +3,7 @@
 import asyncio
 import json
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -135,7 +136,12 @@ def tenants(claimed: Cluster) -> Iterator[Tenants]:
 
 @asynccontextmanager
 async def watching(
-    tenants: Tenants, *, kubeconfig: Path | None = None, speaks: bool = True, **settings: Any
+    tenants: Tenants,
+    *,
+    kubeconfig: Path | None = None,
+    speaks: bool = True,
+    monotonic: Callable[[], float] = time.monotonic,
+    **settings: Any,
 ) -> AsyncIterator[MeshWatcher]:
     config = await asyncio.to_thread(load_config, str(kubeconfig or tenants.cluster.kubeconfig()))
     async with ApiClient(config) as client, asyncio.TaskGroup() as tasks:
@@ -146,6 +152,7 @@ async def watching(
             registry,
             Reports(recorder, lambda: speaks),
             Settings(istio_namespace=tenants.istio, **settings),
+            monotonic=monotonic,
         )
         parts = [tasks.create_task(part.run()) for part in (registry, recorder, watcher)]
         yield watcher
@@ -284,6 +291,22 @@ class TestSources:
             )
             assert (event["involvedObject"]["name"], event["reason"], event["count"]) == ("broken", "Malformed", 1)
             assert "spec.environmentVariables" in event["message"]
+
+    async def test_silence(self, tenants: Tenants) -> None:
+        """What was not heard of for five minutes is stale, and no longer so as soon as it is heard again."""
+        late = 0.0
+        async with watching(tenants, monotonic=lambda: time.monotonic() + late) as watcher:
+            world = await ready(watcher)
+            assert world.stale == frozenset()
+            late = 200.0
+            await asyncio.sleep(2)
+            assert world.stale == frozenset()
+            late = 310.0
+            names = {"ProxyConfigs", "mesh config", "SignerPolicies", "SignerBindings", "Namespaces"}
+            await until("the silence", lambda: world.stale == names)
+            assert world.unsynced == ""
+            await asyncio.to_thread(tenants.namespace, "foo")
+            await until("a word", lambda: world.stale == names - {"Namespaces"})
 
     async def test_rights_that_are_missing(self, tenants: Tenants) -> None:
         """A source that we may not read is not empty: we are not ready, and say which, until we may."""
