@@ -162,6 +162,11 @@ class Walk(Mesh):
         assert (inside.status, inside.text.splitlines()[-1]) == (200, "httpbin.foo")
         assert across.refused_by_tls, across
 
+    def check_rights(self) -> None:
+        """Nothing that the two processes asked of the API server was forbidden: the roles that are shipped are enough."""
+        for process in (self.signer, self.controllers):
+            assert process.metric("mesh_signer_api_errors_total", code="403") == 0, process.log[-2000:]
+
     def refused(self, thief: Workload) -> dict[str, Any]:
         """Wait for the refusal of a workload's request; its audit line."""
 
@@ -223,6 +228,7 @@ def test_with_cluster_issuers(walk: Walk, tmp_path: Path) -> None:
     assert owners == {"foo": "foo", "bar": "bar"}
     assert "TenantMismatch" in json.dumps(walk.refused(walk.place("thief", "bar", "foo", envoy=False)))
 
+    walk.check_rights()
     walk.clean_up(istio, TASK / "issuers.yaml")
 
 
@@ -244,4 +250,5 @@ def test_with_issuers(walk: Walk, tmp_path: Path) -> None:
 
     walk.check_connectivity("foo.ca", "bar.ca")
     assert "TenantMismatch" in json.dumps(walk.refused(walk.place("thief", "bar", "foo.ca", envoy=False)))
+    walk.check_rights()
     walk.clean_up(istio)

@@ -1,268 +1,186 @@
-"""`make demo`: the main job on a real API server, told step by step, with every claim checked.
+"""`make demo`: a real mesh with two tenants, a thief who is refused, and the same theft with the wall off.
 
-Synchronous; ends everything that it started, unless --keep is given, which waits for Ctrl-C first.
+Real istiod, pilot-agent and Envoy on a real API server; only Pods are missing. Every claim is checked. Synchronous;
+ends everything that it started, unless --keep is given, which waits for Ctrl-C first.
 """
 
 import argparse
-import json
-import shutil
-import ssl
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 from cryptography import x509
-from cryptography.x509.oid import NameOID
 
-from tests.localmesh import LocalCluster
-from tests.localmesh.cluster import Cluster
+from tests.localmesh.asking import Answer
 from tests.localmesh.errors import LocalMeshError
-from tests.localmesh.handshake import handshake
-from tests.localmesh.istiod_requests import (
-    Issued,
-    Workload,
-    install_istiod,
-    make_csr,
-    make_key,
-    make_object,
-    request_certificate,
-)
-from tests.localmesh.signer import CONTROLLERS_ACCOUNT, NAMESPACE, SIGNER_ACCOUNT, SignerProcess
+from tests.localmesh.mesh import TENANTS, Mesh, build_everything
+from tests.localmesh.signer import CONTROLLERS_ACCOUNT, NAMESPACE, SIGNER_ACCOUNT
+from tests.localmesh.story import Story, table
+from tests.localmesh.verifier import Verifier
+from tests.localmesh.workload import Workload
 
-MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
-EXAMPLE = MANIFESTS / "examples" / "istio-task"
-TENANTS = ("istio-system", "foo", "bar")
-WORKLOADS = (
-    Workload("istio-system", "istio-ingressgateway", "istio-system"),
-    Workload("foo", "httpbin", "foo"),
-    Workload("foo", "curl", "foo"),
-    Workload("bar", "httpbin", "bar"),
-)
+SERVICES = ("httpbin.foo", "httpbin.bar")
+_PATIENCE = 30.0
 
 
-class Story:
-    """Tells what happens, and counts what was checked."""
-
-    def __init__(self) -> None:
-        self.passed = 0
-        self.failed: list[str] = []
-        self._colour = sys.stdout.isatty()
-
-    def _paint(self, code: str, text: str) -> str:
-        return f"\033[{code}m{text}\033[0m" if self._colour else text
-
-    @contextmanager
-    def step(self, title: str) -> Iterator[None]:
-        """One step, with the time that it took."""
-        print(self._paint("1", f"==> {title}"), flush=True)
-        started = time.monotonic()
-        yield
-        print(self._paint("2", f"    ({time.monotonic() - started:.1f} s)"), flush=True)
-
-    def show(self, text: str) -> None:
-        """Something to look at, indented."""
-        print("\n".join(f"    {line}" for line in text.rstrip().splitlines()), flush=True)
-
-    def check(self, claim: str, holds: Callable[[], bool]) -> None:
-        """One claim that is true or not."""
-        try:
-            good = holds()
-        except (LocalMeshError, ValueError, OSError) as error:
-            good, claim = False, f"{claim} ({error})"
-        if good:
-            self.passed += 1
-        else:
-            self.failed.append(claim)
-        print(f"    {self._paint('32', 'ok') if good else self._paint('31', 'FAILED')}  {claim}", flush=True)
-
-    def end(self) -> int:
-        """Say how it went; the exit status."""
-        if not self.failed:
-            print(f"\ndemo: {self.passed} checks passed")
-            return 0
-        print(f"\ndemo: {len(self.failed)} checks FAILED, {self.passed} passed")
-        for claim in self.failed:
-            print(f"  failed: {claim}")
-        return 1
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns side by side, the first row being the heads."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-
-
-def common_name(name: x509.Name) -> str:
-    """The common name in a subject."""
-    return str(name.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
-
-
-class Verifier:
-    """Checks chains with the openssl program; without one, by a TLS handshake through Python's own OpenSSL."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.openssl = shutil.which("openssl")
-
-    @property
-    def name(self) -> str:
-        """What it verifies with."""
-        return "openssl verify" if self.openssl else f"a TLS handshake ({ssl.OPENSSL_VERSION})"
-
-    def trusts(self, root: bytes, issued: Issued) -> bool:
-        """Whether a party that trusts only `root` accepts the certificate."""
-        if self.openssl is None:
-            return handshake(issued.chain, issued.key, root)
-        leaf, trusted = self._folder / "leaf.pem", self._folder / "root.pem"
-        leaf.write_bytes(issued.chain)
-        trusted.write_bytes(root)
-        command = [
-            self.openssl,
-            "verify",
-            "-x509_strict",
-            "-purpose",
-            "sslserver",
-            "-no-CApath",
-            "-CAfile",
-            str(trusted),
-        ]
-        done = subprocess.run([*command, "-untrusted", str(leaf), str(leaf)], capture_output=True, check=False)
-        return done.returncode == 0
-
-    def judges(self, root: bytes, issued: Issued, *, trusted: bool) -> bool:
-        """Whether the verdict on a certificate is the expected one."""
-        return self.trusts(root, issued) is trusted
-
-
-def roots_of(cluster: Cluster) -> dict[str, bytes]:
-    """The root of each tenant, exported as the Istio task does: issuer, its Secret, ca.crt."""
-    found = {}
-    for tenant in TENANTS:
-        secret = cluster.kubectl("get", "clusterissuers", tenant, "-o", "jsonpath={.spec.ca.secretName}")
-        pem = cluster.kubectl(
-            "get", "secret", "-n", NAMESPACE, secret, "-o", r'go-template={{index .data "ca.crt" | base64decode}}'
-        )
-        found[tenant] = pem.encode()
-    return found
-
-
-def tell(cluster: LocalCluster, story: Story, signer: SignerProcess, controllers: SignerProcess) -> None:
-    """The whole story, on an API server that runs."""
-    with story.step("kubectl apply -k manifests/crds and manifests/base"):
-        cluster.apply_kustomize(MANIFESTS / "crds")
-        cluster.apply_kustomize(MANIFESTS / "base")
-        cluster.kubectl(
-            "wait",
-            "--for=condition=Established",
-            "crd/certificates.cert-manager.io",
-            "crd/clusterissuers.cert-manager.io",
-        )
-    with story.step("mesh-signer, twice, as its two Deployments run it: each under its own ServiceAccount and RBAC"):
-        signer.start()
-        controllers.start()
-        story.show(f"{SIGNER_ACCOUNT}: {signer.ready()[1]}")
-    with story.step("the Istio task's issuers: three self-signed CAs, three ClusterIssuers"):
-        cluster.kubectl("apply", "-f", EXAMPLE / "issuers.yaml")
-        cluster.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "clusterissuers", *TENANTS)
-        story.show(cluster.kubectl("get", "clusterissuers"))
-        story.show(cluster.kubectl("get", "certificates", "-n", NAMESPACE))
-        story.show(cluster.kubectl("get", "secret", "-n", NAMESPACE, "-l", "controller.cert-manager.io/fao=true"))
-    for namespace in TENANTS:
-        cluster.create_namespace(namespace)
-    istiod = install_istiod(cluster, TENANTS)
-    issued: list[Issued] = []
+def tell(mesh: Mesh, story: Story) -> None:
+    """The whole story."""
+    with story.step("a Kubernetes API server, etcd and controller manager on loopback"):
+        mesh.cluster.start()
+        story.show(mesh.cluster.kubectl("version"))
     with story.step(
-        "what istiod does for each workload: create the request, approve it, wait for the certificate, delete"
+        "kubectl apply -k manifests/crds and manifests/overlays/istio; mesh-signer as its two Deployments run it"
     ):
-        for workload in WORKLOADS:
-            issued.append(request_certificate(istiod, workload, timeout=30))
-            one = issued[-1]
-            story.show(f"{one.name}: {workload.spiffe_id} by {workload.signer_name} after {one.seconds * 1000:.0f} ms")
-    rows = [("WORKLOAD", "SIGNER", "SPIFFE ID", "ISSUER", "EXPIRES")]
-    for one in issued:
-        certificate, workload = one.certificate, one.workload
-        san = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        uri = san.get_values_for_type(x509.UniformResourceIdentifier)[0]
-        expires = certificate.not_valid_after_utc.strftime("%Y-%m-%d %H:%M:%S")
-        rows.append(
-            (
-                f"{workload.namespace}/{workload.service_account}",
-                workload.signer,
-                uri,
-                f"CN={common_name(certificate.issuer)}",
-                expires,
-            )
-        )
+        mesh.install_signer()
+        story.show(f"{SIGNER_ACCOUNT}: {mesh.signer.ready()[1]}\n{CONTROLLERS_ACCOUNT}: {mesh.controllers.ready()[1]}")
+    with story.step("the Istio task's issuers: three self-signed CAs, three ClusterIssuers"):
+        mesh.install_issuers()
+        story.show(mesh.cluster.kubectl("get", "clusterissuers"))
+        story.show(mesh.cluster.kubectl("get", "secret", "-n", NAMESPACE, "-l", "controller.cert-manager.io/fao=true"))
+    with story.step("the Istio task's IstioOperator, its two namespaces, and the ProxyConfigs that name their signers"):
+        mesh.install_istio()
+        mesh.create_tenants()
+        story.show(mesh.cluster.kubectl("get", "proxyconfigs", "-A"))
+    with story.step("istiod, which waits for its own DNS certificate from mesh-signer"):
+        mesh.start_istiod()
+        story.check("istiod is ready, at its first start", lambda: mesh.istiod.ready() and mesh.istiod.restarts == 0)
+    with story.step("the task's workloads: the real pilot-agent and Envoy"):
+        workloads = [
+            mesh.place("httpbin", "foo", "foo", server=True),
+            mesh.place("httpbin", "bar", "bar", server=True),
+            mesh.place("curl", "foo", "foo"),
+            mesh.place("curl", "bar", "bar"),
+        ]
+        mesh.wait_ready(*workloads)
+        identities(workloads, story)
+    verify(mesh, workloads, story)
+    rows: list[tuple[str, ...]] = [("FROM", "ASKS FOR", "CERTIFICATE OF", *SERVICES)]
+    honest = workloads[2:]
+    with story.step("who reaches whom"):
+        rows.extend(reach(client, story, reaches=f"httpbin.{client.namespace}") for client in honest)
+    thief = theft(mesh, honest, rows, story)
+    with story.step("the control: mesh-signer --tenancy=off, and the same thief again"):
+        mesh.replace_signer("off")
+        thief.restart()
+        mesh.wait_ready(thief)
+        rows.append(reach(thief, story, reaches="httpbin.foo", name="thief.bar, --tenancy=off"))
     print()
     story.show(table(rows))
     print()
-    verifier = Verifier(cluster.folder)
-    roots = roots_of(cluster)
-    with story.step(f"who trusts whom: {verifier.name}"):
-        for one in issued:
-            who = f"{one.workload.namespace}/{one.workload.service_account}"
-            story.check(f"{who} has the SPIFFE ID that it asked for", partial(has_own_identity, one))
-            for tenant in TENANTS:
-                expected = tenant == one.workload.signer
-                claim = f"{who} is {'' if expected else 'not '}trusted by {tenant}'s root"
-                story.check(claim, partial(verifier.judges, roots[tenant], one, trusted=expected))
-    with story.step("a request that may not be issued is refused, with its reason"):
-        refused(cluster, story)
     with story.step("what is left: the audit log, since istiod deletes its requests"):
-        audit = signer.audit()
-        stored = [line for line in audit if line.get("outcome") == "stored"]
-        story.check(
-            "each certificate has its two audit lines, the intent and the outcome",
-            lambda: (
-                {f"{one.certificate.serial_number:x}" for one in issued}
-                == {line["serial"] for line in stored}
-                == {line["serial"] for line in audit if line["audit"] == "intent" and line["verdict"] == "issue"}
-            ),
+        records(mesh, [*workloads, thief], story)
+
+
+def identities(workloads: Sequence[Workload], story: Story) -> None:
+    """A table of who has which identity from whom; each has its own."""
+    rows = [("WORKLOAD", "SIGNER", "SPIFFE ID", "ISSUER", "EXPIRES")]
+    for workload in workloads:
+        found = certificate_of(workload)
+        expires = found.not_valid_after_utc.strftime("%Y-%m-%d %H:%M:%S")
+        rows.append((str(workload), workload.signer, uris(found), found.issuer.rfc4514_string(), expires))
+        story.check(f"{workload} has its own SPIFFE ID", partial(str.__eq__, uris(found), workload.spiffe_id))
+    story.show(table(rows))
+
+
+def verify(mesh: Mesh, workloads: Sequence[Workload], story: Story) -> None:
+    """Each certificate is trusted by its tenant's root and by no other, as a program that is not ours says."""
+    verifier = Verifier(mesh.cluster.folder)
+    with story.step(f"who trusts whom: {verifier.name}"):
+        for tenant in TENANTS:
+            root = mesh.root(tenant).encode()
+            trusted = [str(one) for one in workloads if verifier.trusts(root, one.chain(), one.key())]
+            expected = [str(one) for one in workloads if one.namespace == tenant]
+            claim = f"{tenant}'s root trusts {' and '.join(expected) or 'none of them'}, and nobody else"
+            story.check(claim, partial(list.__eq__, trusted, expected))
+
+
+def reach(client: Workload, story: Story, *, reaches: str, name: str = "") -> tuple[str, ...]:
+    """Ask both services; the row of the table."""
+    name = name or str(client)
+    answers = [client.ask(service) for service in SERVICES]
+    for service, answer in zip(SERVICES, answers, strict=True):
+        if service == reaches:
+            story.check(f"{name} reaches {service}: {answer}", partial(int.__eq__, answer.status, 200))
+        else:
+            story.check(f"{name} does not reach {service}: {answer}", partial(getattr, answer, "refused_by_tls"))
+    return name, client.signer, certificate_of(client).issuer.rfc4514_string(), *map(brief, answers)
+
+
+def theft(mesh: Mesh, honest: Sequence[Workload], rows: list[tuple[str, ...]], story: Story) -> Workload:
+    """A workload in bar asks for foo's signer: it gets nothing and reaches nobody, and everybody can see it."""
+    with story.step("a thief: a workload in bar that asks for foo's signer (ISTIO_META_CERT_SIGNER=foo)"):
+        thief = mesh.place("thief", "bar", "foo")
+        line = wait_for_refusal(mesh, thief)
+        story.tell(f"audit: {line['verdict']} {line['identity']} from {line['signer']}: {'; '.join(line['reasons'])}")
+        story.check("the audit log says who asked for what, and why not", lambda: bool(line["reasons"]))
+        event = mesh.cluster.wait_for(partial(event_about, mesh, thief), "an Event in bar", _PATIENCE)
+        about = event["involvedObject"]
+        story.tell(
+            f"Event on {about['kind']} {about['namespace']}/{about['name']}: {event['reason']}: {event['message']}"
         )
-        issued_count = signer.metric("mesh_signer_requests_total", outcome="issued")
-        story.check(f"the metrics count {len(WORKLOADS)} issued requests", lambda: issued_count == len(WORKLOADS))
-        story.check(
-            "no request is left in the API server but the refused one", lambda: len(cluster.get("csr")["items"]) == 1
-        )
+        story.check("bar's people see it on their ProxyConfig", lambda: about["kind"] == "ProxyConfig")
+        refusals = mesh.signer.metric("mesh_signer_refusals_total", namespace="bar")
+        story.show(f'metric: mesh_signer_refusals_total{{namespace="bar"}} {refusals:g}')
+        story.check("the metrics count it", lambda: refusals >= 1)
+        story.check("the thief has no certificate", lambda: thief.certificate() is None)
+        answers = [thief.ask(service) for service in SERVICES]
+        story.check("the thief reaches nobody", lambda: all(answer.status != 200 for answer in answers))
+        rows.append((str(thief), thief.signer, "none: refused", *map(brief, answers)))
+        for client in honest:
+            answer = client.ask(f"httpbin.{client.namespace}")
+            story.check(f"{client} goes on undisturbed: {answer}", partial(int.__eq__, answer.status, 200))
+    return thief
 
 
-def has_own_identity(one: Issued) -> bool:
-    """Whether a certificate's URIs are the workload's SPIFFE ID and nothing else."""
-    return workload_uri(one) == one.workload.spiffe_id
+def wait_for_refusal(mesh: Mesh, workload: Workload) -> dict[str, Any]:
+    """The first audit line that refuses this workload."""
+
+    def found() -> dict[str, Any] | None:
+        lines = (line for line in mesh.signer.audit() if line["verdict"] == "refuse")
+        return next((line for line in lines if line.get("identity") == workload.spiffe_id), None)
+
+    line: dict[str, Any] = mesh.cluster.wait_for(found, f"an audit line that refuses {workload}", _PATIENCE)
+    return line
 
 
-def workload_uri(one: Issued) -> str:
-    """The one URI in a certificate."""
-    san = one.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+def event_about(mesh: Mesh, workload: Workload) -> dict[str, Any] | None:
+    """A Warning in the workload's namespace that names it."""
+    events = mesh.cluster.get("events", "-n", workload.namespace)["items"]
+    return next((one for one in events if one["type"] == "Warning" and workload.spiffe_id in one["message"]), None)
+
+
+def records(mesh: Mesh, workloads: Sequence[Workload], story: Story) -> None:
+    """The audit log has both lines of each certificate, and the metrics count them."""
+    audit = mesh.signer.audit()
+    stored = {line["serial"] for line in audit if line.get("outcome") == "stored"}
+    intended = {line["serial"] for line in audit if line["audit"] == "intent" and line["verdict"] == "issue"}
+    theirs = {f"{certificate_of(workload).serial_number:x}" for workload in workloads}
+    story.check(
+        "each certificate has its two audit lines, the intent and the outcome", lambda: theirs <= stored <= intended
+    )
+    left = [one for one in mesh.cluster.get("csr")["items"] if "certificate" in one.get("status", {})]
+    story.check("istiod has deleted every request that was answered", lambda: not left)
+
+
+def certificate_of(workload: Workload) -> x509.Certificate:
+    """The certificate that a workload must have by now."""
+    found = workload.certificate()
+    if found is None:
+        raise LocalMeshError(f"{workload} has no certificate")
+    return found
+
+
+def uris(certificate: x509.Certificate) -> str:
+    """The URIs in a certificate."""
+    san = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return " ".join(san.get_values_for_type(x509.UniformResourceIdentifier))
 
 
-def refused(cluster: LocalCluster, story: Story) -> None:
-    """A request whose lifetime is too short gets a condition that says so."""
-    cluster.kubectl("create", "-f", "-", input=bad_request())
-    cluster.kubectl("certificate", "approve", "too-short")
-    cluster.kubectl("wait", "--for=condition=Failed", "--timeout=30s", "csr/too-short")
-    status = cluster.get("csr", "too-short")["status"]
-    failed = next(condition for condition in status["conditions"] if condition["type"] == "Failed")
-    story.show(f"Failed: {failed['reason']}: {failed['message']}")
-    story.check(
-        "the condition names the reason, and there is no certificate",
-        lambda: failed["reason"] == "InvalidDuration" and "certificate" not in status,
-    )
-
-
-def bad_request() -> str:
-    """A CertificateSigningRequest whose annotation asks for one minute."""
-    workload = Workload("foo", "curl", "foo")
-    body = make_object(workload, make_csr(workload.spiffe_id, make_key("ec")))
-    body["metadata"] = {"name": "too-short", "annotations": {"experimental.cert-manager.io/request-duration": "1m"}}
-    return json.dumps(body)
+def brief(answer: Answer) -> str:
+    """An answer for the table."""
+    return str(answer) if answer.status == 200 or answer.refused_by_tls else "no answer"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -271,25 +189,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C, and print the kubeconfig")
     options = parser.parse_args(arguments)
     story = Story()
-    cluster = LocalCluster()
-    signer = SignerProcess(cluster, "--controllers=csr", account=SIGNER_ACCOUNT, name="mesh-signer-0")
-    controllers = SignerProcess(
-        cluster,
-        "--controllers=issuers,certificates,certificaterequests",
-        account=CONTROLLERS_ACCOUNT,
-        name="mesh-signer-controllers-0",
-    )
+    build_everything()
+    mesh = Mesh()
     try:
-        with story.step("a Kubernetes API server, etcd and controller manager on loopback"):
-            cluster.start()
-            story.show(cluster.kubectl("version"))
-        tell(cluster, story, signer, controllers)
+        tell(mesh, story)
         status = story.end()
         if options.keep:
-            wait(cluster)
+            wait(mesh)
     except LocalMeshError as error:
         print(f"\ndemo: stopped: {error}", file=sys.stderr)
-        for process in (signer, controllers):
+        for process in (mesh.signer, mesh.controllers):
             print(f"--- the last lines of {process.name}\n{process.log[-3000:]}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -297,21 +206,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         return status
     finally:
-        for process in (signer, controllers):
-            process.stop()
-        cluster.close()
+        mesh.close()
 
 
-def wait(cluster: LocalCluster) -> None:
+def wait(mesh: Mesh) -> None:
     """Leave everything running until Ctrl-C."""
     print(
-        f"\nIt keeps running until Ctrl-C. In another terminal:\n\n    export KUBECONFIG={cluster.kubeconfig()}\n",
+        f"\nIt keeps running until Ctrl-C. In another terminal:\n\n    export KUBECONFIG={mesh.cluster.kubeconfig()}\n",
         flush=True,
     )
     try:
         while True:
             time.sleep(1)
-            cluster.check()
+            mesh.cluster.check()
     except KeyboardInterrupt:
         print()
 

@@ -1,11 +1,14 @@
 """How the demo speaks: steps with their times, claims that hold or not, tables. Synchronous."""
 
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from tests.localmesh.errors import LocalMeshError
+
+_WIDTH = 130
 
 
 class Story:
@@ -30,6 +33,10 @@ class Story:
     def show(self, text: str) -> None:
         """Something to look at, indented."""
         print("\n".join(f"    {line}" for line in text.rstrip().splitlines()), flush=True)
+
+    def tell(self, text: str) -> None:
+        """A sentence of any length, wrapped."""
+        self.show(textwrap.fill(text, _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
 
     def check(self, claim: str, holds: Callable[[], bool]) -> None:
         """One claim that is true or not."""
