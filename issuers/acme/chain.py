@@ -1,0 +1,108 @@
+"""Certificate chains as a CA hands them out: read, checked against what was ordered, and chosen among. Pure.
+
+A chain that passes may be put into a gateway's Secret as it is: its leaf is for our key and for the names, and each
+certificate is signed by the next one. Whether the CA is trusted is the clients' question.
+"""
+
+import datetime as dt
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+
+from issuers.acme.errors import MalformedAnswer
+from issuers.acme.identifiers import Identifier
+from issuers.acme.order import Wish
+from issuers.keys import PrivateKey
+
+_MAX_CERTIFICATES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Leaf first. `pem` is written anew from the certificates: nothing else that the CA sent is kept."""
+
+    certificates: tuple[x509.Certificate, ...]
+
+    @property
+    def leaf(self) -> x509.Certificate:
+        """The certificate itself."""
+        return self.certificates[0]
+
+    @property
+    def pem(self) -> bytes:
+        """All of it, for tls.crt."""
+        return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in self.certificates)
+
+    @property
+    def issuer_name(self) -> str:
+        """Common name of the issuer of the certificate nearest to the root; "" when it has none."""
+        names = self.certificates[-1].issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        return str(names[0].value) if names else ""
+
+
+def read_chain(pem: bytes, wish: Wish, key: PrivateKey, now: dt.datetime) -> Chain:
+    """Check a downloaded chain (application/pem-certificate-chain, RFC 8555 section 9.1). Raises MalformedAnswer.
+
+    Args:
+        pem: the CA's text.
+        wish: what was ordered.
+        key: whose certificate it must be.
+        now: aware UTC; a certificate that has ended already is no certificate.
+    """
+    if pem.count(b"-----BEGIN ") != pem.count(b"-----END ") or not pem.rstrip().endswith(b"-----"):
+        raise MalformedAnswer("certificate: the chain is cut off")
+    try:
+        found = tuple(x509.load_pem_x509_certificates(pem))
+    except (ValueError, UnsupportedAlgorithm):
+        raise MalformedAnswer("certificate: not a chain of certificates in PEM") from None
+    if len(found) > _MAX_CERTIFICATES:
+        raise MalformedAnswer(f"certificate: a chain of {len(found)} certificates")
+    try:
+        _check_leaf(found[0], wish, key, now)
+        for lower, upper in itertools.pairwise(found):
+            lower.verify_directly_issued_by(upper)
+    except (InvalidSignature, TypeError):
+        raise MalformedAnswer("certificate: one of the chain is not signed by the next") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise MalformedAnswer("certificate: one of the chain cannot be read or is not issued by the next") from None
+    return Chain(found)
+
+
+def choose_chain(chains: Sequence[Chain], preferred: str | None) -> Chain:
+    """The first chain whose certificate nearest to the root was issued by `preferred`, else the CA's own choice.
+
+    That is cert-manager's reading of spec.acme.preferredChain. `chains` begins with the CA's own choice.
+    """
+    if preferred:
+        for chain in chains:
+            if chain.issuer_name == preferred:
+                return chain
+    return chains[0]
+
+
+def _check_leaf(leaf: x509.Certificate, wish: Wish, key: PrivateKey, now: dt.datetime) -> None:
+    if leaf.public_key() != key.public_key():
+        raise MalformedAnswer("certificate: it is for another key than the one that was sent")
+    if _names(leaf) != set(wish.identifiers):
+        raise MalformedAnswer("certificate: it is for other names than those that were ordered")
+    if leaf.not_valid_after_utc <= now:
+        raise MalformedAnswer("certificate: it has ended already")
+    try:
+        constraints = leaf.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except x509.ExtensionNotFound:
+        return
+    if constraints.ca:
+        raise MalformedAnswer("certificate: it is a CA's")
+
+
+def _names(leaf: x509.Certificate) -> set[Identifier]:
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, x509.DuplicateExtension):
+        return set()
+    found = {Identifier("dns", one.lower()) for one in names.get_values_for_type(x509.DNSName)}
+    return found | {Identifier("ip", str(one)) for one in names.get_values_for_type(x509.IPAddress)}

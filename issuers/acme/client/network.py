@@ -1,0 +1,138 @@
+"""Requests as ACME wants them (RFC 8555, section 6): signed, each with a nonce, and errors read from every answer.
+
+It stands in place of the `acme` library's ClientNetwork, which forgets the nonce of an error, tries a refused nonce once
+more only, and drops the header Retry-After and the problem of a 409. Signing itself is the library's.
+
+Not thread-safe, like its Transport.
+"""
+
+import base64
+import binascii
+import datetime as dt
+import re
+from collections.abc import Callable
+from urllib.parse import urljoin
+
+import tenacity
+from acme import jws
+
+from issuers.acme import retry_after
+from issuers.acme.account import AccountKey
+from issuers.acme.answers import read_problem
+from issuers.acme.client.transport import Answer, Transport
+from issuers.acme.errors import MalformedAnswer, Refused
+
+# RFC 8555, section 6.5: a refused nonce is no failure, the same request is sent with the next one.
+NONCE_TRIES = 5
+_MAX_NONCES = 10
+_NONCE = re.compile(r"[A-Za-z0-9_-]{1,512}")
+_JOSE = "application/jose+json"
+_LINK = re.compile(r'<([^<>\s]{1,2048})>((?:\s*;\s*[\w*-]+\s*=\s*(?:"[^"]*"|[^\s;,"]*))*)')
+_ALTERNATE = re.compile(r';\s*rel\s*=\s*(?:"(?:[^"]*\s)?alternate(?:\s[^"]*)?"|alternate)(?=\s*(?:;|$))', re.IGNORECASE)
+
+
+class Network:
+    """Signed requests of one account."""
+
+    def __init__(self, transport: Transport, key: AccountKey, clock: Callable[[], dt.datetime]) -> None:
+        """`clock` gives aware UTC; it is asked when Retry-After counts seconds."""
+        self._transport = transport
+        self._key = key
+        self._clock = clock
+        self._nonces: list[bytes] = []
+
+    @property
+    def transport(self) -> Transport:
+        """What carries the requests."""
+        return self._transport
+
+    def get(self, url: str) -> Answer:
+        """An unsigned GET. Raises Refused, and what Transport raises."""
+        return self._checked(self._transport.exchange("GET", url))
+
+    def post(
+        self,
+        url: str,
+        payload: bytes,
+        new_nonce: str,
+        *,
+        account: str | None,
+        accept: str | None = None,
+        key: AccountKey | None = None,
+    ) -> Answer:
+        """A signed POST; b"" as payload makes it a POST-as-GET.
+
+        Args:
+            url: where; it is signed too.
+            payload: JSON, or b"".
+            new_nonce: the directory's newNonce, for when no nonce is at hand.
+            account: its URL, the key id; None signs with the public key in the request (newAccount).
+            accept: the media type that is wanted, when it is not JSON.
+            key: another key than the account's, with `account` None (revocation by the certificate's own key).
+
+        Raises Refused, and what Transport raises. A refused nonce is tried again up to 5 times in all.
+        """
+        headers = {"Content-Type": _JOSE, **({"Accept": accept} if accept else {})}
+        signing = key or self._key
+
+        def once() -> Answer:
+            signed = jws.JWS.sign(
+                payload,
+                key=signing.jwk,
+                alg=signing.algorithm,
+                nonce=self._nonce(new_nonce),
+                url=url,
+                kid=account,
+            )
+            body = signed.json_dumps().encode()
+            return self._checked(self._transport.exchange("POST", url, body=body, headers=headers))
+
+        # No wait between the tries: a refused nonce says nothing about load, and its answer brings a good one.
+        tries = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_nonce_refused),
+            stop=tenacity.stop_after_attempt(NONCE_TRIES),
+            reraise=True,
+        )
+        return tries(once)
+
+    def retry_after(self, answer: Answer) -> dt.datetime | None:
+        """The answer's Retry-After as an instant."""
+        return retry_after.parse(answer.headers.get("Retry-After"), self._clock())
+
+    def _checked(self, answer: Answer) -> Answer:
+        if (nonce := answer.headers.get("Replay-Nonce")) is not None:
+            self._keep(nonce)
+        if answer.status < 200 or answer.status >= 300:
+            problem = read_problem(answer.body, answer.status, answer.content_type)
+            raise Refused(problem, retry_after=self.retry_after(answer))
+        return answer
+
+    def _nonce(self, new_nonce: str) -> bytes:
+        if not self._nonces:
+            self._checked(self._transport.exchange("HEAD", new_nonce))
+            if not self._nonces:
+                raise MalformedAnswer("newNonce: the answer has no Replay-Nonce")
+        return self._nonces.pop()
+
+    def _keep(self, nonce: str) -> None:
+        if not _NONCE.fullmatch(nonce):
+            raise MalformedAnswer("Replay-Nonce: not base64url")
+        try:
+            self._nonces.append(base64.urlsafe_b64decode(nonce + "=" * (-len(nonce) % 4)))
+        except binascii.Error:
+            raise MalformedAnswer("Replay-Nonce: not base64url") from None
+        del self._nonces[:-_MAX_NONCES]
+
+
+def alternates(answer: Answer, url: str) -> tuple[str, ...]:
+    """The URLs of the Link headers with rel="alternate" (RFC 8555, section 7.4.2), absolute."""
+    found: list[str] = []
+    for header in answer.headers.get_all("Link") or ():
+        for target, parameters in _LINK.findall(header[:8192]):
+            if _ALTERNATE.search(parameters):
+                found.append(urljoin(url, target))
+    return tuple(dict.fromkeys(found))
+
+
+def _nonce_refused(error: BaseException) -> bool:
+    return isinstance(error, Refused) and error.code == "badNonce"

@@ -1,0 +1,112 @@
+"""Where an issuer may send its requests: URLs of one origin, and addresses that are not of our own network.
+
+Whoever may write an Issuer chooses its server, and we run inside the cluster: without these rules an Issuer would be a
+way to reach the API server, cloud metadata, or a neighbour's admin port. The address is judged where it is dialled, so
+a name that resolves anew to 127.0.0.1 gains nothing. Pure.
+"""
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from issuers.acme.errors import ForbiddenTarget, printable
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_MAX_URL = 2048
+# IPv4 addresses inside of IPv6 ones, RFC 6052: a translator on the way would unwrap them.
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_V4_COMPATIBLE = ipaddress.IPv6Network("::/96")
+
+
+class Origin(NamedTuple):
+    """Host, in lower case, and port of an https URL."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"https://{host}" if self.port == 443 else f"https://{host}:{self.port}"
+
+
+def origin(url: str) -> Origin:
+    """The origin of an https URL. Raises ForbiddenTarget for any other, and for credentials or a fragment in it."""
+    shown = printable(url, 200)
+    if len(url) > _MAX_URL or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        raise ForbiddenTarget(f"{shown}: not a URL of at most {_MAX_URL} ASCII characters")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ForbiddenTarget(f"{shown}: not a URL") from None
+    if parts.scheme != "https":
+        raise ForbiddenTarget(f"{shown}: only https is used")
+    if not host or parts.username is not None or parts.password is not None or parts.fragment or port == 0:
+        raise ForbiddenTarget(f"{shown}: a URL with a host, without credentials and fragment, is expected")
+    return Origin(host, port or 443)
+
+
+def same_origin(url: str, expected: Origin, field: str) -> str:
+    """The URL itself when it is of the directory's origin. Raises ForbiddenTarget, naming `field`."""
+    found = origin(url)
+    if found != expected:
+        raise ForbiddenTarget(f"{field} leads to {found}, the directory is at {expected}: not followed")
+    return url
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRule:
+    """Which addresses may be dialled.
+
+    Attributes:
+        cluster: networks of Pods and Services that are refused even where they are public addresses.
+        allowed: networks that are dialled whatever they are, for a CA of one's own; they win over `cluster`.
+    """
+
+    cluster: tuple[Network, ...] = ()
+    allowed: tuple[Network, ...] = ()
+
+    def refusal(self, address: str) -> str | None:
+        """Why an address is not dialled; None when it is."""
+        try:
+            found: Address = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return "not an IP address"
+        forms = [found, *_inner(found)]
+        if _within(found, self.allowed) or (len(forms) > 1 and all(_within(one, self.allowed) for one in forms[1:])):
+            return None
+        for one in forms:
+            if _within(one, self.cluster):
+                return "an address of the cluster"
+            if kind := _kind(one):
+                return f"a {kind} address"
+        return None
+
+
+def _kind(address: Address) -> str | None:
+    if address.is_loopback or address.is_unspecified:
+        return "loopback"
+    if address.is_link_local:
+        return "link-local"
+    if address.is_multicast:
+        return "multicast"
+    # is_global is IANA's list of special registries: private, shared (100.64.0.0/10), documentation, benchmarks.
+    return None if address.is_global else "private"
+
+
+def _inner(address: Address) -> Sequence[Address]:
+    if isinstance(address, ipaddress.IPv4Address):
+        return ()
+    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    # ::1 and :: are of this network too, but their own.
+    if address in _NAT64 or (address in _V4_COMPATIBLE and int(address) > 1):
+        found.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return [one for one in found if one is not None]
+
+
+def _within(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
