@@ -43,9 +43,13 @@ def advise(code: str, world: World, namespace: str, signer: IssuerRef, requester
             f"{signer.name}), or write a SignerPolicy with both. A Pod's annotation, label or environment grants nothing."
         )
     if code == "SignerClaimed":
+        binding = world.bindings.get(signer)
+        exists = world.namespaces.get(binding.namespace) if binding is not None else None
+        if binding is not None and (exists is None or exists.uid != binding.namespace_uid):
+            return f"Its owner is gone. If that is for good: mesh-signer tenants release {signer.name}"
         return (
-            f"If {namespace} is the owner's too, write a SignerPolicy that names both namespaces. If the owner is gone "
-            f"for good: mesh-signer tenants release {signer.name}"
+            f"Only if {namespace} is the same tenant's as the owner: write a SignerPolicy that names both namespaces. "
+            "Otherwise it is not for this namespace."
         )
     if code == "SignerContested":
         return "`mesh-signer tenants --propose` prints a SignerPolicy for all that claim it: read it, then apply it."

@@ -166,14 +166,17 @@ async def _with_rights(client: ApiClient, facts: Facts) -> Facts:
     """Ask the API server for each right that is needed."""
     limit = asyncio.Semaphore(_AT_ONCE)
 
-    async def ask(wanted: Access) -> Access:
+    async def ask(wanted: Access) -> Access | ApiError | Unreachable:
         async with limit:
-            return replace(wanted, allowed=await _allowed(client, wanted))
+            try:
+                return replace(wanted, allowed=await _allowed(client, wanted))
+            except (ApiError, Unreachable) as error:
+                return error
 
-    try:
-        return replace(facts, accesses=tuple(await asyncio.gather(*map(ask, access.needed(facts)))))
-    except (ApiError, Unreachable) as error:
-        return replace(facts, access_problem=str(error))
+    answers = await asyncio.gather(*map(ask, access.needed(facts)))
+    known = tuple(one for one in answers if isinstance(one, Access))
+    problem = next((str(one) for one in answers if not isinstance(one, Access)), "")
+    return replace(facts, accesses=known, access_problem=problem)
 
 
 async def _allowed(client: ApiClient, wanted: Access) -> bool:

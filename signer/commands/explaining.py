@@ -256,6 +256,8 @@ def _owner_text(mesh: Mesh, signer: IssuerRef, now: datetime) -> str:
     if binding is None:
         if signer in world.policies:
             return "nobody: SignerPolicies give it out"
+        if signer not in world.signers:
+            return "nobody: it is no signer of the mesh"
         if signer.name in world.namespaces:
             return f"nobody yet; namespace {signer.name} alone can own it, having its name"
         return "nobody yet; the first namespace that claims it will"

@@ -5,6 +5,7 @@ Istio's namespace is one of the module's own, so that no other test's mesh is se
 
 import json
 import secrets
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ import yaml
 from signer.cli import main
 from tests import pki
 from tests.integration.hot_path import Place, signer_name
-from tests.localmesh import Cluster, istio_install
+from tests.localmesh import Cluster, LocalCluster, istio_install
+from tests.localmesh.build import find_program
 
 pytestmark = pytest.mark.integration
 
@@ -568,3 +570,40 @@ class TestDoctor:
         for source in ("proxyconfigs", "configmaps", "pods", "deployments", "customresourcedefinitions", "our rights"):
             assert any(source in what for what in unknown), source
         assert found.status == 2
+
+    def test_a_healthy_mesh(
+        self, private_cluster: Callable[[], LocalCluster], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Of the Istio task as istioctl installs it, with our overlay, it tells what is true of it and nothing else."""
+        cluster = private_cluster()
+        cluster.apply_kustomize(MANIFESTS / "crds")
+        cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/clusterissuers.cert-manager.io")
+        place = Place.of(cluster)
+        cluster.create_namespace("cert-manager")
+        cas = {name: pki.CA(name) for name in ("istio-system", "foo", "bar")}
+        for name, ca in cas.items():
+            place.ca_issuer(name, ca)
+        place.api.close()
+        document = yaml.safe_load((MANIFESTS / "examples" / "istio-task" / "istio.yaml").read_text())
+        given = {signer_name(name): ca.pem.decode() for name, ca in cas.items()}
+        istio_install.apply(cluster, istio_install.render(istio_install.operator(document, given)))
+        rendered = subprocess.run(
+            [find_program("istioctl"), "manifest", "generate", "-f", "-"],
+            input=yaml.safe_dump(document), capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        for one in yaml.load_all(rendered, Loader=yaml.CSafeLoader):
+            if one and one["kind"] == "Deployment":
+                cluster.apply(json.dumps(one))
+        cluster.apply_kustomize(MANIFESTS / "overlays" / "istio")
+        for name in ("mesh-signer", "mesh-signer-controllers"):
+            ready = '{"status":{"availableReplicas":1,"readyReplicas":1,"replicas":1}}'
+            cluster.kubectl(
+                "patch", "deployment", name, "-n", "cert-manager", "--subresource=status", "--type=merge", "-p", ready
+            )
+        cluster.kubectl("create", "namespace", "foo")
+        status = main(["doctor", f"--kubeconfig={cluster.kubeconfig()}", "-o", "json"])
+        found = json.loads(capsys.readouterr().out)["findings"]
+        told = [one for one in found if one["severity"] != "note"]
+        assert [one["check"] for one in told if "istio-reader-service-account" in one["what"]] == ["rights"]
+        assert [one["what"] for one in told if "istio-reader-service-account" not in one["what"]] == []
+        assert status == 1

@@ -106,6 +106,7 @@ def check_ourselves(facts: Facts) -> Iterator[Finding]:
 
 
 def _option(deployment: Json, name: str) -> str | None:
+    """Return what an option was given, None where it was not, or where that cannot be told."""
     template = at(deployment, "spec", "template")
     given = None
     line = arguments(template)
@@ -114,7 +115,16 @@ def _option(deployment: Json, name: str) -> str | None:
             given = one.partition("=")[2]
         elif one == f"--{name}" and index + 1 < len(line):
             given = line[index + 1]
-    return given if given is not None else environment(template).get(PREFIX + name.replace("-", "_").upper())
+    if given is None:
+        return environment(template).get(PREFIX + name.replace("-", "_").upper())
+    # $(NAME) is a variable of the container's; of those that stand elsewhere only the Pod's namespace can be told.
+    variables = {"POD_NAMESPACE": namespace_of(deployment)} | environment(template)
+    for variable, value in variables.items():
+        if f"$({variable})" in given:
+            if value is None and variable != "POD_NAMESPACE":
+                return None
+            given = given.replace(f"$({variable})", value if value is not None else namespace_of(deployment))
+    return given
 
 
 def _settings(facts: Facts, deployment: Json, where: str) -> Iterator[Finding]:
