@@ -8,14 +8,10 @@ it cannot be read, a signer that has a SignerBinding is a mesh signer whatever t
 was a mesh signer's stays behind the wall after a change of the key.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from signer.api.issuer import IssuerRef
 from signer.api.namespace import NamespaceObject
@@ -23,6 +19,7 @@ from signer.api.proxyconfig import ProxyConfig
 from signer.api.signerbinding import SignerBinding
 from signer.api.signerpolicy import SignerPolicy
 from signer.tenancy.bindings import read_binding
+from signer.tenancy.ca_keys import CAKeys
 from signer.tenancy.claims import read_claims
 from signer.tenancy.meshconfig import MESH_KEY, read_mesh_config
 from signer.tenancy.policies import read_policy
@@ -40,7 +37,6 @@ from signer.tenancy.world import (
 
 # What is known of a binding's newest certificate is to the minute (Binding.last_issued).
 _ISSUED_STEP = timedelta(minutes=1)
-_LARGEST_PEM = 1 << 16
 
 
 class Index:
@@ -56,6 +52,7 @@ class Index:
         self.terminating: set[str] = set()
         self.unreadable: dict[str, str] = {}
         self._shared = shared
+        self._given: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._readable: dict[str, Mapping[str, str]] = {}
         self._kept: dict[str, frozenset[IssuerRef]] = {}
         self._proxy_configs: dict[str, dict[str, ProxyConfig]] = defaultdict(dict)
@@ -63,8 +60,7 @@ class Index:
         self._stored: dict[IssuerRef, Binding] = {}
         self._owned: dict[str, set[IssuerRef]] = defaultdict(set)
         self._claimants: dict[IssuerRef, set[str]] = defaultdict(set)
-        self._keys: dict[IssuerRef, set[str]] = {}
-        self._roots: dict[str, frozenset[str]] = {}
+        self._keys = CAKeys()
         self._issued: dict[IssuerRef, datetime] = {}
         self._ended: dict[IssuerRef, datetime] = {}
         self._dirty: set[str] = set()
@@ -107,11 +103,14 @@ class Index:
         if data is None or MESH_KEY not in data:
             if self.config_maps.pop(name, None) is not None:
                 self._reread = True
+            self._given.pop(name, None)
             self._readable.pop(name, None)
             self._kept.pop(name, None)
             self.unreadable.pop(name, None)
             return ()
         data = {MESH_KEY: data[MESH_KEY]}
+        if name in self._given and self._given[name][0] == data[MESH_KEY]:
+            return self._given[name][1]  # live reads bring it again and again
         settings = self.world.settings
         read = read_mesh_config({name: data}, settings, shared=self._shared)
         whole = f"ConfigMap {settings.istio_namespace}/{name}: {MESH_KEY}: "
@@ -127,6 +126,7 @@ class Index:
         else:
             self._readable[name] = self.config_maps[name] = data
             self._kept[name] = read.signers | read.defaults
+        self._given[name] = (data[MESH_KEY], read.problems)
         self._reread = True
         return read.problems
 
@@ -212,15 +212,13 @@ class Index:
 
     def put_key(self, signer: IssuerRef, key_id: str) -> None:
         """Take the SHA-256 of the key that an issuer's CA has now; earlier ones stay known."""
-        known = self._keys.setdefault(signer, set())
-        if key_id not in known:
-            known.add(key_id)
+        if self._keys.put(signer, key_id):
             self._rekeyed = self._rekeyed or signer in self.world.signers
 
     def forget_keys(self, signer: IssuerRef) -> None:
         """Forget an issuer that went away, unless it is a mesh signer: its key is not free because of that."""
         if signer not in self.world.signers:
-            self._keys.pop(signer, None)
+            self._keys.forget(signer)
 
     def issued(self, signer: IssuerRef, namespace: str, now: datetime) -> bool:
         """Remember that a signer's owner was given a certificate; tell whether that is worth remembering for longer."""
@@ -250,7 +248,8 @@ class Index:
         if self._regathered or self.world.config.root_namespace in dirty:
             self._gather()
         if self._rekeyed:
-            self._gather_keys()
+            self._rekeyed = False
+            self.world.keys = self._keys.of(self.world.signers, self.world.config.authorities)
         touched, self._touched = frozenset(self._touched), set()
         for signer in touched:
             self._show_claimants(signer)
@@ -294,21 +293,6 @@ class Index:
         self._rekeyed = self._rekeyed or signers != world.signers
         world.defaults, world.signers = defaults, signers
 
-    def _gather_keys(self) -> None:
-        """Map the keys of mesh signers. One whose CA was never seen is known by the root that the mesh config gives it."""
-        self._rekeyed = False
-        keys: dict[str, set[IssuerRef]] = defaultdict(set)
-        roots: dict[IssuerRef, set[str]] = defaultdict(set)
-        pems = {entry.pem for entry in self.world.config.authorities}
-        self._roots = {pem: known if (known := self._roots.get(pem)) is not None else _key_ids(pem) for pem in pems}
-        for entry in self.world.config.authorities:
-            for signer in entry.signers:
-                roots[signer] |= self._roots[entry.pem]
-        for signer in self.world.signers:
-            for key_id in self._keys.get(signer) or roots.get(signer) or ():
-                keys[key_id].add(signer)
-        self.world.keys = {key_id: frozenset(signers) for key_id, signers in keys.items()}
-
     def _show_claimants(self, signer: IssuerRef) -> None:
         if found := self._claimants.get(signer):
             self.world.claimants[signer] = frozenset(found)
@@ -345,15 +329,3 @@ def istiod_accounts(settings: Settings, config: MeshConfig) -> frozenset[str]:
     """Name the users that istiod has: its service account, and that of each known revision."""
     names = ("istiod", *(f"istiod-{revision}" for revision in config.revisions))
     return frozenset(f"system:serviceaccount:{settings.istio_namespace}:{name}" for name in names)
-
-
-def _key_ids(pem: str) -> frozenset[str]:
-    """The SHA-256 of each certificate's key, as Authority.key_id; nothing for what cannot be read."""
-    if len(pem) > _LARGEST_PEM:
-        return frozenset()
-    try:
-        found = x509.load_pem_x509_certificates(pem.encode())
-        keys = [one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for one in found]
-    except Exception:  # noqa: BLE001 - a root that cannot be read gives no key, whatever it trips over
-        return frozenset()
-    return frozenset(hashlib.sha256(key).hexdigest() for key in keys)

@@ -134,6 +134,15 @@ class TestMesh:
         index.put_config_map("istio", {"mesh": "- 1"})
         assert index.unreadable == {}
 
+    def test_what_is_read_again(self, index: Index) -> None:
+        """A mesh config that a live read brings unchanged is not worked in once more, and its problems are told again."""
+        problems = index.put_config_map("istio", {"mesh": "caCertificates: 7\n"})
+        index.settle(NOW)
+        config = index.world.config
+        assert index.put_config_map("istio", {"mesh": "caCertificates: 7\n", "other": "x"}) == problems != ()
+        index.settle(NOW)
+        assert index.world.config is config
+
     def test_a_field_that_breaks(self, index: Index) -> None:
         """Signers that a broken field named a moment ago stay behind the wall until the field is mended."""
         index.put_config_map("istio", {"mesh": "caCertificates: 7\n"})
