@@ -63,3 +63,9 @@ def wait_for_rotations(mesh: Mesh, workloads: Sequence[Workload], rotations: int
             return all(before[name] != now for name, now in serials(workloads).items())
 
         mesh.cluster.wait_for(changed, f"a new certificate for each of {', '.join(before)}", timeout)
+
+
+def claim(mesh: Mesh, signer: str) -> None:
+    """Bar's ProxyConfig names another signer, as its people would write it."""
+    patch = f'{{"spec": {{"environmentVariables": {{"ISTIO_META_CERT_SIGNER": "{signer}"}}}}}}'
+    mesh.cluster.kubectl("patch", "proxyconfig", "barpc", "-n", "bar", "--type=merge", "--patch", patch)

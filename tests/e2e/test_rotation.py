@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.e2e.conftest import QUICK, SHORT, refusals_of, wait_for_rotations
+from tests.e2e.conftest import QUICK, SHORT, claim, refusals_of, wait_for_rotations
 from tests.localmesh import istio_install
 from tests.localmesh.mesh import DOMAIN, Mesh
 from tests.localmesh.traffic import Traffic
@@ -40,12 +40,6 @@ kind: ClusterIssuer
 metadata: {name: second}
 spec: {ca: {secretName: second-ca-selfsigned}}
 """
-
-
-def claim(mesh: Mesh, signer: str) -> None:
-    """Bar's ProxyConfig names another signer, as its people would write it."""
-    patch = f'{{"spec": {{"environmentVariables": {{"ISTIO_META_CERT_SIGNER": "{signer}"}}}}}}'
-    mesh.cluster.kubectl("patch", "proxyconfig", "barpc", "-n", "bar", "--type=merge", "--patch", patch)
 
 
 @pytest.fixture(scope="class")
