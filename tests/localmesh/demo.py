@@ -5,6 +5,7 @@ ends everything that it started, unless --keep is given, which waits for Ctrl-C 
 """
 
 import argparse
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -60,6 +61,14 @@ def tell(mesh: Mesh, story: Story) -> None:
     honest = workloads[2:]
     with story.step("who reaches whom"):
         rows.extend(reach(client, story, reaches=f"httpbin.{client.namespace}") for client in honest)
+    with story.step("mesh-signer tenants"):
+        listed = command(mesh, "tenants")
+        story.show(listed)
+        owned = {tuple(line.split()[:3]) for line in listed.splitlines()}
+        story.check(
+            "foo and bar are granted their own signers",
+            lambda: {("foo", "foo", "granted"), ("bar", "bar", "granted")} <= owned,
+        )
     thief = theft(mesh, honest, rows, story)
     with story.step("the control: mesh-signer --tenancy=off, and the same thief again"):
         mesh.replace_signer("off")
@@ -132,6 +141,12 @@ def theft(mesh: Mesh, honest: Sequence[Workload], rows: list[tuple[str, ...]], s
             answer = client.ask(f"httpbin.{client.namespace}")
             story.check(f"{client} goes on undisturbed: {answer}", partial(int.__eq__, answer.status, 200))
     return thief
+
+
+def command(mesh: Mesh, *arguments: str) -> str:
+    """What a command of mesh-signer prints for an administrator."""
+    line = [sys.executable, "-m", "signer", *arguments, f"--kubeconfig={mesh.cluster.kubeconfig()}"]
+    return subprocess.run(line, capture_output=True, text=True, check=False).stdout
 
 
 def wait_for_refusal(mesh: Mesh, workload: Workload) -> dict[str, Any]:
