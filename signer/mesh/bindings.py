@@ -38,7 +38,7 @@ class Bindings:
         self._changed = changed
         self._clock = clock
         self._since: dict[IssuerRef, datetime] = {}
-        self._queue: WorkQueue[IssuerRef] = WorkQueue(first=1.0, cap=60.0, on_error=_failed)
+        self._queue: WorkQueue[IssuerRef] = WorkQueue(first=1.0, cap=300.0, on_error=_failed)
 
     def touch(self, signer: IssuerRef) -> None:
         """Have a signer's ownership looked at soon."""

@@ -41,6 +41,7 @@ class PolicyStatuses:
         self._registry = registry
         self._mesh = mesh
         self._clock = clock
+        self._told = ""
         self._changed = asyncio.Event()
         mesh.subscribe(self._changed.set)
 
@@ -60,16 +61,18 @@ class PolicyStatuses:
 
     async def _write_all(self) -> bool:
         """Write what is not as it should be; whether all of it could be written."""
-        fine = True
+        trouble = ""
         for name, (obj, status) in self._wanted(self._mesh.policies).items():
             try:
                 await self._client.patch(SIGNER_POLICIES, name, _patch(obj, status), subresource="status")
             except (Conflict, NotFound):
                 pass  # it changed: the watch tells, and it is looked at again
             except (ApiError, Unreachable) as error:
-                log.warning("SignerPolicy %s: its status could not be written: %s", name, error)
-                fine = False
-        return fine
+                trouble = trouble or f"SignerPolicy {name}: its status could not be written: {error}"
+        if trouble and trouble != self._told:
+            log.warning("%s", trouble)
+        self._told = trouble
+        return not trouble
 
     def _wanted(self, stored: Mapping[str, SignerPolicy]) -> dict[str, tuple[SignerPolicy, SignerPolicyStatus]]:
         """Return the policies whose status is not as it should be, and how it should be."""

@@ -16,10 +16,11 @@ from signer.kube.codec import JsonCodec
 from signer.kube.errors import NotFound, Unreachable
 from signer.kube.framing import CodecError
 from signer.kube.resource import Resource
+from signer.mesh.slim import slim_proxy_config
 
 _PAGE = 500
 
-_codec = JsonCodec(ProxyConfig)
+_codec = JsonCodec(ProxyConfig, keep=slim_proxy_config)
 _config_map = msgspec.json.Decoder(ConfigMap).decode
 
 

@@ -48,6 +48,7 @@ class MeshRoots:
         self._mesh = mesh
         self._recorder = recorder
         self._seen: dict[str, _Seen] = {}
+        self._told: dict[str, str] = {}
         self._changed = asyncio.Event()
         mesh.subscribe(self._changed.set)
 
@@ -82,8 +83,11 @@ class MeshRoots:
         except (Conflict, NotFound):
             return False
         except (ApiError, Unreachable) as error:
-            log.warning("ConfigMap %s/%s: its roots could not be written: %s", namespace, name, error)
+            if self._told.get(name) != str(error):
+                self._told[name] = str(error)
+                log.warning("ConfigMap %s/%s: its roots could not be written: %s", namespace, name, error)
             return False
+        self._told.pop(name, None)
         self._seen[name] = seen
         return True
 

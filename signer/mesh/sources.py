@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from signer.api.configmap import CONFIG_MAPS, ConfigMap
 from signer.api.meta import ObjectMeta
 from signer.api.namespace import NAMESPACES, NamespaceObject
@@ -24,11 +22,11 @@ from signer.kube.reflector import Change, Reflector
 from signer.kube.resource import Resource
 from signer.mesh.reports import Reports
 from signer.mesh.served import Served, locate, locate_proxy_configs
+from signer.mesh.slim import slim_metadata, slim_namespace, slim_proxy_config
 from signer.observe.events import ObjectReference
 from signer.tenancy.claims import read_claims
 from signer.tenancy.index import Index
 from signer.tenancy.meshconfig import DEFAULT_CONFIG_MAP, MESH_KEY, is_revision
-from signer.tenancy.world import LABEL_PREFIX
 
 STALE_AFTER = 300.0
 
@@ -79,7 +77,7 @@ class Sources:
         self._proxy_configs: Served[ProxyConfig] = served(
             "ProxyConfigs",
             locate_proxy_configs,
-            JsonCodec(ProxyConfig),
+            JsonCodec(ProxyConfig, keep=slim_proxy_config),
             self._proxy_config_changed,
             lambda: self._absent(lambda: index.retain_proxy_configs(())),
         )
@@ -101,7 +99,7 @@ class Sources:
             CONFIG_MAPS, JsonCodec(ConfigMap, keep=self._kept), index.world.settings.istio_namespace
         )
         self._namespaces: Reflector[NamespaceObject] = reflector(
-            NAMESPACES, JsonCodec(NamespaceObject, keep=_slim_namespace)
+            NAMESPACES, JsonCodec(NamespaceObject, keep=slim_namespace)
         )
         self._config_maps.subscribe(self._config_map_changed)
         self._namespaces.subscribe(self._namespace_changed)
@@ -225,7 +223,7 @@ class Sources:
         name = obj.metadata.name
         if MESH_KEY not in obj.data or not (name in {DEFAULT_CONFIG_MAP, self._shared} or is_revision(name)):
             return None
-        return ConfigMap(metadata=_slim(obj.metadata), raw_data={MESH_KEY: obj.data[MESH_KEY]})
+        return ConfigMap(metadata=slim_metadata(obj.metadata), raw_data={MESH_KEY: obj.data[MESH_KEY]})
 
 
 def _of_reflector(name: str, reflector: Reflector[Any]) -> _Source:
@@ -240,22 +238,6 @@ def _of_served(name: str, served: Served[Any], *, absent: str = "") -> _Source:
         lambda: absent if served.absent else served.trouble,
         lambda: served.last_contact,
     )
-
-
-def _slim(metadata: ObjectMeta) -> ObjectMeta:
-    """Keep of an object's metadata what names it: 10,000 are held."""
-    return ObjectMeta(
-        name=metadata.name,
-        namespace=metadata.namespace,
-        uid=metadata.uid,
-        creation_timestamp=metadata.creation_timestamp,
-        deletion_timestamp=metadata.deletion_timestamp,
-    )
-
-
-def _slim_namespace(obj: NamespaceObject) -> NamespaceObject:
-    labels = obj.labels_under(LABEL_PREFIX)
-    return NamespaceObject(metadata=msgspec.structs.replace(_slim(obj.metadata), labels=labels))
 
 
 def _reference(resource: Resource, metadata: ObjectMeta) -> ObjectReference:

@@ -1,0 +1,38 @@
+"""What is kept of objects that there may be ten thousand of: their names, and what the wall reads. Pure.
+
+What is left out is no change either, so that a status or an annotation that somebody writes costs nothing.
+"""
+
+import msgspec
+
+from signer.api.meta import ObjectMeta
+from signer.api.namespace import NamespaceObject
+from signer.api.proxyconfig import ProxyConfig
+from signer.tenancy.world import LABEL_PREFIX
+
+_SPEC = ("selector", "environmentVariables")
+
+
+def slim_metadata(metadata: ObjectMeta) -> ObjectMeta:
+    """Keep what names an object, and its age."""
+    return ObjectMeta(
+        name=metadata.name,
+        namespace=metadata.namespace,
+        uid=metadata.uid,
+        creation_timestamp=metadata.creation_timestamp,
+        deletion_timestamp=metadata.deletion_timestamp,
+    )
+
+
+def slim_namespace(obj: NamespaceObject) -> NamespaceObject:
+    """Keep a namespace with the labels that admins guard."""
+    metadata = msgspec.structs.replace(slim_metadata(obj.metadata), labels=obj.labels_under(LABEL_PREFIX))
+    return NamespaceObject(metadata=metadata)
+
+
+def slim_proxy_config(obj: ProxyConfig) -> ProxyConfig:
+    """Keep of a ProxyConfig what claims; a spec that is no mapping stays as it is, to be told of."""
+    raw = obj.raw_spec
+    if isinstance(raw, dict):
+        raw = {name: raw[name] for name in _SPEC if name in raw}
+    return ProxyConfig(metadata=slim_metadata(obj.metadata), raw_spec=raw)
