@@ -68,8 +68,8 @@ def read_object(obj: Mapping[str, Any], title: str = "") -> Asked:
     """Read a CertificateSigningRequest of certificates.k8s.io/v1. Raises NotFoundOut."""
     metadata, spec, status = (_mapping(obj, name) for name in ("metadata", "spec", "status"))
     try:
-        request = base64.b64decode(str(spec["request"]), validate=True)
-        signer_name = str(spec["signerName"])
+        request = base64.b64decode(_text(spec["request"]), validate=True)
+        signer_name = _text(spec["signerName"])
         expiration = spec.get("expirationSeconds")
         seconds = None if expiration is None else int(expiration)
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
@@ -107,6 +107,12 @@ def _became(conditions: Mapping[str, Mapping[str, Any]], status: Mapping[str, An
         if (found := conditions.get(kind)) is not None:
             return f"{kind}: {found.get('reason', '')}: {found.get('message', '')}"
     return ""
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("it is no text")
+    return value
 
 
 def _mapping(obj: Mapping[str, Any], name: str) -> Mapping[str, Any]:

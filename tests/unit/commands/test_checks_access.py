@@ -1,0 +1,191 @@
+"""Rights: who has one by RBAC, and which of those are findings."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from signer.commands.checks.access import check_needed, check_others, needed
+from signer.commands.checks.facts import Access, Facts
+from signer.commands.checks.rbac import Right, Roles, Subject
+from signer.commands.live import Listing
+from tests.unit.commands.meshes import bound, facts, named, role, whats
+
+USER = ("User", "", "eve")
+OURS = ("ServiceAccount", "cert-manager", "mesh-signer")
+ISTIOD = ("ServiceAccount", "istio-system", "istiod")
+EVERYBODY = ("Group", "", "system:authenticated")
+SIGN = (
+    ("sign", "certificates.k8s.io", "signers"),
+    ("update", "certificates.k8s.io", "certificatesigningrequests/status"),
+)
+
+
+def others(
+    *subjects: tuple[str, str, str],
+    rules: tuple[tuple[str, str, str], ...],
+    name: str = "r",
+    namespace: str = "",
+    names: tuple[str, ...] = (),
+) -> list[str]:
+    """What is found when these subjects have these rules, in the cluster or in one namespace."""
+    listed = [bound(name, *subjects, namespace=namespace)]
+    roles = [role(name, *rules, names=names)]
+    if namespace:
+        return whats(check_others(facts(cluster_roles=roles, role_bindings=listed)))
+    return whats(check_others(facts(cluster_roles=roles, cluster_role_bindings=listed)))
+
+
+@pytest.mark.parametrize(
+    ("rule", "wanted", "has"),
+    [
+        (("get", "", "secrets"), Right(frozenset({"get"}), "", "secrets"), True),
+        (("*", "*", "*"), Right(frozenset({"get"}), "a", "b/c"), True),
+        (("get", "", "secrets"), Right(frozenset({"list"}), "", "secrets"), False),
+        (("get", "x", "secrets"), Right(frozenset({"get"}), "", "secrets"), False),
+        (("get", "", "*/status"), Right(frozenset({"get"}), "", "pods/status"), True),
+        (("get", "", "pods"), Right(frozenset({"get"}), "", "pods/status"), False),
+        (("get", "", "pods/status"), Right(frozenset({"get"}), "", "pods"), False),
+    ],
+)
+def test_rules(rule: tuple[str, str, str], wanted: Right, has: bool) -> None:
+    """A rule gives what Kubernetes' own authorizer lets it give."""
+    found = Roles(facts(cluster_roles=[role("r", rule)], cluster_role_bindings=[bound("r", USER)])).who(wanted)
+    assert found == ({Subject(*USER): frozenset({"r"})} if has else {})
+
+
+def test_names_and_namespaces() -> None:
+    """Names of objects and namespaces of bindings narrow a right."""
+    here = facts(
+        cluster_roles=[role("r", ("get", "", "secrets"), names=["ca"])],
+        role_bindings=[bound("r", USER, ("ServiceAccount", "", "a"), namespace="cert-manager")],
+    )
+    wanted = Right(frozenset({"get"}), "", "secrets", frozenset({"ca"}), "cert-manager")
+    assert set(Roles(here).who(wanted)) == {Subject(*USER), Subject("ServiceAccount", "cert-manager", "a")}
+    assert Roles(here).who(replace(wanted, names=frozenset({"other"}))) == {}
+    assert Roles(here).who(replace(wanted, namespace="other")) == {}
+    assert Roles(here).who(replace(wanted, namespace=None)) == {}
+
+
+def test_roles_of_a_namespace() -> None:
+    """A Role counts in its own namespace only."""
+    rule = [{"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"]}]
+    here = facts(
+        roles=[named("Role", "r", "a", rules=rule)],
+        role_bindings=[bound("r", USER, namespace="a", kind="Role"), bound("r", USER, namespace="b", kind="Role")],
+    )
+    assert Roles(here).who(Right(frozenset({"get"}), "", "secrets", namespace="a"))
+    assert not Roles(here).who(Right(frozenset({"get"}), "", "secrets", namespace="b"))
+
+
+def test_malformed_roles() -> None:
+    """Whatever stands in a role or a binding, reading it goes on."""
+    here = facts(
+        cluster_roles=[{}, named("ClusterRole", "r", rules="x"), role("fine", ("get", "", "secrets"))],
+        cluster_role_bindings=[{}, named("B", "b", roleRef=[], subjects={}), bound("fine", USER)],
+    )
+    assert Roles(here).who(Right(frozenset({"get"}), "", "secrets"))
+
+
+def test_another_signer() -> None:
+    """Who may both sign for our signers and write a request's status is found; half of it is nothing."""
+    (found,) = others(USER, rules=SIGN)
+    assert found.startswith("warning: who may sign for our signers")
+    assert "User eve (by r)" in found
+    assert others(USER, rules=SIGN[:1]) == []
+    assert others(USER, rules=SIGN, names=("example.com/*",)) == []
+    assert others(OURS, rules=SIGN) == []
+
+
+def test_another_signer_under_the_admission_policy() -> None:
+    """With the admission policy in force, RBAC's `sign` alone lets nobody answer."""
+    listings: dict[str, Any] = {
+        "cluster_roles": [role("r", *SIGN), role("q", ("sign", "mesh-signer.dev", "signers"))],
+        "admission_policies": [named("ValidatingAdmissionPolicy", "certificates.mesh-signer.dev")],
+    }
+    assert list(check_others(facts(cluster_role_bindings=[bound("r", USER)], **listings))) == []
+    assert whats(check_others(facts(cluster_role_bindings=[bound("r", USER), bound("q", USER)], **listings)))
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        (("patch", "", "configmaps"), "may write Istio's mesh config"),
+        (("create", "mesh-signer.dev", "signerpolicies"), "may write SignerPolicies"),
+        (("delete", "mesh-signer.dev", "signerbindings"), "may write SignerBindings"),
+        (("list", "", "secrets"), "Secrets of the CAs"),
+        (("create", "", "serviceaccounts/token"), "may act as istiod"),
+        (("impersonate", "", "users"), "may act as istiod"),
+    ],
+)
+def test_ways_round(rule: tuple[str, str, str], text: str) -> None:
+    """Each way round the wall is found; open to everybody, it is an error; ours, istiod's and Kubernetes' own are not."""
+    (found,) = others(USER, rules=(rule,))
+    assert found.startswith("warning: ")
+    assert text in found
+    assert others(EVERYBODY, rules=(rule,))[0].startswith("error: ")
+    assert others(("Group", "", "system:serviceaccounts:foo"), rules=(rule,))[0].startswith("error: ")
+    assert others(ISTIOD, ("Group", "", "system:masters"), rules=(rule,)) == []
+    assert others(("ServiceAccount", "kube-system", "x"), rules=(rule,), name="system:controller:x") == []
+    assert others(("ServiceAccount", "kube-system", "x"), rules=(rule,))
+
+
+def test_in_the_namespace() -> None:
+    """A right in Istio's namespace is as good as one in the cluster; one elsewhere is nothing."""
+    rule = (("update", "", "configmaps"),)
+    assert others(USER, rules=rule, namespace="istio-system")
+    assert others(USER, rules=rule, namespace="foo") == []
+
+
+def test_admins_are_told_once() -> None:
+    """Admins are no finding to mend, but named."""
+    (found,) = others(("User", "", "root"), rules=(("*", "*", "*"),), name="cluster-admin")
+    assert found == "note: as admins can do anything: User root"
+
+
+def test_beside_the_cas() -> None:
+    """Who lives in the CAs' namespace is told, not complained of."""
+    (found,) = others(("ServiceAccount", "cert-manager", "cert-manager"), rules=(("get", "", "secrets"),))
+    assert found.startswith("note: who lives beside the CAs")
+
+
+def test_approvers() -> None:
+    """Other approvers are told: what they approve is judged like anything else."""
+    rules = (
+        ("approve", "certificates.k8s.io", "signers"),
+        ("update", "certificates.k8s.io", "certificatesigningrequests/approval"),
+    )
+    assert others(USER, rules=rules)[0].startswith("note: who may approve")
+    assert others(ISTIOD, rules=rules) == []
+
+
+def test_unreadable_roles() -> None:
+    """Roles that may not be read are "not checked", never "nobody"."""
+    (found,) = check_others(facts(cluster_roles=Listing(problem="clusterroles may not be read")))
+    assert (found.severity, "clusterroles may not be read" in found.what) == ("unknown", True)
+
+
+def test_needed_rights() -> None:
+    """The signer's rights are asked for under its account, istiod's approval for every signer of the mesh."""
+    asked = needed(facts())
+    users = {one.user for one in asked}
+    assert users == {"system:serviceaccount:cert-manager:mesh-signer", "system:serviceaccount:istio-system:istiod"}
+    approvals = [one.name for one in asked if one.verb == "approve"]
+    assert "clusterissuers.cert-manager.io/foo" in approvals
+    assert len(approvals) == 4
+
+
+def test_missing_rights() -> None:
+    """A right that is missing says what cannot be done without it; several signers are one finding."""
+
+    def answered(found: Facts) -> Facts:
+        return replace(
+            found, accesses=tuple(replace(one, allowed=one.verb not in {"approve", "update"}) for one in needed(found))
+        )
+
+    first, second = whats(check_needed(answered(facts())))
+    assert "may not update certificatesigningrequests.certificates.k8s.io/status: it cannot answer requests" in first
+    assert "may not approve requests for clusterissuers.cert-manager.io/bar, " in second
+    assert list(check_needed(facts(accesses=(Access("u", "get", "x", allowed=True),)))) == []
+    (unknown,) = check_needed(facts(access_problem="no"))
+    assert unknown.severity == "unknown"

@@ -1,0 +1,227 @@
+"""What is installed, and how istiod, mesh-signer and cert-manager are set."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from signer.api.issuer import IssuerRef
+from signer.api.meta import ObjectMeta
+from signer.api.proxyconfig import ProxyConfig
+from signer.commands.checks.install import (
+    check_admission,
+    check_cert_manager,
+    check_crds,
+    check_gaps,
+    check_ourselves,
+)
+from signer.commands.checks.istiod import check_istiod, check_multiroot
+from signer.commands.live import Json, Listing
+from signer.settings import Settings
+from tests.unit.commands.meshes import ALL, deployment, entries, facts, mesh, named, whats
+from tests.unit.tenancy.worlds import DEFAULT, world
+
+CRDS = (
+    "signerpolicies.mesh-signer.dev", "signerbindings.mesh-signer.dev", "issuers.cert-manager.io",
+    "clusterissuers.cert-manager.io", "certificates.cert-manager.io", "proxyconfigs.networking.istio.io",
+)  # fmt: skip
+GATE = "--feature-gates=A=true,ExperimentalCertificateSigningRequestControllers=true"
+HEALTHY = {
+    "EXTERNAL_CA": "ISTIOD_RA_KUBERNETES_API",
+    "CERT_SIGNER_DOMAIN": "clusterissuers.cert-manager.io",
+    "PILOT_CERT_PROVIDER": "k8s.io/clusterissuers.cert-manager.io/istio-system",
+}
+
+
+def crd(name: str, established: str = "True") -> Json:
+    found = named(
+        "CustomResourceDefinition", name, status={"conditions": [{"type": "Established", "status": established}]}
+    )
+    found["metadata"]["annotations"] = {"mesh-signer.dev/crds": "1"}
+    return found
+
+
+def test_crds() -> None:
+    """Each definition that is missing or not served is an error; without Istio's, nobody can claim anything."""
+    assert list(check_crds(facts(crds=map(crd, CRDS)))) == []
+    found = whats(check_crds(facts(crds=[crd(name, "False") for name in CRDS[1:-1]])))
+    assert found[0] == "error: signerpolicies.mesh-signer.dev is not installed"
+    assert found[1] == "error: signerbindings.mesh-signer.dev is not served"
+    assert found[-1].startswith("warning: Istio's ProxyConfigs are not installed")
+    theirs = [named("CustomResourceDefinition", name, status=crd(name)["status"]) for name in CRDS]
+    assert [one.severity for one in check_crds(facts(crds=theirs))] == ["note"]
+    assert [one.severity for one in check_crds(facts(crds=Listing(problem="no")))] == ["unknown"]
+
+
+def test_admission_policies() -> None:
+    """A policy counts when it is there and bound with Deny."""
+    names = ("claims", "certificates", "bindings", "namespace-labels")
+    policies = [named("P", f"{name}.mesh-signer.dev") for name in names]
+
+    def binding(name: str, action: str = "Deny") -> Json:
+        return named("B", name, spec={"policyName": f"{name}.mesh-signer.dev", "validationActions": [action]})
+
+    assert list(check_admission(facts(admission_policies=policies, admission_bindings=map(binding, names)))) == []
+    weak = [binding(name, "Audit" if name == "claims" else "Deny") for name in names]
+    (found,) = check_admission(facts(admission_policies=policies, admission_bindings=weak))
+    assert found.what.startswith("the admission policy claims.mesh-signer.dev is not bound with the action Deny")
+    missing = list(check_admission(facts(admission_policies=policies[1:], admission_bindings=map(binding, names))))
+    assert [one.where for one in missing] == ["ValidatingAdmissionPolicy claims.mesh-signer.dev"]
+    assert [one.severity for one in check_admission(facts(admission_policies=Listing(problem="no")))] == ["unknown"]
+
+
+def ourselves(*args: str, env: dict[str, str] | None = None, **changes: Any) -> list[str]:
+    ours = [
+        deployment(name, "cert-manager", args=args, env=env, **changes)
+        for name in ("mesh-signer", "mesh-signer-controllers")
+    ]
+    return whats(check_ourselves(facts(deployments=ours[:1])))
+
+
+def test_our_deployment() -> None:
+    """A signer that is missing or has no replica is told; one that runs as this command thinks is fine."""
+    assert ourselves("run", "--grace=24h", "--cluster-resource-namespace=$(POD_NAMESPACE)", "--bind=$(X)") == []
+    assert ourselves(available=0)[0].startswith("error: Deployment cert-manager/mesh-signer has no available replica")
+    assert whats(check_ourselves(facts(deployments=[])))[0].startswith("warning: there is no Deployment")
+    assert whats(check_ourselves(facts(deployments=Listing(problem="no"))))[0].startswith("unknown")
+
+
+@pytest.mark.parametrize(
+    ("args", "env", "text"),
+    [
+        (["--tenancy=off"], {}, "error: it runs with --tenancy=off"),
+        (["--tenancy", "off"], {}, "error: it runs with --tenancy=off"),
+        ([], {"MESH_SIGNER_TENANCY": "off"}, "error: it runs with --tenancy=off"),
+        (
+            ["--tenancy=audit", "--audit-until=2027-01-01T00:00:00Z"],
+            {},
+            "warning: it runs with --tenancy=audit until 2027",
+        ),
+        (
+            ["--istio-namespace=mesh"],
+            {},
+            "warning: it runs with --istio-namespace=mesh, and this command with istio-system",
+        ),
+        (["--istio-namespace=$(NS)"], {"NS": "mesh"}, "warning: it runs with --istio-namespace=mesh"),
+        (["--grace=1h"], {}, "warning: it runs with --grace=1h, and this command with 24h"),
+        (["--grace=x"], {}, "warning: it runs with --grace=x"),
+    ],
+)
+def test_our_settings(args: list[str], env: dict[str, str], text: str) -> None:
+    """A wall that is off, or one that is set in another way than this command, is told, wherever that is set."""
+    (found,) = ourselves(*args, env=env)
+    assert found.startswith(text)
+
+
+def test_same_settings() -> None:
+    """Given what the signer was given, there is nothing to tell."""
+    ours = deployment("mesh-signer", "cert-manager", args=["--istio-namespace=mesh", "--grace=60m"])
+    same = Settings(istio_namespace="mesh", grace=timedelta(hours=1))
+    assert list(check_ourselves(facts(settings=same, deployments=[ours]))) == []
+
+
+def cert_manager(*args: str) -> list[str]:
+    return whats(check_cert_manager(facts(deployments=[deployment("cert-manager", "cm", args=args)])))
+
+
+def test_cert_manager_beside_us() -> None:
+    """cert-manager's CSR controllers are found by their gate, unless they are switched off one by one."""
+    assert cert_manager() == []
+    assert cert_manager("--feature-gates=ExperimentalCertificateSigningRequestControllers=false") == []
+    assert cert_manager(GATE)[0].startswith("error: cert-manager answers CertificateSigningRequests too")
+    assert cert_manager("--feature-gates=AllAlpha=true")
+    assert cert_manager(GATE, "--controllers=*,-certificatesigningrequests-issuer-ca") == []
+    assert cert_manager(GATE, "--controllers=issuers,certificates") == []
+    assert cert_manager(GATE, "--controllers=*")
+
+
+def test_gaps() -> None:
+    """What could not be read is "not checked"; what could not be understood is to be mended."""
+    here = mesh(
+        world(config=entries(*ALL, problems=("ConfigMap x: bad",))),
+        gaps=("namespaces may not be read",), remarks=("ProxyConfig cannot be read: y",), unread=frozenset({DEFAULT}),
+    )  # fmt: skip
+    found = whats(check_gaps(facts(here)))
+    assert found == [
+        "unknown: namespaces may not be read",
+        "warning: ProxyConfig cannot be read: y",
+        "unknown: the CAs of ClusterIssuer istio-system were not checked: their Secrets may not be read",
+        "warning: ConfigMap x: bad",
+    ]
+
+
+def istiod(env: dict[str, str] | None = None, **changes: Any) -> list[str]:
+    return whats(check_istiod(facts(deployments=[deployment("istiod", "istio-system", env=env, **changes)])))
+
+
+def test_istiod() -> None:
+    """An istiod that is set as the Istio task says has nothing to mend; what makes it ask nobody, or another, is told."""
+    assert istiod(HEALTHY) == []
+    assert "EXTERNAL_CA" in istiod(HEALTHY | {"EXTERNAL_CA": ""})[0]
+    assert "CERT_SIGNER_DOMAIN is 'x'" in istiod(HEALTHY | {"CERT_SIGNER_DOMAIN": "x"})[0]
+    assert "ENABLE_CA_SERVER is off" in istiod(HEALTHY | {"ENABLE_CA_SERVER": "false"})[0]
+    assert istiod(HEALTHY | {"ISTIO_MULTIROOT_MESH": "true"})[0].startswith("error: ISTIO_MULTIROOT_MESH is on")
+    missing = istiod(HEALTHY | {"PILOT_CERT_PROVIDER": "k8s.io/clusterissuers.cert-manager.io/none"})
+    assert [line.partition(": ")[0] for line in missing] == ["error", "error"]
+    assert istiod(HEALTHY | {"PILOT_CERT_PROVIDER": "istiod"}) == []
+
+
+def test_istiods_of_all_revisions() -> None:
+    """Every istiod in Istio's namespace is looked at, whatever its revision; none at all is told."""
+    found = [deployment(name, "istio-system") for name in ("istiod", "istiod-canary")]
+    where = {one.where for one in check_istiod(facts(deployments=found))}
+    assert where == {"Deployment istio-system/istiod", "Deployment istio-system/istiod-canary"}
+    assert whats(check_istiod(facts(deployments=[deployment("istiod", "elsewhere")])))[0].startswith(
+        "warning: there is no istiod"
+    )
+    assert whats(check_istiod(facts(deployments=Listing(problem="no"))))[0].startswith("unknown")
+
+
+def test_settings_from_elsewhere() -> None:
+    """What is taken from a Secret or a ConfigMap is "not checked", and never taken for missing."""
+    one = deployment("istiod", "istio-system", env=HEALTHY)
+    container = one["spec"]["template"]["spec"]["containers"][0]
+    container["env"][0] = {"name": "EXTERNAL_CA", "valueFrom": {"configMapKeyRef": {}}}
+    container["envFrom"] = [{"configMapRef": {"name": "x"}}]
+    found = whats(check_istiod(facts(deployments=[one])))
+    assert len(found) == 2
+    assert all(line.startswith("unknown: ") for line in found)
+
+
+def test_external_ca_cert() -> None:
+    """A mounted external-ca-cert gives all workloads one root; the chart's optional mount is not that."""
+    optional = [{"name": "external-ca-cert", "secret": {"optional": True}}]
+    assert istiod(HEALTHY, volumes=optional) == []
+    assert istiod(HEALTHY, volumes=[{"name": "external-ca-cert", "secret": {}}])[0].startswith(
+        "warning: external-ca-cert"
+    )
+
+
+def test_multiroot_agents() -> None:
+    """Proxies that would take all tenants' roots are named; together with istiod's setting it is an error."""
+    variables = {"environmentVariables": {"PROXY_CONFIG_XDS_AGENT": "true"}}
+    proxy_config = ProxyConfig(metadata=ObjectMeta(name="pc", namespace="foo"), raw_spec=variables)
+    text = "defaultConfig: {proxyMetadata: {PROXY_CONFIG_XDS_AGENT: 'true'}}"
+    here = mesh(texts={"istio": text, "istio-x": ": bad ["}, proxy_configs=(proxy_config,))
+    (found,) = check_multiroot(facts(here))
+    assert (found.severity, found.where) == ("warning", "ConfigMap istio-system/istio, ProxyConfig foo/pc")
+    on = deployment("istiod", "istio-system", env={"ISTIO_MULTIROOT_MESH": "true"})
+    assert [one.severity for one in check_multiroot(facts(here, deployments=[on]))] == ["error"]
+    assert list(check_multiroot(facts(deployments=[on]))) == []
+
+
+def test_issuers_signer_domain() -> None:
+    """Istiod under the domain of Issuers is what a command with that domain expects."""
+    env = HEALTHY | {
+        "CERT_SIGNER_DOMAIN": "issuers.cert-manager.io",
+        "PILOT_CERT_PROVIDER": "k8s.io/issuers.cert-manager.io/a.b",
+    }
+    ref = IssuerRef("Issuer", "a", "b")
+    found = check_istiod(
+        facts(
+            mesh(world(config=entries(*ALL))),
+            settings=Settings(cert_signer_domain="issuers.cert-manager.io"),
+            deployments=[deployment("istiod", "istio-system", env=env)],
+        )
+    )
+    assert all(str(ref) in one for one in whats(found))
