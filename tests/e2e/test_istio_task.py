@@ -118,7 +118,7 @@ class Walk(Mesh):
         for process in (self.signer, self.controllers):
             process.stop()
         self.signer = self._signer(self.signer.name, SIGNER_ACCOUNT, "csr", options)
-        slow = "issuers,certificates,certificaterequests"
+        slow = "issuers,certificates,certificaterequests,policies"  # as the Deployment has it
         self.controllers = self._signer(self.controllers.name, CONTROLLERS_ACCOUNT, slow, options)
         for process in (self.signer, self.controllers):
             process.start(wait=False)
