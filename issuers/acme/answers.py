@@ -35,6 +35,8 @@ _CODE = re.compile(rf"{PREFIX}([A-Za-z]{{1,64}})")
 _TYPE = re.compile(r"[a-z0-9-]{1,32}")
 _MAX_PARTS = 200
 
+# A field that is not there; msgspec has no union of Raw with None.
+_NOTHING = msgspec.Raw()
 _Short = Annotated[str, msgspec.Meta(max_length=2048)]
 T = TypeVar("T")
 
@@ -67,7 +69,7 @@ class _Order(msgspec.Struct):
     finalize: _Short
     certificate: _Short | None = None
     expires: _Short | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = _NOTHING
     profile: _Short | None = None
     replaces: _Short | None = None
 
@@ -77,7 +79,7 @@ class _Challenge(msgspec.Struct):
     url: _Short = ""
     token: _Short = ""
     status: _Short = "pending"
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = _NOTHING
 
 
 class _Authorization(msgspec.Struct):
@@ -196,7 +198,8 @@ def read_order(
         expires=_instant(found.expires),
         error=_inner_problem(found.error),
         profile=printable(found.profile, 64) if found.profile else None,
-        replaces=wish.replaces,
+        # RFC 9773, section 5: an order that was taken as a renewal shows it.
+        replaces=wish.replaces if found.replaces == wish.replaces else None,
         retry_after=retry_after,
     )
 
@@ -253,9 +256,9 @@ def read_problem(body: bytes, status: int, content_type: str) -> Problem:
     return _problem(raw, status, with_text=content_type == "application/problem+json")
 
 
-def _inner_problem(raw: msgspec.Raw | None) -> Problem | None:
+def _inner_problem(raw: msgspec.Raw) -> Problem | None:
     """The problem document inside of an object (RFC 8555, 7.1.3 and 8)."""
-    if raw is None or bytes(raw) == b"null":
+    if bytes(raw) in (b"", b"null"):
         return None
     try:
         return _problem(msgspec.json.decode(raw), 0, with_text=True)

@@ -52,9 +52,12 @@ def origin(url: str) -> Origin:
 
 def same_origin(url: str, expected: Origin, field: str) -> str:
     """The URL itself when it is of the directory's origin. Raises ForbiddenTarget, naming `field`."""
-    found = origin(url)
+    try:
+        found = origin(url)
+    except ForbiddenTarget as error:
+        raise ForbiddenTarget(f"{field}: {error}") from None
     if found != expected:
-        raise ForbiddenTarget(f"{field} leads to {found}, the directory is at {expected}: not followed")
+        raise ForbiddenTarget(f"{field}: it leads to {found}, the directory is at {expected}: not followed")
     return url
 
 

@@ -167,11 +167,11 @@ class _Connection(http.client.HTTPSConnection):
         sock = self._dial()
         try:
             self.sock = self._tls.wrap_socket(sock, server_hostname=self._origin.host)
-        except ValueError:
+        except BaseException as error:
             sock.close()
-            raise Unreachable(f"{self._origin}: not a host name that TLS takes") from None
-        except BaseException:
-            sock.close()
+            # An SSLCertVerificationError is a ValueError too.
+            if isinstance(error, ValueError) and not isinstance(error, OSError):
+                raise Unreachable(f"{self._origin}: not a host name that TLS takes") from None
             raise
 
     def end(self) -> None:

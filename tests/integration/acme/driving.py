@@ -1,0 +1,170 @@
+"""Walks an ACME order to its end as a controller would: by next_step and judge alone. Also runs as a process of its own.
+
+`python -m tests.integration.acme.driving` reads JSON from stdin and resumes an order that another process made.
+"""
+
+import datetime as dt
+import ipaddress
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from issuers.acme import challenge, order
+from issuers.acme.account import AccountKey, Registration, load_key
+from issuers.acme.account import generate_key as generate_account_key
+from issuers.acme.chain import Chain, read_chain
+from issuers.acme.client import Server, Session
+from issuers.acme.errors import AcmeError, RetryLater, judge
+from issuers.acme.identifiers import identifiers
+from issuers.acme.targets import AddressRule
+from issuers.private_key import generate_key
+from tests.localmesh.pebble import ChallengeServer, Pebble
+
+T = TypeVar("T")
+# A MAC key that is long enough for every algorithm, and an account key of everybody.
+MAC = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12WzWNDZM6eQGHWpSRTPal5eA"
+KEY_PEM = generate_account_key()
+KEY = load_key(KEY_PEM)
+LOOPBACK = AddressRule(allowed=(ipaddress.ip_network("127.0.0.0/8"),))
+
+
+Start = Callable[..., Pebble]
+Talk = Callable[..., Session]
+
+
+def utc_now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def wish(*names: str, profile: str | None = None, replaces: str | None = None) -> order.Wish:
+    return order.Wish(identifiers(names), profile, replaces)
+
+
+def server(directory: str, bundle: bytes, seconds: float = 10) -> Server:
+    return Server(directory, LOOPBACK, bundle, seconds=seconds)
+
+
+def join(session: Session, registration: Registration | None = None) -> None:
+    """Register, and use the account."""
+    session.account_url = session.register(registration or Registration()).url
+
+
+def patiently(act: Callable[[], T]) -> T:
+    """Again and again while it may pass, without the waits of a controller."""
+    for _ in range(200):
+        try:
+            return act()
+        except AcmeError as error:
+            if not isinstance(judge(error, utc_now()), RetryLater):
+                raise
+    return act()
+
+
+@dataclass
+class Driver:
+    """One order of one account. `steps` are the names of the steps that were taken."""
+
+    session: Session
+    key: AccountKey
+    challenges: ChallengeServer | None
+    wish: order.Wish
+    wanted: Sequence[str] = (challenge.HTTP01, challenge.DNS01)
+    present: bool = True
+    patient: bool = False
+    steps: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.leaf_key = generate_key("ECDSA")
+        self.order: order.Order | None = None
+
+    def csr(self) -> x509.CertificateSigningRequest:
+        names: list[x509.GeneralName] = [
+            x509.DNSName(one.value) if one.type == "dns" else x509.IPAddress(ipaddress.ip_address(one.value))
+            for one in self.wish.identifiers
+        ]
+        builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        return builder.sign(self.leaf_key, hashes.SHA256())
+
+    def run(self, until: str = "") -> order.Step:
+        """To the end, which is Download, Failed or OrderAnew; or to the first step called `until`.
+
+        What may pass is tried again, as the controller would after its backoff; what is fatal is raised.
+        """
+        end = time.monotonic() + 15
+        known: dict[str, order.Authorization] = {}
+        while time.monotonic() < end:
+            try:
+                if self.order is None:
+                    self.order = self.session.new_order(self.wish)
+                step = order.next_step(self.order, known, utc_now())
+                self.steps.append(type(step).__name__)
+                if type(step).__name__ == until:
+                    return step
+                match step:
+                    case order.FetchAuthorizations(urls):
+                        known |= {url: self.session.authorization(url, self.wish) for url in urls}
+                    case order.Solve(found):
+                        for one in found:
+                            self._solve(one)
+                        known = {}
+                    case order.Poll(_, at):
+                        time.sleep(max(0.02, min(0.1, (at - utc_now()).total_seconds())))
+                        known = {}
+                        self.order = self.session.order(self.order.url, self.wish)
+                    case order.Finalize():
+                        self.order = self.session.finalize(self.order, self.csr(), self.wish)
+                    case _:
+                        return step
+            except AcmeError as error:
+                verdict = judge(error, utc_now())
+                if not isinstance(verdict, RetryLater):
+                    raise
+                self.refusals.append(verdict.text)
+                known = {}  # part of a step may have been done
+        raise TimeoutError(f"no end after {self.refusals[-3:]}, {self.steps[-9:]}")
+
+    def chains(self) -> list[Chain]:
+        """All chains of the certificate, checked; the order must be there."""
+        step = self.run()
+        assert isinstance(step, order.Download), step
+        found = patiently(lambda: self.session.chains(step.url)) if self.patient else self.session.chains(step.url)
+        return [read_chain(pem, self.wish, self.leaf_key, utc_now()) for pem in found]
+
+    def _solve(self, one: order.Authorization) -> None:
+        chosen = challenge.choose(one, self.wanted)
+        assert isinstance(chosen, order.Challenge), chosen
+        if self.present and self.challenges is not None:
+            if chosen.type == challenge.HTTP01:
+                answer = challenge.http_answer(one, chosen, self.key.thumbprint)
+                self.challenges.add_http(answer.path.removeprefix(challenge.HTTP01_PATH), answer.body)
+            else:
+                record = challenge.dns_answer(one, chosen, self.key.thumbprint)
+                self.challenges.add_txt(record.name, record.value)
+        self.session.accept(chosen)
+
+
+def main() -> None:
+    """Resume an order of which only the URL, the names and the account's key are known."""
+    given = json.load(sys.stdin)
+    key = load_key(given["key"].encode())
+    session = Session(server(given["directory"], given["bundle"].encode()), key, utc_now)
+    account = session.find_account()
+    assert account is not None
+    session.account_url = account.url
+    driver = Driver(session, key, None, wish(*given["names"]))
+    driver.order = session.order(given["order"], driver.wish)
+    chains = driver.chains()
+    session.close()
+    print(json.dumps({"steps": driver.steps, "leaf": chains[0].leaf.serial_number}))
+
+
+if __name__ == "__main__":
+    main()

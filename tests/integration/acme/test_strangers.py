@@ -1,0 +1,122 @@
+"""A CA that a stranger chose, and what it may not make the ACME client do."""
+
+from collections.abc import Callable
+
+import pytest
+
+from issuers.acme.client import Server, Session
+from issuers.acme.errors import (
+    ForbiddenTarget,
+    MalformedAnswer,
+    Unreachable,
+)
+from issuers.acme.targets import AddressRule
+from issuers.private_key import generate_key
+from tests.fakes.acme_faults import FaultyCA, Reply, edit, times
+from tests.integration.acme.driving import KEY, LOOPBACK, Driver, Start, Talk, join, utc_now, wish
+from tests.localmesh.pebble import ChallengeServer
+
+pytestmark = pytest.mark.integration
+
+
+def test_addresses(start: Start, talk: Talk) -> None:
+    """Without a word of the issuer's own, no address of our network is dialled: nothing reaches the server."""
+    ca = start()
+    quiet = ca.log.read_text().count("GET /dir")
+    with pytest.raises(ForbiddenTarget, match=r"127\.0\.0\.1 is a loopback address"):
+        talk(ca, addresses=AddressRule()).directory()
+    assert ca.log.read_text().count("GET /dir") == quiet
+
+
+@pytest.mark.parametrize("url", ["http://localhost:1/dir", "https://user@localhost/dir", "https://localhost/dir#x"])
+def test_directory_urls(url: str) -> None:
+    """Only https, and nothing in the URL that is not for the server."""
+    with pytest.raises(ForbiddenTarget):
+        Session(Server(url, LOOPBACK), KEY, utc_now)
+
+
+def test_trust(start: Start, talk: Talk) -> None:
+    """The CA's TLS is trusted by the bundle only: not without, not by another's, and always with skipTLSVerify."""
+    ca, other = start(), start()
+    with pytest.raises(Unreachable, match="not trusted"):
+        talk(ca, ca_bundle=None).directory()
+    with pytest.raises(Unreachable, match="not trusted"):
+        talk(ca, ca_bundle=other.authority.certificate).directory()
+    with pytest.raises(ForbiddenTarget, match="caBundle"):
+        talk(ca, ca_bundle=b"nothing")
+    assert talk(ca, ca_bundle=None, verify=False).directory().new_order
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("newOrder", "https://localhost:1/order"),
+        ("newNonce", "http://localhost/nonce"),
+        ("renewalInfo", "https://169.254.169.254/latest/meta-data"),
+    ],
+)
+def test_urls_of_the_directory(start: Start, talk: Talk, field: str, value: str) -> None:
+    """A directory that sends us elsewhere is not followed anywhere."""
+    with FaultyCA(start()) as ca:
+        ca.rule = times(1, "/dir", edit(lambda found: found.update({field: value})), "GET")
+        with pytest.raises(ForbiddenTarget, match=field):
+            talk(ca).directory()
+
+
+@pytest.mark.parametrize("status", [301, 307])
+def test_redirects(start: Start, talk: Talk, status: int) -> None:
+    """A redirect is not followed, not even to the same origin."""
+    with FaultyCA(start()) as ca:
+        ca.rule = times(1, "/dir", Reply(status, (("Location", ca.directory),)), "GET")
+        with pytest.raises(MalformedAnswer, match="redirect"):
+            talk(ca).directory()
+        assert len(ca.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "match"),
+    [
+        ("order-plz", lambda o: o["identifiers"].append({"type": "dns", "value": "bank.example"}), "identifiers"),
+        ("order-plz", lambda o: o.update(identifiers=[]), "identifiers"),
+        ("order-plz", lambda o: o.update(finalize="https://localhost:1/"), "finalize: it leads to"),
+        ("order-plz", lambda o: o.update(authorizations=["https://10.0.0.1/"]), "authorizations: it leads to"),
+        ("authZ", lambda a: a["identifier"].update(value="bank.example"), "identifier"),
+        ("authZ", lambda a: [c.update(token="../../x" * 4) for c in a["challenges"]], "token"),
+        ("authZ", lambda a: [c.update(url="https://[::1]/") for c in a["challenges"]], "url: it leads to"),
+        ("authZ", lambda a: a.update(status="perhaps"), "status"),
+    ],
+)
+def test_hostile_answers(
+    start: Start, talk: Talk, path: str, change: Callable[[dict[str, object]], None], match: str
+) -> None:
+    """What a CA answers is taken only for the names that were ordered, with URLs of its own and tokens that are some."""
+    with FaultyCA(start()) as ca:
+        session = talk(ca)
+        join(session)
+        ca.rule = times(1, path, edit(change))
+        asked = wish("hostile.example.com")
+
+        def both() -> None:
+            session.authorization(session.new_order(asked).authorizations[0], asked)
+
+        with pytest.raises((MalformedAnswer, ForbiddenTarget), match=match):
+            both()
+
+
+def test_too_large(start: Start, talk: Talk) -> None:
+    """An answer of more than 1 MiB is not read to its end."""
+    with FaultyCA(start()) as ca:
+        ca.rule = times(1, "/dir", Reply(200, (), b" " * ((1 << 20) + 1)), "GET")
+        with pytest.raises(MalformedAnswer, match="more than 1048576 bytes"):
+            talk(ca).directory()
+
+
+def test_another_certificate(start: Start, talk: Talk, answers: ChallengeServer) -> None:
+    """A certificate for another key or other names is not taken, whoever signed it."""
+    session = talk(start())
+    join(session)
+    driver = Driver(session, KEY, answers, wish("mine.example.com"))
+    driver.chains()
+    driver.leaf_key = generate_key("ECDSA")
+    with pytest.raises(MalformedAnswer, match="another key"):
+        driver.chains()
