@@ -42,7 +42,7 @@ def mesh() -> World:
     for number in range(NAMESPACES):
         signer, name = ref(number // 10), ProxyConfigName("pc", f"uid-pc-{number}")
         claims[f"ns-{number}"] = Claims(signer, {signer: name}, name)
-    policies = {
+    policies: dict[IssuerRef, tuple[Policy, ...]] = {
         ref(number): (
             Policy(
                 f"policy-{number}",

@@ -8,7 +8,7 @@ A metadata-only watch, so that it costs the API server as little as a watch can.
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -25,7 +25,7 @@ class Observer:
 
     def __init__(self) -> None:
         self._expected = 0
-        self._approved: set[str] = set()
+        self._approved: dict[str, float] = {}
         self._seen: dict[str, float] = {}
         self._all = asyncio.Event()
         self._failure = ""
@@ -43,11 +43,19 @@ class Observer:
     def changed(self, uid: str) -> None:
         """One request was changed."""
         if uid not in self._approved:
-            self._approved.add(uid)
+            self._approved[uid] = time.perf_counter()
         elif uid not in self._seen:
             self._seen[uid] = time.perf_counter()
             if len(self._seen) >= self._expected:
                 self._all.set()
+
+    def waits(self, uids: Iterable[str]) -> list[float]:
+        """Seconds from approval to answer of these requests, those that were answered since `expect`."""
+        return [self._seen[uid] - self._approved[uid] for uid in uids if uid in self._seen]
+
+    def answered(self, uids: Iterable[str]) -> list[float]:
+        """When these requests were answered (perf_counter seconds), those that were so since `expect`."""
+        return [self._seen[uid] for uid in uids if uid in self._seen]
 
     async def all_answered(self, seconds: float) -> tuple[float, float]:
         """When the first and the last one were answered (perf_counter seconds)."""

@@ -91,9 +91,9 @@ def memory(pid: int) -> tuple[float, float]:
     return found["VmRSS"], found["VmHWM"]
 
 
-async def drain_ours(cluster: LocalCluster, observer: Observer, count: int) -> Drain:
+async def drain_ours(cluster: LocalCluster, observer: Observer, count: int, *, tenancy: str = "off") -> Drain:
     """Our signer, started anew, under its own ServiceAccount."""
-    signer = SignerProcess(cluster, "--controllers=csr", f"--write-window={WINDOW}")
+    signer = SignerProcess(cluster, "--controllers=csr", f"--write-window={WINDOW}", tenancy=tenancy)
     observer.expect(count)
     await asyncio.to_thread(signer.start, wait=False)
     try:

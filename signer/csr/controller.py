@@ -111,7 +111,14 @@ class RequestController:
         self._record = Record(recorder, metrics, audit, around)
         self._backlog = Backlog(lambda reason, step: metrics.waiting.labels(reason).inc(step))
         self._delivery = Delivery(
-            writer, self._backlog, self._record, audit, window=options.write_window, clock=clock, stored=self._stored
+            writer,
+            self._backlog,
+            self._record,
+            audit,
+            window=options.write_window,
+            shared=mesh is not None,
+            clock=clock,
+            stored=self._stored,
         )
         self._inquiries = Inquiries(mesh, self._backlog, self._not_asked, clock) if mesh is not None else None
         self._pacing = Pacing(self._backlog, self._record, clock)
@@ -251,15 +258,14 @@ class RequestController:
     async def _pump(self) -> None:
         await self._registry.synced.wait()
         while True:
-            while not self._delivery.full and (pending := self._backlog.take()) is not None:
+            self._backlog.wake.clear()
+            while not self._delivery.full and (pending := self._backlog.take(self._delivery.held)) is not None:
                 try:
                     self._turn(pending)
                 except Exception as error:  # noqa: BLE001 - one request must never stop the others
                     self._delivery.unforeseen(pending, error)
                 await asyncio.sleep(0)
-            self._backlog.wake.clear()
-            if not self._backlog.ready or self._delivery.full:
-                await self._backlog.wake.wait()
+            await self._backlog.wake.wait()
 
     def _turn(self, pending: Pending) -> None:
         csr = pending.csr

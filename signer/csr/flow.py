@@ -6,7 +6,7 @@ reads the request again, strictly.
 
 import binascii
 import re
-from collections.abc import Container
+from collections.abc import Collection
 from typing import NamedTuple
 
 from issuers.spiffe import SpiffeId, parse_spiffe_id
@@ -61,7 +61,7 @@ def claimed_identity(request: bytes) -> SpiffeId | None:
         return None
 
 
-def flow_of(csr: CertificateSigningRequest, namespaces: Container[str]) -> Flow:
+def flow_of(csr: CertificateSigningRequest, namespaces: Collection[str]) -> Flow:
     """Return the flow of a request. `namespaces` are those that exist: another name is as good as none.
 
     So there are never more flows than requesters times namespaces. Raises nothing.
@@ -70,7 +70,7 @@ def flow_of(csr: CertificateSigningRequest, namespaces: Container[str]) -> Flow:
         requester, request = read_requester(csr)
     except ProtobufError:
         return NO_FLOW
-    identity = claimed_identity(request)
+    identity = claimed_identity(request) if namespaces else None
     if identity is None or identity.namespace not in namespaces:
         return Flow(requester, "")
     return Flow(requester, identity.namespace)

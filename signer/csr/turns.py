@@ -6,7 +6,7 @@ takes no room. Pure but for its own queues; used on the loop only. Every method 
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Container, Hashable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -45,15 +45,19 @@ class Turns(Generic[T]):
             if not queue:
                 del self._flows[flow]
 
-    def take(self) -> T | None:
-        """Take the oldest item of the flow whose turn it is; None when there is nothing."""
-        if not self._flows:
-            return None
-        flow, queue = next(iter(self._flows.items()))
-        _, item = queue.popitem(last=False)
-        self._count -= 1
-        if queue:
-            self._flows.move_to_end(flow)
-        else:
-            del self._flows[flow]
-        return item
+    def take(self, held: Container[Hashable] = ()) -> T | None:
+        """Take the oldest item of the flow whose turn it is; None when there is nothing.
+
+        The flows in `held`, of which there must be few, keep their place and are passed over.
+        """
+        for flow, queue in self._flows.items():
+            if flow in held:
+                continue
+            _, item = queue.popitem(last=False)
+            self._count -= 1
+            if queue:
+                self._flows.move_to_end(flow)
+            else:
+                del self._flows[flow]
+            return item
+        return None

@@ -80,7 +80,7 @@ class Tenants:
 @contextmanager
 def meshed(cluster: Cluster) -> Iterator[Tenants]:
     """Give a cluster what istiod would have brought: the definition of ProxyConfigs."""
-    _define_proxy_configs(cluster)
+    define_proxy_configs(cluster)
     place = Place.of(cluster)
     tenants = Tenants(place)
     try:
@@ -92,7 +92,7 @@ def meshed(cluster: Cluster) -> Iterator[Tenants]:
         place.api.close()
 
 
-def _define_proxy_configs(cluster: Cluster) -> None:
+def define_proxy_configs(cluster: Cluster) -> None:
     """As far as the API server needs it; Istio's own is not replaced."""
     if cluster.kubectl("get", "crd", CRD, "--ignore-not-found").strip():
         return

@@ -74,6 +74,21 @@ def test_a_flood_costs_one_turn_a_round(flood: int, others: list[str], before: i
             assert position <= seen[flow] * flows
 
 
+@given(st.lists(FLOWS, max_size=40), st.sets(FLOWS))
+def test_held_flows_keep_their_place(flows: list[str], held: set[str]) -> None:
+    """A flow that is held back is passed over, loses nothing, and has its turn when it is held no more."""
+    turns: Turns[tuple[str, int]] = Turns()
+    for n, flow in enumerate(flows):
+        turns.add(flow, str(n), (flow, n))
+    first = []
+    while (item := turns.take(held)) is not None:
+        first.append(item)
+    assert {flow for flow, _ in first}.isdisjoint(held)
+    rest = drained(turns)
+    assert sorted(first + rest, key=lambda item: item[1]) == [(flow, n) for n, flow in enumerate(flows)]
+    assert {flow for flow, _ in rest} <= held
+
+
 def test_the_same_again() -> None:
     """An item that is added twice is one, with its first place."""
     turns: Turns[str] = Turns()

@@ -247,6 +247,33 @@ async def test_a_flood_does_not_delay_another_tenant() -> None:
 
 
 @virtual_time
+async def test_one_tenant_has_a_part_of_the_window() -> None:
+    """However much one tenant has waiting, an eighth of the window is his, so that another's write finds room at once."""
+    async with running(world=world(bindings=OWNED)) as scene:
+        scene.registry.set(ready(BAR))
+        scene.writer.takes = 10.0
+        scene.put_many(200)
+        await asyncio.sleep(1)
+        assert len(scene.writer.writes) == 8
+        for n in range(20):
+            scene.put(name=f"b{n}", uid=f"b{n}", request=workload("bar"), signer=BAR_SIGNER)
+        await asyncio.sleep(1)
+        assert scene.names[8:] == [f"b{n}" for n in range(8)]
+        await scene.until(lambda: len(scene.names) == 220, 400)
+        assert scene.writer.most_under_way == 16
+
+
+@virtual_time
+async def test_without_a_wall_the_window_is_whole() -> None:
+    """Where all requests look alike, all of the window is theirs."""
+    async with running() as scene:
+        scene.writer.takes = 10.0
+        scene.put_many(200)
+        await asyncio.sleep(1)
+        assert len(scene.writer.writes) == 64
+
+
+@virtual_time
 async def test_the_mode_is_shown() -> None:
     """The metric tells which mode is in force, and when audit mode has ended."""
     audit = replace(world().settings, mode="audit", audit_until=NOW.replace(minute=1))
