@@ -23,10 +23,10 @@ def read(kind: Any, spec: Any = None, status: Any = None) -> Any:
     return msgspec.convert({"metadata": META, "spec": spec, "status": status}, kind)
 
 
-FIELDS = (
-    "servers hosts tls port listeners rules request dnsNames status state authorizations hostSuffixes namespaces host http"
-    " match uri certificateRefs"
-).split()
+FIELDS = [
+    *("servers", "hosts", "tls", "port", "listeners", "rules", "request", "dnsNames", "status", "state"),
+    *("authorizations", "hostSuffixes", "namespaces", "host", "http", "match", "uri", "certificateRefs"),
+]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=4),
     lambda inner: (

@@ -1,0 +1,62 @@
+"""The grammar of public host names: what a CA would refuse anyway must not cost an order, nor a claim.
+
+Pure. Lengths are checked first, so that no pattern meets a long text.
+Sources: RFC 1123; RFC 5890, 2.3.1 (reserved LDH labels); CA/Browser Forum Baseline Requirements, 7.1.4.2.1 (no internal
+names); RFC 6761, 6762, and ICANN's resolution on .internal for the names that are nobody's.
+"""
+
+from dataclasses import dataclass
+
+from signer.api.names import is_subdomain
+from signer.tenancy.claims import shown
+
+MAX_HOST = 242
+"""Characters: the name of a wildcard's claim is longer than the wildcard, and must fit into 253."""
+WILDCARD_CLAIM = "wc--wildcard."
+_INTERNAL = ("local", "localhost", "internal", "svc", "onion", "invalid", "arpa", "alt")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Host:
+    """A public host: `name` without "*."; a wildcard stands for the names one label below."""
+
+    name: str
+    wildcard: bool = False
+
+    def __str__(self) -> str:
+        """Write it as in a certificate."""
+        return f"*.{self.name}" if self.wildcard else self.name
+
+    @property
+    def claim_name(self) -> str:
+        """Name its HostClaim: no two hosts have the same, since no host has a label like that of a wildcard's."""
+        return f"{WILDCARD_CLAIM}{self.name}" if self.wildcard else self.name
+
+    def below(self, other: str) -> bool:
+        """Tell whether it is this name or below it."""
+        return self.name == other or self.name.endswith(f".{other}")
+
+
+def read_host(text: str) -> Host | str:
+    """Read a host in any case, as `shop.example.com` or `*.example.com`; a sentence says why it is none."""
+    if len(text) > MAX_HOST:
+        return f"{shown(text)} is longer than {MAX_HOST} characters"
+    host = Host(text.lower().removeprefix("*."), wildcard=text.startswith("*."))
+    if text.strip("*") == "":
+        return f"{shown(text)} names no host"
+    if not text.isascii():
+        return f"{shown(text)} is not ASCII; write it in its xn-- form"
+    if host.name.endswith(".") or not is_subdomain(host.name):
+        return f"{shown(text)} is no DNS name"
+    labels = host.name.split(".")
+    if any(len(label) > 63 for label in labels):
+        return f"{shown(text)} has a label of more than 63 characters"
+    if any(label[2:4] == "--" and not label.startswith("xn--") for label in labels):
+        return f"{shown(text)} has a label of a reserved form (-- in third place)"
+    if labels[-1].isdigit():
+        return f"{shown(text)} is an IP address, and no name"
+    if len(labels) < 2:
+        return f"{shown(text)} is not public: it has one label" + (" below the wildcard" if host.wildcard else "")
+    if labels[-1] in _INTERNAL or "svc" in labels[-3:]:
+        return f"{shown(text)} is an internal name, for which no public CA gives certificates"
+    return host

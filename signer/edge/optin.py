@@ -1,0 +1,57 @@
+"""Who asked for certificates, and from which issuer: annotations on the object, else on its namespace, else the default.
+
+Pure. An empty annotation on an object says no, whatever its namespace says.
+Source: https://cert-manager.io/docs/usage/ingress/#supported-annotations
+"""
+
+from collections.abc import Mapping
+
+from signer.api.certificate import IssuerReference
+from signer.api.issuer import GROUP
+from signer.tenancy.claims import shown
+from signer.tenancy.verdict import Reason
+
+CLUSTER_ISSUER = "cert-manager.io/cluster-issuer"
+ISSUER = "cert-manager.io/issuer"
+ISSUER_KIND = "cert-manager.io/issuer-kind"
+ISSUER_GROUP = "cert-manager.io/issuer-group"
+_OPTIONS = {
+    "cert-manager.io/common-name": "commonName",
+    "cert-manager.io/duration": "duration",
+    "cert-manager.io/renew-before": "renewBefore",
+    "cert-manager.io/private-key-algorithm": "privateKey.algorithm",
+    "cert-manager.io/private-key-size": "privateKey.size",
+    "cert-manager.io/private-key-rotation-policy": "privateKey.rotationPolicy",
+    "cert-manager.io/revision-history-limit": "revisionHistoryLimit",
+}
+_MAX_VALUE = 253
+
+
+def wanted_issuer(
+    own: Mapping[str, str], namespace: Mapping[str, str], default: IssuerReference | None
+) -> IssuerReference | Reason | None:
+    """Return the issuer to ask, None when nobody asked for a certificate, or why it cannot be told."""
+    for annotations in (own, namespace):
+        cluster, issuer = annotations.get(CLUSTER_ISSUER), annotations.get(ISSUER)
+        if cluster is None and issuer is None:
+            continue
+        if cluster and issuer:
+            return Reason("TwoIssuers", f"both {CLUSTER_ISSUER} and {ISSUER} are set; one is enough")
+        if not cluster and not issuer:
+            return None
+        kind, group = annotations.get(ISSUER_KIND, ""), annotations.get(ISSUER_GROUP, "")
+        if group not in ("", GROUP):
+            return Reason("ForeignIssuer", f"{ISSUER_GROUP}: {shown(group)} is not {GROUP}; no ACME issuer of ours")
+        if cluster:
+            return IssuerReference(name=cluster, kind="ClusterIssuer", group=GROUP)
+        if kind not in ("", "Issuer", "ClusterIssuer"):
+            return Reason("ForeignIssuer", f"{ISSUER_KIND}: {shown(kind)} is neither Issuer nor ClusterIssuer")
+        return IssuerReference(name=issuer or "", kind=kind or "Issuer", group=GROUP)
+    return default
+
+
+def options_of(annotations: Mapping[str, str]) -> dict[str, str]:
+    """Return what annotations say of the Certificate's spec, by field; its own check finds wrong values."""
+    return {
+        field: annotations[key] for key, field in _OPTIONS.items() if 0 < len(annotations.get(key, "")) <= _MAX_VALUE
+    }

@@ -1,0 +1,92 @@
+"""Where the Secret of a certificate is written: where the proxy reads it, and never where Pods say.
+
+Pure. A proxy reads a credentialName in its own namespace only, so the Gateway's own namespace is right when the proxy runs
+there, and else one of `--gateway-namespaces`, which admins choose. A Pod that is labelled like a gateway in a tenant's
+namespace must not receive keys.
+Source: Istio, pilot/pkg/model/credentials/resource.go, pilot/pkg/xds/sds.go
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from signer.tenancy.claims import shown
+from signer.tenancy.verdict import Reason, Refuse
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayPod:
+    """A Pod that could be a gateway's proxy."""
+
+    namespace: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The namespaces in which the Secret is wanted, sorted; at least one. `passed` were left out, and why."""
+
+    namespaces: tuple[str, ...]
+    passed: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NoGateway:
+    """No proxy serves the Gateway yet: wait, and say so. It ends when a Pod appears."""
+
+    reason: Reason
+
+
+def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """Tell whether a Gateway's selector takes a Pod; an empty one takes all, as in Istio."""
+    return all(labels.get(key) == value for key, value in selector.items())
+
+
+def place(
+    namespace: str,
+    selector: Mapping[str, str],
+    pods: Iterable[GatewayPod],
+    *,
+    gateway_namespaces: Collection[str],
+    granted: bool,
+    own_namespace_only: bool = False,
+) -> Placement | NoGateway | Refuse:
+    """Decide where the Secrets of an Istio Gateway (or an Ingress, by Istio's ingress selector) go.
+
+    `granted`: an EdgePolicy gives all of its hosts to `namespace`; only then is anything written into another one.
+    `own_namespace_only`: istiod has PILOT_SCOPE_GATEWAY_TO_NAMESPACE, so proxies elsewhere do not serve it.
+    """
+    running = {pod.namespace for pod in pods if selects(selector, pod.labels)}
+    if own_namespace_only:
+        running &= {namespace}
+    if not running:
+        listed = ", ".join(f"{key}={value}" for key, value in sorted(selector.items())) or "(empty)"
+        where = f" in namespace {namespace}" if own_namespace_only else ""
+        return NoGateway(Reason("NoGatewayPod", f"no Pod matches the Gateway's selector {shown(listed)}{where} yet"))
+    found, passed = set(), []
+    if namespace in running:
+        found.add(namespace)
+    elsewhere = sorted(running - {namespace})
+    allowed = [one for one in elsewhere if one in gateway_namespaces]
+    if allowed and granted:
+        found.update(allowed)
+    elif allowed:
+        passed.append(
+            Reason(
+                "HostNotGranted",
+                f"its proxies run in {', '.join(allowed[:_SHOWN])}, and certificates are written there only for hosts that an"
+                f" EdgePolicy grants to namespace {namespace}; ask an admin for one, or run a gateway of your own",
+            )
+        )
+    foreign = [one for one in elsewhere if one not in gateway_namespaces]
+    if foreign and not found and not allowed:
+        passed.append(
+            Reason(
+                "NotAGatewayNamespace",
+                f"its proxies run in {', '.join(foreign[:_SHOWN])}, which is none of --gateway-namespaces",
+            )
+        )
+    if not found:
+        return Refuse(tuple(passed))
+    return Placement(tuple(sorted(found)), tuple(passed))

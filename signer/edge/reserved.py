@@ -1,0 +1,104 @@
+"""Which Secrets a certificate must never be written to, however a Gateway names them.
+
+Pure. istiod loads its CA from `cacerts`, its own certificate from `istiod-tls`, and remote clusters from any Secret with
+the label istio/multiCluster: who may name a Secret must not thereby choose what the mesh trusts.
+Source: Istio, pilot/pkg/bootstrap and security/pkg/pki/ca (names of Secrets); pilot/pkg/credentials (suffix -cacert).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from signer.api.names import is_subdomain
+from signer.api.secret import TLS_TYPE
+from signer.tenancy.claims import shown
+from signer.tenancy.verdict import Reason
+
+RESERVED = frozenset(
+    (
+        "cacerts",
+        "istio-ca-root-cert",
+        "istio-ca-secret",
+        "istio-kubeconfig",
+        "istiod-tls",
+        "istio-ztunnel",
+    )
+)
+_SUFFIXES = ("-cacert",)
+_PREFIXES = ("istio-remote-secret-", "bootstrap-token-", "sh.helm.release.", "mesh-signer-")
+_MULTI_CLUSTER = "istio/multiCluster"
+_SCHEMES = {
+    "builtin": "a certificate of the mesh's own",
+    "configmap": "a ConfigMap",
+    "file": "a file of the proxy",
+    "file-root": "a file of the proxy",
+    "sds": "another secret server",
+    "kubernetes-gateway": "a Secret that only Istio names so",
+    "invalid": "nothing",
+}
+KUBERNETES = "kubernetes://"
+
+NOT_OURS = "NotASecret"
+RESERVED_NAME = "ReservedSecretName"
+INVALID_NAME = "InvalidSecretName"
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """What there is under the name: never its key. `is_ca`: its certificate is a CA's, or an issuer signs with it."""
+
+    uid: str
+    type: str
+    is_ca: bool = False
+    holds_certificate: bool = True
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def secret_named(credential: str) -> str | Reason:
+    """Return the Secret's name for a credentialName, or why it names none; NOT_OURS is nothing wrong."""
+    scheme, found, _ = credential.partition("://")
+    if found and f"{scheme}://" != KUBERNETES:
+        what = _SCHEMES.get(scheme)
+        if what is None:
+            return Reason(INVALID_NAME, f"{shown(credential)} has an unknown scheme")
+        return Reason(NOT_OURS, f"{shown(credential)} names {what}, not a Secret")
+    name = credential.removeprefix(KUBERNETES)
+    if "/" in name:
+        return Reason(
+            INVALID_NAME, f"{shown(credential)} names a Secret of another namespace; name one without a namespace"
+        )
+    if not is_subdomain(name):
+        return Reason(INVALID_NAME, f"{shown(credential)} is no Secret's name")
+    return name
+
+
+def reserved_name(name: str) -> Reason | None:
+    """Tell when a Secret's name is not for certificates of gateways."""
+    if name in RESERVED or name.endswith(_SUFFIXES) or name.startswith(_PREFIXES):
+        return Reason(RESERVED_NAME, f"{shown(name)} is a name that Istio or Kubernetes reads; choose another")
+    return None
+
+
+def in_the_way(name: str, existing: Existing | None, our_uid: str | None, *, issuers_ca: bool = False) -> Reason | None:
+    """Tell when what is there must not be written over.
+
+    `our_uid` is the uid of the Secret that we ourselves made, from our own record and not from its annotations;
+    `issuers_ca`: an issuer names this Secret as its CA, whether it is there or not.
+    """
+    if issuers_ca or (existing is not None and existing.is_ca):
+        return Reason("CASecret", f"Secret {shown(name)} is a CA's; choose another name")
+    if existing is None:
+        return None
+    if _MULTI_CLUSTER in existing.labels:
+        return Reason(
+            "ForeignSecret", f"Secret {shown(name)} makes a remote cluster ({_MULTI_CLUSTER}); choose another"
+        )
+    if existing.uid == our_uid:
+        return None
+    if existing.type != TLS_TYPE:
+        return Reason(
+            "ForeignSecret", f"Secret {shown(name)} is there with type {shown(existing.type)}; choose another"
+        )
+    return Reason(
+        "ForeignSecret",
+        f"Secret {shown(name)} is there and was not made by mesh-signer for this; delete it, or choose another name",
+    )
