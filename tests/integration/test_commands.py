@@ -4,6 +4,7 @@ Istio's namespace is one of the module's own, so that no other test's mesh is se
 """
 
 import json
+import re
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator
@@ -26,52 +27,27 @@ MANIFESTS = Path(__file__).parents[2] / "manifests"
 OPERATORS = "mesh-operators"
 SIGNER = "ISTIO_META_CERT_SIGNER"
 
-ROLE = """
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: mesh-operators}
-rules:
-  - {apiGroups: [""], resources: [namespaces, pods, configmaps], verbs: [list]}
-  - {apiGroups: [apps], resources: [deployments], verbs: [list]}
-  - {apiGroups: [networking.istio.io], resources: [proxyconfigs], verbs: [list]}
-  - {apiGroups: [cert-manager.io], resources: [issuers, clusterissuers], verbs: [list]}
-  - {apiGroups: [mesh-signer.dev], resources: [signerpolicies, signerbindings], verbs: [get, list]}
-  - {apiGroups: [mesh-signer.dev], resources: [signerbindings], verbs: [delete, release]}
-  - {apiGroups: [certificates.k8s.io], resources: [certificatesigningrequests], verbs: [get]}
-  - {apiGroups: [apiextensions.k8s.io], resources: [customresourcedefinitions], verbs: [list]}
-  - {apiGroups: [rbac.authorization.k8s.io], resources: ["*"], verbs: [list]}
-  - {apiGroups: [admissionregistration.k8s.io], resources: ["*"], verbs: [list]}
-  - {apiGroups: [authorization.k8s.io], resources: [subjectaccessreviews], verbs: [create]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: mesh-operators}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: mesh-operators}
-subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: mesh-operators}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: mesh-operators, namespace: cert-manager}
-rules: [{apiGroups: [""], resources: [secrets], verbs: [get]}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: mesh-operators, namespace: cert-manager}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: mesh-operators}
-subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: mesh-operators}]
-"""
-WRITER = """
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: mesh-operators, namespace: %(namespace)s}
-rules: [{apiGroups: [""], resources: [configmaps], verbs: [get, list, update]}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: mesh-operators, namespace: %(namespace)s}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: mesh-operators}
-subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: mesh-operators}]
-"""
+PAPER = Path(__file__).parents[2] / "docs" / "commands.md"
+GROUP = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": OPERATORS}
+
+
+def operators_roles(istio: str) -> list[dict[str, Any]]:
+    """The roles that the paper gives operators, and their bindings; Istio's namespace is the test's own."""
+    (text,) = re.findall(r"^```yaml\n(.*?)^```", PAPER.read_text(), re.MULTILINE | re.DOTALL)
+    found = list(yaml.safe_load_all(text))
+    assert [one["kind"] for one in found] == ["ClusterRole", "Role", "Role"]
+    found[2]["metadata"]["namespace"] = istio
+    bindings = [
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": f"{one['kind']}Binding",
+            "metadata": one["metadata"],
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": one["kind"], "name": one["metadata"]["name"]},
+            "subjects": [GROUP],
+        }
+        for one in found
+    ]
+    return [*found, *bindings]
 
 
 @dataclass
@@ -92,20 +68,19 @@ Run = Callable[..., Result]
 
 @pytest.fixture(scope="module")
 def mesh(installed: Cluster) -> Cluster:
-    """The cluster with ProxyConfigs, and the role of an operator."""
+    """The cluster with ProxyConfigs."""
     rendered = istio_install.render({"apiVersion": "install.istio.io/v1alpha1", "kind": "IstioOperator"})
     (crd,) = [one for one in rendered.objects if one["metadata"]["name"] == "proxyconfigs.networking.istio.io"]
     installed.apply(json.dumps(crd))
     names = ["proxyconfigs.networking.istio.io", "signerbindings.mesh-signer.dev", "signerpolicies.mesh-signer.dev"]
     installed.kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in names))
-    installed.apply(ROLE)
     return installed
 
 
 @pytest.fixture
 def istio(mesh: Cluster, namespace: str) -> str:
     """An Istio namespace of the test's own, whose ConfigMaps the operator may write."""
-    mesh.apply(WRITER % {"namespace": namespace})
+    mesh.apply(yaml.safe_dump_all(operators_roles(namespace)))
     return namespace
 
 
@@ -312,7 +287,7 @@ class TestMeshConfig:
         """Who may not write the ConfigMap is told so by the API server's words, status 2."""
         one = world.signer("one")
         world.mesh_config(authorities(one))
-        mesh.kubectl("delete", "role,rolebinding", OPERATORS, "-n", world.istio)
+        mesh.kubectl("delete", "rolebinding", "mesh-operator", "-n", world.istio)
         found = run("mesh-config", one, "--write")
         assert found.status == 2
         assert "cannot get resource" in found.err
@@ -475,7 +450,7 @@ class TestExplain:
                 "patch", "clusterissuer", name, "--subresource=status", "--type=merge", "-p",
                 '{"status":{"conditions":[{"type":"Ready","status":"True","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}',
             )  # fmt: skip
-        mesh.apply(ROLE.replace("verbs: [get]}]\n---", "verbs: [list]}]\n---"))
+        mesh.kubectl("delete", "rolebinding", "mesh-operator", "-n", "cert-manager")
         try:
             fine = run("explain", f"--namespace={foo}", "-o", "json")
             assert (fine.status, fine.json["verdict"]) == (0, "issue")
@@ -484,7 +459,7 @@ class TestExplain:
             thief = run("explain", f"--namespace={bar}", f"--signer={foo}", "-o", "json")
             assert (thief.status, thief.json["reasons"][0]["code"]) == (1, "TenantMismatch")
         finally:
-            mesh.apply(ROLE)
+            mesh.apply(yaml.safe_dump_all(operators_roles(tenants.istio)))
 
     @pytest.mark.parametrize(
         "arguments", [(), ("a", "-f", "b"), ("--namespace=UPPER", "--signer=foo"), ("-f", "/nowhere")]
