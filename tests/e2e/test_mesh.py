@@ -40,3 +40,23 @@ def test_a_tenant_reaches_no_other(task: dict[str, Workload], source: str, targe
     """Between tenants, the handshake fails on the certificate."""
     answer = task[f"curl.{source}"].ask(f"httpbin.{target}")
     assert answer.refused_by_tls, answer
+
+
+def test_a_workload_ends_whole(mesh: Mesh) -> None:
+    """Envoy is the agent's child, not ours: when the agent is killed Envoy ends too, and a restart has a new key."""
+    workload = mesh.place("brief", "foo", "foo")
+    try:
+        mesh.wait_ready(workload)
+        first = workload.certificate()
+        assert first is not None
+        assert [name for name in workload.processes().values() if name.endswith("envoy")]
+        workload.kill()
+        mesh.cluster.wait_for(lambda: not workload.processes(), "the end of Envoy", 10)
+        workload.restart()
+        mesh.wait_ready(workload)
+        second = workload.certificate()
+        assert second is not None
+        assert second.public_key() != first.public_key()
+    finally:
+        mesh.remove(workload)
+    assert not workload.processes()

@@ -233,6 +233,6 @@ def _run_with_progress(name: str, command: list[str], folder: Path) -> None:
             f"building {name} failed:\n  "
             + "\n  ".join(errors[-20:] or told[-5:])
             + f"\nin {folder}: {' '.join(command)}\n"
-            "The Go module proxy must be reachable (GOPROXY), with 5 GB of free disk. A folder with ready binaries can "
+            "The Go module proxy must be reachable (GOPROXY), with 10 GB of free disk. A folder with ready binaries can "
             "be named instead: KUBEBUILDER_ASSETS=<folder with etcd, kube-apiserver, kubectl>."
         )

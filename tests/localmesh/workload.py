@@ -268,6 +268,15 @@ class Workload:
                 os.killpg(pid, signal.SIGKILL)  # the session that Process.start made: the agent and Envoy
         self._process.kill()
 
+    def processes(self) -> dict[int, str]:
+        """What runs in its working directory: process id to program."""
+        found = {}
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it ended while we looked, or is another user's
+                if (process / "cwd").resolve(strict=True) == self._folder:
+                    found[int(process.name)] = str((process / "exe").readlink())
+        return found
+
     def close(self) -> None:
         """End everything of it."""
         self.kill()
