@@ -22,10 +22,10 @@ $(READY): $(VENV)/.locked pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-binaries: $(READY) ## build the real servers once (kube-apiserver, etcd, ...)
+binaries: $(READY) ## build the real servers once (kube-apiserver, etcd, istiod, ...)
 	@$(BIN)/python -m tests.localmesh build
 
-demo: binaries ## run the main job on a real API server; KEEP=1 leaves it running
+demo: binaries ## a real mesh: honest tenants, a thief, who reaches whom; KEEP=1 leaves it running
 	@$(BIN)/python -m tests.localmesh.demo $(if $(KEEP),--keep)
 
 test: binaries ## all tests, on real servers
