@@ -158,6 +158,8 @@ async def watching(
         yield watcher
         for part in parts:
             part.cancel()
+    # The loop ends with the test; TLS connections that were cancelled need a moment of it to close.
+    await asyncio.sleep(0.25)
 
 
 async def until(what: str, ask: Callable[[], Any]) -> Any:
