@@ -29,7 +29,8 @@ class Authority:
     """A CA that passed every check. Times are UTC and those of the whole chain: its latest start, its earliest end.
 
     `chain_pem` follows a leaf: this CA and what is above it, without a self-signed root; `root_pem` is that root, if
-    known. `key_id` is the SHA-256 of the public key (SubjectPublicKeyInfo) in hex.
+    known. `key_id` is the SHA-256 of the public key (SubjectPublicKeyInfo) in hex, `root_key_id` that of the root's, ""
+    where the root is not known.
     """
 
     certificate_pem: bytes
@@ -46,6 +47,7 @@ class Authority:
     path_length: int | None
     algorithm: bytes
     signer: Callable[[bytes], bytes] = field(repr=False)
+    root_key_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ def load_authority(tls_crt: bytes, tls_key: bytes, ca_crt: bytes | None, *, now:
         path_length=own.path_length,
         algorithm=algorithm.identifier,
         signer=signer,
+        root_key_id=hashlib.sha256(roots[-1].fields.spki).hexdigest() if roots else "",
     )
 
 

@@ -308,6 +308,8 @@ class RequestController:
         elif isinstance(verdict, Wait):
             self._wait(pending, verdict)
         elif isinstance(verdict, Unready):
+            if verdict.reason.code != "MeshNotRead":  # that one ends by itself, soon after the start
+                self._record.tell(pending, "Warning", verdict.reason.code, verdict.reason.message)
             self._backlog.park(pending, reason=verdict.reason.code, topic=_WORLD, seconds=_RECHECK)
         elif isinstance(verdict, Bind | Reread):
             if self._inquiries is None:

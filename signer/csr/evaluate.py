@@ -193,6 +193,7 @@ def _decide(
         asked,
         created=datetime.fromtimestamp(content.created, UTC) if content.created else None,
         ca_not_after=authority.not_after if authority is not None else None,
+        root_key_id=authority.root_key_id if authority is not None else "",
     )
     return decide(claim, around.world, around.limits, fresh=answers.fresh, now=around.now)
 

@@ -40,18 +40,23 @@ class CAKeys:
         self, signers: Iterable[IssuerRef], authorities: Iterable[CertificateAuthorityEntry]
     ) -> dict[str, frozenset[IssuerRef]]:
         """Map each key of mesh signers to them. One whose CA was never seen is known by its root in the mesh config."""
-        authorities = tuple(authorities)
-        pems = {entry.pem for entry in authorities}
-        self._roots = {pem: known if (known := self._roots.get(pem)) is not None else _key_ids(pem) for pem in pems}
-        roots: dict[IssuerRef, set[str]] = defaultdict(set)
-        for entry in authorities:
-            for signer in entry.signers:
-                roots[signer] |= self._roots[entry.pem]
+        roots = self.roots(authorities)
         keys: dict[str, set[IssuerRef]] = defaultdict(set)
         for signer in signers:
             for key_id in self._seen.get(signer) or roots.get(signer) or ():
                 keys[key_id].add(signer)
         return {key_id: frozenset(found) for key_id, found in keys.items()}
+
+    def roots(self, authorities: Iterable[CertificateAuthorityEntry]) -> dict[IssuerRef, frozenset[str]]:
+        """Map each signer to the keys of the roots that the mesh config has for it; a text that cannot be read has none."""
+        authorities = tuple(authorities)
+        pems = {entry.pem for entry in authorities}
+        self._roots = {pem: known if (known := self._roots.get(pem)) is not None else _key_ids(pem) for pem in pems}
+        roots: dict[IssuerRef, frozenset[str]] = defaultdict(frozenset)
+        for entry in authorities:
+            for signer in entry.signers:
+                roots[signer] |= self._roots[entry.pem]
+        return dict(roots)
 
 
 def _key_ids(pem: str) -> frozenset[str]:

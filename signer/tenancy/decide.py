@@ -29,7 +29,8 @@ class Claim:
     """Who asks for what from whom.
 
     `requester` is the user name that the API server recorded; `signer` the issuer that was named; `ca_key_id` the
-    SHA-256 of the public key of the CA that would sign ("" for a self-signed certificate), and `ca_not_after` its end;
+    SHA-256 of the public key of the CA that would sign ("" for a self-signed certificate), `root_key_id` that of the root
+    above it, if known, and `ca_not_after` its end;
     `lifetime` what was asked, None for nothing; `created` when. A CertificateRequest has a `namespace`, and no
     requester: what it says of him is his own word.
     """
@@ -45,6 +46,7 @@ class Claim:
     namespace: str = ""
     created: datetime | None = None
     ca_not_after: datetime | None = None
+    root_key_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,25 @@ def decide(claim: Claim, world: World, limits: Limits, *, fresh: bool, now: date
         return Unready(Reason("MeshStateStale", message))
     if claim.resource == "CertificateRequest":
         return _certificate_request(claim, world, limits, now)
+    if (changed := _other_root(claim, world, now)) is not None:
+        return changed
     return _mesh_request(claim, world, limits, fresh=fresh, now=now)
+
+
+def _other_root(claim: Claim, world: World, now: datetime) -> Unready | None:
+    """Say that a CA is not below the root that admins gave the signer's workloads: a key that was changed waits for them.
+
+    istiod would refuse the certificate all the same. Where the mesh config has no root for a signer, there is nothing
+    to hold it against.
+    """
+    roots = world.roots.get(claim.signer)
+    if not roots or not claim.root_key_id or claim.root_key_id in roots or not world.settings.enforces(now):
+        return None
+    message = (
+        f"the CA of {claim.signer} is not below the root that meshConfig.caCertificates has for it: if its key was to "
+        "change, an admin writes the new root (mesh-signer mesh-config --write --force)"
+    )
+    return Unready(Reason("RootMismatch", message))
 
 
 def _unbound(claim: Claim, limits: Limits) -> Grant | Refuse:

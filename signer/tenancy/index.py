@@ -37,6 +37,10 @@ from signer.tenancy.world import (
 
 # What is known of a binding's newest certificate is to the minute (Binding.last_issued).
 _ISSUED_STEP = timedelta(minutes=1)
+# A namespace with more ProxyConfigs than this is read anew once in a while only: it costs time for each, and its
+# tenant may change one all the time.
+_MANY = 200
+_PAUSE_FOR_EACH = timedelta(milliseconds=5)
 
 
 class Index:
@@ -64,6 +68,7 @@ class Index:
         self._issued: dict[IssuerRef, datetime] = {}
         self._ended: dict[IssuerRef, datetime] = {}
         self._dirty: set[str] = set()
+        self._not_before: dict[str, datetime] = {}
         self._touched: set[IssuerRef] = set()
         self._reread = True
         self._regathered = True
@@ -240,7 +245,8 @@ class Index:
 
     def settle(self, now: datetime) -> frozenset[IssuerRef]:
         """Work in what was put since the last call; the signers whose ownership may have to be looked at again."""
-        dirty, self._dirty = self._dirty, set()
+        later = {namespace for namespace in self._dirty if self._too_soon(namespace, now)}
+        dirty, self._dirty = self._dirty - later, later
         for namespace in dirty:
             self._read_claims(namespace)
         if self._reread:
@@ -250,11 +256,27 @@ class Index:
         if self._rekeyed:
             self._rekeyed = False
             self.world.keys = self._keys.of(self.world.signers, self.world.config.authorities)
+            self.world.roots = self._keys.roots(self.world.config.authorities)
         touched, self._touched = frozenset(self._touched), set()
         for signer in touched:
             self._show_claimants(signer)
             self._show(signer, now)
         return touched
+
+    @property
+    def pending(self) -> bool:
+        """Whether something was put off: `settle` is to be called again in a while."""
+        return bool(self._dirty)
+
+    def _too_soon(self, namespace: str, now: datetime) -> bool:
+        count = len(self._proxy_configs.get(namespace, ()))
+        if count <= _MANY:
+            self._not_before.pop(namespace, None)
+            return False
+        if now < self._not_before.get(namespace, now):
+            return True
+        self._not_before[namespace] = now + count * _PAUSE_FOR_EACH
+        return False
 
     def _read_claims(self, namespace: str) -> None:
         objects = self._proxy_configs.get(namespace)

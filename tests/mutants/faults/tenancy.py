@@ -173,4 +173,11 @@ MUTANTS = (
         """    parent = ".".join(name.split(".")[-2:])\n""",
         ("tests/unit/tenancy/test_certificate_requests.py",),
     ),
+    Mutant(
+        "a CA key that was changed signs at once",
+        DECIDE,
+        "    if not roots or not claim.root_key_id or claim.root_key_id in roots",
+        "    if roots or not claim.root_key_id or claim.root_key_id in roots",
+        CONTENTS,
+    ),
 )

@@ -196,6 +196,18 @@ class TestTheft:
             "RequesterNotAllowed",
         ]
 
+    def test_a_ca_with_another_root(self) -> None:
+        """A CA key that was changed waits until an admin gives the signer's workloads its root."""
+        changed = world(bindings=OWNED, roots={FOO: frozenset({"an earlier key"})})
+        verdict = judge(workload_csr("foo"), mesh=changed)
+        assert isinstance(verdict, Unready)
+        assert verdict.reason.code == "RootMismatch"
+        assert "ClusterIssuer foo" in verdict.reason.message
+        same = world(bindings=OWNED, roots={FOO: frozenset({"an earlier key", authority("foo").root_key_id})})
+        assert isinstance(judge(workload_csr("foo"), mesh=same), Issue)
+        unreadable = world(bindings=OWNED, roots={FOO: frozenset()})
+        assert isinstance(judge(workload_csr("foo"), mesh=unreadable), Issue)
+
     @pytest.mark.parametrize(
         "username",
         [
