@@ -7,10 +7,11 @@ import msgspec
 
 from signer.api.meta import ObjectMeta
 from signer.api.namespace import NamespaceObject
-from signer.api.proxyconfig import ProxyConfig
+from signer.api.proxyconfig import CERT_SIGNER, ProxyConfig
 from signer.tenancy.world import LABEL_PREFIX
 
-_SPEC = ("selector", "environmentVariables")
+_VARIABLES = "environmentVariables"
+_SPEC = ("selector", _VARIABLES)
 
 
 def slim_metadata(metadata: ObjectMeta) -> ObjectMeta:
@@ -34,5 +35,13 @@ def slim_proxy_config(obj: ProxyConfig) -> ProxyConfig:
     """Keep of a ProxyConfig what claims; a spec that is no mapping stays as it is, to be told of."""
     raw = obj.raw_spec
     if isinstance(raw, dict):
-        raw = {name: raw[name] for name in _SPEC if name in raw}
+        raw = {name: _slim_variables(raw[name]) if name == _VARIABLES else raw[name] for name in _SPEC if name in raw}
     return ProxyConfig(metadata=slim_metadata(obj.metadata), raw_spec=raw)
+
+
+def _slim_variables(raw: object) -> object:
+    """Keep the one variable that counts, and one that makes the object unreadable, if there is one."""
+    if not isinstance(raw, dict):
+        return raw
+    wrong = next((name for name, value in raw.items() if not isinstance(value, str)), None)
+    return {name: raw[name] for name in (CERT_SIGNER, wrong) if name in raw}

@@ -172,6 +172,8 @@ class MeshWatcher:
 
     async def _look_round(self) -> None:
         while True:
+            if self.index.pending:
+                self._changed()
             # What waits to be worked in must be in the world before it is called read.
             if not self._scheduled and self._judge_sources():
                 self._tell()

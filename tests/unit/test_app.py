@@ -84,6 +84,30 @@ class TestHealth:
             assert (made._issuers_ready(), made._requests_ready()) == ("", "")
 
     @virtual_time
+    async def test_the_mesh_is_read_before_all(self) -> None:
+        """With the wall up we are not ready before the mesh was read, and say of what; without it there is none to read."""
+        async with process() as (made, _):
+            assert made._mesh_ready() == "not read yet: everything"
+            assert made._mesh is not None
+            made._mesh.world.unsynced = ""
+            assert made._mesh_ready() == ""
+        async with process(tenancy_mode="off") as (made, _):
+            assert (made._mesh, made._mesh_ready()) == (None, "")
+
+    @virtual_time
+    async def test_what_the_leader_does_for_the_mesh(self) -> None:
+        """SignerPolicies' status by default and when asked for; the mesh config never in a process that only signs."""
+        for asked, manage, count in (
+            (None, True, 2),
+            (None, False, 1),
+            (("csr",), True, 0),
+            (("csr", "policies"), False, 1),
+            (("issuers",), True, 1),
+        ):
+            async with process(manage_mesh_config=manage) as (made, _):
+                assert len(made._mesh_controllers(asked)) == count
+
+    @virtual_time
     async def test_a_deaf_watch_asks_for_a_restart(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Ten minutes of silence on a watch ask for a restart; an API server that is away does not."""
         now = 1000.0

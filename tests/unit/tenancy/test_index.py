@@ -209,6 +209,21 @@ class TestClaims:
             assert len(index.settle(NOW)) <= 2
         assert all(index.world.claims[name] is claims for name, claims in others.items())
 
+    def test_one_namespace_with_very_many(self, index: Index) -> None:
+        """A tenant with thousands of ProxyConfigs who changes one all the time has them read once in a while."""
+        for number in range(1000):
+            index.put_proxy_config(proxy_config("foo", "foo", f"n{number}", selector="x"))
+        index.settle(NOW)
+        assert not index.pending
+        index.put_proxy_config(proxy_config("foo", "bar", "late", selector="x"))
+        index.put_proxy_config(proxy_config("bar", "bar"))
+        index.settle(NOW + timedelta(seconds=4))
+        assert index.pending
+        assert index.world.claimants[BAR] == {"bar"}
+        index.settle(NOW + timedelta(seconds=5))
+        assert not index.pending
+        assert index.world.claimants[BAR] == {"foo", "bar"}
+
 
 class TestPolicies:
     def test_by_signer(self, index: Index) -> None:

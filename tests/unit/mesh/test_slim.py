@@ -1,0 +1,61 @@
+"""What is kept of objects says the same to the wall as they do."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from signer.api.namespace import NamespaceObject
+from signer.api.proxyconfig import ProxyConfig
+from signer.mesh.slim import slim_namespace, slim_proxy_config
+from signer.tenancy.claims import read_claims
+
+SIGNER = "ISTIO_META_CERT_SIGNER"
+METADATA: Any = {
+    "name": "a",
+    "namespace": "foo",
+    "uid": "u",
+    "creationTimestamp": "2026-01-01T00:00:00Z",
+    "annotations": {"x": "y" * 1000},
+    "resourceVersion": "7",
+}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        None,
+        7,
+        {},
+        {"environmentVariables": {SIGNER: "foo", "OTHER": "z" * 1000}},
+        {"environmentVariables": {SIGNER: "foo", "OTHER": [1], "MORE": {}}},
+        {"environmentVariables": {SIGNER: 1}},
+        {"environmentVariables": [1]},
+        {
+            "selector": {"matchLabels": {"app": "x"}},
+            "environmentVariables": {SIGNER: "foo"},
+            "image": {"imageType": "x"},
+        },
+        {"selector": {"matchLabels": {}}, "environmentVariables": {SIGNER: "foo"}},
+        {"selector": 1},
+    ],
+    ids=str,
+)
+def test_proxy_configs(spec: Any) -> None:
+    """A ProxyConfig claims the same, and has the same problems, after what does not count was left out."""
+    obj = msgspec.convert({"metadata": METADATA, "spec": spec}, ProxyConfig)
+    slim = slim_proxy_config(obj)
+    domain = "clusterissuers.cert-manager.io"
+    assert read_claims([slim], domain) == read_claims([obj], domain)
+    assert len(msgspec.json.encode(slim)) < 600
+
+
+def test_namespaces() -> None:
+    """A namespace keeps what names it, whether it ends, and the labels that admins guard; a status is no change."""
+    labels = {"mesh-signer.dev/team": "a", "app": "b"}
+    ends = "2026-01-02T00:00:00Z"
+    raw = {"metadata": METADATA | {"labels": labels, "deletionTimestamp": ends}}
+    slim = slim_namespace(msgspec.convert(raw, NamespaceObject))
+    assert (slim.metadata.name, slim.metadata.uid, slim.metadata.deletion_timestamp) == ("a", "u", ends)
+    assert slim.metadata.labels == {"mesh-signer.dev/team": "a"}
+    assert slim.metadata.resource_version == ""
