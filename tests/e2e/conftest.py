@@ -1,6 +1,7 @@
 """One mesh for many tests: real istiod, pilot-agent and Envoy, the Istio task's tenants, mesh-signer as it is deployed.
 
-Bringing it up takes longer than any test on it, so tests share it and place workloads of their own names.
+Bringing it up takes longer than any test on it, so tests share it and place workloads of their own names. It lasts for
+the tests of this folder and no longer: other folders measure, and share the machine.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,14 +29,14 @@ def built(request: pytest.FixtureRequest) -> None:
         build_everything()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mesh(built: None) -> Iterator[Mesh]:  # noqa: ARG001 - only to come after it
-    """The mesh of this session."""
+    """The mesh of all tests in this folder; it ends with them."""
     with Mesh(Options()) as made:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def task(mesh: Mesh) -> dict[str, Workload]:
     """The workloads of the Istio task, and one more in bar that asks."""
     placed = [
