@@ -14,10 +14,11 @@ import yaml
 from signer.api.configmap import CONFIG_MAPS
 from signer.commands.command import FINE, FOUND, NotFoundOut, add_options, run, say
 from signer.commands.live import read_mesh
-from signer.commands.signers import Roots, approve_rule, mesh_fragment, parse_signer, roots_of, with_roots_in_mesh
+from signer.commands.signers import Roots, approve_rule, mesh_fragment, parse_signer, roots_of
 from signer.commands.tables import clean
 from signer.kube.client import ApiClient
 from signer.kube.errors import Conflict, NotFound
+from signer.mesh.roots import with_roots_in_mesh
 from signer.settings import Settings
 from signer.tenancy.meshconfig import DEFAULT_CONFIG_MAP, MESH_KEY, is_revision
 from signer.tenancy.meshconfig_edit import edit_mesh_config

@@ -10,7 +10,6 @@ from signer.api.signername import parse_signer_name, signer_name_of
 from signer.authorities.state import IssuerState
 from signer.commands.command import NotFoundOut
 from signer.tenancy.claims import shown
-from signer.tenancy.world import World
 
 _KINDS = {"clusterissuer": "ClusterIssuer", "clusterissuers": "ClusterIssuer", "issuer": "Issuer", "issuers": "Issuer"}
 
@@ -55,13 +54,6 @@ def roots_of(signers: Iterable[IssuerRef], states: Mapping[IssuerRef, IssuerStat
         else:
             pems[signer_name_of(ref)] = state.authority.root_pem.decode()
     return Roots(pems, tuple(complaints))
-
-
-def with_roots_in_mesh(world: World) -> list[IssuerRef]:
-    """Name the mesh signers whose root belongs into the mesh config: not those whose policy appends it to the chain."""
-    named = {ref for entry in world.config.authorities for ref in entry.signers}
-    brought = {ref for ref, policies in world.policies.items() if all(policy.append_root for policy in policies)}
-    return sorted(world.signers - (brought - named))
 
 
 def mesh_fragment(pems: Mapping[str, str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from signer.api.signername import CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN, signer_name_of
 from signer.commands.checks.facts import Access, Facts, Finding, Severity, name_of, some
 from signer.commands.checks.rbac import Right, Roles, Subject
-from signer.commands.signers import with_roots_in_mesh
+from signer.mesh.roots import with_roots_in_mesh
 from signer.settings import Settings
 
 SIGNER, CONTROLLERS = "mesh-signer", "mesh-signer-controllers"

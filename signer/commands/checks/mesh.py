@@ -8,7 +8,7 @@ from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
 from signer.api.signername import signer_name_of
 from signer.commands.checks.facts import Facts, Finding, Severity, some
-from signer.commands.signers import with_roots_in_mesh
+from signer.mesh.roots import with_roots_in_mesh
 from signer.tenancy.grants import NotGranted, granted
 from signer.tenancy.meshconfig_edit import in_step, same_key
 

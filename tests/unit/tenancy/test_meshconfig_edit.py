@@ -4,12 +4,14 @@ import json
 import textwrap
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from signer.tenancy import meshconfig_text
 from signer.tenancy.meshconfig_edit import edit_mesh_config, in_step, same_key
 from tests import pki
 
@@ -196,7 +198,7 @@ def test_a_placeholder_is_filled(pem: str) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("a: [", "not YAML in line 1"),
+        ("a: [", "not YAML in line "),
         ("- a\n", "no mapping"),
         ("a: &x 1\nb: *x\n", "aliases"),
         ("caCertificates: {}\n", "no list"),
@@ -208,7 +210,7 @@ def test_a_placeholder_is_filled(pem: str) -> None:
         ("caCertificates: []\nca_certificates: []\n", "twice"),
         ("a: !python/object:os.system x\n", "not YAML"),
         ("a: 1\n---\nb: 1\n", "not YAML"),
-        ("[" * 5000, "not YAML"),
+        ("[" * 5000, "nested more than 64 deep"),
         ("a: \x00", "not YAML"),
         ("#" * (1 << 21), "too many"),
         (f"caCertificates: [{{certSigners: [{signer('foo')}]}}]\n", "no field pem"),
@@ -301,7 +303,31 @@ def documents(draw: st.DrawFn) -> str:
     return lead + "\n".join(lines) + "\n" + tail
 
 
-@settings(max_examples=120, deadline=None)
+@pytest.mark.parametrize("loader", [yaml.SafeLoader, yaml.CSafeLoader], ids=["python", "libyaml"])
+def test_both_loaders(loader: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyYAML is built with libyaml or without: both find the same places."""
+    monkeypatch.setattr(meshconfig_text, "_LOADER", loader)
+    roots = {signer("foo"): FOO_RENEWED, signer("bar"): BAR_RENEWED, signer("other"): OTHER}
+    text = "# Größe\n" + BLOCK
+    found = edit_mesh_config(text, roots, force=False)
+    assert trusted(found.text) == roots
+    assert found.text.count("#") == text.count("#")
+    assert found.text.startswith("# Größe\n# Written by hand.\n")
+
+
+@settings(max_examples=60, deadline=None)
+@given(documents())
+def test_loaders_agree(text: str) -> None:
+    """Every place that is looked at is the same by both loaders."""
+    roots = {signer(name): ROOTS[name][1] for name in NAMES}
+    found = []
+    for loader in (yaml.SafeLoader, yaml.CSafeLoader):
+        with mock.patch.object(meshconfig_text, "_LOADER", loader):
+            found.append(edit_mesh_config(text, roots, force=True))
+    assert found[0] == found[1]
+
+
+@settings(max_examples=200, deadline=None)
 @given(documents(), st.dictionaries(st.sampled_from(NAMES), st.integers(0, 1)), st.booleans())
 def test_any_layout(text: str, wish: dict[str, int], force: bool) -> None:
     """Whatever the layout: every root that was not refused is in step, the rest is as it was, twice is as once."""
