@@ -1,0 +1,31 @@
+"""Which CA keys belong to which signers."""
+
+from signer.tenancy.ca_keys import CAKeys
+from signer.tenancy.world import CertificateAuthorityEntry
+from tests.unit.csr.crafted import authority, ca
+from tests.unit.tenancy.worlds import BAR, FOO
+
+
+def entry(*signers: object, pem: str) -> CertificateAuthorityEntry:
+    return CertificateAuthorityEntry(pem, frozenset(signers))  # type: ignore[arg-type]
+
+
+def test_roots() -> None:
+    """The mesh config's roots are known by their keys: of all entries of a signer, and of all certificates of a text."""
+    both = (ca("foo").pem + ca("bar").pem).decode()
+    entries = [entry(FOO, pem=ca("foo").pem.decode()), entry(FOO, BAR, pem=both)]
+    keys = frozenset({authority("foo").root_key_id, authority("bar").root_key_id})
+    assert CAKeys().roots(entries) == {FOO: keys, BAR: keys}
+
+
+def test_a_text_that_cannot_be_read() -> None:
+    """A root that cannot be read gives no key, and does not hide the others."""
+    entries = [entry(FOO, pem="-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"), entry(BAR, pem="")]
+    assert CAKeys().roots(entries) == {FOO: frozenset(), BAR: frozenset()}
+    assert CAKeys().of([FOO, BAR], entries) == {}
+
+
+def test_a_root_is_its_own() -> None:
+    """The root of a self-signed CA is that CA; of an intermediate the one above it."""
+    own = authority("foo")
+    assert own.root_key_id == own.key_id
