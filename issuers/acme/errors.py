@@ -67,9 +67,10 @@ class Problem:
 
     def text(self) -> str:
         """All of it in one line, for a condition or an Event."""
-        head = ": ".join(part for part in (self.identifier, self.code, self.detail) if part)
-        parts = [head or f"HTTP status {self.status}", *(sub.text() for sub in self.subproblems)]
-        return printable("; ".join(parts))
+        parts = [": ".join(part for part in (self.identifier, self.code, self.detail) if part)]
+        parts += [sub.text() for sub in self.subproblems]
+        untold = f"HTTP status {self.status}" if self.status else "no reason is given"
+        return printable("; ".join(part for part in parts if part)) or untold
 
     def codes(self) -> frozenset[str]:
         """Its code, and the codes of what it is made of."""

@@ -203,7 +203,8 @@ class Session:
         return self._send(url, b"" if message is None else _payload(message))
 
     def _send(self, url: str, payload: bytes) -> Answer:
-        return self._network.post(url, payload, self.directory().new_nonce, account=self._kid())
+        account = self._kid()
+        return self._network.post(url, payload, self.directory().new_nonce, account=account)
 
     def _kid(self) -> str:
         if self.account_url is None:

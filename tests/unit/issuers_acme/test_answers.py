@@ -1,0 +1,287 @@
+"""A CA's answers, read as a stranger's."""
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from issuers.acme import answers
+from issuers.acme.errors import AcmeError, ForbiddenTarget, MalformedAnswer, Problem
+from issuers.acme.identifiers import identifiers
+from issuers.acme.order import AuthorizationStatus, ChallengeStatus, OrderStatus, Wish
+from issuers.acme.targets import origin
+
+CA = origin("https://ca.example/dir")
+URL = "https://ca.example/x"
+WISH = Wish(identifiers(["a.example", "*.b.example", "192.0.2.1"]), replaces="AA.BB")
+ORDER: dict[str, Any] = {
+    "status": "pending",
+    "identifiers": [
+        {"type": "dns", "value": "*.B.example"},
+        {"type": "ip", "value": "192.0.2.1"},
+        {"type": "dns", "value": "a.example"},
+    ],
+    "authorizations": [URL + "1", URL + "2"],
+    "finalize": URL + "f",
+    "expires": "2026-11-24T01:02:03.123456789+01:00",
+    "notBefore": "ignored",
+}
+TOKEN = "t" * 22
+PROOF: dict[str, Any] = {
+    "status": "pending",
+    "identifier": {"type": "dns", "value": "b.example"},
+    "wildcard": True,
+    "challenges": [
+        {"type": "dns-01", "url": URL, "token": TOKEN, "status": "pending"},
+        {"type": "dns-persist-01", "url": URL, "status": "pending", "issuer-domain-names": ["x"]},
+        {"type": "tls-alpn-01", "url": "http://elsewhere/", "token": "/../"},
+    ],
+}
+DIRECTORY = {"newNonce": URL, "newAccount": URL, "newOrder": URL}
+
+
+def as_bytes(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def test_directory() -> None:
+    """A directory needs three URLs; what it lacks is None."""
+    found = answers.read_directory(as_bytes(DIRECTORY | {"renewalInfo": URL}), CA)
+    assert (found.new_order, found.renewal_info, found.key_change) == (URL, URL, None)
+    assert not found.external_account_required
+    meta = {"termsOfService": "https://x/\n", "externalAccountRequired": True, "profiles": {"short\x07": "six\ndays"}}
+    found = answers.read_directory(as_bytes(DIRECTORY | {"meta": meta}), CA)
+    assert found.external_account_required
+    assert dict(found.profiles) == {"short": "six days"}
+
+
+@pytest.mark.parametrize("field", ["newNonce", "newAccount", "newOrder", "revokeCert", "keyChange", "renewalInfo"])
+def test_every_url_of_the_directory(field: str) -> None:
+    """No URL of a directory may lead elsewhere."""
+    with pytest.raises(ForbiddenTarget, match=field):
+        answers.read_directory(as_bytes(DIRECTORY | {field: "https://evil.example/"}), CA)
+
+
+def test_order() -> None:
+    """An order is read whole, whatever the order of its names, its times in UTC."""
+    found = answers.read_order(as_bytes(ORDER), URL, WISH, CA)
+    assert found.status is OrderStatus.PENDING
+    assert found.identifiers == WISH.identifiers
+    assert found.expires == dt.datetime(2026, 11, 24, 0, 2, 3, 123457, tzinfo=dt.UTC)
+    assert found.error is None
+    assert found.replaces is None
+    assert answers.read_order(as_bytes(ORDER | {"replaces": "AA.BB"}), URL, WISH, CA).replaces == "AA.BB"
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"status": "great"}, "status"),
+        ({"identifiers": []}, "identifiers"),
+        ({"identifiers": [{"type": "dns", "value": "a.example"}]}, "identifiers"),
+        ({"identifiers": [*ORDER["identifiers"], {"type": "dns", "value": "c.example"}]}, "identifiers"),
+        ({"authorizations": ["https://evil.example/"]}, "authorizations"),
+        ({"authorizations": [URL] * 201}, "too many"),
+        ({"authorizations": "x"}, "authorizations"),
+        ({"finalize": "http://ca.example/"}, "finalize"),
+        ({"certificate": "https://10.0.0.1/"}, "certificate"),
+    ],
+)
+def test_orders_that_are_none(change: dict[str, object], match: str) -> None:
+    """An order for other names, of an unknown status, or with URLs elsewhere is refused, with the field's name."""
+    with pytest.raises(AcmeError, match=match):
+        answers.read_order(as_bytes(ORDER | change), URL, WISH, CA)
+
+
+@pytest.mark.parametrize("url", [None, "https://evil.example/o", "/relative"])
+def test_where_an_order_is(url: str | None) -> None:
+    """An order without an address of its own cannot be resumed, and is refused."""
+    with pytest.raises(AcmeError, match="Location"):
+        answers.read_order(as_bytes(ORDER), url, WISH, CA)
+
+
+def test_authorization() -> None:
+    """A proof is for an ordered name; types that we do not know have no URL and no token."""
+    found = answers.read_authorization(as_bytes(PROOF), URL, WISH, CA)
+    assert found.identifier.value == "*.b.example"
+    assert [(one.type, one.token) for one in found.challenges] == [
+        ("dns-01", TOKEN),
+        ("dns-persist-01", ""),
+        ("tls-alpn-01", ""),
+    ]
+    assert {one.url for one in found.challenges[1:]} == {""}
+
+
+@pytest.mark.parametrize("status", AuthorizationStatus)
+def test_all_statuses(status: AuthorizationStatus) -> None:
+    """Every status of RFC 8555 is read, `expired` among them."""
+    found = answers.read_authorization(as_bytes(PROOF | {"status": status}), URL, WISH, CA)
+    assert found.status is status
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"identifier": {"type": "dns", "value": "evil.example"}},
+        {"wildcard": False},
+        {"identifier": {"type": "dns", "value": "*.b.example"}},
+        {"status": "unknown"},
+        {"challenges": [{"type": "http-01", "url": URL, "token": "short"}]},
+        {"challenges": [{"type": "http-01", "url": URL, "token": "t" * 129}]},
+        {"challenges": [{"type": "http-01", "url": URL, "token": "../../../../etc/passwd00"}]},
+        {"challenges": [{"type": "http-01", "url": URL, "token": TOKEN + "\n"}]},
+        {"challenges": [{"type": "http-01", "url": "https://evil.example/", "token": TOKEN}]},
+        {"challenges": [{"type": "http-01", "url": URL, "token": TOKEN, "status": "odd"}]},
+    ],
+)
+def test_proofs_that_are_none(change: dict[str, object]) -> None:
+    """Another name, a token that is none and a URL elsewhere are refused."""
+    with pytest.raises(AcmeError):
+        answers.read_authorization(as_bytes(PROOF | change), URL, WISH, CA)
+
+
+def test_errors_inside() -> None:
+    """The reason inside a challenge is kept, cleaned; one that is no problem document is an empty one."""
+    problem = {"type": "urn:ietf:params:acme:error:dns", "detail": "no\x1b[31m host\n" + "x" * 600}
+    challenge = {"type": "http-01", "url": URL, "token": TOKEN, "status": "invalid", "error": problem}
+    found = answers.read_challenge(as_bytes(challenge), CA)
+    assert found.status is ChallengeStatus.INVALID
+    assert found.error is not None
+    assert found.error.code == "dns"
+    assert found.error.detail.startswith("no [31m host xxx")
+    assert len(found.error.detail) == 512
+    assert answers.read_challenge(as_bytes(challenge | {"error": 5}), CA).error == Problem("", "")
+    assert answers.read_challenge(as_bytes(challenge | {"error": None}), CA).error is None
+
+
+def test_problem() -> None:
+    """The type counts in any JSON; text is shown from problem+json only."""
+    body = as_bytes({"type": "urn:ietf:params:acme:error:rateLimited", "detail": "slow down", "status": 5})
+    assert answers.read_problem(body, 429, "application/problem+json") == Problem("rateLimited", "slow down", 429)
+    assert answers.read_problem(body, 429, "text/html") == Problem("rateLimited", "", 429)
+    assert answers.read_problem(b"<html>secret</html>", 502, "text/html") == Problem("", "", 502)
+    other = as_bytes({"type": "https://evil.example/x", "detail": 7, "subproblems": 3})
+    assert answers.read_problem(other, 400, "application/problem+json") == Problem("", "", 400)
+
+
+def test_subproblems() -> None:
+    """Each name's own problem is kept, and problems within those are not followed down."""
+    deep: dict[str, Any] = {
+        "type": "urn:ietf:params:acme:error:caa",
+        "identifier": {"type": "dns", "value": "a.example"},
+    }
+    body: dict[str, Any] = {
+        "type": "urn:ietf:params:acme:error:compound",
+        "subproblems": [deep | {"subproblems": [deep]}],
+    }
+    found = answers.read_problem(as_bytes(body), 403, "application/problem+json")
+    assert found.subproblems == (Problem("caa", "", 0, "a.example"),)
+    assert found.codes() == {"compound", "caa"}
+
+
+def test_window() -> None:
+    """A window ends after it starts, in absolute times."""
+    found = answers.read_window(
+        as_bytes(
+            {
+                "suggestedWindow": {"start": "2026-11-23T00:00:00Z", "end": "2026-11-23T02:00:00+01:00"},
+                "explanationURL": "javascript:x",
+            }
+        )
+    )
+    assert found.end - found.start == dt.timedelta(hours=1)
+    assert found.explanation is None
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("2026-11-23T00:00:00Z", "2026-11-23T00:00:00Z"),
+        ("2026-11-24T00:00:00Z", "2026-11-23T00:00:00Z"),
+        ("2026-11-23T00:00:00", "2026-11-24T00:00:00"),
+        ("0001-01-01T00:00:00+23:00", "2026-11-24T00:00:00Z"),
+        ("soon", "later"),
+    ],
+)
+def test_windows_that_are_none(start: str, end: str) -> None:
+    """A window that is empty, backwards or without a zone is none (RFC 9773, section 4.2)."""
+    with pytest.raises(MalformedAnswer, match="suggestedWindow"):
+        answers.read_window(as_bytes({"suggestedWindow": {"start": start, "end": end}}))
+
+
+def test_account() -> None:
+    """An account has a URL of the CA's own."""
+    assert answers.read_account(b'{"status": "valid"}', URL, CA).valid
+    assert not answers.read_account(b'{"status": "deactivated", "contact": null}', URL, CA).valid
+    for body, url in (
+        (b'{"status": "valid"}', None),
+        (b'{"status": "good"}', URL),
+        (b'{"status": "valid"}', "https://x/"),
+    ):
+        with pytest.raises(AcmeError):
+            answers.read_account(body, url, CA)
+
+
+READERS: list[Callable[[bytes], object]] = [
+    lambda body: answers.read_directory(body, CA),
+    lambda body: answers.read_account(body, URL, CA),
+    lambda body: answers.read_order(body, URL, WISH, CA),
+    lambda body: answers.read_authorization(body, URL, WISH, CA),
+    lambda body: answers.read_challenge(body, CA),
+    answers.read_window,
+    lambda body: answers.read_problem(body, 400, "application/problem+json"),
+]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    *ORDER,
+                    *PROOF,
+                    *DIRECTORY,
+                    "type",
+                    "token",
+                    "url",
+                    "error",
+                    "meta",
+                    "subproblems",
+                    "detail",
+                    "suggestedWindow",
+                ]
+            ),
+            inner,
+            max_size=6,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+def refusal(read: Callable[[bytes], object], body: bytes) -> str:
+    try:
+        read(body)
+    except AcmeError as error:
+        return str(error)
+    return ""
+
+
+@given(st.binary(max_size=200) | JSON.map(as_bytes))
+def test_anything(body: bytes) -> None:
+    """Whatever a CA sends, a reader gives a value or one of our errors, and quotes nothing of it."""
+    for read in READERS:
+        assert len(refusal(read, body)) < 400
+
+
+def test_deep_nesting() -> None:
+    """A body that is nested without end is refused, not recursed into."""
+    for read in READERS[:-1]:
+        for body in (b"[" * 500_000, b'{"x":' * 100_000, b'{"error":' + b"[" * 500_000):
+            with pytest.raises(MalformedAnswer):
+                read(body)
+    assert READERS[-1](b"[" * 500_000) == Problem("", "", 400)
