@@ -22,6 +22,7 @@ FINE, FOUND, UNKNOWN = 0, 1, 2
 WALL_OPTIONS = (
     "kubeconfig",
     "cluster-resource-namespace",
+    "allow-ca-requests",
     "tenancy",
     "audit-until",
     "unbound",

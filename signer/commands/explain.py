@@ -20,6 +20,7 @@ from signer.csr.questions import Questions
 from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound
 from signer.settings import Settings
+from signer.tenancy.decide import Limits
 
 _DESCRIPTION = """\
 Say what the signer would do with a request, and why: with a CertificateSigningRequest of the cluster (NAME), one in a
@@ -123,12 +124,13 @@ async def _explain(client: ApiClient, asked: Asked, mesh: Mesh, now: datetime, s
             f"{asked.title} asks {clean(asked.signer_name)}, which is no signer of ours: we leave it alone"
         )
     signer = parse_signer(asked.signer_name, settings.cert_signer_domain)
-    found = explain(asked, signer, mesh, now=now)
+    limits = Limits(allow_ca_requests=settings.allow_ca_requests)
+    found = explain(asked, signer, mesh, now=now, limits=limits)
     if isinstance(found, Question):
         # The registry is never run: only a Secret's key would be looked up in it.
         registry = Registry(client, cluster_resource_namespace=settings.cluster_resource_namespace)
         allowed = await Questions(client, registry).may_reference(found.issuer, asked.content)
-        found = explain(asked, signer, mesh, now=now, may_reference=allowed)
+        found = explain(asked, signer, mesh, now=now, limits=limits, may_reference=allowed)
     if isinstance(found, Question):
         raise NotFoundOut(f"whether the requester may reference {signer} could not be found out")
     return found

@@ -67,11 +67,20 @@ class Question:
 
 
 def explain(
-    asked: Asked, signer: IssuerRef, mesh: Mesh, *, now: datetime, may_reference: bool | None = None
+    asked: Asked,
+    signer: IssuerRef,
+    mesh: Mesh,
+    *,
+    now: datetime,
+    limits: Limits = Limits(),  # noqa: B008 - a frozen value
+    may_reference: bool | None = None,
 ) -> Explanation | Question:
-    """Decide as the signer would, on live state that was read just now."""
+    """Decide as the signer would, on live state that was read just now.
+
+    `may_reference` is the answer to the Question that is returned for an Issuer.
+    """
     notes: list[str] = []
-    verdict = _judge(asked, signer, mesh, now, may_reference)
+    verdict = _judge(asked, signer, mesh, now, limits, may_reference)
     if isinstance(verdict, AskReference):
         return Question(verdict.issuer)
     if signer in mesh.unread:
@@ -82,7 +91,7 @@ def explain(
         )
         binding = Binding(signer, verdict.namespace, verdict.namespace_uid, now)
         bound = replace(mesh, world=replace(mesh.world, bindings={**mesh.world.bindings, signer: binding}))
-        verdict = _judge(asked, signer, bound, now, may_reference)
+        verdict = _judge(asked, signer, bound, now, limits, may_reference)
     identity, namespace = _identity(asked, mesh)
     found = Explanation(asked, "wait", identity, namespace, signer, known=tuple(_known(mesh, namespace, signer, now)))
     if asked.content.username in mesh.world.requesters or not asked.content.username:
@@ -115,13 +124,15 @@ def _reasons(verdict: object) -> tuple[Reason, ...]:
     return (Reason("Undecided", f"no decision was reached ({type(verdict).__name__})"),)
 
 
-def _judge(asked: Asked, signer: IssuerRef, mesh: Mesh, now: datetime, may_reference: bool | None) -> Verdict | Grant:
+def _judge(
+    asked: Asked, signer: IssuerRef, mesh: Mesh, now: datetime, limits: Limits, may_reference: bool | None
+) -> Verdict | Grant:
     verdict = evaluate(
         asked.content,
         signer,
         mesh.issuers.get,
         Answers(may_reference=may_reference, fresh=True),
-        limits=Limits(),
+        limits=limits,
         world=mesh.world,
         cluster_resource_namespace=mesh.world.settings.cluster_resource_namespace,
         now=now,

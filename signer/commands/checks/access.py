@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from signer.api.crd import CERTIFICATES_CRD, ours
 from signer.api.signername import CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN, signer_name_of
 from signer.commands.checks.facts import Access, Facts, Finding, Severity, name_of, some
 from signer.commands.checks.rbac import Right, Roles, Subject
@@ -42,15 +43,33 @@ def needed(facts: Facts) -> list[Access]:
             Access(us, verb, "signerbindings", "mesh-signer.dev", need="store who owns a signer")
             for verb in ("list", "create")
         ),
-        Access(us, "list", "configmaps", namespace=istio, need="see the mesh config"),
+        *(Access(us, verb, "configmaps", namespace=istio, need="see the mesh config") for verb in ("get", "list")),
         Access(us, "list", "secrets", namespace=own, need="read the CAs"),
         Access(us, "sign", "signers", group, name=f"{CLUSTER_ISSUER_DOMAIN}/*", need="sign for ClusterIssuers"),
     ]
+    if any(name_of(crd) == CERTIFICATES_CRD and ours(crd) for crd in facts.crds.items):
+        rights += _of_controllers(settings)
     names = sorted(map(signer_name_of, with_roots_in_mesh(facts.mesh.world)))[:_MOST]
     for user in sorted(facts.mesh.world.requesters):
         if facts.settings.istiod_accounts or user.endswith(":istiod"):
             rights += [Access(user, "approve", "signers", group, name=name, need="approve requests") for name in names]
     return rights
+
+
+def _of_controllers(settings: Settings) -> list[Access]:
+    """List what the controllers need where Certificates are theirs to keep, and no cert-manager's."""
+    them, group = account(settings, CONTROLLERS), "cert-manager.io"
+    return [
+        *(
+            Access(them, "patch", resource, group, subresource="status", need="say how an object is")
+            for resource in ("clusterissuers", "issuers", "certificates", "certificaterequests")
+        ),
+        Access(them, "list", "certificates", group, need="see Certificates"),
+        Access(them, "create", "certificaterequests", group, need="ask for certificates"),
+        *(Access(them, verb, "secrets", need="keep certificates") for verb in ("list", "create", "patch")),
+        Access(them, "list", "proxyconfigs", "networking.istio.io", need="see claims"),
+        Access(them, "list", "configmaps", namespace=settings.istio_namespace, need="see the mesh config"),
+    ]
 
 
 def check_needed(facts: Facts) -> Iterator[Finding]:
@@ -102,7 +121,7 @@ def _strangers(
     facts: Facts,
     found: dict[Subject, frozenset[str]],
     admins: set[Subject],
-    ours: Iterable[str] = (SIGNER, CONTROLLERS),
+    known: Iterable[str] = (SIGNER, CONTROLLERS),
 ) -> dict[Subject, frozenset[str]]:
     """Leave out whoever must have a right: Kubernetes' own parts, ours, istiod; admins are told once."""
     own, istio = facts.settings.cluster_resource_namespace, facts.settings.istio_namespace
@@ -115,12 +134,12 @@ def _strangers(
             or (subject.name.startswith("system:") and subject.name not in _EVERYBODY)
         ):
             continue
-        if subject.kind == "ServiceAccount" and subject.namespace == own and subject.name in ours:
+        if subject.kind == "ServiceAccount" and subject.namespace == own and subject.name in known:
             continue
         user = f"system:serviceaccount:{subject.namespace}:{subject.name}"
         if user in facts.mesh.world.requesters or (subject.namespace == istio and subject.name.startswith("istiod")):
             continue
-        if roles <= _ADMINS and subject.name not in _EVERYBODY:
+        if roles & _ADMINS and subject.name not in _EVERYBODY:
             admins.add(subject)
             continue
         left[subject] = roles
@@ -148,7 +167,7 @@ def _signers(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Findi
     may_sign = roles.who(Right(frozenset({"sign"}), group, "signers", _names(facts)))
     may_write = roles.who(Right(_CHANGE, group, "certificatesigningrequests/status"))
     both = {subject: may_sign[subject] | may_write[subject] for subject in may_sign.keys() & may_write.keys()}
-    strangers = _strangers(facts, both, admins, ours=(SIGNER,))
+    strangers = _strangers(facts, both, admins, known=(SIGNER,))
     if any(name_of(one) == "certificates.mesh-signer.dev" for one in facts.admission_policies.items):
         # The admission policy asks for a verb of its own.
         passed = roles.who(Right(frozenset({"sign"}), "mesh-signer.dev", "signers", _names(facts)))
@@ -187,9 +206,9 @@ def _mesh_config(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[F
 def _policies(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Finding]:
     for resource, what in (("signerpolicies", "SignerPolicies"), ("signerbindings", "SignerBindings")):
         found = roles.who(Right(_WRITE, "mesh-signer.dev", resource))
-        ours = (SIGNER, CONTROLLERS) if resource == "signerbindings" else ()
+        known = (SIGNER, CONTROLLERS) if resource == "signerbindings" else ()
         yield from _told(
-            _strangers(facts, found, admins, ours),
+            _strangers(facts, found, admins, known),
             f"who may write {what}, which say who may have which signer",
             f"take the right to write {resource}.mesh-signer.dev from whoever is no admin of the mesh",
         )

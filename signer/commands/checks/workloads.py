@@ -75,6 +75,14 @@ def check_gateways(facts: Facts) -> Iterator[Finding]:
         if not _is_gateway(deployment):
             continue
         namespace = namespace_of(deployment)
+        if namespace == world.settings.cluster_resource_namespace:
+            yield Finding(
+                "error",
+                "gateways",
+                "a gateway runs beside the Secrets of the CAs, and istiod gives it any Secret of its namespace by name",
+                f"Deployment {namespace}/{name_of(deployment)}",
+                "run it in a namespace of its own",
+            )
         template = at(deployment, "spec", "template")
         own = _signer_of(facts, namespace, template)
         if own is None or own not in world.defaults:

@@ -139,8 +139,13 @@ def test_in_the_namespace() -> None:
 
 def test_admins_are_told_once() -> None:
     """Admins are no finding to mend, but named."""
-    (found,) = others(("User", "", "root"), rules=(("*", "*", "*"),), name="cluster-admin")
+    everything = ("*", "*", "*")
+    (found,) = others(("User", "", "root"), rules=(everything,), name="cluster-admin")
     assert found == "note: as admins can do anything: User root"
+    roles = [role("cluster-admin", everything), role("more", everything)]
+    bindings = [bound(name, ("User", "", "root")) for name in ("cluster-admin", "more")]
+    (also,) = whats(check_others(facts(cluster_roles=roles, cluster_role_bindings=bindings)))
+    assert also == found
 
 
 def test_beside_the_cas() -> None:
@@ -173,6 +178,18 @@ def test_needed_rights() -> None:
     approvals = [one.name for one in asked if one.verb == "approve"]
     assert "clusterissuers.cert-manager.io/foo" in approvals
     assert len(approvals) == 4
+
+
+def test_rights_of_the_controllers() -> None:
+    """The controllers' rights are asked for where the CRDs are ours: beside cert-manager they do not run."""
+    crd = named("CustomResourceDefinition", "certificates.cert-manager.io")
+    assert not any(one.user.endswith(":mesh-signer-controllers") for one in needed(facts(crds=[crd])))
+    crd["metadata"]["annotations"] = {"mesh-signer.dev/crds": "1"}
+    asked = [one for one in needed(facts(crds=[crd])) if one.user.endswith(":mesh-signer-controllers")]
+    assert {(one.verb, one.resource, one.subresource) for one in asked} >= {
+        ("patch", "certificates", "status"),
+        ("create", "secrets", ""),
+    }
 
 
 def test_missing_rights() -> None:

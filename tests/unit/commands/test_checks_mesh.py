@@ -159,6 +159,12 @@ def test_gateways() -> None:
     assert list(check_gateways(facts(tenants, deployments=[deployment("gw", "istio-system", labels=ingress)]))) == []
 
 
+def test_a_gateway_beside_the_cas() -> None:
+    """A gateway in the CAs' namespace could be given their keys: that is an error."""
+    found = gateways("cert-manager", {"istio": "ingressgateway"})
+    assert found[0].startswith("error: a gateway runs beside the Secrets of the CAs")
+
+
 def test_one_root_for_two_signers() -> None:
     """Signers with one root do reach each other."""
     same = [state(ref, authority=authority("foo")) for ref in ALL]

@@ -13,6 +13,7 @@ from signer.commands.advice import advise
 from signer.commands.asking import Asked, as_requester, workload_request
 from signer.commands.explaining import Explanation, Question, explain
 from signer.commands.live import Mesh
+from signer.tenancy.decide import Limits
 from signer.tenancy.world import NO_CLAIMS, Policy, Settings
 from tests import pki
 from tests.unit.commands.meshes import ALL, entries, mesh, state
@@ -144,6 +145,15 @@ def test_not_of_the_mesh() -> None:
     assert isinstance(found, Explanation)
     assert found.verdict == "issue"
     assert "no signer of the mesh" in found.source
+
+
+def test_limits_of_the_operator() -> None:
+    """What --allow-ca-requests=false refuses is explained as refused."""
+    plain = asked("foo", OTHER, username="alice", annotations={"experimental.cert-manager.io/request-is-ca": "true"})
+    here = mesh(issuers=[*map(state, ALL), state(OTHER)])
+    found = explain(plain, OTHER, here, now=NOW, limits=Limits(allow_ca_requests=False))
+    assert isinstance(found, Explanation)
+    assert found.reasons[0].code == "CARequestsNotAllowed"
 
 
 def test_namespaced_issuer_asks_first() -> None:
