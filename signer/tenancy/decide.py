@@ -60,8 +60,12 @@ Decision = Grant | Refuse | Unready | Bind | Reread
 
 
 def is_mesh(world: World, *, requester: str, signer: IssuerRef, ca_key_id: str) -> bool:
-    """Tell whether a request is the mesh's: asked by istiod, of a mesh signer, or of a CA with a mesh signer's key."""
-    return requester in world.requesters or signer in world.signers or ca_key_id in world.keys
+    """Tell whether a request is the mesh's: asked by istiod, of a mesh signer, or of a CA whose key the mesh trusts.
+
+    That is a mesh signer's key, and that of a root above one: what either signs, a tenant's workloads take.
+    """
+    mine = requester in world.requesters or signer in world.signers or ca_key_id in world.keys
+    return mine or ca_key_id in world.root_keys
 
 
 def unready(world: World) -> Unready | None:
@@ -104,6 +108,9 @@ def _other_root(claim: Claim, world: World, now: datetime) -> Unready | None:
     """
     roots = world.roots.get(claim.signer)
     if not roots or not claim.root_key_id or claim.root_key_id in roots or not world.settings.enforces(now):
+        return None
+    if claim.ca_key_id in roots:
+        # A cross certificate: the CA's own key is the new root already, while its chain still ends at the old one.
         return None
     message = (
         f"the CA of {claim.signer} is not below the root that meshConfig.caCertificates has for it: if its key was to "
@@ -149,8 +156,9 @@ def _certificate_request(claim: Claim, world: World, limits: Limits, now: dateti
     policies = _policies_for_key(claim, world)
     covering = [policy for policy in policies if policy.covers(claim.namespace, exists)]
     if not covering:
+        what = "is a signer of the mesh" if claim.signer in world.signers else "has a CA key that the mesh trusts"
         message = (
-            f"{claim.signer} is a signer of the mesh: a CertificateRequest for it is answered in namespace "
+            f"{claim.signer} {what}: a CertificateRequest for it is answered in namespace "
             f"{world.settings.cluster_resource_namespace}, or where a SignerPolicy covers namespace {claim.namespace}"
         )
         return _refuse(claim, world, limits, [Reason("RequestNotAllowed", message)], now)

@@ -257,6 +257,7 @@ class Index:
             self._rekeyed = False
             self.world.keys = self._keys.of(self.world.signers, self.world.config.authorities)
             self.world.roots = self._keys.roots(self.world.config.authorities)
+            self.world.root_keys = frozenset().union(*self.world.roots.values())
         touched, self._touched = frozenset(self._touched), set()
         for signer in touched:
             self._show_claimants(signer)

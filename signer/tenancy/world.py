@@ -177,7 +177,8 @@ class World:
     """Everything that a decision may look up; each mapping by key, so that 10,000 tenants cost what one does.
 
     `signers` are the mesh signers; `keys` maps the SHA-256 of a mesh signer's CA key to the mesh signers that have
-    it; `roots` the keys of the root that the mesh config gives a signer's workloads; `claimants` the namespaces that claim a signer now. `unsynced` names what was not read yet ("" when all was);
+    it; `roots` the keys of the root that the mesh config gives a signer's workloads, `root_keys` those of all signers;
+    `claimants` the namespaces that claim a signer now. `unsynced` names what was not read yet ("" when all was);
     `stale` what has not been heard of for five minutes, by the names "ProxyConfigs", "mesh config", "SignerPolicies",
     "SignerBindings", "Namespaces".
     """
@@ -189,6 +190,7 @@ class World:
     requesters: frozenset[str] = frozenset()
     keys: dict[str, frozenset[IssuerRef]] = field(default_factory=dict)
     roots: dict[IssuerRef, frozenset[str]] = field(default_factory=dict)
+    root_keys: frozenset[str] = frozenset()
     namespaces: dict[str, Namespace] = field(default_factory=dict)
     claims: dict[str, Claims] = field(default_factory=dict)
     claimants: dict[IssuerRef, frozenset[str]] = field(default_factory=dict)

@@ -106,15 +106,15 @@ MUTANTS = (
     Mutant(
         "istiod may ask any signer",
         DECIDE,
-        "    return requester in world.requesters or signer in world.signers or ca_key_id in world.keys\n",
-        "    return signer in world.signers or ca_key_id in world.keys\n",
+        "    mine = requester in world.requesters or signer in world.signers or ca_key_id in world.keys\n",
+        "    mine = signer in world.signers or ca_key_id in world.keys\n",
         CONTENTS,
     ),
     Mutant(
         "anybody may ask a mesh signer",
         DECIDE,
-        "    return requester in world.requesters or signer in world.signers or ca_key_id in world.keys\n",
-        "    return requester in world.requesters\n",
+        "    mine = requester in world.requesters or signer in world.signers or ca_key_id in world.keys\n",
+        "    mine = requester in world.requesters\n",
         CONTENTS,
     ),
     Mutant(

@@ -208,6 +208,13 @@ class TestTheft:
         unreadable = world(bindings=OWNED, roots={FOO: frozenset()})
         assert isinstance(judge(workload_csr("foo"), mesh=unreadable), Issue)
 
+    def test_a_cross_certificate(self) -> None:
+        """A CA that is changed by a cross certificate works on when its own key is the root that workloads trust now."""
+        own = authority("foo")
+        crossed = replace(ready(FOO), authority=replace(own, root_key_id="the root of before"))
+        mesh = world(bindings=OWNED, roots={FOO: frozenset({own.key_id})})
+        assert isinstance(judge(workload_csr("foo"), mesh=mesh, state=crossed), Issue)
+
     @pytest.mark.parametrize(
         "username",
         [

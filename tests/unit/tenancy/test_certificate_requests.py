@@ -50,6 +50,18 @@ def test_another_issuer_with_the_key() -> None:
     assert codes(judge(asked("bar", SAME_KEY))) == ["RequestNotAllowed"]
 
 
+def test_the_root_above_a_mesh_signer() -> None:
+    """What the root above a tenant's CA signs, his workloads trust: an issuer with its key is behind the wall too."""
+    root = authority("root").key_id
+    mesh = world(roots={FOO: frozenset({root})}, root_keys=frozenset({root}))
+    assert codes(judge(asked("bar", OTHER, request=csr(uris=[spiffe("foo")]), ca_key_id=root), mesh)) == [
+        "RequestNotAllowed"
+    ]
+    assert codes(judge(asked("bar", OTHER, is_ca=True, ca_key_id=root), mesh)) == ["RequestNotAllowed"]
+    # Admins make the tenants' CAs with it.
+    assert isinstance(judge(asked("cert-manager", OTHER, is_ca=True, ca_key_id=root), mesh), Grant)
+
+
 def test_the_admins_own_namespace() -> None:
     """In the cluster resource namespace admins ask for what they like."""
     assert judge(asked("cert-manager", is_ca=True)) == Grant(timedelta(days=1))

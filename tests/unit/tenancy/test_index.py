@@ -376,3 +376,7 @@ class TestKeys:
         index.put_key(FOO, "its own")
         index.settle(NOW)
         assert index.world.keys == {"its own": {FOO}}
+        # An intermediate's root is still what its workloads trust.
+        assert index.world.root_keys == {
+            load_authority(ca.pem, ca.key_pem, None, now=ca.certificate.not_valid_before_utc).key_id
+        }
