@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from issuers.acme.order import Authorization, Challenge
+from issuers.acme.order import Authorization, Challenge, ChallengeStatus
 
 HTTP01 = "http-01"
 DNS01 = "dns-01"
@@ -62,7 +62,8 @@ def dns_answer(authorization: Authorization, challenge: Challenge, thumbprint: s
 
 def choose(authorization: Authorization, wanted: Sequence[str]) -> Challenge | NoChallenge:
     """The first of the `wanted` types ("http-01", "dns-01") that the CA offers for this name."""
-    offered = {challenge.type: challenge for challenge in authorization.challenges}
+    # One that failed is not tried again (RFC 8555, 7.1.6: `invalid` is final); another way may still be open.
+    offered = {one.type: one for one in authorization.challenges if one.status is not ChallengeStatus.INVALID}
     name = authorization.identifier
     # CAs offer only dns-01 for a wildcard (Baseline Requirements 3.2.2.4.19) and only http-01 for an address (RFC 8738).
     usable = [

@@ -1,6 +1,10 @@
 """A CA that a stranger chose, and what it may not make the ACME client do."""
 
+import socket
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -120,3 +124,27 @@ def test_another_certificate(start: Start, talk: Talk, answers: ChallengeServer)
     driver.leaf_key = generate_key("ECDSA")
     with pytest.raises(MalformedAnswer, match="another key"):
         driver.chains()
+
+
+@pytest.mark.parametrize("says", [b"", b"\x16", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_a_server_that_is_none(says: bytes) -> None:
+    """Who takes the connection and says nothing, or no TLS, holds a thread no longer than an exchange may last."""
+    ended = threading.Event()
+
+    def serve(listening: socket.socket) -> None:
+        peer, _ = listening.accept()
+        with peer:
+            peer.sendall(says)
+            ended.wait(20)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as thread:
+        served = thread.submit(serve, listening)
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}/dir"
+        session = Session(Server(url, LOOPBACK, seconds=0.5), KEY, utc_now)
+        started = time.monotonic()
+        with pytest.raises(Unreachable):
+            session.directory()
+        assert time.monotonic() - started < 10
+        session.close()
+        ended.set()
+        served.result(5)

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from dataclasses import replace
 
 import pytest
 from acme import challenges
@@ -73,6 +74,16 @@ def test_choice(name: str, offered: tuple[str, ...], wanted: tuple[str, ...], fo
     else:
         assert isinstance(chosen, Challenge)
         assert chosen.type == found
+
+
+def test_a_way_that_failed() -> None:
+    """A way that failed for good is not chosen again while another is open."""
+    one = made("a.example", HTTP01, DNS01)
+    failed = replace(one, challenges=(replace(one.challenges[0], status=ChallengeStatus.INVALID), one.challenges[1]))
+    chosen = choose(failed, (HTTP01, DNS01))
+    assert isinstance(chosen, Challenge)
+    assert chosen.type == DNS01
+    assert isinstance(choose(failed, (HTTP01,)), NoChallenge)
 
 
 def test_identifiers_are_whole() -> None:
