@@ -3,6 +3,7 @@
 Istio's namespace is one of the module's own, so that no other test's mesh is seen.
 """
 
+import io
 import json
 import re
 import secrets
@@ -16,6 +17,8 @@ import pytest
 import yaml
 
 from signer.cli import main
+from signer.commands import mesh_config
+from signer.tenancy.meshconfig_edit import edit_mesh_config
 from tests import pki
 from tests.integration.hot_path import Place, signer_name
 from tests.localmesh import Cluster, LocalCluster, istio_install
@@ -64,6 +67,13 @@ class Result:
 
 
 Run = Callable[..., Result]
+
+
+class Terminal(io.StringIO):
+    """Standard input with a person in front of it."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 @pytest.fixture(scope="module")
@@ -283,6 +293,26 @@ class TestMeshConfig:
         assert run("mesh-config", one, "--write", "--revision=canary", "--force").status == 0
         assert roots(world.read_mesh_config("istio-canary")) == {signer_name(one): new.pem.decode()}
 
+    def test_somebody_else_writes(self, run: Run, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What another person writes between reading and writing is kept: the edit is made again on top of it."""
+        ca = pki.CA("one")
+        one = world.signer("one", ca)
+        world.mesh_config(authorities(one))
+        texts: list[str] = []
+
+        def interrupted(text: str, *arguments: Any, **options: Any) -> Any:
+            texts.append(text)
+            if len(texts) == 1:
+                world.mesh_config(text + "trustDomain: theirs\n")
+            return edit_mesh_config(text, *arguments, **options)
+
+        monkeypatch.setattr(mesh_config, "edit_mesh_config", interrupted)
+        assert run("mesh-config", "--write").status == 0
+        assert len(texts) == 2
+        text = world.read_mesh_config()
+        assert roots(text) == {signer_name(one): ca.pem.decode()}
+        assert text.endswith("trustDomain: theirs\n")
+
     def test_may_not_write(self, run: Run, world: World, mesh: Cluster) -> None:
         """Who may not write the ConfigMap is told so by the API server's words, status 2."""
         one = world.signer("one")
@@ -349,6 +379,24 @@ class TestTenants:
         gone = run("tenants", "release", foo, "--yes")
         assert gone.status == 2
         assert "nobody owns it" in gone.err
+
+    def test_release_asks(self, run: Run, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A person is told what a release means, and only a yes releases."""
+        foo = world.tenant("foo")
+        world.signer("foo")
+        world.bind(foo, foo)
+        questions: list[str] = []
+        answers = iter(["", "no", "y"])
+
+        def ask(question: str) -> str:
+            questions.append(question)
+            return next(answers)
+
+        monkeypatch.setattr("sys.stdin", Terminal())
+        monkeypatch.setattr("builtins.input", ask)
+        assert [run("tenants", "release", foo).status for _ in range(3)] == [1, 1, 0]
+        assert f"belongs to namespace {foo}" in questions[0]
+        assert world.place.api.find(f"/apis/mesh-signer.dev/v1alpha1/signerbindings/{foo}") is None
 
     def test_no_rights(self, run: Run) -> None:
         """Somebody without rights gets no table that looks complete: what he may not read is named, status 2."""
