@@ -44,7 +44,7 @@ from signer.kube.reflector import Change, Reflector
 from signer.observe.audit import AuditLog
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
-from signer.tenancy.decide import Limits, is_mesh
+from signer.tenancy.decide import Limits, is_mesh, unready
 from signer.tenancy.verdict import Bind, Refuse, Reread, Unready, Wait
 from signer.tenancy.world import World, without_wall
 
@@ -216,7 +216,11 @@ class RequestController:
             return
         pending = Pending(csr, ref, self._clock(), flow_of(csr, self.world.namespaces))
         self._backlog.add(pending)
-        if not self._left_to_owner(pending):
+        if self._left_to_owner(pending):
+            return
+        if (waiting := unready(self.world)) is not None:
+            self._until_world_changes(pending, waiting)  # a start with thousands of requests looks at each once
+        else:
             self._backlog.make_ready(pending)
 
     def _left_to_owner(self, pending: Pending) -> bool:
@@ -310,13 +314,16 @@ class RequestController:
         elif isinstance(verdict, Unready):
             if verdict.reason.code != "MeshNotRead":  # that one ends by itself, soon after the start
                 self._record.tell(pending, "Warning", verdict.reason.code, verdict.reason.message)
-            self._backlog.park(pending, reason=verdict.reason.code, topic=_WORLD, seconds=_RECHECK)
+            self._until_world_changes(pending, verdict)
         elif isinstance(verdict, Bind | Reread):
             if self._inquiries is None:
                 raise RuntimeError("the wall asks, and there is no mesh")
             self._inquiries.ask(pending, verdict)
         else:
             self._delivery.start(pending, self._ask(pending, verdict, content))
+
+    def _until_world_changes(self, pending: Pending, verdict: Unready) -> None:
+        self._backlog.park(pending, reason=verdict.reason.code, topic=_WORLD, seconds=_RECHECK)
 
     def _is_mesh(self, ref: IssuerRef, content: RequestContent) -> bool:
         state = self._registry.get(ref)
