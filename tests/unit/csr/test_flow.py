@@ -13,6 +13,7 @@ from issuers.request import read_request
 from signer.csr.flow import NO_FLOW, Flow, claimed_identity, flow_of
 from tests.pki import key, workload_csr
 from tests.unit.csr.crafted import ISTIOD, request, workload
+from tests.vectors import craft
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "requests"
 HERE = frozenset({"foo", "istio-system"})
@@ -67,6 +68,49 @@ def test_two_identities() -> None:
     private = generate_key("ECDSA", 256)
     uris = ["spiffe://cluster.local/ns/foo/sa/default", "spiffe://cluster.local/ns/istio-system/sa/default"]
     assert claimed_identity(compose_request(private, uris=uris, encode_usages=False)) is None
+
+
+HIDDEN = craft.san(craft.uri(craft.FOO))
+EMPTY = craft.ext_request(craft.san())
+PKCS9_WITHOUT_VALUES = craft.seq(craft.oid(craft.PKCS9), craft.tlv(0x31), craft.seq(HIDDEN))
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        [EMPTY, craft.attribute(craft.MICROSOFT, craft.seq(HIDDEN))],
+        [craft.attribute(craft.MICROSOFT, craft.seq(HIDDEN)), EMPTY],
+        [EMPTY, craft.attribute("1.2.840.113549.1.9.7", craft.seq(HIDDEN))],
+        [EMPTY, craft.ext_request(HIDDEN)],
+        [PKCS9_WITHOUT_VALUES],
+        [PKCS9_WITHOUT_VALUES, EMPTY],
+    ],
+    ids=[
+        "Microsoft's behind",
+        "Microsoft's before",
+        "another attribute",
+        "a second one",
+        "left over",
+        "left over, more",
+    ],
+)
+def test_a_hidden_identity(attributes: list[bytes]) -> None:
+    """Another tenant's name where istiod does not look puts nothing into his queue; in the one place it does."""
+    assert str(claimed_identity(craft.Csr(attributes=[craft.ext_request(HIDDEN)]).pem())) == craft.FOO
+    assert claimed_identity(craft.Csr(attributes=attributes).pem()) is None
+
+
+@pytest.mark.parametrize("kind", ["a block that Go skips", "a header"])
+def test_another_reading_of_pem(kind: str) -> None:
+    """Bytes that Go takes for no base64 name nobody."""
+    foo = craft.Csr(attributes=[craft.ext_request(HIDDEN)]).pem()
+    begin, rest = foo.split(b"\n", 1)
+    if kind == "a header":
+        text = begin + b"\n" + b"".join(rest.split(b"-----END")[0].split()) + b":\n\n" + rest
+    else:
+        text = begin + b"\n!" + rest + workload("istio-system")
+    assert claimed_identity(foo) is not None
+    assert claimed_identity(text) is None
 
 
 def test_unreadable_bytes() -> None:
