@@ -149,7 +149,7 @@ def _prove(
                 return Fail(picked.reasons[0])
             missing.append(MakeChallenge(name, authorization, picked[1], picked[0]))
         elif challenge.status.state in FAILED_STATES:
-            why = challenge.status.reason[:_MAX_REASON] or f"the challenge is {challenge.status.state}"
+            why = told(challenge.status.reason) or f"the challenge is {challenge.status.state}"
             return Fail(Reason("ChallengeFailed", f"{challenge.spec.dns_name[:253]}: {why}"))
         elif challenge.status.state != "valid":
             waiting.append(challenge)
@@ -157,9 +157,14 @@ def _prove(
         return MakeChallenges(tuple(missing))
     if waiting:
         first = waiting[0]
-        why = first.status.reason[:_MAX_REASON] or "waits for its turn"
+        why = told(first.status.reason) or "waits for its turn"
         return AwaitChallenges(tuple(one.metadata.name for one in waiting), f"{first.spec.dns_name[:253]}: {why}")
     return ReadOrder()
+
+
+def told(text: str) -> str:
+    """What a CA said, as it may stand in a status: printable, on one line, cut."""
+    return "".join(char if char.isprintable() else "?" for char in text[:_MAX_REASON])
 
 
 def unordered(order: Order) -> Reason | None:

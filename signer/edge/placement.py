@@ -50,11 +50,13 @@ def place(
     *,
     gateway_namespaces: Collection[str],
     granted: bool,
+    namespaced_issuer: bool = False,
     own_namespace_only: bool = False,
 ) -> Placement | NoGateway | Refuse:
     """Decide where the Secrets of an Istio Gateway (or an Ingress, by Istio's ingress selector) go.
 
     `granted`: an EdgePolicy gives all of its hosts to `namespace`; only then is anything written into another one.
+    `namespaced_issuer`: its issuer is an Issuer, whose ACME server the tenant chose: it fills no Secret elsewhere.
     `own_namespace_only`: istiod has PILOT_SCOPE_GATEWAY_TO_NAMESPACE, so proxies elsewhere do not serve it.
     """
     running = {pod.namespace for pod in pods if selects(selector, pod.labels)}
@@ -69,7 +71,15 @@ def place(
         found.add(namespace)
     elsewhere = sorted(running - {namespace})
     allowed = [one for one in elsewhere if one in gateway_namespaces]
-    if allowed and granted:
+    if allowed and namespaced_issuer:
+        passed.append(
+            Reason(
+                "NamespacedIssuer",
+                f"its proxies run in {', '.join(allowed[:_SHOWN])}, and an Issuer's certificates stay in its own namespace;"
+                " name a ClusterIssuer",
+            )
+        )
+    elif allowed and granted:
         found.update(allowed)
     elif allowed:
         passed.append(

@@ -1,0 +1,157 @@
+"""What is made for a wish: the Certificate, the first Secret, the Order. Pure: dicts from values, names that follow.
+
+Nothing of the user's labels and annotations is carried over: on a Secret `istio/multiCluster` would make a remote cluster,
+and others would draw other controllers.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from signer.api.certificate import CERTIFICATES, PrivateKeySpec
+from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
+from signer.api.gateway import API_GATEWAYS, GATEWAYS
+from signer.api.ingress import INGRESSES
+from signer.api.order import ORDERS, Order
+from signer.api.secret import SECRETS, TLS_CERT, TLS_KEY, TLS_TYPE
+from signer.edge.challenge_routes import PART_OF
+from signer.edge.hostname import Host
+from signer.edge.wish import Source, Wish
+from signer.kube.resource import Resource
+
+EDGE_LABEL = "mesh-signer.dev/edge"
+SOURCE_NAMESPACE = "mesh-signer.dev/source-namespace"
+SOURCE_NAMESPACE_UID = "mesh-signer.dev/source-namespace-uid"
+SOURCES = "mesh-signer.dev/sources"
+PLACEHOLDER = "mesh-signer.dev/placeholder"
+UNUSED_SINCE = "mesh-signer.dev/unused-since"
+CERTIFICATE_NAME = "cert-manager.io/certificate-name"
+_SOURCES_SHOWN = 16
+_RESOURCES: Mapping[str, Resource] = {"Gateway": GATEWAYS, "APIGateway": API_GATEWAYS, "Ingress": INGRESSES}
+_DEFAULT_KEY = PrivateKeySpec(algorithm="ECDSA", size=256, rotation_policy="Always")
+
+
+def certificate_body(wish: Wish, namespace: str, *, source_namespace_uid: str) -> dict[str, Any]:
+    """Return the Certificate for a wish, in the namespace where the proxy reads the Secret; it has the Secret's name.
+
+    An ECDSA key unless annotations say otherwise: all of today's browsers take it, and a gateway serves more of them.
+    """
+    source = wish.sources[0].namespace
+    metadata = _metadata(wish.secret_name, namespace, source, source_namespace_uid)
+    metadata["annotations"][SOURCES] = ",".join(
+        f"{one.kind}/{one.namespace}/{one.name}" for one in wish.sources[:_SOURCES_SHOWN]
+    )
+    if namespace == source:
+        # The garbage collector removes it when the last of them is gone; no owner is of another namespace.
+        metadata["ownerReferences"] = [_owner(one) for one in wish.sources[:_SOURCES_SHOWN]]
+    spec: dict[str, Any] = {
+        "secretName": wish.secret_name,
+        "dnsNames": [str(host) for host in wish.hosts],
+        "issuerRef": dict(zip(("name", "kind", "group"), wish.issuer.normal(), strict=True)),
+        "privateKey": _private_key(wish),
+    }
+    for field in ("commonName", "duration", "renewBefore"):
+        if field in wish.options:
+            spec[field] = wish.options[field]
+    limit = wish.options.get("revisionHistoryLimit", "")
+    if limit.isascii() and limit.isdigit() and 0 < int(limit[:4]) == int(limit):
+        spec["revisionHistoryLimit"] = int(limit)
+    return {"apiVersion": CERTIFICATES.api_version, "kind": CERTIFICATES.kind, "metadata": metadata, "spec": spec}
+
+
+def _private_key(wish: Wish) -> dict[str, Any]:
+    options = wish.options
+    algorithm = wish.key_algorithm or options.get("privateKey.algorithm", "") or _DEFAULT_KEY.algorithm
+    found: dict[str, Any] = {
+        "algorithm": algorithm,
+        "rotationPolicy": options.get("privateKey.rotationPolicy") or _DEFAULT_KEY.rotation_policy,
+    }
+    size = options.get("privateKey.size", "")
+    if size.isascii() and size.isdigit() and len(size) <= 5 and not wish.key_algorithm:
+        found["size"] = int(size)
+    elif algorithm == _DEFAULT_KEY.algorithm:
+        found["size"] = _DEFAULT_KEY.size
+    return found
+
+
+def placeholder_secret(
+    wish: Wish, namespace: str, *, source_namespace_uid: str, certificate: bytes, key: bytes
+) -> dict[str, Any]:
+    """Return the Secret to create (never to apply) before the certificate is there. Both bytes are PEM."""
+    metadata = _metadata(wish.secret_name, namespace, wish.sources[0].namespace, source_namespace_uid)
+    metadata["labels"]["controller.cert-manager.io/fao"] = "true"
+    metadata["annotations"] |= {PLACEHOLDER: "true", CERTIFICATE_NAME: wish.secret_name}
+    data = {TLS_CERT: certificate, TLS_KEY: key}
+    return {
+        "apiVersion": SECRETS.api_version,
+        "kind": SECRETS.kind,
+        "metadata": metadata,
+        "type": TLS_TYPE,
+        "data": {name: base64.b64encode(value).decode("ascii") for name, value in data.items()},
+    }
+
+
+def _metadata(name: str, namespace: str, source: str, source_uid: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "namespace": namespace,
+        "labels": {**PART_OF, EDGE_LABEL: "true", SOURCE_NAMESPACE: source},
+        "annotations": {SOURCE_NAMESPACE_UID: source_uid},
+    }
+
+
+def _owner(source: Source) -> dict[str, Any]:
+    resource = _RESOURCES[source.kind]
+    return {"apiVersion": resource.api_version, "kind": resource.kind, "name": source.name, "uid": source.uid}
+
+
+def order_body(
+    request: CertificateRequest, names: Sequence[Host], *, profile: str = "", replaces: str = ""
+) -> dict[str, Any]:
+    """Return the Order for a CertificateRequest, whose PKCS #10 is for these names; the same request has the same Order."""
+    meta = request.metadata
+    digest = hashlib.sha256(meta.uid.encode()).hexdigest()[:10]
+    raw = request.raw_spec if isinstance(request.raw_spec, dict) else {}
+    spec: dict[str, Any] = {
+        "request": raw.get("request", ""),
+        "issuerRef": dict(zip(("name", "kind", "group"), request.spec.issuer_ref.normal(), strict=True)),
+        "dnsNames": [str(name) for name in names],
+    }
+    optional = {"profile": profile, "replaces": replaces, "duration": request.spec.duration}
+    spec |= {field: value for field, value in optional.items() if value}
+    return {
+        "apiVersion": ORDERS.api_version,
+        "kind": ORDERS.kind,
+        "metadata": {
+            "name": f"{meta.name[:240]}-{digest}",
+            "namespace": meta.namespace,
+            "labels": dict(PART_OF),
+            "ownerReferences": [
+                {
+                    "apiVersion": CERTIFICATE_REQUESTS.api_version,
+                    "kind": CERTIFICATE_REQUESTS.kind,
+                    "name": meta.name,
+                    "uid": meta.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "spec": spec,
+    }
+
+
+def genuine_order(order: Order, request: CertificateRequest, names: Sequence[Host]) -> bool:
+    """Tell whether an Order is the one that we would make for this request: any other is never worked on.
+
+    Profile and replaces are what was decided when it was made; all else follows from the request.
+    """
+    wanted = order_body(request, names, profile=order.spec.profile, replaces=order.spec.replaces)
+    return bool(
+        not order.problem
+        and order.metadata.name == wanted["metadata"]["name"]
+        and order.metadata.namespace == request.metadata.namespace
+        and order.metadata.owned_by(request.metadata.uid)
+        and order.raw_spec == wanted["spec"]
+    )

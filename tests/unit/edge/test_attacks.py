@@ -1,0 +1,154 @@
+"""Attacks on the edge, each as an attacker would try it: whoever may write a Gateway or a Certificate in his namespace."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from signer.api.certificate import IssuerReference
+from signer.edge.hosts import Asker, Claim, EdgeWorld, Take
+from signer.edge.lifecycle import told
+from signer.edge.permission import Permitted, TakeFirst, may_order
+from signer.edge.placement import GatewayPod, Placement, place
+from signer.edge.policies import HostPolicy
+from signer.edge.reserved import Existing, in_the_way
+from signer.edge.selfcheck import Seen, classify, may_dial
+from signer.edge.wishes import gateway_wishes
+from signer.tenancy.verdict import Refuse, Unready
+from signer.tenancy.world import Rate
+from tests.unit.edge.objects import LE, gateway, host, https
+
+EVIL = Asker("evil", "uid-evil", {"mesh-signer.dev/tenant": "evil"})
+VICTIM = Asker("victim", "uid-victim", {})
+SELECTOR = {"istio": "ingressgateway"}
+
+
+def claimed(*names: str, by: Asker = VICTIM) -> dict[str, Claim]:
+    return {host(name).claim_name: Claim(host(name), by.namespace, by.uid) for name in names}
+
+
+class TestSecrets:
+    @pytest.mark.parametrize(
+        "credential",
+        ["cacerts", "istiod-tls", "istio-kubeconfig", "gateway-cacert", "kubernetes://cacerts", "istio-system/cacerts"],
+    )
+    def test_credentials_that_istio_reads(self, credential: str) -> None:
+        """A Gateway cannot have istiod's CA, its certificate or a remote cluster written for it."""
+        found = gateway_wishes(gateway(https("a.example.com", credential=credential)), LE)
+        assert found.certificates == ()
+        assert not found.passed[0].harmless
+
+    @pytest.mark.parametrize(
+        "existing",
+        [
+            Existing("u", "kubernetes.io/tls"),
+            Existing("u", "Opaque"),
+            Existing("u", "kubernetes.io/tls", labels={"app.kubernetes.io/part-of": "mesh-signer"}),
+        ],
+    )
+    def test_somebody_elses_secret(self, existing: Existing) -> None:
+        """What is there is not written over, though it carries our labels: only our own record of its uid counts."""
+        assert in_the_way("shop", existing, None) is not None
+        assert in_the_way("shop", existing, "another") is not None
+
+    def test_a_ca(self) -> None:
+        """A CA's Secret is never written, not even where we made it."""
+        assert in_the_way("ca", Existing("u", "kubernetes.io/tls", is_ca=True), "u") is not None
+
+    def test_a_pod_in_the_tenants_namespace(self) -> None:
+        """A Pod labelled like the gateway draws nobody's key but its own namespace's."""
+        pods = [GatewayPod("evil", SELECTOR), GatewayPod("istio-system", SELECTOR)]
+        found = place("victim", SELECTOR, pods, gateway_namespaces=["istio-system"], granted=True)
+        assert found == Placement(("istio-system",))
+
+    def test_a_namespaced_issuer(self) -> None:
+        """Whoever chooses the ACME server chooses the certificate: an Issuer fills no Secret of the gateway's namespace."""
+        pods = [GatewayPod("istio-system", SELECTOR)]
+        found = place("evil", SELECTOR, pods, gateway_namespaces=["istio-system"], granted=True, namespaced_issuer=True)
+        assert isinstance(found, Refuse)
+        assert found.code == "NamespacedIssuer"
+
+
+class TestHosts:
+    def ask(self, *names: str, asker: Asker = EVIL, **world: Any) -> Any:
+        found = {"claims": claimed("shop.example.com"), "policies": (), **world}
+        return may_order(names, asker, LE, EdgeWorld(**found))
+
+    def test_a_certificate_by_hand(self) -> None:
+        """However a certificate is asked for, another's host is refused."""
+        assert isinstance(self.ask("shop.example.com"), Refuse)
+
+    def test_hidden_among_ones_own(self) -> None:
+        """One name of another spoils the whole certificate, and no claim is taken for the rest."""
+        found = self.ask("mine.example.com", "SHOP.example.com")
+        assert isinstance(found, Refuse)
+        assert found.code == "HostTaken"
+
+    def test_a_wildcard_over_it(self) -> None:
+        """A wildcard that covers another's host is refused too."""
+        assert isinstance(self.ask("*.example.com"), Refuse)
+
+    def test_first_come(self) -> None:
+        """All names are claimed before any is ordered; with all of them claimed it may be ordered."""
+        found = self.ask("a.evil.example", "b.evil.example", "a.evil.example")
+        assert isinstance(found, TakeFirst)
+        assert [str(take.host) for take in found.claims] == ["a.evil.example", "b.evil.example"]
+        assert all(isinstance(take, Take) for take in found.claims)
+        mine = claimed("a.evil.example", "b.evil.example", by=EVIL)
+        permitted = self.ask("a.evil.example", "b.evil.example", claims=mine)
+        assert permitted == Permitted((host("a.evil.example"), host("b.evil.example")))
+
+    def test_quotas(self) -> None:
+        """A rate of the policy that grants a host comes with the permission."""
+        rate = Rate(3, timedelta(hours=1))
+        policy = HostPolicy("p", frozenset({"evil.example"}), frozenset({"evil"}), rate=rate)
+        found = self.ask("a.evil.example", claims=claimed("a.evil.example", by=EVIL), policies=(policy,))
+        assert found == Permitted((host("a.evil.example"),), (("p", rate),))
+
+    def test_floods(self) -> None:
+        """Thousands of bad names make a short answer."""
+        many = self.ask(*(f"h{number}.example.com" for number in range(5000)))
+        assert isinstance(many, Refuse)
+        assert many.code == "TooManyHosts"
+        bad = self.ask(*(f"bad_{number}.example.com" for number in range(100)))
+        assert isinstance(bad, Refuse)
+        assert len(bad.message) < 4096
+
+    @pytest.mark.parametrize("names", [[], ["10.0.0.1"], ["kubernetes.default.svc"], ["*"], ["com"]])
+    def test_what_is_no_public_host(self, names: list[str]) -> None:
+        """Nothing is ordered that no CA would give."""
+        assert isinstance(self.ask(*names), Refuse)
+
+    def test_before_all_is_read(self) -> None:
+        """A restart is no moment in which claims are not known."""
+        assert isinstance(self.ask("shop.example.com", unsynced="HostClaims were not read yet"), Unready)
+
+    def test_another_issuer(self) -> None:
+        """An issuer that a policy does not name is refused for its hosts."""
+        policy = HostPolicy(
+            "p", frozenset({"evil.example"}), frozenset({"evil"}), issuers=frozenset({("ClusterIssuer", "le")})
+        )
+        world = EdgeWorld({}, (policy,))
+        own = IssuerReference(name="own", kind="Issuer")
+        assert isinstance(may_order(["a.evil.example"], EVIL, own, world), Refuse)
+        assert isinstance(may_order(["a.evil.example"], EVIL, LE, world), TakeFirst)
+
+
+class TestWhatIsSeenAndTold:
+    @pytest.mark.parametrize(
+        "address", ["127.0.0.1", "169.254.169.254", "10.96.0.1", "::ffff:203.0.113.7", "localhost"]
+    )
+    def test_names_that_point_inside(self, address: str) -> None:
+        """A host that resolves to an address inside makes the self check dial nothing there."""
+        assert not may_dial(address, ["203.0.113.7"])
+
+    def test_no_body_is_shown(self) -> None:
+        """What an address answers never gets into a status: only its number does."""
+        found = classify(host("a.example.com"), "/x", Seen(None, (), status=200))
+        assert "200" in found.message
+
+    def test_a_cas_words(self) -> None:
+        """What a CA says is cut and made printable before it is told."""
+        text = told("evil\x1b[31m\nline" + "x" * 10_000)
+        assert text.isprintable()
+        assert len(text) == 512

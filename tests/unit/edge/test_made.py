@@ -1,0 +1,160 @@
+"""What is made for a wish, and what counts as made by us."""
+
+import base64
+from typing import Any
+
+import msgspec
+import pytest
+
+from signer.api.certificate import Certificate
+from signer.api.certificaterequest import CertificateRequest
+from signer.api.order import Order
+from signer.api.secret import Secret
+from signer.certificates.ownership import holds
+from signer.certificates.spec_check import spec_defect
+from signer.edge.made import certificate_body, genuine_order, order_body, placeholder_secret
+from signer.edge.wish import Wish
+from signer.edge.wishes import gateway_wishes
+from tests.unit.edge.objects import LE, gateway, host, https
+
+EVIL = {
+    "istio/multiCluster": "true",
+    "cert-manager.io/allow-direct-injection": "true",
+    "reflector.v1.k8s.emberstack.com/reflection-allowed": "true",
+}
+
+
+def wish(*servers: Any, **annotations: str) -> Wish:
+    named = {f"cert-manager.io/{name.replace('_', '-')}": value for name, value in annotations.items()}
+    (found,) = gateway_wishes(
+        gateway(*(servers or (https("a.example.com"),)), annotations=EVIL | named), LE
+    ).certificates
+    return found
+
+
+def made(one: Wish, namespace: str = "foo") -> Certificate:
+    body = certificate_body(one, namespace, source_namespace_uid="foo-uid")
+    body["metadata"]["uid"] = "u"
+    return msgspec.convert(body, Certificate)
+
+
+class TestCertificate:
+    def test_as_it_is(self) -> None:
+        """The Certificate has the Secret's name, all hosts, the issuer, and can be issued as it is."""
+        found = made(wish(https("b.example.com", "*.example.com")))
+        assert spec_defect(found) is None
+        assert found.unsupported == ()
+        assert found.metadata.name == found.spec.secret_name == "tls"
+        assert found.spec.dns_names == ("b.example.com", "*.example.com")
+        assert found.spec.issuer_ref == LE
+        key = found.spec.private_key
+        assert key is not None
+        assert (key.algorithm, key.size, key.rotation_policy) == ("ECDSA", 256, "Always")
+
+    def test_nothing_of_the_users(self) -> None:
+        """No label or annotation of the Gateway reaches what is made, and no secretTemplate is set."""
+        found = made(wish())
+        assert not {*found.metadata.labels, *found.metadata.annotations} & EVIL.keys()
+        assert found.spec.secret_template is None
+
+    def test_options(self) -> None:
+        """Annotations choose the key, the times and the history; numbers that are none are left out."""
+        found = made(
+            wish(private_key_algorithm="RSA", private_key_size="4096", duration="720h", revision_history_limit="3")
+        )
+        key = found.spec.private_key
+        assert key is not None
+        assert (key.algorithm, key.size, found.spec.duration, found.spec.revision_history_limit) == (
+            "RSA",
+            4096,
+            "720h",
+            3,
+        )
+        wrong = made(wish(private_key_algorithm="RSA", private_key_size="x", revision_history_limit="99999"))
+        assert wrong.spec.private_key is not None
+        assert (wrong.spec.private_key.size, wrong.spec.revision_history_limit) == (0, None)
+        assert spec_defect(wrong) is None
+
+    def test_pairs(self) -> None:
+        """Each of a pair has the kind of key that it is for, whatever annotations say."""
+        found = gateway_wishes(
+            gateway(
+                https("a.example.com", credential=["ec", "rsa"]),
+                annotations={"cert-manager.io/private-key-algorithm": "Ed25519"},
+            ),
+            LE,
+        )
+        keys = {one.secret_name: made(one).spec.private_key for one in found.certificates}
+        assert {name: key.algorithm for name, key in keys.items() if key} == {"ec": "ECDSA", "rsa": "RSA"}
+
+    @pytest.mark.parametrize(("namespace", "owned"), [("foo", 1), ("istio-system", 0)])
+    def test_owners(self, namespace: str, owned: int) -> None:
+        """In its own namespace the Gateway owns it; elsewhere labels say whose it is."""
+        found = made(wish(), namespace)
+        assert len(found.metadata.owner_references) == owned
+        assert found.metadata.labels["mesh-signer.dev/source-namespace"] == "foo"
+        assert found.metadata.annotations["mesh-signer.dev/sources"] == "Gateway/foo/shop"
+
+
+def test_the_first_secret() -> None:
+    """The placeholder's Secret is one that the Certificate's controller takes for its own to write."""
+    one = wish()
+    body = placeholder_secret(one, "foo", source_namespace_uid="foo-uid", certificate=b"c", key=b"k")
+    secret = msgspec.json.decode(msgspec.json.encode(body), type=Secret)
+    assert secret.data == {"tls.crt": b"c", "tls.key": b"k"}
+    assert secret.type == "kubernetes.io/tls"
+    assert holds(made(one), secret)
+    assert not {*secret.metadata.labels, *secret.metadata.annotations} & EVIL.keys()
+
+
+def request(**changes: Any) -> CertificateRequest:
+    spec = {"request": base64.b64encode(b"csr").decode(), "issuerRef": {"name": "le", "kind": "ClusterIssuer"}}
+    metadata = {"namespace": "istio-system", "name": "tls-1", "uid": "request-uid"}
+    return msgspec.convert({"metadata": metadata | changes, "spec": spec}, CertificateRequest)
+
+
+NAMES = (host("a.example.com"), host("*.example.com"))
+
+
+def ordered(body: dict[str, Any]) -> Order:
+    return msgspec.json.decode(msgspec.json.encode(body | {"metadata": body["metadata"] | {"uid": "o"}}), type=Order)
+
+
+class TestOrder:
+    def test_our_own(self) -> None:
+        """The Order that we made is known again, with whatever profile and predecessor it was made."""
+        for more in ({}, {"profile": "shortlived"}, {"replaces": "a.b"}):
+            one = ordered(order_body(request(), NAMES, **more))
+            assert one.spec.request == b"csr"
+            assert one.spec.dns_names == ("a.example.com", "*.example.com")
+            assert genuine_order(one, request(), NAMES)
+
+    def test_the_same_request_has_the_same_order(self) -> None:
+        """A restart finds the Order by its name; a request made again under the same name has another."""
+        assert order_body(request(), NAMES) == order_body(request(), NAMES)
+        names = {order_body(request(uid=uid), NAMES)["metadata"]["name"] for uid in ("1", "2")}
+        assert len(names) == 2
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"dnsNames": ["victim.example"]},
+            {"dnsNames": ["a.example.com", "*.example.com", "victim.example"]},
+            {"issuerRef": {"name": "other", "kind": "ClusterIssuer", "group": "cert-manager.io"}},
+            {"request": "aGk="},
+            {"commonName": "victim.example"},
+            {"ipAddresses": ["10.0.0.1"]},
+            {"duration": "9000h"},
+        ],
+        ids=str,
+    )
+    def test_one_that_a_user_made(self, change: dict[str, Any]) -> None:
+        """An Order that differs from what follows from the request is not worked on, though it names it as owner."""
+        body = order_body(request(), NAMES)
+        assert not genuine_order(ordered(body | {"spec": body["spec"] | change}), request(), NAMES)
+
+    @pytest.mark.parametrize("change", [{"name": "other"}, {"namespace": "foo"}, {"ownerReferences": []}], ids=str)
+    def test_another_place(self, change: dict[str, Any]) -> None:
+        """A copy elsewhere, or without its owner, is not worked on."""
+        body = order_body(request(), NAMES)
+        assert not genuine_order(ordered(body | {"metadata": body["metadata"] | change}), request(), NAMES)
