@@ -1,6 +1,6 @@
 """All planted faults, in the order of the path of a request."""
 
-from tests.mutants.faults import api, authorities, certificates, csr, issuing, kube, requests, tenancy
+from tests.mutants.faults import acme, api, authorities, certificates, csr, issuing, kube, requests, tenancy
 from tests.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -12,4 +12,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *authorities.MUTANTS,
     *issuing.MUTANTS,
     *certificates.MUTANTS,
+    *acme.MUTANTS,
 )

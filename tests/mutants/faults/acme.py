@@ -1,0 +1,207 @@
+"""The edge's ACME: what a CA may make us do, and when we do it."""
+
+from tests.mutants.mutant import Mutant
+
+TARGETS = "issuers/acme/targets.py"
+ANSWERS = "issuers/acme/answers.py"
+ORDER = "issuers/acme/order.py"
+ERRORS = "issuers/acme/errors.py"
+CHAIN = "issuers/acme/chain.py"
+CHALLENGE = "issuers/acme/challenge.py"
+RENEWAL = "issuers/acme/renewal.py"
+BACKOFF = "issuers/acme/backoff.py"
+LIMITS = "issuers/acme/limits.py"
+ACCOUNT = "issuers/acme/account.py"
+TESTS = "tests/unit/issuers_acme"
+
+MUTANTS = (
+    Mutant(
+        "a CA's URLs may lead anywhere",
+        TARGETS,
+        "    if found != expected:\n",
+        "    if found.port != expected.port:\n",
+        (f"{TESTS}/test_targets.py",),
+    ),
+    Mutant(
+        "shared and documentation addresses are dialled",
+        TARGETS,
+        '    return None if address.is_global else "private"\n',
+        '    return "private" if address.is_private and not address.is_reserved else None\n',
+        (f"{TESTS}/test_targets.py",),
+    ),
+    Mutant(
+        "an IPv4 address inside of an IPv6 one is not looked at",
+        TARGETS,
+        "        forms = [found, *_inner(found)]\n",
+        "        forms = [found]\n",
+        (f"{TESTS}/test_targets.py",),
+    ),
+    Mutant(
+        "the cluster's networks do not count",
+        TARGETS,
+        "            if _within(one, self.cluster):\n",
+        "            if _within(one, ()):\n",
+        (f"{TESTS}/test_targets.py",),
+    ),
+    Mutant(
+        "an order may be for more names",
+        ANSWERS,
+        "for one in found.identifiers} != set(wish.identifiers):\n",
+        "for one in found.identifiers} < set(wish.identifiers):\n",
+        (f"{TESTS}/test_answers.py",),
+    ),
+    Mutant(
+        "any text is a token",
+        ANSWERS,
+        "    if not TOKEN.fullmatch(found.token):\n",
+        "    if not TOKEN.match(found.token):\n",
+        (f"{TESTS}/test_answers.py",),
+    ),
+    Mutant(
+        "text of any page is shown",
+        ANSWERS,
+        '        printable(detail) if with_text and isinstance(detail, str) else "",\n',
+        '        printable(detail) if isinstance(detail, str) else "",\n',
+        (f"{TESTS}/test_answers.py",),
+    ),
+    Mutant(
+        "an order is taken as a renewal, whatever the CA says",
+        ANSWERS,
+        "        replaces=wish.replaces if found.replaces == wish.replaces else None,\n",
+        "        replaces=wish.replaces,\n",
+        (f"{TESTS}/test_answers.py",),
+    ),
+    Mutant(
+        "a time without a zone is UTC",
+        ANSWERS,
+        "        return None if found.tzinfo is None else found.astimezone(dt.UTC)\n",
+        "        return found.replace(tzinfo=dt.UTC) if found.tzinfo is None else found.astimezone(dt.UTC)\n",
+        (f"{TESTS}/test_answers.py",),
+    ),
+    Mutant(
+        "what the CA checks already is accepted again",
+        ORDER,
+        "        challenge.status in (ChallengeStatus.PROCESSING, ChallengeStatus.VALID)\n",
+        "        challenge.status is ChallengeStatus.VALID\n",
+        (f"{TESTS}/test_order.py",),
+    ),
+    Mutant(
+        "an expired order is waited for",
+        ORDER,
+        "        case _ if order.expires is not None and order.expires <= now:\n",
+        "        case _ if order.expires is not None and order.expires < now:\n",
+        (f"{TESTS}/test_order.py",),
+    ),
+    Mutant(
+        "a failed proof is seen only when no other waits",
+        ORDER,
+        "        if one.status is AuthorizationStatus.INVALID:\n",
+        "        if all(other.status is AuthorizationStatus.INVALID for other in found):\n",
+        (f"{TESTS}/test_order.py",),
+    ),
+    Mutant(
+        "a limit counts as a failure",
+        BACKOFF,
+        "    if isinstance(failure, RateLimited):\n        return replace(before, ",
+        "    if isinstance(failure, RateLimited):\n        return replace(before, failures=before.failures + 1, ",
+        (f"{TESTS}/test_backoff.py",),
+    ),
+    Mutant(
+        "a CA may stop an issuer for years",
+        ERRORS,
+        "    return min(max(retry_after, now + _SHORTEST), now + _LONGEST)\n",
+        "    return max(retry_after, now + _SHORTEST)\n",
+        (f"{TESTS}/test_errors.py",),
+    ),
+    Mutant(
+        "a fatal problem among several is overlooked",
+        ERRORS,
+        "    if codes & FATAL:\n",
+        "    if problem.code in FATAL:\n",
+        (f"{TESTS}/test_errors.py",),
+    ),
+    Mutant(
+        "a certificate for another key is taken",
+        CHAIN,
+        "    if leaf.public_key() != key.public_key():\n",
+        "    if not leaf.public_key():\n",
+        (f"{TESTS}/test_chain.py",),
+    ),
+    Mutant(
+        "a chain need not be signed",
+        CHAIN,
+        "            lower.verify_directly_issued_by(upper)\n",
+        "            assert lower.issuer == upper.subject\n",
+        (f"{TESTS}/test_chain.py",),
+    ),
+    Mutant(
+        "a certificate for more names is taken",
+        CHAIN,
+        "    if _names(leaf) != set(wish.identifiers):\n",
+        "    if not _names(leaf) >= set(wish.identifiers):\n",
+        (f"{TESTS}/test_chain.py",),
+    ),
+    Mutant(
+        "a wildcard is proven at its own name",
+        CHALLENGE,
+        'f"_acme-challenge.{authorization.identifier.base}"',
+        'f"_acme-challenge.{authorization.identifier.value}"',
+        (f"{TESTS}/test_challenge.py",),
+    ),
+    Mutant(
+        "a serial number has no sign byte",
+        RENEWAL,
+        '    encoded = serial.to_bytes(serial.bit_length() // 8 + 1, "big", signed=True)\n',
+        '    encoded = serial.to_bytes((serial.bit_length() + 7) // 8, "big")\n',
+        (f"{TESTS}/test_renewal.py",),
+    ),
+    Mutant(
+        "the instant is drawn anew each time",
+        RENEWAL,
+        "    if kept is not None and window.start <= kept.instant <= window.end:\n",
+        "    if kept is not None and window.start == kept.instant:\n",
+        (f"{TESTS}/test_renewal.py",),
+    ),
+    Mutant(
+        "advice is followed into the certificate's end",
+        RENEWAL,
+        "    if left < of.length / EMERGENCY:\n",
+        "    if left < of.length / EMERGENCY and advice is None:\n",
+        (f"{TESTS}/test_renewal.py",),
+    ),
+    Mutant(
+        "a CA that always says now is asked all the time",
+        RENEWAL,
+        "    return Plan(min(max(advice.instant, rested), last), Why.ADVICE, alarm)\n",
+        "    return Plan(min(advice.instant, last), Why.ADVICE, alarm)\n",
+        (f"{TESTS}/test_renewal.py",),
+    ),
+    Mutant(
+        "nothing is kept for renewals",
+        LIMITS,
+        "    reserve = 0.0 if asking.renewal else KEPT_FOR_RENEWALS\n",
+        "    reserve = 0.0\n",
+        (f"{TESTS}/test_limits.py",),
+    ),
+    Mutant(
+        "a clock that goes back and forth fills buckets",
+        LIMITS,
+        "    return max(now, state[key].at) if key in state else now\n",
+        "    return now\n",
+        (f"{TESTS}/test_limits.py",),
+    ),
+    Mutant(
+        "a short MAC key is sent with a long hash",
+        ACCOUNT,
+        "    if len(plain) < (needed := MAC_ALGORITHMS[algorithm]):\n",
+        "    if len(plain) < (needed := min(MAC_ALGORITHMS.values())):\n",
+        (f"{TESTS}/test_account.py",),
+    ),
+    Mutant(
+        "the MAC key is printed",
+        ACCOUNT,
+        "    mac_key: str = field(repr=False)\n",
+        "    mac_key: str\n",
+        (f"{TESTS}/test_account.py",),
+    ),
+)
