@@ -323,7 +323,11 @@ class RequestController:
             self._delivery.start(pending, self._ask(pending, verdict, content))
 
     def _until_world_changes(self, pending: Pending, verdict: Unready) -> None:
-        self._backlog.park(pending, reason=verdict.reason.code, topic=_WORLD, seconds=_RECHECK)
+        """Nothing can be decided now; what is wrong with one signer may also be mended in its Secret."""
+        reason = verdict.reason
+        if not self.world.unsynced:
+            self._record.tell(pending, "Warning", reason.code, reason.message)
+        self._backlog.park(pending, reason=reason.code, issuer=pending.ref, topic=_WORLD, seconds=_RECHECK)
 
     def _is_mesh(self, ref: IssuerRef, content: RequestContent) -> bool:
         state = self._registry.get(ref)

@@ -210,6 +210,7 @@ class TestUnready:
             scene.put()
             await asyncio.sleep(60)
             assert scene.writer.writes == []
+            assert scene.recorder.reasons() == ["MeshStateStale"]
             scene.mesh.world.stale = frozenset()
             scene.mesh.changed()
             await scene.until(lambda: scene.writer.writes, 1)
