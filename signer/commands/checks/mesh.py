@@ -76,6 +76,9 @@ def check_roots(facts: Facts) -> Iterator[Finding]:
             elif same_key(entry.pem, root):
                 text = f"the root of {ref} was renewed, and the one there is older: it must be replaced before it ends"
                 yield _root("warning", ref, text)
+            elif same_key(entry.pem, authority.certificate_pem.decode()):
+                # The CA's own key is the new root already; its chain still leads to the old one, for old workloads.
+                yield Finding("note", "roots", f"{ref} changes its root: its CA is the root there, and is cross-signed")
             else:
                 text = f"the root of {ref} there is another CA's: istiod refuses each certificate that {ref} signs"
                 yield _root("error", ref, text, force=" --force")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from issuers.authority import load_authority
 from signer.commands.checks.facts import Finding
 from signer.commands.checks.mesh import check_cas, check_claims, check_policies, check_roots
 from signer.commands.checks.workloads import asked_by, check_gateways, check_workloads
@@ -65,6 +66,16 @@ def test_roots() -> None:
     assert roots(CertificateAuthorityEntry(renewed, signers))[0].startswith(f"warning: the root of {FOO} was renewed")
     shared = CertificateAuthorityEntry(root(FOO), frozenset({FOO, OTHER}))
     assert roots(shared)[0].startswith("warning: ClusterIssuer foo, ClusterIssuer letsencrypt share one entry")
+
+
+def test_a_root_that_is_being_changed() -> None:
+    """A CA that is cross-signed by its old root, while the mesh has its own certificate as the root, is in order."""
+    old, new = ca("foo"), ca("bar")
+    cross = pki.CA("bar", parent=old, private=new.private)
+    loaded = load_authority(cross.pem, cross.key_pem, old.pem, now=NOW)
+    config = replace(entries(*ALL), authorities=(CertificateAuthorityEntry(root(BAR), frozenset({FOO})),))
+    here = mesh(world(config=config, signers=frozenset({FOO})), issuers=[state(FOO, authority=loaded)])
+    assert [one.severity for one in check_roots(facts(here)) if str(FOO) in one.what] == ["note"]
 
 
 def test_claims() -> None:
