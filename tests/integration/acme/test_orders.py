@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -271,6 +272,16 @@ def test_profiles(start: Start, talk: Talk, answers: ChallengeServer) -> None:
     verdict = judge(refused.value, utc_now())
     assert isinstance(verdict, Fatal)
     assert verdict.reason == "invalidProfile"
+
+
+def test_a_wanted_end(start: Start, talk: Talk, answers: ChallengeServer) -> None:
+    """An order that names its end gets a certificate that ends then, from a CA that allows it."""
+    session = talk(start())
+    join(session)
+    end = (utc_now() + dt.timedelta(days=3)).replace(microsecond=0)
+    asked = replace(wish("end.example.com"), not_after=end)
+    (chain,) = Driver(session, KEY, answers, asked).chains()
+    assert abs(chain.leaf.not_valid_after_utc - end) <= dt.timedelta(seconds=1)
 
 
 async def test_threads(start: Start, answers: ChallengeServer) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from issuers.acme.errors import ForbiddenTarget
-from issuers.acme.targets import AddressRule, Origin, origin, same_origin
+from issuers.acme.targets import ANYWHERE, AddressRule, Origin, origin, same_origin
 
 RULE = AddressRule()
 
@@ -92,6 +92,12 @@ def test_the_cluster() -> None:
     assert own.refusal("8.8.8.8") is None
     assert own.refusal("10.1.2.3") is None
     assert own.refusal("10.2.2.3") == "a private address"
+
+
+@given(st.ip_addresses())
+def test_anywhere(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+    """An administrator's issuer may dial every address."""
+    assert ANYWHERE.refusal(str(address)) is None
 
 
 @given(st.ip_addresses(v=4))
