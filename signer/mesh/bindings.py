@@ -117,7 +117,10 @@ class Bindings:
             self._queue.add_after(signer, (write.again + timedelta(seconds=1)).total_seconds())
 
     def _take(self, made: Json) -> None:
-        self._index.put_binding(msgspec.convert(made, SignerBinding))
+        obj = msgspec.convert(made, SignerBinding)
+        if self._index.released(obj.metadata.uid):
+            return  # the watch was quicker, and does not tell it again
+        self._index.put_binding(obj)
         self._changed()
 
 

@@ -44,7 +44,10 @@ class _Source:
 
 
 class Sources:
-    """Watches into an Index. `changed` is called after each change; `shared` names the shared mesh config."""
+    """Watches into an Index. `changed` is called after each change; `shared` names the shared mesh config.
+
+    `config_changes` counts what the watch told of the mesh config.
+    """
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class Sources:
         on_restart: Callable[[str], None] = lambda _resource: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.config_changes = 0
         self._index = index
         self._reports = reports
         self._changed = changed
@@ -161,6 +165,7 @@ class Sources:
     def _config_map_changed(self, change: Change[ConfigMap]) -> None:
         obj = change.new or change.old
         if obj is not None:
+            self.config_changes += 1
             self.take_config_map(obj.metadata.name, None if change.kind == "deleted" else obj.data, obj.metadata)
         self._changed()
 

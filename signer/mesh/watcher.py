@@ -14,6 +14,7 @@ from signer.api.issuer import IssuerRef
 from signer.api.signerpolicy import SignerPolicy
 from signer.authorities.registry import Registry
 from signer.kube.client import ApiClient
+from signer.kube.errors import Unreachable
 from signer.mesh.bindings import Bindings
 from signer.mesh.reports import Reports
 from signer.mesh.reread import Shared, read_config_map, read_proxy_configs
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 _ROUND = 1.0
 # Live reads for refused requests, all together.
 _READS = 8
+# A live read that a change ran into is made again.
+_TRIES = 3
 
 
 def _now() -> datetime:
@@ -140,14 +143,22 @@ class MeshWatcher:
     async def _reread_claims(self, namespace: str) -> None:
         async with self._reads:
             resource = await self._sources.proxy_configs()
-            found = await read_proxy_configs(self._client, resource, namespace) if resource is not None else []
-        self.index.set_proxy_configs(namespace, found)
+            for _ in range(_TRIES):
+                self.index.begin_read(namespace)
+                found = await read_proxy_configs(self._client, resource, namespace) if resource is not None else []
+                if self.index.set_proxy_configs(namespace, found):
+                    return
+        raise Unreachable(f"the ProxyConfigs of namespace {namespace} changed whenever they were read")
 
     async def _reread_config(self, _all: str) -> None:
         names = {DEFAULT_CONFIG_MAP, *self.index.config_maps, *({self._shared} if self._shared else ())}
         async with self._reads:
             for name in sorted(names):
+                before = self._sources.config_changes
                 data = await read_config_map(self._client, self._settings.istio_namespace, name)
+                if self._sources.config_changes != before:
+                    # What was read may be older than what the watch told, and that is not told again.
+                    raise Unreachable(f"the mesh config changed while ConfigMap {name} was read")
                 self._sources.take_config_map(name, data)
 
     # What follows.

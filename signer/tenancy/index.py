@@ -8,7 +8,7 @@ it cannot be read, a signer that has a SignerBinding is a mesh signer whatever t
 was a mesh signer's stays behind the wall after a change of the key.
 """
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -37,6 +37,7 @@ from signer.tenancy.world import (
 
 # What is known of a binding's newest certificate is to the minute (Binding.last_issued).
 _ISSUED_STEP = timedelta(minutes=1)
+_REMEMBERED = 1024
 # A namespace with more ProxyConfigs than this is read anew once in a while only: it costs time for each, and its
 # tenant may change one all the time.
 _MANY = 200
@@ -60,6 +61,8 @@ class Index:
         self._readable: dict[str, Mapping[str, str]] = {}
         self._kept: dict[str, frozenset[IssuerRef]] = {}
         self._proxy_configs: dict[str, dict[str, ProxyConfig]] = defaultdict(dict)
+        self._read_live: dict[str, bool] = {}  # whether the watch told of a change since the read began
+        self._released: OrderedDict[str, None] = OrderedDict()
         self._policies: dict[str, Policy] = {}
         self._stored: dict[IssuerRef, Binding] = {}
         self._owned: dict[str, set[IssuerRef]] = defaultdict(set)
@@ -79,21 +82,37 @@ class Index:
     def put_proxy_config(self, obj: ProxyConfig) -> None:
         """Take a ProxyConfig, new or changed."""
         self._proxy_configs[obj.metadata.namespace][obj.metadata.name] = obj
-        self._dirty.add(obj.metadata.namespace)
+        self._moved(obj.metadata.namespace)
 
     def remove_proxy_config(self, namespace: str, name: str, uid: str) -> None:
         """Forget a ProxyConfig, unless another of its name is known by now."""
         found = self._proxy_configs.get(namespace, {}).get(name)
         if found is not None and found.metadata.uid == uid:
             del self._proxy_configs[namespace][name]
-            self._dirty.add(namespace)
+        self._moved(namespace)
 
-    def set_proxy_configs(self, namespace: str, objects: Iterable[ProxyConfig]) -> None:
-        """Take a namespace's ProxyConfigs as they all are now."""
+    def _moved(self, namespace: str) -> None:
+        self._dirty.add(namespace)
+        if namespace in self._read_live:
+            self._read_live[namespace] = True
+
+    def begin_read(self, namespace: str) -> None:
+        """A live read of a namespace's ProxyConfigs begins, which `set_proxy_configs` ends."""
+        self._read_live[namespace] = False
+
+    def set_proxy_configs(self, namespace: str, objects: Iterable[ProxyConfig]) -> bool:
+        """Take a namespace's ProxyConfigs as a live read found them all.
+
+        False when the watch told of a change meanwhile, and nothing was taken: what was read may be older than that,
+        and the watch does not tell it again.
+        """
+        if self._read_live.pop(namespace, False):
+            return False
         found = {obj.metadata.name: obj for obj in objects}
         if self._proxy_configs.get(namespace, {}) != found:
             self._proxy_configs[namespace] = found
             self._dirty.add(namespace)
+        return True
 
     def retain_proxy_configs(self, there: Iterable[tuple[str, str]]) -> None:
         """Forget all ProxyConfigs but these (namespace, name): a list was taken in."""
@@ -101,7 +120,7 @@ class Index:
         for namespace, objects in self._proxy_configs.items():
             for name in [name for name in objects if (namespace, name) not in kept]:
                 del objects[name]
-                self._dirty.add(namespace)
+                self._moved(namespace)
 
     def put_config_map(self, name: str, data: Mapping[str, str] | None) -> tuple[str, ...]:
         """Take a ConfigMap of Istio's namespace, None: it is gone. Returns what is wrong with it."""
@@ -208,12 +227,19 @@ class Index:
         if found is None or found.metadata.uid != uid:
             return
         del self.bindings[signer]
+        self._released[uid] = None
+        if len(self._released) > _REMEMBERED:
+            self._released.popitem(last=False)
         self._owned[self._stored.pop(signer).namespace].discard(signer)
         self.world.bindings.pop(signer, None)
         for known in (self._issued, self._ended):
             known.pop(signer, None)
         self._touched.add(signer)
         self._regathered = True
+
+    def released(self, uid: str) -> bool:
+        """Tell whether a SignerBinding was deleted: an answer to a write of ours may come after the watch told so."""
+        return uid in self._released
 
     def put_key(self, signer: IssuerRef, key_id: str) -> None:
         """Take the SHA-256 of the key that an issuer's CA has now; earlier ones stay known."""

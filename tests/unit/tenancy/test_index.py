@@ -189,6 +189,24 @@ class TestClaims:
         index.settle(NOW)
         assert set(index.world.claimants) == {SHOP, BAR}
 
+    def test_a_live_read_that_a_change_ran_into(self, index: Index) -> None:
+        """What a live read found before the watch told of a change brings nothing back, and takes nothing away."""
+        there = proxy_config("foo", "foo")
+        index.put_proxy_config(there)
+        index.begin_read("foo")
+        index.remove_proxy_config("foo", "default", there.metadata.uid)
+        assert not index.set_proxy_configs("foo", [there])
+        index.settle(NOW)
+        assert "foo" not in index.world.claims
+        index.begin_read("foo")
+        index.put_proxy_config(there)
+        assert not index.set_proxy_configs("foo", [])
+        index.settle(NOW)
+        assert index.world.claims["foo"].whole == FOO
+        index.begin_read("foo")
+        index.put_proxy_config(proxy_config("bar", "bar"))
+        assert index.set_proxy_configs("foo", [])
+
     def test_a_list_after_a_gap(self, index: Index) -> None:
         """After a full list only what was in it claims."""
         for name in ("foo", "bar"):
