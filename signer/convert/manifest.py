@@ -9,6 +9,7 @@ from signer.convert.certificaterequest import todays_request
 from signer.convert.ingress import todays_ingress
 from signer.convert.issuer import todays_issuer
 from signer.convert.leftovers import leftover
+from signer.convert.metadata import with_todays_annotations
 from signer.convert.note import Note, Notes, mapping, shown, text
 from signer.convert.solver import Wanted
 
@@ -81,7 +82,9 @@ def _one(
     if version in _INGRESS and kind == "Ingress":
         return todays_ingress(obj, notes)
     if version in _ISTIO and kind in _ISTIO_KINDS:
-        return {**obj, "apiVersion": "networking.istio.io/v1"}
+        return with_todays_annotations({**obj, "apiVersion": "networking.istio.io/v1"}, notes)
+    if kind in ("Ingress", "Gateway"):
+        return with_todays_annotations(obj, notes)
     if version in _NO_LONGER_SERVED:
         notes.add("apiVersion", f"{version} is no longer served for this kind; passed on unchanged")
     return obj

@@ -49,6 +49,15 @@ def todays_metadata(metadata: object, notes: Notes, *, cluster_scoped: bool = Fa
     return kept
 
 
+def with_todays_annotations(obj: dict[str, Any], notes: Notes) -> dict[str, Any]:
+    """Return an object of today's version whose annotations may still be of yesterday; nothing else is changed."""
+    metadata = mapping(obj.get("metadata"))
+    annotations = mapping(metadata.get("annotations"))
+    if not any(isinstance(key, str) and key.startswith(_OLD) for key in annotations):
+        return obj
+    return {**obj, "metadata": {**metadata, "annotations": _annotations(annotations, notes)}}
+
+
 def _annotations(old: dict[str, Any], notes: Notes) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in old.items():

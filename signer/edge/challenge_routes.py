@@ -104,7 +104,6 @@ def virtual_service(
             "name": "acme-challenge",
             "match": [{"uri": {"exact": answer.path}}],
             "directResponse": {"status": 200, "body": {"string": answer.key}},
-            "headers": {"response": {"set": {"content-type": "text/plain"}}},
         }
     ]
     if redirect:

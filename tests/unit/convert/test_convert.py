@@ -335,6 +335,13 @@ class TestIngresses:
             "certmanager.k8s.io/other",
         ]
 
+    def test_annotations_of_an_ingress_of_today(self) -> None:
+        """An Ingress that has today's version and yesterday's annotations gets those of today, and keeps all else."""
+        today = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "spec": {"x": 1}}
+        old = today | {"metadata": {"name": "i", "uid": "u", "annotations": {"certmanager.k8s.io/issuer": "le"}}}
+        found, _ = one(old)
+        assert found == today | {"metadata": {"name": "i", "uid": "u", "annotations": {"cert-manager.io/issuer": "le"}}}
+
     def test_a_real_route_beside_challenges_stays(self) -> None:
         """Only an Ingress that does nothing but route challenges is left out."""
         found, told = one(ingress("/.well-known/acme-challenge/x", "/shop"))

@@ -83,7 +83,6 @@ class TestVirtualService:
                     "name": "acme-challenge",
                     "match": [{"uri": {"exact": f"/.well-known/acme-challenge/{TOKEN}"}}],
                     "directResponse": {"status": 200, "body": {"string": KEY}},
-                    "headers": {"response": {"set": {"content-type": "text/plain"}}},
                 }
             ],
         }
