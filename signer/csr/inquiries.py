@@ -115,6 +115,7 @@ class Inquiries:
                 await self._mesh.reread(question.namespace)
             else:
                 await self._mesh.bind(question.signer, question.namespace, question.namespace_uid)
+                await asyncio.sleep(0)  # what was stored is worked into the world in this turn of the loop
         except Exception as error:  # noqa: BLE001 - whatever it was, those that wait for it must not wait for ever
             self._tell(question, error)
             for pending in self._backlog.waiting(topic):
