@@ -13,10 +13,10 @@ from tests.localmesh.mesh import Mesh, Options, build_everything
 from tests.localmesh.traffic import serials
 from tests.localmesh.workload import Workload
 
-# A workload that renews after a tenth of its certificate's life, and not half of it.
-QUICK = {"SECRET_GRACE_PERIOD_RATIO": "0.9", "SECRET_GRACE_PERIOD_RATIO_JITTER": "0.01"}
-# The same without a policy's help: 600 s is the least that the API server takes, and it is renewed after 2% of them.
-SHORT = {**QUICK, "SECRET_TTL": "600s", "SECRET_GRACE_PERIOD_RATIO": "0.98"}
+# A workload that renews after a twentieth of its certificate's life, and not half of it.
+QUICK = {"SECRET_GRACE_PERIOD_RATIO": "0.95", "SECRET_GRACE_PERIOD_RATIO_JITTER": "0.001"}
+# The same without a policy's help: 600 s is the least that the API server takes, and it is renewed after 1% of them.
+SHORT = {**QUICK, "SECRET_TTL": "600s", "SECRET_GRACE_PERIOD_RATIO": "0.99"}
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ spec: {ca: {secretName: second-ca-selfsigned}}
 
 @pytest.fixture(scope="class")
 def quick(mesh: Mesh) -> Iterator[list[Workload]]:
-    """Two workloads that renew after 12 seconds of two minutes, though they ask for a day."""
+    """Two workloads that renew after 6 seconds of two minutes, though they ask for a day."""
     policies = "---".join(POLICY.format(tenant=tenant) for tenant in ("foo", "bar"))
     mesh.cluster.apply(policies)
     placed = [
