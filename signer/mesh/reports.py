@@ -46,7 +46,7 @@ class Reports:
             self._told.popitem(last=False)
         log.warning("%s", message if message.startswith(f"{ref.kind} ") else f"{ref.kind} {ref.name}: {message}")
         if self._speaks():
-            self._recorder.emit(ref, "Warning", MALFORMED, message)
+            self._recorder.emit(ref, "Warning", MALFORMED, message, share=ref.namespace or None)
 
     def _may(self, namespace: str) -> bool:
         now = self._clock()

@@ -15,21 +15,27 @@ from signer.api.issuer import IssuerRef
 from signer.tenancy.world import CertificateAuthorityEntry
 
 _LARGEST_PEM = 1 << 16
+_KEYS_OF_AN_ISSUER = 16
 
 
 class CAKeys:
     """The keys that were seen of each issuer, by the SHA-256 of the SubjectPublicKeyInfo (Authority.key_id)."""
 
     def __init__(self) -> None:
-        self._seen: dict[IssuerRef, set[str]] = {}
+        self._seen: dict[IssuerRef, dict[str, None]] = {}
         self._roots: dict[str, frozenset[str]] = {}
 
     def put(self, signer: IssuerRef, key_id: str) -> bool:
-        """Take the key that an issuer's CA has now; whether it is a new one."""
-        known = self._seen.setdefault(signer, set())
+        """Take the key that an issuer's CA has now; whether it is a new one.
+
+        Of an Issuer only the latest ones stay known: it is its tenant's, who may change its key all the time.
+        """
+        known = self._seen.setdefault(signer, {})
         if key_id in known:
             return False
-        known.add(key_id)
+        known[key_id] = None
+        if signer.kind == "Issuer" and len(known) > _KEYS_OF_AN_ISSUER:
+            del known[next(iter(known))]
         return True
 
     def forget(self, signer: IssuerRef) -> None:

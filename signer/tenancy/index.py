@@ -129,7 +129,8 @@ class Index:
                 self._reread = True
             self._given.pop(name, None)
             self._readable.pop(name, None)
-            self._kept.pop(name, None)
+            # Its signers stay the mesh's while we run: workloads trust them still, and an uninstalled Istio may be
+            # installed again in a minute.
             self.unreadable.pop(name, None)
             return ()
         data = {MESH_KEY: data[MESH_KEY]}

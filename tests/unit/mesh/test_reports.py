@@ -13,7 +13,9 @@ class Recorder:
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
 
-    def emit(self, ref: ObjectReference, _type: str, _reason: str, message: str) -> None:
+    def emit(self, ref: ObjectReference, _type: str, _reason: str, message: str, *, share: str | None) -> None:
+        # What a tenant causes comes out of his share of the Events.
+        assert share == (ref.namespace or None)
         self.told.append((ref.name, message))
 
 

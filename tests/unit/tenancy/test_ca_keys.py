@@ -1,5 +1,6 @@
 """Which CA keys belong to which signers."""
 
+from signer.api.issuer import IssuerRef
 from signer.tenancy.ca_keys import CAKeys
 from signer.tenancy.world import CertificateAuthorityEntry
 from tests.unit.csr.crafted import authority, ca
@@ -23,6 +24,18 @@ def test_a_text_that_cannot_be_read() -> None:
     entries = [entry(FOO, pem="-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"), entry(BAR, pem="")]
     assert CAKeys().roots(entries) == {FOO: frozenset(), BAR: frozenset()}
     assert CAKeys().of([FOO, BAR], entries) == {}
+
+
+def test_an_issuer_that_changes_all_the_time() -> None:
+    """A tenant who changes his Issuer's key again and again fills no memory; what admins change stays known."""
+    known, own = CAKeys(), IssuerRef("Issuer", "bar", "ca")
+    for number in range(100):
+        known.put(own, f"bar{number}")
+        known.put(FOO, f"foo{number}")
+    keys = known.of([own, FOO], [])
+    assert "bar99" in keys
+    assert sum(own in signers for signers in keys.values()) == 16
+    assert sum(FOO in signers for signers in keys.values()) == 100
 
 
 def test_a_root_is_its_own() -> None:

@@ -152,6 +152,15 @@ class TestMesh:
         index.settle(NOW)
         assert index.world.signers == {BAR}
 
+    def test_a_config_map_that_goes(self, index: Index) -> None:
+        """A mesh config that is deleted frees no signer while we run, until there is one again that says otherwise."""
+        index.put_config_map("istio", None)
+        index.settle(NOW)
+        assert index.world.signers == {FOO, BAR}
+        index.put_config_map("istio", mesh("foo"))
+        index.settle(NOW)
+        assert index.world.signers == {FOO}
+
     def test_a_config_map_of_something_else(self, index: Index) -> None:
         """A ConfigMap without a mesh config says nothing, whatever its name."""
         assert index.put_config_map("istio-sidecar-injector", {"config": "["}) == ()
@@ -344,7 +353,7 @@ class TestOwners:
     def test_an_owned_signer_stays_the_meshs(self, index: Index) -> None:
         """A signer with an owner stays behind the wall when the mesh config no longer names it, until it is released."""
         index.put_binding(binding("foo", "foo"))
-        index.put_config_map("istio", None)
+        index.put_config_map("istio", mesh())
         index.settle(NOW)
         assert index.world.signers == {FOO}
         index.remove_binding("foo", "b")
