@@ -53,7 +53,7 @@ def with_todays_annotations(obj: dict[str, Any], notes: Notes) -> dict[str, Any]
     """Return an object of today's version whose annotations may still be of yesterday; nothing else is changed."""
     metadata = mapping(obj.get("metadata"))
     annotations = mapping(metadata.get("annotations"))
-    if not any(isinstance(key, str) and key.startswith(_OLD) for key in annotations):
+    if not any(key.startswith(_OLD) for key in annotations):
         return obj
     return {**obj, "metadata": {**metadata, "annotations": _annotations(annotations, notes)}}
 
