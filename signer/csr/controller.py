@@ -55,8 +55,9 @@ _APPROVAL_PATIENCE = 5.0
 _RECHECK = 30.0
 # A world that is being read changes with each object; those that wait for it are looked at once in a while.
 _WORLD_PAUSE = 0.25
-# What waits for the world; a topic of the backlog.
+# What waits for the world, and what for the mesh config alone; topics of the backlog.
 _WORLD = "world"
+_CONFIG = "mesh config"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,7 @@ class RequestController:
         )
         self._draining = False
         self._world_timer: asyncio.TimerHandle | None = None
+        self._config = self.world.config
         metrics.queued.set_function(lambda: self._backlog.ready)
         metrics.in_flight.set_function(lambda: self._delivery.in_flight)
         metrics.window.set_function(lambda: self._delivery.window.size)
@@ -237,12 +239,17 @@ class RequestController:
     # What the mesh says.
 
     def _world_changed(self) -> None:
-        if self._world_timer is None and self._backlog.waiting_on(_WORLD):
+        configured = self._config is not self.world.config and self._backlog.waiting_on(_CONFIG)
+        if self._world_timer is None and (configured or self._backlog.waiting_on(_WORLD)):
             self._world_timer = asyncio.get_running_loop().call_later(_WORLD_PAUSE, self._look_again)
 
     def _look_again(self) -> None:
         self._world_timer = None
-        for pending in self._backlog.waiting(_WORLD):
+        waiting = self._backlog.waiting(_WORLD)
+        if self._config is not self.world.config:
+            self._config = self.world.config
+            waiting += self._backlog.waiting(_CONFIG)
+        for pending in waiting:
             # Before the world was read, nobody could tell whose it is.
             pending.flow = flow_of(pending.csr, self.world.namespaces)
             self._backlog.make_ready(pending)
@@ -312,8 +319,6 @@ class RequestController:
         elif isinstance(verdict, Wait):
             self._wait(pending, verdict)
         elif isinstance(verdict, Unready):
-            if verdict.reason.code != "MeshNotRead":  # that one ends by itself, soon after the start
-                self._record.tell(pending, "Warning", verdict.reason.code, verdict.reason.message)
             self._until_world_changes(pending, verdict)
         elif isinstance(verdict, Bind | Reread):
             if self._inquiries is None:
@@ -323,11 +328,14 @@ class RequestController:
             self._delivery.start(pending, self._ask(pending, verdict, content))
 
     def _until_world_changes(self, pending: Pending, verdict: Unready) -> None:
-        """Nothing can be decided now; what is wrong with one signer may also be mended in its Secret."""
-        reason = verdict.reason
-        if not self.world.unsynced:
+        """Nothing can be decided now; what is wrong with one signer is mended in the mesh config or in its Secret."""
+        reason, world = verdict.reason, self.world
+        # What was not read yet is read soon after the start, as a rule: when it is not, that is to be told as well.
+        if not world.unsynced or self._clock() - pending.since >= _RECHECK:
             self._record.tell(pending, "Warning", reason.code, reason.message)
-        self._backlog.park(pending, reason=reason.code, issuer=pending.ref, topic=_WORLD, seconds=_RECHECK)
+        # Tenants change the world all the time, and to judge a request anew costs more than they pay for it.
+        topic = _WORLD if world.unsynced or world.stale else _CONFIG
+        self._backlog.park(pending, reason=reason.code, issuer=pending.ref, topic=topic, seconds=_RECHECK)
 
     def _is_mesh(self, ref: IssuerRef, content: RequestContent) -> bool:
         state = self._registry.get(ref)

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 
@@ -212,6 +213,32 @@ class TestUnready:
             assert scene.writer.writes == []
             assert scene.recorder.reasons() == ["MeshStateStale"]
             scene.mesh.world.stale = frozenset()
+            scene.mesh.changed()
+            await scene.until(lambda: scene.writer.writes, 1)
+
+    @virtual_time
+    async def test_never_read(self) -> None:
+        """A mesh that cannot be read is told to those who wait for it, once they have waited for long."""
+        async with running(world=world(bindings=OWNED, unsynced="SignerBindings")) as scene:
+            scene.put()
+            await asyncio.sleep(100)
+            assert scene.recorder.reasons() == ["MeshNotRead"]
+
+    @virtual_time
+    async def test_a_ca_that_waits_for_an_admin(self) -> None:
+        """What tenants change costs nothing for those who wait for the mesh config; its change is noticed at once."""
+        waits = world(bindings=OWNED, roots={FOO: frozenset({"another"})})
+        async with running(world=waits) as scene:
+            assert scene.mesh is not None
+            scene.put()
+            await asyncio.sleep(1)
+            with patch.object(scene.registry, "get", wraps=scene.registry.get) as looked:
+                for _ in range(20):
+                    scene.mesh.changed()
+                    await asyncio.sleep(1)
+                assert looked.call_count == 0
+            scene.mesh.world.roots = {}
+            scene.mesh.world.config = replace(scene.mesh.world.config)
             scene.mesh.changed()
             await scene.until(lambda: scene.writer.writes, 1)
 
