@@ -24,6 +24,7 @@ import yaml
 from tests.localmesh import istio_install
 from tests.localmesh.build import find_module_file, find_program
 from tests.localmesh.cluster import LocalCluster
+from tests.localmesh.gateway import IngressGateway
 from tests.localmesh.istio_install import Rendered
 from tests.localmesh.istiod import Istiod
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, NAMESPACE, SIGNER_ACCOUNT, SignerProcess
@@ -54,12 +55,13 @@ spec:
 class Options:
     """What a mesh may have otherwise.
 
-    `signer_options` and `controllers_options` go to the two processes of mesh-signer, `istiod_environment` to istiod;
+    `controllers` are those of the second process; `signer_options` and `controllers_options` go to the two processes of mesh-signer, `istiod_environment` to istiod;
     `mesh_config` is laid over the task's meshConfig. `definitions`: CRDs of cert-manager.io in place of ours;
     `manifests`: further files or folders to apply with ours.
     """
 
     tenancy: str = "enforce"
+    controllers: str = "issuers,certificates,certificaterequests"
     signer_options: Sequence[str] = ()
     controllers_options: Sequence[str] = ()
     istiod_environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -79,7 +81,7 @@ class Mesh:
         self.controllers = self._signer(
             "mesh-signer-controllers-0",
             CONTROLLERS_ACCOUNT,
-            "issuers,certificates,certificaterequests",
+            self.options.controllers,
             self.options.controllers_options,
         )
         self.workloads: list[Workload] = []
@@ -210,6 +212,28 @@ class Mesh:
         self.workloads.append(workload)
         workload.start()
         return workload
+
+    def place_gateway(
+        self,
+        name: str = "istio-ingressgateway",
+        namespace: str = istio_install.NAMESPACE,
+        signer: str = "",
+        **options: Any,
+    ) -> IngressGateway:
+        """Start an ingress gateway, and return at once; Gateways take it by its label `istio: ingressgateway`."""
+        gateway = IngressGateway(
+            self.cluster,
+            self.istiod.address,
+            name=name,
+            namespace=namespace,
+            signer=signer or namespace,
+            address=next(self._addresses),
+            outbound=next(self._addresses),
+            **options,
+        )
+        self.workloads.append(gateway)
+        gateway.start()
+        return gateway
 
     def wait_ready(self, *workloads: Workload, timeout: float = 60) -> None:
         """Wait until these have their certificates and take requests."""
