@@ -197,7 +197,7 @@ class CertificateController:
             if issuance.outcome(request).state == "issued":
                 leaf, _ = read_leaf(request.status.certificate)
                 issued = IssuedData(issued.key, request.status.certificate, request.status.ca, request.spec.issuer_ref)
-        elif not ownership.holds(certificate, view.secret):
+        elif view.placeholder or not ownership.holds(certificate, view.secret):
             return view
         if leaf is None or spki_of(leaf) != view.key.spki:
             return view
@@ -238,7 +238,7 @@ class CertificateController:
 
 def key_defect(certificate: Certificate, view: SecretView | None) -> Defect | None:
     """Tell when the key must stay and yet does not fit the spec: only a person can decide which of the two counts."""
-    if view is None or view.key is None or not ownership.keeps_key(certificate):
+    if view is None or view.key is None or view.placeholder or not ownership.keeps_key(certificate):
         return None
     fields = key_mismatches(view.key, certificate.spec)
     if not fields:

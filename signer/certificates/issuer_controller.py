@@ -55,8 +55,8 @@ class IssuerController:
     async def reconcile(self, ref: IssuerRef) -> None:
         """Write one issuer's status if it differs."""
         state = self._registry.get(ref)
-        if state is None or state.issuer.metadata.deletion_timestamp:
-            return
+        if state is None or state.issuer.metadata.deletion_timestamp or state.kind == "acme":
+            return  # what is known of an ACME issuer comes from its status
         issuer: Issuer | None = state.issuer
         resource = CLUSTER_ISSUERS if ref.kind == "ClusterIssuer" else ISSUERS
         try:

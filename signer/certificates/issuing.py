@@ -127,7 +127,7 @@ class Issuing:
 
     def _kept_key(self, certificate: Certificate, view: SecretView | None) -> KeyView | None:
         """The key in the Secret, when it is to be kept and fits. One that cannot be read is replaced, and that is told."""
-        if view is None or not ownership.keeps_key(certificate):
+        if view is None or view.placeholder or not ownership.keeps_key(certificate):
             return None
         if view.key is None:
             if view.secret.data.get(TLS_KEY):

@@ -91,6 +91,13 @@ def _pair_differs(_: Facts, view: SecretView) -> Defect | None:
     return None
 
 
+def _placeholder(facts: Facts, view: SecretView) -> Defect | None:
+    # Only before the first issuance: who asks a self-signed issuer for such a subject gets one certificate, not a loop.
+    if facts.current is None and view.placeholder:
+        return Defect(DOES_NOT_EXIST, "Issuing certificate as Secret holds only a placeholder")
+    return None
+
+
 def _other_issuer(facts: Facts, view: SecretView) -> Defect | None:
     notes = view.secret.metadata.annotations
     if not any(key in notes for key in (ISSUER_NAME, ISSUER_KIND, ISSUER_GROUP)):
@@ -163,6 +170,7 @@ _SecretCheck = Callable[[Facts, SecretView], Defect | None]
 _CHECKS: tuple[_SecretCheck, ...] = (
     _missing_data,
     _pair_differs,
+    _placeholder,
     _other_issuer,
     _other_certificate,
     _other_key_wanted,

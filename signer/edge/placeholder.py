@@ -12,12 +12,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from signer.api.secret import PLACEHOLDER_ORGANIZATION
 from signer.edge.hostname import Host
 
 LIFETIME = timedelta(days=90)
 BACKDATED = timedelta(hours=1)
 """Clocks of clients differ."""
-_NAME = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "mesh-signer placeholder")])
+_NAME = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, PLACEHOLDER_ORGANIZATION)])
 
 
 def placeholder(hosts: Sequence[Host], key: ec.EllipticCurvePrivateKey, *, now: datetime, serial: int) -> bytes:
