@@ -1,6 +1,7 @@
 """A gateway answers an ACME challenge by a VirtualService alone, as the edge relies on; no controller of ours is in this."""
 
 import datetime as dt
+import socket
 import time
 from collections.abc import Iterator
 from typing import cast
@@ -16,8 +17,10 @@ from signer.edge.hostname import Host
 from signer.edge.placeholder import is_placeholder, placeholder
 from tests.integration.acme.driving import KEY, Driver, join, server, utc_now, wish
 from tests.localmesh.edge import Edge
+from tests.localmesh.front import visit
 from tests.localmesh.mesh import Mesh
 from tests.localmesh.pebble import ChallengeServer
+from tests.localmesh.workload import Workload
 
 pytestmark = pytest.mark.e2e
 HOST = "shop.example.com"
@@ -46,13 +49,15 @@ class Presenter:
         time.sleep(2)
 
 
-def write_secret(edge: Edge, name: str, chain: bytes, key: ec.EllipticCurvePrivateKey) -> None:
+def write_secret(
+    edge: Edge, name: str, chain: bytes, key: ec.EllipticCurvePrivateKey, namespace: str = "istio-system"
+) -> None:
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "kubernetes.io/tls",
-        "metadata": {"name": name, "namespace": "istio-system"},
+        "metadata": {"name": name, "namespace": namespace},
         "stringData": {"tls.crt": chain.decode(), "tls.key": pem.decode()},
     }
     edge.cluster.apply(yaml.safe_dump(secret))
@@ -91,3 +96,31 @@ def test_a_challenge_through_a_gateway_that_redirects(edge: Edge) -> None:
     assert (after.status, after.body) == (200, "the shop")
     assert after.certificate is not None
     assert after.certificate.serial_number == chain.leaf.serial_number
+    assert edge.curl(f"http://{HOST}/") in [(0, "the shop\n200"), (-1, "")]  # -1: there is no curl here
+
+
+def test_only_on_loopback(edge: Edge) -> None:
+    """The gateway listens on its own loopback address and on no other of the machine."""
+    for port in edge.gateway.ports.values():
+        with socket.create_connection((edge.gateway.address, port), timeout=5):
+            pass
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_into_the_mesh(edge: Edge, task: dict[str, Workload]) -> None:
+    """A gateway in foo under foo's signer leads from a public host to httpbin.foo, which takes nothing but mTLS."""
+    mesh, host, labels = edge.mesh, "httpbin.example.com", {"istio": "foo-gateway"}
+    gateway = mesh.place_gateway("foo-gateway", "foo", labels=labels)
+    mesh.wait_ready(gateway)
+    try:
+        made = edge.istio_gateway("httpbin", host, namespace="foo")
+        made["spec"]["selector"] = labels
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = placeholder([Host(host)], key, now=dt.datetime.now(dt.UTC), serial=2)
+        write_secret(edge, "httpbin", certificate, key, "foo")
+        edge.cluster.apply(yaml.safe_dump_all([made, edge.route("httpbin", host, str(task["httpbin.foo"]), "foo")]))
+        edge.cluster.wait_for(lambda: visit(gateway, host, certificate).status == 200, host)
+        assert visit(gateway, host, certificate).body.splitlines()[-1] == "httpbin.foo"
+    finally:
+        mesh.remove(gateway)

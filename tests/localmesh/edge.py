@@ -1,12 +1,20 @@
 """The edge of a mesh: an ingress gateway, an ACME server that reaches it as a public CA would, and DNS.
 
-    with Mesh() as mesh, Edge(mesh) as edge:
+    mesh = Mesh()
+    edge = Edge(mesh, controllers=CONTROLLERS)
+    with mesh, edge:
         edge.cluster.apply(yaml.safe_dump_all([edge.issuer("letsencrypt"), edge.istio_gateway("shop", "shop.example.com")]))
 
-Every name leads to the gateway until `edge.challenges.set_addresses` says otherwise. Synchronous.
+Every name leads to the gateway until `edge.challenges.set_addresses` says otherwise.
+
+What controllers find: a Pod that runs (podIP: the gateway's address), and its Service, whose public address is the same.
+Nothing forwards for Services, so what would be dialled at the Service's port is dialled at the Pod's address and the
+targetPort, as istiod resolves it; the DNS server is `edge.challenges.dns`, on a port of its own. Synchronous.
 """
 
 import base64
+import contextlib
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,23 +23,31 @@ from tests.localmesh.front import Front, Visit, curl, visit, visit_plain
 from tests.localmesh.gateway import SELECTOR, IngressGateway
 from tests.localmesh.mesh import Mesh
 from tests.localmesh.pebble import ChallengeServer, Pebble
+from tests.localmesh.workload import PORT
 
 EDGE_PROGRAMS = ("pebble", "pebble-challtestsrv")
 NETWORKING = "networking.istio.io/v1"
+CONTROLLERS = "issuers,certificates,certificaterequests,acmeissuers,orders,challenges,gateways"
 _NAMESPACE = "istio-system"
 
 
 class Edge:
     """Everything in front of one mesh. `close` (or the end of `with`) ends what it started, but for the mesh."""
 
-    def __init__(self, mesh: Mesh, **pebble: Any) -> None:
-        """`pebble` are the options of Pebble."""
+    def __init__(self, mesh: Mesh, *, controllers: str = "", **pebble: Any) -> None:
+        """`controllers`: those that mesh-signer runs, with what they need to know of this place; `pebble`: its options."""
         self.mesh = mesh
         self.cluster = mesh.cluster
         self.challenges = ChallengeServer(mesh.cluster.folder, http=False)
         self.pebble = Pebble(mesh.cluster.folder, self.challenges, **pebble)
+        if controllers:
+            mesh.replace_controllers(controllers, *mesh.options.controllers_options, *self.options())
         self._gateway: IngressGateway | None = None
         self._front: Front | None = None
+
+    def options(self) -> tuple[str, ...]:
+        """What the controllers are told of this place."""
+        return ()
 
     @property
     def gateway(self) -> IngressGateway:
@@ -55,6 +71,15 @@ class Edge:
         self._front = Front(self.gateway, self.challenges.http_port)
         self.mesh.wait_ready(self.gateway)
         return self
+
+    @contextlib.contextmanager
+    def front_of(self, gateway: IngressGateway) -> Iterator[None]:
+        """Let the ACME server reach another gateway too, when DNS leads a name to it."""
+        front = Front(gateway, self.challenges.http_port)
+        try:
+            yield
+        finally:
+            front.close()
 
     def close(self) -> None:
         """End it; may be called twice."""
@@ -143,6 +168,17 @@ class Edge:
                 "gateways": [name],
                 "http": [{"match": [{"uri": {"prefix": "/"}}], "directResponse": answer}],
             },
+        }
+
+    @staticmethod
+    def route(name: str, host: str, service: str, namespace: str) -> dict[str, Any]:
+        """A VirtualService on the Gateway of that name that leads a host to a workload, named as in httpbin.foo."""
+        destination = {"host": f"{service}.svc.cluster.local", "port": {"number": PORT}}
+        return {
+            "apiVersion": NETWORKING,
+            "kind": "VirtualService",
+            "metadata": {"name": f"route-{name}", "namespace": namespace},
+            "spec": {"hosts": [host], "gateways": [name], "http": [{"route": [{"destination": destination}]}]},
         }
 
 

@@ -78,12 +78,7 @@ class Mesh:
         self.options = options or Options()
         self.cluster = LocalCluster(api_flags=self.options.api_flags)
         self.signer = self._signer("mesh-signer-0", SIGNER_ACCOUNT, "csr", self.options.signer_options)
-        self.controllers = self._signer(
-            "mesh-signer-controllers-0",
-            CONTROLLERS_ACCOUNT,
-            self.options.controllers,
-            self.options.controllers_options,
-        )
+        self.controllers = self._controllers(self.options.controllers, *self.options.controllers_options)
         self.workloads: list[Workload] = []
         self._istiod: Istiod | None = None
         # 127.x.y.0/24 for this mesh, two addresses for each workload: several meshes may run side by side.
@@ -101,6 +96,9 @@ class Mesh:
             name=name,
             tenancy=tenancy or self.options.tenancy,
         )
+
+    def _controllers(self, names: str, *options: str) -> SignerProcess:
+        return self._signer("mesh-signer-controllers-0", CONTROLLERS_ACCOUNT, names, options)
 
     def __enter__(self) -> Self:
         try:
@@ -165,6 +163,14 @@ class Mesh:
         self.signer.stop()
         self.signer = self._signer(self.signer.name, SIGNER_ACCOUNT, "csr", options, tenancy=tenancy)
         self.signer.start()
+
+    def replace_controllers(self, names: str, *options: str) -> None:
+        """A rollout of the controllers with other options; before the first start, just other options."""
+        running = self.controllers.pid is not None
+        self.controllers.stop()
+        self.controllers = self._controllers(names, *options)
+        if running:
+            self.controllers.start()
 
     def install_issuers(self) -> None:
         """The task's CAs and ClusterIssuers; waits until they are ready."""

@@ -93,6 +93,10 @@ class ChallengeServer(Process):
         """Answer SERVFAIL to every question for this name."""
         self._post("set-servfail", host=_absolute(host))
 
+    def clear_servfail(self, host: str) -> None:
+        """Answer questions for this name again."""
+        self._post("clear-servfail", host=_absolute(host))
+
     def http_requests(self, host: str) -> list[dict[str, Any]]:
         """The HTTP-01 requests for a host that were seen, oldest first."""
         return json.loads(self._post("http-request-history", host=host) or b"null") or []
