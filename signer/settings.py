@@ -29,7 +29,7 @@ _UNBOUND: tuple[Literal["allow", "deny"], ...] = ("allow", "deny")
 _AUDIT_FAILURE: tuple[Literal["stop", "continue"], ...] = ("continue", "stop")
 
 CSR = "csr"
-SLOW_CONTROLLERS = ("issuers", "certificates", "certificaterequests")
+SLOW_CONTROLLERS = ("issuers", "certificates", "certificaterequests", "acmeissuers", "orders", "challenges")
 POLICIES = "policies"
 CONTROLLERS = (CSR, *SLOW_CONTROLLERS, POLICIES)
 

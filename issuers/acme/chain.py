@@ -44,13 +44,13 @@ class Chain:
         return str(names[0].value) if names else ""
 
 
-def read_chain(pem: bytes, wish: Wish, key: PrivateKey, now: dt.datetime) -> Chain:
+def read_chain(pem: bytes, wish: Wish, key: PrivateKey | x509.CertificateSigningRequest, now: dt.datetime) -> Chain:
     """Check a downloaded chain (application/pem-certificate-chain, RFC 8555 section 9.1). Raises MalformedAnswer.
 
     Args:
         pem: the CA's text.
         wish: what was ordered.
-        key: whose certificate it must be.
+        key: whose certificate it must be: the private key, or the request that was sent.
         now: aware UTC; a certificate that has ended already is no certificate.
     """
     if pem.count(b"-----BEGIN ") != pem.count(b"-----END ") or not pem.rstrip().endswith(b"-----"):
@@ -84,7 +84,9 @@ def choose_chain(chains: Sequence[Chain], preferred: str | None) -> Chain:
     return chains[0]
 
 
-def _check_leaf(leaf: x509.Certificate, wish: Wish, key: PrivateKey, now: dt.datetime) -> None:
+def _check_leaf(
+    leaf: x509.Certificate, wish: Wish, key: PrivateKey | x509.CertificateSigningRequest, now: dt.datetime
+) -> None:
     if leaf.public_key() != key.public_key():
         raise MalformedAnswer("certificate: it is for another key than the one that was sent")
     if _names(leaf) != set(wish.identifiers):

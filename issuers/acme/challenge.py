@@ -45,6 +45,12 @@ def key_authorization(token: str, thumbprint: str) -> str:
     return f"{token}.{thumbprint}"
 
 
+def dns_value(token: str, thumbprint: str) -> str:
+    """RFC 8555, section 8.4: the digest of the key authorization, base64url."""
+    digest = hashlib.sha256(key_authorization(token, thumbprint).encode()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
 def http_answer(authorization: Authorization, challenge: Challenge, thumbprint: str) -> HttpAnswer:
     """What to serve for HTTP-01."""
     return HttpAnswer(
@@ -54,10 +60,7 @@ def http_answer(authorization: Authorization, challenge: Challenge, thumbprint: 
 
 def dns_answer(authorization: Authorization, challenge: Challenge, thumbprint: str) -> DnsAnswer:
     """What to publish for DNS-01."""
-    digest = hashlib.sha256(key_authorization(challenge.token, thumbprint).encode()).digest()
-    return DnsAnswer(
-        f"_acme-challenge.{authorization.identifier.base}", base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-    )
+    return DnsAnswer(f"_acme-challenge.{authorization.identifier.base}", dns_value(challenge.token, thumbprint))
 
 
 def choose(authorization: Authorization, wanted: Sequence[str]) -> Challenge | NoChallenge:

@@ -36,6 +36,7 @@ class ObjectMeta(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     annotations: dict[str, str] = {}
     labels: dict[str, str] = {}
     owner_references: tuple[OwnerReference, ...] = ()
+    finalizers: tuple[str, ...] = ()
 
     def owned_by(self, uid: str) -> bool:
         """Tell whether the object with this uid is the controlling owner."""

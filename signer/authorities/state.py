@@ -13,7 +13,7 @@ import msgspec
 from issuers.authority import Authority, expiry_warning
 from issuers.errors import InvalidAuthority
 from signer.api.issuer import CAIssuer, Issuer, IssuerRef
-from signer.api.meta import ObjectMeta, to_rfc3339
+from signer.api.meta import ObjectMeta, find_condition, to_rfc3339
 
 IssuerType = Literal["ca", "selfSigned", "acme", "vault", "venafi", ""]
 
@@ -107,6 +107,8 @@ def judge_spec(issuer: Issuer, cluster_resource_namespace: str) -> IssuerState |
         return unready(INVALID, f"{ref}: spec sets {' and '.join(types)}; an issuer has one type")
     if kind == "":
         return unready(TYPE_MISSING, f"{ref}: spec names no issuer type (ca, selfSigned)")
+    if kind == "acme":
+        return _registered(issuer)
     if kind not in {"ca", "selfSigned"}:
         return unready(NOT_SUPPORTED, f"{ref}: spec.{kind} is not supported by this version of mesh-signer")
     if issuer.unsupported:
@@ -116,6 +118,17 @@ def judge_spec(issuer: Issuer, cluster_resource_namespace: str) -> IssuerState |
     if not issuer.spec.ca or not issuer.spec.ca.secret_name:
         return unready(INVALID, f"{ref}: spec.ca.secretName is empty")
     return NeedsSecret(ref.namespace or cluster_resource_namespace, issuer.spec.ca.secret_name)
+
+
+def _registered(issuer: Issuer) -> IssuerState:
+    """Judge an ACME issuer by its status: the controller that talks to its server alone knows more, and writes it there."""
+    found = find_condition(issuer.status.conditions, "Ready")
+    if found is None or found.observed_generation != issuer.metadata.generation:
+        message = f"{issuer.ref}: its account is not registered yet"
+        return IssuerState(issuer.ref, issuer, "acme", ready=False, reason=PENDING, message=message)
+    return IssuerState(
+        issuer.ref, issuer, "acme", ready=found.status == "True", reason=found.reason, message=found.message
+    )
 
 
 def judge_ca(

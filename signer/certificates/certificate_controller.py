@@ -20,7 +20,7 @@ from signer.certificates import issuance, ownership
 from signer.certificates.certificate_status import Status
 from signer.certificates.issuing import Issuing
 from signer.certificates.matching import RequestView, view_request
-from signer.certificates.objects import Emit, Key, Objects, Superseded
+from signer.certificates.objects import Emit, Key, Objects
 from signer.certificates.policies import Facts, issuance_needed, not_ready
 from signer.certificates.renewal import backoff_left
 from signer.certificates.secret_content import IssuedData, issuer_of, secret_content
@@ -30,6 +30,7 @@ from signer.certificates.watched import Watched
 from signer.certificates.well_known import READY
 from signer.kube.errors import Conflict, Forbidden, NotFound
 from signer.kube.queue import WorkQueue
+from signer.kube.superseded import Superseded
 
 logger = logging.getLogger(__name__)
 

@@ -19,19 +19,21 @@ from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateReque
 from signer.api.issuer import IssuerRef
 from signer.api.meta import find_condition
 from signer.api.secret import TLS_CERT, TLS_KEY, Secret
+from signer.authorities.ordering import Failed, Ordered, Ordering
 from signer.authorities.registry import Registry
 from signer.authorities.state import IssuerState
 from signer.certificates import request_status as to_status
 from signer.certificates import request_steps as steps
-from signer.certificates.objects import Key, Objects, Superseded
+from signer.certificates.objects import Key, Objects
 from signer.certificates.request_status import APPROVED_MESSAGE, ISSUED_MESSAGE, StatusPatch
 from signer.certificates.secret_view import read_leaf
-from signer.certificates.signing import decide_request, sign_request
+from signer.certificates.signing import Signed, decide_request, sign_request
 from signer.certificates.watched import Watched
 from signer.certificates.well_known import PENDING, READY
 from signer.kube.errors import Conflict, Forbidden, NotFound
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change
+from signer.kube.superseded import Superseded
 from signer.tenancy.decide import Limits
 from signer.tenancy.verdict import Refuse, Unready
 from signer.tenancy.world import World, without_wall
@@ -58,6 +60,7 @@ class RequestController:
         auto_approve: bool,
         limits: Limits,
         world: World | None = None,
+        ordering: Ordering | None = None,
         clock: Callable[[], datetime],
         serial: Callable[[], int] = new_serial,
     ) -> None:
@@ -67,6 +70,7 @@ class RequestController:
         self._auto_approve = auto_approve
         self._limits = limits
         self._world = world if world is not None else without_wall()
+        self._ordering = ordering
         self._clock = clock
         self._serial = serial
         self._superseded = Superseded()
@@ -74,6 +78,8 @@ class RequestController:
         self._waits_for: dict[Key, IssuerRef] = {}
         self.queue = queue
         watched.requests.subscribe(self._changed)
+        if ordering is not None:
+            ordering.attach(queue.add)
 
     def _changed(self, change: Change[CertificateRequest]) -> None:
         if change.kind != "synced":
@@ -141,6 +147,9 @@ class RequestController:
                     self._settled(key)
                     await self._fail(key, request, reason, message, invalid=reason if invalid else "")
                     return
+                case steps.Sign() if step.state.kind == "acme":
+                    await self._order(key, request, step)
+                    return
                 case steps.Sign():
                     self._settled(key)
                     await self._sign(key, request, step)
@@ -204,6 +213,23 @@ class RequestController:
             await self._fail(key, request, signed.code, signed.message)
             return
         await self._write(key, request, to_status.issued(request, signed, self._clock()))
+        self._objects.emitter(CERTIFICATE_REQUESTS, request)("Normal", "CertificateIssued", ISSUED_MESSAGE)
+
+    async def _order(self, key: Key, request: CertificateRequest, step: steps.Sign) -> None:
+        if self._ordering is None:
+            await self._pend(key, request, "OrderPending", "The controller of orders does not run here")
+            return
+        answer = await self._ordering.ask(request, step.csr, step.state)
+        if isinstance(answer, Ordered):
+            await self._pend(key, request, "OrderPending", answer.message)
+            return
+        self._settled(key)
+        if isinstance(answer, Failed):
+            await self._fail(
+                key, request, answer.reason, answer.message, invalid=answer.reason if answer.invalid else ""
+            )
+            return
+        await self._write(key, request, to_status.issued(request, Signed(answer.certificate, b""), self._clock()))
         self._objects.emitter(CERTIFICATE_REQUESTS, request)("Normal", "CertificateIssued", ISSUED_MESSAGE)
 
     async def _pend(self, key: Key, request: CertificateRequest, reason: str, message: str) -> None:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from signer.api.issuer import IssuerRef
+from signer.authorities.ordering import Ordering
 from signer.authorities.registry import Registry
 from signer.certificates.certificate_controller import CertificateController
 from signer.certificates.gauges import CertificateGauges
@@ -47,6 +48,7 @@ class ControllerOptions:
     enable_certificate_owner_ref: bool = False
     limits: Limits = field(default_factory=Limits)
     world: World = field(default_factory=without_wall)
+    ordering: Ordering | None = None
 
 
 def _now() -> datetime:
@@ -125,6 +127,7 @@ class Controllers:
                 auto_approve=self._options.auto_approve,
                 limits=self._options.limits,
                 world=self._options.world,
+                ordering=self._options.ordering,
                 clock=self._clock,
             )
             self._handlers.append(requests.issuer_changed)

@@ -138,6 +138,9 @@ def evaluate(
     if not state.ready:
         code = PENDING if state.reason == PENDING else "IssuerNotReady"
         return Wait(Reason(code, f"Referenced issuer does not have a Ready status condition: {state.message}"), ref)
+    if state.kind == "acme":
+        message = f"{ref} is an ACME issuer, which answers CertificateRequests only"
+        return Refuse((Reason("UnsupportedIssuer", message),))
     around = Circumstances(limits, world, cluster_resource_namespace, now)
     if state.kind == "selfSigned" and not (mesh and world.settings.enforces(now)):
         return _self_signed(content, state, answers, asked, around)

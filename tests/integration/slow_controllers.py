@@ -8,7 +8,7 @@ import contextlib
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,15 @@ from cryptography import x509
 
 from signer.api.certificate import CERTIFICATES
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS
+from signer.api.challenge import CHALLENGES
 from signer.api.event import EVENTS
 from signer.api.issuer import CLUSTER_ISSUERS, ISSUERS
+from signer.api.order import ORDERS
 from signer.api.secret import SECRETS
 from signer.authorities.registry import Registry
 from signer.certificates.run import ControllerOptions, Controllers
+from signer.edge.acme_run import AcmeControllers
+from signer.edge.presenting import Presenter
 from signer.kube.client import ApiClient
 from signer.kube.config import load_config
 from signer.kube.errors import NotFound
@@ -35,7 +39,8 @@ CRDS = Path(__file__).parents[2] / "manifests" / "crds"
 EC_KEY = {"algorithm": "ECDSA", "size": 256}
 # Long enough for a machine that is busy with something else; no test waits this long when it passes.
 _PATIENCE = 90.0
-_RESOURCES = {kind.kind: kind for kind in (CERTIFICATES, CERTIFICATE_REQUESTS, CLUSTER_ISSUERS, ISSUERS, SECRETS)}
+_KINDS = (CERTIFICATES, CERTIFICATE_REQUESTS, CLUSTER_ISSUERS, ISSUERS, SECRETS, ORDERS, CHALLENGES)
+_RESOURCES = {kind.kind: kind for kind in _KINDS}
 
 
 @dataclass
@@ -48,6 +53,7 @@ class World:
     metrics: Metrics
     options: ControllerOptions
     ahead: timedelta = timedelta(0)  # how far the controllers' clock is ahead
+    presenter: Presenter | None = None  # with one, ACME issuers are worked too
     _running: asyncio.Task[None] | None = field(default=None, repr=False)
 
     async def start(self) -> None:
@@ -82,9 +88,23 @@ class World:
     async def _run(self) -> None:
         recorder = EventRecorder(self.own, instance="test")
         registry = Registry(self.own, cluster_resource_namespace=self.namespace)
-        controllers = Controllers(self.own, registry, recorder, self.metrics, self.options, clock=self.now)
+        options, acme = self.options, list[AcmeControllers]()
+        if self.presenter is not None:
+            acme.append(
+                AcmeControllers(
+                    self.own,
+                    registry,
+                    recorder,
+                    self.metrics,
+                    self.presenter,
+                    cluster_resource_namespace=self.namespace,
+                    clock=self.now,
+                )
+            )
+            options = replace(options, ordering=acme[0].ordering)
+        controllers = Controllers(self.own, registry, recorder, self.metrics, options, clock=self.now)
         async with asyncio.TaskGroup() as tasks:
-            for run in (recorder.run, registry.run, controllers.run):
+            for run in (recorder.run, registry.run, controllers.run, *(one.run for one in acme)):
                 tasks.create_task(run())
 
     def now(self) -> datetime:
@@ -235,7 +255,12 @@ def install_crds(cluster: Cluster) -> None:
 
 @contextlib.asynccontextmanager
 async def world(
-    cluster: Cluster, namespace: str, *, account: Path | None = None, **options: Any
+    cluster: Cluster,
+    namespace: str,
+    *,
+    account: Path | None = None,
+    presenter: Presenter | None = None,
+    **options: Any,
 ) -> AsyncIterator[World]:
     """The controllers, running until the block ends; its ClusterIssuers are removed then.
 
@@ -246,7 +271,7 @@ async def world(
         ApiClient(load_config(str(account or cluster.kubeconfig()))) as own,
     ):
         settings = ControllerOptions(cluster_resource_namespace=namespace, **options)
-        found = World(client, own, namespace, Metrics(), settings)
+        found = World(client, own, namespace, Metrics(), settings, presenter=presenter)
         await found.start()
         try:
             yield found

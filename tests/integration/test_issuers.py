@@ -86,12 +86,11 @@ async def test_another_ones_key(here: World) -> None:
     assert base64.b64decode(two["data"]["tls.key"]).decode().splitlines()[1] not in str(found)
 
 
-@pytest.mark.parametrize("kind", ["vault", "acme"])
+@pytest.mark.parametrize("kind", ["vault"])
 async def test_unsupported_type(here: World, kind: str) -> None:
     """A type that is not supported yet is named, and the issuer is not ready."""
     spec: Json = {
         "vault": {"server": "https://vault.example", "path": "pki/sign/x", "auth": {"tokenSecretRef": {"name": "t"}}},
-        "acme": {"server": "https://acme.example/directory", "privateKeySecretRef": {"name": "k"}},
     }
     name = await here.issuer(kind, {kind: spec[kind]})
     found = await here.condition("ClusterIssuer", name, status="False")

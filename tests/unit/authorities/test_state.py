@@ -58,7 +58,7 @@ class TestSpec:
                 "spec.vault is not supported by this version of mesh-signer",
             ),
             ({"venafi": {}}, "UnsupportedField", "spec.venafi is not supported by this version of mesh-signer"),
-            ({"acme": {}}, "UnsupportedField", "spec.acme is not supported by this version of mesh-signer"),
+            ({"acme": {}}, "Pending", "its account is not registered yet"),
             (
                 {"ca": {"secretName": "x", "later": 1}},
                 "UnsupportedField",

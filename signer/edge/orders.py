@@ -1,0 +1,399 @@
+"""Orders: what a CertificateRequest of an ACME issuer becomes, worked off step by step (lifecycle.order_step).
+
+Runs on the loop, in the leader; the conversation with the server is in threads. Each step is stored before the next one,
+so that a process that dies goes on with the same order: nothing but the Order itself is needed. An Order that we would
+not have made ourselves is never worked on.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from cryptography import x509
+
+from issuers.acme import challenge, limits
+from issuers.acme.chain import choose_chain, read_chain
+from issuers.acme.client import Session
+from issuers.acme.errors import AcmeError, Fatal, MalformedAnswer, RateLimited, Refused, judge
+from issuers.acme.identifiers import BadIdentifier, identifiers, set_key
+from issuers.acme.order import Authorization as Proof
+from issuers.acme.order import Order as Placed
+from issuers.acme.order import OrderStatus, Wish
+from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
+from signer.api.challenge import CHALLENGES, Challenge
+from signer.api.issuer import IssuerRef
+from signer.api.meta import to_rfc3339
+from signer.api.order import FINAL_STATES, ORDERS, Order
+from signer.edge import lifecycle as steps
+from signer.edge.accounts import Account, Accounts
+from signer.edge.hostname import Host
+from signer.edge.made import genuine_order
+from signer.kube.client import ApiClient
+from signer.kube.errors import AlreadyExists, Conflict, NotFound
+from signer.kube.queue import WorkQueue
+from signer.kube.reflector import Change, Reflector
+from signer.kube.superseded import Key, Superseded
+from signer.observe.events import EventRecorder, EventType, ObjectReference
+
+log = logging.getLogger(__name__)
+
+_POLL = timedelta(seconds=1)
+_LONGEST = timedelta(minutes=5)
+# Nobody who works an order off takes more steps than this at once.
+_MAX_STEPS = 12
+_ANSWERED = ("http-01", "dns-01")
+
+
+class OrderController:
+    """Works Orders off. `queue` holds their keys."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        recorder: EventRecorder,
+        orders: Reflector[Order],
+        challenges: Reflector[Challenge],
+        accounts: Accounts,
+        queue: WorkQueue[Key],
+        *,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._client = client
+        self._recorder = recorder
+        self._orders = orders
+        self._challenges = challenges
+        self._accounts = accounts
+        self._clock = clock
+        self._superseded = Superseded()
+        self._owners: dict[str, CertificateRequest] = {}
+        self.queue = queue
+        orders.subscribe(self._order_changed)
+        challenges.subscribe(self._challenge_changed)
+        accounts.on_ready(self._account_ready)
+
+    def _order_changed(self, change: Change[Order]) -> None:
+        if change.kind == "synced":
+            return
+        if change.new is None and change.old is not None:
+            self._owners.pop(change.old.metadata.uid, None)
+        self.queue.add(change.key)
+
+    def _challenge_changed(self, change: Change[Challenge]) -> None:
+        either = change.new or change.old
+        for owner in either.metadata.owner_references if either is not None else ():
+            if owner.kind == ORDERS.kind:
+                self.queue.add((change.key[0], owner.name))
+
+    def _account_ready(self, ref: IssuerRef) -> None:
+        for key, order in self._orders.store.items():
+            if order.status.state not in FINAL_STATES and issuer_of(order) == ref:
+                self.queue.add(key)
+
+    async def owner(self, order: Order) -> CertificateRequest | None:
+        """Return the CertificateRequest for which we made this Order; None when we did not, or when it is gone."""
+        known = self._owners.get(order.metadata.uid)
+        if known is None:
+            names = [one.name for one in order.metadata.owner_references if one.controller]
+            if not names:
+                return None
+            try:
+                found = await self._client.get(CERTIFICATE_REQUESTS, names[0], order.metadata.namespace)
+            except NotFound:
+                return None
+            known = msgspec.convert(found, CertificateRequest)
+        hosts = [Host(name.removeprefix("*."), name.startswith("*.")) for name in order.spec.dns_names]
+        if not genuine_order(order, known, hosts):
+            return None
+        self._owners[order.metadata.uid] = known
+        return known
+
+    async def reconcile(self, key: Key) -> None:
+        """Take one Order as far as it can go now."""
+        order = self._orders.store.get(key)
+        if order is None:
+            self._superseded.forget(key)
+            return
+        if self._superseded.stale(key, order.metadata.resource_version) or order.metadata.deletion_timestamp:
+            return
+        if order.status.state in FINAL_STATES and not order.problem:
+            await self._tidy(order)
+            return
+        ref = issuer_of(order)
+        account = self._accounts.get(ref) if ref is not None else None
+        owner = await self.owner(order)
+        if account is None or ref is None or owner is None:
+            return  # taken up when the account is there; one that is not ours is left alone
+        try:
+            for _ in range(_MAX_STEPS):
+                following = await self._take(order, account, owner.metadata.labels)
+                if following is None:
+                    return
+                order = following
+        except AcmeError as error:
+            await self._failed(order, ref, error)
+        except Conflict:
+            self.queue.add_backoff(key)
+        except NotFound:
+            return
+
+    async def _take(self, order: Order, account: Account, labels: Mapping[str, str]) -> Order | None:
+        """Take one step; the Order as it is then, or None when there is nothing to do now."""
+        owned = [
+            one
+            for (namespace, _), one in self._challenges.store.items()
+            if namespace == order.metadata.namespace and one.metadata.owned_by(order.metadata.uid)
+        ]
+        match steps.order_step(order, owned, account.issuer.solvers, labels):
+            case steps.PlaceOrder():
+                return await self._place(order, account)
+            case steps.ReadOrder():
+                return await self._read(order, account)
+            case steps.ReadAuthorizations(urls):
+                return await self._read_proofs(order, account, urls)
+            case steps.MakeChallenges(wanted):
+                for one in wanted:
+                    await self._make(order, account, one)
+                return None
+            case steps.AwaitChallenges():
+                return None
+            case steps.Finalize():
+                return await self._finalize(order, account)
+            case steps.FetchCertificate():
+                return await self._fetch(order, account)
+            case steps.Fail(reason):
+                return await self._end(order, "errored", reason.message)
+            case _:
+                await self._tidy(order)
+                return None
+
+    async def _place(self, order: Order, account: Account) -> Order | None:
+        live = msgspec.convert(await self._client.get(ORDERS, order.metadata.name, order.metadata.namespace), Order)
+        if live.status.url or live.metadata.uid != order.metadata.uid:
+            return None  # the cache was behind, and brings it
+        wish, now = wish_of(live), self._clock()
+        asking = limits.Asking(
+            f"{account.issuer.server} {account.sessions.account_url}",
+            order.metadata.namespace,
+            set_key(wish.identifiers),
+            tuple(one.value for one in wish.identifiers),
+            renewal=bool(wish.replaces),
+        )
+        asked = limits.ask(self._accounts.bounds, self._accounts.spent, asking, now)
+        if isinstance(asked, limits.Held):
+            text = f"held back, to stay within the CA's limits ({asked.limit} {asked.subject}), until {to_rfc3339(asked.until)}"
+            await self._note(live, "LimitReached", text)
+            self.queue.add_after(_key(order), (asked.until - now).total_seconds())
+            return None
+        self._accounts.spent = asked.state
+        placed = await account.sessions.call(Session.new_order, wish)
+        # Without a resourceVersion: whatever else was written meanwhile, this must never be lost.
+        body = {"status": _status(placed, authorizations=True) | {"reason": None}}
+        written = await self._patch(order, body)
+        self._emit(written, "Normal", "OrderCreated", f"Created the order at {account.issuer.origin}")
+        return written
+
+    async def _read(self, order: Order, account: Account) -> Order | None:
+        try:
+            placed = await account.sessions.call(Session.order, order.status.url, wish_of(order))
+        except Refused as error:
+            if error.http_status == 404:
+                return await self._end(order, "expired", "the CA no longer knows the order")
+            raise
+        status = _status(placed, authorizations=not order.status.authorizations)
+        now = self._clock()
+        if placed.status is OrderStatus.INVALID:
+            return await self._end(order, "invalid", placed.error.text() if placed.error else "the CA gives no reason")
+        if placed.status is OrderStatus.PENDING and placed.expires is not None and placed.expires <= now:
+            return await self._end(order, "expired", "the order has expired")
+        if status["state"] != order.status.state or "authorizations" in status:
+            return await self._patch(order, {"status": status})
+        self._again(order, placed.retry_after)
+        return None
+
+    def _again(self, order: Order, at: datetime | None) -> None:
+        now = self._clock()
+        wait = min(max((at or now + _POLL) - now, timedelta(milliseconds=200)), _LONGEST)
+        self.queue.add_after(_key(order), wait.total_seconds())
+
+    async def _read_proofs(self, order: Order, account: Account, urls: tuple[str, ...]) -> Order:
+        wish = wish_of(order)
+        found = {url: await account.sessions.call(Session.authorization, url, wish) for url in urls}
+        listed = [
+            _proof(found[one.url]) if one.url in found else msgspec.to_builtins(one)
+            for one in order.status.authorizations
+        ]
+        return await self._patch(order, {"status": {"authorizations": listed}})
+
+    async def _make(self, order: Order, account: Account, wanted: steps.MakeChallenge) -> None:
+        body = steps.challenge_body(order, wanted, answer_for(wanted.offered.type, wanted.offered.token, account))
+        try:
+            await self._client.create(CHALLENGES, body)
+        except AlreadyExists:
+            return
+        text = f"Created Challenge resource {wanted.name!r} for domain {wanted.authorization.identifier!r}"
+        self._emit(order, "Normal", "Created", text)
+
+    async def _finalize(self, order: Order, account: Account) -> Order | None:
+        wish = wish_of(order)
+        placed = Placed(order.status.url, OrderStatus.READY, wish.identifiers, (), order.status.finalize_url)
+        try:
+            after = await account.sessions.call(Session.finalize, placed, _csr(order), wish)
+        except Refused as error:
+            if error.code != "orderNotReady":
+                raise
+            # Sent before, by a process that ended before it could store that; or not all is proven after all.
+            return await self._read(order, account)
+        return await self._patch(order, {"status": _status(after)})
+
+    async def _fetch(self, order: Order, account: Account) -> Order | None:
+        wish = wish_of(order)
+        placed = await account.sessions.call(Session.order, order.status.url, wish)
+        if placed.certificate is None:
+            self._again(order, placed.retry_after)
+            return None
+        preferred = account.issuer.preferred_chain
+        pems = await account.sessions.call(Session.chains, placed.certificate, all_of_them=bool(preferred))
+        csr, now = _csr(order), self._clock()
+        chosen = choose_chain([read_chain(pem, wish, csr, now) for pem in pems], preferred or None)
+        written = await self._patch(order, {"status": {"certificate": _base64(chosen.pem), "reason": None}})
+        self._emit(written, "Normal", "Complete", "Order completed successfully")
+        return written
+
+    async def _failed(self, order: Order, ref: IssuerRef, error: AcmeError) -> None:
+        """What a refusal or a failure of one request means for the Order."""
+        now = self._clock()
+        key = _key(order)
+        if isinstance(error, Refused) and error.code == "accountDoesNotExist":
+            self._accounts.lost(ref)
+            await self._note(order, "AccountUnknown", str(error))
+            return
+        verdict = judge(error, now)
+        if isinstance(verdict, Fatal):
+            await self._end(order, "errored", f"Failed to go on with the order: {verdict.text}")
+            return
+        reason = "RateLimited" if isinstance(verdict, RateLimited) else verdict.reason
+        until = verdict.not_before
+        await self._note(order, reason, verdict.text + (f"; again at {to_rfc3339(until)}" if until else ""))
+        if isinstance(verdict, RateLimited):
+            self.queue.add_after(key, max((verdict.not_before - now).total_seconds(), 1.0))
+        else:
+            self.queue.add_backoff(key, (until - now).total_seconds() if until is not None else None)
+
+    async def _note(self, order: Order, reason: str, text: str) -> None:
+        """Say in the status what is waited for; a change of it only, and an Event once."""
+        text = steps.told(text)
+        current = self._orders.store.get(_key(order)) or order
+        if current.status.reason == text:
+            return
+        try:
+            await self._patch(order, {"status": {"reason": text}})
+        except (Conflict, NotFound):
+            return
+        self._emit(order, "Warning", reason, text)
+
+    async def _end(self, order: Order, state: str, why: str) -> Order:
+        status = {"state": state, "reason": steps.told(why), "failureTime": to_rfc3339(self._clock())}
+        written = await self._patch(order, {"status": status})
+        names = [name.lower() for name in order.spec.dns_names]
+        if any(one.status.state == "invalid" for one in self._owned(order)):
+            issuer = self._accounts.get(issuer_of(order)) if issuer_of(order) is not None else None  # type: ignore[arg-type]  # just looked
+            if issuer is not None:
+                account = f"{issuer.issuer.server} {issuer.sessions.account_url}"
+                self._accounts.spent = limits.count_failures(
+                    self._accounts.bounds, self._accounts.spent, account, order.metadata.namespace, names, self._clock()
+                )
+        self._emit(written, "Warning", "Failed", steps.told(why))
+        return written
+
+    def _owned(self, order: Order) -> list[Challenge]:
+        meta = order.metadata
+        return [
+            one
+            for (namespace, _), one in self._challenges.store.items()
+            if namespace == meta.namespace and one.metadata.owned_by(meta.uid)
+        ]
+
+    async def _tidy(self, order: Order) -> None:
+        """Delete the Challenges of a finished Order; their finalizers have what they presented taken away first."""
+        for one in self._owned(order):
+            if not one.metadata.deletion_timestamp:
+                try:
+                    await self._client.delete(
+                        CHALLENGES, one.metadata.name, one.metadata.namespace, uid=one.metadata.uid
+                    )
+                except (NotFound, Conflict):
+                    continue
+
+    async def _patch(self, order: Order, body: dict[str, Any]) -> Order:
+        meta = order.metadata
+        written = msgspec.convert(
+            await self._client.patch(ORDERS, meta.name, body, namespace=meta.namespace, subresource="status"), Order
+        )
+        self._superseded.replaced(_key(order), meta.resource_version, written.metadata.resource_version)
+        return written
+
+    def _emit(self, order: Order, kind: EventType, reason: str, message: str) -> None:
+        meta = order.metadata
+        about = ObjectReference(
+            ORDERS.api_version, ORDERS.kind, meta.namespace, meta.name, meta.uid, meta.resource_version
+        )
+        self._recorder.emit(about, kind, reason, message, share=meta.namespace)
+
+
+def issuer_of(obj: Order | Challenge) -> IssuerRef | None:
+    """The issuer that an Order or Challenge names, None when it is not of our group."""
+    reference = obj.spec.issuer_ref
+    return reference.resolve(obj.metadata.namespace) if reference.ours else None
+
+
+def wish_of(order: Order) -> Wish:
+    """What is ordered. Raises MalformedAnswer for names that cannot be: they were checked before the Order was made."""
+    spec = order.spec
+    try:
+        return Wish(identifiers((*spec.dns_names, *spec.ip_addresses)), spec.profile or None, spec.replaces or None)
+    except BadIdentifier as error:
+        raise MalformedAnswer(f"spec: {error}") from None
+
+
+def answer_for(kind: str, token: str, account: Account) -> str:
+    """What proves a name: the key authorization, or its digest for DNS-01 (RFC 8555, 8.3 and 8.4)."""
+    if kind.lower() == challenge.HTTP01:
+        return challenge.key_authorization(token, account.key.thumbprint)
+    return challenge.dns_value(token, account.key.thumbprint)
+
+
+def _csr(order: Order) -> x509.CertificateSigningRequest:
+    try:
+        return x509.load_pem_x509_csr(order.spec.request)
+    except ValueError:
+        raise MalformedAnswer("spec.request: no certificate signing request") from None
+
+
+def _status(placed: Placed, *, authorizations: bool = False) -> dict[str, Any]:
+    found: dict[str, Any] = {"url": placed.url, "finalizeURL": placed.finalize, "state": str(placed.status)}
+    if authorizations:
+        found["authorizations"] = [{"url": url} for url in placed.authorizations]
+    return found
+
+
+def _proof(found: Proof) -> dict[str, Any]:
+    known = ("pending", "valid", "invalid", "expired")
+    return {
+        "url": found.url,
+        "identifier": found.identifier.base,
+        "wildcard": found.identifier.wildcard,
+        "initialState": str(found.status) if found.status in known else "invalid",
+        "challenges": [
+            {"type": one.type, "url": one.url, "token": one.token} for one in found.challenges if one.type in _ANSWERED
+        ],
+    }
+
+
+def _key(order: Order) -> Key:
+    return order.metadata.namespace, order.metadata.name
+
+
+def _base64(data: bytes) -> str:
+    return msgspec.to_builtins(data)  # type: ignore[no-any-return]  # bytes become base64 text

@@ -1,0 +1,80 @@
+"""ACME issuers against Pebble: account, key and status, in cert-manager's words."""
+
+import base64
+
+import pytest
+
+from issuers.acme.account import load_key
+from tests.integration.edge.conftest import Start, spec
+from tests.integration.slow_controllers import World, condition
+
+pytestmark = pytest.mark.integration
+
+
+async def test_registered(here: World, start: Start) -> None:
+    """A ClusterIssuer is Ready once its account is registered, and says where the account is."""
+    ca = start()
+    name = await here.issuer("acme", spec(ca))
+    found = await here.ready("ClusterIssuer", name)
+    ready = condition(found, "Ready")
+    assert ready is not None
+    assert (ready["reason"], ready["message"]) == (
+        "ACMEAccountRegistered",
+        "The ACME account was registered with the ACME server",
+    )
+    assert found["status"]["acme"]["uri"].startswith(ca.directory.removesuffix("/dir"))
+    assert found["status"]["acme"]["lastRegisteredEmail"] == "admin@example.com"
+    secret = await here.get("Secret", "account")
+    assert secret is not None
+    load_key(base64.b64decode(secret["data"]["tls.key"]))
+
+
+async def test_a_restart_asks_the_server_for_nothing(here: World, start: Start) -> None:
+    """A new process uses the account that the status names: it works while the CA is away."""
+    ca = start()
+    name = await here.issuer("acme", spec(ca))
+    before = await here.ready("ClusterIssuer", name)
+    await here.stop()
+    ca.stop()
+    await here.start()
+    after = await here.settled("ClusterIssuer", name)
+    assert after["status"] == before["status"]
+
+
+async def test_not_trusted(here: World, start: Start) -> None:
+    """A CA whose certificate the bundle does not vouch for is told as such."""
+    other = start()
+    name = await here.issuer("acme", spec(start(), caBundle=base64.b64encode(other.authority.certificate).decode()))
+    found = await here.condition("ClusterIssuer", name, status="False", reason="ErrRegisterACMEAccount")
+    assert "its certificate is not trusted" in str(found["status"])
+
+
+async def test_a_bad_spec_names_its_field(here: World, start: Start) -> None:
+    """What cannot be used is told with its field."""
+    name = await here.issuer("acme", spec(start(), server="http://ca.example/dir"))
+    found = await here.condition("ClusterIssuer", name, status="False", reason="InvalidConfiguration")
+    assert "spec.acme.server" in str(found["status"])
+
+
+async def test_a_lost_account_key(here: World, start: Start) -> None:
+    """When the account's Secret is deleted, a new key and account are made, and the issuer says so."""
+    name = await here.issuer("acme", spec(start()))
+    before = (await here.ready("ClusterIssuer", name))["status"]["acme"]["uri"]
+    await here.delete("Secret", "account")
+
+    async def again() -> bool:
+        return ((await here.get("ClusterIssuer", name)) or {})["status"]["acme"]["uri"] != before
+
+    await here.until("another account", again)
+    await here.ready("ClusterIssuer", name)
+
+
+async def test_external_account(here: World, start: Start) -> None:
+    """An account is bound to the one that the operator knows, by the key in the Secret."""
+    mac = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
+    ca = start(external_accounts={"kid-1": mac})
+    binding = {"keyID": "kid-1", "keySecretRef": {"name": "eab", "key": "secret"}}
+    name = await here.issuer("acme", spec(ca, externalAccountBinding=binding))
+    await here.condition("ClusterIssuer", name, status="False", reason="ErrRegisterACMEAccount")
+    await here.create("Secret", "eab", {"stringData": {"secret": mac}})
+    await here.ready("ClusterIssuer", name)
