@@ -110,6 +110,12 @@ class Metrics:
         self.ca_not_after = gauge(
             "mesh_signer_ca_not_after_timestamp_seconds", "When an issuer's CA ends.", "kind", "namespace", "name"
         )
+        self.edge_certificates = gauge(
+            "mesh_signer_edge_certificates",
+            "Certificates that Gateways and Ingresses want: kept, waiting (for a gateway's Pod) or refused.",
+            "state",
+        )
+        self.host_claims = gauge("mesh_signer_host_claims", "Public hosts that a namespace has.")
         # cert-manager's names from here on.
         self.cluster_issuer_ready_status = gauge(
             "certmanager_clusterissuer_ready_status", "The ready status of a ClusterIssuer.", "name", "condition"

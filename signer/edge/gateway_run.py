@@ -1,0 +1,157 @@
+"""Puts the controller `gateways` together: what it watches, its queue, and who is told of which change.
+
+`run` may be called again after it was cancelled (leadership lost and won back): everything is made anew each time.
+"""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from signer.api.edgepolicy import EdgePolicy
+from signer.api.hostclaim import HostClaim
+from signer.api.namespace import NamespaceObject
+from signer.api.secret import Secret
+from signer.authorities.registry import Registry
+from signer.edge.claims_shell import Claims
+from signer.edge.edge_certificates import EdgeCertificates
+from signer.edge.gateway_sources import GatewaySources
+from signer.edge.gateways import EdgeOptions, GatewayController
+from signer.edge.made import SOURCE_NAMESPACE
+from signer.edge.policy_status import EdgePolicyStatuses
+from signer.edge.proxies import Proxies
+from signer.edge.secrets_shell import GatewaySecrets
+from signer.kube.client import ApiClient
+from signer.kube.errors import ApiError, Unreachable
+from signer.kube.queue import WorkQueue
+from signer.kube.reflector import Change
+from signer.observe.events import EventRecorder
+from signer.observe.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+GATEWAYS = "gateways"
+_WORKERS = 4
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class GatewayRun:
+    """Runs the controller until cancelled. `claims` is to be shared with whoever else takes hosts in this process."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        registry: Registry,
+        recorder: EventRecorder,
+        metrics: Metrics,
+        options: EdgeOptions,
+        *,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        self._client = client
+        self._registry = registry
+        self._recorder = recorder
+        self._metrics = metrics
+        self._options = options
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Watch and work until cancelled. Nothing is decided before everything was read once."""
+        queue: WorkQueue[str] = WorkQueue(on_error=self._failed)
+        restarted = self._metrics.watch_restarted
+        ready = False
+
+        def changed(namespace: str) -> None:
+            # Before everything is read there is nothing to decide; then each namespace is looked at anyway.
+            if ready and namespace:
+                queue.add(namespace)
+
+        sources = GatewaySources(self._client, changed, on_restart=restarted)
+        claims = Claims(self._client, clock=self._clock, on_restart=restarted)
+        certificates = EdgeCertificates(self._client, changed, on_restart=restarted)
+        secrets = GatewaySecrets(self._client, self._registry.is_ca_secret, clock=self._clock, on_restart=restarted)
+        controller = GatewayController(
+            sources,
+            claims,
+            certificates,
+            secrets,
+            Proxies(self._client),
+            self._recorder,
+            queue,
+            self._options,
+            clock=self._clock,
+            on_states=self._states,
+        )
+        statuses = EdgePolicyStatuses(self._client, claims, clock=self._clock)
+
+        def secret_changed(change: Change[Secret]) -> None:
+            for secret in (change.old, change.new):
+                if secret is not None:
+                    changed(secret.metadata.labels.get(SOURCE_NAMESPACE, ""))
+
+        def claim_changed(change: Change[HostClaim]) -> None:
+            for claim in (change.old, change.new):
+                if claim is not None:
+                    changed(claim.spec.namespace)
+            if change.kind in ("added", "deleted") or _spec_differs(change):
+                for namespace in controller.unsatisfied:
+                    changed(namespace)
+            self._metrics.host_claims.set(len(claims.claims))
+
+        def policy_changed(change: Change[EdgePolicy]) -> None:
+            if change.kind != "synced" and _spec_differs(change):
+                for namespace in controller.namespaces():
+                    changed(namespace)
+
+        def namespace_changed(change: Change[NamespaceObject]) -> None:
+            changed(change.key[1])
+
+        secrets.watch.subscribe(secret_changed)
+        claims.hosts.subscribe(claim_changed)
+        claims.edge_policies.subscribe(policy_changed)
+        claims.namespaces.subscribe(namespace_changed)
+        async with asyncio.TaskGroup() as tasks:
+            for run in (sources.run, claims.run, certificates.watch.run, secrets.watch.run):
+                tasks.create_task(run())
+            await self._registry.synced.wait()
+            await claims.synced()
+            await certificates.watch.synced.wait()
+            await secrets.watch.synced.wait()
+            await sources.synced()
+            ready = True
+            found = controller.namespaces()
+            log.info("gateways: %d namespaces, %d HostClaims", len(found), len(claims.claims))
+            for namespace in sorted(found):
+                queue.add(namespace)
+            tasks.create_task(statuses.run())
+            tasks.create_task(queue.run(self._counted(controller), workers=_WORKERS))
+
+    def _states(self, states: Mapping[str, int]) -> None:
+        for state, count in states.items():
+            self._metrics.edge_certificates.labels(state).set(count)
+
+    def _counted(self, controller: GatewayController) -> Callable[[str], Any]:
+        async def handle(namespace: str) -> None:
+            self._metrics.sync_calls.labels(GATEWAYS).inc()
+            await controller.reconcile(namespace)
+
+        return handle
+
+    def _failed(self, namespace: str, error: Exception) -> None:
+        self._metrics.sync_errors.labels(GATEWAYS).inc()
+        if isinstance(error, ApiError | Unreachable):
+            log.warning("gateways: namespace %s: %s", namespace, error)
+        else:
+            # The text of an unforeseen exception may quote what it choked on: only its kind and place are told.
+            where = traceback.extract_tb(error.__traceback__)[-1:]
+            log.error("gateways: namespace %s: unforeseen %s at %s", namespace, type(error).__name__, where)
+
+
+def _spec_differs(change: Change[Any]) -> bool:
+    old, new = change.old, change.new
+    return old is None or new is None or old.raw_spec != new.raw_spec

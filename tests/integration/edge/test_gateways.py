@@ -1,0 +1,330 @@
+"""The controller of Gateways on the real API server, with a self-signed issuer: no Gateway runs, and none is needed."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from signer.api.certificate import CERTIFICATES
+from signer.api.edgepolicy import EDGE_POLICIES
+from signer.api.gateway import API_GATEWAYS, GATEWAYS
+from signer.api.hostclaim import HOST_CLAIMS
+from signer.api.ingress import INGRESSES
+from signer.api.namespace import NAMESPACES
+from signer.api.secret import SECRETS
+from signer.edge.proxies import PODS
+from signer.kube.resource import Resource
+from tests.integration.edge.gateway_world import (
+    EdgeWorld,
+    edge_world,
+    https,
+    install,
+    is_placeholder,
+)
+from tests.integration.slow_controllers import condition, install_crds
+from tests.localmesh import Cluster
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module", autouse=True)
+def crds(cluster: Cluster) -> None:
+    install_crds(cluster)
+    install(cluster)
+
+
+@pytest.fixture
+async def here(cluster: Cluster, namespace: str) -> AsyncIterator[EdgeWorld]:
+    async with edge_world(cluster, namespace) as found:
+        yield found
+
+
+def host(here: EdgeWorld, label: str) -> str:
+    """A host that no other test has."""
+    return f"{label}.{here.namespace}.example.com"
+
+
+class TestCertificates:
+    async def test_beside_the_gateway(self, here: EdgeWorld) -> None:
+        """A Gateway whose proxy runs in its own namespace gets one Certificate for each credentialName, and its hosts are claimed."""
+        a, b, c = (host(here, label) for label in "abc")
+        await here.pod(here.namespace)
+        await here.gateway(https(a, b), https(c, credential="other-tls"))
+        await here.served("shop-tls", a, b)
+        await here.served("other-tls", c)
+        assert await here.find(SECRETS, "shop-tls", here.gateways) is None
+        claim = await here.claim(a)
+        assert claim is not None
+        assert claim["spec"]["namespace"] == here.namespace
+        certificate = await here.ready("Certificate", "shop-tls")
+        assert certificate["spec"]["privateKey"]["algorithm"] == "ECDSA"
+        assert [one["kind"] for one in certificate["metadata"]["ownerReferences"]] == ["Gateway"]
+        assert "shop-tls" in await here.told("CreateCertificate")
+
+    async def test_in_the_gateways_namespace(self, here: EdgeWorld) -> None:
+        """Where the proxy runs elsewhere nothing is written until an EdgePolicy grants every host; then it is, there."""
+        a = host(here, "a")
+        await here.gateway(https(a))
+        assert "EdgePolicy" in await here.told("HostNotGranted")
+        assert await here.find(SECRETS, "shop-tls", here.gateways) is None
+        assert await here.claim(a) is None
+        name = await here.policy("ours", a, namespaces=[here.namespace])
+        await here.served("shop-tls", a, namespace=here.gateways)
+        assert await here.find(SECRETS, "shop-tls") is None
+
+        async def counted() -> bool:
+            policy = await here.find(EDGE_POLICIES, name) or {}
+            ready = condition(policy, "Ready")
+            return bool(ready and ready["status"] == "True" and policy["status"].get("hosts") == 1)
+
+        await here.until("the EdgePolicy's status", counted)
+
+    async def test_a_placeholder_first(self, here: EdgeWorld) -> None:
+        """Before an issuer answers there is a placeholder, the Certificate is not ready, and nothing but it is replaced later."""
+        a = host(here, "a")
+        await here.pod(here.namespace)
+        late = f"{here.namespace}-late"
+        await here.gateway(https(a), annotations={"cert-manager.io/cluster-issuer": late})
+
+        async def placed() -> bool:
+            leaf = await here.leaf("shop-tls")
+            return leaf is not None and is_placeholder(leaf)
+
+        await here.until("the placeholder", placed)
+        await here.condition("Certificate", "shop-tls", status="False")
+        before = await here.find(SECRETS, "shop-tls")
+        await here.issuer("late", {"selfSigned": {}})
+        await here.served("shop-tls", a)
+        after = await here.find(SECRETS, "shop-tls")
+        assert before is not None
+        assert after is not None
+        assert after["metadata"]["uid"] == before["metadata"]["uid"]
+        assert after["data"]["tls.key"] != before["data"]["tls.key"]
+
+    async def test_no_pod_yet(self, here: EdgeWorld) -> None:
+        """Without a Pod of the gateway it waits and says so, and goes on by itself when one comes."""
+        a = host(here, "a")
+        await here.client.delete(PODS, "gateway", here.gateways)
+        await here.gateway(https(a))
+        assert "no Pod" in await here.told("NoGatewayPod")
+        await here.pod(here.namespace)
+        await here.served("shop-tls", a)
+
+    async def test_not_asked(self, here: EdgeWorld) -> None:
+        """A Gateway that names no issuer gets nothing; its namespace's annotation asks for all, an empty one says no."""
+        await here.pod(here.namespace)
+        a, b = host(here, "a"), host(here, "b")
+        await here.gateway(https(a), annotations={})
+        await here.gateway(https(b, credential="no-tls"), name="no", annotations={"cert-manager.io/cluster-issuer": ""})
+        assert await here.find(CERTIFICATES, "shop-tls") is None
+        await here.client.patch(
+            NAMESPACES,
+            here.namespace,
+            {"metadata": {"annotations": {"cert-manager.io/cluster-issuer": here.issuer_name}}},
+        )
+        await here.served("shop-tls", a)
+        assert await here.find(CERTIFICATES, "no-tls") is None
+
+
+class TestChanges:
+    async def test_a_host_is_added(self, here: EdgeWorld) -> None:
+        """A host that is added to a running Gateway gets into the same Secret; the old certificate stays until then."""
+        a, b = host(here, "a"), host(here, "b")
+        await here.pod(here.namespace)
+        await here.gateway(https(a))
+        await here.served("shop-tls", a)
+        servers = {"spec": {"servers": [https(a, b)]}}
+        await here.client.patch(GATEWAYS, "shop", servers, namespace=here.namespace)
+        await here.served("shop-tls", a, b)
+
+    async def test_kept_and_taken_up_again(self, here: EdgeWorld) -> None:
+        """The Gateway goes and comes back: the Certificate goes, the Secret and the claim stay, and nothing is issued anew."""
+        a = host(here, "a")
+        await here.pod(here.namespace)
+        await here.gateway(https(a))
+        first = await here.served("shop-tls", a)
+        await here.client.delete(GATEWAYS, "shop", here.namespace)
+        await here.until("the Secret noted as unused", lambda: _unused(here))
+        await here.until("the Certificate gone", lambda: _gone(here, CERTIFICATES, "shop-tls"))
+        assert (await here.claim(a) or {})["status"]["unusedSince"]
+        await here.gateway(https(a))
+        await here.ready("Certificate", "shop-tls")
+
+        async def used() -> bool:
+            return not await _unused(here) and not (await here.claim(a) or {}).get("status", {}).get("unusedSince")
+
+        await here.until("used again", used)
+        again = await here.leaf("shop-tls")
+        assert again is not None
+        assert again.serial_number == first.serial_number
+
+    async def test_removed_after_seven_days(self, here: EdgeWorld) -> None:
+        """After seven days without a Gateway the Secret and the claim go; a Secret of a user beside them stays."""
+        a = host(here, "a")
+        await here.pod(here.namespace)
+        await here.gateway(https(a))
+        await here.served("shop-tls", a)
+        await here.create("Secret", "mine", {"stringData": {"a": "b"}})
+        await here.client.delete(GATEWAYS, "shop", here.namespace)
+        await here.until("the Secret noted as unused", lambda: _unused(here))
+        await here.stop()
+        here.ahead = timedelta(days=6, hours=23)
+        await here.start()
+        await here.until("a look at all", lambda: _looked(here))
+        assert await here.find(SECRETS, "shop-tls") is not None
+        await here.stop()
+        here.ahead = timedelta(days=7, hours=1)
+        await here.start()
+        await here.until("the Secret gone", lambda: _gone(here, SECRETS, "shop-tls"))
+        await here.until("the claim gone", lambda: _gone(here, HOST_CLAIMS, a))
+        assert await here.find(SECRETS, "mine") is not None
+
+    async def test_the_secret_is_deleted(self, here: EdgeWorld) -> None:
+        """A Secret that somebody deletes is there again at once, with a certificate soon after."""
+        a = host(here, "a")
+        await here.pod(here.namespace)
+        await here.gateway(https(a))
+        first = await here.served("shop-tls", a)
+        await here.client.delete(SECRETS, "shop-tls", here.namespace)
+        second = await here.served("shop-tls", a)
+        assert second.serial_number != first.serial_number
+
+    async def test_the_certificate_is_edited(self, here: EdgeWorld) -> None:
+        """What somebody writes into our Certificate is put back."""
+        a, evil = host(here, "a"), host(here, "evil")
+        await here.pod(here.namespace)
+        await here.gateway(https(a))
+        await here.served("shop-tls", a)
+        await here.edit("Certificate", "shop-tls", {"spec": {"dnsNames": [evil]}})
+
+        async def mended() -> bool:
+            return bool(((await here.find(CERTIFICATES, "shop-tls")) or {})["spec"]["dnsNames"] == [a])
+
+        await here.until("the Certificate mended", mended)
+        await here.served("shop-tls", a)
+
+
+class TestConflicts:
+    async def test_anothers_host(self, here: EdgeWorld) -> None:
+        """A tenant who wants another's host is refused; both read of it, and the rest of his hosts are served."""
+        a, b = host(here, "a"), host(here, "b")
+        thief = await here.other("thief")
+        await here.pod(here.namespace)
+        await here.pod(thief)
+        await here.gateway(https(a))
+        await here.served("shop-tls", a)
+        await here.gateway(https(a, b), name="mine", namespace=thief)
+        assert a in await here.told("HostTaken", "mine", thief)
+        assert thief in await here.told("HostContended", "shop")
+        await here.served("shop-tls", b, namespace=thief)
+        claim = await here.claim(a)
+        assert claim is not None
+        assert claim["spec"]["namespace"] == here.namespace
+        assert (condition(claim, "Conflict") or {})["status"] == "True"
+        assert claim["status"]["contenders"] == [thief]
+        await here.client.delete(GATEWAYS, "shop", here.namespace)
+        await here.until("the Certificate gone", lambda: _gone(here, CERTIFICATES, "shop-tls"))
+        await here.client.delete(HOST_CLAIMS, a)
+        await here.served("shop-tls", a, b, namespace=thief)
+
+    async def test_one_name_for_two(self, here: EdgeWorld) -> None:
+        """Two namespaces that name one Secret in the gateways' namespace: the first keeps it, the second is told."""
+        a, b = host(here, "a"), host(here, "b")
+        second = await here.other("second")
+        await here.policy("a", a, namespaces=[here.namespace])
+        await here.policy("b", b, namespaces=[second])
+        await here.gateway(https(a))
+        await here.served("shop-tls", a, namespace=here.gateways)
+        await here.gateway(https(b), name="late", namespace=second)
+        assert "another namespace" in await here.told("SecretConflict", "late", second)
+        await here.served("shop-tls", a, namespace=here.gateways)
+
+    async def test_two_gateways_of_one_namespace(self, here: EdgeWorld) -> None:
+        """Two Gateways of one namespace with one credentialName share a certificate; with another issuer the second is told."""
+        a, b, c = (host(here, label) for label in "abc")
+        await here.pod(here.namespace)
+        await here.gateway(https(a), name="one")
+        await here.gateway(https(b), name="two")
+        await here.served("shop-tls", a, b)
+        other = await here.issuer("other", {"selfSigned": {}})
+        await here.gateway(https(c), name="zwei", annotations={"cert-manager.io/cluster-issuer": other})
+        assert "another issuer" in await here.told("SecretConflict", "zwei")
+
+    @pytest.mark.parametrize("name", ["cacerts", "istiod-tls", "shop-cacert"])
+    async def test_reserved(self, here: EdgeWorld, name: str) -> None:
+        """A Secret that Istio reads as a CA, or as its own, is never written, and the Gateway says why."""
+        await here.pod(here.namespace)
+        await here.gateway(https(host(here, "a"), credential=name))
+        assert name in await here.told("ReservedSecretName")
+        assert await here.find(SECRETS, name) is None
+
+    async def test_a_users_secret(self, here: EdgeWorld) -> None:
+        """A Secret that is there already is not touched; once it is deleted the Gateway gets its own."""
+        a = host(here, "a")
+        await here.pod(here.namespace)
+        await here.create("Secret", "shop-tls", {"stringData": {"password": "x"}})
+        await here.gateway(https(a))
+        assert "shop-tls" in await here.told("ForeignSecret")
+        secret = await here.find(SECRETS, "shop-tls")
+        assert secret is not None
+        assert set(secret["data"]) == {"password"}
+        assert await here.find(CERTIFICATES, "shop-tls") is None
+
+    async def test_a_labelled_pod(self, here: EdgeWorld) -> None:
+        """A Pod with the gateway's labels in a third namespace draws no key there."""
+        a = host(here, "a")
+        trap = await here.other("trap")
+        await here.pod(trap)
+        await here.policy("a", a, namespaces=[here.namespace])
+        await here.gateway(https(a))
+        await here.served("shop-tls", a, namespace=here.gateways)
+        assert await here.find(SECRETS, "shop-tls", trap) is None
+
+
+class TestOtherSources:
+    async def test_gateway_api(self, here: EdgeWorld) -> None:
+        """A Gateway of the Gateway API gets its certificateRefs filled in its own namespace."""
+        a = host(here, "a")
+        listener = {
+            "name": "https",
+            "port": 443,
+            "protocol": "HTTPS",
+            "hostname": a,
+            "tls": {"certificateRefs": [{"name": "api-tls"}]},
+        }
+        await here.make(
+            API_GATEWAYS,
+            "api",
+            {"spec": {"gatewayClassName": "istio", "listeners": [listener]}},
+            annotations={"cert-manager.io/cluster-issuer": here.issuer_name},
+        )
+        await here.served("api-tls", a)
+
+    async def test_ingress(self, here: EdgeWorld) -> None:
+        """An Ingress of class istio gets its tls secrets; one of another class gets nothing."""
+        a, b = host(here, "a"), host(here, "b")
+        await here.pod(here.namespace)
+        notes = {"cert-manager.io/cluster-issuer": here.issuer_name}
+        for name, of_class, one in (("theirs", "nginx", b), ("ours", "istio", a)):
+            backend = {"service": {"name": "x", "port": {"number": 80}}}
+            rule = {"host": one, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
+            spec = {"ingressClassName": of_class, "tls": [{"secretName": f"{name}-tls"}], "rules": [rule]}
+            await here.make(INGRESSES, name, {"spec": spec}, annotations=notes)
+        await here.served("ours-tls", a)
+        assert await here.find(CERTIFICATES, "theirs-tls") is None
+
+
+async def _unused(here: EdgeWorld) -> bool:
+    secret = await here.find(SECRETS, "shop-tls") or {"metadata": {}}
+    return "mesh-signer.dev/unused-since" in secret["metadata"].get("annotations", {})
+
+
+async def _gone(here: EdgeWorld, resource: Resource, name: str) -> bool:
+    return await here.find(resource, name) is None
+
+
+async def _looked(here: EdgeWorld) -> bool:
+    value = here.metrics.registry.get_sample_value(
+        "certmanager_controller_sync_call_count_total", {"controller": "gateways"}
+    )
+    return bool(value)
