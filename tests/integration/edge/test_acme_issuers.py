@@ -63,7 +63,8 @@ async def test_a_lost_account_key(here: World, start: Start) -> None:
     await here.delete("Secret", "account")
 
     async def again() -> bool:
-        return ((await here.get("ClusterIssuer", name)) or {})["status"]["acme"]["uri"] != before
+        now = await here.get("ClusterIssuer", name)
+        return now is not None and bool(now["status"]["acme"]["uri"] != before)
 
     await here.until("another account", again)
     await here.ready("ClusterIssuer", name)

@@ -61,13 +61,11 @@ async def test_waits_for_the_name(here: World, start: Start, presenter: ServerPr
 async def test_waits_for_a_gateway(here: World, start: Start, presenter: ServerPresenter) -> None:
     """What must be there before an answer can be presented is told in the Challenge, and waited for."""
     issuer = await here.issuer("acme", spec(start()))
-    presenter.waits = Reason("NoGateway", "no Gateway serves the host")
+    presenter.waits = missing = Reason("NoGateway", "no Gateway serves the host")
     await asked(here, issuer, "nowhere.example")
 
     async def told() -> bool:
-        return any(
-            one.get("status", {}).get("reason") == presenter.waits.message for one in await here.list("Challenge")
-        )  # type: ignore[union-attr]
+        return any(one.get("status", {}).get("reason") == missing.message for one in await here.list("Challenge"))
 
     await here.until("the reason is told", told)
     presenter.waits = None
