@@ -11,6 +11,7 @@ import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import TYPE_CHECKING
 
 from signer import __version__
 from signer.api.certificatesigningrequest import CERTIFICATE_SIGNING_REQUESTS, CertificateSigningRequest
@@ -38,6 +39,10 @@ from signer.observe.metrics import Metrics
 from signer.settings import CSR, POLICIES, SLOW_CONTROLLERS, Settings, SettingsError
 from signer.tenancy.decide import Limits
 from signer.tenancy.world import without_wall
+
+if TYPE_CHECKING:
+    from signer.edge.acme_run import AcmeControllers
+    from signer.edge.gateway_run import GatewayRun
 
 log = logging.getLogger(__name__)
 
@@ -216,7 +221,9 @@ class _Process:
 
         settings = self._settings
         log.info("controllers: %s", ", ".join(names))
-        return Controllers(
+        edge = self._edge(names)
+        acme = self._acme(names, edge)
+        certificates = Controllers(
             self._client,
             self._registry,
             self._recorder,
@@ -228,8 +235,67 @@ class _Process:
                 enable_certificate_owner_ref=settings.enable_certificate_owner_ref,
                 limits=Limits(),
                 world=self._mesh.world if self._mesh is not None else without_wall(),
+                ordering=acme.ordering if acme is not None else None,
             ),
-        ).run
+        )
+
+        async def run() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(certificates.run())
+                if edge is not None:
+                    tasks.create_task(edge.run())
+                if acme is not None:
+                    tasks.create_task(acme.run())
+
+        return run
+
+    def _edge(self, names: tuple[str, ...]) -> "GatewayRun | None":
+        """Make the controller of Gateways, or what keeps the claims of hosts for those that order certificates."""
+        if not set(names) & {"gateways", "acmeissuers", "orders", "challenges"}:
+            return None
+        from signer.api.certificate import IssuerReference  # noqa: PLC0415 - as in `_certificates`
+        from signer.api.issuer import GROUP  # noqa: PLC0415 - as in `_certificates`
+        from signer.edge.gateway_run import GatewayRun  # noqa: PLC0415 - as in `_certificates`
+        from signer.edge.gateways import EdgeOptions  # noqa: PLC0415 - as in `_certificates`
+
+        settings = self._settings
+        default = IssuerReference(name=settings.default_issuer_name, kind=settings.default_issuer_kind, group=GROUP)
+        options = EdgeOptions(
+            gateway_namespaces=settings.gateway_namespaces or frozenset({settings.istio_namespace}),
+            default=default if default.name else None,
+        )
+        return GatewayRun(
+            self._client, self._registry, self._recorder, self._metrics, options, work="gateways" in names
+        )
+
+    def _acme(self, names: tuple[str, ...], edge: "GatewayRun | None") -> "AcmeControllers | None":
+        """Make the controllers of ACME issuers, Orders and Challenges."""
+        if not set(names) & {"acmeissuers", "orders", "challenges"}:
+            return None
+        # Imported here as above: the ACME library alone is some megabytes.
+        from signer.edge.acme_run import AcmeControllers  # noqa: PLC0415
+        from signer.edge.gateway_presenter import GatewayPresenter  # noqa: PLC0415
+        from signer.edge.permitting import Permitting  # noqa: PLC0415
+        from signer.edge.probing import no_resolver, system_resolver  # noqa: PLC0415
+
+        settings = self._settings
+        namespaces = settings.gateway_namespaces or frozenset({settings.istio_namespace})
+        permitting = Permitting(self._client, lambda: edge.claims if edge is not None else None, namespaces)
+        presenter = GatewayPresenter(
+            self._client,
+            gateway_namespaces=namespaces,
+            resolve=system_resolver if settings.http01_check_dns else no_resolver,
+        )
+        return AcmeControllers(
+            self._client,
+            self._registry,
+            self._recorder,
+            self._metrics,
+            presenter,
+            names=names,
+            cluster_resource_namespace=settings.cluster_resource_namespace,
+            permit=permitting.permit,
+        )
 
     def _mesh_controllers(self, asked: tuple[str, ...] | None) -> list[Part]:
         """Make what only the leader does for the mesh."""

@@ -26,10 +26,11 @@ _USER = re.compile(r"system:serviceaccount:[-a-z0-9]+:[-.a-z0-9]+|(?!system:serv
 _DAY = timedelta(days=1)
 _MODES: tuple[world.TenancyMode, ...] = ("enforce", "audit", "off")
 _UNBOUND: tuple[Literal["allow", "deny"], ...] = ("allow", "deny")
+_ISSUER_KINDS: tuple[Literal["ClusterIssuer", "Issuer"], ...] = ("ClusterIssuer", "Issuer")
 _AUDIT_FAILURE: tuple[Literal["stop", "continue"], ...] = ("continue", "stop")
 
 CSR = "csr"
-SLOW_CONTROLLERS = ("issuers", "certificates", "certificaterequests", "acmeissuers", "orders", "challenges")
+SLOW_CONTROLLERS = ("issuers", "certificates", "certificaterequests", "acmeissuers", "orders", "challenges", "gateways")
 POLICIES = "policies"
 CONTROLLERS = (CSR, *SLOW_CONTROLLERS, POLICIES)
 
@@ -65,6 +66,10 @@ class Settings:
     shared_mesh_config: str = ""
     audit_failure: Literal["stop", "continue"] = "continue"
     manage_mesh_config: bool = False
+    http01_check_dns: bool = True
+    gateway_namespaces: frozenset[str] = frozenset()
+    default_issuer_name: str = ""
+    default_issuer_kind: Literal["ClusterIssuer", "Issuer"] = "ClusterIssuer"
 
     def tenancy(self) -> world.Settings:
         """What the wall needs of these."""
@@ -149,6 +154,18 @@ def add_arguments(parser: argparse.ArgumentParser, only: Collection[str] | None 
         "how long after its last certificate a namespace may renew from a signer that it no longer claims (default 24h)",
         metavar="DURATION",
     )
+    option(
+        "http01-check-dns",
+        "whether a host must resolve here before an ACME server is told to look (default true)",
+        metavar="BOOL",
+    )
+    option(
+        "gateway-namespaces",
+        "comma-separated namespaces in which administrators run gateways for others (default: Istio's namespace)",
+        metavar="NAMES",
+    )
+    option("default-issuer-name", "the issuer of Gateways and Ingresses that name none (default: they get nothing)")
+    option("default-issuer-kind", "ClusterIssuer or Issuer (default ClusterIssuer)", choices=_ISSUER_KINDS)
     option("istio-namespace", "istiod's namespace (default istio-system)")
     option(
         "istiod-accounts",
@@ -251,6 +268,10 @@ def settings_from(
     shared = text("shared-mesh-config", "")
     if shared and not _DNS_NAME.fullmatch(shared):
         raise SettingsError(f"--shared-mesh-config: {shared!r} can be no ConfigMap")
+    istio_namespace = namespace("istio-namespace", defaults.istio_namespace)
+    default_issuer = text("default-issuer-name", "")
+    if default_issuer and not _DNS_NAME.fullmatch(default_issuer):
+        raise SettingsError(f"--default-issuer-name: {default_issuer!r} can be no issuer")
     return Settings(
         kubeconfig=text("kubeconfig", "") or None,
         cluster_resource_namespace=resource_namespace,
@@ -274,7 +295,7 @@ def settings_from(
         unbound=choice("unbound", defaults.unbound, _UNBOUND),
         # 30 days is where grace ends in any case.
         grace=duration("grace", defaults.grace, timedelta(0), 30 * _DAY),
-        istio_namespace=namespace("istio-namespace", defaults.istio_namespace),
+        istio_namespace=istio_namespace,
         istiod_accounts=names(
             "istiod-accounts", _USER, "user (a service account is system:serviceaccount:NAMESPACE:NAME)"
         ),
@@ -288,6 +309,10 @@ def settings_from(
         shared_mesh_config=shared,
         audit_failure=choice("audit-failure", defaults.audit_failure, _AUDIT_FAILURE),
         manage_mesh_config=manage,
+        gateway_namespaces=names("gateway-namespaces", _NAMESPACE, "namespace"),
+        default_issuer_name=default_issuer,
+        default_issuer_kind=choice("default-issuer-kind", defaults.default_issuer_kind, _ISSUER_KINDS),
+        http01_check_dns=boolean("http01-check-dns", default=defaults.http01_check_dns),
     )
 
 

@@ -20,6 +20,7 @@ from signer.edge.accounts import Accounts
 from signer.edge.acme_issuers import AcmeIssuerController
 from signer.edge.challenges import ChallengeController
 from signer.edge.orders import OrderController
+from signer.edge.permitting import Permit
 from signer.edge.presenting import Presenter
 from signer.edge.requests import OrderedRequests
 from signer.kube.client import ApiClient
@@ -61,6 +62,7 @@ class AcmeControllers:
         names: tuple[str, ...] = ALL,
         cluster_resource_namespace: str = "cert-manager",
         tenant_addresses: AddressRule | None = None,
+        permit: Permit | None = None,
         clock: Callable[[], datetime] = _now,
     ) -> None:
         self._client = client
@@ -74,7 +76,7 @@ class AcmeControllers:
         self._clock = clock
         self._accounts: Accounts | None = None
         self._issuers: AcmeIssuerController | None = None
-        self.ordering = OrderedRequests(client, lambda: self._accounts)
+        self.ordering = OrderedRequests(client, lambda: self._accounts, permit=permit)
         registry.subscribe(self._issuer_changed)
         registry.subscribe_secrets(self._secret_changed)
 

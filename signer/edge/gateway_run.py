@@ -41,7 +41,7 @@ def _now() -> datetime:
 
 
 class GatewayRun:
-    """Runs the controller until cancelled. `claims` is to be shared with whoever else takes hosts in this process."""
+    """Runs the controller until cancelled; without `work` it only keeps `claims`, for whoever else takes hosts here."""
 
     def __init__(
         self,
@@ -51,8 +51,11 @@ class GatewayRun:
         metrics: Metrics,
         options: EdgeOptions,
         *,
+        work: bool = True,
         clock: Callable[[], datetime] = _now,
     ) -> None:
+        self.claims: Claims | None = None
+        self._work = work
         self._client = client
         self._registry = registry
         self._recorder = recorder
@@ -62,6 +65,13 @@ class GatewayRun:
 
     async def run(self) -> None:
         """Watch and work until cancelled. Nothing is decided before everything was read once."""
+        claims = self.claims = Claims(self._client, clock=self._clock, on_restart=self._metrics.watch_restarted)
+        try:
+            await (self._run(claims) if self._work else claims.run())
+        finally:
+            self.claims = None
+
+    async def _run(self, claims: Claims) -> None:
         queue: WorkQueue[str] = WorkQueue(on_error=self._failed)
         restarted = self._metrics.watch_restarted
         ready = False
@@ -72,7 +82,6 @@ class GatewayRun:
                 queue.add(namespace)
 
         sources = GatewaySources(self._client, changed, on_restart=restarted)
-        claims = Claims(self._client, clock=self._clock, on_restart=restarted)
         certificates = EdgeCertificates(self._client, changed, on_restart=restarted)
         secrets = GatewaySecrets(self._client, self._registry.is_ca_secret, clock=self._clock, on_restart=restarted)
         controller = GatewayController(

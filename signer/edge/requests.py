@@ -18,11 +18,13 @@ from signer.authorities.state import IssuerState
 from signer.edge.accounts import Accounts
 from signer.edge.hostname import Host, read_host
 from signer.edge.made import genuine_order, order_body
+from signer.edge.permitting import Permit
 from signer.kube.client import ApiClient
 from signer.kube.errors import AlreadyExists, NotFound
 from signer.kube.reflector import Change, Reflector
 from signer.kube.superseded import Key
 from signer.tenancy.claims import shown
+from signer.tenancy.verdict import Refuse
 
 _INVALID = "InvalidRequest"
 
@@ -30,8 +32,11 @@ _INVALID = "InvalidRequest"
 class OrderedRequests:
     """Answers requests by their Orders. It lives as long as the process; `follow` begins and ends a term of leadership."""
 
-    def __init__(self, client: ApiClient, accounts: Callable[[], Accounts | None]) -> None:
+    def __init__(
+        self, client: ApiClient, accounts: Callable[[], Accounts | None], *, permit: Permit | None = None
+    ) -> None:
         self._client = client
+        self._permit = permit
         self._accounts = accounts
         self._wake: list[Callable[[Key], None]] = []
         self._orders: Reflector[Order] | None = None
@@ -97,6 +102,9 @@ class OrderedRequests:
         body = order_body(request, names, profile=account.issuer.profile)
         order = self._orders.store.get((meta.namespace, body["metadata"]["name"]))
         if order is None:
+            if self._permit is not None and isinstance(verdict := await self._permit(request, names), Refuse):
+                reason = verdict.reasons[0]
+                return Failed(reason.code, "; ".join(one.message for one in verdict.reasons))
             try:
                 order = msgspec.convert(await self._client.create(ORDERS, body), Order)
             except AlreadyExists:

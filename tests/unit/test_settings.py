@@ -39,6 +39,9 @@ EACH: list[tuple[str, str, str, Any]] = [
     ("write-window", "7", "write_window", 7),
     ("drain-seconds", "1.5", "drain_seconds", 1.5),
     ("leader-elect", "0", "leader_elect", False),
+    ("gateway-namespaces", "istio-gateways, edge", "gateway_namespaces", frozenset({"istio-gateways", "edge"})),
+    ("default-issuer-name", "letsencrypt", "default_issuer_name", "letsencrypt"),
+    ("default-issuer-kind", "Issuer", "default_issuer_kind", "Issuer"),
     ("tenancy", "off", "tenancy_mode", "off"),
     ("audit-until", "2027-01-01T01:00:00+01:00", "audit_until", datetime(2027, 1, 1, tzinfo=UTC)),
     ("unbound", "deny", "unbound", "deny"),
@@ -56,6 +59,7 @@ EACH: list[tuple[str, str, str, Any]] = [
     ("shared-mesh-config", "istio-shared", "shared_mesh_config", "istio-shared"),
     ("audit-failure", "stop", "audit_failure", "stop"),
     ("manage-mesh-config", "true", "manage_mesh_config", True),
+    ("http01-check-dns", "false", "http01_check_dns", False),
 ]
 
 
@@ -114,7 +118,7 @@ BAD = [
     (
         "controllers",
         "csr,csrs",
-        "--controllers: 'csrs' is none of csr, issuers, certificates, certificaterequests, policies",
+        "--controllers: 'csrs' is none of csr, issuers, certificates, certificaterequests, acmeissuers, orders, challenges, gateways, policies",
     ),
     ("allow-ca-requests", "maybe", "--allow-ca-requests: 'maybe' is neither true nor false"),
     ("leader-elect", "", "--leader-elect: '' is neither true nor false"),

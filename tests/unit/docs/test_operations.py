@@ -59,7 +59,7 @@ def test_option(option: str) -> None:
 
 def test_no_option_of_the_past() -> None:
     """The table of settings names no option that there is not."""
-    assert set(re.findall(r"^\| `(--[a-z-]+)` \|", PAGE, re.MULTILINE)) == set(options())
+    assert set(re.findall(r"^\| `(--[a-z0-9-]+)` \|", PAGE, re.MULTILINE)) == set(options())
     assert PREFIX in PAGE
 
 

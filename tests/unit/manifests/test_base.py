@@ -94,7 +94,11 @@ class TestPods:
         found = settings(base, name)
         expected = {
             "mesh-signer": ("csr",),
-            "mesh-signer-controllers": ("issuers", "certificates", "certificaterequests", "policies"),
+            "mesh-signer-controllers": (
+                *("issuers", "certificates", "certificaterequests"),
+                *("acmeissuers", "orders", "challenges", "gateways"),
+                "policies",
+            ),
         }
         assert found.controllers == expected[name]
         assert found.cluster_resource_namespace == found.namespace == "the-namespace"
