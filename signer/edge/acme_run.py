@@ -91,6 +91,7 @@ class AcmeControllers:
     async def run(self) -> None:
         """Watch and work until cancelled."""
         accounts = self._accounts = Accounts(tenant_addresses=self._addresses, clock=self._clock)
+        accounts.on_ready(self.ordering.account_ready)
         try:
             async with asyncio.TaskGroup() as tasks:
                 if ACME_ISSUERS in self._names:

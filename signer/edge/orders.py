@@ -25,7 +25,7 @@ from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateReque
 from signer.api.challenge import CHALLENGES, Challenge
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
-from signer.api.order import FINAL_STATES, ORDERS, Order
+from signer.api.order import FAILED_STATES, ORDERS, Order
 from signer.edge import lifecycle as steps
 from signer.edge.accounts import Account, Accounts
 from signer.edge.hostname import Host
@@ -88,7 +88,7 @@ class OrderController:
 
     def _account_ready(self, ref: IssuerRef) -> None:
         for key, order in self._orders.store.items():
-            if order.status.state not in FINAL_STATES and issuer_of(order) == ref:
+            if not finished(order) and issuer_of(order) == ref:
                 self.queue.add(key)
 
     async def owner(self, order: Order) -> CertificateRequest | None:
@@ -117,7 +117,7 @@ class OrderController:
             return
         if self._superseded.stale(key, order.metadata.resource_version) or order.metadata.deletion_timestamp:
             return
-        if order.status.state in FINAL_STATES and not order.problem:
+        if finished(order):
             await self._tidy(order)
             return
         ref = issuer_of(order)
@@ -340,6 +340,14 @@ class OrderController:
             ORDERS.api_version, ORDERS.kind, meta.namespace, meta.name, meta.uid, meta.resource_version
         )
         self._recorder.emit(about, kind, reason, message, share=meta.namespace)
+
+
+def finished(order: Order) -> bool:
+    """Tell whether nothing more comes of it: it failed, or its certificate is stored."""
+    status = order.status
+    return not order.problem and (
+        status.state in FAILED_STATES or (status.state == "valid" and bool(status.certificate))
+    )
 
 
 def issuer_of(obj: Order | Challenge) -> IssuerRef | None:

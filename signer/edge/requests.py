@@ -8,17 +8,24 @@ from collections.abc import Callable
 import msgspec
 from cryptography import x509
 
+from issuers.acme.client import Session
+from issuers.acme.errors import AcmeError
 from issuers.acme.identifiers import MAX_IDENTIFIERS
+from issuers.acme.renewal import certificate_id
 from issuers.request import SigningRequest
+from signer.api.certificate import CERTIFICATES
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.challenge import Challenge
+from signer.api.issuer import IssuerRef
 from signer.api.order import FAILED_STATES, FINAL_STATES, ORDERS, Order
+from signer.api.secret import SECRETS, TLS_CERT, Secret
 from signer.authorities.ordering import Answer, Failed, Issued, Ordered
 from signer.authorities.state import IssuerState
-from signer.edge.accounts import Accounts
+from signer.edge.accounts import Account, Accounts
 from signer.edge.hostname import Host, read_host
 from signer.edge.made import genuine_order, order_body
 from signer.edge.permitting import Permit
+from signer.edge.placeholder import is_placeholder
 from signer.kube.client import ApiClient
 from signer.kube.errors import AlreadyExists, NotFound
 from signer.kube.reflector import Change, Reflector
@@ -27,6 +34,7 @@ from signer.tenancy.claims import shown
 from signer.tenancy.verdict import Refuse
 
 _INVALID = "InvalidRequest"
+_CERTIFICATE_NAME = "cert-manager.io/certificate-name"
 
 
 class OrderedRequests:
@@ -56,6 +64,11 @@ class OrderedRequests:
     def attach(self, wake: Callable[[Key], None]) -> None:
         """Call `wake` with the key of each request whose answer may have changed, from now on."""
         self._wake = [wake]
+
+    def account_ready(self, _ref: IssuerRef) -> None:
+        """Take up again what waits for an account."""
+        for key in tuple(self._waiting):
+            self._tell(key)
 
     def _tell(self, key: Key) -> None:
         for wake in self._wake:
@@ -105,6 +118,8 @@ class OrderedRequests:
             if self._permit is not None and isinstance(verdict := await self._permit(request, names), Refuse):
                 reason = verdict.reasons[0]
                 return Failed(reason.code, "; ".join(one.message for one in verdict.reasons))
+            replaces = await self._replaced(request, names, state.ref, account)
+            body = order_body(request, names, profile=account.issuer.profile, replaces=replaces)
             try:
                 order = msgspec.convert(await self._client.create(ORDERS, body), Order)
             except AlreadyExists:
@@ -119,6 +134,35 @@ class OrderedRequests:
                 "OrderNotOwned", f"Order {meta.namespace}/{name} is in the way: it was not made for this request"
             )
         return self._answer(order)
+
+    async def _replaced(
+        self, request: CertificateRequest, names: tuple[Host, ...], ref: IssuerRef, account: Account
+    ) -> str:
+        """The CertID (RFC 9773) of the certificate that this one follows, "" when there is none that the CA would know.
+
+        It spares the CA's limits, and is left out again when the CA refuses it: nothing depends on it.
+        """
+        name = request.metadata.annotations.get(_CERTIFICATE_NAME, "")
+        owners = {owner.name for owner in request.metadata.owner_references if owner.kind == CERTIFICATES.kind}
+        if name not in owners:
+            return ""
+        try:
+            directory = await account.sessions.call(Session.directory)
+            certificate = await self._client.get(CERTIFICATES, name, request.metadata.namespace)
+            secret_name = str(certificate["spec"].get("secretName", ""))
+            found = await self._client.get(SECRETS, secret_name, request.metadata.namespace)
+            secret = msgspec.convert(found, Secret)
+            leaf = x509.load_pem_x509_certificate(secret.data.get(TLS_CERT, b""))
+            served = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except (AcmeError, NotFound, ValueError, x509.ExtensionNotFound):
+            return ""
+        annotations = secret.metadata.annotations
+        same_issuer = annotations.get("cert-manager.io/issuer-name") == ref.name
+        if directory.renewal_info is None or not same_issuer or is_placeholder(leaf):
+            return ""
+        if not set(served.get_values_for_type(x509.DNSName)) & {str(one) for one in names}:
+            return ""
+        return certificate_id(leaf) or ""
 
     def _answer(self, order: Order) -> Answer:
         status = order.status

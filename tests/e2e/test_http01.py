@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from issuers.private_key import encode_key, generate_key
 from signer.edge.hostname import Host
+from signer.edge.made import CERTIFICATE_NAME, PLACEHOLDER
 from signer.edge.placeholder import placeholder
 from tests.localmesh.demo_edge import condition
 from tests.localmesh.edge import Edge
@@ -49,7 +50,12 @@ def test_through_the_gateway(edge: Edge, redirect: bool) -> None:
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": name, "namespace": "istio-system"},
+        "metadata": {
+            "name": name,
+            "namespace": "istio-system",
+            "labels": {"controller.cert-manager.io/fao": "true"},
+            "annotations": {PLACEHOLDER: "true", CERTIFICATE_NAME: name},
+        },
         "type": "kubernetes.io/tls",
         "data": {"tls.crt": base64.b64encode(first).decode(), "tls.key": base64.b64encode(key).decode()},
     }

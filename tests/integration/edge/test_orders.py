@@ -142,3 +142,19 @@ async def test_a_strange_challenge_is_left_alone(here: World, start: Start, pres
     presenter.waits = None
     await here.ready("Certificate", "web")
     assert "forged" not in presenter.presented
+
+
+async def test_a_renewal_says_what_it_replaces(here: World, start: Start) -> None:
+    """The order of a renewal names the certificate that it follows, and the CA takes it (RFC 9773)."""
+    ca = start()
+    issuer = await here.issuer("acme", spec(ca))
+    await asked(here, issuer, "again.example")
+    await here.ready("Certificate", "web")
+    await here.edit("Certificate", "web", {"spec": {"dnsNames": ["again.example", "more.example"]}})
+
+    async def second() -> list[Json]:
+        return [one for one in await here.list("Order") if one["spec"].get("replaces")]
+
+    await here.until("an Order that replaces", second)
+    await here.ready("Certificate", "web")
+    assert ca.orders() == 2
