@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from signer import __version__
-from signer.commands import convert, doctor, explain, mesh_config, run, tenants
+from signer.commands import convert, doctor, edge, explain, mesh_config, run, tenants
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -16,7 +16,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"mesh-signer {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (run, explain, tenants, mesh_config, doctor, convert):
+    for command in (run, explain, tenants, mesh_config, doctor, edge, convert):
         command.add_to(commands)
     return parser
 

@@ -1,5 +1,8 @@
 """The controller of Gateways on the real API server, with a self-signed issuer: no Gateway runs, and none is needed."""
 
+import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -23,6 +26,7 @@ from tests.integration.edge.gateway_world import (
 )
 from tests.integration.slow_controllers import condition, install_crds
 from tests.localmesh import Cluster
+from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
 
 pytestmark = pytest.mark.integration
 
@@ -314,8 +318,8 @@ class TestOtherSources:
         assert await here.find(CERTIFICATES, "theirs-tls") is None
 
 
-async def _unused(here: EdgeWorld) -> bool:
-    secret = await here.find(SECRETS, "shop-tls") or {"metadata": {}}
+async def _unused(here: EdgeWorld, namespace: str | None = None) -> bool:
+    secret = await here.find(SECRETS, "shop-tls", namespace) or {"metadata": {}}
     return "mesh-signer.dev/unused-since" in secret["metadata"].get("annotations", {})
 
 
@@ -328,3 +332,43 @@ async def _looked(here: EdgeWorld) -> bool:
         "certmanager_controller_sync_call_count_total", {"controller": "gateways"}
     )
     return bool(value)
+
+
+async def test_as_installed(installed: Cluster, cluster: Cluster, namespace: str) -> None:
+    """The process with the rights that the manifests give it, and no more, does all of it, and counts it."""
+    options = (
+        f"--controllers=issuers,certificates,certificaterequests,gateways --cluster-resource-namespace={namespace}"
+    )
+    async with edge_world(cluster, namespace) as here:
+        await here.stop()
+        signer = SignerProcess(
+            installed,
+            *options.split(),
+            "--leader-elect=false",
+            f"--gateway-namespaces={here.gateways}",
+            f"--default-issuer-name={here.issuer_name}",
+            account=CONTROLLERS_ACCOUNT,
+        )
+        await asyncio.to_thread(signer.start)
+        try:
+            a, b = host(here, "a"), host(here, "b")
+            await here.gateway(https(a), annotations={})
+            await here.told("HostNotGranted")
+            await here.policy("ours", a, b, namespaces=[here.namespace])
+            await here.served("shop-tls", a, namespace=here.gateways)
+            await here.client.patch(GATEWAYS, "shop", {"spec": {"servers": [https(a, b)]}}, namespace=here.namespace)
+            await here.served("shop-tls", a, b, namespace=here.gateways)
+            kubeconfig = str(cluster.kubeconfig())
+            command = (sys.executable, "-m", "signer", "edge", f"--kubeconfig={kubeconfig}", a, b)
+            default = f"--default-issuer-name={here.issuer_name}"
+            done = await asyncio.to_thread(subprocess.run, (*command, default), capture_output=True, text=True)
+            assert (done.returncode, done.stderr) == (0, "")
+            lines = done.stdout.splitlines()
+            assert [(line.split()[0], "ready" in line) for line in lines[1:]] == [(a, True), (b, True)]
+            await here.client.delete(GATEWAYS, "shop", here.namespace)
+            await here.until("the Secret noted as unused", lambda: _unused(here, here.gateways))
+            assert await _gone(here, CERTIFICATES, "shop-tls")
+            await asyncio.to_thread(signer.wait_for_metric, "mesh_signer_host_claims", 2)
+        finally:
+            await asyncio.to_thread(signer.stop)
+            assert "forbidden" not in signer.log.lower()
