@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help venv demo test test-fast lint format bench mutants localmesh binaries lock clean
+.PHONY: help venv demo demo-edge test test-fast lint format bench mutants localmesh binaries lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -27,6 +27,9 @@ binaries: $(READY) ## build the real servers once (kube-apiserver, etcd, istiod,
 
 demo: binaries ## a real mesh: honest tenants, a thief, who reaches whom; KEEP=1 leaves it running
 	@$(BIN)/python -m tests.localmesh.demo $(if $(KEEP),--keep)
+
+demo-edge: binaries ## a gateway's hosts get public certificates by themselves, from a real ACME server; KEEP=1 as above
+	@$(BIN)/python -m tests.localmesh.demo_edge $(if $(KEEP),--keep)
 
 test: binaries ## all tests, on real servers
 	$(BIN)/python -m pytest

@@ -88,16 +88,14 @@ class IngressGateway(Workload):
     def start(self) -> None:
         """Start it; its Pod is Running at `address`, and that is the Service's public address too. Does not wait."""
         super().start()
-        self._write_status(
-            "pod",
-            {
-                "phase": "Running",
-                "podIP": self.address,
-                "podIPs": [{"ip": self.address}],
-                "conditions": [{"type": kind, "status": "True"} for kind in ("ContainersReady", "Ready")],
-            },
-        )
+        self.tell_phase("Running")
         self._write_status("service", {"loadBalancer": {"ingress": [{"ip": self.address}]}})
+
+    def tell_phase(self, phase: str) -> None:
+        """What the cluster is told of its Pod; the process goes on whatever that is."""
+        conditions = [{"type": kind, "status": str(phase == "Running")} for kind in ("ContainersReady", "Ready")]
+        address = {"podIP": self.address, "podIPs": [{"ip": self.address}]}
+        self._write_status("pod", {"phase": phase, "conditions": conditions, **address})
 
     def _write_status(self, kind: str, status: Mapping[str, Any]) -> None:
         patch = json.dumps({"status": status})

@@ -1,0 +1,223 @@
+"""`make demo-edge`: a Gateway is written, and seconds later curl trusts its host; then a second host, and a tenant's.
+
+Real istiod and Envoy as ingress gateway, Let's Encrypt's own test server (Pebble) as CA. Every claim is checked.
+Synchronous; ends everything that it started, unless --keep is given, which waits for Ctrl-C first.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import yaml
+
+from signer.edge.placeholder import is_placeholder
+from tests.localmesh.build import find_program
+from tests.localmesh.demo import command, wait
+from tests.localmesh.edge import CONTROLLERS, EDGE_PROGRAMS, Edge
+from tests.localmesh.errors import LocalMeshError
+from tests.localmesh.front import Visit
+from tests.localmesh.mesh import Mesh, build_everything
+from tests.localmesh.story import Story
+
+ISSUER = "letsencrypt"
+SHOP, BLOG, TENANT = "shop.example.com", "blog.example.com", "app.foo.example.com"
+_PATIENCE = 60.0
+
+_POLICY = """
+apiVersion: mesh-signer.dev/v1alpha1
+kind: EdgePolicy
+metadata: {name: foo}
+spec:
+  hostSuffixes: [foo.example.com]
+  namespaces: {names: [foo]}
+"""
+
+
+def tell(edge: Edge, story: Story) -> None:
+    """The whole story."""
+    mesh = edge.mesh
+    with story.step("an API server, mesh-signer as its two Deployments run it, and the Istio task's mesh"):
+        mesh.start()
+        story.show(f"mesh-signer-controllers --controllers={CONTROLLERS}")
+    with story.step("an ingress gateway (the real pilot-agent and Envoy), DNS, and Pebble, a real ACME server"):
+        edge.start()
+        story.show(mesh.cluster.kubectl("get", "service", "-n", "istio-system", edge.gateway.name))
+        inventory_before = inventory(edge)
+    with story.step("kubectl apply: a ClusterIssuer for the ACME server"):
+        apply(edge, story, edge.issuer(ISSUER), hide="caBundle")
+        ready = partial(condition, edge, "clusterissuer", ISSUER)
+        story.check("it has an account, and is Ready", lambda: bool(edge.cluster.wait_for(ready, "Ready", _PATIENCE)))
+    with story.step(f"kubectl apply: a Gateway for {SHOP} that redirects to https; nothing else is written"):
+        apply(edge, story, edge.istio_gateway("shop", SHOP, issuer=ISSUER), show=True)
+        edge.cluster.apply(yaml.safe_dump(edge.page("shop", SHOP, "the shop")))
+        served(edge, story, SHOP, "the shop")
+    with story.step(f"kubectl apply: one more host, {BLOG}, on the same Gateway"):
+        before = edge.visit(SHOP).certificate
+        story.check(f"until then nobody trusts https://{BLOG}/", lambda: not edge.visit(BLOG).trusted)
+        apply(edge, story, edge.istio_gateway("shop", SHOP, BLOG, issuer=ISSUER))
+        edge.cluster.apply(yaml.safe_dump(edge.page("shop", BLOG, "the blog")))
+        served(edge, story, BLOG, "the blog")
+        story.check(
+            f"https://{SHOP}/ goes on, by a new certificate for both",
+            lambda: edge.visit(SHOP).status == 200 and edge.visit(SHOP).certificate != before,
+        )
+    with story.step(f"an EdgePolicy gives foo.example.com to namespace foo, which writes its own Gateway for {TENANT}"):
+        edge.cluster.apply(_POLICY)
+        apply(edge, story, edge.istio_gateway("app", TENANT, namespace="foo", issuer=ISSUER))
+        edge.cluster.apply(yaml.safe_dump(edge.page("app", TENANT, "the app of foo", "foo")))
+        served(edge, story, TENANT, "the app of foo")
+    with story.step(f"a thief: namespace bar wants a Gateway for {TENANT} too"):
+        theft(edge, story)
+    with story.step("mesh-signer edge, and what is left of it in the cluster"):
+        left(edge, story, inventory_before)
+
+
+def apply(edge: Edge, story: Story, document: dict[str, Any], *, show: bool = False, hide: str = "") -> None:
+    """Apply one object; show it, if it is worth it, as it was written."""
+    text = yaml.safe_dump(document, sort_keys=False)
+    if show:
+        story.show(text)
+    edge.cluster.apply(text)
+    if hide and not show:
+        story.show("\n".join(line for line in text.splitlines() if hide not in line))
+
+
+def condition(edge: Edge, kind: str, name: str, *where: str) -> bool:
+    """Whether an object is Ready."""
+    found = edge.cluster.get(kind, name, *where).get("status", {}).get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in found)
+
+
+def served(edge: Edge, story: Story, host: str, page: str) -> Visit:
+    """Wait until the host is trusted, as a browser or curl would see it; says how long it took."""
+    started = time.monotonic()
+    seen: list[str] = []
+    visit: Visit = edge.cluster.wait_for(partial(_trusted, edge, host, seen), f"https://{host}/ trusted", _PATIENCE)
+    story.show(f"{' -> '.join(seen)} after {time.monotonic() - started:.1f} s")
+    story.check(
+        f"https://{host}/ is trusted, and shows its page",
+        lambda: (visit.status, visit.body) == (200, page),
+    )
+    plain = edge.visit_plain(host)
+    story.check(
+        f"http://{host}/ redirects: {plain.status} {plain.location}",
+        lambda: (plain.status, plain.location) == (301, f"https://{host}/"),
+    )
+    status, text = edge.curl(f"http://{host}/")
+    if status >= 0:
+        story.check(
+            f"$ curl --location http://{host}/  ->  {text.splitlines()}", lambda: status == 0 and text == f"{page}\n200"
+        )
+    return visit
+
+
+def _trusted(edge: Edge, host: str, seen: list[str]) -> Visit | None:
+    visit = edge.visit(host)
+    if visit.trusted:
+        state = "trusted"
+    elif visit.certificate is None:
+        state = "no connection"
+    else:
+        state = "placeholder" if is_placeholder(visit.certificate) else "another certificate"
+    if seen[-1:] != [state]:
+        seen.append(state)
+    return visit if visit.status == 200 else None
+
+
+def theft(edge: Edge, story: Story) -> None:
+    """A tenant's Gateway for another's host gets no certificate, and both can see why."""
+    before = edge.visit(TENANT).certificate
+    orders = edge.pebble.orders()
+    apply(edge, story, edge.istio_gateway("thief", TENANT, namespace="bar", issuer=ISSUER))
+    event = edge.cluster.wait_for(partial(warning, edge, "bar", "thief"), "an Event in bar", _PATIENCE)
+    story.tell(f"Event on Gateway bar/thief: {event['reason']}: {event['message']}")
+    story.check("bar's people are told on their Gateway", lambda: bool(event["message"]))
+    story.check("nothing was asked of the CA for it", partial(_same, edge.pebble.orders, orders))
+    names = [one["metadata"]["name"] for one in edge.cluster.get("secrets", "-A")["items"]]
+    story.check("there is no Secret for it", lambda: "thief" not in names)
+    story.check(f"https://{TENANT}/ is foo's as before", lambda: edge.visit(TENANT).certificate == before)
+
+
+def _same(now: Callable[[], int], before: int) -> bool:
+    return now() == before
+
+
+def warning(edge: Edge, namespace: str, name: str) -> dict[str, Any] | None:
+    """A Warning about a Gateway."""
+    events = edge.cluster.get("events", "-n", namespace)["items"]
+    found = (
+        one
+        for one in events
+        if one["type"] == "Warning"
+        and one["involvedObject"].get("kind") == "Gateway"
+        and one["involvedObject"]["name"] == name
+    )
+    return next(found, None)
+
+
+def left(edge: Edge, story: Story, before: set[tuple[str, str]]) -> None:
+    """What a person sees in the end: the table, and no debris of the challenges."""
+    listed = command(edge.mesh, "edge")
+    story.show(listed)
+    ready = {line.split()[0] for line in listed.splitlines() if " ready " in line}
+    story.check("mesh-signer edge lists the three hosts as ready", lambda: ready == {SHOP, BLOG, TENANT})
+    story.show(edge.cluster.kubectl("get", "orders.acme.cert-manager.io,hostclaims.mesh-signer.dev", "-A"))
+    orders = edge.cluster.get("orders.acme.cert-manager.io", "-A")["items"]
+    story.check(
+        "each Order is valid", lambda: all(one["status"]["state"] == "valid" for one in orders) and bool(orders)
+    )
+    claims = {
+        one["spec"]["host"]: one["spec"]["namespace"] for one in edge.cluster.get("hostclaims.mesh-signer.dev")["items"]
+    }
+    owners = {SHOP: "istio-system", BLOG: "istio-system", TENANT: "foo"}
+    story.check("each host has its HostClaim, for the namespace that has it", lambda: claims == owners)
+    made = "acme.cert-manager.io/http01-solver=true"
+
+    def gone() -> bool:
+        return not edge.cluster.get("virtualservices.networking.istio.io", "-A", "-l", made)["items"]
+
+    story.check("the challenges' routes are gone", lambda: bool(edge.cluster.wait_for(gone, "clean up", _PATIENCE)))
+    story.check("no Pod, Service or Ingress was made for any of it", lambda: inventory(edge) == before)
+
+
+def inventory(edge: Edge) -> set[tuple[str, str]]:
+    """What other ways of proving a host leave in a cluster."""
+    found = edge.cluster.get("pods,services,ingresses.networking.k8s.io", "-A")["items"]
+    return {(one["kind"], one["metadata"]["name"]) for one in found}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo; the exit status is 0 when every check passed."""
+    parser = argparse.ArgumentParser(prog="make demo-edge", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C, and print the kubeconfig")
+    options = parser.parse_args(arguments)
+    story = Story()
+    build_everything()
+    for program in EDGE_PROGRAMS:
+        find_program(program)
+    mesh = Mesh()
+    edge = Edge(mesh, controllers=CONTROLLERS)
+    try:
+        tell(edge, story)
+        status = story.end()
+        if options.keep:
+            wait(mesh)
+    except LocalMeshError as error:
+        print(f"\ndemo: stopped: {error}", file=sys.stderr)
+        for process in (mesh.signer, mesh.controllers):
+            print(f"--- the last lines of {process.name}\n{process.log[-3000:]}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    else:
+        return status
+    finally:
+        edge.close()
+        mesh.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
