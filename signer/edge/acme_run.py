@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from issuers.acme.targets import AddressRule
+from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.challenge import CHALLENGES, Challenge
 from signer.api.issuer import IssuerRef
 from signer.api.order import ORDERS, Order
@@ -22,6 +23,7 @@ from signer.edge.challenges import ChallengeController
 from signer.edge.orders import OrderController
 from signer.edge.permitting import Permit
 from signer.edge.presenting import Presenter
+from signer.edge.renewals import RenewalController
 from signer.edge.requests import OrderedRequests
 from signer.kube.client import ApiClient
 from signer.kube.codec import JsonCodec
@@ -145,13 +147,25 @@ class AcmeControllers:
             challenge_queue,
             clock=self._clock,
         )
+        certificates = Reflector(
+            self._client,
+            CERTIFICATES,
+            JsonCodec(Certificate),
+            on_restart=lambda _: self._metrics.watch_restarted(CERTIFICATES.plural),
+        )
+        renewal_queue: WorkQueue[tuple[str, str]] = self._queue("renewals")
+        renewing = RenewalController(
+            self._client, self._recorder, certificates, accounts, renewal_queue, clock=self._clock
+        )
         self.ordering.follow(orders, challenges)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(orders.run())
             tasks.create_task(challenges.run())
+            tasks.create_task(certificates.run())
             for synced in (self._registry.synced, orders.synced, challenges.synced):
                 await synced.wait()
             if ORDER_NAME in self._names:
+                tasks.create_task(renewal_queue.run(self._counted("renewals", renewing.reconcile), workers=2))
                 tasks.create_task(order_queue.run(self._counted(ORDER_NAME, ordered.reconcile), workers=_WORKERS))
             if CHALLENGE_NAME in self._names:
                 tasks.create_task(

@@ -1,9 +1,12 @@
 """Certificates from Pebble, through Order and Challenge, on the real API server."""
 
 import base64
+import json
+from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from signer.tenancy.verdict import Reason
 from tests.integration.edge.conftest import Start, spec
@@ -158,3 +161,26 @@ async def test_a_renewal_says_what_it_replaces(here: World, start: Start) -> Non
     await here.until("an Order that replaces", second)
     await here.ready("Certificate", "web")
     assert ca.orders() == 2
+
+
+async def test_renewed_when_the_ca_advises_it(here: World, start: Start) -> None:
+    """A window that has come renews a certificate long before its end, once, and the order names what it replaces."""
+    ca = start()
+    issuer = await here.issuer("acme", spec(ca))
+    await asked(here, issuer, "advised.example")
+    await here.ready("Certificate", "web")
+    secret = await here.get("Secret", "web")
+    assert secret is not None
+    before = base64.b64decode(secret["data"]["tls.crt"])
+    window = {"start": "2020-01-01T00:00:00Z", "end": "2020-01-02T00:00:00Z"}
+    leaf = chain(before)[0].public_bytes(Encoding.PEM)
+    ca.set_renewal_info(leaf, json.dumps({"suggestedWindow": window}))
+    await here.restart(ahead=timedelta(hours=2))
+
+    async def renewed() -> bool:
+        found = await here.get("Certificate", "web")
+        return found is not None and found["status"].get("revision") == 2
+
+    await here.until("the second revision", renewed)
+    assert ca.orders() == 2
+    assert any(one["spec"].get("replaces") for one in await here.list("Order"))
