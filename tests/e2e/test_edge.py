@@ -174,3 +174,28 @@ def test_a_gateway_comes_back(edge: Edge) -> None:
     wait_trusted(edge, host)
     assert serial(edge, host) == before
     assert edge.pebble.orders() == orders
+
+
+def test_no_port_80(edge: Edge) -> None:
+    """A Gateway without a server on port 80 is proven by a Gateway of our own for that time, which is gone afterwards."""
+    host = "secure.example.com"
+    written = edge.istio_gateway("secure", host, issuer=ISSUER)
+    written["spec"]["servers"] = [one for one in written["spec"]["servers"] if one["port"]["number"] == 443]
+    apply(edge, edge.page("secure", host, "secure"), written)
+    wait_trusted(edge, host)
+
+    def gone() -> bool:
+        found = edge.cluster.get("gateways.networking.istio.io,virtualservices.networking.istio.io", "-A")["items"]
+        return not [one for one in found if one["metadata"]["name"].startswith("mesh-signer-acme")]
+
+    edge.cluster.wait_for(gone, "the end of what was made for the challenge", _PATIENCE)
+
+
+def test_many_hosts(edge: Edge) -> None:
+    """Thirty hosts on ten Gateways, with nothing else written: no Certificate, Service or Ingress by hand."""
+    hosts = {f"many{gateway}": [f"h{gateway}{one}.many.example.com" for one in "abc"] for gateway in range(10)}
+    apply(edge, *(edge.istio_gateway(name, *names, issuer=ISSUER) for name, names in hosts.items()))
+    apply(edge, *(edge.page(name, host, host) for name, names in hosts.items() for host in names))
+    for names in hosts.values():
+        for host in names:
+            wait_trusted(edge, host)
