@@ -22,7 +22,7 @@ from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
 from signer.api.order import FINAL_STATES, ORDERS, Order
 from signer.edge.accounts import Account, Accounts
-from signer.edge.lifecycle import genuine, told
+from signer.edge.lifecycle import challenge_name, genuine, told
 from signer.edge.orders import OrderController, answer_for, issuer_of
 from signer.edge.presenting import Presenter
 from signer.edge.proving import POLL_INTERVAL, Checks, Do, challenge_step
@@ -73,6 +73,7 @@ class ChallengeController:
         self._checks: dict[str, Checks] = {}
         self.queue = queue
         challenges.subscribe(self._changed)
+        order_store.subscribe(self._order_changed)
         accounts.on_ready(self._account_ready)
 
     def _changed(self, change: Change[Challenge]) -> None:
@@ -82,6 +83,10 @@ class ChallengeController:
         if change.new is None and change.old is not None:
             self._checks.pop(change.old.metadata.uid, None)
         self.queue.add(change.key)
+
+    def _order_changed(self, change: Change[Order]) -> None:
+        if change.old is None or change.new is None or change.old.raw_status != change.new.raw_status:
+            self.queue.add(SCHEDULE)
 
     def _account_ready(self, ref: IssuerRef) -> None:
         for key, one in self._challenges.store.items():
@@ -114,7 +119,9 @@ class ChallengeController:
             return
 
     async def _schedule(self) -> None:
-        for key in scheduled(self._challenges.store.values(), self._limit):
+        # What no Order of ours asks for takes no place: anyone who may write Challenges could fill them all.
+        asked = [one for one in self._challenges.store.values() if one.status.processing or self._asked_for(one)]
+        for key in scheduled(asked, self._limit):
             challenge = self._challenges.store.get(key)
             if challenge is None or self._superseded.stale(key, challenge.metadata.resource_version):
                 continue
@@ -123,6 +130,20 @@ class ChallengeController:
             except (Conflict, NotFound):
                 continue
             self._emit(challenge, "Normal", "Started", "Challenge scheduled for processing")
+
+    def _asked_for(self, challenge: Challenge) -> bool:
+        order = self._order_of(challenge)
+        return order is not None and any(
+            challenge_name(order, one) == challenge.metadata.name for one in order.status.authorizations
+        )
+
+    def _order_of(self, challenge: Challenge) -> Order | None:
+        meta = challenge.metadata
+        for owner in meta.owner_references:
+            order = self._orders.store.get((meta.namespace, owner.name)) if owner.kind == ORDERS.kind else None
+            if order is not None and meta.owned_by(order.metadata.uid):
+                return order
+        return None
 
     async def _take(self, key: Key, challenge: Challenge) -> Challenge | None:
         checks = self._checks.get(challenge.metadata.uid, Checks())
@@ -161,14 +182,7 @@ class ChallengeController:
         """Return the account to work with, once it is sure that the Challenge is one of ours."""
         ref = issuer_of(challenge)
         account = self._accounts.get(ref) if ref is not None else None
-        order = next(
-            (
-                self._orders.store.get((challenge.metadata.namespace, one.name))
-                for one in challenge.metadata.owner_references
-                if one.kind == ORDERS.kind
-            ),
-            None,
-        )
+        order = self._order_of(challenge)
         if account is None or order is None or issuer_of(order) != ref:
             return None
         owner = await self._order_controller.owner(order)
