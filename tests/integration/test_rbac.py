@@ -115,6 +115,10 @@ POLICIES = "signerpolicies.mesh-signer.dev"
 BINDINGS = "signerbindings.mesh-signer.dev"
 PROXY_CONFIGS = "proxyconfigs.networking.istio.io"
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
+HOST_CLAIMS = "hostclaims.mesh-signer.dev"
+EDGE_POLICIES = "edgepolicies.mesh-signer.dev"
+API_GATEWAYS = "gateways.gateway.networking.k8s.io"
+INGRESSES = "ingresses.networking.k8s.io"
 ISTIO = "istio-system"
 
 SIGNER_MAY = [
@@ -184,6 +188,14 @@ CONTROLLERS_MAY = [
     *asks(READ, "configmaps", namespace=ISTIO),
     *asks("create delete", "certificaterequests.cert-manager.io", namespace=TENANT),
     *asks("update", "certificates/finalizers.cert-manager.io"),
+    # The edge: Certificates for Gateways, who has which host, Orders, and the routes that answer challenges.
+    *asks("get create patch delete", "certificates.cert-manager.io", namespace=TENANT),
+    *asks(f"{READ} create delete", HOST_CLAIMS),
+    *asks(READ, EDGE_POLICIES),
+    *asks("patch", "hostclaims/status.mesh-signer.dev", "edgepolicies/status.mesh-signer.dev"),
+    *asks("list watch", API_GATEWAYS, INGRESSES),
+    *asks("list", "pods", "services", namespace=TENANT),
+    *asks("update", "certificaterequests/finalizers.cert-manager.io", namespace=TENANT),
     *asks("approve", "signers.cert-manager.io", name="clusterissuers.cert-manager.io/*"),
     *asks("approve", "signers.cert-manager.io", name="issuers.cert-manager.io/*"),
     *asks(f"{READ} create patch delete", "secrets", namespace=TENANT),
@@ -195,10 +207,12 @@ CONTROLLERS_MAY_NOT = [
     *asks("update", "secrets", namespace=TENANT),
     *asks("update", "issuers/status.cert-manager.io", "clusterissuers/status.cert-manager.io"),
     *asks("update", "certificates/status.cert-manager.io", "certificaterequests/status.cert-manager.io"),
-    *asks("update", "certificaterequests/finalizers.cert-manager.io", namespace=TENANT),
     *asks("patch", "leases.coordination.k8s.io", namespace=OWN),
     *asks("list watch", CRDS),
-    *asks("get", "certificates.cert-manager.io", namespace=TENANT),
+    *asks("update patch deletecollection", HOST_CLAIMS),
+    *asks(f"{CHANGE} deletecollection", EDGE_POLICIES),
+    *asks(CHANGE, API_GATEWAYS, INGRESSES, namespace=TENANT),
+    *asks(f"get {CHANGE}", "pods", "services", namespace=TENANT),
     *asks(f"get {CHANGE} deletecollection", POLICIES),
     *asks("update", "signerpolicies/status.mesh-signer.dev"),
     *asks("update patch", "signerbindings/status.mesh-signer.dev"),
@@ -216,13 +230,14 @@ CONTROLLERS_MAY_NOT = [
     *(ask for name in FOREIGN_SIGNERS for ask in asks("sign approve", K8S_SIGNERS, name=name)),
     *asks("approve", "signers.cert-manager.io", name="awspcaclusterissuers.awspca.cert-manager.io/*"),
     *asks(CHANGE, *ISSUERS),
-    *asks(CHANGE, "certificates.cert-manager.io", namespace=TENANT),
+    *asks("update deletecollection", "certificates.cert-manager.io", namespace=TENANT),
     *asks("update patch", "certificaterequests.cert-manager.io", namespace=TENANT),
     *asks("deletecollection", "secrets", "certificaterequests.cert-manager.io", namespace=TENANT),
     *asks("create", "subjectaccessreviews.authorization.k8s.io"),
     *asks("create", "serviceaccounts/token", namespace=OWN),
     *asks("create", "pods", "pods/exec", namespace=OWN),
-    *asks(READ, "pods", "configmaps", namespace=TENANT),
+    *asks(READ, "configmaps", namespace=TENANT),
+    *asks("watch", "pods", "services", namespace=TENANT),
     *asks("impersonate", "users", "groups", "serviceaccounts"),
     *asks("escalate bind", "clusterroles.rbac.authorization.k8s.io"),
     *asks(CHANGE, CRDS),
@@ -251,7 +266,7 @@ def test_controllers_may(may: Callable[[str, Ask], bool], ask: Ask) -> None:
 
 @pytest.mark.parametrize("ask", CONTROLLERS_MAY_NOT, ids=str)
 def test_controllers_may_not(may: Callable[[str, Ask], bool], ask: Ask) -> None:
-    """The controllers cannot touch CertificateSigningRequests, nor change what people wrote."""
+    """The controllers cannot touch CertificateSigningRequests, nor change policies and issuers that people wrote."""
     assert not may(CONTROLLERS, ask)
 
 
