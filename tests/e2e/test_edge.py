@@ -1,8 +1,11 @@
 """A Gateway is all that is written: certificates of public hosts, from a real ACME server, served by a real Envoy."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from tests.localmesh.mesh import Mesh
 
 pytestmark = pytest.mark.e2e
 ISSUER = "letsencrypt"
+GUIDE = Path(__file__).parents[1] / "unit" / "convert" / "manifests" / "istio-2020.yaml"
 _PATIENCE = 60.0
 POLICY = {
     "apiVersion": "mesh-signer.dev/v1alpha1",
@@ -199,3 +203,22 @@ def test_many_hosts(edge: Edge) -> None:
     for names in hosts.values():
         for host in names:
             wait_trusted(edge, host)
+
+
+def test_a_guide_of_2020(edge: Edge) -> None:
+    """What a guide of 2020 has its reader apply, converted: its Gateway with an issuer's name serves, and needs no Certificate."""
+    host = "application.sample.com"
+    done = subprocess.run(
+        [sys.executable, "-m", "signer", "convert", str(GUIDE)], capture_output=True, text=True, check=True
+    )
+    documents = {one["kind"]: one for one in yaml.safe_load_all(done.stdout) if one}
+    issuer, gateway, routes = documents["ClusterIssuer"], documents["Gateway"], documents["VirtualService"]
+    ours = edge.issuer("unused")["spec"]["acme"]
+    issuer["spec"]["acme"] |= {key: ours[key] for key in ("server", "caBundle")}
+    gateway["metadata"]["annotations"]["cert-manager.io/cluster-issuer"] = issuer["metadata"]["name"]
+    gateway["spec"]["selector"] = edge.gateway.selector
+    edge.cluster.create_namespace(routes["metadata"]["namespace"])
+    apply(edge, issuer, gateway, routes)
+    wait_trusted(edge, host, 404)  # the guide's application is not there, and its routes do not have "/"
+    plain = edge.visit_plain(host)
+    assert (plain.status, plain.location) == (301, f"https://{host}/")
