@@ -23,7 +23,8 @@ from signer.api.meta import to_rfc3339
 from signer.api.order import FINAL_STATES, ORDERS, Order
 from signer.edge.accounts import Account, Accounts
 from signer.edge.lifecycle import challenge_name, genuine, told
-from signer.edge.orders import OrderController, answer_for, issuer_of
+from signer.edge.order_values import answer_for, issuer_of
+from signer.edge.orders import OrderController
 from signer.edge.presenting import Presenter
 from signer.edge.proving import POLL_INTERVAL, Checks, Do, challenge_step
 from signer.edge.queue import MAX_CONCURRENT, scheduled

@@ -11,25 +11,34 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from cryptography import x509
 
-from issuers.acme import challenge, limits
+from issuers.acme import limits
 from issuers.acme.chain import choose_chain, read_chain
 from issuers.acme.client import Session
-from issuers.acme.errors import AcmeError, Fatal, MalformedAnswer, RateLimited, Refused, judge
-from issuers.acme.identifiers import BadIdentifier, identifiers, set_key
-from issuers.acme.order import Authorization as Proof
+from issuers.acme.errors import AcmeError, Fatal, RateLimited, Refused, judge
+from issuers.acme.identifiers import set_key
 from issuers.acme.order import Order as Placed
-from issuers.acme.order import OrderStatus, Wish
+from issuers.acme.order import OrderStatus
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.challenge import CHALLENGES, Challenge
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
-from signer.api.order import FAILED_STATES, ORDERS, Order
+from signer.api.order import ORDERS, Order
 from signer.edge import lifecycle as steps
 from signer.edge.accounts import Account, Accounts
 from signer.edge.hostname import Host
 from signer.edge.made import genuine_order
+from signer.edge.order_values import (
+    answer_for,
+    base64_text,
+    csr_of,
+    finished,
+    issuer_of,
+    key_of,
+    proof_of,
+    status_of,
+    wish_of,
+)
 from signer.kube.client import ApiClient
 from signer.kube.errors import AlreadyExists, Conflict, NotFound
 from signer.kube.queue import WorkQueue
@@ -43,7 +52,6 @@ _POLL = timedelta(seconds=1)
 _LONGEST = timedelta(minutes=5)
 # Nobody who works an order off takes more steps than this at once.
 _MAX_STEPS = 12
-_ANSWERED = ("http-01", "dns-01")
 
 
 class OrderController:
@@ -184,12 +192,12 @@ class OrderController:
         if isinstance(asked, limits.Held):
             text = f"held back, to stay within the CA's limits ({asked.limit} {asked.subject}), until {to_rfc3339(asked.until)}"
             await self._note(live, "LimitReached", text)
-            self.queue.add_after(_key(order), (asked.until - now).total_seconds())
+            self.queue.add_after(key_of(order), (asked.until - now).total_seconds())
             return None
         self._accounts.spent = asked.state
         placed = await account.sessions.call(Session.new_order, wish)
         # Without a resourceVersion: whatever else was written meanwhile, this must never be lost.
-        body = {"status": _status(placed, authorizations=True) | {"reason": None}}
+        body = {"status": status_of(placed, authorizations=True) | {"reason": None}}
         written = await self._patch(order, body)
         self._emit(written, "Normal", "OrderCreated", f"Created the order at {account.issuer.origin}")
         return written
@@ -201,7 +209,7 @@ class OrderController:
             if error.http_status == 404:
                 return await self._end(order, "expired", "the CA no longer knows the order")
             raise
-        status = _status(placed, authorizations=not order.status.authorizations)
+        status = status_of(placed, authorizations=not order.status.authorizations)
         now = self._clock()
         if placed.status is OrderStatus.INVALID:
             return await self._end(order, "invalid", placed.error.text() if placed.error else "the CA gives no reason")
@@ -215,13 +223,13 @@ class OrderController:
     def _again(self, order: Order, at: datetime | None) -> None:
         now = self._clock()
         wait = min(max((at or now + _POLL) - now, timedelta(milliseconds=200)), _LONGEST)
-        self.queue.add_after(_key(order), wait.total_seconds())
+        self.queue.add_after(key_of(order), wait.total_seconds())
 
     async def _read_proofs(self, order: Order, account: Account, urls: tuple[str, ...]) -> Order:
         wish = wish_of(order)
         found = {url: await account.sessions.call(Session.authorization, url, wish) for url in urls}
         listed = [
-            _proof(found[one.url]) if one.url in found else msgspec.to_builtins(one)
+            proof_of(found[one.url]) if one.url in found else msgspec.to_builtins(one)
             for one in order.status.authorizations
         ]
         return await self._patch(order, {"status": {"authorizations": listed}})
@@ -239,13 +247,13 @@ class OrderController:
         wish = wish_of(order)
         placed = Placed(order.status.url, OrderStatus.READY, wish.identifiers, (), order.status.finalize_url)
         try:
-            after = await account.sessions.call(Session.finalize, placed, _csr(order), wish)
+            after = await account.sessions.call(Session.finalize, placed, csr_of(order), wish)
         except Refused as error:
             if error.code != "orderNotReady":
                 raise
             # Sent before, by a process that ended before it could store that; or not all is proven after all.
             return await self._read(order, account)
-        return await self._patch(order, {"status": _status(after)})
+        return await self._patch(order, {"status": status_of(after)})
 
     async def _fetch(self, order: Order, account: Account) -> Order | None:
         wish = wish_of(order)
@@ -255,16 +263,16 @@ class OrderController:
             return None
         preferred = account.issuer.preferred_chain
         pems = await account.sessions.call(Session.chains, placed.certificate, all_of_them=bool(preferred))
-        csr, now = _csr(order), self._clock()
+        csr, now = csr_of(order), self._clock()
         chosen = choose_chain([read_chain(pem, wish, csr, now) for pem in pems], preferred or None)
-        written = await self._patch(order, {"status": {"certificate": _base64(chosen.pem), "reason": None}})
+        written = await self._patch(order, {"status": {"certificate": base64_text(chosen.pem), "reason": None}})
         self._emit(written, "Normal", "Complete", "Order completed successfully")
         return written
 
     async def _failed(self, order: Order, ref: IssuerRef, error: AcmeError) -> None:
         """What a refusal or a failure of one request means for the Order."""
         now = self._clock()
-        key = _key(order)
+        key = key_of(order)
         if isinstance(error, Refused) and error.code == "accountDoesNotExist":
             self._accounts.lost(ref)
             await self._note(order, "AccountUnknown", str(error))
@@ -284,7 +292,7 @@ class OrderController:
     async def _note(self, order: Order, reason: str, text: str) -> None:
         """Say in the status what is waited for; a change of it only, and an Event once."""
         text = steps.told(text)
-        current = self._orders.store.get(_key(order)) or order
+        current = self._orders.store.get(key_of(order)) or order
         if current.status.reason == text:
             return
         try:
@@ -331,7 +339,7 @@ class OrderController:
         written = msgspec.convert(
             await self._client.patch(ORDERS, meta.name, body, namespace=meta.namespace, subresource="status"), Order
         )
-        self._superseded.replaced(_key(order), meta.resource_version, written.metadata.resource_version)
+        self._superseded.replaced(key_of(order), meta.resource_version, written.metadata.resource_version)
         return written
 
     def _emit(self, order: Order, kind: EventType, reason: str, message: str) -> None:
@@ -340,68 +348,3 @@ class OrderController:
             ORDERS.api_version, ORDERS.kind, meta.namespace, meta.name, meta.uid, meta.resource_version
         )
         self._recorder.emit(about, kind, reason, message, share=meta.namespace)
-
-
-def finished(order: Order) -> bool:
-    """Tell whether nothing more comes of it: it failed, or its certificate is stored."""
-    status = order.status
-    return not order.problem and (
-        status.state in FAILED_STATES or (status.state == "valid" and bool(status.certificate))
-    )
-
-
-def issuer_of(obj: Order | Challenge) -> IssuerRef | None:
-    """The issuer that an Order or Challenge names, None when it is not of our group."""
-    reference = obj.spec.issuer_ref
-    return reference.resolve(obj.metadata.namespace) if reference.ours else None
-
-
-def wish_of(order: Order) -> Wish:
-    """What is ordered. Raises MalformedAnswer for names that cannot be: they were checked before the Order was made."""
-    spec = order.spec
-    try:
-        return Wish(identifiers((*spec.dns_names, *spec.ip_addresses)), spec.profile or None, spec.replaces or None)
-    except BadIdentifier as error:
-        raise MalformedAnswer(f"spec: {error}") from None
-
-
-def answer_for(kind: str, token: str, account: Account) -> str:
-    """What proves a name: the key authorization, or its digest for DNS-01 (RFC 8555, 8.3 and 8.4)."""
-    if kind.lower() == challenge.HTTP01:
-        return challenge.key_authorization(token, account.key.thumbprint)
-    return challenge.dns_value(token, account.key.thumbprint)
-
-
-def _csr(order: Order) -> x509.CertificateSigningRequest:
-    try:
-        return x509.load_pem_x509_csr(order.spec.request)
-    except ValueError:
-        raise MalformedAnswer("spec.request: no certificate signing request") from None
-
-
-def _status(placed: Placed, *, authorizations: bool = False) -> dict[str, Any]:
-    found: dict[str, Any] = {"url": placed.url, "finalizeURL": placed.finalize, "state": str(placed.status)}
-    if authorizations:
-        found["authorizations"] = [{"url": url} for url in placed.authorizations]
-    return found
-
-
-def _proof(found: Proof) -> dict[str, Any]:
-    known = ("pending", "valid", "invalid", "expired")
-    return {
-        "url": found.url,
-        "identifier": found.identifier.base,
-        "wildcard": found.identifier.wildcard,
-        "initialState": str(found.status) if found.status in known else "invalid",
-        "challenges": [
-            {"type": one.type, "url": one.url, "token": one.token} for one in found.challenges if one.type in _ANSWERED
-        ],
-    }
-
-
-def _key(order: Order) -> Key:
-    return order.metadata.namespace, order.metadata.name
-
-
-def _base64(data: bytes) -> str:
-    return msgspec.to_builtins(data)  # type: ignore[no-any-return]  # bytes become base64 text

@@ -9,10 +9,10 @@ from signer.api.certificate import Certificate
 from signer.api.secret import Secret
 from signer.certificates.certificate_controller import CertificateController
 from signer.certificates.objects import Key, Objects
-from signer.kube.superseded import Superseded
 from signer.certificates.watched import Watched
 from signer.kube.client import ApiClient
 from signer.kube.queue import WorkQueue
+from signer.kube.superseded import Superseded
 from tests.unit.certificates import samples
 from tests.unit.certificates.samples import NOW
 
