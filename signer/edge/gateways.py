@@ -104,7 +104,8 @@ class GatewayController:
     @property
     def unsatisfied(self) -> set[str]:
         """Namespaces of which something was refused, or waits: a claim or a policy that changes may help them."""
-        return {name for name, states in self._states.items() if states["refused"] or states["waiting"]}
+        # One host may be refused while the others of its certificate are served: what was told counts, not the states alone.
+        return {*self._told, *(name for name, states in self._states.items() if states["refused"] or states["waiting"])}
 
     def namespaces(self) -> set[str]:
         """Namespaces that want something, or for which something was made."""
