@@ -41,6 +41,7 @@ _REMEMBERED = 1024
 # A namespace with more ProxyConfigs than this is read anew once in a while only: it costs time for each, and its
 # tenant may change one all the time.
 _MANY = 200
+_MANY_LIVE = 2000
 _PAUSE_FOR_EACH = timedelta(milliseconds=5)
 
 
@@ -112,6 +113,8 @@ class Index:
         if self._proxy_configs.get(namespace, {}) != found:
             self._proxy_configs[namespace] = found
             self._dirty.add(namespace)
+            if len(found) <= _MANY_LIVE:
+                self._not_before.pop(namespace, None)  # a request is decided on it
         return True
 
     def retain_proxy_configs(self, there: Iterable[tuple[str, str]]) -> None:
@@ -301,9 +304,11 @@ class Index:
         if count <= _MANY:
             self._not_before.pop(namespace, None)
             return False
-        if now < self._not_before.get(namespace, now):
+        pause = count * _PAUSE_FOR_EACH
+        left = self._not_before.get(namespace, now) - now
+        if timedelta(0) < left <= pause:  # more than a pause: the clock was set back
             return True
-        self._not_before[namespace] = now + count * _PAUSE_FOR_EACH
+        self._not_before[namespace] = now + pause
         return False
 
     def _read_claims(self, namespace: str) -> None:

@@ -250,6 +250,15 @@ class TestClaims:
         index.settle(NOW + timedelta(seconds=5))
         assert not index.pending
         assert index.world.claimants[BAR] == {"foo", "bar"}
+        # What was read live counts at once: a request is decided on it.
+        there = [proxy_config("foo", "foo", f"n{number}", selector="x") for number in range(1000)]
+        index.set_proxy_configs("foo", [*there, proxy_config("foo", "shop", "live")])
+        index.settle(NOW + timedelta(seconds=6))
+        assert index.world.claimants[SHOP] == {"foo"}
+        # A clock that was set back does not make it wait for as long.
+        index.put_proxy_config(proxy_config("foo", "shop", "another", selector="y"))
+        index.settle(NOW - timedelta(hours=1))
+        assert not index.pending
 
 
 class TestPolicies:
