@@ -43,6 +43,9 @@ os.execv({envoy!r}, [{envoy!r}, *sys.argv[1:]])
 class Workload:
     """One sidecar with its service behind it. Made by `Mesh.place`."""
 
+    role = "sidecar"
+    """What the agent is told to be; a gateway is a `router`."""
+
     def __init__(
         self,
         cluster: Cluster,
@@ -156,7 +159,7 @@ class Workload:
         wrapper.write_text(_ENVOY.format(python=sys.executable, envoy=str(find_envoy())))
         wrapper.chmod(0o755)
         agent = find_program("pilot-agent")
-        command = [str(agent), "proxy", "sidecar", f"--domain={self.namespace}.svc.cluster.local"]
+        command = [str(agent), "proxy", self.role, f"--domain={self.namespace}.svc.cluster.local"]
         self._process.start(command, env=self._agent_environment(wrapper), cwd=self._folder)
 
     @property
