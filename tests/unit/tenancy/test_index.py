@@ -416,3 +416,16 @@ class TestKeys:
         assert index.world.root_keys == {
             load_authority(ca.pem, ca.key_pem, None, now=ca.certificate.not_valid_before_utc).key_id
         }
+
+
+def test_a_policy_that_goes() -> None:
+    """A signer whose last policy went is nobody's to claim for ten minutes; one that still has a policy is not held."""
+    index = Index(Settings())
+    for name in ("a", "b"):
+        index.put_policy(policy(name, "foo"))
+    index.remove_policy("a")
+    index.settle(NOW)
+    assert not index.world.settling
+    index.remove_policy("b")
+    index.settle(NOW)
+    assert index.world.settling == {FOO: NOW + timedelta(minutes=10)}
