@@ -128,7 +128,9 @@ class TestOtherGateways:
     def test_its_redirect_is_not_ours_to_change(self) -> None:
         """The user's consent is for his own Gateway only."""
         other = gateway(http(A, redirect=True), namespace="bar", name="other")
-        assert chosen(https(A, mode="MUTUAL"), others=(other,), annotations=ALLOWED) == "MutualTLS"
+        mutual = https(A, mode="MUTUAL")
+        assert chosen(mutual, others=(other,), annotations=ALLOWED) == "MutualTLS"
+        assert chosen(mutual, http(A, redirect=True), others=(other,), annotations=ALLOWED) == "MutualTLS"
 
 
 class TestChangingTheRedirect:
