@@ -48,6 +48,10 @@ format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff format .
 
 bench: binaries ## the benchmarks' table, with the ratios and the machine
+	@$(BIN)/python -m benchmarks.decide_cost
+	@echo
+	@$(BIN)/python -m benchmarks.wall
+	@echo
 	@$(BIN)/python -m benchmarks
 
 mutants: $(READY) ## plant one-line faults in the core; each must be caught by a test

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 
 from signer.api.duration import InvalidDuration, format_duration, parse_duration
-from signer.api.meta import from_rfc3339, to_rfc3339
+from signer.api.meta import from_rfc3339
 from signer.api.signername import CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN
 from signer.tenancy import world
 
@@ -202,11 +202,11 @@ def add_arguments(parser: argparse.ArgumentParser, only: Collection[str] | None 
 
 
 def settings_from(
-    arguments: Mapping[str, str | None], environment: Mapping[str, str], *, host: str, process: int, now: datetime
+    arguments: Mapping[str, str | None], environment: Mapping[str, str], *, host: str, process: int
 ) -> Settings:
     """Put settings together from parsed arguments and the environment. Raises SettingsError.
 
-    `host` and `process` make the identity of a replica that is given none; an audit mode must end after `now`.
+    `host` and `process` make the identity of a replica that is given none.
     """
     defaults = Settings()
 
@@ -291,7 +291,7 @@ def settings_from(
         drain_seconds=number("drain-seconds", defaults.drain_seconds, 0, 3600),
         leader_elect=boolean("leader-elect", default=defaults.leader_elect),
         tenancy_mode=mode,
-        audit_until=_audit_until(text("audit-until", ""), mode, now),
+        audit_until=_audit_until(text("audit-until", ""), mode),
         unbound=choice("unbound", defaults.unbound, _UNBOUND),
         # 30 days is where grace ends in any case.
         grace=duration("grace", defaults.grace, timedelta(0), 30 * _DAY),
@@ -316,8 +316,12 @@ def settings_from(
     )
 
 
-def _audit_until(text: str, mode: str, now: datetime) -> datetime | None:
-    """Read when audit mode ends: an end in the past is a mode that somebody meant and does not get."""
+def _audit_until(text: str, mode: str) -> datetime | None:
+    """Read when audit mode ends.
+
+    An end that is past is taken: a Pod that starts again weeks later, with the arguments that it always had, must
+    enforce, and not leave the mesh without certificates.
+    """
     if not text:
         if mode == "audit":
             raise SettingsError("--audit-until: --tenancy=audit needs it: when the wall begins to enforce")
@@ -325,8 +329,6 @@ def _audit_until(text: str, mode: str, now: datetime) -> datetime | None:
     until = from_rfc3339(text)
     if until is None:
         raise SettingsError(f"--audit-until: {text!r} is no time, as 2026-12-31T00:00:00Z is")
-    if mode == "audit" and until <= now:
-        raise SettingsError(f"--audit-until: {to_rfc3339(until)} is past; give a later time, or --tenancy=enforce")
     return until
 
 

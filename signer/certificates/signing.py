@@ -50,6 +50,7 @@ def decide_request(
         resource="CertificateRequest",
         namespace=request.metadata.namespace,
         ca_not_after=authority.not_after if authority is not None else None,
+        root_key_id=authority.root_key_id if authority is not None else "",
     )
     verdict = decide(claim, world, limits, fresh=True, now=now)
     if isinstance(verdict, Bind | Reread):

@@ -10,7 +10,6 @@ import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 
 from signer.kube.client import ApiClient
 from signer.kube.config import ConfigError, load_config
@@ -59,7 +58,6 @@ def run(options: argparse.Namespace, work: Work) -> int:
             os.environ,
             host=socket.gethostname(),
             process=os.getpid(),
-            now=datetime.now(UTC),
         )
         return asyncio.run(_with_client(settings, work))
     except (SettingsError, ConfigError, NotFoundOut) as error:

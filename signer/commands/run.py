@@ -25,9 +25,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def call(options: argparse.Namespace) -> int:
     """Run; 0 after SIGTERM, 2 for settings that cannot be used, 1 when something failed."""
     try:
-        settings = settings_from(
-            vars(options), os.environ, host=socket.gethostname(), process=os.getpid(), now=datetime.now(UTC)
-        )
+        settings = settings_from(vars(options), os.environ, host=socket.gethostname(), process=os.getpid())
     except SettingsError as error:
         print(f"mesh-signer run: {error}", file=sys.stderr)  # noqa: T201 - logs are not set up yet
         return 2
@@ -42,6 +40,8 @@ def start(settings: Settings) -> int:
     from signer.observe import logs  # noqa: PLC0415
 
     logs.set_up("json" if settings.log_format == "json" else "text", settings.log_level)
+    if settings.tenancy_mode == "audit" and settings.tenancy().enforces(datetime.now(UTC)):
+        log.warning("--audit-until is past, so the wall enforces: remove --tenancy=audit and --audit-until")
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(app.run(settings))

@@ -24,21 +24,20 @@ from signer.api.certificatesigningrequest import (
 from signer.api.issuer import IssuerRef
 from signer.api.signername import parse_signer_name
 from signer.authorities.registry import Registry
-from signer.authorities.state import PENDING
 from signer.csr.answer import Answer, issue, refuse
 from signer.csr.backlog import Backlog, Pending, Stage
 from signer.csr.delivery import Delivery
-from signer.csr.evaluate import NOTHING_ASKED, Answers, AskKey, AskReference, Issue, evaluate
+from signer.csr.evaluate import NOTHING_ASKED, Issue, evaluate
 from signer.csr.flow import claimed_identity, flow_of
 from signer.csr.foreign import ForeignCertificates
-from signer.csr.inquiries import Inquiries, Mesh
+from signer.csr.inquiries import Mesh
 from signer.csr.intake import Intake
 from signer.csr.pacing import Pacing
 from signer.csr.questions import Questions
 from signer.csr.record import Around, Record
 from signer.csr.sharing import Sharing
+from signer.csr.waiting import RECHECK, Waiting
 from signer.csr.writer import Writer
-from signer.kube.errors import ApiError, Unreachable
 from signer.kube.protobuf import ProtobufError
 from signer.kube.reflector import Change, Reflector
 from signer.observe.audit import AuditLog
@@ -52,12 +51,6 @@ log = logging.getLogger(__name__)
 
 _SLOW_RSA_BITS = 4096
 _APPROVAL_PATIENCE = 5.0
-_RECHECK = 30.0
-# A world that is being read changes with each object; those that wait for it are looked at once in a while.
-_WORLD_PAUSE = 0.25
-# What waits for the world, and what for the mesh config alone; topics of the backlog.
-_WORLD = "world"
-_CONFIG = "mesh config"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +93,6 @@ class RequestController:
     ) -> None:
         self._reflector = reflector
         self._registry = registry
-        self._questions = questions
         self._sharing = sharing
         self._options = options
         self._clock = clock
@@ -121,24 +113,20 @@ class RequestController:
             clock=clock,
             stored=self._stored,
         )
-        self._inquiries = Inquiries(mesh, self._backlog, self._not_asked, clock) if mesh is not None else None
+        self._waiting = Waiting(
+            self._backlog, registry, questions, mesh, self._record, around, self._delivery.try_again
+        )
         self._pacing = Pacing(self._backlog, self._record, clock)
         self._unapproved: dict[str, tuple[CertificateSigningRequest, float]] = {}
         self._foreign = ForeignCertificates(
             self._backlog, self._unapproved.keys(), lambda: self.world, around, self._record
         )
         self._draining = False
-        self._world_timer: asyncio.TimerHandle | None = None
-        self._config = self.world.config
         metrics.queued.set_function(lambda: self._backlog.ready)
         metrics.in_flight.set_function(lambda: self._delivery.in_flight)
         metrics.window.set_function(lambda: self._delivery.window.size)
         metrics.audit_failing.set_function(lambda: bool(audit.trouble))
         reflector.subscribe(self._changed)
-        registry.subscribe(self._backlog.issuer_changed)
-        registry.subscribe_secrets(self._backlog.secret_changed)
-        if mesh is not None:
-            mesh.subscribe(self._world_changed)
         if intake is not None:
             intake.subscribe(self._foreign.look)
 
@@ -162,8 +150,7 @@ class RequestController:
         finally:
             self._delivery.close()
             self._pacing.close()
-            if self._inquiries is not None:
-                self._inquiries.close()
+            self._waiting.close()
             self._record.close()
 
     async def drain(self) -> None:
@@ -178,8 +165,7 @@ class RequestController:
 
     @property
     def _busy(self) -> int:
-        asked = self._inquiries.under_way if self._inquiries is not None else 0
-        return self._backlog.ready + self._delivery.in_flight + asked
+        return self._backlog.ready + self._delivery.in_flight + self._waiting.under_way
 
     # What the watch says.
 
@@ -221,7 +207,7 @@ class RequestController:
         if self._left_to_owner(pending):
             return
         if (waiting := unready(self.world)) is not None:
-            self._until_world_changes(pending, waiting)  # a start with thousands of requests looks at each once
+            self._waiting.for_world(pending, waiting)  # a start with thousands of requests looks at each once
         else:
             self._backlog.make_ready(pending)
 
@@ -235,28 +221,6 @@ class RequestController:
     def _gone(self, uid: str) -> None:
         self._unapproved.pop(uid, None)
         self._backlog.remove(uid)
-
-    # What the mesh says.
-
-    def _world_changed(self) -> None:
-        configured = self._config is not self.world.config and self._backlog.waiting_on(_CONFIG)
-        if self._world_timer is None and (configured or self._backlog.waiting_on(_WORLD)):
-            self._world_timer = asyncio.get_running_loop().call_later(_WORLD_PAUSE, self._look_again)
-
-    def _look_again(self) -> None:
-        self._world_timer = None
-        waiting = self._backlog.waiting(_WORLD)
-        if self._config is not self.world.config:
-            self._config = self.world.config
-            waiting += self._backlog.waiting(_CONFIG)
-        for pending in waiting:
-            # Before the world was read, nobody could tell whose it is.
-            pending.flow = flow_of(pending.csr, self.world.namespaces)
-            self._backlog.make_ready(pending)
-
-    def _not_asked(self, pending: Pending, error: BaseException) -> None:
-        """An inquiry could not be made."""
-        self._delivery.try_again(pending, error.retry_after if isinstance(error, ApiError) else None)
 
     def _stored(self, pending: Pending, answer: Answer) -> None:
         if answer.refused and pending.mesh:
@@ -317,25 +281,13 @@ class RequestController:
         elif isinstance(verdict, Refuse):
             self._refuse(pending, verdict, content, now)
         elif isinstance(verdict, Wait):
-            self._wait(pending, verdict)
+            self._waiting.for_issuer(pending, verdict)
         elif isinstance(verdict, Unready):
-            self._until_world_changes(pending, verdict)
+            self._waiting.for_world(pending, verdict)
         elif isinstance(verdict, Bind | Reread):
-            if self._inquiries is None:
-                raise RuntimeError("the wall asks, and there is no mesh")
-            self._inquiries.ask(pending, verdict)
+            self._waiting.for_mesh(pending, verdict)
         else:
-            self._delivery.start(pending, self._ask(pending, verdict, content))
-
-    def _until_world_changes(self, pending: Pending, verdict: Unready) -> None:
-        """Nothing can be decided now; what is wrong with one signer is mended in the mesh config or in its Secret."""
-        reason, world = verdict.reason, self.world
-        # What was not read yet is read soon after the start, as a rule: when it is not, that is to be told as well.
-        if not world.unsynced or self._clock() - pending.since >= _RECHECK:
-            self._record.tell(pending, "Warning", reason.code, reason.message)
-        # Tenants change the world all the time, and to judge a request anew costs more than they pay for it.
-        topic = _WORLD if world.unsynced or world.stale else _CONFIG
-        self._backlog.park(pending, reason=reason.code, issuer=pending.ref, topic=topic, seconds=_RECHECK)
+            self._delivery.start(pending, self._waiting.for_answer(pending, verdict, content))
 
     def _is_mesh(self, ref: IssuerRef, content: RequestContent) -> bool:
         state = self._registry.get(ref)
@@ -378,36 +330,11 @@ class RequestController:
         self._record.tell(pending, "Warning", "SigningError", f"Error signing certificate: {error}")
         self._delivery.try_again(pending)
 
-    def _wait(self, pending: Pending, verdict: Wait) -> None:
-        reason = verdict.reason
-        if reason.code != PENDING:
-            self._record.tell(pending, "Warning", reason.code, reason.message)
-        pending.answers = Answers(may_reference=pending.answers.may_reference)
-        if verdict.secret is not None:
-            self._registry.watch_secrets(verdict.secret[0])
-        self._backlog.park(pending, reason=reason.code, issuer=verdict.issuer, secret=verdict.secret, seconds=_RECHECK)
-
-    async def _ask(self, pending: Pending, question: AskReference | AskKey, content: RequestContent) -> None:
-        csr = pending.csr
-        try:
-            if isinstance(question, AskReference):
-                answers = Answers(may_reference=await self._questions.may_reference(question.issuer, content))
-            else:
-                key = await self._questions.key(question.namespace, question.name)
-                answers = Answers(may_reference=pending.answers.may_reference, key=key)
-        except (ApiError, Unreachable) as error:
-            log.warning("request %s: %s", pending.csr.name, error)
-            self._delivery.try_again(pending, error.retry_after if isinstance(error, ApiError) else None)
-            return
-        # What was asked for an older version of the object says nothing of this one.
-        pending.answers = answers if pending.csr is csr else NOTHING_ASKED
-        self._backlog.make_ready(pending)
-
     # What time brings.
 
     async def _watch_over(self) -> None:
         """Tell of requests that nobody approves, and make sure that nothing that is stored was overlooked."""
-        next_check = self._clock() + _RECHECK
+        next_check = self._clock() + RECHECK
         while True:
             await asyncio.sleep(1.0)
             self._record.turn()
@@ -418,7 +345,7 @@ class RequestController:
                     self._unapproved[uid] = (csr, float("inf"))  # told once, however often the object changes
                     self._record.waits_for_approval(csr)
             if self._clock() >= next_check:
-                next_check = self._clock() + _RECHECK
+                next_check = self._clock() + RECHECK
                 self._record.sweep()
                 for csr in tuple(self._reflector.store.values()):
                     if csr.approved and not csr.answered and self._backlog.get(csr.uid) is None:

@@ -27,7 +27,7 @@ _SETTLE_TRIES = 40  # at least half a minute
 _SETTLERS = 4
 # What waits for the audit log; a topic of the backlog, and the reason in the gauge.
 AUDIT = "AuditLog"
-# Of the window for one flow. An API server of two cores is as quick with eight writes at once as with 64.
+# Of the window for one flow, so that one tenant's storm leaves room for the others' writes (ADR 25).
 _PART = 8
 
 Work = Coroutine[Any, Any, None]

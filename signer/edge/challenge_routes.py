@@ -107,8 +107,10 @@ def virtual_service(
         }
     ]
     if redirect:
-        # By port: the VirtualService may be on a Gateway that has port 443 too.
-        http.append({"name": "to-https", "match": [{"port": http_port}], "redirect": {"scheme": "https"}})
+        # By port: the VirtualService may be on a Gateway that has port 443 too. By an expression: Istio moves what fits
+        # everything (a prefix of "/", ".*", or no path) behind all other routes, and the user's would answer in the clear.
+        everything = {"port": http_port, "uri": {"regex": "/.*"}}
+        http.append({"name": "to-https", "match": [everything], "redirect": {"scheme": "https"}})
     return {
         "apiVersion": VIRTUAL_SERVICES.api_version,
         "kind": VIRTUAL_SERVICES.kind,
@@ -122,8 +124,10 @@ def virtual_service(
     }
 
 
-def own_gateway(answer: Answer, namespace: str, selector: Mapping[str, str], port: int = 80) -> dict[str, Any]:
-    """Mode B: a Gateway of our own on port 80 for exactly this host, on the proxies of the user's."""
+def own_gateway(
+    answer: Answer, namespace: str, selector: Mapping[str, str], port: int = 80, *, bind: str = ""
+) -> dict[str, Any]:
+    """Mode B: a Gateway of our own on port 80 for exactly this host, on the proxies (and address) of the user's."""
     if not selector:
         raise ValueError("a Gateway without a selector would be on every proxy of the mesh")
     return {
@@ -135,6 +139,7 @@ def own_gateway(answer: Answer, namespace: str, selector: Mapping[str, str], por
             "servers": [
                 {
                     "port": {"number": port, "name": "http-acme", "protocol": "HTTP"},
+                    **({"bind": bind} if bind else {}),
                     "hosts": [f"./{answer.host}"],
                 }
             ],
@@ -143,19 +148,29 @@ def own_gateway(answer: Answer, namespace: str, selector: Mapping[str, str], por
 
 
 def without_redirect(servers: list[dict[str, Any]], host: Host) -> list[dict[str, Any]] | None:
-    """Mode C: the user's servers (as they are written) with httpsRedirect off for this host; None if none is on."""
-    changed, found = [], False
+    """Mode C: the user's servers (as they are written) with httpsRedirect off for this host; None if none is on.
+
+    A server with more hosts is split, so that theirs stays; the new one has a port name of its own, as Istio wants it.
+    """
+    changed: list[dict[str, Any]] = []
+    found = False
     for server in servers:
         tls = server.get("tls")
-        names = {str(one).rpartition("/")[2].lower() for one in server.get("hosts") or ()}
-        if isinstance(tls, dict) and tls.get("httpsRedirect") and str(host) in names:
-            rest = {name: value for name, value in tls.items() if name != "httpsRedirect"}
-            changed.append(
-                {**{key: value for key, value in server.items() if key != "tls"}, **({"tls": rest} if rest else {})}
-            )
-            found = True
-        else:
+        hosts = [str(one) for one in server.get("hosts") or ()]
+        ours = [one for one in hosts if one.rpartition("/")[2].lower() == str(host)]
+        if not (isinstance(tls, dict) and tls.get("httpsRedirect") and ours):
             changed.append(server)
+            continue
+        found = True
+        rest = {name: value for name, value in tls.items() if name != "httpsRedirect"}
+        open_ = {**{key: value for key, value in server.items() if key != "tls"}, **({"tls": rest} if rest else {})}
+        others = [one for one in hosts if one not in ours]
+        if others:
+            changed.append({**server, "hosts": others})
+            port = server.get("port")
+            named = {**port, "name": f"{port.get('name', 'http')}-acme"} if isinstance(port, dict) else port
+            open_ |= {"hosts": ours, "port": named}
+        changed.append(open_)
     return changed if found else None
 
 

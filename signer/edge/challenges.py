@@ -122,7 +122,7 @@ class ChallengeController:
     async def _schedule(self) -> None:
         # What no Order of ours asks for takes no place: anyone who may write Challenges could fill them all.
         asked = [one for one in self._challenges.store.values() if one.status.processing or self._asked_for(one)]
-        for key in scheduled(asked, self._limit):
+        for key in scheduled(asked, self._clock(), self._limit):
             challenge = self._challenges.store.get(key)
             if challenge is None or self._superseded.stale(key, challenge.metadata.resource_version):
                 continue

@@ -4,13 +4,14 @@ Pure. The modes, and what Istio does that decides between them (pilot/pkg/networ
 
 A. A VirtualService with a direct answer on the user's own Gateway: covers its port 80 and its port 443. httpsRedirect
    redirects before any route is looked at, and the CA follows to 443, whatever certificate is there.
-B. A Gateway of our own on port 80 for exactly this host, with the answer and a redirect for all else: where nothing
-   serves port 80, or where only a wildcard's server redirects (the exact host is a virtual host of its own).
+B. A Gateway of our own on port 80 for exactly this host: where nothing of the user's serves port 80, or where only a
+   wildcard's server redirects, on a Gateway on which no VirtualService names the host (it is a virtual host of its own
+   then).
 C. The user's redirect replaced by one in a VirtualService, which is by route: only where the user allows it.
 D. An Ingress with the class of the user's own. E. An HTTPRoute on a Gateway of the Gateway API.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +27,7 @@ _NO_CLIENT_CERTIFICATE = frozenset(("", "SIMPLE", "OPTIONAL_MUTUAL"))
 ALLOW_REDIRECT_CHANGE = "mesh-signer.dev/http01-replace-redirect"
 """Annotation on a Gateway: "true" allows mode C."""
 _ANY = "*"
+_EXACT = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,13 @@ class Mode:
     """How the answer is served. `gateway` is (namespace, name) of the user's Gateway; `sections`: mode E's listeners.
 
     `through_https`: port 80 redirects, so the listener on 443 must answer: a (placeholder) certificate is needed first.
+    `redirect`: what we put on port 80 sends all but the challenge to https.
     """
 
     letter: Literal["A", "B", "C", "D", "E"]
     gateway: tuple[str, str]
     through_https: bool = False
+    redirect: bool = False
     sections: tuple[str, ...] = ()
     ingress_class: str = ""
 
@@ -58,42 +62,58 @@ class _View:
 
 
 def mode_for_gateway(
-    host: Host, wanted_by: Gateway, others: Iterable[Gateway] = (), public_ports: Mapping[int, int] | None = None
+    host: Host,
+    wanted_by: Gateway,
+    others: Iterable[Gateway] = (),
+    *,
+    routed: Collection[tuple[str, str]] | None = None,
+    public_ports: Mapping[int, int] | None = None,
 ) -> Mode | Refuse:
     """Choose between A, B and C for a host of an Istio Gateway.
 
-    `others` are the Gateways of the same proxies, since Istio merges servers of one port. `public_ports` maps a server's
-    port to the one that the world sees, where the gateway's Service changes it (8080 -> 80).
+    `others` are the Gateways of the same proxies, since Istio merges servers of one port. `routed` are the Gateways
+    (namespace, name) on which a VirtualService names exactly this host; None: it is not known, so all may be.
+    `public_ports` maps a server's port to the one that the world sees, where the gateway's Service changes it
+    (8080 -> 80).
+
+    A redirecting server redirects a host that it names, and also one that it covers by a wildcard, as soon as a
+    VirtualService on the same Gateway names it: ours, in mode A, is one (run on Istio 1.31 with Envoy 1.40).
     """
     if host.wildcard:
         return _refuse("WildcardNeedsDNS01", f"{host} can only be proven by DNS-01; add a dns01 solver to the issuer")
     ports = public_ports or {}
-    views = [view for gateway in (wanted_by, *others) for view in _views(host, gateway)]
-    http = _most_exact(view for view in views if _is_http(view.server) and _public(view, ports) == HTTP_PORT)
     key = (wanted_by.metadata.namespace, wanted_by.metadata.name)
+    views = [view for gateway in (wanted_by, *others) for view in _views(host, gateway)]
+    http = [view for view in views if _is_http(view.server) and _public(view, ports) == HTTP_PORT]
     https = _most_exact(
         view
         for view in views
         if _terminates(view.server) and _public(view, ports) == HTTPS_PORT and view.gateway == key
     )
-    redirecting = [view for view in http if view.redirects]
-    if not redirecting:
-        # Where nothing of this Gateway answers on port 80, a Gateway of ours is added to what is there.
-        return Mode("A" if any(view.own_routes and view.gateway == key for view in http) else "B", key)
-    exact = redirecting[0].exactness == _exactness(str(host), host)
-    if https and any(_mode(view) in _NO_CLIENT_CERTIFICATE and view.own_routes for view in https):
+    own = [view for view in http if view.gateway == key and view.own_routes]
+    without_us = [
+        view
+        for view in http
+        if view.redirects and (view.exactness == _EXACT or routed is None or view.gateway in routed)
+    ]
+    with_us = [*without_us, *(view for view in own if view.redirects and view not in without_us)]
+    if own and not with_us:
+        return Mode("A", key)
+    if with_us and any(_mode(view) in _NO_CLIENT_CERTIFICATE and view.own_routes for view in https):
         return Mode("A", key, through_https=True)
-    if not exact:
-        return Mode("B", key)
-    return _redirect_in_the_way(host, key, redirecting, https)
+    if not without_us:
+        # What port 80 gives now stays: a redirect, where nothing or a redirect was; else the routes that are there.
+        return Mode("B", key, redirect=all(view.redirects for view in http))
+    return _redirect_in_the_way(host, key, without_us, https)
 
 
 def _redirect_in_the_way(
     host: Host, key: tuple[str, str], redirecting: list[_View], https: list[_View]
 ) -> Mode | Refuse:
     """Port 80 redirects exactly this host, and port 443 cannot answer: C where allowed, else say what to change."""
-    if all(view.allows_change and view.gateway == key and view.own_routes for view in redirecting):
-        return Mode("C", key)
+    exact = all(view.exactness == _EXACT for view in redirecting)
+    if exact and all(view.allows_change and view.gateway == key and view.own_routes for view in redirecting):
+        return Mode("C", key, redirect=True)
     namespace, name = redirecting[0].gateway
     gateway = f"Gateway {namespace}/{name}"
     change = (
@@ -139,7 +159,7 @@ def _views(host: Host, gateway: Gateway) -> Iterable[_View]:
 def _exactness(pattern: str, host: Host) -> int:
     """How exactly a server's host names this one; 0 when it does not. Envoy takes the longest wildcard."""
     if pattern == host.name:
-        return 1000
+        return _EXACT
     if pattern == _ANY:
         return 1
     if pattern.startswith("*.") and host.name.endswith(pattern[1:]):

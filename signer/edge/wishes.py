@@ -88,7 +88,11 @@ def _reading(kind: SourceKind, meta: ObjectMeta, problem: str) -> _Reading:
 def gateway_wishes(
     gateway: Gateway, issuer: IssuerReference, *, attached: Iterable[str] = (), max_names: int = MAX_NAMES
 ) -> Wishes:
-    """Return what an Istio Gateway wants. `attached`: hosts of the VirtualServices on it, which narrow the host "*"."""
+    """Return what an Istio Gateway wants.
+
+    `attached`: hosts of the VirtualServices on it, which narrow the host "*". Only those of the Gateway's own namespace:
+    another tenant's, attached to a shared Gateway, would put names into its certificate, or more than one can have.
+    """
     reading = _reading("Gateway", gateway.metadata, gateway.problem)
     narrowed = list(attached)
     for index, server in enumerate(gateway.spec.servers[:MAX_SERVERS]):

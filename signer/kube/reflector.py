@@ -34,6 +34,9 @@ INACTIVITY = 90.0
 GOOD_CONNECTION = 2.0
 # So many watches in a row that gave nothing but trouble: the resourceVersion itself may be the trouble (etcd restored).
 RESUMES_BEFORE_RELIST = 3
+# Objects in one page of a list. Tenants write some of what is listed, up to 1.5 MiB each (etcd's limit), and several
+# lists are read at once at a start: what one tenant can put into a page must leave room in a Pod's memory.
+PAGE = 50
 # Let others run after so many objects (a few milliseconds).
 YIELD_EVERY = 50
 
@@ -79,7 +82,7 @@ class Reflector(Generic[T]):
         namespace: str | None = None,
         label_selector: str | None = None,
         field_selector: str | None = None,
-        page_size: int = 500,
+        page_size: int = PAGE,
         on_restart: Callable[[str], None] = lambda _reason: None,
         inactivity: float = INACTIVITY,
         clock: Callable[[], float] = time.monotonic,

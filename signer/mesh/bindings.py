@@ -18,6 +18,7 @@ from signer.kube.objects import Json
 from signer.kube.queue import WorkQueue
 from signer.mesh.ownership import ISSUED_EVERY, to_bind, to_write
 from signer.tenancy.bindings import new_binding, read_binding
+from signer.tenancy.grants import Claimable, granted
 from signer.tenancy.index import Index
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,14 @@ class Bindings:
             self._queue.add_after(signer, _SETTLES)
 
     async def bind(self, signer: IssuerRef, namespace: str, uid: str) -> None:
-        """Make a namespace the owner, unless there is one; the index has whoever it is. Raises ApiError, Unreachable."""
+        """Make a namespace the owner, unless there is one; the index has whoever it is. Raises ApiError, Unreachable.
+
+        What was decided a moment ago may be no longer so (a SignerPolicy, another claimant, the namespace's end): then
+        nothing is stored, and the caller decides again.
+        """
+        found = granted(self._index.world, namespace, signer, now=self._clock())
+        if found != Claimable(uid) or namespace in self._index.terminating:
+            return
         try:
             made = await self._client.create(SIGNER_BINDINGS, new_binding(signer, namespace, uid))
             log.info("%s belongs to namespace %s from now on (SignerBinding %s)", signer, namespace, signer.name)

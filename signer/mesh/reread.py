@@ -15,10 +15,9 @@ from signer.kube.client import ApiClient
 from signer.kube.codec import JsonCodec
 from signer.kube.errors import NotFound, Unreachable
 from signer.kube.framing import CodecError
+from signer.kube.reflector import PAGE
 from signer.kube.resource import Resource
 from signer.mesh.slim import slim_proxy_config
-
-_PAGE = 500
 
 _codec = JsonCodec(ProxyConfig, keep=slim_proxy_config)
 _config_map = msgspec.json.Decoder(ConfigMap).decode
@@ -72,7 +71,7 @@ def _seen(task: asyncio.Task[None]) -> None:
 async def read_proxy_configs(client: ApiClient, resource: Resource, namespace: str) -> list[ProxyConfig]:
     """List a namespace's ProxyConfigs as they are now. Raises ApiError, Unreachable."""
     found: list[ProxyConfig] = []
-    query: dict[str, str | int | bool] = {"limit": _PAGE}
+    query: dict[str, str | int | bool] = {"limit": PAGE}
     while True:
         answer = await client.request("GET", resource.path(namespace), query=query)
         try:

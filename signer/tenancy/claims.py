@@ -86,6 +86,7 @@ def read_claims(proxy_configs: Iterable[ProxyConfig], signer_domain: str) -> Cla
         whole=signer_of(whole.cert_signer, signer_domain) if whole is not None else None,
         signers=signers,
         speaker=_name(speaker) if speaker is not None else None,
+        since=from_rfc3339(whole.metadata.creation_timestamp) if whole is not None else None,
         problems=capped(problems),
     )
 

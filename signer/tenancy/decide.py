@@ -20,6 +20,8 @@ from signer.tenancy.world import Policy, World
 BACKDATE = timedelta(minutes=2)
 # istiod asks for ten years. It renews at half of what it gets.
 MAX_ISTIOD_LIFETIME = timedelta(days=90)
+# What is shorter would be past its own renewal when it is made, and istiod would ask without end.
+MIN_ISTIOD_LIFETIME = timedelta(minutes=10)
 # The CSR API's own least; also what an expiring CA is not asked to shorten further.
 _NO_LIFETIME = timedelta(seconds=1)
 
@@ -85,7 +87,8 @@ def decide(claim: Claim, world: World, limits: Limits, *, fresh: bool, now: date
         return _unbound(claim, limits)
     if (waiting := unready(world)) is not None:
         return waiting
-    if not is_mesh(world, requester=claim.requester, signer=claim.signer, ca_key_id=claim.ca_key_id):
+    mesh = is_mesh(world, requester=claim.requester, signer=claim.signer, ca_key_id=claim.ca_key_id)
+    if not mesh and not _speaks_for_the_mesh(claim, world):
         if world.settings.unbound == "deny" and _needs_binding(claim, world):
             message = f"{claim.signer} is no signer of the mesh, and others are not served (--unbound=deny)"
             return _refuse(claim, world, limits, [Reason("UnboundSigner", message)], now)
@@ -98,6 +101,17 @@ def decide(claim: Claim, world: World, limits: Limits, *, fresh: bool, now: date
     if (changed := _other_root(claim, world, now)) is not None:
         return changed
     return _mesh_request(claim, world, limits, fresh=fresh, now=now)
+
+
+def _speaks_for_the_mesh(claim: Claim, world: World) -> bool:
+    """Tell whether another CA below a root that the mesh trusts is asked for a workload's identity, or for a CA.
+
+    Workloads trust a root, not the CA below it, so such a certificate would be taken for a tenant's. Other certificates
+    of an organization's root (servers, people) are none of the mesh's.
+    """
+    if not claim.root_key_id or claim.root_key_id not in world.root_keys:
+        return False
+    return claim.is_ca or any(uri.lower().startswith("spiffe:") for uri in claim.request.uris)
 
 
 def _other_root(claim: Claim, world: World, now: datetime) -> Unready | None:
@@ -272,7 +286,7 @@ def _grant(
     workload = identity.spiffe_id is not None
     most = world.settings.max_workload_lifetime if workload else MAX_ISTIOD_LIFETIME
     if policy is not None and policy.max_lifetime is not None:
-        most = policy.max_lifetime
+        most = policy.max_lifetime if workload else max(policy.max_lifetime, MIN_ISTIOD_LIFETIME)
     usages: tuple[str, ...] = rules.WORKLOAD_USAGES if workload else rules.ISTIOD_USAGES
     if policy is not None and policy.usages:
         usages = tuple(usage for usage in usages if usage in policy.usages) or usages

@@ -54,7 +54,7 @@ def granted(world: World, namespace: str, signer: IssuerRef, *, now: datetime) -
     if signer in world.defaults:
         return _default(world, namespace, exists, signer, claims, now)
     if signer in claims.signers:
-        return _claimed(world, namespace, exists, signer, claims)
+        return _claimed(world, namespace, exists, signer, claims, now)
     return _unclaimed(world, namespace, exists, signer, claims, now)
 
 
@@ -86,17 +86,18 @@ def _default(
     # Workloads that were started before the namespace had a claim ask for the default until they restart. It could
     # have the default at any time by dropping its claim, so nothing is given away.
     binding = world.bindings.get(claims.whole)
-    if binding is not None and _owns(binding, namespace, exists) and now < binding.created + world.settings.grace:
-        return Granted(
-            f"the mesh's default signer, as namespace {namespace} claims another only since {binding.created}"
-        )
+    known = [claims.since] if claims.since is not None else []
+    if binding is not None and _owns(binding, namespace, exists):
+        known.append(binding.created)
+    if known and now < max(known) + world.settings.grace:
+        return Granted(f"the mesh's default signer, as namespace {namespace} claims another only since {max(known)}")
     return _no(
         "TenantMismatch", f"{signer} is the mesh's default, and namespace {namespace} has its own: {claims.whole}"
     )
 
 
 def _claimed(
-    world: World, namespace: str, exists: Namespace, signer: IssuerRef, claims: Claims
+    world: World, namespace: str, exists: Namespace, signer: IssuerRef, claims: Claims, now: datetime
 ) -> Granted | Claimable | NotGranted:
     if signer not in world.signers:
         return _no(
@@ -106,7 +107,7 @@ def _claimed(
         )
     binding = world.bindings.get(signer)
     if binding is None:
-        return _unowned(world, namespace, exists, signer)
+        return _unowned(world, namespace, exists, signer, now)
     if _owns(binding, namespace, exists):
         return Granted(f"SignerBinding {signer.name}, claimed by ProxyConfig {claims.signers[signer].name}")
     if binding.problem:
@@ -120,7 +121,15 @@ def _claimed(
     return _no("SignerClaimed", f"{signer} belongs to another namespace (SignerBinding {signer.name})")
 
 
-def _unowned(world: World, namespace: str, exists: Namespace, signer: IssuerRef) -> Claimable | NotGranted:
+def _unowned(
+    world: World, namespace: str, exists: Namespace, signer: IssuerRef, now: datetime
+) -> Claimable | NotGranted:
+    if (until := world.settling.get(signer)) is not None and now < until:
+        return _no(
+            "SignerContested",
+            f"a SignerPolicy gave {signer} out until a moment ago; nobody may claim it before {until:%H:%M:%SZ}, so that "
+            "the policy may come back",
+        )
     if signer.name == namespace:
         return Claimable(exists.uid)
     if signer.name in world.namespaces:

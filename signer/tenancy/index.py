@@ -37,10 +37,13 @@ from signer.tenancy.world import (
 
 # What is known of a binding's newest certificate is to the minute (Binding.last_issued).
 _ISSUED_STEP = timedelta(minutes=1)
+# A SignerPolicy that is replaced is gone for a moment: nobody must become the owner of its signers meanwhile.
+_SETTLING = timedelta(minutes=10)
 _REMEMBERED = 1024
 # A namespace with more ProxyConfigs than this is read anew once in a while only: it costs time for each, and its
 # tenant may change one all the time.
 _MANY = 200
+_MANY_LIVE = 2000
 _PAUSE_FOR_EACH = timedelta(milliseconds=5)
 
 
@@ -70,6 +73,7 @@ class Index:
         self._keys = CAKeys()
         self._issued: dict[IssuerRef, datetime] = {}
         self._ended: dict[IssuerRef, datetime] = {}
+        self._unspoken: set[IssuerRef] = set()
         self._dirty: set[str] = set()
         self._not_before: dict[str, datetime] = {}
         self._touched: set[IssuerRef] = set()
@@ -112,6 +116,8 @@ class Index:
         if self._proxy_configs.get(namespace, {}) != found:
             self._proxy_configs[namespace] = found
             self._dirty.add(namespace)
+            if len(found) <= _MANY_LIVE:
+                self._not_before.pop(namespace, None)  # a request is decided on it
         return True
 
     def retain_proxy_configs(self, there: Iterable[tuple[str, str]]) -> None:
@@ -199,8 +205,8 @@ class Index:
                 others.append(new)
             if others:
                 self.world.policies[signer] = tuple(sorted(others, key=lambda policy: policy.name))
-            else:
-                self.world.policies.pop(signer, None)
+            elif self.world.policies.pop(signer, None) is not None:
+                self._unspoken.add(signer)
             self._touched.add(signer)
         self._regathered = True
 
@@ -274,6 +280,9 @@ class Index:
         """Work in what was put since the last call; the signers whose ownership may have to be looked at again."""
         later = {namespace for namespace in self._dirty if self._too_soon(namespace, now)}
         dirty, self._dirty = self._dirty - later, later
+        for signer in self._unspoken - self.world.policies.keys():
+            self.world.settling[signer] = now + _SETTLING
+        self._unspoken.clear()
         for namespace in dirty:
             self._read_claims(namespace)
         if self._reread:
@@ -301,9 +310,11 @@ class Index:
         if count <= _MANY:
             self._not_before.pop(namespace, None)
             return False
-        if now < self._not_before.get(namespace, now):
+        pause = count * _PAUSE_FOR_EACH
+        left = self._not_before.get(namespace, now) - now
+        if timedelta(0) < left <= pause:  # more than a pause: the clock was set back
             return True
-        self._not_before[namespace] = now + count * _PAUSE_FOR_EACH
+        self._not_before[namespace] = now + pause
         return False
 
     def _read_claims(self, namespace: str) -> None:

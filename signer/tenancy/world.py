@@ -82,12 +82,14 @@ class Claims:
 
     `whole` is the claim for all its workloads (of the oldest ProxyConfig without a selector), None for nothing;
     `signers` maps every claimed signer, those behind selectors too, to the ProxyConfig that says so. `speaker` is the
-    ProxyConfig that Events about this namespace go to, None where there is none.
+    ProxyConfig that Events about this namespace go to, None where there is none. `since` is when the ProxyConfig behind
+    `whole` was made.
     """
 
     whole: IssuerRef | None = None
     signers: Mapping[IssuerRef, ProxyConfigName] = field(default_factory=dict)
     speaker: ProxyConfigName | None = None
+    since: datetime | None = None
     problems: tuple[str, ...] = ()
 
 
@@ -178,9 +180,10 @@ class World:
 
     `signers` are the mesh signers; `keys` maps the SHA-256 of a mesh signer's CA key to the mesh signers that have
     it; `roots` the keys of the root that the mesh config gives a signer's workloads, `root_keys` those of all signers;
-    `claimants` the namespaces that claim a signer now. `unsynced` names what was not read yet ("" when all was);
-    `stale` what has not been heard of for five minutes, by the names "ProxyConfigs", "mesh config", "SignerPolicies",
-    "SignerBindings", "Namespaces".
+    `claimants` the namespaces that claim a signer now; `settling` until when nobody becomes the owner of a signer that
+    a SignerPolicy spoke about a moment ago. `unsynced` names what was not read yet ("" when all was); `stale` what has
+    not been heard of for five minutes, by the names "ProxyConfigs", "mesh config", "SignerPolicies", "SignerBindings",
+    "Namespaces".
     """
 
     settings: Settings = field(default_factory=Settings)
@@ -195,6 +198,7 @@ class World:
     claims: dict[str, Claims] = field(default_factory=dict)
     claimants: dict[IssuerRef, frozenset[str]] = field(default_factory=dict)
     policies: dict[IssuerRef, tuple[Policy, ...]] = field(default_factory=dict)
+    settling: dict[IssuerRef, datetime] = field(default_factory=dict)
     bindings: dict[IssuerRef, Binding] = field(default_factory=dict)
     unsynced: str = "everything"
     stale: frozenset[str] = frozenset()

@@ -56,7 +56,10 @@ def outcomes(signer: SignerProcess) -> list[str]:
 def test_right_to_sign_missing(place: Place, issuer: str, start: Start) -> None:
     """Without the verb `sign` no answer can be stored: the log says so, requests wait, and go on when it is given."""
     role = place.api.get(ROLE)
-    rules = [rule for rule in role["rules"] if rule["verbs"] != ["sign"]]
+    # The rule of mesh-signer.dev with the same verb is for the admission policies, which are not there.
+    rules = [
+        rule for rule in role["rules"] if rule["verbs"] != ["sign"] or "certificates.k8s.io" not in rule["apiGroups"]
+    ]
     assert len(rules) == len(role["rules"]) - 1
     place.api.patch(ROLE, {"rules": rules})
     try:

@@ -75,6 +75,9 @@ def served(installed: Cluster) -> Iterator[Cluster]:
     there = set(installed.kubectl("get", "crd", "-o", "name").split())
     added = [name for name in names if f"customresourcedefinition.apiextensions.k8s.io/{name[4:]}" not in there]
     installed.kubectl("apply", "--server-side", "-f", "-", input=yaml.safe_dump_all(wanted))
+    # `kubectl wait` ends with an error while a new definition has no conditions at all.
+    for one in names:
+        installed.wait_for(lambda one=one: "Established" in installed.kubectl("get", one, "-o", "json"), one)  # type: ignore[misc] # a default binds it
     installed.kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
     yield installed
     if added:

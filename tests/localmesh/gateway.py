@@ -21,7 +21,7 @@ SELECTOR = {"istio": "ingressgateway"}  # the label of Istio's own gateway
 class IngressGateway(Workload):
     """One gateway, at `address`: `ports` says where it listens for a Gateway's port 80 and 443."""
 
-    _role = "router"
+    role = "router"
 
     def __init__(
         self, cluster: Cluster, discovery: str, *, labels: Mapping[str, str] | None = None, **options: Any

@@ -43,7 +43,8 @@ os.execv({envoy!r}, [{envoy!r}, *sys.argv[1:]])
 class Workload:
     """One sidecar with its service behind it. Made by `Mesh.place`."""
 
-    _role = "sidecar"  # what pilot-agent is to be
+    role = "sidecar"
+    """What the agent is told to be; a gateway is a `router`."""
 
     def __init__(
         self,
@@ -158,7 +159,7 @@ class Workload:
         wrapper.write_text(_ENVOY.format(python=sys.executable, envoy=str(find_envoy())))
         wrapper.chmod(0o755)
         agent = find_program("pilot-agent")
-        command = [str(agent), "proxy", self._role, f"--domain={self.namespace}.svc.cluster.local"]
+        command = [str(agent), "proxy", self.role, f"--domain={self.namespace}.svc.cluster.local"]
         self._process.start(command, env=self._agent_environment(wrapper), cwd=self._folder)
 
     @property

@@ -15,7 +15,7 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 def settings(*arguments: str, **environment: str) -> Settings:
     parser = argparse.ArgumentParser(exit_on_error=False)
     add_arguments(parser)
-    return settings_from(vars(parser.parse_args(arguments)), environment, host="host", process=42, now=NOW)
+    return settings_from(vars(parser.parse_args(arguments)), environment, host="host", process=42)
 
 
 def test_defaults() -> None:
@@ -230,7 +230,7 @@ class TestTenancy:
             settings("--manage-mesh-config=true", "--tenancy=off")
 
     def test_audit_that_is_over(self) -> None:
-        """An end that is past is a mistake; the same time beside another mode is only left over."""
-        with pytest.raises(SettingsError, match=r"^--audit-until: 2026-11-23T00:00:00Z is past"):
-            settings("--tenancy=audit", "--audit-until=2026-11-23T00:00:00Z")
+        """A Pod that starts again after the end of audit mode enforces; it does not stay away from the mesh."""
+        read = settings("--tenancy=audit", "--audit-until=2026-11-22T00:00:00Z")
+        assert read.tenancy().enforces(NOW)
         assert settings("--audit-until=2026-11-23T00:00:00Z").tenancy_mode == "enforce"

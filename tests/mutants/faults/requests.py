@@ -103,7 +103,7 @@ MUTANTS = (
     ),
     Mutant(
         "what was asked for an older version of a request is used for the newer one",
-        CONTROLLER,
+        "signer/csr/waiting.py",
         "        pending.answers = answers if pending.csr is csr else NOTHING_ASKED\n",
         "        pending.answers = answers\n",
         TROUBLE,

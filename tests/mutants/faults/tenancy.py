@@ -36,7 +36,7 @@ MUTANTS = (
     Mutant(
         "a claim is a grant",
         GRANTS,
-        "    if binding is None:\n        return _unowned(world, namespace, exists, signer)\n",
+        "    if binding is None:\n        return _unowned(world, namespace, exists, signer, now)\n",
         '    if binding is None:\n        return Granted("claimed")\n',
         WHO,
     ),
@@ -179,5 +179,19 @@ MUTANTS = (
         "    if not roots or not claim.root_key_id or claim.root_key_id in roots",
         "    if roots or not claim.root_key_id or claim.root_key_id in roots",
         CONTENTS,
+    ),
+    Mutant(
+        "a CA beside a tenant's, under one root, makes workloads",
+        DECIDE,
+        "    if not mesh and not _speaks_for_the_mesh(claim, world):\n",
+        "    if not mesh:\n",
+        ("tests/unit/tenancy/test_certificate_requests.py",),
+    ),
+    Mutant(
+        "a signer is anybody's the moment its policy goes",
+        GRANTS,
+        "    if (until := world.settling.get(signer)) is not None and now < until:\n",
+        "    if (until := world.settling.get(signer)) is not None and now > until:\n",
+        WHO,
     ),
 )

@@ -108,7 +108,7 @@ class TestHonest:
 
     def test_ztunnel(self) -> None:
         """An empty subject is Istio's other form."""
-        assert certificate(judge(Csr(subject=craft.seq()).pem()))
+        assert isinstance(judge(Csr(subject=craft.seq()).pem()), Issue)
 
     def test_istiod_itself(self) -> None:
         """Istiod has its DNS certificate, without client auth, and ten years are cut to ninety days."""
@@ -398,7 +398,7 @@ class TestIstiodsCertificate:
         mesh = world(settings=Settings(istiod_dns_names=frozenset({"istiod.example.com"})))
         mesh.config = replace(mesh.config, revisions=frozenset({"canary"}))
         asked = dns_request("istiod-canary.istio-system.svc", "istiod.example.com")
-        assert certificate(judge(asked, DEFAULT, usages=USAGES[:3], mesh=mesh))
+        assert isinstance(judge(asked, DEFAULT, usages=USAGES[:3], mesh=mesh), Issue)
 
     def test_client_auth(self) -> None:
         """It is for serving."""
@@ -425,6 +425,14 @@ class TestPolicy:
     def mesh(self, *more: Policy, **limits: Any) -> World:
         own = Policy("tenant-foo", frozenset({FOO}), namespaces=frozenset({"foo", "shop"}), **limits)
         return world(policies=(own, *more))
+
+    def test_istiods_own_is_not_too_short(self) -> None:
+        """A policy of seconds for Istio's namespace gives istiod ten minutes, or it would renew without end."""
+        short = Policy(
+            "p", frozenset({DEFAULT}), namespaces=frozenset({"istio-system"}), max_lifetime=timedelta(minutes=1)
+        )
+        verdict = judge(dns_request(*ISTIOD_DNS), DEFAULT, usages=USAGES[:3], mesh=world(policies=(short,)))
+        assert certificate(verdict).not_valid_after_utc == NOW + timedelta(minutes=10)
 
     def test_several_namespaces(self) -> None:
         """One policy gives a signer to several namespaces of a tenant, and to no other."""

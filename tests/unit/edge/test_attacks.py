@@ -8,7 +8,7 @@ import pytest
 from signer.api.certificate import IssuerReference
 from signer.edge.hosts import Asker, Claim, EdgeWorld, Take
 from signer.edge.lifecycle import told
-from signer.edge.permission import Permitted, TakeFirst, may_order
+from signer.edge.permission import Permitted, TakeFirst, may_order, obtainable
 from signer.edge.placement import GatewayPod, Placement, place
 from signer.edge.policies import HostPolicy
 from signer.edge.reserved import Existing, in_the_way
@@ -97,6 +97,22 @@ class TestHosts:
         mine = claimed("a.evil.example", "b.evil.example", by=EVIL)
         permitted = self.ask("a.evil.example", "b.evil.example", claims=mine)
         assert permitted == Permitted((host("a.evil.example"), host("b.evil.example")))
+
+    def test_one_host_does_not_keep_the_rest(self) -> None:
+        """A Gateway with a host of another's among its own is served for its own, and told of the other."""
+        (wish,) = gateway_wishes(
+            gateway(https("mine.example.com", "shop.example.com"), namespace="evil"), LE
+        ).certificates
+        found = obtainable(wish, EVIL, EdgeWorld(claimed("shop.example.com"), ()))
+        assert not isinstance(found, Unready)
+        kept, refused = found
+        assert kept is not None
+        assert [str(one) for one in kept.hosts] == ["mine.example.com"]
+        assert [(str(one), why.code) for one, why in refused] == [("shop.example.com", "HostTaken")]
+        nothing = obtainable(wish, EVIL, EdgeWorld(claimed("shop.example.com", "mine.example.com"), ()))
+        assert not isinstance(nothing, Unready)
+        assert (nothing[0], len(nothing[1])) == (None, 2)
+        assert isinstance(obtainable(wish, EVIL, EdgeWorld({}, (), unsynced="not yet")), Unready)
 
     def test_quotas(self) -> None:
         """A rate of the policy that grants a host comes with the permission."""

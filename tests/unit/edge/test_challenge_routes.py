@@ -92,7 +92,7 @@ class TestVirtualService:
         one = virtual_service(answer(), ("foo", "shop"), ["istio-system"], redirect=True, http_port=8080)
         assert one["spec"]["http"][1] == {
             "name": "to-https",
-            "match": [{"port": 8080}],
+            "match": [{"port": 8080, "uri": {"regex": "/.*"}}],
             "redirect": {"scheme": "https"},
         }
 
@@ -122,6 +122,14 @@ class TestOtherModes:
         servers = [https("a.example.com"), http("./a.example.com", redirect=True), http("b.example.com", redirect=True)]
         assert without_redirect(servers, host("a.example.com")) == [servers[0], http("./a.example.com"), servers[2]]
         assert without_redirect(servers, host("c.example.com")) is None
+
+    def test_a_server_with_more_hosts(self) -> None:
+        """The other hosts of a server keep their redirect."""
+        (others, ours) = without_redirect(
+            [http("b.example.com", "A.example.com", redirect=True)], host("a.example.com")
+        ) or ({}, {})
+        assert others == http("b.example.com", redirect=True)
+        assert (ours["hosts"], ours["port"]["name"], "tls" in ours) == (["A.example.com"], "http-acme", False)
 
     def test_ingress(self) -> None:
         """Mode D is an exact path in an Ingress of the class, beside the solver's Service."""

@@ -109,31 +109,54 @@ class TestTurns:
         """No more than the limit are worked on; those under way count."""
         waiting = [queued(number) for number in range(10)]
         running = [queued(number, status={"processing": True}) for number in range(10, 13)]
-        assert len(scheduled([*waiting, *running], limit=5)) == 2
-        assert scheduled([*waiting, *running], limit=3) == ()
+        assert len(scheduled([*waiting, *running], NOW, limit=5)) == 2
+        assert scheduled([*waiting, *running], NOW, limit=3) == ()
 
     def test_the_oldest_first(self) -> None:
         """Whoever waits longest is next."""
         old = queued(7, creationTimestamp="2026-05-01T00:00:00Z")
-        assert scheduled([queued(1), queued(2), old], limit=2) == (("istio-system", "c007"), ("istio-system", "c001"))
+        assert scheduled([queued(1), queued(2), old], NOW, limit=2) == (
+            ("istio-system", "c007"),
+            ("istio-system", "c001"),
+        )
+
+    def test_tenants_in_turn(self) -> None:
+        """Nobody's thousand Challenges keep another's one waiting; whose they are may be told by more than a namespace."""
+        many = [queued(number, creationTimestamp="2026-01-01T00:00:00Z") for number in range(50)]
+        late = queued(99, namespace="foo")
+        assert ("foo", "c099") in scheduled([*many, late], NOW, limit=2)
+        busy = [queued(number, status={"processing": True}) for number in range(50, 60)]
+        assert scheduled([*many, *busy, late], NOW, limit=11) == (("foo", "c099"),)
+        assert ("foo", "c099") not in scheduled([*many, late], NOW, limit=2, tenant=lambda _: "one")
+
+    def test_names_that_do_not_resolve(self) -> None:
+        """What has waited for minutes costs no place, but keeps its name."""
+        patient = {"processing": True, "presented": True, "state": "pending", "presentedAt": "2026-06-01T11:00:00Z"}
+        stuck = [queued(number, status=patient) for number in range(5)]
+        assert scheduled([*stuck, queued(9)], NOW, limit=1) == (("istio-system", "c009"),)
+        assert scheduled([*stuck, queued(9, "h1.example.com")], NOW, limit=1) == ()
+        fresh = patient | {"presentedAt": "2026-06-01T11:59:00Z"}
+        assert scheduled([queued(1, status=fresh), queued(9)], NOW, limit=1) == ()
 
     def test_one_for_each_name_and_kind(self) -> None:
         """One name is proven by one Challenge of a kind at a time, in whatever namespace and case."""
         twice = [queued(1, "a.example.com"), queued(2, "A.example.com", namespace="foo")]
-        assert scheduled(twice) == (("foo", "c002"),)
-        assert len(scheduled([queued(1, "a.example.com"), queued(2, "a.example.com", type="DNS-01")])) == 2
-        assert scheduled([queued(1, "a.example.com", status={"processing": True}), queued(2, "a.example.com")]) == ()
+        assert scheduled(twice, NOW) == (("foo", "c002"),)
+        assert len(scheduled([queued(1, "a.example.com"), queued(2, "a.example.com", type="DNS-01")], NOW)) == 2
+        assert (
+            scheduled([queued(1, "a.example.com", status={"processing": True}), queued(2, "a.example.com")], NOW) == ()
+        )
 
     def test_finished_ones_make_room(self) -> None:
         """What is finished holds no place, even before it is cleaned up."""
         finished = queued(1, "a.example.com", status={"processing": True, "state": "valid"})
-        assert scheduled([finished, queued(2, "a.example.com")], limit=1) == (("istio-system", "c002"),)
+        assert scheduled([finished, queued(2, "a.example.com")], NOW, limit=1) == (("istio-system", "c002"),)
 
     def test_those_that_go_begin_nothing(self) -> None:
         """One that is being deleted is not begun; one under way keeps its place until it is cleaned up."""
-        assert scheduled([queued(1, **GOING)]) == ()
+        assert scheduled([queued(1, **GOING)], NOW) == ()
         going = queued(1, "a.example.com", status={"processing": True, "presented": True}, **GOING)
-        assert scheduled([going, queued(2, "a.example.com")]) == ()
+        assert scheduled([going, queued(2, "a.example.com")], NOW) == ()
 
     @given(
         st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.sampled_from(["", "pending", "valid"])), max_size=20)
@@ -144,7 +167,7 @@ class TestTurns:
             queued(number, f"h{name}.example.com", status={"processing": going, "state": state})
             for number, (name, going, state) in enumerate(rows)
         ]
-        begun = scheduled(listed, limit=4)
+        begun = scheduled(listed, NOW, limit=4)
         by_name = {one.metadata.name: one for one in listed}
         running = [one for one in listed if one.status.processing and one.status.state != "valid"]
         assert len(begun) <= max(4 - len(running), 0)

@@ -25,7 +25,7 @@ def chosen(*servers: Any, others: tuple[Gateway, ...] = (), annotations: Any = N
     if isinstance(found, Refuse):
         return found.code
     assert found.gateway == ("foo", "shop")
-    return found.letter + ("+" if found.through_https else "")
+    return found.letter + ("+" if found.through_https else "") + (" redirect" if found.redirect else "")
 
 
 TABLE: list[tuple[str, list[Any], str]] = [
@@ -40,13 +40,17 @@ TABLE: list[tuple[str, list[Any], str]] = [
         "MutualTLS",
     ),
     ("no redirect, MUTUAL", [https(A, mode="MUTUAL"), http(A)], "A"),
-    ("no port 80 at all", [https(A)], "B"),
-    ("no port 80, MUTUAL", [https(A, mode="MUTUAL")], "B"),
-    ("port 80 is another host's", [https(A), http("b.example.com")], "B"),
+    ("no port 80 at all", [https(A)], "B redirect"),
+    ("no port 80, MUTUAL", [https(A, mode="MUTUAL")], "B redirect"),
+    ("port 80 is another host's", [https(A), http("b.example.com")], "B redirect"),
     ("redirect on every host, SIMPLE", [https(A), http("*", redirect=True)], "A+"),
-    ("redirect on every host, MUTUAL", [https(A, mode="MUTUAL"), http("*", redirect=True)], "B"),
-    ("redirect on a wildcard, MUTUAL", [https(A, mode="MUTUAL"), http("*.example.com", redirect=True)], "B"),
-    ("the exact host does not redirect, every other does", [https(A), http(A), http("*", redirect=True)], "A"),
+    ("redirect on every host, MUTUAL", [https(A, mode="MUTUAL"), http("*", redirect=True)], "MutualTLS"),
+    ("redirect on a wildcard, MUTUAL", [https(A, mode="MUTUAL"), http("*.example.com", redirect=True)], "MutualTLS"),
+    (
+        "the exact host does not redirect, but a wildcard of the same Gateway does",
+        [https(A), http(A), http("*", redirect=True)],
+        "A+",
+    ),
     (
         "the exact host redirects, every other does not",
         [https(A, mode="MUTUAL"), http(A, redirect=True), http("*")],
@@ -74,6 +78,35 @@ def test_one_gateway(servers: list[Any], found: str) -> None:
     assert chosen(*servers) == found
 
 
+class TestWildcardRedirects:
+    """Istio redirects a host below a redirecting wildcard as soon as a VirtualService on that Gateway names it."""
+
+    WILD = gateway(http("*.example.com", redirect=True), namespace="bar", name="wild")
+
+    def test_nobody_routes_it(self) -> None:
+        """Without such a VirtualService the exact host is a virtual host of its own, on a Gateway of ours."""
+        mutual = https(A, mode="MUTUAL")
+        assert chosen(mutual, http("*", redirect=True), routed=()) == "B redirect"
+        assert chosen(mutual, others=(self.WILD,), routed=[("foo", "shop")]) == "B redirect"
+
+    def test_somebody_routes_it(self) -> None:
+        """With one, or when it is not known, only 443 can answer."""
+        mutual = https(A, mode="MUTUAL")
+        assert chosen(mutual, http("*", redirect=True), routed=[("foo", "shop")]) == "MutualTLS"
+        assert chosen(mutual, others=(self.WILD,), routed=[("bar", "wild")]) == "MutualTLS"
+        assert chosen(mutual, others=(self.WILD,)) == "MutualTLS"
+        assert chosen(https(A), others=(self.WILD,)) == "A+"
+
+    def test_ours_would_be_one(self) -> None:
+        """Our own VirtualService on the user's Gateway would bring the redirect about: it is reckoned with."""
+        assert chosen(https(A), http(A), http("*", redirect=True), routed=()) == "A+"
+
+    def test_other_hosts_keep_theirs(self) -> None:
+        """A wildcard's redirect is never taken away for one host, though the user allows changes."""
+        servers = [https(A, mode="MUTUAL"), http("*.example.com", redirect=True)]
+        assert chosen(*servers, annotations=ALLOWED) == "MutualTLS"
+
+
 class TestOtherGateways:
     def test_its_redirect(self) -> None:
         """Istio merges port 80 of all Gateways: another's redirect counts, and ours answers on its own 443."""
@@ -95,15 +128,17 @@ class TestOtherGateways:
     def test_its_redirect_is_not_ours_to_change(self) -> None:
         """The user's consent is for his own Gateway only."""
         other = gateway(http(A, redirect=True), namespace="bar", name="other")
-        assert chosen(https(A, mode="MUTUAL"), others=(other,), annotations=ALLOWED) == "MutualTLS"
+        mutual = https(A, mode="MUTUAL")
+        assert chosen(mutual, others=(other,), annotations=ALLOWED) == "MutualTLS"
+        assert chosen(mutual, http(A, redirect=True), others=(other,), annotations=ALLOWED) == "MutualTLS"
 
 
 class TestChangingTheRedirect:
     @pytest.mark.parametrize("servers", [[https(A, mode="MUTUAL"), http(A, redirect=True)], [http(A, redirect=True)]])
     def test_where_allowed(self, servers: list[Any]) -> None:
         """With the user's consent the redirect is replaced, and only where nothing else does."""
-        assert chosen(*servers, annotations=ALLOWED) == "C"
-        assert chosen(*servers, annotations={ALLOW_REDIRECT_CHANGE: "yes"}) != "C"
+        assert chosen(*servers, annotations=ALLOWED) == "C redirect"
+        assert chosen(*servers, annotations={ALLOW_REDIRECT_CHANGE: "yes"})[0] != "C"
 
     def test_not_where_it_is_not_needed(self) -> None:
         """What works without a change is not changed."""
@@ -120,7 +155,7 @@ class TestChangingTheRedirect:
 def test_ports_of_the_service() -> None:
     """A Gateway on the proxy's own ports is served on those of its Service."""
     servers = [https(A, port=8443), http(A, redirect=True, port=8080)]
-    assert chosen(*servers) == "B"
+    assert chosen(*servers) == "B redirect"
     assert chosen(*servers, public_ports={8080: 80, 8443: 443}) == "A+"
 
 

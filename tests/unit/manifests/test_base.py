@@ -2,7 +2,6 @@
 
 import argparse
 import re
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -40,7 +39,7 @@ def settings(objects: Objects, name: str) -> Settings:
     environment = {"POD_NAME": "a-pod", "POD_NAMESPACE": "the-namespace"}
     assert [variable["name"] for variable in container["env"]] == list(environment)
     expanded = [argument.replace("$(POD_NAMESPACE)", environment["POD_NAMESPACE"]) for argument in given]
-    return settings_from(vars(parser.parse_args(expanded)), environment, host="h", process=1, now=datetime.now(UTC))
+    return settings_from(vars(parser.parse_args(expanded)), environment, host="h", process=1)
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)

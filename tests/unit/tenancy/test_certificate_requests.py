@@ -67,6 +67,20 @@ def test_the_admins_own_namespace() -> None:
     assert judge(asked("cert-manager", is_ca=True)) == Grant(timedelta(days=1))
 
 
+def test_another_ca_below_the_same_root() -> None:
+    """Workloads trust a root: a CA beside a tenant's, below the same one, gives no workload's identity and no CA."""
+    beside: dict[str, Any] = {"ca_key_id": "beside", "root_key_id": "root"}
+    mesh = world(root_keys=frozenset({"root"}))
+    for spelling in (spiffe("foo"), "SPIFFE://cluster.local/ns/foo/sa/default"):
+        assert codes(judge(asked("bar", OTHER, csr(uris=[spelling]), **beside), mesh)) == ["RequestNotAllowed"]
+    assert codes(judge(asked("bar", OTHER, is_ca=True, **beside), mesh)) == ["RequestNotAllowed"]
+    assert isinstance(judge(asked("bar", OTHER, **beside), mesh), Grant)
+    assert isinstance(judge(asked("cert-manager", OTHER, is_ca=True, **beside), mesh), Grant)
+    assert isinstance(
+        judge(asked("bar", OTHER, csr(uris=[spiffe("foo")]), ca_key_id="far", root_key_id="far"), mesh), Grant
+    )
+
+
 def test_other_signers() -> None:
     """An issuer that is none of the mesh's behaves as with cert-manager."""
     assert isinstance(judge(asked("bar", OTHER, ca_key_id=authority("other").key_id)), Grant)

@@ -68,7 +68,9 @@ class TestWhichCounts:
     def test_the_tasks_own(self) -> None:
         """One ProxyConfig claims its signer for the namespace, and speaks for it."""
         name = ProxyConfigName("pc", "uid-pc")
-        assert claims(proxy_config("pc", "foo")) == Claims(whole=FOO, signers={FOO: name}, speaker=name)
+        found = claims(proxy_config("pc", "foo"))
+        assert found == Claims(whole=FOO, signers={FOO: name}, speaker=name, since=found.since)
+        assert found.since is not None
 
     def test_the_oldest(self) -> None:
         """Of several without a selector only the oldest counts; a later one adds nothing."""

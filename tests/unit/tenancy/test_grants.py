@@ -1,5 +1,6 @@
 """Who may have which signer: policy, own Issuer, mesh default, claim with ownership; the first that speaks decides."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -111,6 +112,13 @@ class TestDefault:
         assert ask(world(bindings=(young,)), "foo", DEFAULT) == "Granted"
         assert ask(world(bindings=(young,), settings=Settings(grace=timedelta(0))), "foo", DEFAULT) == "TenantMismatch"
 
+    def test_right_after_a_proxy_config(self) -> None:
+        """So do those of a namespace whose signer needs no binding: by policy, or an Issuer of its own."""
+        young = replace(claims(FOO), since=NOW - timedelta(hours=1))
+        assert ask(world(claimed={"foo": young}), "foo", DEFAULT) == "Granted"
+        old = replace(claims(FOO), since=NOW - timedelta(hours=25))
+        assert ask(world(claimed={"foo": old}), "foo", DEFAULT) == "TenantMismatch"
+
     def test_no_default(self) -> None:
         """Without a default, who claims nothing has nothing; Istio's own namespace has the signer of its name."""
         mesh = world(defaults=frozenset())
@@ -167,6 +175,13 @@ class TestPolicies:
         found = granted(mesh, "foo", FOO, now=NOW)
         assert isinstance(found, NotGranted)
         assert "spec.rate: nonsense" in found.reason.message
+
+    def test_when_it_goes(self) -> None:
+        """When the last policy of a signer goes, nobody becomes its owner for a while; who owned it before, still does."""
+        soon = {FOO: NOW + timedelta(minutes=1)}
+        assert ask(world(settling=soon), "foo", FOO) == "SignerContested"
+        assert ask(world(settling=soon, bindings=(binding(FOO, "foo"),)), "foo", FOO) == "Granted"
+        assert ask(world(settling={FOO: NOW}), "foo", FOO) == "Claimable"
 
     def test_nobody(self) -> None:
         """A policy without namespaces covers none."""

@@ -250,6 +250,15 @@ class TestClaims:
         index.settle(NOW + timedelta(seconds=5))
         assert not index.pending
         assert index.world.claimants[BAR] == {"foo", "bar"}
+        # What was read live counts at once: a request is decided on it.
+        there = [proxy_config("foo", "foo", f"n{number}", selector="x") for number in range(1000)]
+        index.set_proxy_configs("foo", [*there, proxy_config("foo", "shop", "live")])
+        index.settle(NOW + timedelta(seconds=6))
+        assert index.world.claimants[SHOP] == {"foo"}
+        # A clock that was set back does not make it wait for as long.
+        index.put_proxy_config(proxy_config("foo", "shop", "another", selector="y"))
+        index.settle(NOW - timedelta(hours=1))
+        assert not index.pending
 
 
 class TestPolicies:
@@ -407,3 +416,16 @@ class TestKeys:
         assert index.world.root_keys == {
             load_authority(ca.pem, ca.key_pem, None, now=ca.certificate.not_valid_before_utc).key_id
         }
+
+
+def test_a_policy_that_goes() -> None:
+    """A signer whose last policy went is nobody's to claim for ten minutes; one that still has a policy is not held."""
+    index = Index(Settings())
+    for name in ("a", "b"):
+        index.put_policy(policy(name, "foo"))
+    index.remove_policy("a")
+    index.settle(NOW)
+    assert not index.world.settling
+    index.remove_policy("b")
+    index.settle(NOW)
+    assert index.world.settling == {FOO: NOW + timedelta(minutes=10)}

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from signer.kube.client import LARGEST_BODY
 from tests.fakes.apiserver import FakeApiServer, Hang, Watch, event, page, status, thing
 from tests.fakes.following import following
 from tests.fakes.virtual_time import virtual_time
@@ -49,6 +50,15 @@ class TestFirstList:
                 assert (request.query["labelSelector"], request.query["fieldSelector"]) == ("x=y", "spec.z=1")
                 assert request.path == "/apis/example.dev/v1/things"
             assert server.watched()[0].query["resourceVersion"] == "70"
+
+    @virtual_time
+    async def test_pages_of_the_largest_objects(self) -> None:
+        """A page full of the largest objects that etcd takes can be read, and leaves room: tenants may write such."""
+        server = FakeApiServer(lists=[page()])
+        async with following(server) as seen:
+            await seen.until(server.watched)
+            (asked,) = server.listed()
+            assert int(asked.query["limit"]) * 1.5 * 1024 * 1024 <= LARGEST_BODY / 3
 
     @virtual_time
     async def test_one_namespace(self) -> None:
