@@ -12,6 +12,11 @@ from signer.settings import Settings, add_arguments, settings_from
 from tests.unit.manifests.kustomize import MANIFESTS, Objects, build, build_with_components
 
 DEPLOYMENTS = ("mesh-signer", "mesh-signer-controllers")
+EDGE_POLICIES = {
+    (kind, f"{name}.mesh-signer.dev")
+    for kind in ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+    for name in ("challenge-routes", "hostclaims")
+}
 POLICIES = {
     (kind, f"{name}.mesh-signer.dev")
     for kind in ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
@@ -184,7 +189,7 @@ class TestVariants:
         """For Istio there is the base as it is, and the admission policies, each with its binding."""
         istio = build(MANIFESTS / "overlays" / "istio")
         assert {key: istio[key] for key in base} == base
-        assert set(istio) - set(base) == POLICIES
+        assert set(istio) - set(base) == POLICIES | EDGE_POLICIES
 
     def test_beside_cert_manager(self, base: Objects) -> None:
         """Beside cert-manager there is the signer alone, as it is in the base, with all that keeps the wall."""
