@@ -31,8 +31,12 @@ demo: binaries ## a real mesh: honest tenants, a thief, who reaches whom; KEEP=1
 demo-edge: binaries ## a gateway's hosts get public certificates by themselves, from a real ACME server; KEEP=1 as above
 	@$(BIN)/python -m tests.localmesh.demo_edge $(if $(KEEP),--keep)
 
-test: binaries ## all tests, on real servers
-	$(BIN)/python -m pytest
+# The second half mostly waits for servers that it stopped, so the halves share two cores well.
+test: binaries ## all tests, on real servers: two halves side by side, the second one's output at the end
+	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	$(BIN)/python -m pytest tests/e2e tests/faults > "$$log" 2>&1 & second=$$!; \
+	$(BIN)/python -m pytest tests/integration tests/unit; first=$$?; \
+	wait $$second; last=$$?; cat "$$log"; exit $$((first + last))
 
 test-fast: $(READY) ## the tests that need no server, in seconds
 	$(BIN)/python -m pytest -q tests/unit

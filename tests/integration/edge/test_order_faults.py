@@ -34,7 +34,7 @@ def orders_made(ca: FaultyCA) -> int:
 
 @pytest.mark.parametrize(
     "retry_after",
-    [lambda: "2", lambda: http_date(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=3))],
+    [lambda: "4", lambda: http_date(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=8))],
     ids=["s", "date"],
 )
 async def test_rate_limited(here: World, faulty: FaultyCA, retry_after: Callable[[], str]) -> None:
