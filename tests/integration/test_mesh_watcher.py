@@ -20,7 +20,7 @@ from signer.kube.config import load_config
 from signer.mesh.reports import Reports
 from signer.mesh.watcher import MeshWatcher
 from signer.observe.events import EventRecorder
-from signer.tenancy.world import Settings, World
+from signer.tenancy.world import Claims, ProxyConfigName, Settings, World
 from tests.localmesh import Cluster, LocalCluster
 
 pytestmark = pytest.mark.integration
@@ -382,7 +382,13 @@ class TestOwners:
         async with watching(tenants) as one, watching(tenants) as other:
             await ready(one)
             await ready(other)
-            await asyncio.gather(one.bind(team, foo, "u-foo"), other.bind(team, bar, "u-bar"))
+            # Each has seen one claim, and not the other's yet.
+            for watcher, namespace in ((one, foo), (other, bar)):
+                watcher.world.claims[namespace] = Claims(team, {team: ProxyConfigName("pc", "u")})
+            await asyncio.gather(
+                one.bind(team, foo, one.world.namespaces[foo].uid),
+                other.bind(team, bar, other.world.namespaces[bar].uid),
+            )
             owner = one.world.bindings[team].namespace
             assert other.world.bindings[team].namespace == owner
             assert tenants.binding("team")["spec"]["namespace"] == owner
