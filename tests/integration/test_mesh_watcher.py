@@ -1,6 +1,7 @@
 """The mesh watcher on a real API server: what comes late, breaks, vanishes or is refused, and who owns a signer."""
 
 import asyncio
+import contextlib
 import json
 import secrets
 import time
@@ -22,8 +23,14 @@ from signer.mesh.watcher import MeshWatcher
 from signer.observe.events import EventRecorder
 from signer.tenancy.world import Claims, ProxyConfigName, Settings, World
 from tests.localmesh import Cluster, LocalCluster
+from tests.localmesh.errors import LocalMeshError
 
-pytestmark = pytest.mark.integration
+# A TLS connection that its server is just closing (an API server whose resources come and go) may outlive a test's loop;
+# what closes connections is tested in test_kube.py.
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 DOMAIN = "clusterissuers.cert-manager.io"
@@ -159,7 +166,7 @@ async def watching(
         for part in parts:
             part.cancel()
     # The loop ends with the test; TLS connections that were cancelled need a moment of it to close.
-    await asyncio.sleep(0.25)
+    await asyncio.sleep(0.5)
 
 
 async def until(what: str, ask: Callable[[], Any]) -> Any:
@@ -212,7 +219,18 @@ class TestSources:
         tenants.namespace("foo")
         async with watching(tenants) as watcher:
             world = await ready(watcher)
-            assert world.claims == {}
+            await until("no claims", lambda: world.claims == {})
+
+            def soon(write: Callable[[], object]) -> None:
+                """A definition that was just changed may be refused for a moment more, whatever discovery says."""
+
+                def written() -> bool:
+                    with contextlib.suppress(LocalMeshError):
+                        write()
+                        return True
+                    return False
+
+                cluster.wait_for(written, "the API server to take it", PATIENCE)
 
             def claims() -> bool:
                 return tenants.name("foo") in world.claims
@@ -223,11 +241,11 @@ class TestSources:
                 group = f"/apis/networking.istio.io/{versions[0]}"
                 cluster.wait_for(lambda: "proxyconfigs" in cluster.kubectl("get", "--raw", group), group)
 
-            await asyncio.to_thread(apply, "v1beta1")
-            await asyncio.to_thread(tenants.claim, "foo", "foo")
+            await asyncio.to_thread(soon, lambda: apply("v1beta1"))
+            await asyncio.to_thread(soon, lambda: tenants.claim("foo", "foo"))
             await until("the claim", claims)
-            await asyncio.to_thread(apply, "v1alpha9")
-            await asyncio.to_thread(tenants.proxy_config, "foo", {}, "default", "v1alpha9")
+            await asyncio.to_thread(soon, lambda: apply("v1alpha9"))
+            await asyncio.to_thread(soon, lambda: tenants.proxy_config("foo", {}, "default", "v1alpha9"))
             await until("the claim's end in another version", lambda: claims() and not _signers(world, tenants, "foo"))
             await asyncio.to_thread(cluster.kubectl, "delete", CRD)
             await until("the definition's end", lambda: not claims() and world.unsynced == "")
