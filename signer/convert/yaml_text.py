@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from signer.yaml_weight import TooHeavy, weigh
+
 MAX_BYTES = 16 << 20
 MAX_NODES = 500_000
 """Values in one stream, an alias counted as all that it stands for."""
@@ -139,31 +141,12 @@ def _plain(value: Any) -> Any:
 
 
 def _weigh(source: str) -> None:
-    """Count what the stream would be, written out: an alias stands for all of its anchor. Raises UnreadableManifest."""
-    weights: dict[str, int] = {}
-    open_: list[tuple[str | None, int]] = []
-    total = 0
-    for event in yaml.parse(source, Loader=_Loader):
-        if isinstance(event, yaml.AliasEvent):
-            if event.anchor in {anchor for anchor, _ in open_}:
-                raise UnreadableManifest(f"line {_line(event)}: an anchor contains itself")
-            total += weights.get(event.anchor or "", 1)
-        elif isinstance(event, yaml.ScalarEvent):
-            total += 1
-            if event.anchor:
-                weights[event.anchor] = 1
-        elif isinstance(event, yaml.CollectionStartEvent):
-            open_.append((event.anchor, total))
-            total += 1
-            if len(open_) > MAX_DEPTH:
-                raise UnreadableManifest(f"line {_line(event)}: nested more than {MAX_DEPTH} deep")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            anchor, before = open_.pop()
-            if anchor:
-                weights[anchor] = total - before
-        if total > MAX_NODES:
-            raise UnreadableManifest(f"more than {MAX_NODES} values, each alias counted as what it stands for")
-
-
-def _line(event: yaml.Event) -> int:
-    return event.start_mark.line + 1 if event.start_mark is not None else 0
+    """Refuse what the stream would be, written out, if that is too large. Raises UnreadableManifest."""
+    try:
+        weigh(source, _Loader, most_values=MAX_NODES, most_depth=MAX_DEPTH)
+    except TooHeavy as error:
+        if error.what == "anchor":
+            raise UnreadableManifest(f"line {error.line}: an anchor contains itself") from None
+        if error.what == "depth":
+            raise UnreadableManifest(f"line {error.line}: nested more than {MAX_DEPTH} deep") from None
+        raise UnreadableManifest(f"more than {MAX_NODES} values, each alias counted as what it stands for") from None

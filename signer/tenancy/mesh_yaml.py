@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from signer.yaml_weight import TooHeavy, weigh
+
 MAX_TEXT = 1 << 20
 """Characters; a ConfigMap as a whole holds 1 MiB."""
 MAX_NODES = 50_000
@@ -54,27 +56,12 @@ def read_yaml(text: str) -> Any:
 
 
 def _weigh(text: str) -> None:
-    """Count what the document would be, written out. Raises UnreadableYAML beyond the limits, and what PyYAML raises."""
-    weights: dict[str, int] = {}
-    open_: list[tuple[str | None, int]] = []
-    total = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.AliasEvent):
-            if event.anchor in {anchor for anchor, _ in open_}:
-                raise UnreadableYAML(f"the anchor {event.anchor!r} contains itself")
-            total += weights.get(event.anchor or "", 1)
-        elif isinstance(event, yaml.ScalarEvent):
-            total += 1
-            if event.anchor:
-                weights[event.anchor] = 1
-        elif isinstance(event, yaml.CollectionStartEvent):
-            open_.append((event.anchor, total))
-            total += 1
-            if len(open_) > MAX_DEPTH:
-                raise UnreadableYAML(f"is nested more than {MAX_DEPTH} deep")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            anchor, before = open_.pop()
-            if anchor:
-                weights[anchor] = total - before
-        if total > MAX_NODES:
-            raise UnreadableYAML(f"has more than {MAX_NODES} values, each alias counted as what it stands for")
+    """Refuse what would be too large, written out. Raises UnreadableYAML, and what PyYAML raises."""
+    try:
+        weigh(text, _Loader, most_values=MAX_NODES, most_depth=MAX_DEPTH)
+    except TooHeavy as error:
+        if error.what == "anchor":
+            raise UnreadableYAML(f"the anchor {error.anchor!r} contains itself") from None
+        if error.what == "depth":
+            raise UnreadableYAML(f"is nested more than {MAX_DEPTH} deep") from None
+        raise UnreadableYAML(f"has more than {MAX_NODES} values, each alias counted as what it stands for") from None
