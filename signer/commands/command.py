@@ -11,10 +11,12 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 
+from signer.given import SettingsError
 from signer.kube.client import ApiClient
 from signer.kube.config import ConfigError, load_config
 from signer.kube.errors import ApiError, Unreachable
-from signer.settings import Settings, SettingsError, add_arguments, settings_from
+from signer.options import add_arguments
+from signer.settings import Settings, settings_from
 
 FINE, FOUND, UNKNOWN = 0, 1, 2
 

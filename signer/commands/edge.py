@@ -25,7 +25,8 @@ from signer.edge.hosts import EdgeWorld, read_claim
 from signer.edge.overview import Objects, Row, overview
 from signer.edge.policies import read_edge_policy
 from signer.kube.client import ApiClient
-from signer.settings import Settings, add_arguments
+from signer.options import add_arguments
+from signer.settings import Settings
 
 T = TypeVar("T")
 
@@ -60,8 +61,8 @@ def call(options: argparse.Namespace) -> int:
     """Run the command."""
 
     async def work(client: ApiClient, settings: Settings) -> int:
-        name = options.default_issuer_name or settings.default_issuer_name
-        kind = options.default_issuer_kind or settings.default_issuer_kind
+        name = options.default_issuer_name or settings.edge.default_issuer_name
+        kind = options.default_issuer_kind or settings.edge.default_issuer_kind
         default = IssuerReference(name=name, kind=kind, group=GROUP) if name else None
         rows = overview(await _read(client), default)
         if options.hosts:

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from signer.settings import Settings, SettingsError, add_arguments, settings_from
+from signer.given import SettingsError
+from signer.options import add_arguments
+from signer.settings import Settings, settings_from
 
 log = logging.getLogger(__name__)
 

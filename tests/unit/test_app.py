@@ -36,33 +36,33 @@ class TestControllers:
     async def test_all_where_the_crds_are_ours(self) -> None:
         """Where the CRDs are ours all controllers run."""
         async with process(OURS) as (made, _):
-            assert await made._slow_names(None) == SLOW_CONTROLLERS
+            assert await made._slow.names(None) == SLOW_CONTROLLERS
 
     @virtual_time
     async def test_requests_only_beside_cert_manager(self) -> None:
         """Where the CRDs are cert-manager's, a real one works on them: we take the requests only."""
         async with process(CERT_MANAGERS) as (made, _):
-            assert await made._slow_names(None) == ()
+            assert await made._slow.names(None) == ()
 
     @virtual_time
     async def test_as_asked(self, caplog: pytest.LogCaptureFixture) -> None:
         """Who names controllers gets those, with a warning where the CRDs are not ours."""
         async with process(CERT_MANAGERS) as (made, _):
-            assert await made._slow_names(("csr", "issuers")) == ("issuers",)
+            assert await made._slow.names(("csr", "issuers")) == ("issuers",)
         assert "the cert-manager.io CRDs are not ours: working issuers as asked" in caplog.text
 
     @virtual_time
     async def test_nothing_is_read_for_requests_alone(self) -> None:
         """For the requests alone no CRD is needed or read."""
         async with process() as (made, server):
-            assert await made._slow_names(("csr",)) == ()
+            assert await made._slow.names(("csr",)) == ()
             assert server.seen == []
 
     @virtual_time
     async def test_crds_that_come_later(self, caplog: pytest.LogCaptureFixture) -> None:
         """CRDs that appear later are picked up within ten seconds; that they are missing is said once."""
         async with process(*[ABSENT] * 10, status(500, "InternalError"), OURS) as (made, server):
-            assert await made._slow_names(None) == SLOW_CONTROLLERS
+            assert await made._slow.names(None) == SLOW_CONTROLLERS
             pauses = [b.at - a.at for a, b in zip(server.seen, server.seen[1:], strict=False)]
             assert max(pauses) < 10
         assert caplog.text.count("CRDs are not installed yet") == 1
@@ -74,25 +74,25 @@ class TestHealth:
     async def test_ready_when_all_was_read(self) -> None:
         """We are ready once issuers, Secrets and requests were read; a process without the hot path needs no requests."""
         async with process() as (made, _):
-            assert made._issuers_ready() == "issuers and their Secrets were not read yet"
-            assert made._requests_ready() == ""
+            assert made._readiness.issuers_ready() == "issuers and their Secrets were not read yet"
+            assert made._readiness.requests_ready() == ""
             made._hot_path()
-            assert made._requests_ready() == "requests were not read yet: starting"
-            assert made._reflector is not None
-            made._reflector.synced.set()
+            assert made._readiness.requests_ready() == "requests were not read yet: starting"
+            assert made._readiness.reflector is not None
+            made._readiness.reflector.synced.set()
             made._registry.synced.set()
-            assert (made._issuers_ready(), made._requests_ready()) == ("", "")
+            assert (made._readiness.issuers_ready(), made._readiness.requests_ready()) == ("", "")
 
     @virtual_time
     async def test_the_mesh_is_read_before_all(self) -> None:
         """With the wall up we are not ready before the mesh was read, and say of what; without it there is none to read."""
         async with process() as (made, _):
-            assert made._mesh_ready() == "not read yet: everything"
+            assert made._readiness.mesh_ready() == "not read yet: everything"
             assert made._mesh is not None
             made._mesh.world.unsynced = ""
-            assert made._mesh_ready() == ""
+            assert made._readiness.mesh_ready() == ""
         async with process(tenancy_mode="off") as (made, _):
-            assert (made._mesh, made._mesh_ready()) == (None, "")
+            assert (made._mesh, made._readiness.mesh_ready()) == (None, "")
 
     @virtual_time
     async def test_what_the_leader_does_for_the_mesh(self) -> None:
@@ -105,26 +105,26 @@ class TestHealth:
             (("issuers",), True, 1),
         ):
             async with process(manage_mesh_config=manage) as (made, _):
-                assert len(made._mesh_controllers(asked)) == count
+                assert len(made._slow.for_the_mesh(asked)) == count
 
     @virtual_time
-    async def test_a_deaf_watch_asks_for_a_restart(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_a_deaf_watch_asks_for_a_restart(self) -> None:
         """Ten minutes of silence on a watch ask for a restart; an API server that is away does not."""
         now = 1000.0
-        monkeypatch.setattr("signer.app.time.monotonic", lambda: now)
         async with process() as (made, _):
+            made._readiness.clock = lambda: now
             made._hot_path()
-            reflector = made._reflector
+            reflector = made._readiness.reflector
             assert reflector is not None
-            assert made._watch_alive() == ""
+            assert made._readiness.watch_alive() == ""
             reflector.synced.set()
             reflector.last_contact = 1000.0
             now = 1599.0
-            assert made._watch_alive() == ""
+            assert made._readiness.watch_alive() == ""
             now = 1601.0
-            assert made._watch_alive() == "nothing was heard from the API server for 601 s"
+            assert made._readiness.watch_alive() == "nothing was heard from the API server for 601 s"
             reflector._trouble = "Unreachable"
-            assert made._watch_alive() == ""
+            assert made._readiness.watch_alive() == ""
 
 
 @virtual_time

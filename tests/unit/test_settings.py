@@ -2,11 +2,15 @@
 
 import argparse
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 import pytest
 
-from signer.settings import CONTROLLERS, Settings, SettingsError, add_arguments, settings_from
+from signer.edge_settings import EdgeSettings
+from signer.given import SettingsError
+from signer.options import add_arguments
+from signer.settings import CONTROLLERS, Settings, settings_from
 from signer.tenancy import world
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -39,9 +43,9 @@ EACH: list[tuple[str, str, str, Any]] = [
     ("write-window", "7", "write_window", 7),
     ("drain-seconds", "1.5", "drain_seconds", 1.5),
     ("leader-elect", "0", "leader_elect", False),
-    ("gateway-namespaces", "istio-gateways, edge", "gateway_namespaces", frozenset({"istio-gateways", "edge"})),
-    ("default-issuer-name", "letsencrypt", "default_issuer_name", "letsencrypt"),
-    ("default-issuer-kind", "Issuer", "default_issuer_kind", "Issuer"),
+    ("gateway-namespaces", "istio-gateways, edge", "edge.gateway_namespaces", frozenset({"istio-gateways", "edge"})),
+    ("default-issuer-name", "letsencrypt", "edge.default_issuer_name", "letsencrypt"),
+    ("default-issuer-kind", "Issuer", "edge.default_issuer_kind", "Issuer"),
     ("tenancy", "off", "tenancy_mode", "off"),
     ("audit-until", "2027-01-01T01:00:00+01:00", "audit_until", datetime(2027, 1, 1, tzinfo=UTC)),
     ("unbound", "deny", "unbound", "deny"),
@@ -59,20 +63,22 @@ EACH: list[tuple[str, str, str, Any]] = [
     ("shared-mesh-config", "istio-shared", "shared_mesh_config", "istio-shared"),
     ("audit-failure", "stop", "audit_failure", "stop"),
     ("manage-mesh-config", "true", "manage_mesh_config", True),
-    ("http01-check-dns", "false", "http01_check_dns", False),
+    ("http01-check-dns", "false", "edge.http01_check_dns", False),
 ]
 
 
 @pytest.mark.parametrize(("option", "text", "field", "value"), EACH, ids=[row[0] for row in EACH])
 def test_each_in_both_ways(option: str, text: str, field: str, value: object) -> None:
     """Each option is the command line's --some-name and the environment's MESH_SIGNER_SOME_NAME."""
-    assert getattr(settings(f"--{option}={text}"), field) == value
-    assert getattr(settings(**{"MESH_SIGNER_" + option.replace("-", "_").upper(): text}), field) == value
+    found = attrgetter(field)
+    assert found(settings(f"--{option}={text}")) == value
+    assert found(settings(**{"MESH_SIGNER_" + option.replace("-", "_").upper(): text})) == value
 
 
 def test_none_is_missing_in_the_table() -> None:
     """The table above has every setting."""
-    assert {row[2] for row in EACH} == set(Settings.__dataclass_fields__)
+    edge = {f"edge.{name}" for name in EdgeSettings.__dataclass_fields__}
+    assert {row[2] for row in EACH} == (set(Settings.__dataclass_fields__) - {"edge"}) | edge
 
 
 def test_the_command_line_wins() -> None:

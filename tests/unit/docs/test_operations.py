@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from signer import authorities, certificates, csr, tenancy
+from signer.given import PREFIX
 from signer.observe.audit import AuditLine
 from signer.observe.metrics import Metrics
-from signer.settings import PREFIX, add_arguments
+from signer.options import add_arguments
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "operations.md").read_text()

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 import signer
-from signer.settings import Settings, add_arguments, settings_from
+from signer.options import add_arguments
+from signer.settings import Settings, settings_from
 from tests.unit.manifests.kustomize import MANIFESTS, Objects, build, build_with_components
 
 DEPLOYMENTS = ("mesh-signer", "mesh-signer-controllers")

@@ -1,0 +1,46 @@
+"""What an operator may set for the edge: the options, the values that they may have, and what they become. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from signer.given import NAMESPACE, Given
+
+_ISSUER_KINDS: tuple[Literal["ClusterIssuer", "Issuer"], ...] = ("ClusterIssuer", "Issuer")
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSettings:
+    """The edge's part of one process's settings. No `gateway_namespaces` means Istio's namespace."""
+
+    http01_check_dns: bool = True
+    gateway_namespaces: frozenset[str] = frozenset()
+    default_issuer_name: str = ""
+    default_issuer_kind: Literal["ClusterIssuer", "Issuer"] = "ClusterIssuer"
+
+
+def add_edge_options(option: Callable[..., None]) -> None:
+    """Add the edge's options by `option`, which takes name, help, and what argparse takes beside."""
+    option(
+        "http01-check-dns",
+        "whether a host must resolve here before an ACME server is told to look (default true)",
+        metavar="BOOL",
+    )
+    option(
+        "gateway-namespaces",
+        "comma-separated namespaces in which administrators run gateways for others (default: Istio's namespace)",
+        metavar="NAMES",
+    )
+    option("default-issuer-name", "the issuer of Gateways and Ingresses that name none (default: they get nothing)")
+    option("default-issuer-kind", "ClusterIssuer or Issuer (default ClusterIssuer)", choices=_ISSUER_KINDS)
+
+
+def edge_settings(given: Given) -> EdgeSettings:
+    """Read the edge's settings. Raises SettingsError."""
+    defaults = EdgeSettings()
+    return EdgeSettings(
+        http01_check_dns=given.boolean("http01-check-dns", default=defaults.http01_check_dns),
+        gateway_namespaces=given.names("gateway-namespaces", NAMESPACE, "namespace"),
+        default_issuer_name=given.object_name("default-issuer-name", "issuer"),
+        default_issuer_kind=given.choice("default-issuer-kind", defaults.default_issuer_kind, _ISSUER_KINDS),
+    )

@@ -1,0 +1,98 @@
+"""What was given for each option, on the command line or in the environment: each value read and checked alone. Pure.
+
+Each option `--some-name` is also the environment variable MESH_SIGNER_SOME_NAME; the command line wins.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+from signer.api.duration import InvalidDuration, format_duration, parse_duration
+
+T = TypeVar("T", bound=str)
+
+PREFIX = "MESH_SIGNER_"
+
+NAMESPACE = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+DNS_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
+"""Of a host, or of an object in Kubernetes."""
+
+
+class SettingsError(ValueError):
+    """A setting cannot be used; the message names it."""
+
+
+class Given:
+    """Reads options by name, without the dashes in front. All but `text` raise SettingsError, which names the option.
+
+    `arguments` are parsed, by name with underscores; None is "not given". A default is returned as it is.
+    """
+
+    def __init__(self, arguments: Mapping[str, str | None], environment: Mapping[str, str]) -> None:
+        self._arguments = arguments
+        self._environment = environment
+
+    def text(self, name: str, default: str) -> str:
+        """Return what was given, or the default."""
+        given = self._arguments.get(name.replace("-", "_"))
+        return given if given is not None else self._environment.get(PREFIX + name.replace("-", "_").upper(), default)
+
+    def boolean(self, name: str, *, default: bool) -> bool:
+        """Read true or false, 1 or 0, yes or no."""
+        value = self.text(name, "true" if default else "false").lower()
+        if value not in {"true", "false", "1", "0", "yes", "no"}:
+            raise SettingsError(f"--{name}: {value!r} is neither true nor false")
+        return value in {"true", "1", "yes"}
+
+    def number(self, name: str, default: float, low: float, high: float) -> float:
+        """Read a number from `low` to `high`."""
+        value = self.text(name, str(default))
+        try:
+            parsed = float(value)
+        except ValueError:
+            raise SettingsError(f"--{name}: {value!r} is no number") from None
+        if not low <= parsed <= high:
+            raise SettingsError(f"--{name}: {value} is not between {low:g} and {high:g}")
+        return parsed
+
+    def choice(self, name: str, default: T, allowed: Sequence[T]) -> T:
+        """Read one of `allowed`."""
+        value = self.text(name, default)
+        for one in allowed:
+            if value == one:
+                return one
+        raise SettingsError(f"--{name}: {value!r} is none of {', '.join(allowed)}")
+
+    def namespace(self, name: str, default: str) -> str:
+        """Read the name of a namespace."""
+        value = self.text(name, default)
+        if not NAMESPACE.fullmatch(value):
+            raise SettingsError(f"--{name}: {value!r} can be no namespace")
+        return value
+
+    def duration(self, name: str, default: timedelta, low: timedelta, high: timedelta) -> timedelta:
+        """Read a duration from `low` to `high`, written as in Go."""
+        value = self.text(name, format_duration(default))
+        try:
+            parsed = parse_duration(value)
+        except InvalidDuration:
+            raise SettingsError(f"--{name}: {value!r} is no duration, as 24h or 90m are") from None
+        if not low <= parsed <= high:
+            raise SettingsError(f"--{name}: {value} is not between {format_duration(low)} and {format_duration(high)}")
+        return parsed
+
+    def names(self, name: str, shape: re.Pattern[str], what: str) -> frozenset[str]:
+        """Read names between commas; each matches `shape`, and `what` says what it should be."""
+        found = frozenset(one.strip() for one in self.text(name, "").split(",") if one.strip())
+        for one in sorted(found):
+            if not shape.fullmatch(one):
+                raise SettingsError(f"--{name}: {one!r} can be no {what}")
+        return found
+
+    def object_name(self, name: str, what: str) -> str:
+        """Read the name of an object in Kubernetes, or "" for none; `what` says which object."""
+        value = self.text(name, "")
+        if value and not DNS_NAME.fullmatch(value):
+            raise SettingsError(f"--{name}: {value!r} can be no {what}")
+        return value

@@ -1,0 +1,183 @@
+"""Which slow controllers this process runs, and their making: all that only the leader works.
+
+Each controller's modules are imported only when it is made: a process that only signs never needs them, nor their
+memory; the ACME library alone is some megabytes. That is why imports stand inside functions here. One task calls in.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING
+
+from signer.api.crd import ours, read_crd
+from signer.authorities.registry import Registry
+from signer.kube.client import ApiClient
+from signer.kube.errors import ApiError, NotFound, Unreachable
+from signer.mesh.watcher import MeshWatcher
+from signer.observe.events import EventRecorder
+from signer.observe.metrics import Metrics
+from signer.settings import CSR, POLICIES, SLOW_CONTROLLERS, Settings
+from signer.tenancy.decide import Limits
+from signer.tenancy.world import without_wall
+
+if TYPE_CHECKING:
+    from signer.edge.acme_run import AcmeControllers
+    from signer.edge.gateway_run import GatewayRun
+
+log = logging.getLogger(__name__)
+
+Part = Callable[[], Coroutine[None, None, None]]
+"""Works while this process leads, and is cancelled when it does so no longer."""
+
+_CRD_POLL_SECONDS = 3.0
+
+
+class SlowControllers:
+    """Makes the parts that the leader runs. `mesh` is None where there is no wall; `asked` is `Settings.controllers`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: ApiClient,
+        registry: Registry,
+        recorder: EventRecorder,
+        metrics: Metrics,
+        mesh: MeshWatcher | None,
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._registry = registry
+        self._recorder = recorder
+        self._metrics = metrics
+        self._mesh = mesh
+
+    async def parts(self) -> list[Part]:
+        """Return what is to run, once it is known: that may wait for the CRDs. Empty: this process has no slow part."""
+        asked = self._settings.controllers
+        parts = self.for_the_mesh(asked)
+        if names := await self.names(asked):
+            parts.append(self._certificates(names))
+        return parts
+
+    def for_the_mesh(self, asked: tuple[str, ...] | None) -> list[Part]:
+        """Make what only the leader does for the mesh."""
+        mesh, parts = self._mesh, list[Part]()
+        if mesh is None:
+            return parts
+        if asked is None or POLICIES in asked:
+            from signer.mesh.policies import PolicyStatuses  # noqa: PLC0415 - see above
+
+            parts.append(PolicyStatuses(self._client, self._registry, mesh).run)
+        if self._settings.manage_mesh_config and (asked is None or set(asked) != {CSR}):
+            from signer.mesh.roots import MeshRoots  # noqa: PLC0415 - see above
+
+            parts.append(MeshRoots(self._client, self._registry, mesh, self._recorder).run)
+        return parts
+
+    async def names(self, asked: tuple[str, ...] | None) -> tuple[str, ...]:
+        """Return the slow controllers to run: those asked for, or all where the CRDs are ours, once they are there."""
+        wanted = SLOW_CONTROLLERS if asked is None else tuple(name for name in SLOW_CONTROLLERS if name in asked)
+        told = ""
+        while wanted:
+            try:
+                crd = await read_crd(self._client)
+            except NotFound:
+                trouble = "the cert-manager.io CRDs are not installed yet (kubectl apply -k manifests/crds)"
+            except (ApiError, Unreachable) as error:
+                trouble = f"cannot see whether the cert-manager.io CRDs are ours: {error}"
+            else:
+                if ours(crd):
+                    return wanted
+                if asked is None:
+                    log.info("the cert-manager.io CRDs are not ours: only CertificateSigningRequests are worked")
+                    return ()
+                log.warning("the cert-manager.io CRDs are not ours: working %s as asked", ", ".join(wanted))
+                return wanted
+            if trouble != told:
+                log.warning("%s", trouble)
+                told = trouble
+            await asyncio.sleep(_CRD_POLL_SECONDS)
+        return ()
+
+    def _certificates(self, names: tuple[str, ...]) -> Part:
+        """Make the controllers of issuers, Certificates and CertificateRequests, and those of the edge."""
+        from signer.certificates.run import ControllerOptions, Controllers  # noqa: PLC0415 - see above
+
+        settings = self._settings
+        log.info("controllers: %s", ", ".join(names))
+        edge = self._edge(names)
+        acme = self._acme(names, edge)
+        certificates = Controllers(
+            self._client,
+            self._registry,
+            self._recorder,
+            self._metrics,
+            ControllerOptions(
+                names=names,
+                cluster_resource_namespace=settings.cluster_resource_namespace,
+                auto_approve=settings.auto_approve,
+                enable_certificate_owner_ref=settings.enable_certificate_owner_ref,
+                limits=Limits(),
+                world=self._mesh.world if self._mesh is not None else without_wall(),
+                ordering=acme.ordering if acme is not None else None,
+            ),
+        )
+
+        async def run() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(certificates.run())
+                if edge is not None:
+                    tasks.create_task(edge.run())
+                if acme is not None:
+                    tasks.create_task(acme.run())
+
+        return run
+
+    def _edge(self, names: tuple[str, ...]) -> "GatewayRun | None":
+        """Make the controller of Gateways, or what keeps the claims of hosts for those that order certificates."""
+        if not set(names) & {"gateways", "acmeissuers", "orders", "challenges"}:
+            return None
+        from signer.api.certificate import IssuerReference  # noqa: PLC0415 - see above
+        from signer.api.issuer import GROUP  # noqa: PLC0415 - see above
+        from signer.edge.gateway_run import GatewayRun  # noqa: PLC0415 - see above
+        from signer.edge.gateways import EdgeOptions  # noqa: PLC0415 - see above
+
+        edge = self._settings.edge
+        default = IssuerReference(name=edge.default_issuer_name, kind=edge.default_issuer_kind, group=GROUP)
+        options = EdgeOptions(
+            gateway_namespaces=self._gateway_namespaces(),
+            default=default if default.name else None,
+        )
+        return GatewayRun(
+            self._client, self._registry, self._recorder, self._metrics, options, work="gateways" in names
+        )
+
+    def _acme(self, names: tuple[str, ...], edge: "GatewayRun | None") -> "AcmeControllers | None":
+        """Make the controllers of ACME issuers, Orders and Challenges."""
+        if not set(names) & {"acmeissuers", "orders", "challenges"}:
+            return None
+        from signer.edge.acme_run import AcmeControllers  # noqa: PLC0415 - see above
+        from signer.edge.gateway_presenter import GatewayPresenter  # noqa: PLC0415 - see above
+        from signer.edge.permitting import Permitting  # noqa: PLC0415 - see above
+        from signer.edge.probing import no_resolver, system_resolver  # noqa: PLC0415 - see above
+
+        namespaces = self._gateway_namespaces()
+        permitting = Permitting(self._client, lambda: edge.claims if edge is not None else None, namespaces)
+        presenter = GatewayPresenter(
+            self._client,
+            gateway_namespaces=namespaces,
+            resolve=system_resolver if self._settings.edge.http01_check_dns else no_resolver,
+        )
+        return AcmeControllers(
+            self._client,
+            self._registry,
+            self._recorder,
+            self._metrics,
+            presenter,
+            names=names,
+            cluster_resource_namespace=self._settings.cluster_resource_namespace,
+            permit=permitting.permit,
+        )
+
+    def _gateway_namespaces(self) -> frozenset[str]:
+        return self._settings.edge.gateway_namespaces or frozenset({self._settings.istio_namespace})
