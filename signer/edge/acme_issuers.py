@@ -10,58 +10,38 @@ import hashlib
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
 
-import msgspec
 from cryptography.hazmat.primitives import serialization
 
 from issuers.acme.account import (
     AccountKey,
     BadAccount,
-    ExternalAccount,
     Registration,
-    external_account,
-    generate_key,
     load_key,
-    read_emails,
 )
 from issuers.acme.client import Session, Sessions
 from issuers.acme.errors import AcmeError, ForbiddenTarget, RateLimited, judge
 from issuers.acme.targets import same_origin
 from signer.api.acmeissuer import read_acme_status
-from signer.api.issuer import CLUSTER_ISSUERS, ISSUERS, Issuer, IssuerRef
-from signer.api.meta import find_condition, set_condition
-from signer.api.secret import SECRETS, Secret
+from signer.api.issuer import Issuer, IssuerRef
 from signer.authorities.registry import Registry
+from signer.edge.account_secrets import INVALID, NOT_REGISTERED, NOT_VERIFIED, AccountSecrets, Unusable
 from signer.edge.accounts import Account, Accounts
-from signer.edge.challenge_routes import PART_OF
+from signer.edge.acme_issuer_status import AcmeIssuerStatus
 from signer.edge.issuer_spec import AcmeIssuer, judge_acme
 from signer.kube.client import ApiClient
-from signer.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from signer.kube.queue import WorkQueue
-from signer.observe.events import EventRecorder, ObjectReference
+from signer.observe.events import EventRecorder
 from signer.tenancy.verdict import Refuse
 
 log = logging.getLogger(__name__)
 
-READY = "Ready"
 REGISTERED = "ACMEAccountRegistered"
-NOT_REGISTERED = "ErrRegisterACMEAccount"
-NOT_VERIFIED = "ErrVerifyACMEAccount"
-INVALID = "InvalidConfiguration"
 _REGISTERED_MESSAGE = "The ACME account was registered with the ACME server"
 # What is refused for good is asked again once in a while, for people who mend it at the CA.
 _FATAL_RECHECK = 3600.0
-_SECRET_RECHECK = 10.0
-
-
-class _Unusable(Exception):
-    """Why there is no account now; `recheck` is in seconds, None for "with growing pauses", 0 for "when it changes"."""
-
-    def __init__(self, reason: str, message: str, recheck: float | None = 0.0) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.recheck = recheck
+# The cache is behind (seconds): its change comes, and brings the issuer back.
+_BEHIND = 0.2
 
 
 class AcmeIssuerController:
@@ -78,12 +58,12 @@ class AcmeIssuerController:
         cluster_resource_namespace: str,
         clock: Callable[[], datetime],
     ) -> None:
-        self._client = client
         self._registry = registry
-        self._recorder = recorder
         self._accounts = accounts
         self._namespace = cluster_resource_namespace
         self._clock = clock
+        self._secrets = AccountSecrets(client)
+        self._status = AcmeIssuerStatus(client, recorder, clock=clock)
         self._users: dict[tuple[str, str], set[IssuerRef]] = {}
         self.queue = queue
         accounts.on_lost(queue.add)
@@ -104,21 +84,27 @@ class AcmeIssuerController:
         spec = judge_acme(issuer, self._namespace)
         try:
             uri, key_hash, emails = await self._usable(ref, issuer, spec)
-        except _Unusable as error:
+        except Unusable as error:
             self._accounts.drop(ref)
-            await self._tell(ref, issuer, ready=False, reason=error.reason, message=str(error))
+            if not await self._status.tell(ref, issuer, ready=False, reason=error.reason, message=str(error)):
+                self.queue.add_after(ref, _BEHIND)
+                return
             if error.recheck is None:
                 self.queue.add_backoff(ref)
             elif error.recheck:
                 self.queue.add_after(ref, error.recheck)
             return
         acme = {"uri": uri, "lastRegisteredEmail": emails, "lastPrivateKeyHash": key_hash}
-        await self._tell(ref, issuer, ready=True, reason=REGISTERED, message=_REGISTERED_MESSAGE, acme=acme)
+        told = await self._status.tell(
+            ref, issuer, ready=True, reason=REGISTERED, message=_REGISTERED_MESSAGE, acme=acme
+        )
+        if not told:
+            self.queue.add_after(ref, _BEHIND)
 
     async def _usable(self, ref: IssuerRef, issuer: Issuer, spec: AcmeIssuer | Refuse) -> tuple[str, str, str]:
-        """Return the account's URL, the hash of its key, and its contacts. Raises _Unusable."""
+        """Return the account's URL, the hash of its key, and its contacts. Raises Unusable."""
         if isinstance(spec, Refuse):
-            raise _Unusable(INVALID, spec.message)
+            raise Unusable(INVALID, spec.message)
         self._follow(ref, spec)
         uri, key_hash = await self._account(ref, issuer, spec)
         return uri, key_hash, ",".join(spec.emails)
@@ -138,20 +124,20 @@ class AcmeIssuerController:
 
     async def _account(self, ref: IssuerRef, issuer: Issuer, spec: AcmeIssuer) -> tuple[str, str]:
         """Return the account's URL and the hash of its key, after making it usable."""
-        pem = await self._key(spec)
+        pem = await self._secrets.key(spec)
         try:
             key = load_key(pem)
         except BadAccount as error:
-            raise _Unusable(NOT_VERIFIED, f"Secret {spec.secret_namespace}/{spec.account_secret}: {error}") from None
+            raise Unusable(NOT_VERIFIED, f"Secret {spec.secret_namespace}/{spec.account_secret}: {error}") from None
         key_hash = _hash(key)
         known = self._accounts.get(ref)
         if known is not None and known.issuer == spec and known.pem == pem and known.sessions.account_url:
             return known.sessions.account_url, key_hash
-        registration = await self._registration(spec)
+        registration = await self._secrets.registration(spec)
         try:
             sessions = self._accounts.open(spec, key)
         except ForbiddenTarget as error:
-            raise _Unusable(INVALID, f"spec.acme: {error}") from None
+            raise Unusable(INVALID, f"spec.acme: {error}") from None
         try:
             sessions.account_url = await self._url(ref, issuer, spec, sessions, registration, key_hash)
         except AcmeError as error:
@@ -194,114 +180,16 @@ class AcmeIssuerController:
             await sessions.call(Session.update_account, registration)
         return found.url
 
-    async def _key(self, spec: AcmeIssuer) -> bytes:
-        secret = await self._secret(spec.secret_namespace, spec.account_secret)
-        where = f"Secret {spec.secret_namespace}/{spec.account_secret}"
-        if secret is not None:
-            pem = secret.data.get(spec.account_key, b"")
-            if not pem:
-                raise _Unusable(NOT_VERIFIED, f"{where}: no data at key {spec.account_key}")
-            return pem
-        if not spec.make_key:
-            message = f"{where} not found, and spec.acme.disableAccountKeyGeneration is set"
-            raise _Unusable(NOT_VERIFIED, message, _SECRET_RECHECK)
-        pem = generate_key()
-        body = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": spec.account_secret, "namespace": spec.secret_namespace, "labels": dict(PART_OF)},
-            "type": "Opaque",
-            "data": {spec.account_key: base64.b64encode(pem).decode()},
-        }
-        try:
-            await self._client.create(SECRETS, body)
-        except AlreadyExists:
-            return await self._key(spec)
-        except (Forbidden, Invalid, NotFound) as error:
-            raise _Unusable(NOT_REGISTERED, f"{where} cannot be made: {error.message}", None) from None
-        return pem
-
-    async def _registration(self, spec: AcmeIssuer) -> Registration:
-        try:
-            emails = tuple(one for text in spec.emails for one in read_emails(text))
-            return Registration(emails, await self._external(spec))
-        except BadAccount as error:
-            raise _Unusable(INVALID, f"spec.acme.{error}") from None
-
-    async def _external(self, spec: AcmeIssuer) -> ExternalAccount | None:
-        binding = spec.external
-        if binding is None:
-            return None
-        secret = await self._secret(spec.secret_namespace, binding.secret_name)
-        value = secret.data.get(binding.secret_key) if secret is not None else None
-        if value is None:
-            where = f"Secret {spec.secret_namespace}/{binding.secret_name}"
-            message = f"spec.acme.externalAccountBinding.keySecretRef: {where} has no key {binding.secret_key}"
-            raise _Unusable(NOT_REGISTERED, message, _SECRET_RECHECK)
-        return external_account(binding.key_id, value)
-
-    async def _secret(self, namespace: str, name: str) -> Secret | None:
-        try:
-            return msgspec.convert(await self._client.get(SECRETS, name, namespace), Secret)
-        except NotFound:
-            return None
-
-    def _judged(self, error: AcmeError) -> _Unusable:
+    def _judged(self, error: AcmeError) -> Unusable:
         now = self._clock()
         verdict = judge(error, now)
         message = f"Failed to register ACME account: {verdict.text}"
         if isinstance(verdict, RateLimited):
-            return _Unusable(NOT_REGISTERED, message, _seconds(verdict.not_before - now))
+            return Unusable(NOT_REGISTERED, message, _seconds(verdict.not_before - now))
         if (until := getattr(verdict, "not_before", None)) is not None:
-            return _Unusable(NOT_REGISTERED, message, _seconds(until - now))
+            return Unusable(NOT_REGISTERED, message, _seconds(until - now))
         fatal = type(verdict).__name__ == "Fatal"
-        return _Unusable(NOT_REGISTERED, message, _FATAL_RECHECK if fatal else None)
-
-    async def _tell(
-        self,
-        ref: IssuerRef,
-        issuer: Issuer,
-        *,
-        ready: bool,
-        reason: str,
-        message: str,
-        acme: dict[str, str] | None = None,
-    ) -> None:
-        """Write the status if it differs, and an Event when Ready or its reason does."""
-        before = find_condition(issuer.status.conditions, READY)
-        conditions = set_condition(
-            issuer.status.conditions,
-            READY,
-            "True" if ready else "False",
-            reason=reason,
-            message=message,
-            now=self._clock(),
-            generation=issuer.metadata.generation,
-        )
-        status: dict[str, Any] = {"conditions": msgspec.to_builtins(conditions)}
-        written = read_acme_status(issuer)
-        if acme is not None and (written.uri, written.last_registered_email, written.last_private_key_hash) != tuple(
-            acme.values()
-        ):
-            status["acme"] = acme
-        elif conditions == issuer.status.conditions:
-            return
-        resource = CLUSTER_ISSUERS if ref.kind == "ClusterIssuer" else ISSUERS
-        body = {"metadata": {"resourceVersion": issuer.metadata.resource_version}, "status": status}
-        try:
-            await self._client.patch(resource, ref.name, body, namespace=ref.namespace or None, subresource="status")
-        except Conflict:
-            # The cache is behind: its change comes, and brings the issuer back.
-            self.queue.add_after(ref, 0.2)
-            return
-        except NotFound:
-            return
-        if before is None or (before.status == "True") != ready or before.reason != reason:
-            meta = issuer.metadata
-            about = ObjectReference(
-                resource.api_version, resource.kind, meta.namespace, meta.name, meta.uid, meta.resource_version
-            )
-            self._recorder.emit(about, "Normal" if ready else "Warning", reason, message)
+        return Unusable(NOT_REGISTERED, message, _FATAL_RECHECK if fatal else None)
 
 
 def _hash(key: AccountKey) -> str:

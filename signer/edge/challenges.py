@@ -8,32 +8,31 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
-
-import msgspec
 
 from issuers.acme.client import Session
 from issuers.acme.errors import AcmeError, Fatal, Refused, judge
 from issuers.acme.identifiers import identifier
 from issuers.acme.order import Authorization, AuthorizationStatus, ChallengeStatus, Wish
 from issuers.acme.order import Challenge as Offered
-from signer.api.challenge import CHALLENGES, FINALIZER, Challenge
+from signer.api.challenge import Challenge
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
-from signer.api.order import FINAL_STATES, ORDERS, Order
+from signer.api.order import FINAL_STATES, Order
 from signer.edge.accounts import Account, Accounts
-from signer.edge.lifecycle import challenge_name, genuine, told
+from signer.edge.challenge_turns import Turns
+from signer.edge.challenge_writer import ChallengeWriter
+from signer.edge.lifecycle import genuine, told
 from signer.edge.order_values import answer_for, issuer_of
 from signer.edge.orders import OrderController
 from signer.edge.presenting import Presenter
 from signer.edge.proving import POLL_INTERVAL, Checks, Do, challenge_step
-from signer.edge.queue import MAX_CONCURRENT, scheduled
+from signer.edge.queue import MAX_CONCURRENT
 from signer.kube.client import ApiClient
 from signer.kube.errors import Conflict, NotFound
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change, Reflector
 from signer.kube.superseded import Key, Superseded
-from signer.observe.events import EventRecorder, EventType, ObjectReference
+from signer.observe.events import EventRecorder
 
 log = logging.getLogger(__name__)
 
@@ -61,16 +60,14 @@ class ChallengeController:
         clock: Callable[[], datetime],
         limit: int = MAX_CONCURRENT,
     ) -> None:
-        self._client = client
-        self._recorder = recorder
         self._order_controller = orders
-        self._orders = order_store
         self._challenges = challenges
         self._accounts = accounts
         self._presenter = presenter
         self._clock = clock
-        self._limit = limit
         self._superseded = Superseded()
+        self._writer = ChallengeWriter(client, recorder, self._superseded)
+        self._turns = Turns(challenges, order_store, self._writer, clock=clock, limit=limit)
         self._checks: dict[str, Checks] = {}
         self.queue = queue
         challenges.subscribe(self._changed)
@@ -97,7 +94,7 @@ class ChallengeController:
     async def reconcile(self, key: Key) -> None:
         """Take one Challenge as far as it can go now, or give out turns."""
         if key == SCHEDULE:
-            await self._schedule()
+            await self._turns.give()
             return
         challenge = self._challenges.store.get(key)
         if challenge is None:
@@ -119,33 +116,6 @@ class ChallengeController:
         except NotFound:
             return
 
-    async def _schedule(self) -> None:
-        # What no Order of ours asks for takes no place: anyone who may write Challenges could fill them all.
-        asked = [one for one in self._challenges.store.values() if one.status.processing or self._asked_for(one)]
-        for key in scheduled(asked, self._clock(), self._limit):
-            challenge = self._challenges.store.get(key)
-            if challenge is None or self._superseded.stale(key, challenge.metadata.resource_version):
-                continue
-            try:
-                await self._patch(challenge, {"processing": True}, guarded=True)
-            except (Conflict, NotFound):
-                continue
-            self._emit(challenge, "Normal", "Started", "Challenge scheduled for processing")
-
-    def _asked_for(self, challenge: Challenge) -> bool:
-        order = self._order_of(challenge)
-        return order is not None and any(
-            challenge_name(order, one) == challenge.metadata.name for one in order.status.authorizations
-        )
-
-    def _order_of(self, challenge: Challenge) -> Order | None:
-        meta = challenge.metadata
-        for owner in meta.owner_references:
-            order = self._orders.store.get((meta.namespace, owner.name)) if owner.kind == ORDERS.kind else None
-            if order is not None and meta.owned_by(order.metadata.uid):
-                return order
-        return None
-
     async def _take(self, key: Key, challenge: Challenge) -> Challenge | None:
         checks = self._checks.get(challenge.metadata.uid, Checks())
         now = self._clock()
@@ -158,10 +128,10 @@ class ChallengeController:
                 return None
             case Do.CLEAN_UP:
                 await self._presenter.clean_up(challenge)
-                return await self._patch(challenge, {"presented": False, "processing": False})
+                return await self._writer.patch(challenge, {"presented": False, "processing": False})
             case Do.RELEASE:
                 await self._presenter.clean_up(challenge)
-                await self._release(challenge)
+                await self._writer.release(challenge)
                 return None
         account = await self._account(challenge)
         if account is None:
@@ -183,13 +153,15 @@ class ChallengeController:
         """Return the account to work with, once it is sure that the Challenge is one of ours."""
         ref = issuer_of(challenge)
         account = self._accounts.get(ref) if ref is not None else None
-        order = self._order_of(challenge)
+        order = self._turns.order_of(challenge)
         if account is None or order is None or issuer_of(order) != ref:
             return None
         owner = await self._order_controller.owner(order)
         key = answer_for(challenge.spec.type, challenge.spec.token, account)
         if owner is None or not genuine(challenge, order, account.issuer.solvers, owner.metadata.labels, key):
-            await self._reason(challenge, "this Challenge is not the one that its Order asks for; it is left alone")
+            await self._writer.reason(
+                challenge, "this Challenge is not the one that its Order asks for; it is left alone"
+            )
             return None
         return account
 
@@ -198,8 +170,10 @@ class ChallengeController:
         proof = await self._proof(challenge, account)
         ours = next((one for one in proof.challenges if one.url == challenge.spec.url), None)
         if proof.status is AuthorizationStatus.VALID:
-            written = await self._patch(challenge, {"state": "valid", "reason": "Successfully authorized domain"})
-            self._emit(
+            written = await self._writer.patch(
+                challenge, {"state": "valid", "reason": "Successfully authorized domain"}
+            )
+            self._writer.emit(
                 written,
                 "Normal",
                 "DomainVerified",
@@ -211,13 +185,15 @@ class ChallengeController:
             problem = ours.error if ours is not None and ours.error is not None else proof.error()
             why = told(problem.text() if problem is not None else f"the authorization is {proof.status}")
             state = "expired" if proof.status is AuthorizationStatus.EXPIRED else "invalid"
-            written = await self._patch(challenge, {"state": state, "reason": f"Error accepting authorization: {why}"})
-            self._emit(written, "Warning", "Failed", f"Accepting challenge authorization failed: {why}")
+            written = await self._writer.patch(
+                challenge, {"state": state, "reason": f"Error accepting authorization: {why}"}
+            )
+            self._writer.emit(written, "Warning", "Failed", f"Accepting challenge authorization failed: {why}")
             return written
         working = accepted or (ours is not None and ours.status is not ChallengeStatus.PENDING)
         state = "processing" if working else "pending"
         if challenge.status.state != state:
-            return await self._patch(challenge, {"state": state})
+            return await self._writer.patch(challenge, {"state": state})
         at = proof.retry_after or self._clock() + POLL_INTERVAL
         self.queue.add_after(key, min(max((at - self._clock()).total_seconds(), 0.2), 30.0))
         return None
@@ -230,14 +206,14 @@ class ChallengeController:
     async def _present(self, key: Key, challenge: Challenge) -> Challenge | None:
         waiting = await self._presenter.present(challenge)
         if waiting is not None:
-            await self._reason(challenge, waiting.message, code=waiting.code)
+            await self._writer.reason(challenge, waiting.message, code=waiting.code)
             self.queue.add_after(key, _PRESENT_RECHECK)
             return None
         self._checks.pop(challenge.metadata.uid, None)
-        written = await self._patch(
+        written = await self._writer.patch(
             challenge, {"presented": True, "presentedAt": to_rfc3339(self._clock()), "reason": None}
         )
-        self._emit(
+        self._writer.emit(
             written, "Normal", "Presented", f"Presented challenge using {challenge.spec.type} challenge mechanism"
         )
         return written
@@ -248,7 +224,7 @@ class ChallengeController:
         self._checks[challenge.metadata.uid] = Checks(passes, failures, self._clock())
         if found.passed:
             return challenge
-        return await self._reason(challenge, found.message)
+        return await self._writer.reason(challenge, found.message)
 
     async def _accept(self, key: Key, challenge: Challenge, account: Account) -> Challenge | None:
         spec = challenge.spec
@@ -262,7 +238,7 @@ class ChallengeController:
             # Accepted before, by a process that ended before it could store that: the authorization knows.
             return await self._sync(key, challenge, account, accepted=True)
         self._checks.pop(challenge.metadata.uid, None)
-        return await self._patch(challenge, {"state": "processing", "reason": None})
+        return await self._writer.patch(challenge, {"state": "processing", "reason": None})
 
     async def _failed(self, key: Key, challenge: Challenge, error: AcmeError) -> None:
         now = self._clock()
@@ -274,10 +250,10 @@ class ChallengeController:
         gone = isinstance(error, Refused) and error.http_status == 404
         try:
             if isinstance(verdict, Fatal) or gone:
-                await self._patch(challenge, {"state": "errored", "reason": told(verdict.text)})
-                self._emit(challenge, "Warning", "Failed", told(verdict.text))
+                await self._writer.patch(challenge, {"state": "errored", "reason": told(verdict.text)})
+                self._writer.emit(challenge, "Warning", "Failed", told(verdict.text))
                 return
-            await self._reason(challenge, told(verdict.text))
+            await self._writer.reason(challenge, told(verdict.text))
         except (Conflict, NotFound):
             return
         until = verdict.not_before
@@ -285,39 +261,3 @@ class ChallengeController:
             self.queue.add_after(key, max((until - now).total_seconds(), 1.0))
         else:
             self.queue.add_backoff(key)
-
-    async def _reason(self, challenge: Challenge, text: str, *, code: str = "") -> Challenge:
-        """Say what is waited for, once."""
-        text = told(text)
-        if challenge.status.reason == text:
-            return challenge
-        written = await self._patch(challenge, {"reason": text})
-        if code:
-            self._emit(written, "Warning", code, text)
-        return written
-
-    async def _release(self, challenge: Challenge) -> None:
-        meta = challenge.metadata
-        left = [one for one in meta.finalizers if one != FINALIZER]
-        body = {"metadata": {"resourceVersion": meta.resource_version, "finalizers": left}}
-        await self._client.patch(CHALLENGES, meta.name, body, namespace=meta.namespace)
-
-    async def _patch(self, challenge: Challenge, status: dict[str, Any], *, guarded: bool = False) -> Challenge:
-        meta = challenge.metadata
-        body: dict[str, Any] = {"status": status}
-        if guarded:
-            body["metadata"] = {"resourceVersion": meta.resource_version}
-        written = msgspec.convert(
-            await self._client.patch(CHALLENGES, meta.name, body, namespace=meta.namespace, subresource="status"),
-            Challenge,
-        )
-        key = (meta.namespace, meta.name)
-        self._superseded.replaced(key, meta.resource_version, written.metadata.resource_version)
-        return written
-
-    def _emit(self, challenge: Challenge, kind: EventType, reason: str, message: str) -> None:
-        meta = challenge.metadata
-        about = ObjectReference(
-            CHALLENGES.api_version, CHALLENGES.kind, meta.namespace, meta.name, meta.uid, meta.resource_version
-        )
-        self._recorder.emit(about, kind, reason, message, share=meta.namespace)
