@@ -23,6 +23,7 @@ from signer.kube.credentials import Credentials
 from signer.kube.errors import ApiError, Unreachable, error_from_response
 from signer.kube.exchange import Exchanges
 from signer.kube.objects import ObjectRequests, Query, Response
+from signer.kube.sockets import Sockets
 
 # A page of 500 objects has a few MB; etcd holds no object of more than 1.5 MB.
 LARGEST_BODY = 256 * 1024 * 1024
@@ -55,6 +56,7 @@ class ApiClient(ObjectRequests):
         self._session: aiohttp.ClientSession | None = None
         self._watches: aiohttp.ClientSession | None = None
         self._exchanges: Exchanges | None = None
+        self._sockets = Sockets()
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
 
     async def __aenter__(self) -> Self:
@@ -73,11 +75,12 @@ class ApiClient(ObjectRequests):
                 await session.close()
         if self._exchanges is not None:
             await self._exchanges.close()
+        await self._sockets.end()
         self._session = self._watches = self._exchanges = None
 
     def _new_session(self, limit: int) -> aiohttp.ClientSession:
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=limit, keepalive_timeout=60.0),
+            connector=aiohttp.TCPConnector(limit=limit, keepalive_timeout=60.0, socket_factory=self._sockets.make),
             # An identity body is cheaper for both sides on a cluster's network, and cannot be a decompression bomb.
             headers={"User-Agent": f"mesh-signer/{__version__}", "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -29,7 +29,7 @@ from tests.localmesh.errors import LocalMeshError
 # what closes connections is tested in test_kube.py.
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+
 ]
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
