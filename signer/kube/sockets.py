@@ -43,7 +43,7 @@ class Sockets:
                 one.shutdown(socket.SHUT_RDWR)
         end = time.monotonic() + patience
         await asyncio.sleep(0)
-        while self.open() and time.monotonic() < end:
+        while self.open() and time.monotonic() < end:  # noqa: ASYNC110 - no one tells when a socket is closed
             await asyncio.sleep(_TURN)
 
 

@@ -25,12 +25,7 @@ from signer.tenancy.world import Claims, ProxyConfigName, Settings, World
 from tests.localmesh import Cluster, LocalCluster
 from tests.localmesh.errors import LocalMeshError
 
-# A TLS connection that its server is just closing (an API server whose resources come and go) may outlive a test's loop;
-# what closes connections is tested in test_kube.py.
-pytestmark = [
-    pytest.mark.integration,
-
-]
+pytestmark = pytest.mark.integration
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 DOMAIN = "clusterissuers.cert-manager.io"
