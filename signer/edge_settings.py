@@ -14,6 +14,7 @@ class EdgeSettings:
     """The edge's part of one process's settings. No `gateway_namespaces` means Istio's namespace."""
 
     http01_check_dns: bool = True
+    recursive_nameservers: tuple[tuple[str, int], ...] = ()
     gateway_namespaces: frozenset[str] = frozenset()
     default_issuer_name: str = ""
     default_issuer_kind: Literal["ClusterIssuer", "Issuer"] = "ClusterIssuer"
@@ -25,6 +26,11 @@ def add_edge_options(option: Callable[..., None]) -> None:
         "http01-check-dns",
         "whether a host must resolve here before an ACME server is told to look (default true)",
         metavar="BOOL",
+    )
+    option(
+        "recursive-nameservers",
+        "comma-separated IP:port of the DNS servers that are asked about hosts and zones (default: the system's)",
+        metavar="ADDRESSES",
     )
     option(
         "gateway-namespaces",
@@ -40,6 +46,7 @@ def edge_settings(given: Given) -> EdgeSettings:
     defaults = EdgeSettings()
     return EdgeSettings(
         http01_check_dns=given.boolean("http01-check-dns", default=defaults.http01_check_dns),
+        recursive_nameservers=given.nameservers("recursive-nameservers"),
         gateway_namespaces=given.names("gateway-namespaces", NAMESPACE, "namespace"),
         default_issuer_name=given.object_name("default-issuer-name", "issuer"),
         default_issuer_kind=given.choice("default-issuer-kind", defaults.default_issuer_kind, _ISSUER_KINDS),

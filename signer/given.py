@@ -3,6 +3,7 @@
 Each option `--some-name` is also the environment variable MESH_SIGNER_SOME_NAME; the command line wins.
 """
 
+import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -17,6 +18,9 @@ PREFIX = "MESH_SIGNER_"
 NAMESPACE = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 DNS_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
 """Of a host, or of an object in Kubernetes."""
+
+
+DNS_PORT = 53
 
 
 class SettingsError(ValueError):
@@ -96,3 +100,19 @@ class Given:
         if value and not DNS_NAME.fullmatch(value):
             raise SettingsError(f"--{name}: {value!r} can be no {what}")
         return value
+
+    def nameservers(self, name: str) -> tuple[tuple[str, int], ...]:
+        """Read DNS servers between commas, in the given order: IP address and port each."""
+        return tuple(_nameserver(name, one.strip()) for one in self.text(name, "").split(",") if one.strip())
+
+
+def _nameserver(name: str, text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":") if "]:" in text or text.count(":") == 1 else (text, "", str(DNS_PORT))
+    try:
+        address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        number = int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else 0
+    except ValueError:
+        raise SettingsError(f"--{name}: {text!r} is no IP address, nor one with a port") from None
+    if not 0 < number < 65536:
+        raise SettingsError(f"--{name}: {text!r} has no port from 1 to 65535")
+    return str(address), number

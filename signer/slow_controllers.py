@@ -159,14 +159,16 @@ class SlowControllers:
         from signer.edge.acme_run import AcmeControllers  # noqa: PLC0415 - see above
         from signer.edge.gateway_presenter import GatewayPresenter  # noqa: PLC0415 - see above
         from signer.edge.permitting import Permitting  # noqa: PLC0415 - see above
-        from signer.edge.probing import no_resolver, system_resolver  # noqa: PLC0415 - see above
+        from signer.edge.probing import no_resolver  # noqa: PLC0415 - see above
+        from signer.edge.resolving import asking  # noqa: PLC0415 - see above
 
+        edge_settings = self._settings.edge
         namespaces = self._gateway_namespaces()
         permitting = Permitting(self._client, lambda: edge.claims if edge is not None else None, namespaces)
         presenter = GatewayPresenter(
             self._client,
             gateway_namespaces=namespaces,
-            resolve=system_resolver if self._settings.edge.http01_check_dns else no_resolver,
+            resolve=asking(edge_settings.recursive_nameservers) if edge_settings.http01_check_dns else no_resolver,
         )
         return AcmeControllers(
             self._client,

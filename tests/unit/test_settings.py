@@ -64,6 +64,12 @@ EACH: list[tuple[str, str, str, Any]] = [
     ("audit-failure", "stop", "audit_failure", "stop"),
     ("manage-mesh-config", "true", "manage_mesh_config", True),
     ("http01-check-dns", "false", "edge.http01_check_dns", False),
+    (
+        "recursive-nameservers",
+        "10.0.0.10, 127.0.0.1:5353,[::1]:54, 2001:db8::1",
+        "edge.recursive_nameservers",
+        (("10.0.0.10", 53), ("127.0.0.1", 5353), ("::1", 54), ("2001:db8::1", 53)),
+    ),
 ]
 
 
@@ -128,6 +134,13 @@ BAD = [
     ),
     ("allow-ca-requests", "maybe", "--allow-ca-requests: 'maybe' is neither true nor false"),
     ("leader-elect", "", "--leader-elect: '' is neither true nor false"),
+    (
+        "recursive-nameservers",
+        "dns.example.com:53",
+        "--recursive-nameservers: 'dns.example.com:53' is no IP address, nor one with a port",
+    ),
+    ("recursive-nameservers", "10.0.0.1:0", "--recursive-nameservers: '10.0.0.1:0' has no port from 1 to 65535"),
+    ("recursive-nameservers", "10.0.0.1:x", "--recursive-nameservers: '10.0.0.1:x' has no port from 1 to 65535"),
     ("write-window", "many", "--write-window: 'many' is no number"),
     ("write-window", "0", "--write-window: 0 is not between 1 and 1024"),
     ("write-window", "nan", "--write-window: nan is not between 1 and 1024"),
