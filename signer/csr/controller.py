@@ -1,8 +1,8 @@
 """The hot path: each approved CertificateSigningRequest of ours is answered once.
 
-One loop, no threads but for RSA CA keys of 4096 bits and more. The watch feeds the backlog; one task (`_pump`) takes
-requests in turn, decides and signs them inline, and starts the write; as many writes are under way as the window
-allows (delivery.py). Between two requests the loop runs once, so that neither the watch nor the Leases starve.
+One loop, no threads but for RSA CA keys of 4096 bits and more (signing.py). The watch feeds the backlog; one task
+(`_pump`) takes requests in turn, decides and signs them inline, and starts the write; as many writes are under way as
+the window allows (delivery.py). Between two requests the loop runs once, so that neither the watch nor the Leases starve.
 """
 
 import asyncio
@@ -12,30 +12,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
-from issuers.certificate import new_serial
-from issuers.errors import SigningFailed
-from signer.api.certificatesigningrequest import (
-    CertificateSigningRequest,
-    RequestContent,
-    read_content,
-)
+from signer.api.certificatesigningrequest import CertificateSigningRequest, RequestContent, read_content
 from signer.api.issuer import IssuerRef
 from signer.api.signername import parse_signer_name
 from signer.authorities.registry import Registry
-from signer.csr.answer import Answer, issue, refuse
+from signer.csr.answer import Answer
 from signer.csr.backlog import Backlog, Pending, Stage
 from signer.csr.delivery import Delivery
 from signer.csr.evaluate import NOTHING_ASKED, Issue, evaluate
-from signer.csr.flow import claimed_identity, flow_of
+from signer.csr.flow import flow_of
 from signer.csr.foreign import ForeignCertificates
+from signer.csr.gauges import Gauges
 from signer.csr.inquiries import Mesh
 from signer.csr.intake import Intake
 from signer.csr.pacing import Pacing
 from signer.csr.questions import Questions
 from signer.csr.record import Around, Record
 from signer.csr.sharing import Sharing
+from signer.csr.signing import Signing
+from signer.csr.unapproved import Unapproved
 from signer.csr.waiting import RECHECK, Waiting
 from signer.csr.writer import Writer
 from signer.kube.protobuf import ProtobufError
@@ -48,9 +43,6 @@ from signer.tenancy.verdict import Bind, Refuse, Reread, Unready, Wait
 from signer.tenancy.world import World, without_wall
 
 log = logging.getLogger(__name__)
-
-_SLOW_RSA_BITS = 4096
-_APPROVAL_PATIENCE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +91,6 @@ class RequestController:
         self._wall = wall
         self._mesh = mesh
         self._no_wall = without_wall()
-        self._metrics = metrics
         around = Around(registry.get, lambda: self.world, clock, wall)
         self._record = Record(recorder, metrics, audit, around)
         self._backlog = Backlog(lambda reason, step: metrics.waiting.labels(reason).inc(step))
@@ -117,15 +108,11 @@ class RequestController:
             self._backlog, registry, questions, mesh, self._record, around, self._delivery.try_again
         )
         self._pacing = Pacing(self._backlog, self._record, clock)
-        self._unapproved: dict[str, tuple[CertificateSigningRequest, float]] = {}
-        self._foreign = ForeignCertificates(
-            self._backlog, self._unapproved.keys(), lambda: self.world, around, self._record
-        )
+        self._signing = Signing(self._delivery, self._record)
+        self._unapproved = Unapproved(self._record, clock)
+        self._foreign = ForeignCertificates(self._backlog, self._unapproved.uids, around.world, around, self._record)
         self._draining = False
-        metrics.queued.set_function(lambda: self._backlog.ready)
-        metrics.in_flight.set_function(lambda: self._delivery.in_flight)
-        metrics.window.set_function(lambda: self._delivery.window.size)
-        metrics.audit_failing.set_function(lambda: bool(audit.trouble))
+        self._gauges = Gauges(metrics, self._backlog, self._delivery, audit, around.world, wall)
         reflector.subscribe(self._changed)
         if intake is not None:
             intake.subscribe(self._foreign.look)
@@ -188,9 +175,9 @@ class RequestController:
             self._gone(csr.uid)
             return
         if not csr.approved:
-            self._unapproved.setdefault(csr.uid, (csr, self._clock()))
+            self._unapproved.put(csr)
             return
-        self._unapproved.pop(csr.uid, None)
+        self._unapproved.remove(csr.uid)
         pending = self._backlog.get(csr.uid)
         if pending is not None:
             # A newer version while it is worked on: the write that is under way will tell of the conflict.
@@ -219,7 +206,7 @@ class RequestController:
         return wait > 0
 
     def _gone(self, uid: str) -> None:
-        self._unapproved.pop(uid, None)
+        self._unapproved.remove(uid)
         self._backlog.remove(uid)
 
     def _stored(self, pending: Pending, answer: Answer) -> None:
@@ -277,9 +264,9 @@ class RequestController:
         pending.mesh = world.settings.mode != "off" and self._is_mesh(pending.ref, content)
         if isinstance(verdict, Issue):
             if not self._pacing.holds(pending, verdict):
-                self._issue(pending, verdict)
+                self._signing.issue(pending, verdict)
         elif isinstance(verdict, Refuse):
-            self._refuse(pending, verdict, content, now)
+            self._signing.refuse(pending, verdict, content, now)
         elif isinstance(verdict, Wait):
             self._waiting.for_issuer(pending, verdict)
         elif isinstance(verdict, Unready):
@@ -294,42 +281,6 @@ class RequestController:
         key = state.authority.key_id if state is not None and state.authority is not None else ""
         return is_mesh(self.world, requester=content.username, signer=ref, ca_key_id=key)
 
-    def _refuse(self, pending: Pending, verdict: Refuse, content: RequestContent, now: datetime) -> None:
-        identity = claimed_identity(content.request) if pending.mesh else None
-        answer = refuse(
-            pending.csr, verdict, requester=content.username, now=now, identity=str(identity) if identity else ""
-        )
-        self._record.intent(pending, answer)
-        self._delivery.start(pending, self._delivery.write(pending, answer))
-
-    def _issue(self, pending: Pending, verdict: Issue) -> None:
-        key = verdict.authority.key if verdict.authority is not None else verdict.key
-        if isinstance(key, RSAPrivateKey) and key.key_size >= _SLOW_RSA_BITS:
-            self._delivery.start(pending, self._sign_off_loop(pending, verdict))
-            return
-        try:
-            answer = issue(pending.csr, verdict, serial=new_serial())
-        except SigningFailed as error:
-            self._signing_failed(pending, error)
-            return
-        self._record.intent(pending, answer)
-        self._delivery.start(pending, self._delivery.write(pending, answer))
-
-    async def _sign_off_loop(self, pending: Pending, verdict: Issue) -> None:
-        try:
-            answer = await asyncio.to_thread(issue, pending.csr, verdict, serial=new_serial())
-        except SigningFailed as error:
-            self._signing_failed(pending, error)
-            return
-        self._record.intent(pending, answer)
-        await asyncio.sleep(0)  # the intent is written before the answer is sent
-        await self._delivery.write(pending, answer)
-
-    def _signing_failed(self, pending: Pending, error: SigningFailed) -> None:
-        log.error("request %s: signing with %s failed: %s", pending.csr.name, pending.ref, error)
-        self._record.tell(pending, "Warning", "SigningError", f"Error signing certificate: {error}")
-        self._delivery.try_again(pending)
-
     # What time brings.
 
     async def _watch_over(self) -> None:
@@ -338,21 +289,11 @@ class RequestController:
         while True:
             await asyncio.sleep(1.0)
             self._record.turn()
-            self._show_mode()
-            late = self._clock() - _APPROVAL_PATIENCE
-            for uid, (csr, since) in tuple(self._unapproved.items()):
-                if since <= late:
-                    self._unapproved[uid] = (csr, float("inf"))  # told once, however often the object changes
-                    self._record.waits_for_approval(csr)
+            self._gauges.turn()
+            self._unapproved.turn()
             if self._clock() >= next_check:
                 next_check = self._clock() + RECHECK
                 self._record.sweep()
                 for csr in tuple(self._reflector.store.values()):
                     if csr.approved and not csr.answered and self._backlog.get(csr.uid) is None:
                         self._offer(csr)
-
-    def _show_mode(self) -> None:
-        settings = self.world.settings
-        mode = settings.mode if settings.mode == "off" else "enforce" if settings.enforces(self._wall()) else "audit"
-        for each in ("enforce", "audit", "off"):
-            self._metrics.tenancy.labels(each).set(each == mode)

@@ -96,7 +96,7 @@ MUTANTS = (
     ),
     Mutant(
         "the intent is not audited",
-        CONTROLLER,
+        "signer/csr/signing.py",
         "        self._record.intent(pending, answer)\n        self._delivery.start(pending, self._delivery.write(pending, answer))\n\n    async",
         "        self._delivery.start(pending, self._delivery.write(pending, answer))\n\n    async",
         ANSWERING,

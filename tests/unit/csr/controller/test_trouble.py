@@ -284,7 +284,7 @@ class TestUnforeseen:
                 raise failures.pop()
             return issue(csr, verdict, serial=serial)
 
-        monkeypatch.setattr("signer.csr.controller.issue", failing)
+        monkeypatch.setattr("signer.csr.signing.issue", failing)
         async with running() as scene:
             scene.put()
             await asyncio.sleep(10)
