@@ -7,6 +7,7 @@ import time
 
 from tests.localmesh.build import MODULE_FILES, PROGRAMS, cache_folder, find_module_file, find_program
 from tests.localmesh.cluster import LocalCluster
+from tests.localmesh.debian import PACKAGES, NotHere, find_packaged
 from tests.localmesh.errors import LocalMeshError
 
 
@@ -37,6 +38,11 @@ def _build(names: list[str]) -> int:
         find_program(name)
     for file in () if names else MODULE_FILES:
         find_module_file(file)
+    for name in () if names else PACKAGES:
+        try:
+            find_packaged(name)
+        except NotHere as error:  # its tests say the same when they are skipped
+            print(f"localmesh: without {name}: {error}", file=sys.stderr)
     return 0
 
 

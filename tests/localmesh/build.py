@@ -132,7 +132,7 @@ def find_module_file(name: str) -> Path:
     target = cache_folder() / digest / name
     if target.exists():
         return target
-    with _machine_lock():
+    with machine_lock():
         go = [str(find_go(go_directive(folder / "go.mod")))]
         for command in ([*go, "mod", "download", module], [*go, "list", "-m", "-f", "{{.Dir}}", module]):
             done = subprocess.run(
@@ -163,7 +163,7 @@ def build(program: Program) -> Path:
     target = program.path()
     if target.exists():
         return target
-    with _machine_lock():
+    with machine_lock():
         if target.exists():  # another process built it while we waited
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -180,7 +180,8 @@ def build(program: Program) -> Path:
 
 
 @contextlib.contextmanager
-def _machine_lock() -> Iterator[None]:
+def machine_lock() -> Iterator[None]:
+    """One build or download at a time on the machine."""
     cache_folder().mkdir(parents=True, exist_ok=True)
     with (cache_folder() / ".lock").open("w") as lock:
         try:

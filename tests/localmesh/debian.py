@@ -1,0 +1,87 @@
+"""Programs that no language's registry has, taken out of Debian's (or Ubuntu's) packages: today BIND's `named`.
+
+Why so: `make test` must do on a fresh machine, and without root. apt downloads what the machine's own sources have, into a
+state folder of ours, and the packages are only unpacked: nothing of them is installed or run by dpkg. A program on PATH
+is used as it is.
+
+Synchronous. One lock lets several processes ask for the same program; the finished folder is renamed into place.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.localmesh.build import cache_folder, machine_lock
+from tests.localmesh.errors import LocalMeshError
+
+PACKAGES = {"named": "bind9"}
+"""The program, and the package that has it."""
+_SECONDS = 600
+
+
+class NotHere(LocalMeshError):
+    """The machine has neither the program nor apt: the tests that need it are skipped, with this reason."""
+
+
+def find_packaged(name: str) -> tuple[Path, dict[str, str]]:
+    """A program, and what its environment must have: from PATH, else from the package, unpacked here once.
+
+    Raises NotHere; another LocalMeshError when apt does not do it.
+    """
+    if on_path := shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"):
+        return Path(on_path), {}
+    folder = cache_folder() / f"debian-{_release()}"
+    target = folder / PACKAGES[name]
+    if not target.exists():
+        if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+            raise NotHere(f"{name} is neither on PATH, nor is there apt to fetch it from ({PACKAGES[name]})")
+        with machine_lock():
+            if not target.exists():
+                _unpack(PACKAGES[name], target)
+    program = next((one for one in target.rglob(f"*bin/{name}") if os.access(one, os.X_OK)), None)
+    if program is None:
+        raise LocalMeshError(f"{target}: the package {PACKAGES[name]} has no {name}")
+    libraries = sorted({str(one.parent) for one in target.rglob("*.so*")})
+    return program, {"LD_LIBRARY_PATH": ":".join(libraries)}
+
+
+def _release() -> str:
+    """What the packages of this machine fit: a later release has other libraries."""
+    text = Path("/etc/os-release").read_text() if Path("/etc/os-release").exists() else ""
+    found = dict(re.findall(r'^(ID|VERSION_ID)="?([\w.]+)"?$', text, re.MULTILINE))
+    return f"{found.get('ID', 'unknown')}-{found.get('VERSION_ID', '')}-{os.uname().machine}"
+
+
+def _unpack(package: str, target: Path) -> None:
+    print(f"localmesh: fetching {package} with apt", flush=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        state, root = Path(scratch, "state"), Path(scratch, "root")
+        for folder in ("lists/partial", "cache/archives/partial"):
+            Path(state, folder).mkdir(parents=True)
+        # A state of our own: apt's real one needs root. Which packages the machine has already, dpkg's list tells.
+        options = [
+            *("-qq", "-o", f"Dir::State={state}", "-o", f"Dir::State::lists={state}/lists"),
+            *("-o", "Dir::State::status=/var/lib/dpkg/status", "-o", f"Dir::Cache={state}/cache"),
+            *("-o", "Debug::NoLocking=1", "-o", f"APT::Sandbox::User={os.environ.get('USER', 'root')}"),
+        ]
+        _run(["apt-get", *options, "update"])
+        wanted = ["--no-install-recommends", "--download-only", "-y", "install", package]
+        _run(["apt-get", *options, *wanted])
+        root.mkdir()
+        for one in sorted(Path(state, "cache/archives").glob("*.deb")):
+            _run(["dpkg-deb", "-x", str(one), str(root)])
+        root.rename(target)
+
+
+def _run(command: list[str]) -> None:
+    env = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+    try:
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise LocalMeshError(f"no end within {_SECONDS} s: {' '.join(command)}") from None
+    if done.returncode != 0:
+        raise LocalMeshError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()[-800:]}")
