@@ -110,6 +110,18 @@ def ask(limits: Limits, state: State, asking: Asking, now: dt.datetime) -> Grant
     return latest or Granted(taken)
 
 
+def give_back(limits: Limits, state: State, asking: Asking, now: dt.datetime) -> State:
+    """Uncount an order that did not come about: what a CA refuses, or does not answer, spends none of its limits.
+
+    Whoever asks a CA that is away for a minute would else be held back by the limit of five a week for a day.
+    """
+    returned = dict(state)
+    for key, bucket, cost, _ in _buckets(limits, asking, 0.0):
+        if cost and key in state:
+            returned[key] = Level(min(bucket.size, _level(state, key, bucket, now) + cost), _newer(state, key, now))
+    return returned
+
+
 def count_failures(
     limits: Limits, state: State, issuer: str, namespace: str, names: Iterable[str], now: dt.datetime
 ) -> State:

@@ -16,6 +16,7 @@ from issuers.acme.limits import (
     ask,
     count_failures,
     forget_full,
+    give_back,
     remaining,
 )
 
@@ -121,6 +122,19 @@ def test_what_is_held_costs_nothing() -> None:
     assert held is not None
     assert same == state
     assert remaining(Limits(), same, Key("le", "orders"), NOW) == before == 297
+
+
+def test_what_did_not_come_about_costs_nothing() -> None:
+    """A CA that refuses or is away for long spends no bucket: each try is given back, and never more than it took."""
+    asking = Asking("le", "a", "s", ("x.example",))
+    state, _, _ = spend(Limits(), {}, 1)
+    before = state
+    for _ in range(50):
+        granted = ask(Limits(), state, asking, NOW)
+        assert isinstance(granted, Granted)
+        state = give_back(Limits(), granted.state, asking, NOW)
+    assert state == before
+    assert remaining(Limits(), give_back(Limits(), state, asking, NOW + HOUR), Key("le", "orders"), NOW + HOUR) == 300
 
 
 def test_full_buckets_are_forgotten() -> None:
