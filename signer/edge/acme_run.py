@@ -139,7 +139,7 @@ class AcmeControllers:
         proving = ChallengeController(
             self._client,
             self._recorder,
-            ordered,
+            ordered.family,
             orders,
             challenges,
             accounts,

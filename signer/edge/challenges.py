@@ -22,8 +22,8 @@ from signer.edge.accounts import Account, Accounts
 from signer.edge.challenge_turns import Turns
 from signer.edge.challenge_writer import ChallengeWriter
 from signer.edge.lifecycle import genuine, told
+from signer.edge.order_family import OrderFamily
 from signer.edge.order_values import answer_for, issuer_of
-from signer.edge.orders import OrderController
 from signer.edge.presenting import Presenter
 from signer.edge.proving import POLL_INTERVAL, Checks, Do, challenge_step
 from signer.edge.queue import MAX_CONCURRENT
@@ -50,7 +50,7 @@ class ChallengeController:
         self,
         client: ApiClient,
         recorder: EventRecorder,
-        orders: OrderController,
+        family: OrderFamily,
         order_store: Reflector[Order],
         challenges: Reflector[Challenge],
         accounts: Accounts,
@@ -60,7 +60,7 @@ class ChallengeController:
         clock: Callable[[], datetime],
         limit: int = MAX_CONCURRENT,
     ) -> None:
-        self._order_controller = orders
+        self._family = family
         self._challenges = challenges
         self._accounts = accounts
         self._presenter = presenter
@@ -156,7 +156,7 @@ class ChallengeController:
         order = self._turns.order_of(challenge)
         if account is None or order is None or issuer_of(order) != ref:
             return None
-        owner = await self._order_controller.owner(order)
+        owner = await self._family.owner(order)
         key = answer_for(challenge.spec.type, challenge.spec.token, account)
         if owner is None or not genuine(challenge, order, account.issuer.solvers, owner.metadata.labels, key):
             await self._writer.reason(

@@ -8,7 +8,6 @@ not have made ourselves is never worked on.
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 import msgspec
 
@@ -19,15 +18,13 @@ from issuers.acme.errors import AcmeError, Fatal, RateLimited, Refused, judge
 from issuers.acme.identifiers import set_key
 from issuers.acme.order import Order as Placed
 from issuers.acme.order import OrderStatus
-from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
-from signer.api.challenge import CHALLENGES, Challenge
+from signer.api.challenge import Challenge
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
-from signer.api.order import ORDERS, Order
+from signer.api.order import Order
 from signer.edge import lifecycle as steps
 from signer.edge.accounts import Account, Accounts
-from signer.edge.hostname import Host
-from signer.edge.made import genuine_order
+from signer.edge.order_family import OrderFamily
 from signer.edge.order_values import (
     answer_for,
     base64_text,
@@ -39,12 +36,13 @@ from signer.edge.order_values import (
     status_of,
     wish_of,
 )
+from signer.edge.order_writer import OrderWriter
 from signer.kube.client import ApiClient
-from signer.kube.errors import AlreadyExists, Conflict, NotFound
+from signer.kube.errors import Conflict, NotFound
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change, Reflector
-from signer.kube.superseded import Key, Superseded
-from signer.observe.events import EventRecorder, EventType, ObjectReference
+from signer.kube.superseded import Key
+from signer.observe.events import EventRecorder
 
 log = logging.getLogger(__name__)
 
@@ -68,69 +66,41 @@ class OrderController:
         *,
         clock: Callable[[], datetime],
     ) -> None:
-        self._client = client
-        self._recorder = recorder
         self._orders = orders
-        self._challenges = challenges
         self._accounts = accounts
         self._clock = clock
-        self._superseded = Superseded()
-        self._owners: dict[str, CertificateRequest] = {}
+        self._writer = OrderWriter(client, recorder)
+        self.family = OrderFamily(client, challenges, queue.add)
         self.queue = queue
         orders.subscribe(self._order_changed)
-        challenges.subscribe(self._challenge_changed)
         accounts.on_ready(self._account_ready)
 
     def _order_changed(self, change: Change[Order]) -> None:
         if change.kind == "synced":
             return
         if change.new is None and change.old is not None:
-            self._owners.pop(change.old.metadata.uid, None)
+            self.family.forget(change.old)
         self.queue.add(change.key)
-
-    def _challenge_changed(self, change: Change[Challenge]) -> None:
-        either = change.new or change.old
-        for owner in either.metadata.owner_references if either is not None else ():
-            if owner.kind == ORDERS.kind:
-                self.queue.add((change.key[0], owner.name))
 
     def _account_ready(self, ref: IssuerRef) -> None:
         for key, order in self._orders.store.items():
             if not finished(order) and issuer_of(order) == ref:
                 self.queue.add(key)
 
-    async def owner(self, order: Order) -> CertificateRequest | None:
-        """Return the CertificateRequest for which we made this Order; None when we did not, or when it is gone."""
-        known = self._owners.get(order.metadata.uid)
-        if known is None:
-            names = [one.name for one in order.metadata.owner_references if one.controller]
-            if not names:
-                return None
-            try:
-                found = await self._client.get(CERTIFICATE_REQUESTS, names[0], order.metadata.namespace)
-            except NotFound:
-                return None
-            known = msgspec.convert(found, CertificateRequest)
-        hosts = [Host(name.removeprefix("*."), name.startswith("*.")) for name in order.spec.dns_names]
-        if not genuine_order(order, known, hosts):
-            return None
-        self._owners[order.metadata.uid] = known
-        return known
-
     async def reconcile(self, key: Key) -> None:
         """Take one Order as far as it can go now."""
         order = self._orders.store.get(key)
         if order is None:
-            self._superseded.forget(key)
+            self._writer.forget(key)
             return
-        if self._superseded.stale(key, order.metadata.resource_version) or order.metadata.deletion_timestamp:
+        if self._writer.stale(order) or order.metadata.deletion_timestamp:
             return
         if finished(order):
-            await self._tidy(order)
+            await self._writer.tidy(self.family.challenges(order))
             return
         ref = issuer_of(order)
         account = self._accounts.get(ref) if ref is not None else None
-        owner = await self.owner(order)
+        owner = await self.family.owner(order)
         if account is None or ref is None or owner is None:
             return  # taken up when the account is there; one that is not ours is left alone
         try:
@@ -148,12 +118,7 @@ class OrderController:
 
     async def _take(self, order: Order, account: Account, labels: Mapping[str, str]) -> Order | None:
         """Take one step; the Order as it is then, or None when there is nothing to do now."""
-        owned = [
-            one
-            for (namespace, _), one in self._challenges.store.items()
-            if namespace == order.metadata.namespace and one.metadata.owned_by(order.metadata.uid)
-        ]
-        match steps.order_step(order, owned, account.issuer.solvers, labels):
+        match steps.order_step(order, self.family.challenges(order), account.issuer.solvers, labels):
             case steps.PlaceOrder():
                 return await self._place(order, account)
             case steps.ReadOrder():
@@ -162,7 +127,8 @@ class OrderController:
                 return await self._read_proofs(order, account, urls)
             case steps.MakeChallenges(wanted):
                 for one in wanted:
-                    await self._make(order, account, one)
+                    key = answer_for(one.offered.type, one.offered.token, account)
+                    await self._writer.challenge(order, one, key)
                 return None
             case steps.AwaitChallenges():
                 return None
@@ -173,11 +139,11 @@ class OrderController:
             case steps.Fail(reason):
                 return await self._end(order, "errored", reason.message)
             case _:
-                await self._tidy(order)
+                await self._writer.tidy(self.family.challenges(order))
                 return None
 
     async def _place(self, order: Order, account: Account) -> Order | None:
-        live = msgspec.convert(await self._client.get(ORDERS, order.metadata.name, order.metadata.namespace), Order)
+        live = await self._writer.live(order)
         if live.status.url or live.metadata.uid != order.metadata.uid:
             return None  # the cache was behind, and brings it
         wish, now = wish_of(live), self._clock()
@@ -191,15 +157,17 @@ class OrderController:
         asked = limits.ask(self._accounts.bounds, self._accounts.spent, asking, now)
         if isinstance(asked, limits.Held):
             text = f"held back, to stay within the CA's limits ({asked.limit} {asked.subject}), until {to_rfc3339(asked.until)}"
-            await self._note(live, "LimitReached", text)
+            await self._writer.note(live, "LimitReached", text)
             self.queue.add_after(key_of(order), (asked.until - now).total_seconds())
             return None
         self._accounts.spent = asked.state
-        placed = await account.sessions.call(Session.new_order, wish)
-        # Without a resourceVersion: whatever else was written meanwhile, this must never be lost.
-        body = {"status": status_of(placed, authorizations=True) | {"reason": None}}
-        written = await self._patch(order, body)
-        self._emit(written, "Normal", "OrderCreated", f"Created the order at {account.issuer.origin}")
+        try:
+            placed = await account.sessions.call(Session.new_order, wish)
+        except AcmeError:
+            self._accounts.spent = limits.give_back(self._accounts.bounds, self._accounts.spent, asking, now)
+            raise
+        written = await self._writer.patch(order, status_of(placed, authorizations=True) | {"reason": None})
+        self._writer.emit(written, "Normal", "OrderCreated", f"Created the order at {account.issuer.origin}")
         return written
 
     async def _read(self, order: Order, account: Account) -> Order | None:
@@ -216,7 +184,7 @@ class OrderController:
         if placed.status is OrderStatus.PENDING and placed.expires is not None and placed.expires <= now:
             return await self._end(order, "expired", "the order has expired")
         if status["state"] != order.status.state or "authorizations" in status:
-            return await self._patch(order, {"status": status})
+            return await self._writer.patch(order, status)
         self._again(order, placed.retry_after)
         return None
 
@@ -232,16 +200,7 @@ class OrderController:
             proof_of(found[one.url]) if one.url in found else msgspec.to_builtins(one)
             for one in order.status.authorizations
         ]
-        return await self._patch(order, {"status": {"authorizations": listed}})
-
-    async def _make(self, order: Order, account: Account, wanted: steps.MakeChallenge) -> None:
-        body = steps.challenge_body(order, wanted, answer_for(wanted.offered.type, wanted.offered.token, account))
-        try:
-            await self._client.create(CHALLENGES, body)
-        except AlreadyExists:
-            return
-        text = f"Created Challenge resource {wanted.name!r} for domain {wanted.authorization.identifier!r}"
-        self._emit(order, "Normal", "Created", text)
+        return await self._writer.patch(order, {"authorizations": listed})
 
     async def _finalize(self, order: Order, account: Account) -> Order | None:
         wish = wish_of(order)
@@ -253,7 +212,7 @@ class OrderController:
                 raise
             # Sent before, by a process that ended before it could store that; or not all is proven after all.
             return await self._read(order, account)
-        return await self._patch(order, {"status": status_of(after)})
+        return await self._writer.patch(order, status_of(after))
 
     async def _fetch(self, order: Order, account: Account) -> Order | None:
         wish = wish_of(order)
@@ -265,17 +224,18 @@ class OrderController:
         pems = await account.sessions.call(Session.chains, placed.certificate, all_of_them=bool(preferred))
         csr, now = csr_of(order), self._clock()
         chosen = choose_chain([read_chain(pem, wish, csr, now) for pem in pems], preferred or None)
-        written = await self._patch(order, {"status": {"certificate": base64_text(chosen.pem), "reason": None}})
-        self._emit(written, "Normal", "Complete", "Order completed successfully")
+        written = await self._writer.patch(order, {"certificate": base64_text(chosen.pem), "reason": None})
+        self._writer.emit(written, "Normal", "Complete", "Order completed successfully")
         return written
 
     async def _failed(self, order: Order, ref: IssuerRef, error: AcmeError) -> None:
         """What a refusal or a failure of one request means for the Order."""
         now = self._clock()
         key = key_of(order)
+        current = self._orders.store.get(key) or order
         if isinstance(error, Refused) and error.code == "accountDoesNotExist":
             self._accounts.lost(ref)
-            await self._note(order, "AccountUnknown", str(error))
+            await self._writer.note(current, "AccountUnknown", str(error))
             return
         verdict = judge(error, now)
         if isinstance(verdict, Fatal):
@@ -283,68 +243,24 @@ class OrderController:
             return
         reason = "RateLimited" if isinstance(verdict, RateLimited) else verdict.reason
         until = verdict.not_before
-        await self._note(order, reason, verdict.text + (f"; again at {to_rfc3339(until)}" if until else ""))
+        await self._writer.note(current, reason, verdict.text + (f"; again at {to_rfc3339(until)}" if until else ""))
         if isinstance(verdict, RateLimited):
             self.queue.add_after(key, max((verdict.not_before - now).total_seconds(), 1.0))
         else:
             self.queue.add_backoff(key, (until - now).total_seconds() if until is not None else None)
 
-    async def _note(self, order: Order, reason: str, text: str) -> None:
-        """Say in the status what is waited for; a change of it only, and an Event once."""
-        text = steps.told(text)
-        current = self._orders.store.get(key_of(order)) or order
-        if current.status.reason == text:
-            return
-        try:
-            await self._patch(order, {"status": {"reason": text}})
-        except (Conflict, NotFound):
-            return
-        self._emit(order, "Warning", reason, text)
-
     async def _end(self, order: Order, state: str, why: str) -> Order:
-        status = {"state": state, "reason": steps.told(why), "failureTime": to_rfc3339(self._clock())}
-        written = await self._patch(order, {"status": status})
+        written = await self._writer.end(order, state, why, self._clock())
         names = [name.lower() for name in order.spec.dns_names]
-        if any(one.status.state == "invalid" for one in self._owned(order)):
-            issuer = self._accounts.get(issuer_of(order)) if issuer_of(order) is not None else None  # type: ignore[arg-type]  # just looked
-            if issuer is not None:
-                account = f"{issuer.issuer.server} {issuer.sessions.account_url}"
-                self._accounts.spent = limits.count_failures(
-                    self._accounts.bounds, self._accounts.spent, account, order.metadata.namespace, names, self._clock()
-                )
-        self._emit(written, "Warning", "Failed", steps.told(why))
+        ref = issuer_of(order)
+        account = self._accounts.get(ref) if ref is not None else None
+        if account is not None and any(one.status.state == "invalid" for one in self.family.challenges(order)):
+            self._accounts.spent = limits.count_failures(
+                self._accounts.bounds,
+                self._accounts.spent,
+                f"{account.issuer.server} {account.sessions.account_url}",
+                order.metadata.namespace,
+                names,
+                self._clock(),
+            )
         return written
-
-    def _owned(self, order: Order) -> list[Challenge]:
-        meta = order.metadata
-        return [
-            one
-            for (namespace, _), one in self._challenges.store.items()
-            if namespace == meta.namespace and one.metadata.owned_by(meta.uid)
-        ]
-
-    async def _tidy(self, order: Order) -> None:
-        """Delete the Challenges of a finished Order; their finalizers have what they presented taken away first."""
-        for one in self._owned(order):
-            if not one.metadata.deletion_timestamp:
-                try:
-                    await self._client.delete(
-                        CHALLENGES, one.metadata.name, one.metadata.namespace, uid=one.metadata.uid
-                    )
-                except (NotFound, Conflict):
-                    continue
-
-    async def _patch(self, order: Order, body: dict[str, Any]) -> Order:
-        meta = order.metadata
-        written = msgspec.convert(
-            await self._client.patch(ORDERS, meta.name, body, namespace=meta.namespace, subresource="status"), Order
-        )
-        self._superseded.replaced(key_of(order), meta.resource_version, written.metadata.resource_version)
-        return written
-
-    def _emit(self, order: Order, kind: EventType, reason: str, message: str) -> None:
-        meta = order.metadata
-        about = ObjectReference(
-            ORDERS.api_version, ORDERS.kind, meta.namespace, meta.name, meta.uid, meta.resource_version
-        )
-        self._recorder.emit(about, kind, reason, message, share=meta.namespace)
