@@ -22,8 +22,10 @@ from issuers.acme.answers import read_problem
 from issuers.acme.client.transport import Answer, Transport
 from issuers.acme.errors import MalformedAnswer, Refused
 
-# RFC 8555, section 6.5: a refused nonce is no failure, the same request is sent with the next one.
-NONCE_TRIES = 5
+# RFC 8555, section 6.5: a refused nonce is no failure, the same request is sent with the next one. So often, that nine of
+# ten may be refused and most requests still pass; and no longer than this, or a slow CA would keep a thread for minutes.
+NONCE_TRIES = 20
+_NONCE_SECONDS = 30.0
 _MAX_NONCES = 10
 _NONCE = re.compile(r"[A-Za-z0-9_-]{1,512}")
 _JOSE = "application/jose+json"
@@ -70,7 +72,7 @@ class Network:
             accept: the media type that is wanted, when it is not JSON.
             key: another key than the account's, with `account` None (revocation by the certificate's own key).
 
-        Raises Refused, and what Transport raises. A refused nonce is tried again up to 5 times in all.
+        Raises Refused, and what Transport raises. A refused nonce is tried again, NONCE_TRIES in all and for 30 s at most.
         """
         headers = {"Content-Type": _JOSE, **({"Accept": accept} if accept else {})}
         signing = key or self._key
@@ -90,7 +92,7 @@ class Network:
         # No wait between the tries: a refused nonce says nothing about load, and its answer brings a good one.
         tries = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_nonce_refused),
-            stop=tenacity.stop_after_attempt(NONCE_TRIES),
+            stop=tenacity.stop_after_attempt(NONCE_TRIES) | tenacity.stop_after_delay(_NONCE_SECONDS),
             reraise=True,
         )
         return tries(once)

@@ -102,18 +102,18 @@ def test_unavailable(start: Start, talk: Talk) -> None:
 
 
 def test_badnonce_storm(start: Start, talk: Talk) -> None:
-    """A refused nonce is tried again, five times in all; then it is something that passes."""
+    """A refused nonce is tried again, twenty times in all; then it is something that passes."""
     with FaultyCA(start()) as ca:
         session = talk(ca)
         join(session)
         bad = problem(400, "badNonce")
-        ca.rule = times(4, "order-plz", bad)
-        session.new_order(wish("four.example.com"))
-        ca.rule = times(9, "order-plz", bad)
+        ca.rule = times(19, "order-plz", bad)
+        session.new_order(wish("nineteen.example.com"))
+        ca.rule = times(29, "order-plz", bad)
         ca.seen.clear()
         with pytest.raises(Refused, match="badNonce") as refused:
-            session.new_order(wish("nine.example.com"))
-        assert len([path for method, path, _ in ca.seen if method == "POST"]) == 5
+            session.new_order(wish("thirty.example.com"))
+        assert len([path for method, path, _ in ca.seen if method == "POST"]) == 20
         assert isinstance(judge(refused.value, utc_now()), RetryLater)
 
 
