@@ -136,10 +136,10 @@ async def read_mesh(client: ApiClient, settings: Settings, *, now: datetime) -> 
         index.put_namespace(namespace)
     proxy_configs = sources.read(lists[1], ProxyConfig)
     for proxy_config in proxy_configs:
-        index.put_proxy_config(proxy_config)
+        index.proxy_configs.put(proxy_config)
     texts = {}
     for config_map in sources.read(lists[2], ConfigMap):
-        index.put_config_map(config_map.metadata.name, config_map.data)
+        index.config_maps.put(config_map.metadata.name, config_map.data)
         texts[config_map.metadata.name] = config_map.data.get("mesh", "")
     for policy in sources.read(lists[3], SignerPolicy):
         index.put_policy(policy)
@@ -150,10 +150,10 @@ async def read_mesh(client: ApiClient, settings: Settings, *, now: datetime) -> 
     for ref, state in states.items():
         if state.authority is not None:
             index.put_key(ref, state.authority.key_id)
-    sources.gaps.extend(index.unreadable.values())
+    sources.gaps.extend(index.config_maps.unreadable.values())
     index.world.unsynced = ""
     index.settle(now)
-    known = {name: text for name, text in texts.items() if name in index.config_maps}
+    known = {name: text for name, text in texts.items() if name in index.config_maps.texts}
     gaps, remarks = tuple(sources.gaps), tuple(sources.remarks)
     return Mesh(index.world, index, states, known, gaps, unread, remarks, tuple(proxy_configs))
 

@@ -83,7 +83,7 @@ class Sources:
             locate_proxy_configs,
             JsonCodec(ProxyConfig, keep=slim_proxy_config),
             self._proxy_config_changed,
-            lambda: self._absent(lambda: index.retain_proxy_configs(())),
+            lambda: self._absent(lambda: index.proxy_configs.retain(())),
         )
         self._policies: Served[SignerPolicy] = served(
             "SignerPolicies",
@@ -150,13 +150,13 @@ class Sources:
     def _proxy_config_changed(self, change: Change[ProxyConfig]) -> None:
         obj = change.new or change.old
         if change.kind == "synced":
-            self._index.retain_proxy_configs(self._proxy_configs.store)
+            self._index.proxy_configs.retain(self._proxy_configs.store)
         elif obj is not None:
             gone = change.kind == "deleted"
             if gone:
-                self._index.remove_proxy_config(obj.metadata.namespace, obj.metadata.name, obj.metadata.uid)
+                self._index.proxy_configs.remove(obj.metadata.namespace, obj.metadata.name, obj.metadata.uid)
             else:
-                self._index.put_proxy_config(obj)
+                self._index.proxy_configs.put(obj)
             problems = () if gone else read_claims((obj,), self._index.world.settings.signer_domain).problems
             resource = self._proxy_configs.resource or PROXY_CONFIGS
             self._reports.problems(_reference(resource, obj.metadata), problems)
@@ -171,7 +171,7 @@ class Sources:
 
     def take_config_map(self, name: str, data: Mapping[str, str] | None, metadata: ObjectMeta | None = None) -> None:
         """Put a ConfigMap of Istio's namespace into the index, None: it is gone."""
-        problems = self._index.put_config_map(name, data)
+        problems = self._index.config_maps.put(name, data)
         if metadata is not None:
             self._reports.problems(_reference(CONFIG_MAPS, metadata), problems)
 

@@ -92,7 +92,7 @@ class MeshWatcher:
 
     def mesh_configs(self) -> dict[str, str]:
         """Return the mesh config of each revision, by its ConfigMap's name; the shared one is none of ours to write."""
-        return {name: data[MESH_KEY] for name, data in self.index.config_maps.items() if name != self._shared}
+        return {name: data[MESH_KEY] for name, data in self.index.config_maps.texts.items() if name != self._shared}
 
     def subscribe(self, handler: Callable[[], None]) -> None:
         """Call the handler, on the loop, after the world changed: once for all changes of a turn of the loop."""
@@ -144,14 +144,14 @@ class MeshWatcher:
         async with self._reads:
             resource = await self._sources.proxy_configs()
             for _ in range(_TRIES):
-                self.index.begin_read(namespace)
+                self.index.proxy_configs.begin_read(namespace)
                 found = await read_proxy_configs(self._client, resource, namespace) if resource is not None else []
-                if self.index.set_proxy_configs(namespace, found):
+                if self.index.proxy_configs.put_all(namespace, found):
                     return
         raise Unreachable(f"the ProxyConfigs of namespace {namespace} changed whenever they were read")
 
     async def _reread_config(self, _all: str) -> None:
-        names = {DEFAULT_CONFIG_MAP, *self.index.config_maps, *({self._shared} if self._shared else ())}
+        names = {DEFAULT_CONFIG_MAP, *self.index.config_maps.texts, *({self._shared} if self._shared else ())}
         async with self._reads:
             for name in sorted(names):
                 before = self._sources.config_changes
@@ -196,7 +196,7 @@ class MeshWatcher:
         """Say which sources are not read yet, and which were not heard of for long; whether that changed."""
         world = self.world
         missing = [] if self._registry.synced.is_set() else ["issuers"]
-        unsynced = "; ".join([*missing, *self._sources.missing(), *self.index.unreadable.values()])
+        unsynced = "; ".join([*missing, *self._sources.missing(), *self.index.config_maps.unreadable.values()])
         stale = frozenset(name for name, age in self._sources.ages().items() if age > STALE_AFTER)
         if (unsynced, stale) == (world.unsynced, world.stale):
             return False

@@ -1,7 +1,8 @@
 """Keeps a World from the objects of the cluster, at a cost that follows what changed and not how much there is.
 
-Objects are put and removed one by one; `settle` works in what changed since the last call. No network, no clock of its
-own, one owner at a time: the watcher (signer/mesh) calls it on the loop, commands once over a list.
+Objects are put and removed one by one (ProxyConfigs by `proxy_configs`, ConfigMaps by `config_maps`); `settle` works in
+what changed since the last call. No network, no clock of its own, one owner at a time: the watcher (signer/mesh) calls
+it on the loop, commands once over a list.
 
 What is deleted or broken never makes the wall lower: the last readable mesh config of a ConfigMap stays in force while
 it cannot be read, a signer that has a SignerBinding is a mesh signer whatever the mesh config says, and a CA key that
@@ -9,20 +10,19 @@ was a mesh signer's stays behind the wall after a change of the key.
 """
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from signer.api.issuer import IssuerRef
 from signer.api.namespace import NamespaceObject
-from signer.api.proxyconfig import ProxyConfig
 from signer.api.signerbinding import SignerBinding
 from signer.api.signerpolicy import SignerPolicy
 from signer.tenancy.bindings import read_binding
 from signer.tenancy.ca_keys import CAKeys
 from signer.tenancy.claims import read_claims
-from signer.tenancy.meshconfig import MESH_KEY, read_mesh_config
+from signer.tenancy.config_maps import ConfigMaps
 from signer.tenancy.policies import read_policy
+from signer.tenancy.proxy_configs import ProxyConfigs
 from signer.tenancy.world import (
     LABEL_PREFIX,
     NO_CLAIMS,
@@ -40,11 +40,6 @@ _ISSUED_STEP = timedelta(minutes=1)
 # A SignerPolicy that is replaced is gone for a moment: nobody must become the owner of its signers meanwhile.
 _SETTLING = timedelta(minutes=10)
 _REMEMBERED = 1024
-# A namespace with more ProxyConfigs than this is read anew once in a while only: it costs time for each, and its
-# tenant may change one all the time.
-_MANY = 200
-_MANY_LIVE = 2000
-_PAUSE_FOR_EACH = timedelta(milliseconds=5)
 
 
 class Index:
@@ -55,16 +50,10 @@ class Index:
 
     def __init__(self, settings: Settings, *, shared: str = "") -> None:
         self.world = World(settings=settings)
-        self.config_maps: dict[str, Mapping[str, str]] = {}
+        self.proxy_configs = ProxyConfigs()
+        self.config_maps = ConfigMaps(settings, shared=shared)
         self.bindings: dict[IssuerRef, SignerBinding] = {}
         self.terminating: set[str] = set()
-        self.unreadable: dict[str, str] = {}
-        self._shared = shared
-        self._given: dict[str, tuple[str, tuple[str, ...]]] = {}
-        self._readable: dict[str, Mapping[str, str]] = {}
-        self._kept: dict[str, frozenset[IssuerRef]] = {}
-        self._proxy_configs: dict[str, dict[str, ProxyConfig]] = defaultdict(dict)
-        self._read_live: dict[str, bool] = {}  # whether the watch told of a change since the read began
         self._released: OrderedDict[str, None] = OrderedDict()
         self._policies: dict[str, Policy] = {}
         self._stored: dict[IssuerRef, Binding] = {}
@@ -74,92 +63,11 @@ class Index:
         self._issued: dict[IssuerRef, datetime] = {}
         self._ended: dict[IssuerRef, datetime] = {}
         self._unspoken: set[IssuerRef] = set()
-        self._dirty: set[str] = set()
-        self._not_before: dict[str, datetime] = {}
         self._touched: set[IssuerRef] = set()
-        self._reread = True
         self._regathered = True
         self._rekeyed = True
 
     # Objects.
-
-    def put_proxy_config(self, obj: ProxyConfig) -> None:
-        """Take a ProxyConfig, new or changed."""
-        self._proxy_configs[obj.metadata.namespace][obj.metadata.name] = obj
-        self._moved(obj.metadata.namespace)
-
-    def remove_proxy_config(self, namespace: str, name: str, uid: str) -> None:
-        """Forget a ProxyConfig, unless another of its name is known by now."""
-        found = self._proxy_configs.get(namespace, {}).get(name)
-        if found is not None and found.metadata.uid == uid:
-            del self._proxy_configs[namespace][name]
-        self._moved(namespace)
-
-    def _moved(self, namespace: str) -> None:
-        self._dirty.add(namespace)
-        if namespace in self._read_live:
-            self._read_live[namespace] = True
-
-    def begin_read(self, namespace: str) -> None:
-        """A live read of a namespace's ProxyConfigs begins, which `set_proxy_configs` ends."""
-        self._read_live[namespace] = False
-
-    def set_proxy_configs(self, namespace: str, objects: Iterable[ProxyConfig]) -> bool:
-        """Take a namespace's ProxyConfigs as a live read found them all.
-
-        False when the watch told of a change meanwhile, and nothing was taken: what was read may be older than that,
-        and the watch does not tell it again.
-        """
-        if self._read_live.pop(namespace, False):
-            return False
-        found = {obj.metadata.name: obj for obj in objects}
-        if self._proxy_configs.get(namespace, {}) != found:
-            self._proxy_configs[namespace] = found
-            self._dirty.add(namespace)
-            if len(found) <= _MANY_LIVE:
-                self._not_before.pop(namespace, None)  # a request is decided on it
-        return True
-
-    def retain_proxy_configs(self, there: Iterable[tuple[str, str]]) -> None:
-        """Forget all ProxyConfigs but these (namespace, name): a list was taken in."""
-        kept = set(there)
-        for namespace, objects in self._proxy_configs.items():
-            for name in [name for name in objects if (namespace, name) not in kept]:
-                del objects[name]
-                self._moved(namespace)
-
-    def put_config_map(self, name: str, data: Mapping[str, str] | None) -> tuple[str, ...]:
-        """Take a ConfigMap of Istio's namespace, None: it is gone. Returns what is wrong with it."""
-        if data is None or MESH_KEY not in data:
-            if self.config_maps.pop(name, None) is not None:
-                self._reread = True
-            self._given.pop(name, None)
-            self._readable.pop(name, None)
-            # Its signers stay the mesh's while we run: workloads trust them still, and an uninstalled Istio may be
-            # installed again in a minute.
-            self.unreadable.pop(name, None)
-            return ()
-        data = {MESH_KEY: data[MESH_KEY]}
-        if name in self._given and self._given[name][0] == data[MESH_KEY]:
-            return self._given[name][1]  # live reads bring it again and again
-        settings = self.world.settings
-        read = read_mesh_config({name: data}, settings, shared=self._shared)
-        whole = f"ConfigMap {settings.istio_namespace}/{name}: {MESH_KEY}: "
-        self.unreadable.pop(name, None)
-        if problem := next((one for one in read.problems if one.startswith(whole)), ""):
-            if name not in self._readable:
-                # Its trust domain and its signers are not known, and were not before.
-                self.unreadable[name] = problem
-            self.config_maps[name] = self._readable.get(name, data)
-        elif read.problems:
-            self._readable[name] = self.config_maps[name] = data
-            self._kept[name] = self._kept.get(name, frozenset()) | read.signers | read.defaults
-        else:
-            self._readable[name] = self.config_maps[name] = data
-            self._kept[name] = read.signers | read.defaults
-        self._given[name] = (data[MESH_KEY], read.problems)
-        self._reread = True
-        return read.problems
 
     def put_namespace(self, obj: NamespaceObject) -> None:
         """Take a namespace, new or changed."""
@@ -278,15 +186,14 @@ class Index:
 
     def settle(self, now: datetime) -> frozenset[IssuerRef]:
         """Work in what was put since the last call; the signers whose ownership may have to be looked at again."""
-        later = {namespace for namespace in self._dirty if self._too_soon(namespace, now)}
-        dirty, self._dirty = self._dirty - later, later
+        dirty = self.proxy_configs.due(now)
         for signer in self._unspoken - self.world.policies.keys():
             self.world.settling[signer] = now + _SETTLING
         self._unspoken.clear()
         for namespace in dirty:
             self._read_claims(namespace)
-        if self._reread:
-            self._read_mesh_config()
+        if (config := self.config_maps.take()) is not None:
+            self._set_mesh_config(config)
         if self._regathered or self.world.config.root_namespace in dirty:
             self._gather()
         if self._rekeyed:
@@ -303,25 +210,11 @@ class Index:
     @property
     def pending(self) -> bool:
         """Whether something was put off: `settle` is to be called again in a while."""
-        return bool(self._dirty)
-
-    def _too_soon(self, namespace: str, now: datetime) -> bool:
-        count = len(self._proxy_configs.get(namespace, ()))
-        if count <= _MANY:
-            self._not_before.pop(namespace, None)
-            return False
-        pause = count * _PAUSE_FOR_EACH
-        left = self._not_before.get(namespace, now) - now
-        if timedelta(0) < left <= pause:  # more than a pause: the clock was set back
-            return True
-        self._not_before[namespace] = now + pause
-        return False
+        return self.proxy_configs.pending
 
     def _read_claims(self, namespace: str) -> None:
-        objects = self._proxy_configs.get(namespace)
-        if not objects:
-            self._proxy_configs.pop(namespace, None)
-        new = read_claims(objects.values(), self.world.settings.signer_domain) if objects else NO_CLAIMS
+        objects = self.proxy_configs.of(namespace)
+        new = read_claims(objects, self.world.settings.signer_domain) if objects else NO_CLAIMS
         old: Claims = self.world.claims.get(namespace, NO_CLAIMS)
         if objects:
             self.world.claims[namespace] = new
@@ -334,10 +227,8 @@ class Index:
             self._claimants[signer].add(namespace)
             self._touched.add(signer)
 
-    def _read_mesh_config(self) -> None:
-        self._reread = False
+    def _set_mesh_config(self, config: MeshConfig) -> None:
         world = self.world
-        config = read_mesh_config(self.config_maps, world.settings, shared=self._shared)
         self._rekeyed = self._rekeyed or config.authorities != world.config.authorities
         self._regathered = True
         world.config = config
@@ -349,7 +240,7 @@ class Index:
         world = self.world
         root = world.claims.get(world.config.root_namespace, NO_CLAIMS).whole
         defaults = world.config.defaults | ({root} if root is not None else set())
-        signers = world.config.signers.union(defaults, world.policies, self._stored, *self._kept.values())
+        signers = world.config.signers.union(defaults, world.policies, self._stored, self.config_maps.signers)
         self._touched |= (signers ^ world.signers) | (defaults ^ world.defaults)
         self._rekeyed = self._rekeyed or signers != world.signers
         world.defaults, world.signers = defaults, signers

@@ -31,7 +31,7 @@ def index() -> Index:
     """A mesh of two signers and the namespaces foo, shop and store; there is no namespace bar."""
     made = Index(Settings())
     made.world.unsynced = ""
-    made.put_config_map("istio", mesh("foo", "bar"))
+    made.config_maps.put("istio", mesh("foo", "bar"))
     for name in ("foo", "shop", "store"):
         made.put_namespace(namespace_object(name))
     return made
@@ -40,25 +40,25 @@ def index() -> Index:
 class TestWhoBecomesTheOwner:
     def test_the_namespace_of_its_name(self, index: Index) -> None:
         """A signer goes to the namespace of its own name when that claims it, whoever else does."""
-        index.put_proxy_config(proxy_config("shop", "foo"))
+        index.proxy_configs.put(proxy_config("shop", "foo"))
         index.settle(NOW)
         assert to_bind(index, FOO, NOW) is None
-        index.put_proxy_config(proxy_config("foo", "foo"))
+        index.proxy_configs.put(proxy_config("foo", "foo"))
         index.settle(NOW)
         assert to_bind(index, FOO, NOW) == Bind(FOO, "foo", "uid-foo")
 
     def test_the_only_claimant(self, index: Index) -> None:
         """Where no namespace has its name, the only claimant gets it; of two, nobody does."""
-        index.put_proxy_config(proxy_config("shop", "bar"))
+        index.proxy_configs.put(proxy_config("shop", "bar"))
         index.settle(NOW)
         assert to_bind(index, BAR, NOW) == Bind(BAR, "shop", "uid-shop")
-        index.put_proxy_config(proxy_config("store", "bar"))
+        index.proxy_configs.put(proxy_config("store", "bar"))
         index.settle(NOW)
         assert to_bind(index, BAR, NOW) is None
 
     def test_an_owner_stays(self, index: Index) -> None:
         """A signer that is owned, or that a policy gives out, or that is everybody's by default, is not bound."""
-        index.put_proxy_config(proxy_config("foo", "foo"))
+        index.proxy_configs.put(proxy_config("foo", "foo"))
         index.settle(NOW)
         assert to_bind(index, FOO, NOW) is not None
         index.put_binding(binding("foo", "shop"))
@@ -69,13 +69,13 @@ class TestWhoBecomesTheOwner:
         index.settle(NOW)
         assert to_bind(index, FOO, NOW) is None
         index.remove_policy("p")
-        index.put_proxy_config(proxy_config("istio-system", "foo"))
+        index.proxy_configs.put(proxy_config("istio-system", "foo"))
         index.settle(NOW)
         assert to_bind(index, FOO, NOW) is None
 
     def test_no_signer_of_the_mesh(self, index: Index) -> None:
         """A tenant that names an issuer which is none of the mesh's does not come to own it."""
-        index.put_proxy_config(proxy_config("shop", "letsencrypt"))
+        index.proxy_configs.put(proxy_config("shop", "letsencrypt"))
         claimed = IssuerRef("ClusterIssuer", "", "letsencrypt")
         assert claimed in index.settle(NOW)
         assert to_bind(index, claimed, NOW) is None
@@ -83,7 +83,7 @@ class TestWhoBecomesTheOwner:
     @pytest.mark.parametrize("field", ["unsynced", "stale"])
     def test_not_while_something_is_unknown(self, index: Index, field: str) -> None:
         """Nobody becomes an owner while a source is not read or not heard of."""
-        index.put_proxy_config(proxy_config("foo", "foo"))
+        index.proxy_configs.put(proxy_config("foo", "foo"))
         index.settle(NOW)
         setattr(index.world, field, "Namespaces" if field == "unsynced" else frozenset({"Namespaces"}))
         assert to_bind(index, FOO, NOW) is None
@@ -91,7 +91,7 @@ class TestWhoBecomesTheOwner:
     def test_not_a_namespace_that_ends(self, index: Index) -> None:
         """A namespace that is being deleted gets nothing that would outlive it."""
         ending = {"name": "foo", "uid": "uid-foo", "deletionTimestamp": "2026-11-23T11:59:00Z"}
-        index.put_proxy_config(proxy_config("foo", "foo"))
+        index.proxy_configs.put(proxy_config("foo", "foo"))
         index.put_namespace(msgspec.convert({"metadata": ending}, NamespaceObject))
         index.settle(NOW)
         assert to_bind(index, FOO, NOW) is None

@@ -58,7 +58,7 @@ def index() -> Index:
     """An index of a mesh with two signers and two namespaces, all of it read."""
     made = Index(Settings())
     made.world.unsynced = ""
-    made.put_config_map("istio", mesh("foo", "bar"))
+    made.config_maps.put("istio", mesh("foo", "bar"))
     for name in ("foo", "bar"):
         made.put_namespace(namespace_object(name))
     made.settle(NOW)
@@ -69,8 +69,8 @@ class TestMesh:
     def test_signers_of_every_source(self, index: Index) -> None:
         """Mesh signers are those of caCertificates, of the default, of the root namespace, of policies, and the owned."""
         extra = "defaultConfig:\n  proxyMetadata:\n    ISTIO_META_CERT_SIGNER: plain\n"
-        index.put_config_map("istio", mesh("foo", extra=extra))
-        index.put_proxy_config(proxy_config("istio-system", "root"))
+        index.config_maps.put("istio", mesh("foo", extra=extra))
+        index.proxy_configs.put(proxy_config("istio-system", "root"))
         index.put_policy(policy("p", "told"))
         index.put_binding(binding("owned", "foo"))
         index.settle(NOW)
@@ -79,20 +79,20 @@ class TestMesh:
 
     def test_the_default_of_the_root_namespace(self, index: Index) -> None:
         """The oldest ProxyConfig without a selector is the mesh's default; one with a selector never is."""
-        index.put_proxy_config(proxy_config("istio-system", "selected", "a", selector="x", age=9))
-        index.put_proxy_config(proxy_config("istio-system", "old", "b", age=8))
-        index.put_proxy_config(proxy_config("istio-system", "new", "c", age=7))
+        index.proxy_configs.put(proxy_config("istio-system", "selected", "a", selector="x", age=9))
+        index.proxy_configs.put(proxy_config("istio-system", "old", "b", age=8))
+        index.proxy_configs.put(proxy_config("istio-system", "new", "c", age=7))
         index.settle(NOW)
         assert {ref.name for ref in index.world.defaults} == {"old"}
-        index.remove_proxy_config("istio-system", "b", "istio-system/b")
+        index.proxy_configs.remove("istio-system", "b", "istio-system/b")
         index.settle(NOW)
         assert {ref.name for ref in index.world.defaults} == {"new"}
 
     def test_the_root_namespace_moves(self, index: Index) -> None:
         """Where the mesh config names another root namespace, its ProxyConfig is the default, and no longer the first."""
-        index.put_proxy_config(proxy_config("istio-system", "one"))
-        index.put_proxy_config(proxy_config("mesh-root", "two"))
-        index.put_config_map("istio", mesh(extra="rootNamespace: mesh-root\n"))
+        index.proxy_configs.put(proxy_config("istio-system", "one"))
+        index.proxy_configs.put(proxy_config("mesh-root", "two"))
+        index.config_maps.put("istio", mesh(extra="rootNamespace: mesh-root\n"))
         index.settle(NOW)
         assert {ref.name for ref in index.world.defaults} == {"two"}
 
@@ -100,10 +100,10 @@ class TestMesh:
         """Istiod's accounts are those of its namespace and its known revisions, unless they are listed."""
         account = "system:serviceaccount:istio-system:istiod"
         assert index.world.requesters == {account}
-        index.put_config_map("istio-canary", mesh())
+        index.config_maps.put("istio-canary", mesh())
         index.settle(NOW)
         assert index.world.requesters == {account, f"{account}-canary"}
-        index.put_config_map("istio-canary", None)
+        index.config_maps.put("istio-canary", None)
         index.settle(NOW)
         assert index.world.requesters == {account}
         listed = Index(Settings(istiod_accounts=frozenset({"jane"})))
@@ -113,57 +113,57 @@ class TestMesh:
     def test_a_config_map_that_breaks(self, index: Index) -> None:
         """While a mesh config cannot be read, what it last said counts, and the problem is told by name."""
         before = index.world.config.signers
-        problems = index.put_config_map("istio", {"mesh": "a: [b"})
+        problems = index.config_maps.put("istio", {"mesh": "a: [b"})
         index.settle(NOW)
         assert problems
         assert problems[0].startswith("ConfigMap istio-system/istio: mesh: ")
         assert index.world.config.signers == before
         assert index.world.config.trust_domains == {"cluster.local"}
-        assert index.unreadable == {}
-        assert index.put_config_map("istio", mesh("foo")) == ()
+        assert index.config_maps.unreadable == {}
+        assert index.config_maps.put("istio", mesh("foo")) == ()
         index.settle(NOW)
         assert index.world.signers == {FOO}
 
     def test_a_config_map_that_never_could_be_read(self) -> None:
         """A mesh config that was never readable is no empty one: nothing may be decided before it is mended."""
         index = Index(Settings())
-        index.put_config_map("istio", {"mesh": "- 1"})
-        assert list(index.unreadable) == ["istio"]
-        index.put_config_map("istio", mesh("foo"))
-        assert index.unreadable == {}
-        index.put_config_map("istio", {"mesh": "- 1"})
-        assert index.unreadable == {}
+        index.config_maps.put("istio", {"mesh": "- 1"})
+        assert list(index.config_maps.unreadable) == ["istio"]
+        index.config_maps.put("istio", mesh("foo"))
+        assert index.config_maps.unreadable == {}
+        index.config_maps.put("istio", {"mesh": "- 1"})
+        assert index.config_maps.unreadable == {}
 
     def test_what_is_read_again(self, index: Index) -> None:
         """A mesh config that a live read brings unchanged is not worked in once more, and its problems are told again."""
-        problems = index.put_config_map("istio", {"mesh": "caCertificates: 7\n"})
+        problems = index.config_maps.put("istio", {"mesh": "caCertificates: 7\n"})
         index.settle(NOW)
         config = index.world.config
-        assert index.put_config_map("istio", {"mesh": "caCertificates: 7\n", "other": "x"}) == problems != ()
+        assert index.config_maps.put("istio", {"mesh": "caCertificates: 7\n", "other": "x"}) == problems != ()
         index.settle(NOW)
         assert index.world.config is config
 
     def test_a_field_that_breaks(self, index: Index) -> None:
         """Signers that a broken field named a moment ago stay behind the wall until the field is mended."""
-        index.put_config_map("istio", {"mesh": "caCertificates: 7\n"})
+        index.config_maps.put("istio", {"mesh": "caCertificates: 7\n"})
         index.settle(NOW)
         assert index.world.signers == {FOO, BAR}
-        index.put_config_map("istio", mesh("bar"))
+        index.config_maps.put("istio", mesh("bar"))
         index.settle(NOW)
         assert index.world.signers == {BAR}
 
     def test_a_config_map_that_goes(self, index: Index) -> None:
         """A mesh config that is deleted frees no signer while we run, until there is one again that says otherwise."""
-        index.put_config_map("istio", None)
+        index.config_maps.put("istio", None)
         index.settle(NOW)
         assert index.world.signers == {FOO, BAR}
-        index.put_config_map("istio", mesh("foo"))
+        index.config_maps.put("istio", mesh("foo"))
         index.settle(NOW)
         assert index.world.signers == {FOO}
 
     def test_a_config_map_of_something_else(self, index: Index) -> None:
         """A ConfigMap without a mesh config says nothing, whatever its name."""
-        assert index.put_config_map("istio-sidecar-injector", {"config": "["}) == ()
+        assert index.config_maps.put("istio-sidecar-injector", {"config": "["}) == ()
         index.settle(NOW)
         assert index.world.config.revisions == frozenset()
 
@@ -171,56 +171,56 @@ class TestMesh:
 class TestClaims:
     def test_come_change_and_go(self, index: Index) -> None:
         """A claim is there as soon as its ProxyConfig is, follows it, and goes with it."""
-        index.put_proxy_config(proxy_config("foo", "foo"))
+        index.proxy_configs.put(proxy_config("foo", "foo"))
         assert FOO in index.settle(NOW)
         assert index.world.claims["foo"].whole == FOO
         assert index.world.claimants[FOO] == {"foo"}
-        index.put_proxy_config(proxy_config("foo", "bar"))
+        index.proxy_configs.put(proxy_config("foo", "bar"))
         assert {FOO, BAR} <= index.settle(NOW)
         assert FOO not in index.world.claimants
         assert index.world.claimants[BAR] == {"foo"}
-        index.remove_proxy_config("foo", "default", "foo/default")
+        index.proxy_configs.remove("foo", "default", "foo/default")
         index.settle(NOW)
         assert (index.world.claims, index.world.claimants) == ({}, {})
 
     def test_a_deletion_that_comes_late(self, index: Index) -> None:
         """The end of an object that was made anew meanwhile takes nothing from its successor."""
-        index.put_proxy_config(proxy_config("foo", "foo", uid="new"))
-        index.remove_proxy_config("foo", "default", "old")
+        index.proxy_configs.put(proxy_config("foo", "foo", uid="new"))
+        index.proxy_configs.remove("foo", "default", "old")
         index.settle(NOW)
         assert index.world.claimants[FOO] == {"foo"}
 
     def test_read_live(self, index: Index) -> None:
         """What was listed of one namespace replaces all that was known of it, and touches no other."""
-        index.put_proxy_config(proxy_config("foo", "foo", "a"))
-        index.put_proxy_config(proxy_config("bar", "bar"))
-        index.set_proxy_configs("foo", [proxy_config("foo", "shop", "b")])
+        index.proxy_configs.put(proxy_config("foo", "foo", "a"))
+        index.proxy_configs.put(proxy_config("bar", "bar"))
+        index.proxy_configs.put_all("foo", [proxy_config("foo", "shop", "b")])
         index.settle(NOW)
         assert set(index.world.claimants) == {SHOP, BAR}
 
     def test_a_live_read_that_a_change_ran_into(self, index: Index) -> None:
         """What a live read found before the watch told of a change brings nothing back, and takes nothing away."""
         there = proxy_config("foo", "foo")
-        index.put_proxy_config(there)
-        index.begin_read("foo")
-        index.remove_proxy_config("foo", "default", there.metadata.uid)
-        assert not index.set_proxy_configs("foo", [there])
+        index.proxy_configs.put(there)
+        index.proxy_configs.begin_read("foo")
+        index.proxy_configs.remove("foo", "default", there.metadata.uid)
+        assert not index.proxy_configs.put_all("foo", [there])
         index.settle(NOW)
         assert "foo" not in index.world.claims
-        index.begin_read("foo")
-        index.put_proxy_config(there)
-        assert not index.set_proxy_configs("foo", [])
+        index.proxy_configs.begin_read("foo")
+        index.proxy_configs.put(there)
+        assert not index.proxy_configs.put_all("foo", [])
         index.settle(NOW)
         assert index.world.claims["foo"].whole == FOO
-        index.begin_read("foo")
-        index.put_proxy_config(proxy_config("bar", "bar"))
-        assert index.set_proxy_configs("foo", [])
+        index.proxy_configs.begin_read("foo")
+        index.proxy_configs.put(proxy_config("bar", "bar"))
+        assert index.proxy_configs.put_all("foo", [])
 
     def test_a_list_after_a_gap(self, index: Index) -> None:
         """After a full list only what was in it claims."""
         for name in ("foo", "bar"):
-            index.put_proxy_config(proxy_config(name, name))
-        index.retain_proxy_configs([("bar", "default")])
+            index.proxy_configs.put(proxy_config(name, name))
+        index.proxy_configs.retain([("bar", "default")])
         index.settle(NOW)
         assert set(index.world.claims) == {"bar"}
 
@@ -228,22 +228,22 @@ class TestClaims:
         """A change in one of 10,000 namespaces leaves the others alone: they are not even read again."""
         index = Index(Settings())
         for number in range(10_000):
-            index.put_proxy_config(proxy_config(f"n{number}", f"s{number}"))
+            index.proxy_configs.put(proxy_config(f"n{number}", f"s{number}"))
         index.settle(NOW)
         others = {name: claims for name, claims in index.world.claims.items() if name != "n7"}
         for turn in range(100):
-            index.put_proxy_config(proxy_config("n7", f"t{turn}"))
+            index.proxy_configs.put(proxy_config("n7", f"t{turn}"))
             assert len(index.settle(NOW)) <= 2
         assert all(index.world.claims[name] is claims for name, claims in others.items())
 
     def test_one_namespace_with_very_many(self, index: Index) -> None:
         """A tenant with thousands of ProxyConfigs who changes one all the time has them read once in a while."""
         for number in range(1000):
-            index.put_proxy_config(proxy_config("foo", "foo", f"n{number}", selector="x"))
+            index.proxy_configs.put(proxy_config("foo", "foo", f"n{number}", selector="x"))
         index.settle(NOW)
         assert not index.pending
-        index.put_proxy_config(proxy_config("foo", "bar", "late", selector="x"))
-        index.put_proxy_config(proxy_config("bar", "bar"))
+        index.proxy_configs.put(proxy_config("foo", "bar", "late", selector="x"))
+        index.proxy_configs.put(proxy_config("bar", "bar"))
         index.settle(NOW + timedelta(seconds=4))
         assert index.pending
         assert index.world.claimants[BAR] == {"bar"}
@@ -252,11 +252,11 @@ class TestClaims:
         assert index.world.claimants[BAR] == {"foo", "bar"}
         # What was read live counts at once: a request is decided on it.
         there = [proxy_config("foo", "foo", f"n{number}", selector="x") for number in range(1000)]
-        index.set_proxy_configs("foo", [*there, proxy_config("foo", "shop", "live")])
+        index.proxy_configs.put_all("foo", [*there, proxy_config("foo", "shop", "live")])
         index.settle(NOW + timedelta(seconds=6))
         assert index.world.claimants[SHOP] == {"foo"}
         # A clock that was set back does not make it wait for as long.
-        index.put_proxy_config(proxy_config("foo", "shop", "another", selector="y"))
+        index.proxy_configs.put(proxy_config("foo", "shop", "another", selector="y"))
         index.settle(NOW - timedelta(hours=1))
         assert not index.pending
 
@@ -285,7 +285,7 @@ class TestPolicies:
 class TestNamespaces:
     def test_made_again_by_someone_else(self, index: Index) -> None:
         """A namespace of the same name is another one: its uid tells, and its owner's claim has ended."""
-        index.put_proxy_config(proxy_config("foo", "foo"))
+        index.proxy_configs.put(proxy_config("foo", "foo"))
         index.put_binding(binding("foo", "foo"))
         index.settle(NOW)
         assert index.world.bindings[FOO].claim_ended is None
@@ -304,15 +304,15 @@ class TestNamespaces:
 class TestOwners:
     def test_the_end_of_a_claim(self, index: Index) -> None:
         """That an owner claims no more is known at once, before its status says so, and again no more when it claims."""
-        index.put_proxy_config(proxy_config("foo", "foo"))
+        index.proxy_configs.put(proxy_config("foo", "foo"))
         index.put_binding(binding("foo", "foo"))
         index.settle(NOW)
-        index.remove_proxy_config("foo", "default", "foo/default")
+        index.proxy_configs.remove("foo", "default", "foo/default")
         index.settle(NOW)
         index.put_policy(policy("p", "foo"))  # something else that touches it later
         index.settle(NOW + timedelta(hours=1))
         assert index.world.bindings[FOO].claim_ended == NOW
-        index.put_proxy_config(proxy_config("foo", "foo"))
+        index.proxy_configs.put(proxy_config("foo", "foo"))
         index.settle(NOW + timedelta(hours=2))
         assert index.world.bindings[FOO].claim_ended is None
 
@@ -362,7 +362,7 @@ class TestOwners:
     def test_an_owned_signer_stays_the_meshs(self, index: Index) -> None:
         """A signer with an owner stays behind the wall when the mesh config no longer names it, until it is released."""
         index.put_binding(binding("foo", "foo"))
-        index.put_config_map("istio", mesh())
+        index.config_maps.put("istio", mesh())
         index.settle(NOW)
         assert index.world.signers == {FOO}
         index.remove_binding("foo", "b")
@@ -384,7 +384,7 @@ class TestKeys:
         """A key that was known before its issuer became a mesh signer is found then."""
         index.put_key(SHOP, "s")
         index.settle(NOW)
-        index.put_config_map("istio", mesh("shop"))
+        index.config_maps.put("istio", mesh("shop"))
         index.settle(NOW)
         assert index.world.keys == {"s": {SHOP}}
 
@@ -397,14 +397,14 @@ class TestKeys:
         assert index.world.keys == {"old": {FOO}, "new": {FOO}}
         index.put_key(SHOP, "s")
         index.forget_keys(SHOP)
-        index.put_config_map("istio", mesh("shop"))
+        index.config_maps.put("istio", mesh("shop"))
         index.settle(NOW)
         assert index.world.keys == {}
 
     def test_by_the_root_in_the_mesh_config(self, index: Index) -> None:
         """A mesh signer whose CA was never seen is known by the root that stands beside it in the mesh config."""
         ca = pki.CA("root")
-        index.put_config_map("istio", mesh("foo", pem=ca.pem.decode()))
+        index.config_maps.put("istio", mesh("foo", pem=ca.pem.decode()))
         index.settle(NOW)
         assert index.world.keys == {
             load_authority(ca.pem, ca.key_pem, None, now=ca.certificate.not_valid_before_utc).key_id: {FOO}
