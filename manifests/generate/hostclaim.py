@@ -1,7 +1,7 @@
 """HostClaim: which namespace has a host; made once by us, removed by us when it is long unused, or by admins."""
 
 from manifests.generate.references import conditions
-from manifests.generate.schema import Rule, Schema, list_of, record, string
+from manifests.generate.schema import Rule, Schema, integer, list_of, record, string
 
 WILDCARD = "wc--wildcard."
 """Stands for "*." in the name of a claim: no host's label may look like this (RFC 5890, 2.3.1: reserved LDH labels)."""
@@ -36,6 +36,32 @@ def claim_spec() -> Schema:
     )
 
 
+def _issuance() -> Schema:
+    def times(text: str) -> Schema:
+        return list_of(text, {"type": "string", "format": "date-time"}, maxItems=8)
+
+    return record(
+        "What was ordered for one set of names at one account of a CA, and what came of it.",
+        {
+            "names": string("Hash of the set.", maxLength=64),
+            "account": string("The account's URL.", maxLength=2048),
+            "orders": times("When it was ordered anew, of late."),
+            "renewals": times("When it was renewed, of late."),
+            "policies": list_of(
+                "The EdgePolicies whose rate counts it.", {"type": "string", "maxLength": 253}, maxItems=16
+            ),
+            "failures": integer("How often in a row it failed.", format="int32", minimum=0),
+            "failedAt": string("When it failed last.", format="date-time"),
+            "notBefore": string("Until when it is not ordered again.", format="date-time"),
+            "reason": string("Why, as one word.", maxLength=64),
+            "certificate": string("CertID (RFC 9773) of the last certificate.", maxLength=256),
+            "issuedAt": string("Its notBefore.", format="date-time"),
+            "expiresAt": string("Its notAfter.", format="date-time"),
+        },
+        required=["names", "account"],
+    )
+
+
 def claim_status() -> Schema:
     """Status of a HostClaim."""
     return record(
@@ -44,6 +70,31 @@ def claim_status() -> Schema:
             "conditions": conditions("Conflict: other namespaces want the host too.", "Conflict") | {"maxItems": 8},
             "contenders": list_of(
                 "The first of the namespaces that want it too.", {"type": "string", "maxLength": 63}, maxItems=16
+            ),
+            "issuances": list_of(
+                "What was ordered for sets of names of which this host is the first: the CA's limits, the rate of"
+                " EdgePolicies and the pauses after failures are kept by it.",
+                _issuance(),
+                maxItems=16,
+            ),
+            "secrets": list_of(
+                "The Secrets that mesh-signer made for the namespace, for this host and others: only these are written or"
+                " removed, and each only with its UID.",
+                record(
+                    "One Secret.",
+                    {
+                        "namespace": string("Where it is.", maxLength=63),
+                        "name": string("Its name.", maxLength=253),
+                        "uid": string("Its UID; absent while it is being made.", maxLength=128),
+                        "publicKey": string(
+                            "SHA-256 of the public key with which it was made, in hex.",
+                            maxLength=64,
+                            pattern="^[0-9a-f]*$",
+                        ),
+                    },
+                    required=["namespace", "name"],
+                ),
+                maxItems=64,
             ),
             "unusedSince": string("Since when nobody wants it; absent while it is wanted.", format="date-time"),
         },

@@ -23,12 +23,46 @@ class HostClaimSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     namespace_uid: str = msgspec.field(name="namespaceUID", default="")
 
 
+class SecretRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A Secret that we made for the namespace. Before it is made, `uid` is "" and `public_key` says which it will be.
+
+    `public_key`: SHA-256 of the public key in its certificate (SubjectPublicKeyInfo, DER), in hex.
+    """
+
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+    public_key: str = ""
+
+
+class IssuanceRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What was ordered for one set of names at one account of a CA, and what came of it; times are RFC 3339 text.
+
+    `names` is issuers.acme.identifiers.set_key of the set; `certificate` is the last one's CertID (RFC 9773, 4.1).
+    """
+
+    names: str = ""
+    account: str = ""
+    orders: tuple[str, ...] = ()
+    renewals: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+    failures: int = 0
+    failed_at: str | None = None
+    not_before: str | None = None
+    reason: str = ""
+    certificate: str = ""
+    issued_at: str | None = None
+    expires_at: str | None = None
+
+
 class HostClaimStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """The status; times are RFC 3339 text."""
 
     conditions: tuple[Condition, ...] = ()
     contenders: tuple[str, ...] = ()
     unused_since: str | None = None
+    secrets: tuple[SecretRecord, ...] = ()
+    issuances: tuple[IssuanceRecord, ...] = ()
 
 
 class HostClaim(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):

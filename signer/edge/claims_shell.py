@@ -21,6 +21,7 @@ from signer.edge.hosts import Asker, Claim, EdgeWorld, HostVerdict, Take, decide
 from signer.edge.keep import Fate, fate
 from signer.edge.permission import Permitted, TakeFirst, may_order
 from signer.edge.policies import HostPolicy, read_edge_policy
+from signer.edge.secret_records import SecretRecords
 from signer.kube.client import ApiClient
 from signer.kube.codec import JsonCodec
 from signer.kube.errors import AlreadyExists, Conflict, NotFound
@@ -34,7 +35,7 @@ _NOT_READ = "HostClaims, EdgePolicies and namespaces were not read yet"
 
 
 class Claims:
-    """Who has which host. `claims` and `policies` are what decisions rest on; `objects` are as they are stored."""
+    """Who has which host. `claims` and `policies` are what decisions rest on; `secrets` are recorded on the claims."""
 
     def __init__(
         self, client: ApiClient, *, clock: Callable[[], datetime], on_restart: Callable[[str], None] = lambda _: None
@@ -55,6 +56,7 @@ class Claims:
         self.namespaces = Reflector(
             client, NAMESPACES, JsonCodec(NamespaceObject), on_restart=lambda _: on_restart(NAMESPACES.plural)
         )
+        self.secrets = SecretRecords(client, self.hosts)
         self.hosts.subscribe(self._claim_changed)
         self.edge_policies.subscribe(self._policy_changed)
 
@@ -133,6 +135,8 @@ class Claims:
                     again = 0.0
                 case Fate.NOTE_USED:
                     await self._patch(obj, {"unusedSince": None})
+                case Fate.REMOVE if obj.status.secrets:
+                    again = 0.0  # it says which Secret is ours, which goes first
                 case Fate.REMOVE:
                     await self._remove(obj)
                 case Fate.STAYS if not is_wanted:

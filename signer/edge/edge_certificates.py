@@ -3,12 +3,14 @@
 Used on the loop. All Certificates are watched: one that a user wrote keeps its host and its Secret from us.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
 from signer.api.certificate import CERTIFICATES, Certificate
+from signer.api.meta import has_condition
+from signer.edge.first_secret import waits
 from signer.edge.hostname import Host, read_host
 from signer.edge.made import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID, certificate_body
 from signer.edge.wish import Wish
@@ -33,6 +35,7 @@ class EdgeCertificates:
         self._changed = changed
         self.of_source: dict[str, set[Key]] = {}
         self.of_namespace: dict[str, set[Key]] = {}
+        self.by_hand: dict[str, set[Key]] = {}
         self.watch = Reflector(
             client, CERTIFICATES, JsonCodec(Certificate), on_restart=lambda _: on_restart(CERTIFICATES.plural)
         )
@@ -96,13 +99,22 @@ class EdgeCertificates:
         certificates = (self.watch.store.get(one) for one in self.of_namespace.get(key[0], ()))
         return any(one is not None and one.spec.secret_name == key[1] for one in certificates)
 
+    def issuing(self, key: Key) -> bool:
+        """Tell whether a Certificate asks for a certificate now."""
+        certificate = self.watch.store.get(key)
+        return certificate is not None and has_condition(certificate.status.conditions, "Issuing")
+
+    def by_hand_in(self, namespace: str) -> Iterator[Certificate]:
+        """The Certificates of a namespace that users wrote."""
+        for key in sorted(self.by_hand.get(namespace, ())):
+            certificate = self.watch.store.get(key)
+            if certificate is not None:
+                yield certificate
+
     def hosts_by_hand(self, namespace: str) -> set[Host]:
         """The hosts that users' own Certificates of a namespace name: their claims are in use."""
         found: set[Host] = set()
-        for key in self.of_namespace.get(namespace, ()):
-            certificate = self.watch.store.get(key)
-            if certificate is None or certificate.metadata.labels.get(EDGE_LABEL) == "true":
-                continue
+        for certificate in self.by_hand_in(namespace):
             for name in (*certificate.spec.dns_names, certificate.spec.common_name):
                 host = read_host(name) if name else ""
                 if isinstance(host, Host):
@@ -116,10 +128,11 @@ class EdgeCertificates:
             if certificate is None:
                 continue
             _note(self.of_namespace, change.key[0], change.key, present=present)
-            if certificate.metadata.labels.get(EDGE_LABEL) == "true":
-                _note(
-                    self.of_source, certificate.metadata.labels.get(SOURCE_NAMESPACE, ""), change.key, present=present
-                )
+            labels = certificate.metadata.labels
+            if labels.get(EDGE_LABEL) == "true":
+                _note(self.of_source, labels.get(SOURCE_NAMESPACE, ""), change.key, present=present)
+            else:
+                _note(self.by_hand, change.key[0], change.key, present=present)
         if _unchanged(change.old, change.new):
             return
         for certificate in (change.old, change.new):
@@ -128,8 +141,8 @@ class EdgeCertificates:
 
 
 def _unchanged(old: Certificate | None, new: Certificate | None) -> bool:
-    """Whether only the status differs, which changes often and is none of our business here."""
-    if old is None or new is None:
+    """Whether only the status differs, which changes often: here it counts only when it begins or ends to wait."""
+    if old is None or new is None or waits(old) != waits(new):
         return False
     mine, yours = old.metadata, new.metadata
     return (old.raw_spec, mine.labels, mine.annotations, mine.owner_references, mine.deletion_timestamp) == (

@@ -15,8 +15,10 @@ from signer.api.hostclaim import HostClaim
 from signer.api.namespace import NamespaceObject
 from signer.api.secret import Secret
 from signer.authorities.registry import Registry
+from signer.edge.by_hand import ByHand
 from signer.edge.claims_shell import Claims
 from signer.edge.edge_certificates import EdgeCertificates
+from signer.edge.first_secret import waits
 from signer.edge.gateway_sources import GatewaySources
 from signer.edge.gateways import EdgeOptions, GatewayController
 from signer.edge.made import SOURCE_NAMESPACE
@@ -81,19 +83,32 @@ class GatewayRun:
             if ready and namespace:
                 queue.add(namespace)
 
-        sources = GatewaySources(self._client, changed, on_restart=restarted)
+        def source_changed(namespace: str) -> None:
+            changed(namespace)
+            # Its proxies may run where somebody wrote a Certificate for it by hand.
+            for other in waiting():
+                changed(other)
+
+        def waiting() -> set[str]:
+            found = ((name, one) for name in certificates.by_hand for one in certificates.by_hand_in(name))
+            return {name for name, one in found if waits(one)}
+
+        sources = GatewaySources(self._client, source_changed, on_restart=restarted)
         certificates = EdgeCertificates(self._client, changed, on_restart=restarted)
-        secrets = GatewaySecrets(self._client, self._registry.is_ca_secret, clock=self._clock, on_restart=restarted)
+        is_ca = self._registry.is_ca_secret
+        secrets = GatewaySecrets(self._client, is_ca, claims.secrets, clock=self._clock, on_restart=restarted)
+        proxies = Proxies(self._client)
+        by_hand = ByHand(self._client, certificates, sources, proxies, is_ca_secret=is_ca, clock=self._clock)
         controller = GatewayController(
             sources,
             claims,
             certificates,
             secrets,
-            Proxies(self._client),
+            by_hand,
+            proxies,
             self._recorder,
             queue,
             self._options,
-            clock=self._clock,
             on_states=self._states,
         )
         statuses = EdgePolicyStatuses(self._client, claims, clock=self._clock)
@@ -101,7 +116,11 @@ class GatewayRun:
         def secret_changed(change: Change[Secret]) -> None:
             for secret in (change.old, change.new):
                 if secret is not None:
-                    changed(secret.metadata.labels.get(SOURCE_NAMESPACE, ""))
+                    for namespace in {
+                        secret.metadata.labels.get(SOURCE_NAMESPACE, ""),
+                        *claims.secrets.sources(change.key),
+                    }:
+                        changed(namespace)
 
         def claim_changed(change: Change[HostClaim]) -> None:
             for claim in (change.old, change.new):

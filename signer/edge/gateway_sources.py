@@ -77,6 +77,10 @@ class GatewaySources:
         found = self._objects.get(namespace, {})
         return (found[key] for key in sorted(found))
 
+    def istio_gateways(self) -> Iterator[Gateway]:
+        """Istio's Gateways of all namespaces."""
+        return (one for found in self._objects.values() for one in found.values() if isinstance(one, Gateway))
+
     def routes(self, namespace: str) -> Iterator[VirtualService]:
         """The VirtualServices of one namespace that are on Gateways."""
         found = self._routes.get(namespace, {})

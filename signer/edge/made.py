@@ -9,12 +9,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from signer.api.certificate import CERTIFICATES, PrivateKeySpec
+from signer.api.certificate import CERTIFICATES, Certificate, PrivateKeySpec
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.gateway import API_GATEWAYS, GATEWAYS
 from signer.api.ingress import INGRESSES
 from signer.api.order import ORDERS, Order
-from signer.api.secret import SECRETS, TLS_CERT, TLS_KEY, TLS_TYPE
+from signer.api.secret import SECRETS, TLS_TYPE
 from signer.edge.challenge_routes import PART_OF
 from signer.edge.hostname import Host
 from signer.edge.wish import Source, Wish
@@ -27,6 +27,8 @@ SOURCES = "mesh-signer.dev/sources"
 PLACEHOLDER = "mesh-signer.dev/placeholder"
 UNUSED_SINCE = "mesh-signer.dev/unused-since"
 CERTIFICATE_NAME = "cert-manager.io/certificate-name"
+FAO_LABEL = "controller.cert-manager.io/fao"
+"""Which Secrets the controller of Certificates watches."""
 _SOURCES_SHOWN = 16
 _RESOURCES: Mapping[str, Resource] = {"Gateway": GATEWAYS, "APIGateway": API_GATEWAYS, "Ingress": INGRESSES}
 _DEFAULT_KEY = PrivateKeySpec(algorithm="ECDSA", size=256, rotation_policy="Always")
@@ -75,14 +77,30 @@ def _private_key(wish: Wish) -> dict[str, Any]:
     return found
 
 
-def placeholder_secret(
-    wish: Wish, namespace: str, *, source_namespace_uid: str, certificate: bytes, key: bytes
+def gateway_secret(
+    wish: Wish, namespace: str, *, source_namespace_uid: str, data: Mapping[str, bytes], placeholder: bool
 ) -> dict[str, Any]:
-    """Return the Secret to create (never to apply) before the certificate is there. Both bytes are PEM."""
+    """Return the Secret to create (never to apply) before the certificate is there. `data`: certificate and key, PEM."""
     metadata = _metadata(wish.secret_name, namespace, wish.sources[0].namespace, source_namespace_uid)
-    metadata["labels"]["controller.cert-manager.io/fao"] = "true"
-    metadata["annotations"] |= {PLACEHOLDER: "true", CERTIFICATE_NAME: wish.secret_name}
-    data = {TLS_CERT: certificate, TLS_KEY: key}
+    metadata["labels"][FAO_LABEL] = "true"
+    metadata["annotations"][CERTIFICATE_NAME] = wish.secret_name
+    if placeholder:
+        metadata["annotations"][PLACEHOLDER] = "true"
+    return _secret(metadata, data)
+
+
+def by_hand_secret(certificate: Certificate, data: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return the Secret to create for a Certificate that a user wrote, with a placeholder: in all else it is the user's."""
+    metadata = {
+        "name": certificate.spec.secret_name,
+        "namespace": certificate.metadata.namespace,
+        "labels": {FAO_LABEL: "true"},
+        "annotations": {CERTIFICATE_NAME: certificate.metadata.name},
+    }
+    return _secret(metadata, data)
+
+
+def _secret(metadata: dict[str, Any], data: Mapping[str, bytes]) -> dict[str, Any]:
     return {
         "apiVersion": SECRETS.api_version,
         "kind": SECRETS.kind,

@@ -4,29 +4,29 @@ Used on the loop. What there is is read live where the watch does not show it: o
 """
 
 import asyncio
-import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from signer.api.meta import from_rfc3339, to_rfc3339
-from signer.api.secret import SECRETS, TLS_CERT, TLS_TYPE, Secret
+from signer.api.secret import SECRETS, TLS_CERT, Secret
+from signer.edge.first_secret import new_placeholder, still_good, wait_for_issuance
+from signer.edge.hosts import Asker
 from signer.edge.keep import KEPT, Fate, fate
 from signer.edge.made import (
-    CERTIFICATE_NAME,
     EDGE_LABEL,
+    FAO_LABEL,
     PLACEHOLDER,
     SOURCE_NAMESPACE,
     SOURCE_NAMESPACE_UID,
     UNUSED_SINCE,
-    placeholder_secret,
+    gateway_secret,
 )
-from signer.edge.placeholder import is_placeholder, placeholder
+from signer.edge.placeholder import is_placeholder
 from signer.edge.reserved import Existing, in_the_way
+from signer.edge.secret_records import MOST_SECRETS, SecretRecords, proves, public_key_hash
 from signer.edge.wish import Wish
 from signer.kube.client import ApiClient
 from signer.kube.codec import JsonCodec
@@ -40,20 +40,23 @@ _LONGEST = timedelta(hours=1)
 
 
 class GatewaySecrets:
-    """Our Secrets, by where they are and by who wanted them. `is_ca_secret` tells which an issuer signs with."""
+    """Our Secrets. `is_ca_secret` tells which an issuer signs with; `records` which were made by us."""
 
     def __init__(
         self,
         client: ApiClient,
         is_ca_secret: Callable[[str, str], bool],
+        records: SecretRecords,
         *,
         clock: Callable[[], datetime],
         on_restart: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._client = client
         self._is_ca_secret = is_ca_secret
+        self._records = records
         self._clock = clock
-        self.of_namespace: dict[str, set[Key]] = {}
+        # Of our Secrets that somebody deleted: what they held, and when they went.
+        self._lost: dict[Key, tuple[Secret, datetime]] = {}
         self.watch = Reflector(
             client,
             SECRETS,
@@ -63,10 +66,11 @@ class GatewaySecrets:
         )
         self.watch.subscribe(self._changed)
 
-    async def prepare(self, wish: Wish, target: str, source_uid: str) -> Reason | None:
-        """Have a Secret of ours for the wish in the target namespace; or tell what is in the way.
+    async def prepare(self, wish: Wish, target: str, asker: Asker, *, issuing: bool) -> Reason | float | None:
+        """Have a Secret of ours for the wish in the target namespace.
 
-        Raises ApiError (Conflict: somebody was faster, ask again), Unreachable.
+        `issuing`: its Certificate has begun to ask for another certificate. Returns what is in the way; or after how
+        many seconds to ask again; or None. Raises ApiError (Conflict: somebody was faster, ask again), Unreachable.
         """
         key = (target, wish.secret_name)
         secret = self.watch.store.get(key) or await self._read(key)
@@ -74,37 +78,48 @@ class GatewaySecrets:
         if secret is None:
             if (why := in_the_way(wish.secret_name, None, None, issuers_ca=is_ca)) is not None:
                 return why
-            await self._create(wish, target, source_uid)
-            return None
-        mine = secret.metadata.uid if is_ours(secret, wish.sources[0].namespace, source_uid) else None
+            return await self._create(wish, target, asker, issuing=issuing)
+        self._lost.pop(key, None)
+        kept = self._records.find(key, asker, secret)
+        mine = secret.metadata.uid if kept is not None else None
         why = in_the_way(wish.secret_name, existing(secret), mine, issuers_ca=is_ca)
-        if why is None:
-            await self._note_used(secret)
+        if why is None and kept is not None:
+            claims = [host.claim_name for host in wish.hosts]
+            if kept.claim not in claims or not kept.record.uid:
+                await self._records.move(kept, claims[0], secret.metadata.uid)
+            await self._mend(secret, asker)
         return why
 
-    async def settle(
-        self, namespace: str, wanted: Callable[[Secret], bool], used: Callable[[Key], bool]
-    ) -> float | None:
-        """Note which Secrets of a namespace nobody wants, and remove those long unused. `used`: a Certificate names it.
+    async def settle(self, asker: Asker, stays: Callable[[Key], bool], used: Callable[[Key], bool]) -> float | None:
+        """Note which Secrets that were made for a namespace nobody wants, and remove those long unused.
 
+        `stays`: the namespace wants it; `used`: a Certificate names it. A namespace that is gone has the UID "".
         Returns after how many seconds to look again, None for never.
         """
         again: float | None = None
-        for key in sorted(self.of_namespace.get(namespace, ())):
-            secret = self.watch.store.get(key)
-            if secret is None or secret.metadata.deletion_timestamp:
+        for kept in self._records.of_namespace(asker.namespace):
+            key, now = kept.key, self._clock()
+            is_wanted = kept.namespace_uid == asker.uid and stays(key)
+            secret = self.watch.store.get(key) or (None if is_wanted else await self._read(key))
+            if not is_wanted:
+                self._lost.pop(key, None)
+            if secret is None or not proves(kept.record, secret):
+                if not is_wanted:
+                    await self._records.forget(kept)
                 continue
-            meta, now = secret.metadata, self._clock()
-            since = from_rfc3339(meta.annotations.get(UNUSED_SINCE))
-            is_wanted = wanted(secret)
+            if secret.metadata.deletion_timestamp:
+                continue
+            since = from_rfc3339(secret.metadata.annotations.get(UNUSED_SINCE))
             match fate(wanted=is_wanted, unused_since=since, now=now):
                 case Fate.NOTE_UNUSED:
                     await self._annotate(secret, {UNUSED_SINCE: to_rfc3339(now)})
                     again = _LONGEST.total_seconds()
                 case Fate.NOTE_USED:
                     await self._annotate(secret, {UNUSED_SINCE: None})
-                case Fate.REMOVE if not used(key) and _made_by_us(secret):
+                case Fate.REMOVE if not used(key):
                     await self._remove(secret)
+                    self._lost.pop(key, None)
+                    await self._records.forget(kept)
                 case Fate.STAYS if not is_wanted and since is not None:
                     left = min(max(since + KEPT - now, timedelta(seconds=1)), _LONGEST).total_seconds()
                     again = left if again is None else min(again, left)
@@ -112,15 +127,28 @@ class GatewaySecrets:
                     pass
         return again
 
-    async def _create(self, wish: Wish, target: str, source_uid: str) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        now = self._clock()
-        certificate = placeholder(wish.hosts, key, now=now, serial=1 + secrets.randbits(120))
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        body = placeholder_secret(wish, target, source_namespace_uid=source_uid, certificate=certificate, key=pem)
-        await self._client.create(SECRETS, body)
+    async def _create(self, wish: Wish, target: str, asker: Asker, *, issuing: bool) -> Reason | float | None:
+        """Make it: with what it held before, if it was deleted; else with a placeholder."""
+        key, now = (target, wish.secret_name), self._clock()
+        claim = wish.hosts[0].claim_name
+        if self._records.full(claim):
+            return Reason("TooManySecrets", f"{wish.hosts[0]} is the first host of {MOST_SECRETS} Secrets already")
+        data = None
+        if key in self._lost:
+            lost, since = self._lost[key]
+            if (left := wait_for_issuance(since, now, issuing=issuing)) is not None:
+                return left
+            data = still_good(lost, now)
+        placeholder = data is None
+        if data is None:
+            data = await asyncio.to_thread(new_placeholder, wish.hosts, now)
+        body = gateway_secret(wish, target, source_namespace_uid=asker.uid, data=data, placeholder=placeholder)
+        leaf = x509.load_pem_x509_certificates(data[TLS_CERT])[0]
+        noted = await self._records.announce(claim, key, public_key_hash(leaf))
+        created = await self._client.create(SECRETS, body)
+        await self._records.made(noted, key, created["metadata"]["uid"])
+        self._lost.pop(key, None)
+        return None
 
     async def _read(self, key: Key) -> Secret | None:
         try:
@@ -128,20 +156,27 @@ class GatewaySecrets:
         except NotFound:
             return None
 
-    async def _note_used(self, secret: Secret) -> None:
-        """Take away what is no longer true: that it is unused, and that it is a placeholder."""
-        notes = secret.metadata.annotations
-        over: dict[str, str | None] = {}
-        if UNUSED_SINCE in notes:
-            over[UNUSED_SINCE] = None
-        if PLACEHOLDER in notes and not await asyncio.to_thread(holds_placeholder, secret):
-            over[PLACEHOLDER] = None
-        if over:
-            await self._annotate(secret, over)
-
-    async def _annotate(self, secret: Secret, annotations: dict[str, str | None]) -> None:
+    async def _mend(self, secret: Secret, asker: Asker) -> None:
+        """Take away what is no longer true (unused, a placeholder); put back what we know it by."""
         meta = secret.metadata
-        body = {"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "annotations": annotations}}
+        over: dict[str, str | None] = {}
+        if UNUSED_SINCE in meta.annotations:
+            over[UNUSED_SINCE] = None
+        if PLACEHOLDER in meta.annotations and not await asyncio.to_thread(holds_placeholder, secret):
+            over[PLACEHOLDER] = None
+        if meta.annotations.get(SOURCE_NAMESPACE_UID) != asker.uid:
+            over[SOURCE_NAMESPACE_UID] = asker.uid
+        wanted = {EDGE_LABEL: "true", SOURCE_NAMESPACE: asker.namespace, FAO_LABEL: "true"}
+        labels = {name: value for name, value in wanted.items() if meta.labels.get(name) != value}
+        if over or labels:
+            await self._annotate(secret, over, labels)
+
+    async def _annotate(
+        self, secret: Secret, annotations: dict[str, str | None], labels: dict[str, str] | None = None
+    ) -> None:
+        meta = secret.metadata
+        metadata = {"uid": meta.uid, "resourceVersion": meta.resource_version, "annotations": annotations}
+        body = {"metadata": metadata | {"labels": labels or {}}}
         try:
             await self._client.patch(SECRETS, meta.name, body, namespace=meta.namespace)
         except NotFound:
@@ -157,38 +192,8 @@ class GatewaySecrets:
             return
 
     def _changed(self, change: Change[Secret]) -> None:
-        for secret, present in ((change.old, False), (change.new, True)):
-            if secret is None:
-                continue
-            namespace = secret.metadata.labels.get(SOURCE_NAMESPACE, "")
-            keys = self.of_namespace.setdefault(namespace, set())
-            (keys.add if present else keys.discard)(change.key)
-            if not keys:
-                del self.of_namespace[namespace]
-
-
-def is_ours(secret: Secret, source: str, source_uid: str) -> bool:
-    """Tell whether a Secret was made for this namespace.
-
-    Who may write Secrets of the namespace that it is in could say so falsely, and could as well write any certificate
-    there.
-    """
-    meta = secret.metadata
-    return (
-        _made_by_us(secret)
-        and meta.labels.get(SOURCE_NAMESPACE) == source
-        and meta.annotations.get(SOURCE_NAMESPACE_UID) == source_uid
-    )
-
-
-def _made_by_us(secret: Secret) -> bool:
-    meta = secret.metadata
-    return (
-        secret.type == TLS_TYPE
-        and meta.labels.get(EDGE_LABEL) == "true"
-        and bool(meta.annotations.get(SOURCE_NAMESPACE_UID))
-        and meta.annotations.get(CERTIFICATE_NAME) == meta.name
-    )
+        if change.new is None and change.old is not None and self._records.has(change.key, change.old.metadata.uid):
+            self._lost[change.key] = (change.old, self._clock())
 
 
 def holds_placeholder(secret: Secret) -> bool:

@@ -18,7 +18,7 @@ from signer.edge.challenge_routes import (
     virtual_service,
 )
 from signer.edge.lifecycle import MakeChallenges, challenge_body, order_step
-from signer.edge.made import certificate_body, placeholder_secret
+from signer.edge.made import certificate_body, gateway_secret
 from signer.edge.wishes import gateway_wishes
 from tests.integration.test_crds import create
 from tests.localmesh import Cluster
@@ -135,7 +135,8 @@ def test_what_is_made_for_a_wish(served: Cluster) -> None:
     (wish,) = gateway_wishes(gateway(https("a.example.com", "*.example.com"), namespace="default"), LE).certificates
     made = certificate_body(wish, "default", source_namespace_uid="u")
     assert create(served, made, "--dry-run=server")["spec"] == made["spec"]
-    secret = placeholder_secret(wish, "default", source_namespace_uid="u", certificate=_pem("C"), key=_pem("K"))
+    data = {"tls.crt": _pem("C"), "tls.key": _pem("K")}
+    secret = gateway_secret(wish, "default", source_namespace_uid="u", data=data, placeholder=True)
     assert create(served, secret, "--dry-run=server")["data"] == secret["data"]
     ordered = order(pending())
     step = order_step(ordered, (), [ISSUERS_SOLVER], {})

@@ -12,7 +12,8 @@ from signer.api.order import Order
 from signer.api.secret import Secret
 from signer.certificates.ownership import holds
 from signer.certificates.spec_check import spec_defect
-from signer.edge.made import certificate_body, genuine_order, order_body, placeholder_secret
+from signer.certificates.well_known import FAO_LABEL
+from signer.edge.made import by_hand_secret, certificate_body, gateway_secret, genuine_order, order_body
 from signer.edge.wish import Wish
 from signer.edge.wishes import gateway_wishes
 from tests.unit.edge.objects import LE, gateway, host, https
@@ -96,15 +97,30 @@ class TestCertificate:
         assert found.metadata.annotations["mesh-signer.dev/sources"] == "Gateway/foo/shop"
 
 
-def test_the_first_secret() -> None:
-    """The placeholder's Secret is one that the Certificate's controller takes for its own to write."""
+DATA = {"tls.crt": b"c", "tls.key": b"k"}
+
+
+@pytest.mark.parametrize("placeholder", [True, False])
+def test_the_first_secret(*, placeholder: bool) -> None:
+    """The first Secret is one that the Certificate's controller takes for its own to write, and says what it holds."""
     one = wish()
-    body = placeholder_secret(one, "foo", source_namespace_uid="foo-uid", certificate=b"c", key=b"k")
+    body = gateway_secret(one, "foo", source_namespace_uid="foo-uid", data=DATA, placeholder=placeholder)
     secret = msgspec.json.decode(msgspec.json.encode(body), type=Secret)
-    assert secret.data == {"tls.crt": b"c", "tls.key": b"k"}
+    assert secret.data == DATA
     assert secret.type == "kubernetes.io/tls"
     assert holds(made(one), secret)
+    assert ("mesh-signer.dev/placeholder" in secret.metadata.annotations) == placeholder
     assert not {*secret.metadata.labels, *secret.metadata.annotations} & EVIL.keys()
+
+
+def test_the_first_secret_of_a_users_certificate() -> None:
+    """It is the Certificate's to write, watched by its controller, and carries nothing of ours."""
+    certificate = made(wish())
+    secret = msgspec.json.decode(msgspec.json.encode(by_hand_secret(certificate, DATA)), type=Secret)
+    assert holds(certificate, secret)
+    assert secret.metadata.labels == {FAO_LABEL: "true"}
+    assert (secret.metadata.namespace, secret.metadata.name) == ("foo", certificate.spec.secret_name)
+    assert not [name for name in secret.metadata.annotations if name.startswith("mesh-signer.dev/")]
 
 
 def request(**changes: Any) -> CertificateRequest:
