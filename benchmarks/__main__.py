@@ -5,60 +5,33 @@ Every figure comes with its limit from the same run, since machines drift by a t
 
 import argparse
 import asyncio
-import os
-import platform
 import statistics
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from benchmarks import scenes
+from benchmarks.table import Table, machine
 from tests.localmesh import LocalCluster
-
-
-def machine() -> str:
-    """This machine in one line."""
-    models = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    return (
-        f"{os.cpu_count()} cores of {models[0] if models else platform.machine()}, Python {platform.python_version()}"
-    )
-
-
-def row(*cells: str) -> None:
-    """One row of a Markdown table."""
-    print("| " + " | ".join(cells) + " |", flush=True)
 
 
 async def measure(cluster: LocalCluster, options: argparse.Namespace) -> bool:
     """Print the table; whether every figure reached its goal."""
     istiod = await asyncio.to_thread(scenes.prepare, cluster)
-    row("what", "mesh-signer", "bare client", "ratio", "goal", "")
-    row(*["---"] * 6)
-    good = True
-
-    def judge(*, reached: bool) -> str:
-        nonlocal good
-        good = good and reached
-        return "reached" if reached else "**missed**"
-
+    table = Table("what", "mesh-signer", "bare client", "ratio", "goal", "")
     goals = {"rsa": 0.5, "p256": 0.7}
     for kind, label in scenes.CA_KINDS.items():
         pairs = await scenes.drains(cluster, istiod, kind, options.count, options.pairs)
         ours, bare = (statistics.median(one.rate for one in side) for side in (pairs.ours, pairs.bare))
-        row(
+        table.row(
             f"drain of {options.count:,} approved requests, {label} CA, certificates/s",
             f"{ours:.0f}",
             f"{bare:.0f}",
             f"{pairs.ratio:.2f} ({', '.join(f'{a.rate / b.rate:.2f}' for a, b in zip(pairs.ours, pairs.bare, strict=True))})",
             f"≥ {goals[kind]}",
-            judge(reached=pairs.ratio >= goals[kind]),
+            table.judge(reached=pairs.ratio >= goals[kind]),
         )
         cpu_ours, cpu_bare = (statistics.median(one.cpu for one in side) for side in (pairs.ours, pairs.bare))
-        row(
+        table.row(
             f"CPU per certificate, {label} CA, µs (start-up included)",
             f"{cpu_ours:.0f}",
             f"{cpu_bare:.0f}",
@@ -68,24 +41,24 @@ async def measure(cluster: LocalCluster, options: argparse.Namespace) -> bool:
         )
     starts = await scenes.start_up(cluster, istiod, 5)
     slowest = max(starts)
-    row(
+    table.row(
         "start of the process to its first certificate, s (slowest of 5)",
         f"{slowest:.2f}",
         "",
         "",
         "< 2",
-        judge(reached=slowest < 2),
+        table.judge(reached=slowest < 2),
     )
     now, highest = await scenes.pending_memory(cluster, istiod, options.pending)
-    row(
+    table.row(
         f"memory with {options.pending:,} pending requests, MB (highest)",
         f"{now:.0f} ({highest:.0f})",
         "",
         "",
         "< 150",
-        judge(reached=highest < 150),
+        table.judge(reached=highest < 150),
     )
-    return good
+    return table.good
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import scenes
-from benchmarks.__main__ import machine, row
 from benchmarks.observer import Observer, observing
+from benchmarks.table import Table, machine
 from tests.integration.tenants import define_proxy_configs
 from tests.localmesh import LocalCluster
 from tests.localmesh.istiod_requests import (
@@ -144,29 +144,21 @@ def p99(waits: Sequence[float]) -> float:
 async def measure(cluster: LocalCluster, options: argparse.Namespace) -> bool:
     """Print the table; whether every figure reached its goal."""
     istiod = await asyncio.to_thread(prepare, cluster)
-    row("what", "with", "without", "ratio", "goal", "")
-    row(*["---"] * 6)
-    good = True
-
-    def judge(*, reached: bool) -> str:
-        nonlocal good
-        good = good and reached
-        return "reached" if reached else "**missed**"
-
+    table = Table("what", "with", "without", "ratio", "goal", "")
     if options.pairs:
         walled, bare = await drains(cluster, istiod, KIND, options.count, options.pairs)
         ratios = [a.rate / b.rate for a, b in zip(walled, bare, strict=True)]
         ratio = statistics.median(ratios)
-        row(
+        table.row(
             f"the wall: drain of {options.count:,} requests of 50 tenants, certificates/s",
             f"{statistics.median(one.rate for one in walled):.0f}",
             f"{statistics.median(one.rate for one in bare):.0f}",
             f"{ratio:.3f} ({', '.join(f'{one:.2f}' for one in ratios)})",
             "≥ 0.95",
-            judge(reached=ratio >= 0.95),
+            table.judge(reached=ratio >= 0.95),
         )
         cpu = [statistics.median(one.cpu for one in side) for side in (walled, bare)]
-        row(
+        table.row(
             "the wall: CPU per certificate, µs (start-up included)",
             f"{cpu[0]:.0f}",
             f"{cpu[1]:.0f}",
@@ -188,15 +180,15 @@ async def measure(cluster: LocalCluster, options: argparse.Namespace) -> bool:
                     pace = max(pace, pace_now)
         ratios = [a / b for a, b in zip(flooded, quiet, strict=True)]
         ratio = statistics.median(ratios)
-        row(
+        table.row(
             f"a flood of {options.flood:,} of one tenant ({pace:.0f}/s): p99 of {TENANTS - 1} others at {options.rate:.0f}/s, ms",
             f"{statistics.median(flooded):.1f}",
             f"{statistics.median(quiet):.1f}",
             f"{ratio:.2f} ({', '.join(f'{one:.2f}' for one in ratios)})",
             "< 2",
-            judge(reached=ratio < 2),
+            table.judge(reached=ratio < 2),
         )
-    return good
+    return table.good
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

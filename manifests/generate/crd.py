@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from manifests.generate.certificate import certificate_spec, certificate_status
@@ -56,6 +57,14 @@ class Kind:
     version: str = "v1"
     category: str = "cert-manager"
     more_categories: tuple[str, ...] = ()
+
+
+_acme_kind = partial(
+    Kind, spec_required=True, selectable=_ISSUER_FIELDS, group=ACME_GROUP, more_categories=("cert-manager-acme",)
+)
+_mesh_kind = partial(
+    Kind, scope="Cluster", spec_required=True, group=MESH_GROUP, version="v1alpha1", category="mesh-signer"
+)
 
 
 def kinds() -> tuple[Kind, ...]:
@@ -124,7 +133,7 @@ def acme_kinds() -> tuple[Kind, ...]:
     """The two kinds of acme.cert-manager.io/v1."""
     reason = column("Reason", ".status.reason", wide=True)
     return (
-        Kind(
+        _acme_kind(
             kind="Order",
             plural="orders",
             description="An Order is one issuance by an ACME server. mesh-signer makes it, and works only on its own.",
@@ -136,22 +145,14 @@ def acme_kinds() -> tuple[Kind, ...]:
                 reason,
                 _AGE,
             ),
-            spec_required=True,
-            selectable=_ISSUER_FIELDS,
-            group=ACME_GROUP,
-            more_categories=("cert-manager-acme",),
         ),
-        Kind(
+        _acme_kind(
             kind="Challenge",
             plural="challenges",
             description="A Challenge proves one name of an Order. mesh-signer makes it, and works only on its own.",
             spec=challenge_spec(),
             status=challenge_status(),
             columns=(column("State", ".status.state"), column("Domain", ".spec.dnsName"), reason, _AGE),
-            spec_required=True,
-            selectable=_ISSUER_FIELDS,
-            group=ACME_GROUP,
-            more_categories=("cert-manager-acme",),
         ),
     )
 
@@ -159,7 +160,7 @@ def acme_kinds() -> tuple[Kind, ...]:
 def mesh_kinds() -> tuple[Kind, ...]:
     """The four kinds of mesh-signer.dev/v1alpha1."""
     return (
-        Kind(
+        _mesh_kind(
             kind="SignerPolicy",
             plural="signerpolicies",
             description="A SignerPolicy gives signers to namespaces, within limits. Admins write it.",
@@ -176,13 +177,8 @@ def mesh_kinds() -> tuple[Kind, ...]:
                 _AGE,
             ),
             short_names=("spol",),
-            scope="Cluster",
-            spec_required=True,
-            group=MESH_GROUP,
-            version="v1alpha1",
-            category="mesh-signer",
         ),
-        Kind(
+        _mesh_kind(
             kind="SignerBinding",
             plural="signerbindings",
             description="A SignerBinding keeps which namespace owns a signer. mesh-signer makes it, admins remove it.",
@@ -195,14 +191,9 @@ def mesh_kinds() -> tuple[Kind, ...]:
                 _AGE,
             ),
             short_names=("sbind",),
-            scope="Cluster",
-            spec_required=True,
             rules=BINDING_RULES,
-            group=MESH_GROUP,
-            version="v1alpha1",
-            category="mesh-signer",
         ),
-        Kind(
+        _mesh_kind(
             kind="EdgePolicy",
             plural="edgepolicies",
             description="An EdgePolicy gives public hosts to namespaces, within limits. Admins write it.",
@@ -216,13 +207,8 @@ def mesh_kinds() -> tuple[Kind, ...]:
                 _AGE,
             ),
             short_names=("epol",),
-            scope="Cluster",
-            spec_required=True,
-            group=MESH_GROUP,
-            version="v1alpha1",
-            category="mesh-signer",
         ),
-        Kind(
+        _mesh_kind(
             kind="HostClaim",
             plural="hostclaims",
             description="A HostClaim keeps which namespace has a public host. mesh-signer makes it, admins remove it.",
@@ -236,12 +222,7 @@ def mesh_kinds() -> tuple[Kind, ...]:
                 _AGE,
             ),
             short_names=("hclaim",),
-            scope="Cluster",
-            spec_required=True,
             rules=CLAIM_RULES,
-            group=MESH_GROUP,
-            version="v1alpha1",
-            category="mesh-signer",
         ),
     )
 

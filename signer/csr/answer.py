@@ -68,36 +68,26 @@ def printable(message: str) -> str:
 def audit_line(answer: Answer, *, now: datetime, outcome: Outcome | None = None, message: str = "") -> AuditLine:
     """Build the line of the intent (no outcome yet), or of the outcome."""
     csr, verdict = answer.csr, answer.verdict
-    time = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    if isinstance(verdict, Refuse):
-        return AuditLine(
-            time=time,
-            audit="outcome" if outcome else "intent",
-            uid=csr.uid,
-            name=csr.name,
-            verdict="refuse",
-            signer=csr.signer_name,
-            requester=answer.requester,
-            identity=answer.identity,
-            reasons=[f"{reason.code}: {printable(reason.message)}" for reason in verdict.reasons],
-            outcome=outcome,
-            message=message,
-        )
-    return AuditLine(
-        time=time,
+    line = AuditLine(
+        time=now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         audit="outcome" if outcome else "intent",
         uid=csr.uid,
         name=csr.name,
-        verdict="issue",
+        verdict="refuse" if answer.refused else "issue",
         signer=csr.signer_name,
         requester=answer.requester,
-        identity=printable(verdict.identity),
-        namespace=verdict.namespace,
-        source=verdict.source,
-        would_refuse=[f"{reason.code}: {printable(reason.message)}" for reason in verdict.would_refuse],
-        serial=f"{answer.serial:x}",
-        lifetime=answer.lifetime,
-        ca_key=verdict.authority.key_id if verdict.authority is not None else "",
         outcome=outcome,
         message=message,
     )
+    if isinstance(verdict, Refuse):
+        line.identity = answer.identity
+        line.reasons = [f"{reason.code}: {printable(reason.message)}" for reason in verdict.reasons]
+        return line
+    line.identity = printable(verdict.identity)
+    line.namespace = verdict.namespace
+    line.source = verdict.source
+    line.would_refuse = [f"{reason.code}: {printable(reason.message)}" for reason in verdict.would_refuse]
+    line.serial = f"{answer.serial:x}"
+    line.lifetime = answer.lifetime
+    line.ca_key = verdict.authority.key_id if verdict.authority is not None else ""
+    return line

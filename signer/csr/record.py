@@ -46,7 +46,7 @@ class Record:
     """Tells the audit log, the metrics, the Events and the log what happens to requests."""
 
     def __init__(self, recorder: EventRecorder, metrics: Metrics, audit: AuditLog, around: Around) -> None:
-        self._recorder = recorder
+        self._emit = recorder.emit
         self._metrics = metrics
         self._audit = audit
         self._around = around
@@ -213,18 +213,6 @@ class Record:
     ) -> None:
         ref = ObjectReference(_CERTIFICATES, "CertificateSigningRequest", "", csr.name, csr.uid, csr.resource_version)
         self._emit(ref, type_, reason, message, courtesy=courtesy, share=share)
-
-    def _emit(
-        self,
-        about: ObjectReference,
-        type_: EventType,
-        reason: str,
-        message: str,
-        *,
-        courtesy: bool = False,
-        share: str | None = None,
-    ) -> None:
-        self._recorder.emit(about, type_, reason, message, courtesy=courtesy, share=share)
 
 
 def _named(kind: Kind) -> str:

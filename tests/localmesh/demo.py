@@ -4,11 +4,10 @@ Real istiod, pilot-agent and Envoy on a real API server; only Pods are missing. 
 ends everything that it started, unless --keep is given, which waits for Ctrl-C first.
 """
 
-import argparse
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -18,6 +17,7 @@ from tests.localmesh.asking import Answer
 from tests.localmesh.errors import LocalMeshError
 from tests.localmesh.mesh import TENANTS, Mesh, build_everything
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, NAMESPACE, SIGNER_ACCOUNT
+from tests.localmesh.staging import perform
 from tests.localmesh.story import Story, table
 from tests.localmesh.verifier import Verifier
 from tests.localmesh.workload import Workload
@@ -198,44 +198,16 @@ def brief(answer: Answer) -> str:
     return str(answer) if answer.status == 200 or answer.refused_by_tls else "no answer"
 
 
+@contextmanager
+def play(mesh: Mesh, story: Story) -> Iterator[None]:
+    """Tell the story; nothing is started beside the mesh."""
+    tell(mesh, story)
+    yield
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; the exit status is 0 when every check passed."""
-    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C, and print the kubeconfig")
-    options = parser.parse_args(arguments)
-    story = Story()
-    build_everything()
-    mesh = Mesh()
-    try:
-        tell(mesh, story)
-        status = story.end()
-        if options.keep:
-            wait(mesh)
-    except LocalMeshError as error:
-        print(f"\ndemo: stopped: {error}", file=sys.stderr)
-        for process in (mesh.signer, mesh.controllers):
-            print(f"--- the last lines of {process.name}\n{process.log[-3000:]}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    else:
-        return status
-    finally:
-        mesh.close()
-
-
-def wait(mesh: Mesh) -> None:
-    """Leave everything running until Ctrl-C."""
-    print(
-        f"\nIt keeps running until Ctrl-C. In another terminal:\n\n    export KUBECONFIG={mesh.cluster.kubeconfig()}\n",
-        flush=True,
-    )
-    try:
-        while True:
-            time.sleep(1)
-            mesh.cluster.check()
-    except KeyboardInterrupt:
-        print()
+    return perform("make demo", __doc__, arguments, build_everything, play)
 
 
 if __name__ == "__main__":

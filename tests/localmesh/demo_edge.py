@@ -4,10 +4,10 @@ Real istiod and Envoy as ingress gateway, Let's Encrypt's own test server (Pebbl
 Synchronous; ends everything that it started, unless --keep is given, which waits for Ctrl-C first.
 """
 
-import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -15,11 +15,11 @@ import yaml
 
 from signer.edge.placeholder import is_placeholder
 from tests.localmesh.build import find_program
-from tests.localmesh.demo import command, wait
+from tests.localmesh.demo import command
 from tests.localmesh.edge import CONTROLLERS, EDGE_PROGRAMS, Edge
-from tests.localmesh.errors import LocalMeshError
 from tests.localmesh.front import Visit
 from tests.localmesh.mesh import Mesh, build_everything
+from tests.localmesh.staging import perform
 from tests.localmesh.story import Story
 
 ISSUER = "letsencrypt"
@@ -189,34 +189,27 @@ def inventory(edge: Edge) -> set[tuple[str, str]]:
     return {(one["kind"], one["metadata"]["name"]) for one in found}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo; the exit status is 0 when every check passed."""
-    parser = argparse.ArgumentParser(prog="make demo-edge", description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C, and print the kubeconfig")
-    options = parser.parse_args(arguments)
-    story = Story()
+def build() -> None:
+    """Build the servers that are missing."""
     build_everything()
     for program in EDGE_PROGRAMS:
         find_program(program)
-    mesh = Mesh()
+
+
+@contextmanager
+def play(mesh: Mesh, story: Story) -> Iterator[None]:
+    """Tell the story; the gateway, DNS and Pebble go on until the context is left."""
     edge = Edge(mesh, controllers=CONTROLLERS)
     try:
         tell(edge, story)
-        status = story.end()
-        if options.keep:
-            wait(mesh)
-    except LocalMeshError as error:
-        print(f"\ndemo: stopped: {error}", file=sys.stderr)
-        for process in (mesh.signer, mesh.controllers):
-            print(f"--- the last lines of {process.name}\n{process.log[-3000:]}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    else:
-        return status
+        yield
     finally:
         edge.close()
-        mesh.close()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo; the exit status is 0 when every check passed."""
+    return perform("make demo-edge", __doc__, arguments, build, play)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,18 @@
 """Pebble and its challenge server, and the controllers in the test's own loop against the real API server."""
 
 import base64
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from tests.integration.edge.presenters import ServerPresenter
+from tests.integration.pebbles import Start, answers, start
 from tests.integration.slow_controllers import Json, World, install_crds, world
 from tests.localmesh import Cluster
 from tests.localmesh.pebble import ChallengeServer, Pebble
 
-Start = Callable[..., Pebble]
+__all__ = ["Start", "answers", "crds", "here", "presenter", "spec", "start"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -21,31 +21,6 @@ def crds(cluster: Cluster) -> None:
     install_crds(cluster)
     names = ("crd/orders.acme.cert-manager.io", "crd/challenges.acme.cert-manager.io")
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
-
-
-@pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChallengeServer]:
-    """One challenge server for the module; tokens and names do not clash."""
-    started = ChallengeServer(tmp_path_factory.mktemp("challenges"))
-    started.start()
-    yield started
-    started.stop()
-
-
-@pytest.fixture
-def start(answers: ChallengeServer, tmp_path: Path) -> Iterator[Start]:
-    """Starts CAs of the test's own."""
-    started: list[Pebble] = []
-
-    def make(**how: Any) -> Pebble:
-        ca = Pebble(tmp_path, answers, name=f"pebble-{len(started)}", **how)
-        started.append(ca)
-        ca.start()
-        return ca
-
-    yield make
-    for ca in started:
-        ca.stop()
 
 
 @pytest.fixture

@@ -122,8 +122,8 @@ MUTANTS = (
     Mutant(
         "only the first reason of a refusal reaches the audit log",
         ANSWER,
-        "for reason in verdict.reasons],\n",
-        "for reason in verdict.reasons[:1]],\n",
+        "for reason in verdict.reasons]\n",
+        "for reason in verdict.reasons[:1]]\n",
         ANSWERED,
     ),
     Mutant(
