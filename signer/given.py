@@ -75,6 +75,16 @@ class Given:
             raise SettingsError(f"--{name}: {value!r} can be no namespace")
         return value
 
+    def address(self, name: str, default: str) -> str:
+        """Read ADDRESS:PORT to listen at, or none."""
+        text = self.text(name, default)
+        host, colon, port = text.rpartition(":")
+        if text != "none" and not (colon and port.isascii() and port.isdigit() and int(port) < 1 << 16):
+            raise SettingsError(f"--{name}: {text!r} is neither ADDRESS:PORT nor none")
+        if ":" in host and not (host.startswith("[") and host.endswith("]")):
+            raise SettingsError(f"--{name}: an IPv6 address stands in brackets, as in [{host}]:{port}")
+        return text
+
     def duration(self, name: str, default: timedelta, low: timedelta, high: timedelta) -> timedelta:
         """Read a duration from `low` to `high`, written as in Go."""
         value = self.text(name, format_duration(default))

@@ -98,7 +98,7 @@ def settings_from(
         controllers=_controllers(given.text("controllers", "")),
         namespace=given.text("namespace", "") or environment.get("POD_NAMESPACE", "") or resource_namespace,
         identity=given.text("identity", "") or environment.get("POD_NAME", "") or f"{host}-{process}",
-        bind=_bind(given.text("bind", defaults.bind)),
+        bind=given.address("bind", defaults.bind),
         log_format=given.choice("log-format", defaults.log_format, ("text", "json")),
         log_level=given.choice("log-level", defaults.log_level, ("debug", "info", "warning", "error")),
         audit_log=given.text("audit-log", defaults.audit_log),
@@ -147,15 +147,6 @@ def _audit_until(text: str, mode: str) -> datetime | None:
     if until is None:
         raise SettingsError(f"--audit-until: {text!r} is no time, as 2026-12-31T00:00:00Z is")
     return until
-
-
-def _bind(text: str) -> str:
-    host, colon, port = text.rpartition(":")
-    if text != "none" and not (colon and port.isascii() and port.isdigit() and int(port) < 1 << 16):
-        raise SettingsError(f"--bind: {text!r} is neither ADDRESS:PORT nor none")
-    if ":" in host and not (host.startswith("[") and host.endswith("]")):
-        raise SettingsError(f"--bind: an IPv6 address stands in brackets, as in [{host}]:{port}")
-    return text
 
 
 def _controllers(text: str) -> tuple[str, ...] | None:

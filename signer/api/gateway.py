@@ -100,11 +100,19 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     tls: ListenerTLS | None = None
 
 
+class GatewayAddress(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """addresses[]: of type Hostname it names, for Istio, a Service whose Pods serve the Gateway."""
+
+    type: str = "IPAddress"
+    value: str = ""
+
+
 class APIGatewaySpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The spec, as far as we read it."""
 
     gateway_class_name: str = ""
     listeners: tuple[Listener, ...] = ()
+    addresses: tuple[GatewayAddress, ...] = ()
 
 
 class APIGateway(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):

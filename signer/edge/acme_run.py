@@ -50,6 +50,7 @@ def _now() -> datetime:
 class AcmeControllers:
     """Runs the controllers that `names` names, until cancelled. `ordering` is for the controller of CertificateRequests.
 
+    `tidy` is told at the start which Challenges (uids) there are.
     Orders and Challenges need the accounts, which `acmeissuers` keeps: the three belong into one process.
     """
 
@@ -65,6 +66,7 @@ class AcmeControllers:
         cluster_resource_namespace: str = "cert-manager",
         tenant_addresses: AddressRule | None = None,
         permit: Permit | None = None,
+        tidy: Callable[[frozenset[str]], Awaitable[None]] | None = None,
         clock: Callable[[], datetime] = _now,
     ) -> None:
         self._client = client
@@ -75,6 +77,7 @@ class AcmeControllers:
         self._names = names
         self._namespace = cluster_resource_namespace
         self._addresses = tenant_addresses
+        self._tidy = tidy
         self._clock = clock
         self._accounts: Accounts | None = None
         self._issuers: AcmeIssuerController | None = None
@@ -164,6 +167,7 @@ class AcmeControllers:
             tasks.create_task(certificates.run())
             for synced in (self._registry.synced, orders.synced, challenges.synced):
                 await synced.wait()
+            await self._tidy_up(challenges)
             if ORDER_NAME in self._names:
                 tasks.create_task(renewal_queue.run(self._counted("renewals", renewing.reconcile), workers=2))
                 tasks.create_task(order_queue.run(self._counted(ORDER_NAME, ordered.reconcile), workers=_WORKERS))
@@ -171,6 +175,15 @@ class AcmeControllers:
                 tasks.create_task(
                     challenge_queue.run(self._counted(CHALLENGE_NAME, proving.reconcile), workers=_WORKERS)
                 )
+
+    async def _tidy_up(self, challenges: Reflector[Challenge]) -> None:
+        """Take away what was put in place for Challenges that are no more; what cannot be now can be at the next start."""
+        if self._tidy is None or CHALLENGE_NAME not in self._names:
+            return
+        try:
+            await self._tidy(frozenset(one.metadata.uid for one in challenges.store.values()))
+        except (ApiError, Unreachable) as error:
+            log.warning("what is left of old challenges stays for now: %s", error)
 
     def _queue(self, controller: str) -> WorkQueue[K]:
         def failed(key: K, error: Exception) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from signer.api.gateway import GATEWAYS
+from signer.api.httproute import HTTP_ROUTES, REFERENCE_GRANTS
 from signer.api.ingress import CLASS_ANNOTATION, INGRESSES
 from signer.api.virtualservice import VIRTUAL_SERVICES
 from signer.edge.hostname import Host
@@ -20,9 +21,21 @@ CHALLENGE_PATH = "/.well-known/acme-challenge/"
 PART_OF = {"app.kubernetes.io/part-of": "mesh-signer"}
 SOLVER_LABEL = "acme.cert-manager.io/http01-solver"
 CHALLENGE_UID = "mesh-signer.dev/challenge-uid"
+SOLVER_SERVICE = "mesh-signer-http01-solver"
+SOLVER_PORT = 8089
+"""The Service of manifests/base in the controllers' namespace; its Pods may listen on another port."""
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22,128}", re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9_-]{22,128}\.[A-Za-z0-9_-]{43}", re.ASCII)
 """RFC 8555, 8.1: the token, a point, and the SHA-256 thumbprint of the account's key."""
+
+
+MARK = "mesh-signer-acme-"
+"""What is ours is named so: objects, and servers in a user's Gateway."""
+
+
+def object_name(uid: str) -> str:
+    """Name what is made for a Challenge, by its uid."""
+    return f"{MARK}{hashlib.sha256(uid.encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +64,7 @@ class Answer:
     @property
     def object_name(self) -> str:
         """Name what is made for it, in whatever namespace."""
-        return f"mesh-signer-acme-{hashlib.sha256(self.challenge[2].encode()).hexdigest()[:16]}"
+        return object_name(self.challenge[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,33 +160,6 @@ def own_gateway(
     }
 
 
-def without_redirect(servers: list[dict[str, Any]], host: Host) -> list[dict[str, Any]] | None:
-    """Mode C: the user's servers (as they are written) with httpsRedirect off for this host; None if none is on.
-
-    A server with more hosts is split, so that theirs stays; the new one has a port name of its own, as Istio wants it.
-    """
-    changed: list[dict[str, Any]] = []
-    found = False
-    for server in servers:
-        tls = server.get("tls")
-        hosts = [str(one) for one in server.get("hosts") or ()]
-        ours = [one for one in hosts if one.rpartition("/")[2].lower() == str(host)]
-        if not (isinstance(tls, dict) and tls.get("httpsRedirect") and ours):
-            changed.append(server)
-            continue
-        found = True
-        rest = {name: value for name, value in tls.items() if name != "httpsRedirect"}
-        open_ = {**{key: value for key, value in server.items() if key != "tls"}, **({"tls": rest} if rest else {})}
-        others = [one for one in hosts if one not in ours]
-        if others:
-            changed.append({**server, "hosts": others})
-            port = server.get("port")
-            named = {**port, "name": f"{port.get('name', 'http')}-acme"} if isinstance(port, dict) else port
-            open_ |= {"hosts": ours, "port": named}
-        changed.append(open_)
-    return changed if found else None
-
-
 def ingress(answer: Answer, namespace: str, class_name: str, solver: SolverService) -> dict[str, Any]:
     """Mode D: an Ingress in the namespace of the solver's Service, since an Ingress reaches no other."""
     if namespace != solver.namespace:
@@ -196,13 +182,13 @@ def http_route(
     Where the solver's Service is elsewhere, its namespace needs `reference_grant`.
     """
     namespace, name = gateway
-    group = "gateway.networking.k8s.io"
+    group = HTTP_ROUTES.group
     backend: dict[str, Any] = {"group": "", "kind": "Service", "name": solver.name, "port": solver.port, "weight": 1}
     if solver.namespace != namespace:
         backend["namespace"] = solver.namespace
     return {
-        "apiVersion": f"{group}/v1",
-        "kind": "HTTPRoute",
+        "apiVersion": HTTP_ROUTES.api_version,
+        "kind": HTTP_ROUTES.kind,
         "metadata": _metadata(answer, namespace),
         "spec": {
             "hostnames": [str(answer.host)],
@@ -220,18 +206,17 @@ def http_route(
     }
 
 
-def reference_grant(namespace: str, solver: SolverService) -> dict[str, Any]:
-    """What lets HTTPRoutes of a namespace reach the solver's Service, and nothing else of its namespace."""
+def reference_grant(answer: Answer, namespace: str, solver: SolverService) -> dict[str, Any]:
+    """What lets HTTPRoutes of a namespace reach the solver's Service, and nothing else of its namespace.
+
+    One for each Challenge, so that it goes with the Challenge.
+    """
     return {
-        "apiVersion": "gateway.networking.k8s.io/v1beta1",
-        "kind": "ReferenceGrant",
-        "metadata": {
-            "name": f"mesh-signer-acme-{namespace}"[:253],
-            "namespace": solver.namespace,
-            "labels": dict(PART_OF),
-        },
+        "apiVersion": REFERENCE_GRANTS.api_version,
+        "kind": REFERENCE_GRANTS.kind,
+        "metadata": _metadata(answer, solver.namespace),
         "spec": {
-            "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": namespace}],
+            "from": [{"group": HTTP_ROUTES.group, "kind": HTTP_ROUTES.kind, "namespace": namespace}],
             "to": [{"group": "", "kind": "Service", "name": solver.name}],
         },
     }

@@ -1,12 +1,10 @@
-"""HTTP-01 through the Istio gateway that serves the host: a VirtualService that answers, for the time of the challenge.
+"""HTTP-01 through the gateway that serves the host: what answers is put in place for the time of the challenge.
 
-Modes A and B of solver_mode.py; where neither can work, the Challenge says what to change. Which Gateways count: those of
-the Challenge's own namespace; for a Challenge in one of the gateways' namespaces, where administrators write, any. So a
-tenant's Certificate puts no route into somebody else's Gateway.
-Used on the loop, in the leader. Nothing is remembered: what was made is found by its labels.
+choosing.py says on which object and in which of the modes of solver_mode.py; where none can work, the Challenge says what
+to change. Used on the loop, in the leader. Nothing is remembered: what was made is found by its labels, and a redirect
+that was taken by what stands in the Gateway.
 """
 
-import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -14,41 +12,53 @@ from typing import Any
 import msgspec
 
 from signer.api.challenge import Challenge
-from signer.api.gateway import GATEWAYS, Gateway
-from signer.api.virtualservice import VIRTUAL_SERVICES
-from signer.edge.challenge_routes import CHALLENGE_UID, Answer, own_gateway, virtual_service
+from signer.api.gateway import GATEWAYS, APIGateway, Gateway
+from signer.api.httproute import HTTP_ROUTES, REFERENCE_GRANTS
+from signer.api.ingress import INGRESSES, Ingress
+from signer.api.virtualservice import VIRTUAL_SERVICES, VirtualService
+from signer.edge.challenge_routes import (
+    CHALLENGE_PATH,
+    CHALLENGE_UID,
+    Answer,
+    SolverService,
+    http_route,
+    ingress,
+    own_gateway,
+    reference_grant,
+    virtual_service,
+)
+from signer.edge.choosing import Chosen, Serving, choose, on_same_proxies
+from signer.edge.gateway_lists import GatewayLists
+from signer.edge.gateway_pods import GatewayPods, Served
 from signer.edge.hostname import Host, read_host
-from signer.edge.placement import selects
-from signer.edge.probing import GatewayAddress, Resolve, look, system_resolver
-from signer.edge.selfcheck import Cause, Found, classify
-from signer.edge.solver_mode import Mode, mode_for_gateway
+from signer.edge.probing import Resolve, look, system_resolver
+from signer.edge.redirect_shell import FIELD_MANAGER, Redirects
+from signer.edge.redirects import users_servers
+from signer.edge.selfcheck import Cause, Found, classify, shadows
 from signer.kube.client import ApiClient
-from signer.kube.errors import AlreadyExists, NotFound
+from signer.kube.errors import AlreadyExists, Conflict, NotFound
 from signer.kube.resource import Resource
-from signer.tenancy.verdict import Reason, Refuse
+from signer.tenancy.verdict import Reason
 
-PODS = Resource("", "v1", "pods", "Pod", namespaced=True)
-SERVICES = Resource("", "v1", "services", "Service", namespaced=True)
-FIELD_MANAGER = "mesh-signer-acme"
-# Many challenges begin together: they share one list of the Gateways (seconds).
-_FRESH = 1.0
 _MAX_PODS = 5
-_PUBLIC = (80, 443)
+_BY_ROUTE = frozenset((Cause.NOT_ROUTED, Cause.WRONG_ANSWER))
+Objects = list[tuple[Resource, dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a host's challenge is answered: the Gateway, how, and the Pods that serve it."""
+    """Where a host's challenge is answered: on which object and how, the Pods that serve it, and all Istio Gateways."""
 
-    gateway: Gateway
-    mode: Mode
-    namespaces: tuple[str, ...]
-    pods: tuple[GatewayAddress, ...]
-    public: tuple[str, ...]
+    chosen: Chosen
+    served: Served
+    gateways: tuple[Gateway, ...]
 
 
 class GatewayPresenter:
-    """Presents challenges on Istio Gateways. `gateway_namespaces` are those where administrators run gateways."""
+    """Presents challenges on Gateways and Ingresses. `gateway_namespaces` are those where administrators run gateways.
+
+    `solver` is the Service of the shared solver, which Ingresses and Gateways of the Gateway API need; None: there is none.
+    """
 
     def __init__(
         self,
@@ -56,33 +66,39 @@ class GatewayPresenter:
         *,
         gateway_namespaces: Collection[str] = ("istio-system",),
         resolve: Resolve = system_resolver,
+        solver: SolverService | None = None,
     ) -> None:
         self._client = client
         self._gateway_namespaces = frozenset(gateway_namespaces)
         self._resolve = resolve
-        self._gateways: tuple[float, tuple[Gateway, ...]] = (float("-inf"), ())
+        self._solver = solver
+        self._lists = GatewayLists(client)
+        self._pods = GatewayPods(client, gateway_namespaces)
+        self._redirects = Redirects(client, self._lists)
 
     async def present(self, challenge: Challenge) -> Reason | None:
         """Put the answer in place; a reason tells what must be there first."""
         host = _host(challenge)
         if isinstance(host, Reason):
             return host
+        meta, spec = challenge.metadata, challenge.spec
         place = await self._place(host, challenge)
         if isinstance(place, Reason):
+            # The user may have changed his mind since we took a redirect.
+            await self._redirects.give_back(meta.uid)
             return place
-        meta, spec = challenge.metadata, challenge.spec
         try:
             answer = Answer(host, spec.token, spec.key, (meta.namespace, meta.name, meta.uid))
         except ValueError as error:
             return Reason("MalformedChallenge", str(error))
-        namespace, name = place.mode.gateway
-        if place.mode.letter == "A":
-            route = virtual_service(answer, (namespace, name), place.namespaces)
-        else:
-            await self._apply(GATEWAYS, own_gateway(answer, namespace, place.gateway.spec.selector))
-            # What the user's port 80 did for this host, if anything, is to redirect: all else keeps doing that.
-            route = virtual_service(answer, (namespace, answer.object_name), place.namespaces, redirect=True)
-        await self._apply(VIRTUAL_SERVICES, route)
+        objects = _objects(answer, place, self._solver)
+        if isinstance(objects, Reason):
+            return objects
+        for resource, body in objects:
+            await self._apply(resource, body)
+        if place.chosen.mode.letter == "C":
+            # After the route that redirects in its place: not one request of the user's is answered in the clear.
+            return await self._redirects.take(place.chosen.mode.gateway, meta.uid, host)
         return None
 
     async def check(self, challenge: Challenge) -> Found:
@@ -93,36 +109,57 @@ class GatewayPresenter:
         place = await self._place(host, challenge)
         if isinstance(place, Reason):
             return Found(Cause.NOT_ROUTED, place.message)
-        path = f"/.well-known/acme-challenge/{challenge.spec.token}"
+        mode = place.chosen.mode
+        if mode.letter == "C":
+            # Whoever applied the Gateway anew meanwhile has put the redirect back.
+            kept = await self._redirects.take(mode.gateway, challenge.metadata.uid, host)
+            if kept is not None:
+                return Found(Cause.NOT_ROUTED, kept.message)
+        path = f"{CHALLENGE_PATH}{challenge.spec.token}"
         resolved = await self._resolve(str(host))
         found = Found(Cause.NOT_REACHED, f"no Pod of the gateway of {host} has an address yet")
-        for pod in place.pods[:_MAX_PODS]:
-            seen = await look(host, path, challenge.spec.key, pod, resolved, place.public)
+        for pod in place.served.pods[:_MAX_PODS]:
+            seen = await look(host, path, challenge.spec.key, pod, resolved, place.served.public)
             found = classify(host, path, seen)
+            if found.cause in _BY_ROUTE:
+                found = classify(host, path, seen, await self._shadows(challenge, host, path, place))
             if not found.passed:
                 return found
         return found
 
     async def clean_up(self, challenge: Challenge) -> None:
-        """Take away whatever was put in place for it, wherever that is."""
+        """Take away whatever was put in place for it, wherever that is; what was taken is given back first."""
         uid = challenge.metadata.uid
-        for resource in (VIRTUAL_SERVICES, GATEWAYS):
-            try:
-                found = await self._client.list(resource, label_selector=f"{CHALLENGE_UID}={uid}")
-            except NotFound:
-                continue  # Istio's CRDs are gone, and so is what was made
-            for one in found:
-                meta = one["metadata"]
-                try:
-                    await self._client.delete(resource, meta["name"], meta["namespace"], uid=meta["uid"])
-                except NotFound:
-                    continue
+        await self._redirects.give_back(uid)
+        for resource, one in await self._lists.ours(self._own_namespace):
+            if one["metadata"]["labels"].get(CHALLENGE_UID) == uid:
+                await self._delete(resource, one)
+
+    async def tidy(self, living: frozenset[str]) -> None:
+        """The same for all Challenges but these (by uid): those whose finalizer somebody else took away."""
+        await self._redirects.give_back_all_but(living)
+        for resource, one in await self._lists.ours(self._own_namespace):
+            if one["metadata"]["labels"].get(CHALLENGE_UID) not in living:
+                await self._delete(resource, one)
+
+    @property
+    def _own_namespace(self) -> str | None:
+        return self._solver.namespace if self._solver is not None else None
+
+    async def _delete(self, resource: Resource, one: dict[str, Any]) -> None:
+        meta = one["metadata"]
+        try:
+            await self._client.delete(resource, meta["name"], meta["namespace"], uid=meta["uid"])
+        except (NotFound, Conflict):
+            return  # gone, or another of the same name since
+        finally:
+            self._lists.wrote(resource)
 
     async def _apply(self, resource: Resource, body: dict[str, Any]) -> None:
+        meta = body["metadata"]
         try:
             await self._client.create(resource, body)
         except AlreadyExists:
-            meta = body["metadata"]
             await self._client.patch(
                 resource,
                 meta["name"],
@@ -132,82 +169,69 @@ class GatewayPresenter:
                 field_manager=FIELD_MANAGER,
                 force=True,
             )
+        finally:
+            self._lists.wrote(resource)
 
     async def _place(self, host: Host, challenge: Challenge) -> _Place | Reason:
-        """Find the Gateway that serves the host, how it is to be used, and its Pods."""
-        namespace = challenge.metadata.namespace
-        everywhere = namespace in self._gateway_namespaces
-        gateways = await self._all_gateways()
-        if isinstance(gateways, Reason):
-            return gateways
-        near = [one for one in gateways if everywhere or one.metadata.namespace == namespace]
-        # The Challenge's own namespace first, then by age: the same answer each time.
-        near.sort(key=lambda one: (one.metadata.namespace != namespace, _age(one)))
-        refused: Reason | None = None
-        for gateway in near:
-            if gateway.problem or not _serves(gateway, host):
-                continue
-            others = [one for one in gateways if one is not gateway and one.spec.selector == gateway.spec.selector]
-            mode = mode_for_gateway(host, gateway, others)
-            if isinstance(mode, Refuse):
-                refused = refused or mode.reasons[0]
-                continue
-            if mode.letter == "C":
-                refused = refused or Reason(
-                    "RedirectInTheWay",
-                    f"Gateway {mode.gateway[0]}/{mode.gateway[1]} redirects {host} to https, where no certificate can be"
-                    " proven without a client certificate; remove httpsRedirect, or use a dns01 solver",
-                )
-                continue
-            pods = await self._pods(gateway, host)
-            return pods if isinstance(pods, Reason) else _Place(gateway, mode, *pods)
-        if refused is not None:
-            return refused
-        where = "any namespace" if everywhere else f"namespace {namespace}"
-        return Reason("NoGateway", f"no Gateway in {where} serves {host}; the challenge waits for one")
-
-    async def _all_gateways(self) -> tuple[Gateway, ...] | Reason:
-        at, known = self._gateways
-        if time.monotonic() - at < _FRESH:
-            return known
-        try:
-            found = await self._client.list(GATEWAYS)
-        except NotFound:
-            return Reason("NoGateway", "there are no Gateways of Istio in this cluster (networking.istio.io/v1)")
-        read = tuple(
-            msgspec.convert(one, Gateway) for one in found if CHALLENGE_UID not in one["metadata"].get("labels", {})
+        """Find the object that serves the host, how it is to be used, and its Pods."""
+        serving = Serving(
+            tuple(_as_written(one) for one in await self._lists.gateways() if not _ours(one)),
+            tuple(msgspec.convert(one, APIGateway) for one in await self._lists.api_gateways()),
+            tuple(msgspec.convert(one, Ingress) for one in await self._lists.ingresses() if not _ours(one)),
         )
-        self._gateways = (time.monotonic(), read)
-        return read
+        namespace = challenge.metadata.namespace
+        chosen = choose(host, namespace, serving, gateway_namespaces=self._gateway_namespaces)
+        if (isinstance(chosen, Reason) and chosen.code != "NoGateway") or (
+            isinstance(chosen, Chosen) and chosen.mode.letter == "C"
+        ):
+            # Which Gateways have a route for the host may leave a better way.
+            routes = [msgspec.convert(one, VirtualService) for one in await self._lists.routes() if not _ours(one)]
+            chosen = choose(host, namespace, serving, gateway_namespaces=self._gateway_namespaces, routes=routes)
+        if isinstance(chosen, Reason):
+            return chosen
+        served = await self._pods.find(chosen.carrier, host)
+        return served if isinstance(served, Reason) else _Place(chosen, served, serving.gateways)
 
-    async def _pods(
-        self, gateway: Gateway, host: Host
-    ) -> tuple[tuple[str, ...], tuple[GatewayAddress, ...], tuple[str, ...]] | Reason:
-        """The namespaces, Pods and public addresses of a Gateway's proxies: beside it, or where administrators run them."""
-        selector = gateway.spec.selector
-        namespaces = sorted({gateway.metadata.namespace, *self._gateway_namespaces})
-        text = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
-        pods: list[GatewayAddress] = []
-        public: list[str] = []
-        places: list[str] = []
-        for namespace in namespaces if selector else ():
-            found = await self._client.list(PODS, namespace, label_selector=text)
-            running = [one for one in found if _running(one)]
-            if not running:
-                continue
-            places.append(namespace)
-            services = await self._client.list(SERVICES, namespace)
-            for pod in running:
-                ports, addresses = _published(pod, services)
-                pods.append(GatewayAddress(pod["status"]["podIP"], ports))
-                public += [pod["status"]["podIP"], *addresses]
-        if not places:
-            meta = gateway.metadata
-            return Reason(
-                "NoGatewayPod",
-                f"no Pod serves Gateway {meta.namespace}/{meta.name} ({text or 'it has no selector'}); {host} waits for one",
-            )
-        return tuple(places), tuple(pods), tuple(dict.fromkeys(public))
+    async def _shadows(self, challenge: Challenge, host: Host, path: str, place: _Place) -> tuple[str, ...]:
+        """Name the VirtualServices on the same proxies that take the path before ours."""
+        carrier = place.chosen.carrier
+        if not isinstance(carrier, Gateway):
+            return ()
+        near = {f"{one.metadata.namespace}/{one.metadata.name}" for one in on_same_proxies(carrier, place.gateways)}
+        ours: VirtualService | None = None
+        others: list[VirtualService] = []
+        for one in await self._lists.routes():
+            route = msgspec.convert(one, VirtualService)
+            if route.metadata.labels.get(CHALLENGE_UID) == challenge.metadata.uid:
+                ours = route
+            elif near & {name if "/" in name else f"{route.metadata.namespace}/{name}" for name in route.spec.gateways}:
+                others.append(route)
+        if ours is None:
+            return ()
+        return shadows(ours, others, host, path, place.served.namespaces[0])
+
+
+def _objects(answer: Answer, place: _Place, solver: SolverService | None) -> Objects | Reason:
+    """What is to be applied, in this order."""
+    mode, carrier = place.chosen.mode, place.chosen.carrier
+    namespace = mode.gateway[0]
+    if isinstance(carrier, Gateway):
+        if mode.letter == "B":
+            gateway = own_gateway(answer, namespace, carrier.spec.selector)
+            on = (namespace, answer.object_name)
+            route = virtual_service(answer, on, place.served.namespaces, redirect=mode.redirect)
+            return [(GATEWAYS, gateway), (VIRTUAL_SERVICES, route)]
+        route = virtual_service(answer, mode.gateway, place.served.namespaces, redirect=mode.letter == "C")
+        return [(VIRTUAL_SERVICES, route)]
+    if solver is None:
+        message = f"{answer.host} is served by no Istio Gateway, and the shared solver is off (--http01-solver-bind)"
+        return Reason("SolverOff", message)
+    if isinstance(carrier, Ingress):
+        return [(INGRESSES, ingress(answer, solver.namespace, mode.ingress_class, solver))]
+    routes: Objects = [(HTTP_ROUTES, http_route(answer, mode.gateway, mode.sections, solver))]
+    if solver.namespace == namespace:
+        return routes
+    return [(REFERENCE_GRANTS, reference_grant(answer, namespace, solver)), *routes]
 
 
 def _host(challenge: Challenge) -> Host | Reason:
@@ -217,46 +241,13 @@ def _host(challenge: Challenge) -> Host | Reason:
     return Reason("MalformedChallenge", host) if isinstance(host, str) else host
 
 
-def _serves(gateway: Gateway, host: Host) -> bool:
-    for server in gateway.spec.servers:
-        for text in server.hosts:
-            name = text.rpartition("/")[2].lower()
-            if name in ("*", host.name) or (name.startswith("*.") and host.name.endswith(name[1:])):
-                return True
-    return False
+def _ours(one: dict[str, Any]) -> bool:
+    return CHALLENGE_UID in (one["metadata"].get("labels") or {})
 
 
-def _age(gateway: Gateway) -> tuple[str, str, str]:
-    meta = gateway.metadata
-    return meta.creation_timestamp or "", meta.namespace, meta.name
-
-
-def _running(pod: dict[str, Any]) -> bool:
-    status = pod.get("status") or {}
-    return (
-        bool(status.get("podIP")) and status.get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp")
-    )
-
-
-def _published(pod: dict[str, Any], services: list[dict[str, Any]]) -> tuple[dict[int, int], tuple[str, ...]]:
-    """Where a Pod listens for the public ports, by its Services; and the addresses of those."""
-    ports: dict[int, int] = {}
-    addresses: list[str] = []
-    named = {
-        one.get("name"): one.get("containerPort")
-        for container in pod.get("spec", {}).get("containers") or ()
-        for one in container.get("ports") or ()
-    }
-    for service in services:
-        spec = service.get("spec") or {}
-        if not spec.get("selector") or not selects(spec["selector"], pod["metadata"].get("labels") or {}):
-            continue
-        for one in spec.get("ports") or ():
-            target = one.get("targetPort", one.get("port"))
-            number = named.get(target) if isinstance(target, str) else target
-            if one.get("port") in _PUBLIC and isinstance(number, int):
-                ports.setdefault(one["port"], number)
-        balancer = (service.get("status") or {}).get("loadBalancer") or {}
-        addresses += [one["ip"] for one in balancer.get("ingress") or () if one.get("ip")]
-        addresses += [*(spec.get("externalIPs") or ()), *(one for one in (spec.get("clusterIP"),) if one)]
-    return ports, tuple(addresses)
+def _as_written(one: dict[str, Any]) -> Gateway:
+    """A Gateway as its user has it, whatever we have taken from it."""
+    spec = one.get("spec")
+    if isinstance(spec, dict) and "servers" in spec:
+        spec = {**spec, "servers": users_servers(one)}
+    return msgspec.convert({**one, "spec": spec}, Gateway)

@@ -146,17 +146,17 @@ def _views(host: Host, gateway: Gateway) -> Iterable[_View]:
         for text in server.hosts:
             before, slash, after = text.partition("/")
             name = after if slash else text
-            exactness = _exactness(name.lower(), host)
-            if not exactness:
+            exact = exactness(name.lower(), host)
+            if not exact:
                 continue
             own = not slash or before in (".", _ANY, meta.namespace)
             # Istio takes the routes of each entry that fits: one that lets ours in is enough.
-            best = (exactness, own) if best is None else max(best, (exactness, own))
+            best = (exact, own) if best is None else max(best, (exact, own))
         if best is not None:
             yield _View((meta.namespace, meta.name), allows, server, *best)
 
 
-def _exactness(pattern: str, host: Host) -> int:
+def exactness(pattern: str, host: Host) -> int:
     """How exactly a server's host names this one; 0 when it does not. Envoy takes the longest wildcard."""
     if pattern == host.name:
         return _EXACT
@@ -207,7 +207,7 @@ def mode_for_api_gateway(host: Host, gateway: APIGateway) -> Mode | Refuse:
         for listener in gateway.spec.listeners
         if listener.port == HTTP_PORT
         and listener.protocol.upper() == "HTTP"
-        and _exactness(listener.hostname.lower() or _ANY, host)
+        and exactness(listener.hostname.lower() or _ANY, host)
     )
     key = (gateway.metadata.namespace, gateway.metadata.name)
     if not sections:

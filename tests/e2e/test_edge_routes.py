@@ -21,11 +21,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from signer.api.gateway import Gateway
 from signer.api.virtualservice import VirtualService
-from signer.edge.challenge_routes import Answer, own_gateway, virtual_service, without_redirect
+from signer.edge.challenge_routes import Answer, own_gateway, virtual_service
 from signer.edge.made import placeholder_secret
 from signer.edge.placeholder import placeholder
 from signer.edge.selfcheck import shadows
-from signer.edge.solver_mode import ALLOW_REDIRECT_CHANGE, Mode, mode_for_gateway
+from signer.edge.solver_mode import Mode, mode_for_gateway
 from signer.edge.wishes import gateway_wishes
 from tests import pki
 from tests.localmesh.mesh import Mesh
@@ -37,7 +37,6 @@ pytestmark = pytest.mark.e2e
 HTTP, HTTPS = 8080, 8443
 PUBLIC = {HTTP: 80, HTTPS: 443}
 LABELS = {"istio": "edge-gateway"}
-ALLOWED = {ALLOW_REDIRECT_CHANGE: "true"}
 PROXY = "istio-system"
 
 
@@ -112,10 +111,10 @@ class Case:
         tls = {"mode": mode, "credentialName": self.name}
         return {"port": port, "bind": self.router.address, "hosts": [self.host], "tls": tls}
 
-    def gateway(self, *servers: dict[str, Any], annotations: dict[str, str] | None = None) -> Gateway:
+    def gateway(self, *servers: dict[str, Any]) -> Gateway:
         """The user's Gateway with a VirtualService of its own that takes everything, and the placeholder's Secret."""
         spec = {"selector": LABELS, "servers": list(servers)}
-        metadata = {"name": self.name, "namespace": "foo", "annotations": annotations or {}}
+        metadata = {"name": self.name, "namespace": "foo"}
         one = {"apiVersion": "networking.istio.io/v1", "kind": "Gateway", "metadata": metadata, "spec": spec}
         users = {
             "apiVersion": "networking.istio.io/v1",
@@ -250,21 +249,6 @@ def test_wildcard_redirect(case: Case) -> None:
     users = case.made[1]
     case.apply({**users, "spec": {**users["spec"], "gateways": [case.name, "wildcard"]}})
     case.redirected()
-
-
-def test_changed_redirect(case: Case) -> None:
-    """Mode C: with the user's consent the redirect is a route's, which spares the challenge and nothing else."""
-    gateway = case.gateway(case.http(redirect=True), case.https("MUTUAL"), annotations=ALLOWED)
-    case.redirected()
-    mode = case.mode(gateway)
-    assert mode.letter == "C"
-    servers = without_redirect(gateway.raw_spec["servers"], host(case.host))
-    assert servers is not None
-    users = {**case.made[0], "spec": {"selector": LABELS, "servers": servers}}
-    routes = virtual_service(case.answer, mode.gateway, [PROXY], redirect=True, http_port=HTTP)
-    case.apply(users, routes)
-    case.answered(through_https=False)
-    assert case._get("/cart", secure=False)[0] == 301
 
 
 def test_shadowed(case: Case) -> None:

@@ -40,7 +40,7 @@ ROUTES: dict[str, dict[str, Any]] = {
     "B's routes": virtual_service(ANSWER, ("default", ANSWER.object_name), ["istio-system"], redirect=True),
     "D": ingress(ANSWER, "default", "istio", SOLVER),
     "E": http_route(ANSWER, ("default", "shop"), ["http"], SOLVER),
-    "E's grant": reference_grant("default", SOLVER),
+    "E's grant": reference_grant(ANSWER, "default", SOLVER),
 }
 
 

@@ -15,9 +15,8 @@ from signer.edge.challenge_routes import (
     own_gateway,
     reference_grant,
     virtual_service,
-    without_redirect,
 )
-from tests.unit.edge.objects import host, http, https
+from tests.unit.edge.objects import host
 
 TOKEN = "fbosTcirMUkf2ZGbD7E6HGgWM2aXchRvBKiJvbuLWDc"
 KEY = f"{TOKEN}.gsu3fJ7fFYXPjtJbN45VPBcP5URGdzSzO2Wmy37EFG0"
@@ -117,20 +116,6 @@ class TestOtherModes:
         with pytest.raises(ValueError, match="every proxy"):
             own_gateway(answer(), "foo", {})
 
-    def test_without_redirect(self) -> None:
-        """Mode C changes the redirect of this host's servers and nothing else of the Gateway."""
-        servers = [https("a.example.com"), http("./a.example.com", redirect=True), http("b.example.com", redirect=True)]
-        assert without_redirect(servers, host("a.example.com")) == [servers[0], http("./a.example.com"), servers[2]]
-        assert without_redirect(servers, host("c.example.com")) is None
-
-    def test_a_server_with_more_hosts(self) -> None:
-        """The other hosts of a server keep their redirect."""
-        (others, ours) = without_redirect(
-            [http("b.example.com", "A.example.com", redirect=True)], host("a.example.com")
-        ) or ({}, {})
-        assert others == http("b.example.com", redirect=True)
-        assert (ours["hosts"], ours["port"]["name"], "tls" in ours) == (["A.example.com"], "http-acme", False)
-
     def test_ingress(self) -> None:
         """Mode D is an exact path in an Ingress of the class, beside the solver's Service."""
         one = ingress(answer(), "mesh-signer", "istio", SOLVER)
@@ -149,7 +134,7 @@ class TestOtherModes:
         (rule,) = one["spec"]["rules"]
         assert rule["matches"] == [{"path": {"type": "Exact", "value": answer().path}, "method": "GET"}]
         assert rule["backendRefs"][0]["namespace"] == "mesh-signer"
-        grant = reference_grant("foo", SOLVER)
+        grant = reference_grant(answer(), "foo", SOLVER)
         assert grant["metadata"]["namespace"] == "mesh-signer"
         assert grant["spec"]["to"] == [{"group": "", "kind": "Service", "name": "mesh-signer-solver"}]
         near = http_route(answer(), ("mesh-signer", "shop"), ["http"], SOLVER)

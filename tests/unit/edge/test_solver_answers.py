@@ -10,7 +10,7 @@ from signer.edge.solver_answers import answers_of, respond
 from tests.unit.edge.issuance import challenge
 from tests.unit.edge.test_challenge_routes import KEY, TOKEN
 
-GOING = {"processing": True}
+GOING = {"processing": True, "presented": True}
 ANSWERS = answers_of([challenge(status=GOING)])
 PATH = f"/.well-known/acme-challenge/{TOKEN}"
 
