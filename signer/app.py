@@ -114,7 +114,11 @@ class _Process:
     async def run(self, stop: asyncio.Event) -> None:
         settings = self._settings
         asked = settings.controllers
-        async with self._readiness.served(settings.bind, self._metrics), asyncio.TaskGroup() as tasks:
+        async with (
+            self._readiness.served(settings.bind, self._metrics),
+            self._slow.answering() as answer,
+            asyncio.TaskGroup() as tasks,
+        ):
             parts = [tasks.create_task(self._recorder.run()), tasks.create_task(self._registry.run())]
             if self._mesh is not None:
                 parts.append(tasks.create_task(self._mesh.run()))
@@ -122,7 +126,7 @@ class _Process:
                 requests, members = self._hot_path()
                 self._membership = tasks.create_task(self._take_part(members))
                 parts.extend((tasks.create_task(requests.run()), self._membership))
-            parts.append(tasks.create_task(self._slow_controllers()))
+            parts += [tasks.create_task(self._slow_controllers()), tasks.create_task(answer())]
             parts.append(tasks.create_task(self._settle()))
             await stop.wait()
             log.info("stopping")

@@ -14,7 +14,9 @@ class EdgeSettings:
     """The edge's part of one process's settings. No `gateway_namespaces` means Istio's namespace."""
 
     http01_check_dns: bool = True
+    http01_solver_bind: str = "none"
     recursive_nameservers: tuple[tuple[str, int], ...] = ()
+    dns01_recursive_nameservers_only: bool = False
     gateway_namespaces: frozenset[str] = frozenset()
     default_issuer_name: str = ""
     default_issuer_kind: Literal["ClusterIssuer", "Issuer"] = "ClusterIssuer"
@@ -28,9 +30,20 @@ def add_edge_options(option: Callable[..., None]) -> None:
         metavar="BOOL",
     )
     option(
+        "http01-solver-bind",
+        "address and port at which challenges of Ingresses and of the Gateway API's Gateways are answered, in every replica"
+        " (default none: not at all)",
+    )
+    option(
         "recursive-nameservers",
         "comma-separated IP:port of the DNS servers that are asked about hosts and zones (default: the system's)",
         metavar="ADDRESSES",
+    )
+    option(
+        "dns01-recursive-nameservers-only",
+        "whether records of DNS-01 are looked for at the recursive DNS servers alone, where a zone's own cannot be "
+        "reached (default false)",
+        metavar="BOOL",
     )
     option(
         "gateway-namespaces",
@@ -46,7 +59,11 @@ def edge_settings(given: Given) -> EdgeSettings:
     defaults = EdgeSettings()
     return EdgeSettings(
         http01_check_dns=given.boolean("http01-check-dns", default=defaults.http01_check_dns),
+        http01_solver_bind=given.address("http01-solver-bind", defaults.http01_solver_bind),
         recursive_nameservers=given.nameservers("recursive-nameservers"),
+        dns01_recursive_nameservers_only=given.boolean(
+            "dns01-recursive-nameservers-only", default=defaults.dns01_recursive_nameservers_only
+        ),
         gateway_namespaces=given.names("gateway-namespaces", NAMESPACE, "namespace"),
         default_issuer_name=given.object_name("default-issuer-name", "issuer"),
         default_issuer_kind=given.choice("default-issuer-kind", defaults.default_issuer_kind, _ISSUER_KINDS),

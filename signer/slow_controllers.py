@@ -5,12 +5,14 @@ memory; the ACME library alone is some megabytes. That is why imports stand insi
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import TYPE_CHECKING
 
 from signer.api.crd import ours, read_crd
 from signer.authorities.registry import Registry
+from signer.given import SettingsError
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, NotFound, Unreachable
 from signer.mesh.watcher import MeshWatcher
@@ -22,6 +24,7 @@ from signer.tenancy.world import without_wall
 
 if TYPE_CHECKING:
     from signer.edge.acme_run import AcmeControllers
+    from signer.edge.challenge_routes import SolverService
     from signer.edge.gateway_run import GatewayRun
 
 log = logging.getLogger(__name__)
@@ -30,6 +33,11 @@ Part = Callable[[], Coroutine[None, None, None]]
 """Works while this process leads, and is cancelled when it does so no longer."""
 
 _CRD_POLL_SECONDS = 3.0
+CHALLENGES = "challenges"
+
+
+async def _nothing() -> None:
+    return
 
 
 class SlowControllers:
@@ -58,6 +66,32 @@ class SlowControllers:
         if names := await self.names(asked):
             parts.append(self._certificates(names))
         return parts
+
+    @contextlib.asynccontextmanager
+    async def answering(self) -> AsyncIterator[Part]:
+        """Listen for the challenges that gateways send here, and yield what every replica runs for them.
+
+        Raises SettingsError when the address cannot be had.
+        """
+        settings = self._settings
+        asked, bind = settings.controllers, settings.edge.http01_solver_bind
+        if bind == "none" or (asked is not None and CHALLENGES not in asked):
+            yield _nothing
+            return
+        from signer.edge.solver_server import SharedSolver  # noqa: PLC0415 - see above
+
+        solver = SharedSolver(self._client, bind, on_restart=self._metrics.watch_restarted)
+
+        async def answer() -> None:
+            if CHALLENGES in await self.names(asked):
+                await solver.run()
+
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(solver)
+            except OSError as error:
+                raise SettingsError(f"--http01-solver-bind: {bind}: {error.strerror}") from error
+            yield answer
 
     def for_the_mesh(self, asked: tuple[str, ...] | None) -> list[Part]:
         """Make what only the leader does for the mesh."""
@@ -157,8 +191,11 @@ class SlowControllers:
         if not set(names) & {"acmeissuers", "orders", "challenges"}:
             return None
         from signer.edge.acme_run import AcmeControllers  # noqa: PLC0415 - see above
+        from signer.edge.dns_presenter import DnsPresenter  # noqa: PLC0415 - see above
+        from signer.edge.dns_queries import Questions  # noqa: PLC0415 - see above
         from signer.edge.gateway_presenter import GatewayPresenter  # noqa: PLC0415 - see above
         from signer.edge.permitting import Permitting  # noqa: PLC0415 - see above
+        from signer.edge.presenting import ByType  # noqa: PLC0415 - see above
         from signer.edge.probing import no_resolver  # noqa: PLC0415 - see above
         from signer.edge.resolving import asking  # noqa: PLC0415 - see above
 
@@ -169,17 +206,34 @@ class SlowControllers:
             self._client,
             gateway_namespaces=namespaces,
             resolve=asking(edge_settings.recursive_nameservers) if edge_settings.http01_check_dns else no_resolver,
+            solver=self._solver(),
+        )
+        records = DnsPresenter(
+            self._client,
+            self._registry,
+            Questions(edge_settings.recursive_nameservers),
+            cluster_resource_namespace=self._settings.cluster_resource_namespace,
+            recursive_only=edge_settings.dns01_recursive_nameservers_only,
         )
         return AcmeControllers(
             self._client,
             self._registry,
             self._recorder,
             self._metrics,
-            presenter,
+            ByType({"HTTP-01": presenter, "DNS-01": records}),
             names=names,
             cluster_resource_namespace=self._settings.cluster_resource_namespace,
             permit=permitting.permit,
+            tidy=presenter.tidy,
         )
+
+    def _solver(self) -> "SolverService | None":
+        """The Service of the shared solver, as manifests/base has it."""
+        from signer.edge.challenge_routes import SOLVER_PORT, SOLVER_SERVICE, SolverService  # noqa: PLC0415 - see above
+
+        settings = self._settings
+        off = settings.edge.http01_solver_bind == "none"
+        return None if off else SolverService(settings.cluster_resource_namespace, SOLVER_SERVICE, SOLVER_PORT)
 
     def _gateway_namespaces(self) -> frozenset[str]:
         return self._settings.edge.gateway_namespaces or frozenset({self._settings.istio_namespace})

@@ -64,6 +64,8 @@ EACH: list[tuple[str, str, str, Any]] = [
     ("audit-failure", "stop", "audit_failure", "stop"),
     ("manage-mesh-config", "true", "manage_mesh_config", True),
     ("http01-check-dns", "false", "edge.http01_check_dns", False),
+    ("http01-solver-bind", "[::]:8089", "edge.http01_solver_bind", "[::]:8089"),
+    ("dns01-recursive-nameservers-only", "true", "edge.dns01_recursive_nameservers_only", True),
     (
         "recursive-nameservers",
         "10.0.0.10, 127.0.0.1:5353,[::1]:54, 2001:db8::1",
