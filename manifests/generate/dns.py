@@ -10,6 +10,7 @@ PROVIDERS = (
     "cloudDNS",
     "cloudflare",
     "digitalocean",
+    "externalDNS",
     "rfc2136",
     "route53",
     "webhook",
@@ -86,6 +87,13 @@ def _rfc2136() -> Schema:
     )
 
 
+def _external_dns() -> Schema:
+    return record(
+        "DNSEndpoint objects (externaldns.k8s.io/v1alpha1), which External-DNS carries out. Of mesh-signer alone.",
+        {"namespace": string("Where they are made, for a ClusterIssuer; the Challenge's namespace when unset.")},
+    )
+
+
 def dns01() -> Schema:
     """The dns01 solver. That two providers exclude each other is left to the controller: CEL in a list costs too much."""
     return record(
@@ -138,6 +146,7 @@ def dns01() -> Schema:
                 {"tokenSecretRef": secret_key("Secret with the token.")},
                 required=["tokenSecretRef"],
             ),
+            "externalDNS": _external_dns(),
             "rfc2136": _rfc2136(),
             "route53": _route53(),
             "webhook": record(

@@ -41,6 +41,8 @@ SCHEDULE: Key = ("", "")
 _MAX_STEPS = 12
 # A route or a gateway is waited for this long between two looks (seconds); most changes are seen by the self check.
 _PRESENT_RECHECK = 2.0
+# With the queue's pauses these are some minutes.
+_CLEAN_UP_TRIES = 9
 
 
 class ChallengeController:
@@ -127,11 +129,12 @@ class ChallengeController:
             case Do.NOTHING | Do.AWAIT_TURN:
                 return None
             case Do.CLEAN_UP:
-                await self._presenter.clean_up(challenge)
+                if not await self._cleaned_up(key, challenge):
+                    return None
                 return await self._writer.patch(challenge, {"presented": False, "processing": False})
             case Do.RELEASE:
-                await self._presenter.clean_up(challenge)
-                await self._writer.release(challenge)
+                if await self._cleaned_up(key, challenge):
+                    await self._writer.release(challenge)
                 return None
         account = await self._account(challenge)
         if account is None:
@@ -148,6 +151,20 @@ class ChallengeController:
                 return await self._self_check(challenge, checks)
             case _:
                 return await self._accept(key, challenge, account)
+
+    async def _cleaned_up(self, key: Key, challenge: Challenge) -> bool:
+        """Take away what was presented. What cannot be is tried again, and in the end left and told."""
+        left = await self._presenter.clean_up(challenge)
+        if left is None:
+            return True
+        if left.again and self.queue.failures(key) < _CLEAN_UP_TRIES:
+            self._writer.emit(challenge, "Warning", left.reason.code, f"Cleaning up: {left.reason.message}")
+            self.queue.add_backoff(key)
+            return False
+        # A name server that is gone for good must not keep a namespace from being deleted.
+        self._writer.emit(challenge, "Warning", "LeftBehind", f"Not cleaned up: {left.reason.message}")
+        log.warning("Challenge %s/%s: not cleaned up: %s", *key, left.reason.message)
+        return True
 
     async def _account(self, challenge: Challenge) -> Account | None:
         """Return the account to work with, once it is sure that the Challenge is one of ours."""

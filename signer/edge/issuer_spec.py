@@ -17,6 +17,7 @@ from signer.api.acmeissuer import AcmeSpec, ExternalAccountBinding, read_acme, u
 from signer.api.issuer import Issuer
 from signer.api.names import is_subdomain
 from signer.api.secret import TLS_KEY
+from signer.edge.dns01_spec import read_dns01
 from signer.tenancy.claims import capped, shown
 from signer.tenancy.verdict import Reason, Refuse
 
@@ -24,8 +25,6 @@ MAX_BUNDLE = 256 * 1024
 MAX_SOLVERS = 256
 _EMAIL = re.compile(r"[^\s@,?&<>\"]{1,64}@[^\s@,?&<>\"]{1,190}", re.ASCII)
 _SECRET_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}", re.ASCII)
-_DNS_PROVIDERS = ("rfc2136",)
-"""What we can prove names by; the others are cert-manager's, and are told by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,7 @@ def _problems(spec: AcmeSpec, *, cluster_wide: bool) -> Iterator[str]:
         yield f"spec.acme.solvers: {len(spec.solvers)} are too many; {MAX_SOLVERS} at most"
     else:
         for index, solver in enumerate(spec.solvers):
-            yield from _solver_problems(f"spec.acme.solvers[{index}]", solver)
+            yield from _solver_problems(f"spec.acme.solvers[{index}]", solver, cluster_wide=cluster_wide)
 
 
 def _secret_ref(place: str, name: str, key: str) -> Iterator[str]:
@@ -149,7 +148,7 @@ def _bundle_problem(bundle: bytes) -> str:
     return ""
 
 
-def _solver_problems(place: str, solver: Any) -> Iterator[str]:
+def _solver_problems(place: str, solver: Any, *, cluster_wide: bool) -> Iterator[str]:
     if not isinstance(solver, dict):
         yield f"{place}: an object is expected"
         return
@@ -164,8 +163,5 @@ def _solver_problems(place: str, solver: Any) -> Iterator[str]:
         if len([kind for kind in ("ingress", "gatewayHTTPRoute") if settings.get(kind) is not None]) != 1:
             yield f"{place}.http01: one of ingress and gatewayHTTPRoute is expected"
     else:
-        providers = [name for name in settings if name != "cnameStrategy"]
-        if len(providers) != 1:
-            yield f"{place}.dns01: one provider is expected"
-        elif providers[0] not in _DNS_PROVIDERS:
-            yield f"{place}.dns01.{shown(providers[0])[1:-1]}: not supported by this version of mesh-signer (rfc2136 is)"
+        found = read_dns01(settings, f"{place}.dns01", cluster_wide=cluster_wide)
+        yield from found if isinstance(found, tuple) else ()

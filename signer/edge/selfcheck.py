@@ -30,6 +30,7 @@ class Cause(Enum):
     WRONG_ANSWER = "wrong_answer"
     REDIRECTED_AWAY = "redirected_away"
     NO_CERTIFICATE = "no_certificate"
+    NOT_PROPAGATED = "not_propagated"
 
 
 @dataclass(frozen=True, slots=True)

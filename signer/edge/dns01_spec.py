@@ -1,0 +1,176 @@
+"""What a solver's `dns01` says: which provider writes the TXT record, and whether CNAMEs are followed. Pure.
+
+cert-manager's fields and defaults for `rfc2136`; `externalDNS` is ours. All that is wrong is told at once, each with its
+field. Sources: https://cert-manager.io/docs/configuration/acme/dns01/rfc2136/; cert-manager v1.20,
+internal/apis/certmanager/validation/issuer.go and pkg/issuer/acme/dns/rfc2136.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from signer.api.names import is_label, is_subdomain
+from signer.tenancy.claims import shown
+
+PROVIDERS = ("rfc2136", "externalDNS")
+"""What we can prove names by; the others are cert-manager's, and are told by name."""
+ALGORITHMS = {
+    "HMACMD5": "hmac-md5.sig-alg.reg.int.",
+    "HMACSHA1": "hmac-sha1.",
+    "HMACSHA256": "hmac-sha256.",
+    "HMACSHA512": "hmac-sha512.",
+}
+"""The issuer's words, and TSIG's names for them (RFC 8945, 6)."""
+_DNS_PORT = 53
+_SECRET_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}", re.ASCII)
+_HOST = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?)*", re.ASCII
+)
+_FIELDS = ("nameserver", "protocol", "tsigAlgorithm", "tsigKeyName", "tsigSecretSecretRef")
+
+
+@dataclass(frozen=True, slots=True)
+class Tsig:
+    """How updates are signed. The secret lies where the issuer's Secrets lie, in base64 as name servers have it."""
+
+    name: str
+    algorithm: str
+    secret_name: str
+    secret_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rfc2136:
+    """Updates sent to one name server; unsigned without `tsig`."""
+
+    host: str
+    port: int = _DNS_PORT
+    tcp: bool = False
+    tsig: Tsig | None = None
+
+    @property
+    def shown(self) -> str:
+        """The server, for messages."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalDns:
+    """DNSEndpoint objects for External-DNS, in `namespace`, or in the Challenge's own when that is ""."""
+
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dns01:
+    """One solver. `follow`: CNAMEs of the record's name are followed to where it is written."""
+
+    provider: Rfc2136 | ExternalDns
+    follow: bool = False
+
+
+def read_dns01(settings: Any, place: str, *, cluster_wide: bool) -> Dns01 | tuple[str, ...]:
+    """Read a solver's `dns01`, or return what is wrong with it. `place` is its path in the issuer.
+
+    `cluster_wide`: only administrators write it.
+    """
+    if not isinstance(settings, dict):
+        return (f"{place}: an object is expected",)
+    names = [name for name in settings if name != "cnameStrategy"]
+    if len(names) != 1:
+        return (f"{place}: one provider is expected",)
+    if names[0] not in PROVIDERS:
+        known = " and ".join(PROVIDERS)
+        return (f"{place}.{shown(names[0])[1:-1]}: not supported by this version of mesh-signer ({known} are)",)
+    problems: list[str] = []
+    strategy = settings.get("cnameStrategy") or "None"
+    if strategy not in ("None", "Follow"):
+        problems.append(f"{place}.cnameStrategy: {shown(str(strategy))} is neither None nor Follow")
+    inside = settings[names[0]] if settings[names[0]] is not None else {}
+    place = f"{place}.{names[0]}"
+    if not isinstance(inside, dict):
+        return (*problems, f"{place}: an object is expected")
+    read = _rfc2136 if names[0] == "rfc2136" else _external_dns
+    provider = read(inside, place, problems, cluster_wide=cluster_wide)
+    return tuple(problems) if problems or provider is None else Dns01(provider, strategy == "Follow")
+
+
+def _rfc2136(settings: Mapping[str, Any], place: str, problems: list[str], *, cluster_wide: bool) -> Rfc2136 | None:
+    del cluster_wide
+    problems += _unknown(settings, _FIELDS, place)
+    given = {name: settings.get(name) or "" for name in _FIELDS if name != "tsigSecretSecretRef"}
+    wrong = [name for name, value in given.items() if not isinstance(value, str)]
+    if wrong:
+        problems += [f"{place}.{name}: text is expected" for name in wrong]
+        return None
+    server = _nameserver(given["nameserver"])
+    if server is None:
+        what = shown(given["nameserver"]) if given["nameserver"] else "nothing"
+        problems.append(f"{place}.nameserver: host:port of a name server is expected, found {what}")
+    if given["protocol"] not in ("", "UDP", "TCP"):
+        problems.append(f"{place}.protocol: {shown(given['protocol'])} is neither UDP nor TCP")
+    tsig = _tsig(
+        settings.get("tsigSecretSecretRef") or {}, given["tsigKeyName"], given["tsigAlgorithm"], place, problems
+    )
+    if problems or server is None:
+        return None
+    return Rfc2136(*server, tcp=given["protocol"] == "TCP", tsig=tsig)
+
+
+def _tsig(ref: Any, key_name: str, algorithm: str, place: str, problems: list[str]) -> Tsig | None:
+    found = algorithm.upper() or "HMACMD5"
+    if found not in ALGORITHMS:
+        problems.append(f"{place}.tsigAlgorithm: {shown(algorithm)} is none of {', '.join(ALGORITHMS)}")
+    if not isinstance(ref, dict) or not all(isinstance(ref.get(name, ""), str) for name in ("name", "key")):
+        problems.append(f"{place}.tsigSecretSecretRef: name and key of a Secret are expected")
+        return None
+    if not ref and not key_name:
+        return None
+    if not ref or not key_name:
+        problems.append(f"{place}: tsigKeyName and tsigSecretSecretRef go together")
+        return None
+    name, key = ref.get("name", ""), ref.get("key", "")
+    if not _HOST.fullmatch(key_name.lower().removesuffix(".")):
+        problems.append(f"{place}.tsigKeyName: {shown(key_name)} is no name of a key")
+    if not is_subdomain(name):
+        problems.append(f"{place}.tsigSecretSecretRef.name: {shown(name)} is no Secret's name")
+    if not _SECRET_KEY.fullmatch(key):
+        problems.append(f"{place}.tsigSecretSecretRef.key: {shown(key)} is no key of a Secret")
+    return Tsig(key_name, ALGORITHMS.get(found, ""), name, key)
+
+
+def _external_dns(settings: Mapping[str, Any], place: str, problems: list[str], *, cluster_wide: bool) -> ExternalDns:
+    problems += _unknown(settings, ("namespace",), place)
+    namespace = settings.get("namespace") or ""
+    if not isinstance(namespace, str) or (namespace and not is_label(namespace)):
+        problems.append(f"{place}.namespace: {shown(str(namespace))} can be no namespace")
+        return ExternalDns()
+    if namespace and not cluster_wide:
+        problems.append(f"{place}.namespace: only a ClusterIssuer may name one; an Issuer's objects lie beside it")
+    return ExternalDns(namespace)
+
+
+def _unknown(settings: Mapping[str, Any], known: tuple[str, ...], place: str) -> list[str]:
+    return [f"{place}.{shown(str(name))[1:-1]}: no such field" for name in settings if name not in known]
+
+
+def _nameserver(text: str) -> tuple[str, int] | None:
+    """Host and port: a name or an IPv4 address with or without a port, an IPv6 address, in brackets when it has a port."""
+    host, port = text.strip().lower().removesuffix("."), str(_DNS_PORT)
+    if host.startswith("["):
+        host, closed, rest = host[1:].partition("]")
+        if not closed or ":" not in host or (rest and not rest.startswith(":")):
+            return None
+        port = rest[1:] if rest else port
+    elif host.count(":") == 1:
+        host, _, port = host.partition(":")
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536):
+        return None
+    if ":" in host:
+        try:
+            return str(ipaddress.IPv6Address(host)), int(port)
+        except ValueError:
+            return None
+    return (host, int(port)) if _HOST.fullmatch(host) else None
