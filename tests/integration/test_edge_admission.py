@@ -9,11 +9,23 @@ from typing import Any
 import pytest
 import yaml
 
-from signer.edge.challenge_routes import virtual_service
+from signer.edge.challenge_routes import (
+    SOLVER_PORT,
+    SOLVER_SERVICE,
+    SolverService,
+    http_route,
+    ingress,
+    own_gateway,
+    reference_grant,
+    virtual_service,
+)
 from signer.edge.hosts import Take, new_claim
+from signer.edge.redirects import giving_back, taking
+from signer.edge.solver_mode import ALLOW_REDIRECT_CHANGE
+from tests.integration.test_edge_objects import module
 from tests.localmesh import Cluster, LocalMeshError, istio_install
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT
-from tests.unit.edge.objects import host
+from tests.unit.edge.objects import host, http, https
 from tests.unit.edge.test_challenge_routes import answer
 
 pytestmark = pytest.mark.integration
@@ -25,7 +37,9 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: edge-admission}
 rules:
-- {apiGroups: [networking.istio.io], resources: [virtualservices], verbs: [create, update]}
+- {apiGroups: [networking.istio.io], resources: [virtualservices, gateways], verbs: [create, update, patch, delete, get]}
+- {apiGroups: [gateway.networking.k8s.io], resources: [httproutes, referencegrants], verbs: [create]}
+- {apiGroups: [networking.k8s.io], resources: [ingresses], verbs: [create]}
 - {apiGroups: [mesh-signer.dev], resources: [hostclaims], verbs: [create, delete, get]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -36,24 +50,56 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: %s}, {apiGrou
 """
 ROUTE = virtual_service(answer(), ("default", "shop"), ["istio-system"], redirect=True)
 ROUTE["metadata"]["namespace"] = "default"
+SOLVER = SolverService("cert-manager", SOLVER_SERVICE, SOLVER_PORT)
+OWN_GATEWAY = own_gateway(answer(), "default", {"istio": "ingressgateway"})
+HTTP_ROUTE = http_route(answer(), ("default", "shop"), ["http"], SOLVER)
+GRANT = reference_grant(answer(), "default", SOLVER)
+INGRESS = ingress(answer(), "cert-manager", "istio", SOLVER)
+HOST = "a.example.com"
+USERS_GATEWAY = {
+    "apiVersion": "networking.istio.io/v1",
+    "kind": "Gateway",
+    "metadata": {"name": "users", "namespace": "default", "annotations": {ALLOW_REDIRECT_CHANGE: "true", "note": "x"}},
+    "spec": {
+        "selector": {"istio": "ingressgateway"},
+        "servers": [https(HOST, "b.example.com", mode="MUTUAL"), http(HOST, "b.example.com", redirect=True)],
+    },
+}
 
 
 def policies() -> str:
-    documents = [yaml.safe_load_all((FOLDER / name).read_text()) for name in ("hostclaims.yaml", "routes.yaml")]
-    return yaml.safe_dump_all([one for listed in documents for one in listed])
+    files = [path for path in FOLDER.glob("*.yaml") if path.name != "kustomization.yaml"]
+    return yaml.safe_dump_all([one for path in files for one in yaml.safe_load_all(path.read_text())])
+
+
+def definitions() -> list[dict[str, Any]]:
+    """Istio's own definitions and those of the Gateway API, of what the controllers write."""
+    rendered = istio_install.render({"apiVersion": "install.istio.io/v1alpha1", "kind": "IstioOperator"})
+    names = ("virtualservices.networking.istio.io", "gateways.networking.istio.io")
+    api = module("sigs.k8s.io/gateway-api") / "config" / "crd" / "standard"
+    files = [api / f"gateway.networking.k8s.io_{name}.yaml" for name in ("httproutes", "referencegrants")]
+    return [
+        *(one for one in rendered.objects if one["metadata"]["name"] in names),
+        *(yaml.load(path.read_text(), yaml.CSafeLoader) for path in files),
+    ]
 
 
 @pytest.fixture(scope="module")
 def guarded(installed: Cluster) -> Iterator[Cluster]:
-    """The cluster with these policies in force, and Istio's own definition of VirtualServices."""
-    rendered = istio_install.render({"apiVersion": "install.istio.io/v1alpha1", "kind": "IstioOperator"})
-    name = "virtualservices.networking.istio.io"
-    (crd,) = [one for one in rendered.objects if one["metadata"]["name"] == name]
-    there = f"customresourcedefinition.apiextensions.k8s.io/{name}" in installed.kubectl("get", "crd", "-o", "name")
-    installed.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=json.dumps(crd))
-    # `kubectl wait` ends with an error while a new definition has no conditions at all.
-    installed.wait_for(lambda: "Established" in installed.kubectl("get", "crd", name, "-o", "json"), "the definition")
-    installed.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"crd/{name}")
+    """The cluster with these policies in force, and Istio's and the Gateway API's own definitions."""
+    there = installed.kubectl("get", "crd", "-o", "name")
+    made = []
+    for crd in definitions():
+        name = crd["metadata"]["name"]
+        if f"customresourcedefinition.apiextensions.k8s.io/{name}" not in there:
+            made.append(name)
+        installed.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=json.dumps(crd))
+        # `kubectl wait` ends with an error while a new definition has no conditions at all.
+        installed.wait_for(
+            lambda name=name: "Established" in installed.kubectl("get", "crd", name, "-o", "json"),  # type: ignore[misc] # bound now
+            "the definition",
+        )
+        installed.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"crd/{name}")
     installed.apply(ROLE % CONTROLLERS)
     installed.apply(policies())
 
@@ -64,19 +110,22 @@ def guarded(installed: Cluster) -> Iterator[Cluster]:
             return "only mesh-signer writes HostClaims" in str(error)
         return False
 
-    def routes_in_force() -> bool:
-        try:
-            write(installed, changed(lambda one: one["metadata"].update(name="x")))
-        except LocalMeshError as error:
-            return "mesh-signer-acme-" in str(error)
-        return False
+    def all_in_force() -> bool:
+        for one in [ROUTE, OWN_GATEWAY, HTTP_ROUTE, GRANT, INGRESS]:
+            try:
+                write(installed, changed(lambda one: one["metadata"].update(name="x"), one))
+            except LocalMeshError as error:
+                if "mesh-signer.dev" in str(error) and "denied" in str(error):
+                    continue
+            return False
+        return True
 
     installed.wait_for(in_force, "the policy of HostClaims")
-    installed.wait_for(routes_in_force, "the policy of routes")
+    installed.wait_for(all_in_force, "the policies of routes")
     yield installed
     installed.kubectl("delete", "-f", "-", input=policies())
     installed.kubectl("delete", "-f", "-", input=ROLE % CONTROLLERS)
-    if not there:
+    for name in made:
         installed.kubectl("delete", "crd", name, "--wait=false")
 
 
@@ -89,8 +138,8 @@ def claim(name: str) -> dict[str, Any]:
     return new_claim(Take(host(name), "default", "u"))
 
 
-def changed(change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-    one = copy.deepcopy(ROUTE)
+def changed(change: Callable[[dict[str, Any]], Any], of: dict[str, Any] = ROUTE) -> dict[str, Any]:
+    one = copy.deepcopy(of)
     change(one)
     return one
 
@@ -127,6 +176,97 @@ def test_nothing_else_passes(guarded: Cluster, change: Callable[[dict[str, Any]]
     """With the controllers' token no traffic can be led elsewhere, and no page be changed."""
     with pytest.raises(LocalMeshError, match=r"challenge-routes\.mesh-signer\.dev"):
         write(guarded, changed(change))
+
+
+@pytest.mark.parametrize("one", [OWN_GATEWAY, HTTP_ROUTE, GRANT, INGRESS], ids=lambda one: one["kind"])
+def test_what_we_make_passes(guarded: Cluster, one: dict[str, Any]) -> None:
+    """Our own Gateway, and what leads to the solver, are let through."""
+    write(guarded, one)
+
+
+@pytest.mark.parametrize(
+    ("one", "change"),
+    [
+        (OWN_GATEWAY, lambda one: one["metadata"].update(name="shop")),
+        (OWN_GATEWAY, lambda one: one["spec"].pop("selector")),
+        (OWN_GATEWAY, lambda one: one["spec"]["servers"].append(one["spec"]["servers"][0])),
+        (OWN_GATEWAY, lambda one: one["spec"]["servers"][0].update(hosts=["*"])),
+        (OWN_GATEWAY, lambda one: one["spec"]["servers"][0].update(hosts=["./*.example.com"])),
+        (OWN_GATEWAY, lambda one: one["spec"]["servers"][0].update(tls={"mode": "PASSTHROUGH"})),
+        (HTTP_ROUTE, lambda one: one["metadata"].update(name="shop")),
+        (HTTP_ROUTE, lambda one: one["spec"].pop("hostnames")),
+        (HTTP_ROUTE, lambda one: one["spec"]["parentRefs"][0].update(namespace="other")),
+        (HTTP_ROUTE, lambda one: one["spec"]["rules"][0]["matches"][0]["path"].update(value="/")),
+        (HTTP_ROUTE, lambda one: one["spec"]["rules"][0]["matches"][0]["path"].update(type="PathPrefix")),
+        (HTTP_ROUTE, lambda one: one["spec"]["rules"][0].pop("matches")),
+        (HTTP_ROUTE, lambda one: one["spec"]["rules"][0]["backendRefs"][0].update(name="evil")),
+        (HTTP_ROUTE, lambda one: one["spec"]["rules"][0]["backendRefs"][0].update(namespace="default")),
+        (HTTP_ROUTE, lambda one: one["spec"]["rules"].append(one["spec"]["rules"][0])),
+        (GRANT, lambda one: one["metadata"].update(namespace="default")),
+        (GRANT, lambda one: one["spec"]["to"][0].update(name="mesh-signer")),
+        (GRANT, lambda one: one["spec"]["to"][0].pop("name")),
+        (GRANT, lambda one: one["spec"]["to"].append({"group": "", "kind": "Secret"})),
+        (INGRESS, lambda one: one["metadata"].update(namespace="default")),
+        (INGRESS, lambda one: one["spec"]["rules"][0]["http"]["paths"][0].update(path="/")),
+        (INGRESS, lambda one: one["spec"]["rules"][0]["http"]["paths"][0].update(pathType="Prefix")),
+        (INGRESS, lambda one: one["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"].update(name="evil")),
+        (INGRESS, lambda one: one["spec"].update(tls=[{"hosts": [HOST], "secretName": "ca"}])),
+        (INGRESS, lambda one: one["spec"]["rules"][0].pop("host")),
+    ],
+)
+def test_nothing_else_leads_anywhere(
+    guarded: Cluster, one: dict[str, Any], change: Callable[[dict[str, Any]], Any]
+) -> None:
+    """With the controllers' token no Gateway opens a port for more than one host, and nothing else reaches anything."""
+    with pytest.raises(LocalMeshError, match=r"challenge-[a-z]+\.mesh-signer\.dev"):
+        write(guarded, changed(change, one))
+
+
+def patch(cluster: Cluster, body: dict[str, Any], *more: str) -> None:
+    cluster.kubectl(
+        "patch", "gateways.networking.istio.io", "users", "-n", "default", "--type=merge",
+        f"--patch={json.dumps(body)}", f"--as={CONTROLLERS}", *more,
+    )  # fmt: skip
+
+
+def users(cluster: Cluster) -> dict[str, Any]:
+    return cluster.get("gateways.networking.istio.io", "users", "-n", "default")
+
+
+def test_the_redirect_of_users(guarded: Cluster) -> None:
+    """Of a Gateway whose owner allows it the redirect of port 80 is taken and given back; nothing else is changed."""
+    with pytest.raises(LocalMeshError, match="challenge-gateways"):
+        write(guarded, USERS_GATEWAY)
+    try:
+        write(guarded, USERS_GATEWAY, "someone", "-o", "name")
+        taken = taking(users(guarded), "u", host(HOST))
+        assert isinstance(taken, dict)
+        patch(guarded, taken)
+        more = users(guarded)["spec"]["servers"]
+        for change in (
+            {"metadata": {"labels": {"a": "b"}}},
+            {"metadata": {"annotations": {"note": "y"}}},
+            {"metadata": {"annotations": {"note": None}}},
+            {"spec": {"selector": {"istio": "other"}}},
+            {"spec": {"servers": [*more, http("evil.example.com")]}},
+            {"spec": {"servers": [*more, http(HOST, port=8080)]}},
+            {"spec": {"servers": [*more[:-1]]}},
+            {"spec": {"servers": more[1:]}},
+            {"spec": {"servers": [https(HOST, "b.example.com"), *more[1:]]}},
+        ):
+            with pytest.raises(LocalMeshError, match="challenge-gateways"):
+                patch(guarded, change, "--dry-run=server")
+        back = giving_back(users(guarded), "u")
+        assert back is not None
+        patch(guarded, back)
+        assert users(guarded)["spec"] == USERS_GATEWAY["spec"]
+        patch(guarded, {"metadata": {"annotations": {ALLOW_REDIRECT_CHANGE: "false"}}}, "--as=someone")
+        with pytest.raises(LocalMeshError, match="http01-replace-redirect"):
+            patch(guarded, {"spec": {"servers": more}}, "--dry-run=server")
+        with pytest.raises(LocalMeshError, match="challenge-deletions"):
+            guarded.kubectl("delete", "gateways.networking.istio.io", "users", "-n", "default", f"--as={CONTROLLERS}")
+    finally:
+        guarded.kubectl("delete", "--ignore-not-found", "gateways.networking.istio.io", "users", "-n", "default")
 
 
 def test_others_are_not_bound(guarded: Cluster) -> None:

@@ -119,6 +119,9 @@ HOST_CLAIMS = "hostclaims.mesh-signer.dev"
 EDGE_POLICIES = "edgepolicies.mesh-signer.dev"
 API_GATEWAYS = "gateways.gateway.networking.k8s.io"
 INGRESSES = "ingresses.networking.k8s.io"
+HTTP_ROUTES = "httproutes.gateway.networking.k8s.io"
+GRANTS = "referencegrants.gateway.networking.k8s.io"
+ISTIO_GATEWAYS = "gateways.networking.istio.io"
 ISTIO = "istio-system"
 
 SIGNER_MAY = [
@@ -129,7 +132,7 @@ SIGNER_MAY = [
     *asks("sign", K8S_SIGNERS, OUR_SIGNERS, name="clusterissuers.cert-manager.io/*"),
     *asks("sign", K8S_SIGNERS, OUR_SIGNERS, name="issuers.cert-manager.io/*"),
     *asks(f"{READ} create", BINDINGS),
-    *asks("patch", "signerbindings/status.mesh-signer.dev"),
+    *asks("patch", "signerbindings/status.mesh-signer.dev", "signerpolicies/status.mesh-signer.dev"),
     *asks(READ, "configmaps", namespace=ISTIO),
     *asks("create", "subjectaccessreviews.authorization.k8s.io"),
     *asks("create patch", "events", namespace=TENANT),
@@ -138,13 +141,12 @@ SIGNER_MAY = [
 ]
 SIGNER_MAY_NOT = [
     *asks("patch", "certificatesigningrequests/status.certificates.k8s.io"),
-    *asks("update", "signerbindings/status.mesh-signer.dev"),
+    *asks("update", "signerbindings/status.mesh-signer.dev", "signerpolicies/status.mesh-signer.dev"),
     *asks("patch", "leases.coordination.k8s.io", namespace=OWN),
     *asks("get", *ISSUERS),
     *asks("list watch", CRDS),
     *asks("get", CRDS, name="signerbindings.mesh-signer.dev"),
     *asks(f"{CHANGE} deletecollection", POLICIES),
-    *asks("update patch", "signerpolicies/status.mesh-signer.dev"),
     *asks("update patch delete deletecollection release", BINDINGS),
     *asks("claim", OUR_SIGNERS, name="foo"),
     *asks("label", "namespaces.mesh-signer.dev", name=TENANT),
@@ -194,6 +196,9 @@ CONTROLLERS_MAY = [
     *asks(READ, EDGE_POLICIES),
     *asks("patch", "hostclaims/status.mesh-signer.dev", "edgepolicies/status.mesh-signer.dev"),
     *asks("list watch", API_GATEWAYS, INGRESSES),
+    *asks("get list create patch delete", ISTIO_GATEWAYS, namespace=TENANT),
+    *asks("list create patch delete", HTTP_ROUTES, namespace=TENANT),
+    *asks("list create patch delete", INGRESSES, GRANTS, namespace=OWN),
     *asks("list", "pods", "services", namespace=TENANT),
     *asks("update", "certificaterequests/finalizers.cert-manager.io", namespace=TENANT),
     *asks("approve", "signers.cert-manager.io", name="clusterissuers.cert-manager.io/*"),
@@ -211,7 +216,9 @@ CONTROLLERS_MAY_NOT = [
     *asks("list watch", CRDS),
     *asks("update patch deletecollection", HOST_CLAIMS),
     *asks(f"{CHANGE} deletecollection", EDGE_POLICIES),
-    *asks(CHANGE, API_GATEWAYS, INGRESSES, namespace=TENANT),
+    *asks(CHANGE, API_GATEWAYS, INGRESSES, GRANTS, namespace=TENANT),
+    *asks("update deletecollection", ISTIO_GATEWAYS, HTTP_ROUTES, namespace=TENANT),
+    *asks("update deletecollection", INGRESSES, GRANTS, namespace=OWN),
     *asks(f"get {CHANGE}", "pods", "services", namespace=TENANT),
     *asks(f"get {CHANGE} deletecollection", POLICIES),
     *asks("update", "signerpolicies/status.mesh-signer.dev"),

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 import signer
+from signer.edge.challenge_routes import SOLVER_PORT, SOLVER_SERVICE
 from signer.options import add_arguments
 from signer.settings import Settings, settings_from
 from tests.unit.manifests.kustomize import MANIFESTS, Objects, build, build_with_components
@@ -16,7 +17,15 @@ DEPLOYMENTS = ("mesh-signer", "mesh-signer-controllers")
 EDGE_POLICIES = {
     (kind, f"{name}.mesh-signer.dev")
     for kind in ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
-    for name in ("challenge-routes", "hostclaims")
+    for name in (
+        "challenge-routes",
+        "challenge-gateways",
+        "challenge-httproutes",
+        "challenge-ingresses",
+        "challenge-grants",
+        "challenge-deletions",
+        "hostclaims",
+    )
 }
 POLICIES = {
     (kind, f"{name}.mesh-signer.dev")
@@ -85,8 +94,11 @@ class TestPods:
     def test_probes_and_resources(self, base: Objects, name: str) -> None:
         """The kubelet asks the port that the program serves, and memory has an end."""
         (container,) = pod(base, name)["spec"]["containers"]
-        (port,) = container["ports"]
-        assert settings(base, name).bind == f"0.0.0.0:{port['containerPort']}"
+        port, *others = container["ports"]
+        found = settings(base, name)
+        assert found.bind == f"0.0.0.0:{port['containerPort']}"
+        solver = [f"0.0.0.0:{one['containerPort']}" for one in others]
+        assert solver == ([] if found.edge.http01_solver_bind == "none" else [found.edge.http01_solver_bind])
         for probe, path in (("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
             assert container[probe]["httpGet"] == {"path": path, "port": port["name"]}
         assert set(container["resources"]["requests"]) == {"cpu", "memory"}
@@ -132,6 +144,16 @@ class TestPods:
         for spread in pod(base, name)["spec"]["topologySpreadConstraints"]:
             assert spread["labelSelector"] == {"matchLabels": chosen}
         assert deployment["replicas"] > base["PodDisruptionBudget", name]["spec"]["minAvailable"]
+
+
+def test_the_solvers_service(base: Objects) -> None:
+    """The Service that routes lead to has the name and port that the program knows, and every replica behind it."""
+    spec = base["Service", SOLVER_SERVICE]["spec"]
+    (port,) = spec["ports"]
+    (container,) = pod(base, "mesh-signer-controllers")["spec"]["containers"]
+    assert (port["port"], port["name"]) == (SOLVER_PORT, "http")
+    assert port["targetPort"] in [one["name"] for one in container["ports"]]
+    assert spec["selector"] == base["Deployment", "mesh-signer-controllers"]["spec"]["selector"]["matchLabels"]
 
 
 class TestRoles:
@@ -196,19 +218,16 @@ class TestVariants:
         """Beside cert-manager there is the signer alone, as it is in the base, with all that keeps the wall."""
         beside = build(MANIFESTS / "overlays" / "beside-cert-manager")
         left_out = {
-            *(key for key in base if key[1] == "mesh-signer-controllers"),
+            *(key for key in base if key[1] in ("mesh-signer-controllers", SOLVER_SERVICE)),
             ("RoleBinding", "mesh-signer-mesh-config-controllers"),
             *(("ClusterRole", f"mesh-signer-{name}") for name in ("view", "edit", "cluster-view")),
             ("Namespace", "cert-manager"),
         }
         assert set(beside) == set(base) - left_out | POLICIES
         changed = {key for key, one in base.items() if key not in left_out and beside[key] != one}
-        assert changed == {("Deployment", "mesh-signer"), ("ClusterRole", "mesh-signer")}
+        assert changed == {("Deployment", "mesh-signer")}
         # Nobody else is there to write the status of SignerPolicies.
         assert settings(beside, "mesh-signer").controllers == ("csr", "policies")
-        *rules, added = beside["ClusterRole", "mesh-signer"]["rules"]
-        assert rules == base["ClusterRole", "mesh-signer"]["rules"]
-        assert (added["resources"], added["verbs"]) == (["signerpolicies/status"], ["patch"])
 
     def test_manage_mesh_config(self, base: Objects) -> None:
         """The component tells the controllers to keep the mesh config, and gives them that one ConfigMap."""
