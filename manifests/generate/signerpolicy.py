@@ -170,9 +170,16 @@ def policy_status() -> Schema:
                 "Ready, Conflict",
             )
             | {"maxItems": 8},
-            "issued": integer("Certificates issued by it, counted since the signer started.", format="int64"),
+            "issued": integer(
+                "Certificates issued by it since it was made. What a signer counted in the last half minute before it"
+                " ended may be missing.",
+                format="int64",
+            ),
             "namespaceCount": integer("How many namespaces it covers.", format="int32"),
             "namespaces": list_of("The first of them by name.", {"type": "string", "maxLength": 63}, maxItems=16),
-            "refused": integer("Requests that it refused, counted since the signer started.", format="int64"),
+            "refused": integer(
+                "Requests for its signers that were refused since it was made, as far as issued counts them.",
+                format="int64",
+            ),
         },
     )

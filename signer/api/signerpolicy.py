@@ -55,7 +55,7 @@ class SignerPolicySpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 
 
 class SignerPolicyStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What we write: how many namespaces it covers and the first of them, and what was issued and refused by it."""
+    """What we write: how many namespaces it covers and the first of them, and what was issued and refused by it, ever."""
 
     conditions: tuple[Condition, ...] = ()
     namespace_count: int | None = None

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from signer.api.certificatesigningrequest import CertificateSigningRequest, RequestContent, read_content
 from signer.api.issuer import IssuerRef
@@ -43,6 +44,7 @@ from signer.tenancy.verdict import Bind, Refuse, Reread, Unready, Wait
 from signer.tenancy.world import World, without_wall
 
 log = logging.getLogger(__name__)
+_now = partial(datetime.now, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,6 @@ class Options:
     limits: Limits
     write_window: int = 64
     drain_seconds: float = 20.0
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 class RequestController:
@@ -210,10 +208,13 @@ class RequestController:
         self._backlog.remove(uid)
 
     def _stored(self, pending: Pending, answer: Answer) -> None:
-        if answer.refused and pending.mesh:
+        if self._mesh is None or not pending.mesh:
+            return
+        if answer.refused:
             self._foreign.refused(pending.csr)
-        elif self._mesh is not None and isinstance(answer.verdict, Issue) and answer.verdict.mesh:
-            self._mesh.issued(pending.ref, answer.verdict.namespace, self._wall())
+            self._mesh.refused(pending.ref)
+        elif isinstance(answer.verdict, Issue) and answer.verdict.mesh:
+            self._mesh.issued(pending.ref, answer.verdict.namespace, self._wall(), answer.verdict.policy)
 
     # Deciding, in turn.
 

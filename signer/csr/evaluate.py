@@ -37,8 +37,8 @@ MINIMUM_DURATION = timedelta(minutes=10)
 class Issue:
     """To be issued: what the certificate says, and who signs it (`authority`, else the request's own `key`).
 
-    For a request of the mesh (`mesh`) `namespace` is the tenant's, `source` says where the grant comes from. `would_refuse`
-    holds what enforcing would have said, in audit mode.
+    For a request of the mesh (`mesh`) `namespace` is the tenant's, `source` says where the grant comes from, `policy`
+    which SignerPolicy allowed it. `would_refuse` holds what enforcing would have said, in audit mode.
     """
 
     template: CertificateTemplate
@@ -49,6 +49,7 @@ class Issue:
     mesh: bool = False
     namespace: str = ""
     source: str = ""
+    policy: str = ""
     append_root: bool = False
     rate: Rate | None = None
     would_refuse: tuple[Reason, ...] = ()
@@ -267,6 +268,7 @@ def _issue(
         mesh=grant.mesh,
         namespace=grant.namespace,
         source=grant.source,
+        policy=grant.policy,
         append_root=grant.append_root,
         rate=grant.rate,
         would_refuse=grant.would_refuse,

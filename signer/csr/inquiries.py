@@ -49,8 +49,11 @@ class Mesh(Protocol):
     async def reread(self, namespace: str) -> None:
         """Read the claims of a namespace and the mesh config, live, into the world. Raises ApiError or Unreachable."""
 
-    def issued(self, signer: IssuerRef, namespace: str, now: datetime) -> None:
-        """Note that a namespace was given a certificate by a signer."""
+    def issued(self, signer: IssuerRef, namespace: str, now: datetime, policy: str) -> None:
+        """Note that a namespace was given a certificate by a signer, by a SignerPolicy or by none ("")."""
+
+    def refused(self, signer: IssuerRef) -> None:
+        """Note that a request for a signer was refused."""
 
 
 class Inquiries:

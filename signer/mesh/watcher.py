@@ -16,11 +16,13 @@ from signer.authorities.registry import Registry
 from signer.kube.client import ApiClient
 from signer.kube.errors import Unreachable
 from signer.mesh.bindings import Bindings
+from signer.mesh.policy_counts import PolicyCounts
 from signer.mesh.reports import Reports
 from signer.mesh.reread import Shared, read_config_map, read_proxy_configs
 from signer.mesh.sources import STALE_AFTER, Sources
 from signer.tenancy.index import Index
 from signer.tenancy.meshconfig import DEFAULT_CONFIG_MAP, MESH_KEY
+from signer.tenancy.tally import Tally
 from signer.tenancy.world import Settings, World
 
 log = logging.getLogger(__name__)
@@ -73,6 +75,8 @@ class MeshWatcher:
         self._sources = Sources(
             client, self.index, reports, self._changed, shared=shared, on_restart=on_restart, monotonic=monotonic
         )
+        self.tally = Tally()
+        self._counts = PolicyCounts(client, self.tally, lambda: self._sources.policies)
         self._reads = asyncio.Semaphore(_READS)
         self._read_claims = Shared(self._reread_claims)
         self._read_config = Shared(self._reread_config)
@@ -117,15 +121,21 @@ class MeshWatcher:
                 raise found
         self._settle()
 
-    def issued(self, signer: IssuerRef, namespace: str, now: datetime) -> None:
+    def issued(self, signer: IssuerRef, namespace: str, now: datetime, policy: str) -> None:
         """Take that a namespace was given a certificate of a signer: an owner in grace must renew in time."""
+        self.tally.issued(policy)
         if self.index.issued(signer, namespace, now) and self._owners:
             self.bindings.issued(signer, now)
+
+    def refused(self, signer: IssuerRef) -> None:
+        """Take that a request for a signer was refused; the SignerPolicies that give it out count that."""
+        if policies := self.world.policies.get(signer):
+            self.tally.refused(policy.name for policy in policies)
 
     async def run(self) -> None:
         """Watch until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for part in (self._sources.run, self.bindings.run, self._look_round):
+            for part in (self._sources.run, self.bindings.run, self._counts.run, self._look_round):
                 tasks.create_task(part())
             await self._registry.synced.wait()
             self._changed()

@@ -190,7 +190,9 @@ def _certificate_request(claim: Claim, world: World, limits: Limits, now: dateti
             asked = claim.lifetime or timedelta(days=90)
             lifetime = rules.cut(asked, policy.max_lifetime or asked)
             source = f"SignerPolicy {policy.name}"
-            return Grant(_until_ca_ends(claim, lifetime, now), source, namespace=claim.namespace, rate=policy.rate)
+            return Grant(
+                _until_ca_ends(claim, lifetime, now), source, policy.name, namespace=claim.namespace, rate=policy.rate
+            )
         first = first or reasons
     return _refuse(claim, world, limits, first, now)
 
@@ -294,6 +296,7 @@ def _grant(
     return Grant(
         lifetime=_until_ca_ends(claim, rules.cut(claim.lifetime, most), now),
         source=found.source,
+        policy=policy.name if policy is not None else "",
         mesh=True,
         namespace=identity.spiffe_id.namespace if identity.spiffe_id is not None else world.settings.istio_namespace,
         not_before=(began - BACKDATE).astimezone(UTC).replace(microsecond=0),

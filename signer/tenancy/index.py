@@ -92,7 +92,8 @@ class Index:
     def put_policy(self, obj: SignerPolicy) -> Policy:
         """Take a SignerPolicy, new or changed; returns what it says."""
         policy = read_policy(obj)
-        self._set_policy(policy.name, policy)
+        if policy != self._policies.get(policy.name):  # else its status alone has changed
+            self._set_policy(policy.name, policy)
         return policy
 
     def remove_policy(self, name: str) -> None:

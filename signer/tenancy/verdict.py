@@ -23,13 +23,14 @@ class Reason:
 class Grant:
     """The wall lets it pass: what is asked for may be issued, for `lifetime` at most.
 
-    `source` says in words where the grant comes from. For a mesh request `namespace` is the tenant's, `not_before`
+    `source` says in words where the grant comes from, `policy` names the SignerPolicy that allowed it, if one did. For a mesh request `namespace` is the tenant's, `not_before`
     when the certificate begins, and `usages` all that it may have; the certificate is built from these and the SPIFFE
     ID alone. `would_refuse` holds the reasons that count for nothing in audit mode.
     """
 
     lifetime: timedelta
     source: str = ""
+    policy: str = ""
     mesh: bool = False
     namespace: str = ""
     not_before: datetime | None = None

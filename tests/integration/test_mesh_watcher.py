@@ -437,7 +437,7 @@ class TestOwners:
             await ready(second)
             await until("the owner", lambda: foo in world.bindings)
             now = datetime.now(UTC).replace(microsecond=0)
-            watcher.issued(foo, tenants.name("foo"), now)
+            watcher.issued(foo, tenants.name("foo"), now, "")
 
             def status(field: str) -> Any:
                 return tenants.binding("foo").get("status", {}).get(field)

@@ -243,6 +243,8 @@ class FakeMesh:
         self.on_bind: Callable[[], object] = lambda: None
         self.on_reread: Callable[[], object] = lambda: None
         self.told_issued: list[tuple[IssuerRef, str]] = []
+        self.told_policies: list[str] = []
+        self.told_refused: list[IssuerRef] = []
 
     def subscribe(self, handler: Callable[[], None]) -> None:
         self.handlers.append(handler)
@@ -268,9 +270,13 @@ class FakeMesh:
         finally:
             self._at_once -= 1
 
-    def issued(self, signer: IssuerRef, namespace: str, now: datetime) -> None:
+    def issued(self, signer: IssuerRef, namespace: str, now: datetime, policy: str) -> None:
         assert now.tzinfo is not None
         self.told_issued.append((signer, namespace))
+        self.told_policies.append(policy)
+
+    def refused(self, signer: IssuerRef) -> None:
+        self.told_refused.append(signer)
 
 
 @dataclass

@@ -36,6 +36,7 @@ class TestReread:
             assert scene.mesh.asked == [("reread", "bar")]
             assert scene.writer.writes[1].answer.refused
             assert len(scene.mesh.told_issued) == 1
+            assert (scene.mesh.told_policies, scene.mesh.told_refused) == ([""], [FOO])
 
     @virtual_time
     async def test_a_claim_that_the_watch_has_not_brought_yet(self) -> None:
