@@ -29,6 +29,11 @@ class Account:
     sessions: Sessions
     pem: bytes = field(repr=False)
 
+    @property
+    def url(self) -> str:
+        """The account's URL at its CA: what was ordered is kept by it."""
+        return self.sessions.account_url or self.issuer.server
+
 
 def _now() -> datetime:
     return datetime.now(UTC)
@@ -52,6 +57,8 @@ class Accounts:
         self._seconds = seconds
         self._clock = clock
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="acme")
+        # Servers that tenants chose may answer slowly on purpose: they keep no thread from the administrators'.
+        self._tenants = ThreadPoolExecutor(_THREADS, thread_name_prefix="acme-tenants")
         self._accounts: dict[IssuerRef, Account] = {}
         self._retired: list[Sessions] = []
         self._unknown: set[IssuerRef] = set()
@@ -77,7 +84,7 @@ class Accounts:
         rule = ANYWHERE if issuer.anywhere else self._rule
         bundle = issuer.ca_bundle or None
         server = Server(issuer.server, rule, bundle, verify=issuer.verify, seconds=self._seconds)
-        return Sessions(server, key, self._executor, self._clock)
+        return Sessions(server, key, self._executor if issuer.anywhere else self._tenants, self._clock)
 
     def put(self, ref: IssuerRef, account: Account) -> None:
         """The issuer's account is this one from now on."""
@@ -109,7 +116,8 @@ class Accounts:
 
     async def close(self) -> None:
         """End the threads, once what they do is done, and all connections."""
-        await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
+        for executor in (self._executor, self._tenants):
+            await asyncio.to_thread(executor.shutdown, wait=True, cancel_futures=True)
         for sessions in self._all():
             sessions.close()
         self._accounts.clear()

@@ -29,6 +29,7 @@ from signer.edge.account_secrets import INVALID, NOT_REGISTERED, NOT_VERIFIED, A
 from signer.edge.accounts import Account, Accounts
 from signer.edge.acme_issuer_status import AcmeIssuerStatus
 from signer.edge.issuer_spec import AcmeIssuer, judge_acme
+from signer.edge.shares import BUSY_RECHECK, Shares
 from signer.kube.client import ApiClient
 from signer.kube.queue import WorkQueue
 from signer.observe.events import EventRecorder
@@ -62,6 +63,7 @@ class AcmeIssuerController:
         self._accounts = accounts
         self._namespace = cluster_resource_namespace
         self._clock = clock
+        self._shares = Shares(tenant=1)
         self._secrets = AccountSecrets(client)
         self._status = AcmeIssuerStatus(client, recorder, clock=clock)
         self._users: dict[tuple[str, str], set[IssuerRef]] = {}
@@ -83,7 +85,11 @@ class AcmeIssuerController:
         issuer = state.issuer
         spec = judge_acme(issuer, self._namespace)
         try:
-            uri, key_hash, emails = await self._usable(ref, issuer, spec)
+            with self._shares.turn(ref) as mine:
+                if not mine:
+                    self.queue.add_after(ref, BUSY_RECHECK)
+                    return
+                uri, key_hash, emails = await self._usable(ref, issuer, spec)
         except Unusable as error:
             self._accounts.drop(ref)
             if not await self._status.tell(ref, issuer, ready=False, reason=error.reason, message=str(error)):

@@ -4,6 +4,7 @@ Runs on the loop, in the leader. What is presented is taken away again before th
 A Challenge that we would not have made ourselves is never worked on.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,6 +28,7 @@ from signer.edge.order_values import answer_for, issuer_of
 from signer.edge.presenting import Presenter
 from signer.edge.proving import POLL_INTERVAL, Checks, Do, challenge_step
 from signer.edge.queue import MAX_CONCURRENT
+from signer.edge.shares import BUSY_RECHECK, Shares
 from signer.kube.client import ApiClient
 from signer.kube.errors import Conflict, NotFound
 from signer.kube.queue import WorkQueue
@@ -71,6 +73,7 @@ class ChallengeController:
         self._writer = ChallengeWriter(client, recorder, self._superseded)
         self._turns = Turns(challenges, order_store, self._writer, clock=clock, limit=limit)
         self._checks: dict[str, Checks] = {}
+        self._shares = Shares()
         self.queue = queue
         challenges.subscribe(self._changed)
         order_store.subscribe(self._order_changed)
@@ -104,12 +107,17 @@ class ChallengeController:
             return
         if self._superseded.stale(key, challenge.metadata.resource_version):
             return
+        ref = issuer_of(challenge)
         try:
-            for _ in range(_MAX_STEPS):
-                following = await self._take(key, challenge)
-                if following is None:
+            with contextlib.nullcontext(True) if ref is None else self._shares.turn(ref) as mine:
+                if not mine:
+                    self.queue.add_after(key, BUSY_RECHECK)
                     return
-                challenge = following
+                for _ in range(_MAX_STEPS):
+                    following = await self._take(key, challenge)
+                    if following is None:
+                        return
+                    challenge = following
             self.queue.add(key)
         except AcmeError as error:
             await self._failed(key, challenge, error)

@@ -22,6 +22,7 @@ from signer.api.meta import from_rfc3339, has_condition, set_condition
 from signer.api.secret import SECRETS, TLS_CERT, Secret
 from signer.edge.accounts import Accounts
 from signer.edge.placeholder import is_placeholder
+from signer.edge.shares import BUSY_RECHECK, Shares
 from signer.kube.client import ApiClient
 from signer.kube.errors import Conflict, NotFound
 from signer.kube.queue import WorkQueue
@@ -53,6 +54,7 @@ class RenewalController:
         self._certificates = certificates
         self._accounts = accounts
         self._clock = clock
+        self._shares = Shares(cluster=1, tenant=1)
         self._advised: dict[Key, tuple[str, datetime, datetime]] = {}  # CertID, when to renew, when to ask again
         self.queue = queue
         certificates.subscribe(self._changed)
@@ -82,6 +84,7 @@ class RenewalController:
         account = self._accounts.get(ref) if ref is not None else None
         if (
             account is None
+            or ref is None
             or has_condition(status.conditions, "Issuing")
             or not has_condition(status.conditions, "Ready")
         ):
@@ -101,7 +104,11 @@ class RenewalController:
         known = self._advised.get(key)
         if known is None or known[0] != name or known[2] <= now:
             try:
-                info = await account.sessions.call(Session.renewal_info, name)
+                with self._shares.turn(ref) as mine:
+                    if not mine:
+                        self.queue.add_after(key, BUSY_RECHECK)
+                        return
+                    info = await account.sessions.call(Session.renewal_info, name)
             except AcmeError as error:
                 verdict = judge(error, now)
                 asked = verdict.not_before if isinstance(verdict, RateLimited) else None
