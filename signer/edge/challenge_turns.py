@@ -1,13 +1,13 @@
 """Gives Challenges their turns (queue.py): `processing` is stored before anything is done for one.
 
-Runs on the loop, in the leader. What no Order of ours asks for takes no place: anyone who may write Challenges could
-fill them all.
+Runs on the loop, in the leader. What no Order of ours asks for takes no place, whatever its status says: anyone who may
+write Challenges could fill them all, or keep another's name from being proven.
 """
 
 from collections.abc import Callable
 from datetime import datetime
 
-from signer.api.challenge import Challenge
+from signer.api.challenge import FINALIZER, Challenge
 from signer.api.order import ORDERS, Order
 from signer.edge.challenge_writer import ChallengeWriter
 from signer.edge.lifecycle import challenge_name
@@ -36,7 +36,7 @@ class Turns:
 
     async def give(self) -> None:
         """Store `processing` in those whose turn has come."""
-        asked = [one for one in self._challenges.store.values() if one.status.processing or self._asked_for(one)]
+        asked = [one for one in self._challenges.store.values() if _leaves(one) or self._asked_for(one)]
         for key in scheduled(asked, self._clock(), self._limit):
             challenge = self._challenges.store.get(key)
             if challenge is None or self._writer.stale(challenge):
@@ -59,5 +59,11 @@ class Turns:
     def _asked_for(self, challenge: Challenge) -> bool:
         order = self.order_of(challenge)
         return order is not None and any(
-            challenge_name(order, one) == challenge.metadata.name for one in order.status.authorizations
+            challenge_name(order, one) == challenge.metadata.name and one.identifier == challenge.spec.dns_name
+            for one in order.status.authorizations
         )
+
+
+def _leaves(challenge: Challenge) -> bool:
+    """Tell whether it will be gone soon, and has its place until what was presented is taken away."""
+    return bool(challenge.metadata.deletion_timestamp) and FINALIZER in challenge.metadata.finalizers

@@ -18,6 +18,7 @@ from signer.api.issuer import Issuer
 from signer.api.names import is_subdomain
 from signer.api.secret import TLS_KEY
 from signer.edge.dns01_spec import read_dns01
+from signer.edge.reserved import read_by_istio
 from signer.tenancy.claims import capped, shown
 from signer.tenancy.verdict import Reason, Refuse
 
@@ -102,6 +103,8 @@ def _problems(spec: AcmeSpec, *, cluster_wide: bool) -> Iterator[str]:
     yield from _secret_ref(
         "spec.acme.privateKeySecretRef", spec.private_key_secret_ref.name, spec.private_key_secret_ref.key
     )
+    if read_by_istio(spec.private_key_secret_ref.name) and not spec.disable_account_key_generation:
+        yield f"spec.acme.privateKeySecretRef.name: {shown(spec.private_key_secret_ref.name)} is a name that Istio reads"
     if spec.skip_tls_verify and not cluster_wide:
         yield "spec.acme.skipTLSVerify: only a ClusterIssuer may leave the server unchecked; use caBundle"
     if spec.skip_tls_verify and spec.ca_bundle:

@@ -24,7 +24,8 @@ RESERVED = frozenset(
     )
 )
 _SUFFIXES = ("-cacert",)
-_PREFIXES = ("istio-remote-secret-", "bootstrap-token-", "sh.helm.release.", "mesh-signer-")
+_READ_PREFIXES = ("istio-remote-secret-", "bootstrap-token-")
+_PREFIXES = (*_READ_PREFIXES, "sh.helm.release.", "mesh-signer-")
 _MULTI_CLUSTER = "istio/multiCluster"
 _SCHEMES = {
     "builtin": "a certificate of the mesh's own",
@@ -69,6 +70,11 @@ def secret_named(credential: str) -> str | Reason:
     if not is_subdomain(name):
         return Reason(INVALID_NAME, f"{shown(credential)} is no Secret's name")
     return name
+
+
+def read_by_istio(name: str) -> bool:
+    """Tell whether a Secret of this name, made by us for whatever purpose, would be read by Istio or Kubernetes."""
+    return name in RESERVED or name.endswith(_SUFFIXES) or name.startswith(_READ_PREFIXES)
 
 
 def reserved_name(name: str) -> Reason | None:

@@ -94,6 +94,10 @@ def test_whose_issuer_it_is() -> None:
         ({"email": "a@b.example?bcc=c@d.example"}, "spec.acme.email: "),
         ({"privateKeySecretRef": None}, "spec.acme.privateKeySecretRef.name: must be set"),
         ({"privateKeySecretRef": {"name": "../x"}}, "spec.acme.privateKeySecretRef.name: "),
+        (
+            {"privateKeySecretRef": {"name": "cacerts"}},
+            "spec.acme.privateKeySecretRef.name: 'cacerts' is a name that Istio",
+        ),
         ({"privateKeySecretRef": {"name": "a", "key": "a/b"}}, "spec.acme.privateKeySecretRef.key: "),
         ({"caBundle": base64.b64encode(b"x").decode()}, "spec.acme.caBundle: holds no PEM"),
         ({"caBundle": base64.b64encode(b"x" * 300_000).decode()}, "spec.acme.caBundle: 300000 bytes"),
