@@ -148,7 +148,7 @@ class Questions:
         values = frozenset(
             b"".join(record.strings).decode("ascii", "replace")
             for rrset in answer.answer
-            if rrset.rdtype == dns.rdatatype.TXT
+            if rrset.rdtype == dns.rdatatype.TXT and _text(rrset.name) == name
             for record in rrset
         )
         return Answered(server, values)
@@ -191,7 +191,8 @@ class Questions:
             except OSError:
                 raise NoAnswer("cannot be reached") from None
             except (dns.exception.DNSException, EOFError, ValueError):
-                raise NoAnswer("gives an answer that cannot be read") from None
+                what = "cannot be read" if message.keyring is None else "is not signed, or cannot be read"
+                raise NoAnswer(f"gives an answer that {what}") from None
         raise NoAnswer("gives no answer")
 
     async def _alias(self, name: str) -> str | None:

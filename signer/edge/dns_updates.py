@@ -96,7 +96,7 @@ class Updates:
     def _judged(self, answer: dns.message.Message, zone: str) -> Reason | None:
         shown, code = self._server.shown, answer.rcode()
         if self._key is not None and not answer.had_tsig and code == dns.rcode.NOERROR:
-            return Reason(FAILED, f"name server {shown} did not sign its answer: it may be anybody's")
+            return Reason(FAILED, f"name server {shown} gives an answer that is not signed: it may be anybody's")
         if code == dns.rcode.NOERROR:
             return None
         hint = {
@@ -129,8 +129,9 @@ class Updates:
         refused = {one: why for one in addresses if (why := self._rule.refusal(one)) is not None}
         asked = [one for one in addresses if one not in refused][:_MAX_ADDRESSES]
         if not asked:
-            why = next(iter(refused.values()), "no address")
-            raise NoAnswer(f"has {why}, which an Issuer may not reach; only a ClusterIssuer may")
+            if not refused:
+                raise NoAnswer("does not resolve")
+            raise NoAnswer(f"has {next(iter(refused.values()))}, which an Issuer may not reach; a ClusterIssuer may")
         return asked
 
     def _key_name(self) -> str:

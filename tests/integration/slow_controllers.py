@@ -53,7 +53,8 @@ class World:
     metrics: Metrics
     options: ControllerOptions
     ahead: timedelta = timedelta(0)  # how far the controllers' clock is ahead
-    presenter: Presenter | None = None  # with one, ACME issuers are worked too
+    presenter: Presenter | None = None  # with one, or `presenting`, ACME issuers are worked too
+    presenting: Callable[[ApiClient, Registry], Presenter] | None = None  # makes one, anew for each start
     _running: asyncio.Task[None] | None = field(default=None, repr=False)
 
     async def start(self) -> None:
@@ -89,14 +90,15 @@ class World:
         recorder = EventRecorder(self.own, instance="test")
         registry = Registry(self.own, cluster_resource_namespace=self.namespace)
         options, acme = self.options, list[AcmeControllers]()
-        if self.presenter is not None:
+        presenter = self.presenting(self.own, registry) if self.presenting is not None else self.presenter
+        if presenter is not None:
             acme.append(
                 AcmeControllers(
                     self.own,
                     registry,
                     recorder,
                     self.metrics,
-                    self.presenter,
+                    presenter,
                     cluster_resource_namespace=self.namespace,
                     clock=self.now,
                 )
@@ -260,6 +262,7 @@ async def world(
     *,
     account: Path | None = None,
     presenter: Presenter | None = None,
+    presenting: Callable[[ApiClient, Registry], Presenter] | None = None,
     **options: Any,
 ) -> AsyncIterator[World]:
     """The controllers, running until the block ends; its ClusterIssuers are removed then.
@@ -271,7 +274,7 @@ async def world(
         ApiClient(load_config(str(account or cluster.kubeconfig()))) as own,
     ):
         settings = ControllerOptions(cluster_resource_namespace=namespace, **options)
-        found = World(client, own, namespace, Metrics(), settings, presenter=presenter)
+        found = World(client, own, namespace, Metrics(), settings, presenter=presenter, presenting=presenting)
         await found.start()
         try:
             yield found

@@ -19,9 +19,11 @@ from signer.edge.challenge_routes import (
     reference_grant,
     virtual_service,
 )
+from signer.edge.dns01 import dns_endpoint
 from signer.edge.hosts import Take, new_claim
 from signer.edge.redirects import giving_back, taking
 from signer.edge.solver_mode import ALLOW_REDIRECT_CHANGE
+from tests.integration.external_dns import ENDPOINT_CRD
 from tests.integration.test_edge_objects import module
 from tests.localmesh import Cluster, LocalMeshError, istio_install
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT
@@ -40,6 +42,7 @@ rules:
 - {apiGroups: [networking.istio.io], resources: [virtualservices, gateways], verbs: [create, update, patch, delete, get]}
 - {apiGroups: [gateway.networking.k8s.io], resources: [httproutes, referencegrants], verbs: [create]}
 - {apiGroups: [networking.k8s.io], resources: [ingresses], verbs: [create]}
+- {apiGroups: [externaldns.k8s.io], resources: [dnsendpoints], verbs: [create]}
 - {apiGroups: [mesh-signer.dev], resources: [hostclaims], verbs: [create, delete, get]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -55,6 +58,7 @@ OWN_GATEWAY = own_gateway(answer(), "default", {"istio": "ingressgateway"})
 HTTP_ROUTE = http_route(answer(), ("default", "shop"), ["http"], SOLVER)
 GRANT = reference_grant(answer(), "default", SOLVER)
 INGRESS = ingress(answer(), "cert-manager", "istio", SOLVER)
+RECORD = dns_endpoint("_acme-challenge.a.example.com", {"u": "x" * 43}, "default")
 HOST = "a.example.com"
 USERS_GATEWAY = {
     "apiVersion": "networking.istio.io/v1",
@@ -81,6 +85,7 @@ def definitions() -> list[dict[str, Any]]:
     return [
         *(one for one in rendered.objects if one["metadata"]["name"] in names),
         *(yaml.load(path.read_text(), yaml.CSafeLoader) for path in files),
+        yaml.safe_load(ENDPOINT_CRD),
     ]
 
 
@@ -111,7 +116,7 @@ def guarded(installed: Cluster) -> Iterator[Cluster]:
         return False
 
     def all_in_force() -> bool:
-        for one in [ROUTE, OWN_GATEWAY, HTTP_ROUTE, GRANT, INGRESS]:
+        for one in [ROUTE, OWN_GATEWAY, HTTP_ROUTE, GRANT, INGRESS, RECORD]:
             try:
                 write(installed, changed(lambda one: one["metadata"].update(name="x"), one))
             except LocalMeshError as error:
@@ -178,9 +183,9 @@ def test_nothing_else_passes(guarded: Cluster, change: Callable[[dict[str, Any]]
         write(guarded, changed(change))
 
 
-@pytest.mark.parametrize("one", [OWN_GATEWAY, HTTP_ROUTE, GRANT, INGRESS], ids=lambda one: one["kind"])
+@pytest.mark.parametrize("one", [OWN_GATEWAY, HTTP_ROUTE, GRANT, INGRESS, RECORD], ids=lambda one: one["kind"])
 def test_what_we_make_passes(guarded: Cluster, one: dict[str, Any]) -> None:
-    """Our own Gateway, and what leads to the solver, are let through."""
+    """Our own Gateway, what leads to the solver, and a record for External-DNS are let through."""
     write(guarded, one)
 
 
@@ -212,6 +217,15 @@ def test_what_we_make_passes(guarded: Cluster, one: dict[str, Any]) -> None:
         (INGRESS, lambda one: one["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"].update(name="evil")),
         (INGRESS, lambda one: one["spec"].update(tls=[{"hosts": [HOST], "secretName": "ca"}])),
         (INGRESS, lambda one: one["spec"]["rules"][0].pop("host")),
+        (RECORD, lambda one: one["metadata"].update(name="shop")),
+        (RECORD, lambda one: one["spec"].pop("endpoints")),
+        (RECORD, lambda one: one["spec"]["endpoints"].append(one["spec"]["endpoints"][0])),
+        (RECORD, lambda one: one["spec"]["endpoints"][0].update(recordType="CNAME")),
+        (RECORD, lambda one: one["spec"]["endpoints"][0].update(targets=["v=spf1 +all"])),
+        (RECORD, lambda one: one["spec"]["endpoints"][0]["targets"].append("192.0.2.1")),
+        (RECORD, lambda one: one["spec"]["endpoints"][0].update(targets=[])),
+        (RECORD, lambda one: one["spec"]["endpoints"][0].update(setIdentifier="x")),
+        (RECORD, lambda one: one["spec"]["endpoints"][0].update(providerSpecific=[{"name": "alias", "value": "true"}])),
     ],
 )
 def test_nothing_else_leads_anywhere(

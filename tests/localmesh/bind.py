@@ -1,7 +1,9 @@
 """BIND, a real DNS server with dynamic updates (RFC 2136) and TSIG, on loopback.
 
 One `Bind` is one `named` on a port of 127.0.0.1; it listens on no other address of 127.0.0.0/8, since no interface names
-them. Secondaries copy their primary only when they are told to (`transfer`), so that a test decides how far one lags. Recursion is off: what it is not authoritative for is refused.
+them. Secondaries copy their primary only when they are told to (`transfer`), so that a test decides how far one lags.
+Aliases are followed from zone to zone, as a recursive server does. A root zone of its own keeps it from ever asking
+elsewhere: all other names do not exist.
 
 Synchronous; see processes.py for what may be called from where.
 """
@@ -61,6 +63,9 @@ class Bind(Process):
         for zone, records in zones.items():
             if primary is None:
                 (self._folder / f"{zone}.zone").write_text(_zone_file(zone, records))
+        (self._folder / "root.zone").write_text(
+            "$TTL 60\n. SOA . . 1 86400 86400 864000 1\n. NS ns.\nns. A 127.0.0.1\n"
+        )
         self._config = self._folder / "named.conf"
         self._config.write_text(self._configuration())
 
@@ -130,12 +135,13 @@ class Bind(Process):
                 directory "{self._folder}";
                 pid-file none; lock-file none; session-keyfile "{self._folder}/session.key";
                 listen-on port {self.port} {{ {_ADDRESS}; }}; listen-on-v6 {{ none; }};
-                recursion no; dnssec-validation no; notify no; querylog yes;
-                allow-query {{ any; }}; allow-transfer {{ any; }}; allow-notify {{ any; }};
+                recursion yes; dnssec-validation no; notify no; querylog yes;
+                allow-query {{ any; }}; allow-recursion {{ any; }}; empty-zones-enable no; allow-transfer {{ any; }}; allow-notify {{ any; }};
                 min-refresh-time 86400; min-retry-time 86400;
             }};
             controls {{ }};
             key "{KEY_NAME}" {{ algorithm hmac-sha256; secret "{self.secret}"; }};
+            zone "." {{ type primary; file "root.zone"; }};
             {zones}
         """
 

@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.localmesh.build import find_program
 from tests.localmesh.errors import LocalMeshError
@@ -23,6 +23,18 @@ from tests.localmesh.processes import Process, free_port
 
 # One, because Pebble picks one at random for an order that names none.
 PROFILES: Mapping[str, Any] = {"classic": {"description": "90 days", "validityPeriod": 90 * 86400}}
+
+
+class Names(Protocol):
+    """What Pebble looks names up in, and the port at which it asks for answers of HTTP-01."""
+
+    @property
+    def dns(self) -> str:
+        """Address and port of a DNS server."""
+
+    @property
+    def http_port(self) -> int:
+        """The port, on whatever address a name has."""
 
 
 class ChallengeServer(Process):
@@ -118,7 +130,7 @@ class Pebble(Process):
     def __init__(
         self,
         folder: Path,
-        challenges: ChallengeServer,
+        challenges: Names,
         *,
         name: str = "pebble",
         profiles: Mapping[str, Any] = PROFILES,
