@@ -24,6 +24,7 @@ EDGE_POLICIES = {
         "challenge-ingresses",
         "challenge-grants",
         "challenge-deletions",
+        "challenge-records",
         "hostclaims",
     )
 }
