@@ -1,9 +1,11 @@
 """Attacks on the edge, each as an attacker would try it: whoever may write a Gateway or a Certificate in his namespace."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from signer.api.certificate import IssuerReference
 from signer.edge.hosts import Asker, Claim, EdgeWorld, Take
@@ -168,3 +170,20 @@ class TestWhatIsSeenAndTold:
         text = told("evil\x1b[31m\nline" + "x" * 10_000)
         assert text.isprintable()
         assert len(text) == 512
+
+
+def test_no_role_for_users_writes_orders() -> None:
+    """What we ship to be added to users' roles lets nobody make or change an Order, a Challenge or a HostClaim."""
+    manifests = Path(__file__).parents[3] / "manifests"
+    found = [one for path in manifests.rglob("*.yaml") for one in yaml.safe_load_all(path.read_text("utf-8")) if one]
+    roles = [one for one in found if one.get("kind") == "ClusterRole"]
+    shared = [one for one in roles if any("aggregate-to" in label for label in one["metadata"].get("labels", {}))]
+    assert shared
+    for role in shared:
+        for rule in role.get("rules") or ():
+            if {"orders", "challenges", "orders/status", "challenges/status", "hostclaims", "*"} & set(
+                rule["resources"]
+            ):
+                assert set(rule["verbs"]) <= {"get", "list", "watch", "delete", "deletecollection", "release"}, role[
+                    "metadata"
+                ]
