@@ -67,7 +67,10 @@ def claim_status() -> Schema:
     return record(
         "How it is used; written by mesh-signer.",
         {
-            "conditions": conditions("Conflict: other namespaces want the host too.", "Conflict") | {"maxItems": 8},
+            "conditions": conditions(
+                "Conflict: other namespaces want the host too. Served: its gateways show the certificate.", "Conflict"
+            )
+            | {"maxItems": 8},
             "contenders": list_of(
                 "The first of the namespaces that want it too.", {"type": "string", "maxLength": 63}, maxItems=16
             ),

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from signer.api.certificate import Certificate, PrivateKeySpec
 from signer.api.secret import TLS_CERT, TLS_KEY, TLS_TYPE, Secret
 from signer.certificates.spec_check import Defect
-from signer.certificates.well_known import CERTIFICATE_NAME
+from signer.certificates.well_known import CERTIFICATE_NAME, SECRET_UID
 
 DUPLICATE = "DuplicateSecretName"
 WRONG_TYPE = "SecretTypeMismatch"
@@ -34,8 +34,14 @@ def duplicate_defect(certificate: Certificate, rivals: Collection[str]) -> Defec
 
 
 def holds(certificate: Certificate, secret: Secret | None) -> bool:
-    """Tell whether the Secret says that it was written for this Certificate."""
-    return secret is not None and secret.metadata.annotations.get(CERTIFICATE_NAME) == certificate.metadata.name
+    """Tell whether the Secret says that it was written for this Certificate, and is the one that the Certificate means."""
+    if secret is None or not _meant(certificate, secret):
+        return False
+    return secret.metadata.annotations.get(CERTIFICATE_NAME) == certificate.metadata.name
+
+
+def _meant(certificate: Certificate, secret: Secret) -> bool:
+    return certificate.metadata.annotations.get(SECRET_UID, secret.metadata.uid) == secret.metadata.uid
 
 
 def foreign_defect(certificate: Certificate, secret: Secret | None, *, own_key: bool) -> Defect | None:
@@ -54,6 +60,8 @@ def foreign_defect(certificate: Certificate, secret: Secret | None, *, own_key: 
             WRONG_TYPE,
             f"spec.secretName: {name} exists with type {secret.type}, not {TLS_TYPE}; delete it or choose another name",
         )
+    if not _meant(certificate, secret):
+        return Defect(FOREIGN, f"spec.secretName: {name} is not the one that was made for this Certificate; delete it")
     if CERTIFICATE_NAME in secret.metadata.annotations:
         return None
     if secret.data.get(TLS_CERT) or (secret.data.get(TLS_KEY) and not keeps_key(certificate)):

@@ -17,6 +17,8 @@ EMAIL_SANS = "cert-manager.io/email-sans"
 SUBJECT_PREFIX = "cert-manager.io/subject-"
 REVISION = "cert-manager.io/certificate-revision"
 PRIVATE_KEY_SECRET = "cert-manager.io/private-key-secret-name"  # noqa: S105 - the annotation's name
+# On a Certificate: the UID that its Secret must have, so that one made under that name by somebody else is not written.
+SECRET_UID = "mesh-signer.dev/secret-uid"  # noqa: S105 - the annotation's name
 ALLOW_DIRECT_INJECTION = "cert-manager.io/allow-direct-injection"
 # What a secretTemplate may not set.
 RESERVED_PREFIXES = ("cert-manager.io/", "controller.cert-manager.io/", "mesh-signer.dev/")

@@ -15,7 +15,7 @@ from signer.api.gateway import API_GATEWAYS, GATEWAYS, APIGateway, Gateway
 from signer.api.hostclaim import HOST_CLAIMS, HostClaim
 from signer.api.ingress import INGRESSES, Ingress
 from signer.api.issuer import GROUP
-from signer.api.meta import to_rfc3339
+from signer.api.meta import find_condition, to_rfc3339
 from signer.api.namespace import NAMESPACES, NamespaceObject
 from signer.api.virtualservice import VIRTUAL_SERVICES, VirtualService
 from signer.commands.command import FINE, FOUND, NotFoundOut, add_options, run, say
@@ -24,6 +24,7 @@ from signer.commands.tables import ago, table
 from signer.edge.hosts import EdgeWorld, read_claim
 from signer.edge.overview import Objects, Row, overview
 from signer.edge.policies import read_edge_policy
+from signer.edge.serving import SERVED
 from signer.kube.client import ApiClient
 from signer.options import add_arguments
 from signer.settings import Settings
@@ -32,7 +33,8 @@ T = TypeVar("T")
 
 _DESCRIPTION = """\
 List each host that a Gateway or an Ingress wants a certificate for: the object, its issuer, the state (ready, issuing,
-failing, waiting, refused), when the certificate ends and is renewed, and what is in the way. With hosts given: these only.
+failing, waiting, refused), whether the gateway's Pods show this certificate, when it ends and is renewed, and what is in
+the way. With hosts given: these only.
 Exit status: 0 all are ready, 1 one is not, 2 it could not be found out.
 """
 _READ = (
@@ -45,6 +47,7 @@ _READ = (
     HOST_CLAIMS,
     EDGE_POLICIES,
 )
+_SERVED = {"True": "yes", "False": "no"}
 _NEEDED = (CERTIFICATES, HOST_CLAIMS, EDGE_POLICIES)
 
 
@@ -84,7 +87,9 @@ async def _read(client: ApiClient) -> Objects:
         if listing.absent and resource in _NEEDED:
             raise NotFoundOut(f"the CustomResourceDefinition {resource} is not installed (manifests/crds)")
     gateways, api_gateways, ingresses, routes, namespaces, certificates, claims, policies = lists
-    found = (read_claim(one) for one in _typed(claims, HostClaim))
+    stored = list(_typed(claims, HostClaim))
+    found = (read_claim(one) for one in stored)
+    conditions = ((one.metadata.name, find_condition(one.status.conditions, SERVED)) for one in stored)
     world = EdgeWorld(
         {claim.host.claim_name: claim for claim in found if claim is not None},
         [read_edge_policy(one) for one in _typed(policies, EdgePolicy)],
@@ -95,6 +100,7 @@ async def _read(client: ApiClient) -> Objects:
         {one.metadata.name: one for one in _typed(namespaces, NamespaceObject)},
         tuple(_typed(certificates, Certificate)),
         world,
+        {name: condition for name, condition in conditions if condition is not None},
     )
 
 
@@ -105,11 +111,20 @@ def _typed(listing: Listing, kind: type[T]) -> Iterable[T]:
 def _table(rows: list[Row], now: datetime) -> str:
     if not rows:
         return "no Gateway or Ingress wants a certificate"
-    head = ("HOST", "WANTED BY", "ISSUER", "STATE", "ENDS", "RENEWAL", "WHY")
+    head = ("HOST", "WANTED BY", "ISSUER", "STATE", "SERVED", "ENDS", "RENEWAL", "WHY")
     return table(
         head,
         [
-            (row.host, str(row.source), row.issuer, row.state, ago(row.expires, now), ago(row.renewal, now), row.why)
+            (
+                row.host,
+                str(row.source),
+                row.issuer,
+                row.state,
+                _SERVED.get(row.served, ""),
+                ago(row.expires, now),
+                ago(row.renewal, now),
+                row.why,
+            )
             for row in rows
         ],
     )
@@ -123,6 +138,7 @@ def _document(row: Row) -> dict[str, Any]:
         "issuer": row.issuer,
         "state": row.state,
         "secret": row.secret,
+        "served": {"True": True, "False": False}.get(row.served),
         "ends": to_rfc3339(row.expires) if row.expires else None,
         "renewal": to_rfc3339(row.renewal) if row.renewal else None,
         "why": row.why,

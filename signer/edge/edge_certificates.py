@@ -41,13 +41,13 @@ class EdgeCertificates:
         )
         self.watch.subscribe(self._noticed)
 
-    async def prepare(self, wish: Wish, target: str, source_uid: str) -> Reason | bool:
+    async def prepare(self, wish: Wish, target: str, source_uid: str, secret_uid: str) -> Reason | bool:
         """Have the Certificate for a wish as it should be; whether it was created now, or what is in the way.
 
         Raises ApiError (Conflict: somebody was faster, ask again), Unreachable.
         """
         key = (target, wish.secret_name)
-        body = certificate_body(wish, target, source_namespace_uid=source_uid)
+        body = certificate_body(wish, target, source_namespace_uid=source_uid, secret_uid=secret_uid)
         there = self.watch.store.get(key)
         if there is None:
             try:
@@ -103,6 +103,12 @@ class EdgeCertificates:
         """Tell whether a Certificate asks for a certificate now."""
         certificate = self.watch.store.get(key)
         return certificate is not None and has_condition(certificate.status.conditions, "Issuing")
+
+    def made(self, key: Key) -> Certificate | None:
+        """The Certificate of ours under this name."""
+        certificate = self.watch.store.get(key)
+        ours = certificate is not None and certificate.metadata.labels.get(EDGE_LABEL) == "true"
+        return certificate if ours else None
 
     def by_hand_in(self, namespace: str) -> Iterator[Certificate]:
         """The Certificates of a namespace that users wrote."""

@@ -12,13 +12,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from signer.api.certificate import Certificate
-from signer.api.gateway import Gateway
+from signer.api.gateway import Gateway, Server
 from signer.api.meta import from_rfc3339, has_condition
 from signer.api.secret import TLS_CERT, TLS_KEY, Secret
 from signer.edge.hostname import Host, read_host
 from signer.edge.made import EDGE_LABEL
 from signer.edge.placeholder import is_placeholder, placeholder
 from signer.edge.reserved import reserved_name, secret_named
+from signer.edge.secret_records import key_pair
 
 _ISSUANCE_BEGINS = timedelta(seconds=10)
 _LAST_SERVED = timedelta(minutes=1)
@@ -35,14 +36,11 @@ def new_placeholder(hosts: Sequence[Host], now: datetime) -> dict[str, bytes]:
 def still_good(lost: Secret, now: datetime) -> dict[str, bytes] | None:
     """Return what a deleted Secret held, if that is a certificate that is valid now, and its key."""
     data = {name: lost.data.get(name, b"") for name in (TLS_CERT, TLS_KEY)}
-    try:
-        leaf = x509.load_pem_x509_certificates(data[TLS_CERT])[0]
-        key = serialization.load_pem_private_key(data[TLS_KEY], None)
-        fits = key.public_key() == leaf.public_key()
-        valid = leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc
-    except (ValueError, TypeError, IndexError):
+    if key_pair(lost) is None:
         return None
-    return data if fits and valid and not is_placeholder(leaf) else None
+    leaf = x509.load_pem_x509_certificates(data[TLS_CERT])[0]
+    valid = leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc
+    return data if valid and not is_placeholder(leaf) else None
 
 
 def wait_for_issuance(lost: datetime, now: datetime, *, issuing: bool) -> float | None:
@@ -87,16 +85,18 @@ def own_hosts(certificate: Certificate) -> tuple[Host, ...]:
     return tuple(sorted(host for host in found if isinstance(host, Host)))
 
 
+def credentials_of(server: Server) -> frozenset[str]:
+    """The Secrets that a Gateway's server names, in whatever namespace its proxies run."""
+    if server.tls is None:
+        return frozenset()
+    listed = (server.tls.credential_name, *server.tls.credential_names)
+    named = (secret_named(text) for text in listed if text)
+    return frozenset(name for name in named if isinstance(name, str))
+
+
 def credentials(gateway: Gateway) -> frozenset[str]:
-    """The Secrets that a Gateway's servers name, in whatever namespace its proxies run."""
-    found = set()
-    for server in gateway.spec.servers:
-        if server.tls is not None:
-            for text in (server.tls.credential_name, *server.tls.credential_names):
-                name = secret_named(text) if text else ""
-                if isinstance(name, str) and name:
-                    found.add(name)
-    return frozenset(found)
+    """The Secrets that a Gateway's servers name."""
+    return frozenset(name for server in gateway.spec.servers for name in credentials_of(server))
 
 
 def selectors_naming(secret_name: str, gateways: Collection[Gateway]) -> list[Mapping[str, str]]:

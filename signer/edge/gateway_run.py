@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from prometheus_client import Gauge
+
 from signer.api.edgepolicy import EdgePolicy
 from signer.api.hostclaim import HostClaim
 from signer.api.namespace import NamespaceObject
@@ -21,10 +23,12 @@ from signer.edge.edge_certificates import EdgeCertificates
 from signer.edge.first_secret import waits
 from signer.edge.gateway_sources import GatewaySources
 from signer.edge.gateways import EdgeOptions, GatewayController
+from signer.edge.looks import Telling
 from signer.edge.made import SOURCE_NAMESPACE
 from signer.edge.policy_status import EdgePolicyStatuses
 from signer.edge.proxies import Proxies
 from signer.edge.secrets_shell import GatewaySecrets
+from signer.edge.served_run import ServedProbes
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, Unreachable
 from signer.kube.queue import WorkQueue
@@ -36,6 +40,7 @@ log = logging.getLogger(__name__)
 
 GATEWAYS = "gateways"
 _WORKERS = 4
+_PROBERS = 4
 
 
 def _now() -> datetime:
@@ -96,9 +101,23 @@ class GatewayRun:
         sources = GatewaySources(self._client, source_changed, on_restart=restarted)
         certificates = EdgeCertificates(self._client, changed, on_restart=restarted)
         is_ca = self._registry.is_ca_secret
-        secrets = GatewaySecrets(self._client, is_ca, claims.secrets, clock=self._clock, on_restart=restarted)
+        secrets = GatewaySecrets(
+            self._client, is_ca, claims.secrets, certificates.made, clock=self._clock, on_restart=restarted
+        )
         proxies = Proxies(self._client)
         by_hand = ByHand(self._client, certificates, sources, proxies, is_ca_secret=is_ca, clock=self._clock)
+        telling = Telling(self._recorder, self._counter(self._metrics.edge_certificates))
+        probe_queue: WorkQueue[tuple[str, str]] = WorkQueue(on_error=self._probe_failed)
+        probes = ServedProbes(
+            self._client,
+            sources,
+            claims,
+            secrets.watch,
+            telling,
+            probe_queue,
+            clock=self._clock,
+            on_states=self._counter(self._metrics.edge_served),
+        )
         controller = GatewayController(
             sources,
             claims,
@@ -106,10 +125,10 @@ class GatewayRun:
             secrets,
             by_hand,
             proxies,
-            self._recorder,
+            telling,
             queue,
             self._options,
-            on_states=self._states,
+            on_kept=probes.expect,
         )
         statuses = EdgePolicyStatuses(self._client, claims, clock=self._clock)
 
@@ -158,10 +177,21 @@ class GatewayRun:
                 queue.add(namespace)
             tasks.create_task(statuses.run())
             tasks.create_task(queue.run(self._counted(controller), workers=_WORKERS))
+            tasks.create_task(probe_queue.run(probes.look, workers=_PROBERS))
 
-    def _states(self, states: Mapping[str, int]) -> None:
-        for state, count in states.items():
-            self._metrics.edge_certificates.labels(state).set(count)
+    @staticmethod
+    def _counter(gauge: Gauge) -> Callable[[Mapping[str, int]], None]:
+        def count(states: Mapping[str, int]) -> None:
+            for state, number in states.items():
+                gauge.labels(state).set(number)
+
+        return count
+
+    def _probe_failed(self, key: tuple[str, str], error: Exception) -> None:
+        if isinstance(error, ApiError | Unreachable):
+            log.debug("gateways: what is served from Secret %s of namespace %s: %s", key[1], key[0], error)
+        else:
+            self._failed(key[0], error)
 
     def _counted(self, controller: GatewayController) -> Callable[[str], Any]:
         async def handle(namespace: str) -> None:

@@ -4,12 +4,13 @@ Used on the loop. Definitions of CRDs may come late or never: then there are non
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from signer.api.gateway import API_GATEWAYS, GATEWAYS, APIGateway, Gateway
 from signer.api.ingress import INGRESSES, Ingress
 from signer.api.virtualservice import VIRTUAL_SERVICES, VirtualService
+from signer.edge.wish import Source, SourceKind
 from signer.kube.client import ApiClient
 from signer.kube.codec import JsonCodec
 from signer.kube.reflector import Change
@@ -23,6 +24,13 @@ _LOOKS = 0.05
 def _on_gateways(route: VirtualService) -> VirtualService | None:
     """Most VirtualServices are for the mesh only: they are not kept."""
     return route if any(gateway != "mesh" for gateway in route.spec.gateways) else None
+
+
+_KINDS: Mapping[str, SourceKind] = {
+    "Gateways": "Gateway",
+    "Gateways of the Gateway API": "APIGateway",
+    "Ingresses": "Ingress",
+}
 
 
 class GatewaySources:
@@ -76,6 +84,12 @@ class GatewaySources:
         """The objects of one namespace, in a fixed order."""
         found = self._objects.get(namespace, {})
         return (found[key] for key in sorted(found))
+
+    def get(self, source: Source) -> Gateway | APIGateway | Ingress | None:
+        """One object, unless it is gone or another one of that name is there."""
+        what = next(name for name, kind in _KINDS.items() if kind == source.kind)
+        found = self._objects.get(source.namespace, {}).get((what, source.name))
+        return found if found is not None and found.metadata.uid == source.uid else None
 
     def istio_gateways(self) -> Iterator[Gateway]:
         """Istio's Gateways of all namespaces."""

@@ -6,7 +6,7 @@ anywhere is followed by one that goes on. All decisions are pure functions in th
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from signer.api.certificate import Certificate, IssuerReference
@@ -21,11 +21,11 @@ from signer.edge.looks import Look, Telling
 from signer.edge.made import SOURCE_NAMESPACE_UID
 from signer.edge.proxies import Proxies
 from signer.edge.secrets_shell import GatewaySecrets
+from signer.edge.serving import Expected
 from signer.edge.targets import BLOCKED_RECHECK, Targets
 from signer.edge.wish import Wish
 from signer.kube.errors import Conflict, Forbidden, NotFound
 from signer.kube.queue import WorkQueue
-from signer.observe.events import EventRecorder
 from signer.tenancy.verdict import Reason, Refuse, Unready
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class EdgeOptions:
 
 
 class GatewayController:
-    """Works namespaces off. `queue` holds their names; `on_states` is given how many certificates are in which state."""
+    """Works namespaces off. `queue` holds their names; `on_kept` is given what a namespace's gateways should serve now."""
 
     def __init__(
         self,
@@ -53,11 +53,11 @@ class GatewayController:
         secrets: GatewaySecrets,
         by_hand: ByHand,
         proxies: Proxies,
-        recorder: EventRecorder,
+        telling: Telling,
         queue: WorkQueue[str],
         options: EdgeOptions,
         *,
-        on_states: Callable[[Mapping[str, int]], None] = lambda _: None,
+        on_kept: Callable[[str, list[Expected]], None] = lambda _namespace, _expected: None,
     ) -> None:
         self._sources = sources
         self._claims = claims
@@ -66,7 +66,8 @@ class GatewayController:
         self._by_hand = by_hand
         self._options = options
         self._targets = Targets(claims, proxies, options.gateway_namespaces)
-        self._telling = Telling(recorder, on_states)
+        self._telling = telling
+        self._on_kept = on_kept
         self.queue = queue
 
     @property
@@ -106,6 +107,7 @@ class GatewayController:
             await self._serve(look, wanted, wish)
         self._tell_of_rivals(look, wanted)
         self._telling.take(namespace, look)
+        self._on_kept(namespace, look.expected)
         look.soon(await self._by_hand.serve(namespace))
         await self._claims.contend(namespace, look.contended)
         if not wanted.unsure:
@@ -141,9 +143,10 @@ class GatewayController:
             look.states["refused"] += 1
             return
         wish = replace(wish, hosts=tuple(taken))
-        fine = True
-        for target in targets:
-            fine = await self._put(look, wish, target) and fine
+        put = {target for target in sorted(targets) if await self._put(look, wish, target)}
+        if put:
+            look.expected.append(Expected(wish, frozenset(put)))
+        fine = put == targets
         look.states["kept" if fine else "refused"] += 1
 
     def _permitted(self, look: Look, wish: Wish) -> tuple[Host, ...] | None:
@@ -187,7 +190,8 @@ class GatewayController:
             else:
                 look.soon(prepared)
         if why is None:
-            made = await self._certificates.prepare(wish, target, uid)
+            secret_uid = self._claims.secrets.uid((target, wish.secret_name), look.asker)
+            made = await self._certificates.prepare(wish, target, uid, secret_uid)
             if isinstance(made, bool):
                 look.kept.add((target, wish.secret_name))
                 if made:

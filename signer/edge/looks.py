@@ -10,6 +10,7 @@ from signer.api.gateway import API_GATEWAYS, GATEWAYS
 from signer.api.ingress import INGRESSES
 from signer.edge.edge_certificates import Key
 from signer.edge.hosts import Asker
+from signer.edge.serving import Expected
 from signer.edge.wish import Passed, Source
 from signer.observe.events import EventRecorder, EventType, ObjectReference
 from signer.tenancy.verdict import Reason
@@ -29,6 +30,7 @@ class Look:
     contended: set[str] = field(default_factory=set)
     told: set[Told] = field(default_factory=set)
     states: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATES, 0))
+    expected: list[Expected] = field(default_factory=list)
     again: float | None = None
 
     def soon(self, seconds: float | None) -> None:

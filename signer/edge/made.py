@@ -27,6 +27,7 @@ SOURCES = "mesh-signer.dev/sources"
 PLACEHOLDER = "mesh-signer.dev/placeholder"
 UNUSED_SINCE = "mesh-signer.dev/unused-since"
 CERTIFICATE_NAME = "cert-manager.io/certificate-name"
+SECRET_UID = "mesh-signer.dev/secret-uid"
 FAO_LABEL = "controller.cert-manager.io/fao"
 """Which Secrets the controller of Certificates watches."""
 _SOURCES_SHOWN = 16
@@ -34,16 +35,19 @@ _RESOURCES: Mapping[str, Resource] = {"Gateway": GATEWAYS, "APIGateway": API_GAT
 _DEFAULT_KEY = PrivateKeySpec(algorithm="ECDSA", size=256, rotation_policy="Always")
 
 
-def certificate_body(wish: Wish, namespace: str, *, source_namespace_uid: str) -> dict[str, Any]:
+def certificate_body(wish: Wish, namespace: str, *, source_namespace_uid: str, secret_uid: str = "") -> dict[str, Any]:
     """Return the Certificate for a wish, in the namespace where the proxy reads the Secret; it has the Secret's name.
 
     An ECDSA key unless annotations say otherwise: all of today's browsers take it, and a gateway serves more of them.
+    `secret_uid`: of the Secret that we made beside it; no other is then written.
     """
     source = wish.sources[0].namespace
     metadata = _metadata(wish.secret_name, namespace, source, source_namespace_uid)
     metadata["annotations"][SOURCES] = ",".join(
         f"{one.kind}/{one.namespace}/{one.name}" for one in wish.sources[:_SOURCES_SHOWN]
     )
+    if secret_uid:
+        metadata["annotations"][SECRET_UID] = secret_uid
     if namespace == source:
         # The garbage collector removes it when the last of them is gone; no owner is of another namespace.
         metadata["ownerReferences"] = [_owner(one) for one in wish.sources[:_SOURCES_SHOWN]]

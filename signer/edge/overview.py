@@ -1,14 +1,14 @@
 """The edge at a glance: each host that an object wants, its certificate, and what is in the way. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from signer.api.certificate import Certificate, IssuerReference
 from signer.api.gateway import APIGateway, Gateway
 from signer.api.ingress import Ingress
-from signer.api.meta import find_condition, from_rfc3339, has_condition
+from signer.api.meta import Condition, find_condition, from_rfc3339, has_condition
 from signer.api.namespace import NamespaceObject
 from signer.api.virtualservice import VirtualService
 from signer.edge.gathering import gather
@@ -24,7 +24,10 @@ State = Literal["ready", "issuing", "failing", "waiting", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One host of one object; `host` is "" for what was passed over before a host was read."""
+    """One host of one object; `host` is "" for what was passed over before a host was read.
+
+    `served`: what the gateway showed when it was last asked: "True", "False", or "" for not known.
+    """
 
     host: str
     source: Source
@@ -33,18 +36,20 @@ class Row:
     secret: str = ""
     expires: datetime | None = None
     renewal: datetime | None = None
+    served: str = ""
     why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """All that was read."""
+    """All that was read. `served`: the condition Served of HostClaims, by their names."""
 
     sources: tuple[Gateway | APIGateway | Ingress, ...]
     routes: tuple[VirtualService, ...]
     namespaces: Mapping[str, NamespaceObject]
     certificates: tuple[Certificate, ...]
     world: EdgeWorld
+    served: Mapping[str, Condition] = field(default_factory=dict)
 
 
 def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
@@ -72,17 +77,18 @@ def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
                 rows.append(Row("", source, "", "refused", why=text))
         asker = Asker(name, namespace.metadata.uid, namespace.labels_under(LABEL_PREFIX))
         for wish in wanted.wishes:
-            rows += _rows(wish, made.get((name, wish.secret_name)), asker, objects.world)
+            rows += _rows(wish, made.get((name, wish.secret_name)), asker, objects)
     return sorted(rows, key=lambda row: (row.host == "", row.host, row.source))
 
 
-def _rows(wish: Wish, certificate: Certificate | None, asker: Asker, world: EdgeWorld) -> Iterable[Row]:
+def _rows(wish: Wish, certificate: Certificate | None, asker: Asker, objects: Objects) -> Iterable[Row]:
     name, kind, _ = wish.issuer.normal()
     issuer = name if kind == "ClusterIssuer" else f"{wish.sources[0].namespace}/{name}"
     for host in wish.hosts:
-        state, why = _state(host, wish, certificate, asker, world)
+        state, why = _state(host, wish, certificate, asker, objects.world)
         mine = certificate if certificate is not None and str(host) in certificate.spec.dns_names else None
         status = mine.status if mine is not None else None
+        shown = objects.served.get(host.claim_name) if state == "ready" else None
         for source in wish.sources:
             yield Row(
                 str(host),
@@ -92,7 +98,8 @@ def _rows(wish: Wish, certificate: Certificate | None, asker: Asker, world: Edge
                 f"{mine.metadata.namespace}/{mine.spec.secret_name}" if mine is not None else "",
                 from_rfc3339(status.not_after) if status is not None else None,
                 from_rfc3339(status.renewal_time) if status is not None else None,
-                why,
+                shown.status if shown is not None else "",
+                why or (shown.message if shown is not None and shown.status == "False" else ""),
             )
 
 

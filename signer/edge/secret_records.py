@@ -7,13 +7,15 @@ Used on the loop, in the leader.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
+from signer.api.certificaterequest import CertificateRequest
 from signer.api.hostclaim import HOST_CLAIMS, HostClaim, SecretRecord
 from signer.api.secret import TLS_CERT, TLS_KEY, Secret
 from signer.edge.hosts import Asker
@@ -49,17 +51,29 @@ def public_key_hash(certificate: x509.Certificate) -> str:
     return hashlib.sha256(spki).hexdigest()
 
 
-def proves(record: SecretRecord, secret: Secret) -> bool:
-    """Tell whether a Secret is the recorded one: by its UID; or, where that was not noted any more, by its key pair."""
-    if record.uid:
-        return record.uid == secret.metadata.uid
-    if not record.public_key:
-        return False
+def key_pair(secret: Secret) -> str | None:
+    """Name the public key of a Secret's certificate, if the private key beside it fits."""
     try:
         leaf = x509.load_pem_x509_certificates(secret.data.get(TLS_CERT, b""))[0]
         key = serialization.load_pem_private_key(secret.data.get(TLS_KEY, b""), None)
-        return public_key_hash(leaf) == record.public_key and key.public_key() == leaf.public_key()
-    except (ValueError, TypeError, IndexError):
+        return public_key_hash(leaf) if key.public_key() == leaf.public_key() else None
+    except (ValueError, TypeError, IndexError, UnsupportedAlgorithm):
+        return None
+
+
+def proves(record: SecretRecord, secret: Secret) -> bool:
+    """Tell whether a Secret is the recorded one: by its UID; or, where that could not be noted any more, by its keys."""
+    if record.uid:
+        return record.uid == secret.metadata.uid
+    return bool(record.public_key) and key_pair(secret) == record.public_key
+
+
+def answers(request: CertificateRequest, public_key: str) -> bool:
+    """Tell whether a request was answered with a certificate for this public key."""
+    try:
+        leaf = x509.load_pem_x509_certificates(request.status.certificate)[0]
+        return public_key_hash(leaf) == public_key
+    except (ValueError, IndexError, UnsupportedAlgorithm):
         return False
 
 
@@ -83,6 +97,24 @@ class SecretRecords:
             if (kept.namespace, kept.namespace_uid) == (asker.namespace, asker.uid) and proves(kept.record, secret):
                 return kept
         return None
+
+    def stands(self, key: Key, uid: str, claims: Collection[str]) -> bool:
+        """Whether one of these claims, as the watch shows them, has the record of this Secret."""
+        return any(kept.claim in claims and kept.record.uid == uid for kept in self._of.get(key, {}).values())
+
+    def earlier(self, key: Key, asker: Asker) -> Kept | None:
+        """The record of a Secret of this name that was made for this namespace, whatever became of it."""
+        found = (
+            kept for kept in self._about(key) if (kept.namespace, kept.namespace_uid) == (asker.namespace, asker.uid)
+        )
+        return next(found, None)
+
+    def uid(self, key: Key, asker: Asker) -> str:
+        """The UID of the Secret of this name that was made for this namespace; "" when it is not known."""
+        noted = self._noted.get(key)
+        mine = noted is not None and (noted.namespace, noted.namespace_uid) == (asker.namespace, asker.uid)
+        kept = noted if mine else self.earlier(key, asker)
+        return kept.record.uid if kept is not None else ""
 
     def of_namespace(self, namespace: str) -> list[Kept]:
         """What was made for namespaces of this name, by Secret."""

@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 import msgspec
 from cryptography import x509
 
+from signer.api.certificate import Certificate
+from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.meta import from_rfc3339, to_rfc3339
 from signer.api.secret import SECRETS, TLS_CERT, Secret
 from signer.edge.first_secret import new_placeholder, still_good, wait_for_issuance
@@ -26,7 +28,7 @@ from signer.edge.made import (
 )
 from signer.edge.placeholder import is_placeholder
 from signer.edge.reserved import Existing, in_the_way
-from signer.edge.secret_records import MOST_SECRETS, SecretRecords, proves, public_key_hash
+from signer.edge.secret_records import MOST_SECRETS, Kept, SecretRecords, answers, key_pair, proves, public_key_hash
 from signer.edge.wish import Wish
 from signer.kube.client import ApiClient
 from signer.kube.codec import JsonCodec
@@ -40,13 +42,17 @@ _LONGEST = timedelta(hours=1)
 
 
 class GatewaySecrets:
-    """Our Secrets. `is_ca_secret` tells which an issuer signs with; `records` which were made by us."""
+    """Our Secrets. `is_ca_secret` tells which an issuer signs with; `records` which were made by us.
+
+    `certificate` gives the Certificate that we made beside a Secret, if there is one.
+    """
 
     def __init__(
         self,
         client: ApiClient,
         is_ca_secret: Callable[[str, str], bool],
         records: SecretRecords,
+        certificate: Callable[[Key], Certificate | None],
         *,
         clock: Callable[[], datetime],
         on_restart: Callable[[str], None] = lambda _: None,
@@ -54,6 +60,7 @@ class GatewaySecrets:
         self._client = client
         self._is_ca_secret = is_ca_secret
         self._records = records
+        self._certificate = certificate
         self._clock = clock
         # Of our Secrets that somebody deleted: what they held, and when they went.
         self._lost: dict[Key, tuple[Secret, datetime]] = {}
@@ -80,12 +87,12 @@ class GatewaySecrets:
                 return why
             return await self._create(wish, target, asker, issuing=issuing)
         self._lost.pop(key, None)
-        kept = self._records.find(key, asker, secret)
+        kept = self._records.find(key, asker, secret) or await self._issued(key, asker, secret)
         mine = secret.metadata.uid if kept is not None else None
         why = in_the_way(wish.secret_name, existing(secret), mine, issuers_ca=is_ca)
         if why is None and kept is not None:
             claims = [host.claim_name for host in wish.hosts]
-            if kept.claim not in claims or not kept.record.uid:
+            if not self._records.stands(key, secret.metadata.uid, claims):
                 await self._records.move(kept, claims[0], secret.metadata.uid)
             await self._mend(secret, asker)
         return why
@@ -126,6 +133,21 @@ class GatewaySecrets:
                 case _:
                     pass
         return again
+
+    async def _issued(self, key: Key, asker: Asker, secret: Secret) -> Kept | None:
+        """The record of an earlier Secret of this name, if the Certificate that we made wrote this one in its place.
+
+        That is so when it holds a key pair for which that Certificate's own request was answered.
+        """
+        before = self._records.earlier(key, asker)
+        certificate = self._certificate(key)
+        if before is None or certificate is None or (holds := key_pair(secret)) is None:
+            return None
+        for one in await self._client.list(CERTIFICATE_REQUESTS, key[0]):
+            request = msgspec.convert(one, CertificateRequest)
+            if request.metadata.owned_by(certificate.metadata.uid) and answers(request, holds):
+                return before
+        return None
 
     async def _create(self, wish: Wish, target: str, asker: Asker, *, issuing: bool) -> Reason | float | None:
         """Make it: with what it held before, if it was deleted; else with a placeholder."""

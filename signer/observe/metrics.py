@@ -5,7 +5,7 @@ busiest that exist; all other names are "other" (signer/observe/series.py). Each
 (pkg/metrics), so that dashboards and alerts go on working.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -115,7 +115,23 @@ class Metrics:
             "Certificates that Gateways and Ingresses want: kept, waiting (for a gateway's Pod) or refused.",
             "state",
         )
+        self.edge_served = gauge(
+            "mesh_signer_edge_served_certificates",
+            "Certificates of gateways by what their Pods show: served, waiting, other (another certificate) or unreached.",
+            "state",
+        )
         self.host_claims = gauge("mesh_signer_host_claims", "Public hosts that a namespace has.")
+        self.acme_orders = counter(
+            "mesh_signer_acme_orders_total",
+            "Orders by issuer (a ClusterIssuer's name; other for Issuers) and what came of them: placed, held, valid, failed.",
+            "issuer",
+            "result",
+        )
+        self.acme_orders_left = gauge(
+            "mesh_signer_acme_orders_left",
+            "New orders that an issuer's account may still make before we hold them back, a third kept for renewals.",
+            "issuer",
+        )
         # cert-manager's names from here on.
         self.cluster_issuer_ready_status = gauge(
             "certmanager_clusterissuer_ready_status", "The ready status of a ClusterIssuer.", "name", "condition"
@@ -138,6 +154,30 @@ class Metrics:
         )
         self.certificate_renewal = gauge(
             "certmanager_certificate_renewal_timestamp_seconds", "When a certificate is renewed.", *certificate
+        )
+        # Gauges that only grow: a Counter of this client would be exposed under another name, with _total at its end.
+        exchange = ("scheme", "host", "action", "method", "status")
+        self.acme_requests = gauge(
+            "certmanager_http_acme_client_request_count",
+            "Requests to ACME servers; host is other for the servers of Issuers.",
+            *exchange,
+        )
+        self.acme_request_seconds = Summary(
+            "certmanager_http_acme_client_request_duration_seconds",
+            "How long requests to ACME servers took.",
+            exchange,
+            registry=self.registry,
+        )
+        self.challenge_status = gauge(
+            "certmanager_certificate_challenge_status",
+            "The state of Challenges.",
+            "status",
+            "domain",
+            "reason",
+            "processing",
+            "name",
+            "namespace",
+            "type",
         )
         self.sync_calls = counter("certmanager_controller_sync_call_count", "Syncs of a controller.", "controller")
         self.sync_errors = counter(

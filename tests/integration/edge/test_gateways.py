@@ -184,16 +184,6 @@ class TestChanges:
         await here.until("the claim gone", lambda: _gone(here, HOST_CLAIMS, a))
         assert await here.find(SECRETS, "mine") is not None
 
-    async def test_the_secret_is_deleted(self, here: EdgeWorld) -> None:
-        """A Secret that somebody deletes is there again at once, with a certificate soon after."""
-        a = host(here, "a")
-        await here.pod(here.namespace)
-        await here.gateway(https(a))
-        first = await here.served("shop-tls", a)
-        await here.client.delete(SECRETS, "shop-tls", here.namespace)
-        second = await here.served("shop-tls", a)
-        assert second.serial_number != first.serial_number
-
     async def test_the_certificate_is_edited(self, here: EdgeWorld) -> None:
         """What somebody writes into our Certificate is put back."""
         a, evil = host(here, "a"), host(here, "evil")

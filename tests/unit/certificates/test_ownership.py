@@ -48,6 +48,20 @@ def test_foreign(changes: dict[str, Any], reason: str) -> None:
     assert found.reason == reason
 
 
+def test_pinned() -> None:
+    """Where the Certificate names its Secret's UID, no other is written, whatever that says; one with our key is ours."""
+    found = samples.certificate()
+    meta = msgspec.structs.replace(found.metadata, annotations={"mesh-signer.dev/secret-uid": "one"})
+    pinned = msgspec.structs.replace(found, metadata=meta)
+    for uid, expected in (("one", True), ("two", False)):
+        there = msgspec.convert(
+            samples.secret_json() | {"metadata": {"name": "leaf", "uid": uid, "annotations": {NAME: "leaf"}}}, Secret
+        )
+        assert holds(pinned, there) == expected
+        assert (foreign_defect(pinned, there, own_key=False) is None) == expected
+        assert foreign_defect(pinned, there, own_key=True) is None
+
+
 def test_own_key() -> None:
     """A Secret with the key that we asked with is ours even when its annotations were removed."""
     assert foreign_defect(samples.certificate(), secret(), own_key=True) is None

@@ -1,0 +1,50 @@
+"""One look at the certificate that a gateway's Pod shows for a host. Only the Pod's own address is dialled.
+
+Blocking, in a thread: the caller bounds how many at once. Nothing is sent but the handshake, and nothing of what is shown
+is kept but the serial number: whether a client would trust it is not asked.
+"""
+
+import asyncio
+import socket
+import ssl
+
+from cryptography import x509
+
+from signer.edge.hostname import Host
+from signer.edge.probing import GatewayAddress
+from signer.edge.serving import Sight, asked_for
+
+_SECONDS = 5.0
+_CIPHERS = {"RSA": "aRSA", "ECDSA": "aECDSA"}
+
+
+async def shown(host: Host, gateway: GatewayAddress, key_algorithm: str = "") -> Sight:
+    """Ask one Pod. `key_algorithm`: of the certificate to be shown, where a gateway has two; "" for whichever."""
+    return await asyncio.to_thread(_shown, host, gateway, key_algorithm)
+
+
+def _shown(host: Host, gateway: GatewayAddress, key_algorithm: str) -> Sight:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if key_algorithm in _CIPHERS:
+        # Only up to TLS 1.2 do the ciphers say which kind of certificate is wanted.
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(_CIPHERS[key_algorithm])
+    try:
+        with (
+            socket.create_connection((gateway.address, gateway.ports.get(443, 443)), timeout=_SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=asked_for(host)) as secured,
+        ):
+            shown_certificate = secured.getpeercert(binary_form=True) or b""
+        return Sight(host, gateway.address, x509.load_der_x509_certificate(shown_certificate).serial_number)
+    except TimeoutError:
+        return Sight(host, gateway.address, error="timeout")
+    except ConnectionRefusedError:
+        return Sight(host, gateway.address, error="refused")
+    except ssl.SSLEOFError:
+        return Sight(host, gateway.address, error="reset")
+    except (ssl.SSLError, ValueError):
+        return Sight(host, gateway.address, error="tls")
+    except OSError:
+        return Sight(host, gateway.address, error="reset")
