@@ -1,8 +1,10 @@
-"""HTTP-01 through a real Istio gateway: the signer's own routes answer a real ACME server, and then go."""
+"""HTTP-01 through a real Istio gateway, in each mode: a real ACME server is answered, and what answered it goes."""
 
 import base64
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import yaml
@@ -12,25 +14,61 @@ from issuers.private_key import encode_key, generate_key
 from signer.edge.hostname import Host
 from signer.edge.made import CERTIFICATE_NAME, PLACEHOLDER
 from signer.edge.placeholder import placeholder
+from signer.edge.redirects import TAKEN
+from signer.edge.solver_mode import ALLOW_REDIRECT_CHANGE
+from tests import pki
+from tests.integration.test_edge_objects import module
 from tests.localmesh.demo_edge import condition
-from tests.localmesh.edge import Edge
-from tests.localmesh.mesh import Mesh
+from tests.localmesh.edge import CONTROLLERS, Edge
+from tests.localmesh.mesh import Mesh, Options
 
 pytestmark = pytest.mark.e2e
 ISSUER = "letsencrypt"
-CONTROLLERS = "issuers,certificates,certificaterequests,acmeissuers,orders,challenges"
 _PATIENCE = 60.0
+Json = dict[str, Any]
+MADE = (
+    "virtualservices.networking.istio.io",
+    "gateways.networking.istio.io",
+    "httproutes.gateway.networking.k8s.io",
+    "referencegrants.gateway.networking.k8s.io",
+    "ingresses.networking.k8s.io",
+)
+PLACE = {"namespace": "istio-system", "annotations": {"cert-manager.io/cluster-issuer": ISSUER}}
 
 
 @pytest.fixture(scope="module")
 def edge(built: None) -> Iterator[Edge]:  # noqa: ARG001 - only to come after it
-    """A mesh of its own, with an issuer that is Ready."""
-    mesh = Mesh()
+    """A mesh of its own that knows the Gateway API, with an issuer that is Ready."""
+    mesh = Mesh(Options(manifests=(module("sigs.k8s.io/gateway-api") / "config" / "crd" / "standard",)))
     made = Edge(mesh, controllers=CONTROLLERS)
     with mesh, made:
         made.cluster.apply(yaml.safe_dump_all([made.issuer(ISSUER)]))
         made.cluster.wait_for(lambda: condition(made, "clusterissuer", ISSUER), "a Ready issuer", _PATIENCE)
         yield made
+
+
+def apply(edge: Edge, *documents: Json) -> None:
+    edge.cluster.apply(yaml.safe_dump_all(documents))
+
+
+def wait_trusted(edge: Edge, host: str) -> None:
+    edge.cluster.wait_for(lambda: edge.visit(host).trusted, f"{host} served and trusted", _PATIENCE)
+
+
+def wait_gone(edge: Edge) -> None:
+    """Wait until nothing is left of any challenge."""
+    edge.cluster.wait_for(
+        lambda: "mesh-signer-acme" not in edge.cluster.kubectl("get", ",".join(MADE), "-A", "-o", "name"),
+        "what was made for the challenge is gone",
+        _PATIENCE,
+    )
+
+
+def reason_of(edge: Edge, host: str) -> str:
+    """What the Challenge of a host waits for."""
+    listed = edge.cluster.get("challenges.acme.cert-manager.io", "-A")["items"]
+    found = [one.get("status", {}).get("reason", "") for one in listed if one["spec"]["dnsName"] == host]
+    return found[0] if found else ""
 
 
 def placeholder_pair(host: str) -> tuple[bytes, bytes]:
@@ -72,8 +110,115 @@ def test_through_the_gateway(edge: Edge, redirect: bool) -> None:
     }
     edge.cluster.apply(yaml.safe_dump_all([secret, gateway, edge.page(name, host, name), certificate]))
     edge.cluster.wait_for(lambda: edge.visit(host).status == 200, f"{host} served and trusted", _PATIENCE)
-    edge.cluster.wait_for(
-        lambda: "mesh-signer-acme" not in edge.cluster.kubectl("get", "virtualservices", "-A", "-o", "name"),
-        "the routes of the challenge are gone",
-        _PATIENCE,
+    wait_gone(edge)
+
+
+def test_no_port_80(edge: Edge) -> None:
+    """Mode B: a Gateway that has no port 80 lends it for the challenge, by a Gateway of ours for this host alone."""
+    name, host = "secure", "secure.example.com"
+    gateway = edge.istio_gateway(name, host, issuer=ISSUER)
+    gateway["spec"]["servers"].pop()
+    apply(edge, edge.page(name, host, "secure"), gateway)
+    wait_trusted(edge, host)
+    wait_gone(edge)
+
+
+def test_a_gateway_of_the_gateway_api(edge: Edge) -> None:
+    """Mode E: through an HTTPRoute and the shared solver, beside the user's route that redirects everything."""
+    host = "api.example.com"
+    kind = {"apiVersion": "gateway.networking.k8s.io/v1"}
+    listeners = [
+        {"name": "http", "port": 80, "protocol": "HTTP", "hostname": host},
+        {
+            "name": "https",
+            "port": 443,
+            "protocol": "HTTPS",
+            "hostname": host,
+            "tls": {"mode": "Terminate", "certificateRefs": [{"name": "api"}]},
+        },
+    ]
+    service = f"{edge.gateway.name}.istio-system.svc.cluster.local"
+    spec = {
+        "gatewayClassName": "istio",
+        "addresses": [{"type": "Hostname", "value": service}],
+        "listeners": listeners,
+    }
+    redirect = {
+        "parentRefs": [{"name": "api", "sectionName": "http"}],
+        "hostnames": [host],
+        "rules": [{"filters": [{"type": "RequestRedirect", "requestRedirect": {"scheme": "https"}}]}],
+    }
+    apply(
+        edge,
+        {**kind, "kind": "HTTPRoute", "metadata": {"name": "api", "namespace": "istio-system"}, "spec": redirect},
+        {**kind, "kind": "Gateway", "metadata": {"name": "api", **PLACE}, "spec": spec},
     )
+    wait_trusted(edge, host)
+    assert edge.visit_plain(host).status in (301, 302)
+    wait_gone(edge)
+
+
+def test_an_ingress(edge: Edge) -> None:
+    """Mode D: an Ingress of class istio, as in guides of 2019, is proven through the shared solver."""
+    host = "old.example.com"
+    backend = {"service": {"name": "nothing", "port": {"number": 80}}}
+    ingress = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {
+            "name": "old",
+            "namespace": "istio-system",
+            "annotations": {"kubernetes.io/ingress.class": "istio", **PLACE["annotations"]},
+        },
+        "spec": {
+            "tls": [{"hosts": [host], "secretName": "old"}],
+            "rules": [{"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}],
+        },
+    }
+    apply(edge, ingress)
+    wait_trusted(edge, host)
+    wait_gone(edge)
+
+
+def test_the_redirect_of_mutual_tls(edge: Edge) -> None:
+    """Mode C: with consent the redirect is a route's for a while; nothing is served in the clear, and all is given back."""
+    name, host = "mutual", "mutual.example.com"
+    gateway = edge.istio_gateway(name, host, "other.example.com", issuer=ISSUER)
+    gateway["spec"]["servers"][0]["tls"]["mode"] = "MUTUAL"
+    gateway["spec"]["servers"][0]["hosts"] = [host]
+    clients = base64.b64encode(pki.CA("clients").pem).decode()
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": f"{name}-cacert", "namespace": "istio-system"},
+        "data": {"ca.crt": clients},
+    }
+    apply(edge, secret, edge.page(name, host, "secret"), gateway)
+    edge.cluster.wait_for(lambda: ALLOW_REDIRECT_CHANGE in reason_of(edge, host), "the reason", _PATIENCE)
+    consent = f"{ALLOW_REDIRECT_CHANGE}=true"
+    edge.cluster.kubectl("annotate", "gateways.networking.istio.io", name, "-n", "istio-system", consent)
+    deadline, seen = time.monotonic() + _PATIENCE, set()
+    while not condition(edge, "certificate", name, "-n", "istio-system"):
+        assert time.monotonic() < deadline, reason_of(edge, host)
+        seen.add(edge.visit_plain(host).status)
+    assert seen == {301}
+    wait_gone(edge)
+    found = edge.cluster.get("gateways.networking.istio.io", name, "-n", "istio-system")
+    assert found["spec"] == gateway["spec"]
+    assert TAKEN not in found["metadata"]["annotations"]
+    assert edge.visit_plain(host).location == f"https://{host}/"
+
+
+def test_shadowed(edge: Edge) -> None:
+    """A VirtualService that takes the challenge's path first is named in the Challenge, which goes on when it is gone."""
+    name, host = "shadowed", "shadowed.example.com"
+    older = edge.page(name, host, "gone")
+    older["spec"]["exportTo"] = ["."]
+    older["spec"]["http"][0]["match"] = [{"uri": {"prefix": "/.well-known"}}]
+    apply(edge, older)
+    time.sleep(1.1)  # creationTimestamp has whole seconds
+    apply(edge, edge.istio_gateway(name, host, issuer=ISSUER))
+    named = f"VirtualService istio-system/{older['metadata']['name']} takes the path first"
+    edge.cluster.wait_for(lambda: named in reason_of(edge, host), "the name in the reason", _PATIENCE)
+    edge.cluster.kubectl("delete", "virtualservice", older["metadata"]["name"], "-n", "istio-system")
+    wait_trusted(edge, host)

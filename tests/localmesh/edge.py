@@ -18,17 +18,21 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
+import yaml
+
 from tests.localmesh.build import find_program
 from tests.localmesh.front import Front, Visit, curl, visit, visit_plain
 from tests.localmesh.gateway import SELECTOR, IngressGateway
 from tests.localmesh.mesh import Mesh
 from tests.localmesh.pebble import ChallengeServer, Pebble
+from tests.localmesh.processes import free_port
 from tests.localmesh.workload import PORT
 
 EDGE_PROGRAMS = ("pebble", "pebble-challtestsrv")
 NETWORKING = "networking.istio.io/v1"
 CONTROLLERS = "issuers,certificates,certificaterequests,acmeissuers,orders,challenges,gateways"
 _NAMESPACE = "istio-system"
+_CONTROLLERS = {"name": "mesh-signer", "component": "controllers"}
 
 
 class Edge:
@@ -40,6 +44,7 @@ class Edge:
         self.cluster = mesh.cluster
         self.challenges = ChallengeServer(mesh.cluster.folder, http=False)
         self.pebble = Pebble(mesh.cluster.folder, self.challenges, **pebble)
+        self.solver_port = free_port()
         if controllers:
             mesh.replace_controllers(controllers, *mesh.options.controllers_options, *self.options())
         self._gateway: IngressGateway | None = None
@@ -47,7 +52,17 @@ class Edge:
 
     def options(self) -> tuple[str, ...]:
         """What the controllers are told of this place: its DNS server is on a port of its own, which no resolver asks."""
-        return ("--http01-check-dns=false",)
+        return ("--http01-check-dns=false", f"--http01-solver-bind=127.0.0.1:{self.solver_port}")
+
+    def solver(self) -> dict[str, Any]:
+        """The controllers' process as an endpoint of the Service that leads to their shared solver, in place of a Pod."""
+        labels = {f"app.kubernetes.io/{key}": value for key, value in _CONTROLLERS.items()}
+        return {
+            "apiVersion": NETWORKING,
+            "kind": "WorkloadEntry",
+            "metadata": {"name": "mesh-signer-controllers", "namespace": "cert-manager"},
+            "spec": {"address": "127.0.0.1", "labels": labels, "ports": {"http": self.solver_port}},
+        }
 
     @property
     def gateway(self) -> IngressGateway:
@@ -64,6 +79,7 @@ class Edge:
         """Bring it all up; returns when the gateway is ready."""
         for program in EDGE_PROGRAMS:
             find_program(program)
+        self.cluster.apply(yaml.safe_dump(self.solver()))
         self._gateway = self.mesh.place_gateway()
         self.challenges.start()
         self.challenges.set_default_address(self.gateway.address)
