@@ -61,7 +61,11 @@ class Readiness:
 
     def nobody_else_signs(self) -> str:
         """Tell whether another program answers the requests for our signers."""
-        return self.requests.foreign_trouble if self.requests is not None else ""
+        return self.requests.foreign.trouble if self.requests is not None else ""
+
+    def inquiries_answered(self) -> str:
+        """Tell whether the wall's questions can be answered: owners stored, claims read."""
+        return self.requests.waiting.trouble if self.requests is not None else ""
 
     def watch_alive(self) -> str:
         """Tell whether the API server was heard of late on the watch of the requests."""
@@ -88,6 +92,7 @@ class Readiness:
                 "mesh": self.mesh_ready,
                 "audit": self.audit_ready,
                 "certificates": self.nobody_else_signs,
+                "inquiries": self.inquiries_answered,
             },
             live={"watch": self.watch_alive},
         )

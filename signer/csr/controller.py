@@ -61,7 +61,7 @@ class RequestController:
     """Answers requests until cancelled; `drain` works off what is there.
 
     `intake` is what `reflector` reads requests with. Without a `mesh` there is no wall: all passes that cert-manager
-    would sign.
+    would sign. `foreign` and `waiting` say in `trouble` why we are not ready on account of others, "" when we are.
     """
 
     def __init__(
@@ -102,28 +102,21 @@ class RequestController:
             clock=clock,
             stored=self._stored,
         )
-        self._waiting = Waiting(
-            self._backlog, registry, questions, mesh, self._record, around, self._delivery.try_again
-        )
+        self.waiting = Waiting(self._backlog, registry, questions, mesh, self._record, around, self._delivery.try_again)
         self._pacing = Pacing(self._backlog, self._record, clock)
         self._signing = Signing(self._delivery, self._record)
         self._unapproved = Unapproved(self._record, clock)
-        self._foreign = ForeignCertificates(self._backlog, self._unapproved.uids, around.world, around, self._record)
+        self.foreign = ForeignCertificates(self._backlog, self._unapproved.uids, around.world, around, self._record)
         self._draining = False
         self._gauges = Gauges(metrics, self._backlog, self._delivery, audit, around.world, wall)
         reflector.subscribe(self._changed)
         if intake is not None:
-            intake.subscribe(self._foreign.look)
+            intake.subscribe(self.foreign.look)
 
     @property
     def world(self) -> World:
         """What decisions are made from."""
         return self._mesh.world if self._mesh is not None else self._no_wall
-
-    @property
-    def foreign_trouble(self) -> str:
-        """Why we are not ready on account of somebody else's certificates; "" when there are none."""
-        return self._foreign.trouble
 
     async def run(self) -> None:
         """Answer requests until cancelled."""
@@ -135,7 +128,7 @@ class RequestController:
         finally:
             self._delivery.close()
             self._pacing.close()
-            self._waiting.close()
+            self.waiting.close()
             self._record.close()
 
     async def drain(self) -> None:
@@ -150,7 +143,7 @@ class RequestController:
 
     @property
     def _busy(self) -> int:
-        return self._backlog.ready + self._delivery.in_flight + self._waiting.under_way
+        return self._backlog.ready + self._delivery.in_flight + self.waiting.under_way
 
     # What the watch says.
 
@@ -192,7 +185,7 @@ class RequestController:
         if self._left_to_owner(pending):
             return
         if (waiting := unready(self.world)) is not None:
-            self._waiting.for_world(pending, waiting)  # a start with thousands of requests looks at each once
+            self.waiting.for_world(pending, waiting)  # a start with thousands of requests looks at each once
         else:
             self._backlog.make_ready(pending)
 
@@ -211,7 +204,7 @@ class RequestController:
         if self._mesh is None or not pending.mesh:
             return
         if answer.refused:
-            self._foreign.refused(pending.csr)
+            self.foreign.refused(pending.csr)
             self._mesh.refused(pending.ref)
         elif isinstance(answer.verdict, Issue) and answer.verdict.mesh:
             self._mesh.issued(pending.ref, answer.verdict.namespace, self._wall(), answer.verdict.policy)
@@ -269,13 +262,13 @@ class RequestController:
         elif isinstance(verdict, Refuse):
             self._signing.refuse(pending, verdict, content, now)
         elif isinstance(verdict, Wait):
-            self._waiting.for_issuer(pending, verdict)
+            self.waiting.for_issuer(pending, verdict)
         elif isinstance(verdict, Unready):
-            self._waiting.for_world(pending, verdict)
+            self.waiting.for_world(pending, verdict)
         elif isinstance(verdict, Bind | Reread):
-            self._waiting.for_mesh(pending, verdict)
+            self.waiting.for_mesh(pending, verdict)
         else:
-            self._delivery.start(pending, self._waiting.for_answer(pending, verdict, content))
+            self._delivery.start(pending, self.waiting.for_answer(pending, verdict, content))
 
     def _is_mesh(self, ref: IssuerRef, content: RequestContent) -> bool:
         state = self._registry.get(ref)

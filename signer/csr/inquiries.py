@@ -9,7 +9,7 @@ Used on the loop only.
 import asyncio
 import logging
 from collections.abc import Callable, Hashable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -28,6 +28,9 @@ _SPACING = 1.0
 # A safety net: what waits longer is decided anew.
 _PATIENCE = 30.0
 _REMEMBERED = 4096
+# Seconds until failures of one kind are trouble, and after the last one until they are none.
+_TROUBLE = 30.0
+_FORGOTTEN = 60.0
 
 WAITS_FOR_CLAIMS = "ReadingClaims"
 WAITS_FOR_BINDING = "StoringOwner"
@@ -56,17 +59,26 @@ class Mesh(Protocol):
         """Note that a request for a signer was refused."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Failing:
+    """Inquiries of one kind that had no answer, `since` one and up to the `last` (seconds)."""
+
+    since: float
+    last: float
+    text: str
+
+
 class Inquiries:
     """Asks through `mesh`, and gives the requests of `backlog` their turn when there is an answer.
 
-    `failed` takes a request whose inquiry could not be made; `clock` is monotonic, in seconds.
+    `failed` takes a request whose inquiry could not be made, why, and what it was; `clock` is monotonic, in seconds.
     """
 
     def __init__(
         self,
         mesh: Mesh,
         backlog: Backlog,
-        failed: Callable[[Pending, BaseException], None],
+        failed: Callable[[Pending, BaseException, str], None],
         clock: Callable[[], float],
     ) -> None:
         self._mesh = mesh
@@ -76,12 +88,20 @@ class Inquiries:
         self._next: dict[Hashable, object] = {}  # the topic of those that the next inquiry is for
         self._tasks: dict[Hashable, asyncio.Task[None]] = {}
         self._last: dict[Hashable, float] = {}
+        self._failing: dict[type, _Failing] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     @property
     def under_way(self) -> int:
         """How many questions are being asked, or wait until they may be."""
         return len(self._tasks)
+
+    @property
+    def trouble(self) -> str:
+        """What has failed for half a minute, every time and for whomever it was asked; "" when nothing has."""
+        now = self._clock()
+        found = (one for one in self._failing.values() if one.last + _FORGOTTEN > now)
+        return "; ".join(one.text for one in found if now - one.since >= _TROUBLE)
 
     def ask(self, pending: Pending, question: Bind | Reread) -> None:
         """Put a request aside until its question is answered."""
@@ -120,10 +140,11 @@ class Inquiries:
                 await self._mesh.bind(question.signer, question.namespace, question.namespace_uid)
                 await asyncio.sleep(0)  # what was stored is worked into the world in this turn of the loop
         except Exception as error:  # noqa: BLE001 - whatever it was, those that wait for it must not wait for ever
-            self._tell(question, error)
+            what = self._tell(question, error)
             for pending in self._backlog.waiting(topic):
-                self._failed(pending, error)
+                self._failed(pending, error, what)
             return
+        self._failing.pop(type(question), None)
         for pending in self._backlog.waiting(topic):
             if isinstance(question, Reread):
                 pending.answers = replace(pending.answers, fresh=True)
@@ -135,8 +156,7 @@ class Inquiries:
             self._last = {asked: at for asked, at in self._last.items() if at + _SPACING > now}
         self._last[question] = now
 
-    @staticmethod
-    def _tell(question: Bind | Reread, error: Exception) -> None:
+    def _tell(self, question: Bind | Reread, error: Exception) -> str:
         what = (
             f"the claims of namespace {question.namespace} cannot be read"
             if isinstance(question, Reread)
@@ -145,3 +165,7 @@ class Inquiries:
         # The text of what was not foreseen may quote what it choked on.
         why = str(error) if isinstance(error, ApiError | Unreachable) else type(error).__name__
         log.warning("%s; it is tried again: %s", what, why)
+        now = self._clock()
+        since = self._failing[type(question)].since if type(question) in self._failing else now
+        self._failing[type(question)] = _Failing(since, now, f"{what}: {why}")
+        return what

@@ -26,6 +26,8 @@ RECHECK = 30.0
 _WORLD_PAUSE = 0.25
 # What waits for the world, or for its mesh config; topics of the backlog.
 _WORLD, _CONFIG = "world", "mesh config"
+# A question that failed so often in a row for one request is told on it: some three seconds after the first time.
+_TELL_AFTER = 5
 
 TryAgain = Callable[[Pending, float | None], None]
 
@@ -61,6 +63,11 @@ class Waiting:
     def under_way(self) -> int:
         """How many questions of the wall are being asked."""
         return self._inquiries.under_way if self._inquiries is not None else 0
+
+    @property
+    def trouble(self) -> str:
+        """Which question of the wall has had no answer for a while, and why; "" when all had."""
+        return self._inquiries.trouble if self._inquiries is not None else ""
 
     def close(self) -> None:
         """End what is under way."""
@@ -104,13 +111,17 @@ class Waiting:
                 answers = Answers(may_reference=pending.answers.may_reference, key=key)
         except (ApiError, Unreachable) as error:
             log.warning("request %s: %s", pending.csr.name, error)
-            self._not_asked(pending, error)
+            self._not_asked(pending, error, _named(question))
             return
         # What was asked for an older version of the object says nothing of this one.
         pending.answers = answers if pending.csr is csr else NOTHING_ASKED
         self._backlog.make_ready(pending)
 
-    def _not_asked(self, pending: Pending, error: BaseException) -> None:
+    def _not_asked(self, pending: Pending, error: BaseException, what: str) -> None:
+        if pending.failures >= _TELL_AFTER:
+            # The text of what was not foreseen may quote what it choked on.
+            why = str(error) if isinstance(error, ApiError | Unreachable) else type(error).__name__
+            self._record.tell(pending, "Warning", "InquiryFailed", f"{what}; it is tried again: {why}")
         self._try_again(pending, error.retry_after if isinstance(error, ApiError) else None)
 
     def _world_changed(self) -> None:
@@ -129,3 +140,9 @@ class Waiting:
             # Before the world was read, nobody could tell whose it is.
             pending.flow = flow_of(pending.csr, world.namespaces)
             self._backlog.make_ready(pending)
+
+
+def _named(question: AskReference | AskKey) -> str:
+    if isinstance(question, AskReference):
+        return f"whether the requester may reference {question.issuer} cannot be found out"
+    return f"Secret {question.namespace}/{question.name} cannot be read"

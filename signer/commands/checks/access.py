@@ -16,6 +16,8 @@ _READ = frozenset({"get", "list", "watch"})
 _EVERYBODY = {"system:authenticated", "system:unauthenticated", "system:serviceaccounts"}
 _ADMINS = {"cluster-admin", "mesh-signer-admin", "mesh-signer-tenancy"}
 _MOST = 40
+# Certificates of this signer are users of the API server.
+_USERS_SIGNER = "kubernetes.io/kube-apiserver-client"
 
 
 def account(settings: Settings, name: str) -> str:
@@ -101,7 +103,7 @@ def check_others(facts: Facts) -> Iterator[Finding]:
         return
     roles = Roles(facts)
     admins: set[Subject] = set()
-    for check in (_signers, _approvers, _mesh_config, _policies, _secrets, _istiods):
+    for check in (_signers, _approvers, _istiod_approves_all, _mesh_config, _policies, _secrets, _istiods):
         yield from check(facts, roles, admins)
     if admins:
         yield Finding(
@@ -124,7 +126,7 @@ def _strangers(
     known: Iterable[str] = (SIGNER, CONTROLLERS),
 ) -> dict[Subject, frozenset[str]]:
     """Leave out whoever must have a right: Kubernetes' own parts, ours, istiod; admins are told once."""
-    own, istio = facts.settings.cluster_resource_namespace, facts.settings.istio_namespace
+    own = facts.settings.cluster_resource_namespace
     left = {}
     for subject, roles in found.items():
         if subject.name == "system:masters" or (roles == {"cluster-admin"} and subject.namespace == "kube-system"):
@@ -136,14 +138,19 @@ def _strangers(
             continue
         if subject.kind == "ServiceAccount" and subject.namespace == own and subject.name in known:
             continue
-        user = f"system:serviceaccount:{subject.namespace}:{subject.name}"
-        if user in facts.mesh.world.requesters or (subject.namespace == istio and subject.name.startswith("istiod")):
+        if _is_istiod(facts, subject):
             continue
         if roles & _ADMINS and subject.name not in _EVERYBODY:
             admins.add(subject)
             continue
         left[subject] = roles
     return left
+
+
+def _is_istiod(facts: Facts, subject: Subject) -> bool:
+    user = f"system:serviceaccount:{subject.namespace}:{subject.name}"
+    named = subject.namespace == facts.settings.istio_namespace and subject.name.startswith("istiod")
+    return named or user in facts.mesh.world.requesters
 
 
 def _told(
@@ -190,6 +197,31 @@ def _approvers(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Fin
         "take the verb `approve` on our signers from them if they need it no longer",
         "note",
     )
+
+
+def _istiod_approves_all(facts: Facts, roles: Roles, _admins: set[Subject]) -> Iterator[Finding]:
+    """Tell of an istiod that may approve for foreign signers: a rule without names means all of them.
+
+    Istio's chart writes `resourceNames:` with nothing below it where values.global.certSigners is empty (istio-discovery,
+    templates/clusterrole.yaml); Kubernetes reads that as every name.
+    """
+    group = "certificates.k8s.io"
+    approve = roles.who(
+        Right(frozenset({"approve"}), group, "signers", frozenset({_USERS_SIGNER, "kubernetes.io/*", "*"}))
+    )
+    write = roles.who(Right(_CHANGE, group, "certificatesigningrequests/approval"))
+    for subject in sorted(approve.keys() & write.keys()):
+        if not _is_istiod(facts, subject) or approve[subject] <= _ADMINS:
+            continue
+        by = ", ".join(sorted(approve[subject] - _ADMINS))
+        yield Finding(
+            "warning",
+            "rights",
+            f"{subject} may approve requests of every signer, also of {_USERS_SIGNER}, whose certificates are users of the "
+            f"API server (by {by}): Istio's chart leaves resourceNames empty where values.global.certSigners is",
+            f"ClusterRole {by}",
+            "set values.global.certSigners, or write the rule that `mesh-signer mesh-config` prints in its place",
+        )
 
 
 def _mesh_config(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Finding]:

@@ -154,6 +154,36 @@ def test_beside_the_cas() -> None:
     assert found.startswith("note: who lives beside the CAs")
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ((), True),
+        (("kubernetes.io/*",), True),
+        (("clusterissuers.cert-manager.io/*", "clusterissuers.cert-manager.io/foo"), False),
+    ],
+)
+def test_an_istiod_that_approves_for_all_signers(names: tuple[str, ...], told: bool) -> None:
+    """The rule of Istio's chart without values.global.certSigners has no names, which means every signer: it is told."""
+    approve = (("approve", "certificates.k8s.io", "signers"),)
+    listed = [
+        bound("istiod-clusterrole", ISTIOD),
+        bound("requests", ISTIOD),
+    ]
+    roles = [
+        role("istiod-clusterrole", *approve, names=names),
+        role("requests", ("update", "certificates.k8s.io", "certificatesigningrequests/approval")),
+    ]
+    found = whats(check_others(facts(cluster_roles=roles, cluster_role_bindings=listed)))
+    text = "may approve requests of every signer, also of kubernetes.io/kube-apiserver-client"
+    assert [one for one in found if text in one] == found
+    assert bool(found) == told
+    if told:
+        assert found[0].startswith("warning: ServiceAccount istio-system/istiod ")
+        assert "(by istiod-clusterrole)" in found[0]
+    # Who may not write the approval can do nothing with the verb alone.
+    assert whats(check_others(facts(cluster_roles=roles, cluster_role_bindings=listed[:1]))) == []
+
+
 def test_approvers() -> None:
     """Other approvers are told: what they approve is judged like anything else."""
     rules = (
@@ -161,7 +191,7 @@ def test_approvers() -> None:
         ("update", "certificates.k8s.io", "certificatesigningrequests/approval"),
     )
     assert others(USER, rules=rules)[0].startswith("note: who may approve")
-    assert others(ISTIOD, rules=rules) == []
+    assert others(ISTIOD, rules=rules, names=("clusterissuers.cert-manager.io/foo",)) == []
 
 
 def test_unreadable_roles() -> None:

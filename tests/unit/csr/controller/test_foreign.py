@@ -57,11 +57,11 @@ async def test_found(caplog: pytest.LogCaptureFixture) -> None:
         (event,) = scene.recorder.about("ClusterIssuer")
         assert (event.name, event.type, event.reason) == ("foo", "Warning", "ForeignCertificate")
         assert f"its certificate of {FOO_SIGNER} was not made by mesh-signer" in caplog.text
-        assert FOO_SIGNER in scene.controller.foreign_trouble
+        assert FOO_SIGNER in scene.controller.foreign.trouble
         await asyncio.sleep(599)
-        assert scene.controller.foreign_trouble
+        assert scene.controller.foreign.trouble
         await asyncio.sleep(2)
-        assert scene.controller.foreign_trouble == ""
+        assert scene.controller.foreign.trouble == ""
 
 
 @virtual_time
@@ -110,7 +110,7 @@ async def test_another_replica() -> None:
         scene.put(conditions=())
         appears(scene, by_us())
         assert count(scene) == 0
-        assert scene.controller.foreign_trouble == ""
+        assert scene.controller.foreign.trouble == ""
 
 
 @virtual_time

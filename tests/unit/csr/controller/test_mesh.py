@@ -177,6 +177,47 @@ class TestBind:
             assert scene.writer.writes == []
             assert len(scene.mesh.asked) < 70
 
+    @virtual_time
+    async def test_never_stored_is_told(self) -> None:
+        """Without the right to store owners each request says so once, and we are not ready until one could be stored."""
+        async with running(world=world()) as scene:
+            assert scene.mesh is not None
+            mesh = scene.mesh
+
+            def fail() -> None:
+                raise Forbidden(403, "Forbidden", "signerbindings is forbidden")
+
+            mesh.on_bind = fail
+            scene.put_many(3)
+            await asyncio.sleep(2)
+            assert (scene.recorder.reasons(), scene.controller.waiting.trouble) == ([], "")
+            await asyncio.sleep(60)
+            assert scene.recorder.reasons() == ["InquiryFailed"] * 3
+            trouble = scene.controller.waiting.trouble
+            assert trouble.startswith("the owner of ClusterIssuer foo (namespace foo) cannot be stored: ")
+            assert "signerbindings is forbidden" in trouble
+            mesh.on_bind = lambda: mesh.world.bindings.update({FOO: binding(FOO, "foo")})
+            await scene.until(lambda: len(scene.writer.writes) == 3)
+            assert scene.controller.waiting.trouble == ""
+
+    @virtual_time
+    async def test_trouble_ends_with_those_who_asked(self) -> None:
+        """When nobody asks any more, what failed a minute ago keeps nobody unready."""
+        async with running(world=world()) as scene:
+            assert scene.mesh is not None
+
+            def fail() -> None:
+                raise Unreachable("nobody there")
+
+            scene.mesh.on_bind = fail
+            scene.put()
+            await asyncio.sleep(60)
+            assert scene.controller.waiting.trouble
+            for csr in tuple(scene.reflector.store.values()):
+                scene.reflector.delete(csr.name)
+            await asyncio.sleep(70)
+            assert scene.controller.waiting.trouble == ""
+
 
 class TestUnready:
     @virtual_time
