@@ -28,6 +28,7 @@ from signer.edge.order_values import answer_for, issuer_of
 from signer.edge.presenting import Presenter
 from signer.edge.proving import POLL_INTERVAL, Checks, Do, challenge_step
 from signer.edge.queue import MAX_CONCURRENT
+from signer.edge.selfcheck import Cause
 from signer.edge.shares import BUSY_RECHECK, Shares
 from signer.kube.client import ApiClient
 from signer.kube.errors import Conflict, NotFound
@@ -43,6 +44,9 @@ SCHEDULE: Key = ("", "")
 _MAX_STEPS = 12
 # A route or a gateway is waited for this long between two looks (seconds); most changes are seen by the self check.
 _PRESENT_RECHECK = 2.0
+# What a self check finds where the answer is not, or no longer; it is put in place again after so many in a row.
+_MAY_BE_GONE = frozenset((Cause.NOT_ROUTED, Cause.WRONG_ANSWER, Cause.REDIRECTED_AWAY, Cause.NOT_PROPAGATED))
+_PRESENT_AGAIN = 5
 # With the queue's pauses these are some minutes.
 _CLEAN_UP_TRIES = 9
 
@@ -249,7 +253,12 @@ class ChallengeController:
         self._checks[challenge.metadata.uid] = Checks(passes, failures, self._clock())
         if found.passed:
             return challenge
-        return await self._writer.reason(challenge, found.message)
+        message = found.message
+        if found.cause in _MAY_BE_GONE and failures % _PRESENT_AGAIN == 0:
+            # Somebody may have deleted what was presented, or the Gateway may be another by now.
+            waiting = await self._presenter.present(challenge)
+            message = waiting.message if waiting is not None else message
+        return await self._writer.reason(challenge, message)
 
     async def _accept(self, key: Key, challenge: Challenge, account: Account) -> Challenge | None:
         spec = challenge.spec

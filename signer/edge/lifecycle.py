@@ -11,7 +11,7 @@ Source: RFC 8555, 7.1.6 and 7.4.
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,10 @@ from signer.tenancy.verdict import Reason, Refuse
 TOKEN = re.compile(r"[A-Za-z0-9_-]{22,128}", re.ASCII)
 _TYPES = {"http-01": "HTTP-01", "dns-01": "DNS-01"}
 _MAX_REASON = 512
+_ANOTHER_ACCOUNT = Reason("AccountChanged", "the issuer's account has another key than when this was ordered")
+
+AnswerOf = Callable[[str, str], str]
+"""What proves a name, by a challenge's type and token (order_values.answer_for)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,13 @@ class MakeChallenges:
     """Create each of these."""
 
     challenges: tuple[MakeChallenge, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveChallenges:
+    """Delete these: they are not what would be made now, as the issuer's solvers changed. Others follow in their place."""
+
+    challenges: tuple[Challenge, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +109,7 @@ OrderStep = (
     | ReadOrder
     | ReadAuthorizations
     | MakeChallenges
+    | RemoveChallenges
     | AwaitChallenges
     | Finalize
     | FetchCertificate
@@ -107,9 +119,16 @@ OrderStep = (
 
 
 def order_step(
-    order: Order, challenges: Collection[Challenge], solvers: Iterable[Any], labels: Mapping[str, str]
+    order: Order,
+    challenges: Collection[Challenge],
+    solvers: Iterable[Any],
+    labels: Mapping[str, str],
+    answer: AnswerOf | None = None,
 ) -> OrderStep:
-    """Decide the next step. `challenges` are those owned by the Order, by uid; `labels` the Certificate's."""
+    """Decide the next step. `challenges` are those owned by the Order, by uid; `labels` the Certificate's.
+
+    `answer` says what the account that the issuer has now would answer.
+    """
     status = order.status
     if order.problem:
         return Fail(Reason("Unreadable", order.problem))
@@ -128,31 +147,51 @@ def order_step(
         return ReadAuthorizations(unread)
     if (wrong := unordered(order)) is not None:
         return Fail(wrong)
-    return _prove(order, challenges, tuple(solvers), labels)
+    return _prove(order, challenges, tuple(solvers), labels, answer)
 
 
 def _prove(
-    order: Order, challenges: Collection[Challenge], solvers: tuple[Any, ...], labels: Mapping[str, str]
+    order: Order,
+    challenges: Collection[Challenge],
+    solvers: tuple[Any, ...],
+    labels: Mapping[str, str],
+    answer: AnswerOf | None,
 ) -> OrderStep:
     """All authorizations are known and are of names that were ordered: see that each is proven."""
     by_name = {one.metadata.name: one for one in challenges if one.metadata.owned_by(order.metadata.uid)}
     missing: list[MakeChallenge] = []
     waiting: list[Challenge] = []
+    outdated: list[Challenge] = []
     for authorization in order.status.authorizations:
         if authorization.initial_state == "valid":
             continue
         name = challenge_name(order, authorization)
         challenge = by_name.get(name)
-        if challenge is None:
-            picked = solver_for(authorization, solvers, labels)
-            if isinstance(picked, Refuse):
-                return Fail(picked.reasons[0])
-            missing.append(MakeChallenge(name, authorization, picked[1], picked[0]))
-        elif challenge.status.state in FAILED_STATES:
+        if challenge is not None and challenge.status.state in FAILED_STATES:
             why = told(challenge.status.reason) or f"the challenge is {challenge.status.state}"
             return Fail(Reason("ChallengeFailed", f"{challenge.spec.dns_name[:253]}: {why}"))
-        elif challenge.status.state != "valid":
+        if challenge is not None and challenge.status.state in ("valid", "processing"):
+            waiting += [] if challenge.status.state == "valid" else [challenge]
+            continue
+        picked = solver_for(authorization, solvers, labels)
+        if isinstance(picked, Refuse):
+            return Fail(picked.reasons[0])
+        made = MakeChallenge(name, authorization, picked[1], picked[0])
+        if challenge is None:
+            missing.append(made)
+            continue
+        if answer is None:
             waiting.append(challenge)
+            continue
+        wanted = challenge_body(order, made, answer(made.offered.type, made.offered.token))["spec"]
+        if challenge.raw_spec == wanted:
+            waiting.append(challenge)
+        elif isinstance(challenge.raw_spec, dict) and challenge.raw_spec | {"key": wanted["key"]} == wanted:
+            return Fail(_ANOTHER_ACCOUNT)
+        else:
+            outdated.append(challenge)
+    if outdated:
+        return RemoveChallenges(tuple(outdated))
     if missing:
         return MakeChallenges(tuple(missing))
     if waiting:

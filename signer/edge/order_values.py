@@ -1,5 +1,6 @@
 """What follows from an Order and from what a CA says of it: wishes, answers, and parts of the status. Pure."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -26,6 +27,12 @@ def finished(order: Order) -> bool:
     return not order.problem and (
         status.state in FAILED_STATES or (status.state == "valid" and bool(status.certificate))
     )
+
+
+def leftover(order: Order, challenges: Iterable[Challenge]) -> list[Challenge]:
+    """What a finished Order does not need any more: a Challenge that failed stays, since it says why, until its Order goes."""
+    kept = FAILED_STATES if order.status.state in FAILED_STATES else frozenset()
+    return [one for one in challenges if one.status.state not in kept]
 
 
 def issuer_of(obj: Order | Challenge) -> IssuerRef | None:

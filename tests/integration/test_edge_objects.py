@@ -139,7 +139,7 @@ def test_what_is_made_for_a_wish(served: Cluster) -> None:
     secret = gateway_secret(wish, "default", source_namespace_uid="u", data=data, placeholder=True)
     assert create(served, secret, "--dry-run=server")["data"] == secret["data"]
     ordered = order(pending())
-    step = order_step(ordered, (), [ISSUERS_SOLVER], {})
+    step = order_step(ordered, (), [ISSUERS_SOLVER], {}, lambda _kind, _token: KEY)
     assert isinstance(step, MakeChallenges)
     challenge = challenge_body(ordered, step.challenges[0], KEY)
     challenge["metadata"]["namespace"] = "default"

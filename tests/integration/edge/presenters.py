@@ -1,6 +1,8 @@
 """Presents challenges at pebble-challtestsrv, where no gateway is."""
 
 import asyncio
+import urllib.error
+import urllib.request
 from dataclasses import dataclass, field
 
 from signer.api.challenge import Challenge
@@ -11,12 +13,13 @@ from tests.localmesh.pebble import ChallengeServer
 
 @dataclass
 class ServerPresenter:
-    """Answers of HTTP-01 and DNS-01. `waits` is a reason to wait for, `blind` lets the self check fail."""
+    """Answers of HTTP-01 and DNS-01. `waits` is a reason to wait for, `blind` lets the self check fail, `looks` makes one."""
 
     server: ChallengeServer
     waits: Reason | None = None
     blind: str = ""
     wrong: bool = False
+    looks: bool = False
     presented: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
 
@@ -37,7 +40,18 @@ class ServerPresenter:
         """What the test wants to be seen."""
         if self.blind:
             return Found(Cause.NOT_RESOLVED, f"{challenge.spec.dns_name}: {self.blind}")
+        if self.looks and not await asyncio.to_thread(self._there, challenge.spec.token):
+            return Found(Cause.NOT_ROUTED, f"{challenge.spec.dns_name}: nobody answers")
         return Found(Cause.PASSED, "the answer is there")
+
+    def _there(self, token: str) -> bool:
+        url = f"http://127.0.0.1:{self.server.http_port}/.well-known/acme-challenge/{token}"
+        try:
+            with urllib.request.urlopen(url, timeout=10):
+                return True
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
 
     async def clean_up(self, challenge: Challenge) -> None:
         """Take the answer away."""

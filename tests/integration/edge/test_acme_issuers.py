@@ -79,3 +79,29 @@ async def test_external_account(here: World, start: Start) -> None:
     await here.condition("ClusterIssuer", name, status="False", reason="ErrRegisterACMEAccount")
     await here.create("Secret", "eab", {"stringData": {"secret": mac}})
     await here.ready("ClusterIssuer", name)
+
+
+async def test_a_tenants_issuer(here: World, start: Start) -> None:
+    """A namespaced Issuer makes us dial no address of our own network: the reason is told, and its server hears nothing."""
+    ca = start()
+    asked = ca.log.read_text().count("GET /dir")
+    await here.create("Issuer", "own", spec(ca))
+    found = await here.condition("Issuer", "own", status="False")
+    assert "127.0.0.1 is a loopback address" in str(condition(found, "Ready"))
+    assert ca.log.read_text().count("GET /dir") == asked
+
+
+async def test_a_server_that_changes(here: World, start: Start) -> None:
+    """An issuer that is given another server gets an account there, with the key that it has."""
+    first, second = start(), start()
+    name = await here.issuer("acme", spec(first))
+    before = (await here.ready("ClusterIssuer", name))["status"]["acme"]
+    await here.edit("ClusterIssuer", name, {"spec": spec(second)})
+
+    async def moved() -> bool:
+        now = await here.get("ClusterIssuer", name)
+        return now is not None and str(now["status"]["acme"]["uri"]).startswith(second.directory.removesuffix("/dir"))
+
+    await here.until("an account at the other server", moved)
+    after = (await here.ready("ClusterIssuer", name))["status"]["acme"]
+    assert after["lastPrivateKeyHash"] == before["lastPrivateKeyHash"]

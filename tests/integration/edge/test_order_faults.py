@@ -5,9 +5,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from signer.api.event import EVENTS
+from signer.tenancy.verdict import Reason
 from tests.fakes.acme_faults import FaultyCA, Reply, http_date, problem, times
 from tests.integration.edge.conftest import Start, spec
-from tests.integration.slow_controllers import World
+from tests.integration.edge.presenters import ServerPresenter
+from tests.integration.slow_controllers import Json, World
 
 pytestmark = pytest.mark.integration
 
@@ -50,7 +53,11 @@ async def test_rate_limited(here: World, faulty: FaultyCA, retry_after: Callable
     await asked(here, faulty, "limited.example")
 
     async def told() -> bool:
-        return any("too many new orders" in str(one.get("status")) for one in await here.list("Order"))
+        # The status may say something else by now: the Event stays.
+        events = await here.client.list(EVENTS, here.namespace)
+        return any(
+            "too many new orders" in one["message"] for one in events if one["involvedObject"]["kind"] == "Order"
+        )
 
     await here.until("the Order says why it waits", told)
     found = await here.ready("Certificate", "web")
@@ -81,3 +88,148 @@ async def test_a_forgotten_account(here: World, faulty: FaultyCA) -> None:
     faulty.rule = times(1, "order-plz", problem(400, "accountDoesNotExist", "who are you"))
     await asked(here, faulty, "forgotten.example")
     await here.ready("Certificate", "web")
+
+
+@pytest.mark.parametrize("path", ["chalZ", "finalize"])
+async def test_rate_limited_later(here: World, faulty: FaultyCA, path: str) -> None:
+    """A 429 at a later step is waited for as well, and is no failure either."""
+    faulty.rule = times(1, path, problem(429, "rateLimited", "too many requests", Retry_After="2"))
+    await asked(here, faulty, f"limited-{path.lower()}.example")
+    found = await here.ready("Certificate", "web")
+    assert not found["status"].get("failedIssuanceAttempts")
+    assert orders_made(faulty) == 1
+
+
+async def test_rate_limited_for_an_account(here: World, faulty: FaultyCA) -> None:
+    """A 429 for a new account is told in the issuer, which registers by itself when its time has come."""
+    left = [1]
+
+    def limited(method: str, path: str) -> Reply | None:
+        if method != "POST" or "sign-me-up" not in path or not left[0]:
+            return None
+        left[0] -= 1
+        return problem(429, "rateLimited", "too many registrations", Retry_After="2")
+
+    faulty.rule = limited
+    issuer = await here.issuer("acme", spec(faulty))  # type: ignore[arg-type]  # as in asked
+    found = await here.condition("ClusterIssuer", issuer, status="False", reason="ErrRegisterACMEAccount")
+    assert "too many registrations" in str(found["status"])
+    await here.ready("ClusterIssuer", issuer)
+
+
+async def test_the_ca_is_away(here: World, faulty: FaultyCA) -> None:
+    """A CA that nobody answers for is told in the Order, many tries cost no limit, and the order is made when it is back."""
+    issuer = await here.issuer("acme", spec(faulty))  # type: ignore[arg-type]  # as in asked
+    await here.ready("ClusterIssuer", issuer)
+    tries: list[str] = []
+
+    def away(_method: str, path: str) -> None:
+        tries.append(path)
+        raise ConnectionAbortedError  # the connection ends without an answer
+
+    faulty.rule = away
+    await here.certificate("web", issuer, commonName=None, dnsNames=["away.example"])
+
+    async def told() -> bool:
+        found = [one.get("status", {}).get("reason", "") for one in await here.list("Order")]
+        return any("127.0.0.1" in one or "localhost" in one or "CA" in one for one in found)
+
+    await here.until("the Order says that nobody answers", told)
+
+    async def often() -> bool:
+        for one in await here.list("Order"):  # looked at again, without waiting for the growing pauses
+            await here.touch("Order", one["metadata"]["name"])
+        return len(tries) > 10
+
+    await here.until("more tries than any limit of ours has for a week", often)
+    faulty.rule = lambda _method, _path: None
+    found = await here.ready("Certificate", "web")
+    assert not found["status"].get("failedIssuanceAttempts")
+    assert orders_made(faulty) == 1
+
+
+async def test_a_ca_that_has_forgotten_everything(here: World, start: Start, presenter: ServerPresenter) -> None:
+    """A CA that has lost account and order: the order ends and says so; the account is made again, and a certificate comes."""
+    ca = start()
+    issuer = await here.issuer("acme", spec(ca))
+    presenter.waits = Reason("NoGateway", "not yet")
+    await here.certificate("web", issuer, commonName=None, dnsNames=["forgotten.example"])
+
+    async def waits() -> bool:
+        return any(one.get("status", {}).get("reason") == "not yet" for one in await here.list("Challenge"))
+
+    await here.until("a Challenge that waits", waits)
+    before = (await here.ready("ClusterIssuer", issuer))["status"]["acme"]["uri"]
+    ca.stop()
+    ca.start()
+    presenter.waits = None
+    await here.condition("Certificate", "web", "Issuing", status="False", reason="Failed")
+    await here.restart(ahead=dt.timedelta(hours=2))
+    await here.ready("Certificate", "web")
+    after = (await here.ready("ClusterIssuer", issuer))["status"]["acme"]["uri"]
+    assert after != before
+
+
+async def test_already_replaced(here: World, faulty: FaultyCA) -> None:
+    """When the CA says that the certificate was replaced already, the renewal is ordered without it, and is no failure."""
+    await asked(here, faulty, "replaced.example")
+    await here.ready("Certificate", "web")
+    faulty.rule = times(1, "order-plz", problem(409, "alreadyReplaced", "there is one"))
+    faulty.seen.clear()
+    await here.edit("Certificate", "web", {"spec": {"dnsNames": ["replaced.example", "more.example"]}})
+
+    async def renewed() -> bool:
+        found = await here.get("Certificate", "web")
+        return found is not None and found["status"].get("revision") == 2
+
+    await here.until("the second revision", renewed)
+    assert [status for _, path, status in faulty.seen if "order-plz" in path] == [409, 201]
+    found = await here.ready("Certificate", "web")
+    assert not found["status"].get("failedIssuanceAttempts")
+
+
+async def test_a_failed_validation_is_told_everywhere(here: World, start: Start, presenter: ServerPresenter) -> None:
+    """What the CA says of a failed validation stands in Challenge, Order, request and Certificate, and in Events on them."""
+    issuer = await here.issuer("acme", spec(start()))
+    presenter.wrong = True
+    await here.certificate("web", issuer, commonName=None, dnsNames=["wrong.example"])
+    found = await here.condition("Certificate", "web", "Issuing", status="False", reason="Failed")
+    objects = [found]
+    for kind in ("CertificateRequest", "Order", "Challenge"):
+        objects += await here.list(kind)
+    assert len(objects) == 4
+    for one in objects:
+        assert "unauthorized" in str(one["status"]), one
+
+        async def event(one: Json = one) -> bool:
+            events = await here.client.list(EVENTS, here.namespace)
+            about = [each for each in events if each["involvedObject"]["uid"] == one["metadata"]["uid"]]
+            return any("unauthorized" in each["message"] for each in about)
+
+        await here.until(f"an Event on the {one['kind']}", event)
+    (challenge,) = await here.list("Challenge")
+    assert not challenge["status"].get("presented")
+    assert presenter.removed
+
+
+@pytest.mark.parametrize(("reuse", "proofs"), [(100, 1), (0, 2)])
+async def test_authorizations_reused(
+    here: World, start: Start, presenter: ServerPresenter, reuse: int, proofs: int
+) -> None:
+    """A name is proven once where the CA keeps what was proven, and each time where it does not."""
+    issuer = await here.issuer("acme", spec(start(authz_reuse=reuse)))
+    for name in ("first", "second"):
+        await here.certificate(name, issuer, commonName=None, dnsNames=["reused.example"])
+        await here.ready("Certificate", name)
+    assert len(presenter.presented) == proofs
+
+
+async def test_trusted_by_the_bundle_only(here: World, start: Start) -> None:
+    """A CA whose root is in no system's store is not trusted without its bundle, and no account is asked for."""
+    ca = start()
+    name = await here.issuer("acme", spec(ca, caBundle=None))
+    found = await here.condition("ClusterIssuer", name, status="False", reason="ErrRegisterACMEAccount")
+    assert "its certificate is not trusted" in str(found["status"])
+    acme = spec(ca)["acme"]
+    await here.edit("ClusterIssuer", name, {"spec": {"acme": {"caBundle": acme["caBundle"]}}})
+    await here.ready("ClusterIssuer", name)

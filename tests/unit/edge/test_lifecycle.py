@@ -20,6 +20,7 @@ from signer.edge.lifecycle import (
     PlaceOrder,
     ReadAuthorizations,
     ReadOrder,
+    RemoveChallenges,
     challenge_body,
     challenge_name,
     genuine,
@@ -31,8 +32,8 @@ from tests.unit.edge.test_challenge_routes import KEY
 SOLVERS = [SOLVER, DNS_SOLVER]
 
 
-def step(one: Order, *challenges: Challenge, solvers: Any = SOLVERS) -> OrderStep:
-    return order_step(one, challenges, solvers, {})
+def step(one: Order, *challenges: Challenge, solvers: Any = SOLVERS, key: str = KEY) -> OrderStep:
+    return order_step(one, challenges, solvers, {}, lambda _kind, _token: key)
 
 
 def made(one: Order) -> Challenge:
@@ -97,6 +98,25 @@ class TestSteps:
         waiting = with_status(made(one), state="pending", processing=True, reason="no such host")
         found = step(one, waiting)
         assert found == AwaitChallenges((waiting.metadata.name,), "a.example.com: no such host")
+
+    def test_an_issuer_that_changed_its_solvers(self) -> None:
+        """A Challenge that waits for what an issuer's old solver wants gives way to one for its new solver."""
+        one = order(pending())
+        waiting = with_status(made(one), processing=True, state="pending", reason="waits")
+        assert step(one, waiting, solvers=[DNS_SOLVER]) == RemoveChallenges((waiting,))
+        found = step(one, solvers=[DNS_SOLVER])
+        assert isinstance(found, MakeChallenges)
+        assert found.challenges[0].name == waiting.metadata.name
+        assert step(one, with_status(waiting, state="processing"), solvers=[DNS_SOLVER]) != RemoveChallenges((waiting,))
+
+    def test_an_issuer_with_another_key(self) -> None:
+        """What was ordered by an account that the issuer no longer has ends, and says so: its answers would be wrong."""
+        one = order(pending())
+        waiting = with_status(made(one), state="pending")
+        found = step(one, waiting, key="another")
+        assert isinstance(found, Fail)
+        assert found.reason.code == "AccountChanged"
+        assert step(one, with_status(waiting, state="valid"), key="another") == ReadOrder()
 
     def test_all_valid(self) -> None:
         """With every name proven the CA is asked how the order is."""

@@ -1,0 +1,67 @@
+"""Orders and Challenges: what tenants, hanging CAs and accidents may do to them."""
+
+from tests.mutants.mutant import Mutant
+
+_LIFECYCLE = "signer/edge/lifecycle.py"
+_TURNS = "signer/edge/challenge_turns.py"
+_SHARES = "signer/edge/shares.py"
+_UNIT = "tests/unit/edge"
+
+MUTANTS = (
+    Mutant(
+        "what a CA refused or did not answer spends its limits",
+        "issuers/acme/limits.py",
+        "        if cost and key in state:\n",
+        "        if not cost and key in state:\n",
+        ("tests/unit/issuers_acme/test_limits.py",),
+    ),
+    Mutant(
+        "an order of the account that the issuer had before is waited for without end",
+        _LIFECYCLE,
+        "            return Fail(_ANOTHER_ACCOUNT)\n",
+        "            waiting.append(challenge)\n",
+        (f"{_UNIT}/test_lifecycle.py",),
+    ),
+    Mutant(
+        "a Challenge for an issuer's old solver is waited for without end",
+        _LIFECYCLE,
+        "            outdated.append(challenge)\n",
+        "            waiting.append(challenge)\n",
+        (f"{_UNIT}/test_lifecycle.py",),
+    ),
+    Mutant(
+        "a Challenge that says it is worked on takes a place, whoever wrote it",
+        _TURNS,
+        "if _leaves(one) or self._asked_for(one)]\n",
+        "if one.status.processing or self._asked_for(one)]\n",
+        (f"{_UNIT}/test_challenge_turns.py",),
+    ),
+    Mutant(
+        "a Challenge gets a turn by its name alone",
+        _TURNS,
+        " and one.identifier == challenge.spec.dns_name\n",
+        "\n",
+        (f"{_UNIT}/test_challenge_turns.py",),
+    ),
+    Mutant(
+        "each Issuer of a namespace has workers of its own",
+        _SHARES,
+        '        share = (ref.namespace, "") if ref.namespace else ("", ref.name)\n',
+        "        share = (ref.namespace, ref.name)\n",
+        (f"{_UNIT}/test_shares.py",),
+    ),
+    Mutant(
+        "work that fails keeps its turn",
+        _SHARES,
+        "            self._busy[share] -= 1\n",
+        "            pass\n",
+        (f"{_UNIT}/test_shares.py",),
+    ),
+    Mutant(
+        "a CA's answer is lost with the first write that fails",
+        "signer/edge/insisting.py",
+        "        except (NotFound, Conflict, Invalid):\n",
+        "        except (ApiError, Unreachable):\n",
+        (f"{_UNIT}/test_insisting.py",),
+    ),
+)
