@@ -73,6 +73,7 @@ class GatewayPresenter:
         self._resolve = resolve
         self._solver = solver
         self._lists = GatewayLists(client)
+        self._read: tuple[tuple[list[dict[str, Any]], ...], Serving] = (([], [], []), Serving())
         self._pods = GatewayPods(client, gateway_namespaces)
         self._redirects = Redirects(client, self._lists)
 
@@ -152,8 +153,6 @@ class GatewayPresenter:
             await self._client.delete(resource, meta["name"], meta["namespace"], uid=meta["uid"])
         except (NotFound, Conflict):
             return  # gone, or another of the same name since
-        finally:
-            self._lists.wrote(resource)
 
     async def _apply(self, resource: Resource, body: dict[str, Any]) -> None:
         meta = body["metadata"]
@@ -174,11 +173,7 @@ class GatewayPresenter:
 
     async def _place(self, host: Host, challenge: Challenge) -> _Place | Reason:
         """Find the object that serves the host, how it is to be used, and its Pods."""
-        serving = Serving(
-            tuple(_as_written(one) for one in await self._lists.gateways() if not _ours(one)),
-            tuple(msgspec.convert(one, APIGateway) for one in await self._lists.api_gateways()),
-            tuple(msgspec.convert(one, Ingress) for one in await self._lists.ingresses() if not _ours(one)),
-        )
+        serving = await self._serving()
         namespace = challenge.metadata.namespace
         chosen = choose(host, namespace, serving, gateway_namespaces=self._gateway_namespaces)
         if (isinstance(chosen, Reason) and chosen.code != "NoGateway") or (
@@ -191,6 +186,20 @@ class GatewayPresenter:
             return chosen
         served = await self._pods.find(chosen.carrier, host)
         return served if isinstance(served, Reason) else _Place(chosen, served, serving.gateways)
+
+    async def _serving(self) -> Serving:
+        """Read what is listed, once for all challenges that share the lists."""
+        lists = (await self._lists.gateways(), await self._lists.api_gateways(), await self._lists.ingresses())
+        known, serving = self._read
+        if not all(one is other for one, other in zip(lists, known, strict=True)):
+            gateways, api_gateways, ingresses = lists
+            serving = Serving(
+                tuple(_as_written(one) for one in gateways if not _ours(one)),
+                tuple(msgspec.convert(one, APIGateway) for one in api_gateways),
+                tuple(msgspec.convert(one, Ingress) for one in ingresses if not _ours(one)),
+            )
+            self._read = (lists, serving)
+        return serving
 
     async def _shadows(self, challenge: Challenge, host: Host, path: str, place: _Place) -> tuple[str, ...]:
         """Name the VirtualServices on the same proxies that take the path before ours."""

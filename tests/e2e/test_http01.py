@@ -3,17 +3,11 @@
 import base64
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import yaml
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from issuers.private_key import encode_key, generate_key
-from signer.edge.hostname import Host
-from signer.edge.made import CERTIFICATE_NAME, PLACEHOLDER
-from signer.edge.placeholder import placeholder
 from signer.edge.redirects import TAKEN
 from signer.edge.solver_mode import ALLOW_REDIRECT_CHANGE
 from tests import pki
@@ -71,45 +65,13 @@ def reason_of(edge: Edge, host: str) -> str:
     return found[0] if found else ""
 
 
-def placeholder_pair(host: str) -> tuple[bytes, bytes]:
-    """What stands in a Secret before the certificate is there: certificate and key."""
-    key = generate_key("ECDSA", 256)
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    return placeholder([Host(host)], key, now=datetime.now(UTC), serial=1), encode_key(key)
-
-
 @pytest.mark.parametrize("redirect", [False, True], ids=["plain", "httpsRedirect"])
 def test_through_the_gateway(edge: Edge, redirect: bool) -> None:
-    """A Certificate is proven on the user's own Gateway, redirecting or not; the routes for it are gone afterwards."""
+    """Mode A: a host is proven on the user's own Gateway, redirecting or not; the routes for it are gone afterwards."""
     name = "redirecting" if redirect else "plain"
     host = f"{name}.example.com"
-    gateway = edge.istio_gateway(name, host, redirect=redirect)
-    first, key = placeholder_pair(host)
-    secret = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {
-            "name": name,
-            "namespace": "istio-system",
-            "labels": {"controller.cert-manager.io/fao": "true"},
-            "annotations": {PLACEHOLDER: "true", CERTIFICATE_NAME: name},
-        },
-        "type": "kubernetes.io/tls",
-        "data": {"tls.crt": base64.b64encode(first).decode(), "tls.key": base64.b64encode(key).decode()},
-    }
-    certificate = {
-        "apiVersion": "cert-manager.io/v1",
-        "kind": "Certificate",
-        "metadata": {"name": name, "namespace": "istio-system"},
-        "spec": {
-            "secretName": name,
-            "dnsNames": [host],
-            "privateKey": {"algorithm": "ECDSA", "rotationPolicy": "Always"},
-            "issuerRef": {"kind": "ClusterIssuer", "name": ISSUER},
-        },
-    }
-    edge.cluster.apply(yaml.safe_dump_all([secret, gateway, edge.page(name, host, name), certificate]))
-    edge.cluster.wait_for(lambda: edge.visit(host).status == 200, f"{host} served and trusted", _PATIENCE)
+    apply(edge, edge.page(name, host, name), edge.istio_gateway(name, host, issuer=ISSUER, redirect=redirect))
+    wait_trusted(edge, host)
     wait_gone(edge)
 
 

@@ -1,6 +1,19 @@
 """All planted faults, in the order of the path of a request."""
 
-from tests.mutants.faults import acme, api, authorities, certificates, csr, issuing, kube, requests, tenancy
+from tests.mutants.faults import (
+    acme,
+    api,
+    authorities,
+    certificates,
+    csr,
+    dns,
+    http01,
+    issuing,
+    kube,
+    orders,
+    requests,
+    tenancy,
+)
 from tests.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -13,4 +26,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *issuing.MUTANTS,
     *certificates.MUTANTS,
     *acme.MUTANTS,
+    *dns.MUTANTS,
+    *http01.MUTANTS,
+    *orders.MUTANTS,
 )

@@ -77,8 +77,9 @@ async def test_too_many(server: SolverServer, monkeypatch: pytest.MonkeyPatch) -
     _, holding = await asyncio.open_connection("127.0.0.1", server.port)
     holding.write(b"GET")
     await holding.drain()
-    while await ask(server, REQUEST):  # noqa: ASYNC110 - the other side of a socket sets no event
-        await asyncio.sleep(0.01)
-    holding.transport.abort()
-    while KEY.encode() not in await ask(server, REQUEST):  # noqa: ASYNC110 - the same
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(60):
+        while await ask(server, REQUEST):  # noqa: ASYNC110 - the other side of a socket sets no event
+            await asyncio.sleep(0.01)
+        holding.transport.abort()
+        while KEY.encode() not in await ask(server, REQUEST):  # noqa: ASYNC110 - the same
+            await asyncio.sleep(0.01)
