@@ -45,7 +45,9 @@ _MAX_STEPS = 12
 # A route or a gateway is waited for this long between two looks (seconds); most changes are seen by the self check.
 _PRESENT_RECHECK = 2.0
 # What a self check finds where the answer is not, or no longer; it is put in place again after so many in a row.
-_MAY_BE_GONE = frozenset((Cause.NOT_ROUTED, Cause.WRONG_ANSWER, Cause.REDIRECTED_AWAY, Cause.NOT_PROPAGATED))
+_MAY_BE_GONE = frozenset(
+    (Cause.NOT_ROUTED, Cause.SHADOWED, Cause.WRONG_ANSWER, Cause.REDIRECTED_AWAY, Cause.NOT_PROPAGATED)
+)
 _PRESENT_AGAIN = 5
 # With the queue's pauses these are some minutes.
 _CLEAN_UP_TRIES = 9
