@@ -19,7 +19,11 @@ from signer.api.order import ORDERS, Order
 from signer.authorities.registry import Registry
 from signer.edge.accounts import Accounts
 from signer.edge.acme_issuers import AcmeIssuerController
+from signer.edge.acme_metrics import AcmeMetrics
 from signer.edge.challenges import ChallengeController
+from signer.edge.claims_shell import Claims
+from signer.edge.issuer_choice import Alternatives, read_alternatives
+from signer.edge.order_gate import OrderGate
 from signer.edge.orders import OrderController
 from signer.edge.permitting import Permit
 from signer.edge.presenting import Presenter
@@ -40,6 +44,8 @@ ORDER_NAME = "orders"
 CHALLENGE_NAME = "challenges"
 ALL = (ACME_ISSUERS, ORDER_NAME, CHALLENGE_NAME)
 _WORKERS = 16
+_TIDY_AGAIN = 30.0
+"""Seconds; a definition may be on its way, or a right be missing."""
 K = TypeVar("K", bound=Hashable)
 
 
@@ -50,6 +56,7 @@ def _now() -> datetime:
 class AcmeControllers:
     """Runs the controllers that `names` names, until cancelled. `ordering` is for the controller of CertificateRequests.
 
+    `claims` are those of this term of leadership: what was ordered is kept on them, in memory only without it.
     `tidy` is told at the start which Challenges (uids) there are.
     Orders and Challenges need the accounts, which `acmeissuers` keeps: the three belong into one process.
     """
@@ -66,6 +73,7 @@ class AcmeControllers:
         cluster_resource_namespace: str = "cert-manager",
         tenant_addresses: AddressRule | None = None,
         permit: Permit | None = None,
+        claims: Callable[[], Claims | None] | None = None,
         tidy: Callable[[frozenset[str]], Awaitable[None]] | None = None,
         clock: Callable[[], datetime] = _now,
     ) -> None:
@@ -73,15 +81,18 @@ class AcmeControllers:
         self._registry = registry
         self._recorder = recorder
         self._metrics = metrics
+        self._acme = AcmeMetrics(metrics)
         self._presenter = presenter
         self._names = names
         self._namespace = cluster_resource_namespace
         self._addresses = tenant_addresses
         self._tidy = tidy
+        self._permit = permit
+        self._claims = claims
         self._clock = clock
         self._accounts: Accounts | None = None
         self._issuers: AcmeIssuerController | None = None
-        self.ordering = OrderedRequests(client, lambda: self._accounts, permit=permit)
+        self.ordering = OrderedRequests(client, lambda: self._accounts, permit=permit, clock=clock)
         registry.subscribe(self._issuer_changed)
         registry.subscribe_secrets(self._secret_changed)
 
@@ -95,7 +106,9 @@ class AcmeControllers:
 
     async def run(self) -> None:
         """Watch and work until cancelled."""
-        accounts = self._accounts = Accounts(tenant_addresses=self._addresses, clock=self._clock)
+        accounts = self._accounts = Accounts(
+            tenant_addresses=self._addresses, clock=self._clock, observe=self._acme.exchange
+        )
         accounts.on_ready(self.ordering.account_ready)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -106,6 +119,7 @@ class AcmeControllers:
         finally:
             self._accounts, self._issuers = None, None
             self.ordering.follow(None, None)
+            self._acme.clear()
             await accounts.close()
 
     async def _run_issuers(self, accounts: Accounts) -> None:
@@ -134,10 +148,22 @@ class AcmeControllers:
             JsonCodec(Challenge),
             on_restart=lambda _: self._metrics.watch_restarted(CHALLENGES.plural),
         )
+        challenges.subscribe(self._acme.challenge_changed)
         order_queue: WorkQueue[tuple[str, str]] = self._queue(ORDER_NAME)
         challenge_queue: WorkQueue[tuple[str, str]] = self._queue(CHALLENGE_NAME)
+        gate = OrderGate(self._client, accounts, self._claims, clock=self._clock)
         ordered = OrderController(
-            self._client, self._recorder, orders, challenges, accounts, order_queue, clock=self._clock
+            self._client,
+            self._recorder,
+            orders,
+            challenges,
+            accounts,
+            order_queue,
+            gate,
+            self._alternatives,
+            self._acme,
+            permit=self._permit,
+            clock=self._clock,
         )
         proving = ChallengeController(
             self._client,
@@ -160,14 +186,14 @@ class AcmeControllers:
         renewing = RenewalController(
             self._client, self._recorder, certificates, accounts, renewal_queue, clock=self._clock
         )
-        self.ordering.follow(orders, challenges)
+        self.ordering.follow(orders, challenges, gate)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(orders.run())
             tasks.create_task(challenges.run())
             tasks.create_task(certificates.run())
             for synced in (self._registry.synced, orders.synced, challenges.synced):
                 await synced.wait()
-            await self._tidy_up(challenges)
+            tasks.create_task(self._tidy_up(challenges))
             if ORDER_NAME in self._names:
                 tasks.create_task(renewal_queue.run(self._counted("renewals", renewing.reconcile), workers=2))
                 tasks.create_task(order_queue.run(self._counted(ORDER_NAME, ordered.reconcile), workers=_WORKERS))
@@ -176,14 +202,23 @@ class AcmeControllers:
                     challenge_queue.run(self._counted(CHALLENGE_NAME, proving.reconcile), workers=_WORKERS)
                 )
 
+    def _alternatives(self, ref: IssuerRef) -> Alternatives:
+        state = self._registry.get(ref)
+        return read_alternatives(state.issuer) if state is not None else Alternatives()
+
     async def _tidy_up(self, challenges: Reflector[Challenge]) -> None:
-        """Take away what was put in place for Challenges that are no more; what cannot be now can be at the next start."""
-        if self._tidy is None or CHALLENGE_NAME not in self._names:
-            return
-        try:
-            await self._tidy(frozenset(one.metadata.uid for one in challenges.store.values()))
-        except (ApiError, Unreachable) as error:
-            log.warning("what is left of old challenges stays for now: %s", error)
+        """Take away what was put in place for Challenges that are no more: once, as soon as that can be done."""
+        told = False
+        while self._tidy is not None and CHALLENGE_NAME in self._names:
+            try:
+                await self._tidy(frozenset(one.metadata.uid for one in challenges.store.values()))
+            except (ApiError, Unreachable) as error:
+                if not told:
+                    log.info("what is left of old challenges stays for now: %s", error)
+                told = True
+                await asyncio.sleep(_TIDY_AGAIN)
+            else:
+                return
 
     def _queue(self, controller: str) -> WorkQueue[K]:
         def failed(key: K, error: Exception) -> None:
