@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from issuers.spiffe import parse_spiffe_id
+from signer.api.certificaterequest import CertificateRequest
 from signer.api.certificatesigningrequest import RequestContent
 from signer.api.meta import from_rfc3339
 from signer.api.names import is_label, is_subdomain
@@ -48,8 +50,8 @@ def workload_request(trust_domain: str, namespace: str, service_account: str, si
     return Asked(title, signer_name, _istiods(pem))
 
 
-def read_file(text: str, signer_name: str) -> Asked:
-    """Read a CertificateSigningRequest (YAML or JSON), or a CSR in PEM, which asks `signer_name`. Raises NotFoundOut."""
+def read_file(text: str, signer_name: str) -> Asked | CertificateRequest:
+    """Read a request of either kind (YAML or JSON), or a CSR in PEM, which asks `signer_name`. Raises NotFoundOut."""
     if _PEM in text and not text.lstrip().startswith(("{", "apiVersion", "kind", "---\n", "#")):
         if not signer_name:
             raise NotFoundOut("a CSR in PEM names no signer: say --signer")
@@ -59,9 +61,23 @@ def read_file(text: str, signer_name: str) -> Asked:
         document = yaml.safe_load(text)
     except (UnreadableYAML, yaml.YAMLError, ValueError) as error:
         raise NotFoundOut(f"the file cannot be read: {error}") from None
-    if not isinstance(document, dict) or document.get("kind") != "CertificateSigningRequest":
-        raise NotFoundOut("the file is no CertificateSigningRequest, nor a CSR in PEM")
+    kind = document.get("kind") if isinstance(document, dict) else None
+    if kind == "CertificateRequest":
+        return read_certificate_request(document)
+    if kind != "CertificateSigningRequest":
+        raise NotFoundOut("the file is no CertificateSigningRequest or CertificateRequest, nor a CSR in PEM")
     return read_object(document, "the request in the file")
+
+
+def read_certificate_request(obj: Mapping[str, Any]) -> CertificateRequest:
+    """Read a CertificateRequest of cert-manager.io/v1; without a namespace it is in `default`. Raises NotFoundOut."""
+    try:
+        found = msgspec.convert(obj, CertificateRequest)
+    except msgspec.ValidationError as error:
+        raise NotFoundOut(f"the CertificateRequest cannot be read: {error}") from None
+    if found.metadata.namespace:
+        return found
+    return msgspec.structs.replace(found, metadata=msgspec.structs.replace(found.metadata, namespace="default"))
 
 
 def read_object(obj: Mapping[str, Any], title: str = "") -> Asked:
@@ -121,12 +137,19 @@ def _mapping(obj: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _istiods(pem: bytes) -> RequestContent:
+    return content_of(pem, usages=WORKLOAD_USAGES, expiration_seconds=_DAY_SECONDS)
+
+
+def content_of(
+    pem: bytes, *, usages: tuple[str, ...], expiration_seconds: int | None = None, username: str = ""
+) -> RequestContent:
+    """Return what a request asks for that has nothing but these."""
     return RequestContent(
         request=pem,
-        usages=WORKLOAD_USAGES,
-        expiration_seconds=_DAY_SECONDS,
+        usages=usages,
+        expiration_seconds=expiration_seconds,
         annotations={},
-        username="",
+        username=username,
         user_uid="",
         groups=(),
         extra={},

@@ -7,12 +7,21 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.certificatesigningrequest import CERTIFICATE_SIGNING_REQUESTS
 from signer.api.signername import parse_signer_name, signer_name_of
 from signer.authorities.registry import Registry
-from signer.commands.asking import Asked, as_requester, read_file, read_object, workload_request
+from signer.commands.asking import (
+    Asked,
+    as_requester,
+    read_certificate_request,
+    read_file,
+    read_object,
+    workload_request,
+)
 from signer.commands.command import FINE, FOUND, NotFoundOut, add_options, run, say
 from signer.commands.explaining import Explanation, Question, explain
+from signer.commands.explaining_requests import explain_request
 from signer.commands.live import Mesh, read_mesh
 from signer.commands.signers import parse_signer
 from signer.commands.tables import clean, coloured, table
@@ -23,10 +32,10 @@ from signer.settings import Settings
 from signer.tenancy.decide import Limits
 
 _DESCRIPTION = """\
-Say what the signer would do with a request, and why: with a CertificateSigningRequest of the cluster (NAME), one in a
-file (-f, - for standard input; also a CSR in PEM, with --signer), or with the request of a workload (--namespace,
---service-account, --signer). Nothing is written. Exit status: 0 it is signed, 1 it is refused or waits, 2 it could not
-be found out.
+Say what the signer would do with a request, and why: with a CertificateSigningRequest (NAME) or a CertificateRequest
+(NAMESPACE/NAME) of the cluster, one in a file (-f, - for standard input; also a CSR in PEM, with --signer), or with the
+request of a workload (--namespace, --service-account, --signer). Nothing is written. Exit status: 0 it is signed, 1 it
+is refused or waits, 2 it could not be found out.
 """
 _WORDS = {
     "issue": ("SIGNED", "green"),
@@ -39,8 +48,10 @@ _WORDS = {
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the subcommand."""
     parser = commands.add_parser("explain", help="what would become of a request, and why", description=_DESCRIPTION)
-    parser.add_argument("name", nargs="?", metavar="NAME", help="a CertificateSigningRequest of the cluster")
-    parser.add_argument("-f", "--filename", metavar="FILE", help="a CertificateSigningRequest, or a CSR in PEM")
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="a CertificateSigningRequest, or NAMESPACE/NAME: a CertificateRequest"
+    )
+    parser.add_argument("-f", "--filename", metavar="FILE", help="a request of either kind, or a CSR in PEM")
     parser.add_argument("-n", "--namespace", dest="workload", metavar="NAMESPACE", help="of the workload")
     parser.add_argument("--service-account", default="default", help="of the workload (default: default)")
     parser.add_argument("--signer", default="", help="as in ISTIO_META_CERT_SIGNER, or in full")
@@ -59,8 +70,11 @@ def call(options: argparse.Namespace) -> int:
         now = datetime.now(UTC)
         asked = await _find(client, options)
         mesh = (await read_mesh(client, settings, now=now)).require()
-        asked = _complete(asked, mesh, options, settings)
-        found = await _explain(client, asked, mesh, now, settings)
+        if isinstance(asked, CertificateRequest):
+            title = f"CertificateRequest {asked.metadata.namespace}/{asked.metadata.name or '(no name)'}"
+            found = explain_request(asked, mesh, title=title, auto_approve=settings.auto_approve, now=now)
+        else:
+            found = await _explain(client, _complete(asked, mesh, options, settings), mesh, now, settings)
         if options.output == "json":
             say(json.dumps(found.document(), indent=2))
         else:
@@ -70,8 +84,14 @@ def call(options: argparse.Namespace) -> int:
     return run(options, work)
 
 
-async def _find(client: ApiClient, options: argparse.Namespace) -> Asked | None:
+async def _find(client: ApiClient, options: argparse.Namespace) -> Asked | CertificateRequest | None:
     """Return the request that was named; None for a workload's, which needs the mesh to be made."""
+    if options.name is not None and "/" in options.name:
+        namespace, _, name = options.name.partition("/")
+        try:
+            return read_certificate_request(await client.get(CERTIFICATE_REQUESTS, name, namespace))
+        except (NotFound, ValueError):
+            raise NotFoundOut(f"there is no CertificateRequest {clean(options.name)}") from None
     if options.name is not None:
         try:
             return read_object(await client.get(CERTIFICATE_SIGNING_REQUESTS, options.name))

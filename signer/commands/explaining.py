@@ -93,9 +93,9 @@ def explain(
         bound = replace(mesh, world=replace(mesh.world, bindings={**mesh.world.bindings, signer: binding}))
         verdict = _judge(asked, signer, bound, now, limits, may_reference)
     identity, namespace = _identity(asked, mesh)
-    found = Explanation(asked, "wait", identity, namespace, signer, known=tuple(_known(mesh, namespace, signer, now)))
+    found = Explanation(asked, "wait", identity, namespace, signer, known=tuple(known(mesh, namespace, signer, now)))
     if asked.content.username in mesh.world.requesters or not asked.content.username:
-        notes.extend(_mode_notes(mesh, now))
+        notes.extend(mode_notes(mesh, now))
     if isinstance(verdict, Issue):
         ends = verdict.template.not_after
         notes += [f"enforcing would refuse it: {reason.message}" for reason in verdict.would_refuse]
@@ -180,7 +180,8 @@ def _identity(asked: Asked, mesh: Mesh) -> tuple[str, str]:
     return names, mesh.world.settings.istio_namespace if request.dns_names and not request.uris else ""
 
 
-def _mode_notes(mesh: Mesh, now: datetime) -> Iterator[str]:
+def mode_notes(mesh: Mesh, now: datetime) -> Iterator[str]:
+    """Say that the wall is off, or only watches."""
     settings = mesh.world.settings
     if settings.mode == "off":
         yield "the wall is off (--tenancy=off): everything is signed that cert-manager would sign"
@@ -188,7 +189,7 @@ def _mode_notes(mesh: Mesh, now: datetime) -> Iterator[str]:
         yield f"the wall only watches until {to_rfc3339(settings.audit_until)} (--tenancy=audit)"
 
 
-def _known(mesh: Mesh, namespace: str, signer: IssuerRef, now: datetime) -> Iterator[tuple[str, str]]:
+def known(mesh: Mesh, namespace: str, signer: IssuerRef, now: datetime) -> Iterator[tuple[str, str]]:
     """Say what a decision about this namespace and this signer rests on."""
     world = mesh.world
     yield str(signer), _issuer_text(mesh, signer, now)

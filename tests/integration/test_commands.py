@@ -3,6 +3,7 @@
 Istio's namespace is one of the module's own, so that no other test's mesh is seen.
 """
 
+import base64
 import io
 import json
 import re
@@ -428,6 +429,20 @@ class TestExplain:
         assert "SIGNED, until" in found.out
         assert f"SignerBinding {foo}" in found.out
         assert f"spiffe://cluster.local/ns/{foo}/sa/web" in found.out
+
+    def test_certificate_request(self, run: Run, tenants: World) -> None:
+        """A CertificateRequest of the cluster is explained by its namespace and name, by the wall's own reason."""
+        foo = tenants.name("foo")
+        where = f"/apis/cert-manager.io/v1/namespaces/{foo}/certificaterequests"
+        reference = {"name": foo, "kind": "ClusterIssuer", "group": "cert-manager.io"}
+        spec = {"request": base64.b64encode(pki.csr(dns=["foo.example"])).decode(), "issuerRef": reference}
+        body = {"apiVersion": "cert-manager.io/v1", "kind": "CertificateRequest", "metadata": {"name": "web-1"}}
+        tenants.place.api.apply(f"{where}/web-1", body | {"spec": spec})
+        found = run("explain", f"{foo}/web-1", "-o", "json")
+        assert (found.status, found.json["verdict"]) == (1, "refuse")
+        assert [one["code"] for one in found.json["reasons"]] == ["RequestNotAllowed"]
+        absent = run("explain", f"{foo}/absent")
+        assert (absent.status, "there is no CertificateRequest" in absent.err) == (2, True)
 
     def test_future_owner(self, run: Run, tenants: World) -> None:
         """Who would become the owner by asking is told so, and nothing is written."""
