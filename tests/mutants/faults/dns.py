@@ -1,0 +1,96 @@
+"""Planted faults of DNS-01: where a record is written, who is asked about it, and what is believed."""
+
+from tests.mutants.mutant import Mutant
+
+_QUERIES = "signer/edge/dns_queries.py"
+_DNS01 = "signer/edge/dns01.py"
+_SPEC = "signer/edge/dns01_spec.py"
+_HOSTILE = ("tests/unit/edge/test_dns_queries.py",)
+_PURE = ("tests/unit/edge/test_dns01.py",)
+
+MUTANTS = (
+    Mutant(
+        "the CA is told as soon as one server of the zone has the value",
+        _DNS01,
+        "bool(answers) and all(set(wanted)",
+        "bool(answers) and any(set(wanted)",
+        _PURE,
+    ),
+    Mutant(
+        "a zone without servers counts as one in which all have the value",
+        _DNS01,
+        "bool(wanted) and bool(answers) and all(",
+        "bool(wanted) and all(",
+        _PURE,
+    ),
+    Mutant(
+        "a record for External-DNS that is somebody else's is taken for ours",
+        _DNS01,
+        "    if any(labels.get(key) != value for key, value in PART_OF.items()):\n        return None\n",
+        "",
+        _PURE,
+    ),
+    Mutant(
+        "a server names any zone as the one to be changed",
+        _DNS01,
+        "return clean if fits and is_name(clean) else None",
+        "return clean if is_name(clean) else None",
+        _PURE,
+    ),
+    Mutant(
+        "a delegation may hide the addresses of somebody's host",
+        _DNS01,
+        'return delegated_to != name and not delegated_to.startswith("_")',
+        "return False",
+        _PURE,
+    ),
+    Mutant(
+        "a value counts from a server that does not have the zone",
+        _QUERIES,
+        "if own and not answer.flags & dns.flags.AA:",
+        "if False and not answer.flags & dns.flags.AA:",
+        _HOSTILE,
+    ),
+    Mutant(
+        "a value counts that stands under another name",
+        _QUERIES,
+        "if rrset.rdtype == dns.rdatatype.TXT and _text(rrset.name) == name",
+        "if rrset.rdtype == dns.rdatatype.TXT",
+        _HOSTILE,
+    ),
+    Mutant(
+        "servers of a tenant's zone are asked at whatever address they have",
+        _QUERIES,
+        "asked = [one for one in addresses if one not in refused][:_MAX_ADDRESSES]",
+        "asked = list(addresses)[:_MAX_ADDRESSES]",
+        _HOSTILE,
+    ),
+    Mutant(
+        "a tenant's name server is dialled at whatever address it has",
+        "signer/edge/dns_updates.py",
+        "asked = [one for one in addresses if one not in refused][:_MAX_ADDRESSES]",
+        "asked = addresses[:_MAX_ADDRESSES]",
+        _HOSTILE,
+    ),
+    Mutant(
+        "a zone may have any number of servers, and each is asked",
+        _QUERIES,
+        "if not found or len(found) > MAX_SERVERS:",
+        "if not found:",
+        _HOSTILE,
+    ),
+    Mutant(
+        "the seal of a note does not depend on the TSIG secret",
+        "signer/edge/dns_updates.py",
+        "return hmac.new(self._secret, ",
+        'return hmac.new(b"", ',
+        _HOSTILE,
+    ),
+    Mutant(
+        "a tenant has records made in a namespace of its choice",
+        _SPEC,
+        "    if namespace and not cluster_wide:\n",
+        "    if False and not cluster_wide:\n",
+        ("tests/unit/edge/test_dns01_spec.py",),
+    ),
+)
