@@ -1,26 +1,44 @@
 """A Gateway is all that is written: certificates of public hosts, from a real ACME server, served by a real Envoy."""
 
+import base64
+import datetime as dt
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from signer.edge.placeholder import is_placeholder
+from signer.edge.first_secret import new_placeholder
+from signer.edge.hostname import Host
+from tests.e2e.edge_steps import (
+    PATIENCE,
+    EdgeWithDNS,
+    Trail,
+    apply,
+    backend,
+    challenge,
+    names,
+    reason,
+    serial,
+    served_condition,
+    wait_trusted,
+)
+from tests.e2e.guide_of_2020 import HOST as GUIDE_HOST
+from tests.e2e.guide_of_2020 import MANIFESTS as GUIDE
 from tests.localmesh.demo_edge import condition, warning
 from tests.localmesh.edge import CONTROLLERS, Edge
-from tests.localmesh.front import Visit, visit
+from tests.localmesh.front import visit
 from tests.localmesh.mesh import Mesh
+from tests.localmesh.pebble import Pebble
 
 pytestmark = pytest.mark.e2e
-ISSUER = "letsencrypt"
-GUIDE = Path(__file__).parents[1] / "unit" / "convert" / "manifests" / "istio-2020.yaml"
-_PATIENCE = 60.0
+ISSUER, STAGING = "letsencrypt", "rehearsal"
+NOW = dt.datetime.now(dt.UTC)
 POLICY = {
     "apiVersion": "mesh-signer.dev/v1alpha1",
     "kind": "EdgePolicy",
@@ -33,46 +51,43 @@ POLICY = {
 def edge(built: None) -> Iterator[Edge]:  # noqa: ARG001 - only to come after it
     """A mesh of its own, whose controllers know the edge, and an issuer that is Ready."""
     mesh = Mesh()
-    made = Edge(mesh, controllers=CONTROLLERS)
+    made = EdgeWithDNS(mesh, controllers=CONTROLLERS)
     with mesh, made:
         apply(made, made.issuer(ISSUER), POLICY)
-        made.cluster.wait_for(lambda: condition(made, "clusterissuer", ISSUER), "a Ready issuer", _PATIENCE)
+        made.cluster.wait_for(lambda: condition(made, "clusterissuer", ISSUER), "a Ready issuer", PATIENCE)
         yield made
 
 
-def apply(edge: Edge, *documents: dict[str, Any]) -> None:
-    edge.cluster.apply(yaml.safe_dump_all(documents))
-
-
-def wait_trusted(edge: Edge, host: str, status: int = 200) -> None:
-    def there() -> bool:
-        return edge.visit(host).status == status
-
-    edge.cluster.wait_for(there, f"{host} served and trusted", _PATIENCE)
-
-
-def serial(edge: Edge, host: str) -> int:
-    shown = edge.visit(host).certificate
-    assert shown is not None
-    return shown.serial_number
+@pytest.fixture(scope="module")
+def staging(edge: Edge) -> Iterator[Pebble]:
+    """Another CA, whose root nobody trusts, with an issuer that is Ready."""
+    ca = Pebble(edge.cluster.folder, edge.challenges, name="staging")
+    ca.start()
+    made = edge.issuer(STAGING)
+    made["spec"]["acme"] |= {
+        "server": ca.directory,
+        "caBundle": base64.b64encode(ca.authority.certificate).decode(),
+    }
+    apply(edge, made)
+    edge.cluster.wait_for(lambda: condition(edge, "clusterissuer", STAGING), "a Ready issuer", PATIENCE)
+    yield ca
+    ca.stop()
 
 
 def test_a_gateway_is_enough(edge: Edge) -> None:
     """From a Gateway alone to a trusted host; from the placeholder on, no connection is reset, and port 80 redirects."""
     host = "one.example.com"
     apply(edge, edge.page("one", host, "one"), edge.istio_gateway("one", host, issuer=ISSUER))
-    deadline = time.monotonic() + _PATIENCE
-    seen: list[Visit] = []
-    while not seen or not seen[-1].trusted:
-        assert time.monotonic() < deadline, seen[-1:]
-        seen.append(edge.visit(host))
-    first = next(number for number, one in enumerate(seen) if one.certificate is not None)
-    assert all(one.certificate is not None for one in seen[first:])
-    assert any(one.certificate is not None and is_placeholder(one.certificate) for one in seen)
-    wait_trusted(edge, host)
+    trail = Trail(edge.gateway, host, edge.root)
+    trail.until_placeholder()
+    trail.until_trusted()
     assert edge.visit(host).body == "one"
-    plain = edge.visit_plain(host)
-    assert (plain.status, plain.location) == (301, f"https://{host}/")
+
+    def told() -> bool:
+        found = served_condition(edge, host)
+        return found.get("status") == "True" and f"{serial(edge, host):x}" in found["message"]
+
+    edge.cluster.wait_for(told, "the gateway asked whether it serves that", PATIENCE)
 
 
 def test_a_host_is_added(edge: Edge) -> None:
@@ -87,7 +102,7 @@ def test_a_host_is_added(edge: Edge) -> None:
         assert edge.visit(old).status == 200
         return edge.visit(new).status == 200
 
-    edge.cluster.wait_for(both, "the second host", _PATIENCE)
+    edge.cluster.wait_for(both, "the second host", PATIENCE)
     assert serial(edge, old) != before
 
 
@@ -104,7 +119,7 @@ def test_a_tenant_without_a_grant(edge: Edge) -> None:
     orders = edge.pebble.orders()
     for name, host in (("stolen", "api.foo.example.com"), ("ungranted", "www.bar.example.com")):
         apply(edge, edge.istio_gateway(name, host, namespace="bar", issuer=ISSUER))
-        event = edge.cluster.wait_for(partial(warning, edge, "bar", name), f"an Event on {name}", _PATIENCE)
+        event = edge.cluster.wait_for(partial(warning, edge, "bar", name), f"an Event on {name}", PATIENCE)
         assert event["message"]
     names = {one["metadata"]["name"] for one in edge.cluster.get("secrets", "-A")["items"]}
     assert not names & {"stolen", "ungranted"}
@@ -124,7 +139,7 @@ def test_into_the_mesh(edge: Edge) -> None:
         edge.challenges.set_addresses(host, gateway.address)
         apply(edge, made, edge.route("httpbin", host, "httpbin.foo", "foo"))
         with edge.front_of(gateway):
-            edge.cluster.wait_for(lambda: visit(gateway, host, edge.root).status == 200, host, _PATIENCE)
+            edge.cluster.wait_for(lambda: visit(gateway, host, edge.root).status == 200, host, PATIENCE)
         assert visit(gateway, host, edge.root).body.splitlines()[-1] == "httpbin.foo"
     finally:
         edge.challenges.set_addresses(host)
@@ -138,20 +153,13 @@ def test_the_controllers_are_killed(edge: Edge) -> None:
     edge.gateway.tell_phase("Pending")
     try:
         apply(edge, edge.page("killed", host, "back"), edge.istio_gateway("killed", host, issuer=ISSUER))
-        edge.cluster.wait_for(lambda: reason(edge, host), "a Challenge that says what it waits for", _PATIENCE)
+        edge.cluster.wait_for(lambda: reason(edge, host), "a Challenge that says what it waits for", PATIENCE)
         edge.mesh.controllers.kill()
     finally:
         edge.gateway.tell_phase("Running")
     edge.mesh.controllers.start()
     wait_trusted(edge, host)
     assert edge.pebble.orders() == orders + 1
-
-
-def reason(edge: Edge, host: str) -> str:
-    """What the Challenge of a host says; "" when there is none, or it says nothing."""
-    found = edge.cluster.get("challenges.acme.cert-manager.io", "-A")["items"]
-    said = [one.get("status", {}).get("reason", "") for one in found if one["spec"]["dnsName"] == host]
-    return said[0] if said else ""
 
 
 def test_a_gateway_comes_back(edge: Edge) -> None:
@@ -167,13 +175,13 @@ def test_a_gateway_comes_back(edge: Edge) -> None:
         found = edge.cluster.get("certificates.cert-manager.io", "-n", "istio-system")["items"]
         return "again" not in {one["metadata"]["name"] for one in found}
 
-    edge.cluster.wait_for(gone, "the end of its Certificate", _PATIENCE)
+    edge.cluster.wait_for(gone, "the end of its Certificate", PATIENCE)
     assert edge.cluster.get("secret", "again", "-n", "istio-system")["data"]["tls.crt"]
     apply(edge, written)
     edge.cluster.wait_for(
         lambda: condition(edge, "certificates.cert-manager.io", "again", "-n", "istio-system") if not gone() else False,
         "its Certificate again",
-        _PATIENCE,
+        PATIENCE,
     )
     wait_trusted(edge, host)
     assert serial(edge, host) == before
@@ -192,33 +200,98 @@ def test_no_port_80(edge: Edge) -> None:
         found = edge.cluster.get("gateways.networking.istio.io,virtualservices.networking.istio.io", "-A")["items"]
         return not [one for one in found if one["metadata"]["name"].startswith("mesh-signer-acme")]
 
-    edge.cluster.wait_for(gone, "the end of what was made for the challenge", _PATIENCE)
+    edge.cluster.wait_for(gone, "the end of what was made for the challenge", PATIENCE)
 
 
-def test_many_hosts(edge: Edge) -> None:
-    """Thirty hosts on ten Gateways, with nothing else written: no Certificate, Service or Ingress by hand."""
+def test_many_hosts(edge: Edge, staging: Pebble) -> None:
+    """Thirty hosts on ten Gateways from two CAs, with nothing else written; then the rehearsed ones get the real CA."""
     hosts = {f"many{gateway}": [f"h{gateway}{one}.many.example.com" for one in "abc"] for gateway in range(10)}
-    apply(edge, *(edge.istio_gateway(name, *names, issuer=ISSUER) for name, names in hosts.items()))
-    apply(edge, *(edge.page(name, host, host) for name, names in hosts.items() for host in names))
-    for names in hosts.values():
-        for host in names:
+    rehearsed = {name for name in hosts if int(name[-1]) % 2}
+
+    def written(*, all_real: bool) -> list[dict[str, Any]]:
+        return [
+            edge.istio_gateway(name, *listed, issuer=STAGING if name in rehearsed and not all_real else ISSUER)
+            for name, listed in hosts.items()
+        ]
+
+    before = names(edge, "services,ingresses,pods")
+    apply(edge, *written(all_real=False))
+    apply(edge, *(edge.page(name, host, host) for name, listed in hosts.items() for host in listed))
+    roots = {name: staging.root() if name in rehearsed else edge.root for name in hosts}
+    trails = {host: Trail(edge.gateway, host, roots[name]) for name, listed in hosts.items() for host in listed}
+    for trail in trails.values():
+        trail.until_trusted()
+    assert names(edge, "services,ingresses,pods") == before
+    apply(edge, *written(all_real=True))
+    for name in rehearsed:
+        for host in hosts[name]:
             wait_trusted(edge, host)
 
 
+def test_the_secret_is_deleted(edge: Edge) -> None:
+    """Somebody deletes the Secret of a host that is served: it is served and trusted all the time, and issued anew."""
+    host = "deleted.example.com"
+    apply(edge, edge.page("deleted", host, "x"), edge.istio_gateway("deleted", host, issuer=ISSUER))
+    trail = Trail(edge.gateway, host, edge.root)
+    trail.until_trusted()
+    before = serial(edge, host)
+    edge.cluster.kubectl("delete", "secret", "-n", "istio-system", "deleted")
+    trail.until("new certificate", lambda one: one.certificate is not None and one.certificate.serial_number != before)
+
+
+def test_the_secret_is_overwritten(edge: Edge) -> None:
+    """Somebody writes another key pair into the Secret: it is mended by a new certificate, and no connection is reset."""
+    host = "overwritten.example.com"
+    apply(edge, edge.page("overwritten", host, "x"), edge.istio_gateway("overwritten", host, issuer=ISSUER))
+    wait_trusted(edge, host)
+    before = serial(edge, host)
+    theirs = {name: base64.b64encode(value).decode() for name, value in new_placeholder([Host(host)], NOW).items()}
+    patch = json.dumps({"data": theirs})
+    edge.cluster.kubectl("patch", "secret", "overwritten", "-n", "istio-system", "--type=merge", "-p", patch)
+
+    def mended() -> bool:
+        shown = edge.visit(host)
+        assert shown.certificate is not None
+        return shown.status == 200 and shown.certificate.serial_number != before
+
+    edge.cluster.wait_for(mended, "a certificate of our own again", PATIENCE)
+
+
 def test_a_guide_of_2020(edge: Edge) -> None:
-    """What a guide of 2020 has its reader apply, converted: its Gateway with an issuer's name serves, and needs no Certificate."""
-    host = "application.sample.com"
+    """A guide of 2020, converted and applied as it is, its DNS record made 30 s later: nothing fails, nothing is reset.
+
+    Its Certificate is written by hand, and its Gateway redirects to https.
+    """
     done = subprocess.run(
-        [sys.executable, "-m", "signer", "convert", str(GUIDE)], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "signer", "convert"], input=GUIDE, capture_output=True, text=True, check=True
     )
-    documents = {one["kind"]: one for one in yaml.safe_load_all(done.stdout) if one}
-    issuer, gateway, routes = documents["ClusterIssuer"], documents["Gateway"], documents["VirtualService"]
+    documents = [one for one in yaml.safe_load_all(done.stdout) if one]
+    issuer = next(one for one in documents if one["kind"] == "ClusterIssuer")
     ours = edge.issuer("unused")["spec"]["acme"]
     issuer["spec"]["acme"] |= {key: ours[key] for key in ("server", "caBundle")}
-    gateway["metadata"]["annotations"]["cert-manager.io/cluster-issuer"] = issuer["metadata"]["name"]
-    gateway["spec"]["selector"] = edge.gateway.selector
-    edge.cluster.create_namespace(routes["metadata"]["namespace"])
-    apply(edge, issuer, gateway, routes)
-    wait_trusted(edge, host, 404)  # the guide's application is not there, and its routes do not have "/"
-    plain = edge.visit_plain(host)
-    assert (plain.status, plain.location) == (301, f"https://{host}/")
+    gateway = edge.mesh.place_gateway("ingressgateway-ssl", labels={"istio": "ingressgateway-ssl"})
+    edge.mesh.wait_ready(gateway)
+    edge.cluster.create_namespace("apps")
+    edge.challenges.set_default_address("")
+    try:
+        with edge.front_of(gateway), backend(edge, "productpage", "apps", 9080, gateway.address, "the product"):
+            apply(edge, *documents)
+            trail = Trail(gateway, GUIDE_HOST, edge.root)
+            trail.until_placeholder()
+            edge.cluster.wait_for(lambda: "no such host" in reason(edge, GUIDE_HOST), "no such host", PATIENCE)
+            late = time.monotonic() + 30
+            while time.monotonic() < late:
+                trail.visit()
+                status = challenge(edge, GUIDE_HOST)
+                assert (status["state"], status["processing"], status["presented"]) == ("pending", True, True)
+                time.sleep(0.5)
+            edge.challenges.set_addresses(GUIDE_HOST, gateway.address)
+            page = trail.until_trusted("/productpage")
+            assert page.body == "the product"
+            assert visit(gateway, GUIDE_HOST, edge.root).status == 404  # the guide's routes do not have "/"
+            assert "INVALID" not in edge.pebble.log.read_text(errors="replace")
+            assert edge.cluster.get("certificates.cert-manager.io", GUIDE_HOST, "-n", "istio-system")["status"]
+    finally:
+        edge.challenges.set_addresses(GUIDE_HOST)
+        edge.challenges.set_default_address(edge.gateway.address)
+        edge.mesh.remove(gateway)
