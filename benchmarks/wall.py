@@ -35,7 +35,6 @@ TENANTS = 100
 FLOODER = "ns-0"
 FLOOD_SIGNER = "flood"
 KIND = "p256"
-_LEASE = 6.0  # after it the replica that was killed before is no longer waited for
 
 
 def prepare(cluster: LocalCluster) -> Path:
@@ -68,7 +67,6 @@ async def drains(
         for number in range(pairs):
             for tenancy in ("enforce", "off") if number % 2 == 0 else ("off", "enforce"):
                 made = await scenes.approved(istiod, kind, count)
-                await asyncio.sleep(_LEASE)
                 found[tenancy].append(await scenes.drain_ours(cluster, observer, count, tenancy=tenancy))
                 await delete_requests(istiod, [one.name for one in made])
     return found["enforce"], found["off"]

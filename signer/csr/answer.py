@@ -10,10 +10,8 @@ from issuers.certificate import IssuedCertificate, self_sign, sign
 from signer.api.certificatesigningrequest import CertificateSigningRequest, with_certificate, with_failed
 from signer.csr.evaluate import Issue
 from signer.observe.audit import AuditLine, Outcome
+from signer.observe.printable import printable
 from signer.tenancy.verdict import Refuse
-
-# The API server takes 32768 characters; people read less, and what a requester wrote must not fill etcd.
-_MAX_MESSAGE = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +53,6 @@ def refuse(
     """Build the answer that refuses, with all its reasons. `identity` is who was asked for, unverified."""
     body = with_failed(csr, reason=verdict.code, message=printable(verdict.message), now=now)
     return Answer(csr, verdict, body, requester=requester, identity=identity)
-
-
-def printable(message: str) -> str:
-    """Return a message that is safe to show: printable characters, not too many."""
-    if len(message) <= _MAX_MESSAGE and message.isprintable():
-        return message
-    text = "".join(char if char.isprintable() else "�" for char in message[: _MAX_MESSAGE + 1])
-    return text if len(text) <= _MAX_MESSAGE else text[: _MAX_MESSAGE - 1] + "…"
 
 
 def audit_line(answer: Answer, *, now: datetime, outcome: Outcome | None = None, message: str = "") -> AuditLine:

@@ -7,7 +7,7 @@ Secret, a topic such as the mesh, a moment). Used on the loop only; no request i
 
 import asyncio
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Container, Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import islice
@@ -104,9 +104,17 @@ class Backlog:
         self._ready.add(pending.flow, pending.csr.uid, pending)
         self.wake.set()
 
-    def take(self, held: Container[Hashable] = ()) -> Pending | None:
-        """Return the next request whose turn it is, now working; None when there is none but of flows in `held`."""
-        pending = self._ready.take(held)
+    def hold(self, flow: Flow) -> None:
+        """Give a flow no turns until it is let go."""
+        self._ready.hold(flow)
+
+    def let_go(self, flow: Flow) -> None:
+        """Give a flow turns again."""
+        self._ready.let_go(flow)
+
+    def take(self) -> Pending | None:
+        """Return the next request whose turn it is, now working; None when there is none but of flows that are held."""
+        pending = self._ready.take()
         if pending is not None:
             pending.stage = Stage.WORKING
         return pending

@@ -215,7 +215,7 @@ class RequestController:
         await self._registry.synced.wait()
         while True:
             self._backlog.wake.clear()
-            while not self._delivery.full and (pending := self._backlog.take(self._delivery.held)) is not None:
+            while not self._delivery.full and (pending := self._backlog.take()) is not None:
                 try:
                     self._turn(pending)
                 except Exception as error:  # noqa: BLE001 - one request must never stop the others

@@ -16,6 +16,7 @@ from signer.csr.backlog import Backlog, Pending
 from signer.csr.evaluate import NOTHING_ASKED
 from signer.csr.flow import Flow
 from signer.csr.record import Record
+from signer.csr.share import Share
 from signer.csr.window import Window
 from signer.csr.writer import Writer
 from signer.kube.backoff import delay
@@ -27,8 +28,6 @@ _SETTLE_TRIES = 40  # at least half a minute
 _SETTLERS = 4
 # What waits for the audit log; a topic of the backlog, and the reason in the gauge.
 AUDIT = "AuditLog"
-# Of the window for one flow, so that one tenant's storm leaves room for the others' writes (ADR 25).
-_PART = 8
 
 Work = Coroutine[Any, Any, None]
 
@@ -36,8 +35,8 @@ Work = Coroutine[Any, Any, None]
 class Delivery:
     """Writes answers of pending requests. `stored(pending, answer)` is told of each that is there for good.
 
-    `in_flight` is how many tasks that hold a place in the window are under way, `window` how many may be; `held` are the
-    flows that have their part of it under way already, and are to wait (`shared` only).
+    `in_flight` is how many tasks that hold a place in the window are under way, `window` how many may be. With `shared`, a
+    flow that has its part of it under way is held in the backlog.
     """
 
     def __init__(
@@ -60,9 +59,9 @@ class Delivery:
         self._stored = stored
         self.window = Window(window)
         self.in_flight = 0
-        self.held: set[Flow] = set()
         self._shared = shared
         self._by_flow: Counter[Flow] = Counter()
+        self._share = Share()
         self._tasks: set[asyncio.Task[None]] = set()
         # After an outage there may be thousands at once, and requests that wait come first.
         self._settling = asyncio.Semaphore(_SETTLERS)
@@ -93,7 +92,11 @@ class Delivery:
             self._backlog.park(pending, reason=AUDIT, topic=AUDIT)
             return
         pending.answer = answer
+        begun = self._clock()
         result = await self._writer.write(answer, unsure=pending.unsent is answer)
+        if result.outcome == "stored":
+            now = self._clock()
+            self._share.wrote(now - begun, self.window.size, now)
         if result.throttled:
             self.window.throttled(self._clock())
         if result.outcome == "unknown":
@@ -163,17 +166,24 @@ class Delivery:
         self.in_flight += 1
         if self._shared:
             self._by_flow[flow] += 1
-            if self._by_flow[flow] >= max(self.window.size // _PART, 1):
-                self.held.add(flow)
+            self._hold(flow)
 
     def _give_place(self, flow: Flow) -> None:
         self.in_flight -= 1
         if self._shared:
             self._by_flow[flow] -= 1
-            if self._by_flow[flow] < max(self.window.size // _PART, 1):
-                self.held.discard(flow)
+            self._hold(flow)
             if not self._by_flow[flow]:
                 del self._by_flow[flow]
+
+    def _hold(self, flow: Flow) -> None:
+        """Hold a flow back that has its share under way, so that one tenant's storm leaves room for the others (ADR 25)."""
+        now = self._clock()
+        self._share.seen(flow, now)
+        if self._by_flow[flow] >= self._share.places(flow, self.window.size, now, others=len(self._by_flow) > 1):
+            self._backlog.hold(flow)
+        else:
+            self._backlog.let_go(flow)
 
     def _finished(self, pending: Pending, flow: Flow, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -12,7 +12,7 @@ from signer.api.certificatesigningrequest import CertificateSigningRequest
 from signer.api.issuer import IssuerRef
 from signer.api.signername import parse_signer_name, signer_name_of
 from signer.authorities.state import IssuerState
-from signer.csr.answer import Answer, audit_line, printable
+from signer.csr.answer import Answer, audit_line
 from signer.csr.backlog import Pending
 from signer.csr.evaluate import Issue
 from signer.csr.refusals import Kind, Refusals
@@ -20,6 +20,7 @@ from signer.csr.writer import Written
 from signer.observe.audit import AuditLine, AuditLog, Outcome
 from signer.observe.events import EventRecorder, EventType, ObjectReference
 from signer.observe.metrics import Metrics
+from signer.observe.printable import printable
 from signer.observe.series import Series
 from signer.tenancy.verdict import Refuse
 from signer.tenancy.world import NO_CLAIMS, World

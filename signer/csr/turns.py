@@ -6,18 +6,19 @@ takes no room. Pure but for its own queues; used on the loop only. Every method 
 """
 
 from collections import OrderedDict
-from collections.abc import Container, Hashable
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class Turns(Generic[T]):
-    """Items by (flow, key); a key is in one flow at most."""
+    """Items by (flow, key); a key is in one flow at most. A flow that is held has no turns, and loses nothing."""
 
     def __init__(self) -> None:
         # The first flow is the one whose turn it is; the first item of a flow is its oldest.
         self._flows: OrderedDict[Hashable, OrderedDict[str, T]] = OrderedDict()
+        self._held: dict[Hashable, OrderedDict[str, T]] = {}
         self._count = 0
 
     def __len__(self) -> int:
@@ -25,12 +26,12 @@ class Turns(Generic[T]):
 
     @property
     def flows(self) -> int:
-        """How many flows have something ready."""
+        """How many flows have something ready, held ones not counted."""
         return len(self._flows)
 
     def add(self, flow: Hashable, key: str, item: T) -> None:
         """Put an item at the end of its flow; a flow that had none comes after all others."""
-        queue = self._flows.get(flow)
+        queue = self._queue(flow)
         if queue is None:
             queue = self._flows[flow] = OrderedDict()
         if key not in queue:
@@ -39,20 +40,25 @@ class Turns(Generic[T]):
 
     def discard(self, flow: Hashable, key: str) -> None:
         """Take an item out, if it is there."""
-        queue = self._flows.get(flow)
+        queue = self._queue(flow)
         if queue is not None and queue.pop(key, None) is not None:
             self._count -= 1
             if not queue:
-                del self._flows[flow]
+                self._flows.pop(flow, None)
 
-    def take(self, held: Container[Hashable] = ()) -> T | None:
-        """Take the oldest item of the flow whose turn it is; None when there is nothing.
+    def hold(self, flow: Hashable) -> None:
+        """Give a flow no turns until it is let go."""
+        if flow not in self._held:
+            self._held[flow] = self._flows.pop(flow, OrderedDict())
 
-        The flows in `held`, of which there must be few, keep their place and are passed over.
-        """
+    def let_go(self, flow: Hashable) -> None:
+        """Give a flow turns again: it comes after all others."""
+        if queue := self._held.pop(flow, None):
+            self._flows[flow] = queue
+
+    def take(self) -> T | None:
+        """Take the oldest item of the flow whose turn it is; None when there is nothing but of flows that are held."""
         for flow, queue in self._flows.items():
-            if flow in held:
-                continue
             _, item = queue.popitem(last=False)
             self._count -= 1
             if queue:
@@ -61,3 +67,7 @@ class Turns(Generic[T]):
                 del self._flows[flow]
             return item
         return None
+
+    def _queue(self, flow: Hashable) -> OrderedDict[str, T] | None:
+        held = self._held.get(flow)
+        return self._flows.get(flow) if held is None else held

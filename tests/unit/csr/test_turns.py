@@ -74,19 +74,39 @@ def test_a_flood_costs_one_turn_a_round(flood: int, others: list[str], before: i
             assert position <= seen[flow] * flows
 
 
-@given(st.lists(FLOWS, max_size=40), st.sets(FLOWS))
-def test_held_flows_keep_their_place(flows: list[str], held: set[str]) -> None:
-    """A flow that is held back is passed over, loses nothing, and has its turn when it is held no more."""
+@given(st.lists(FLOWS, max_size=40), st.lists(FLOWS, max_size=40), st.sets(FLOWS))
+def test_held_flows_lose_nothing(before: list[str], after: list[str], held: set[str]) -> None:
+    """A flow that is held back has no turn, loses nothing of what came before and since, and has its turn when it is let go."""
     turns: Turns[tuple[str, int]] = Turns()
-    for n, flow in enumerate(flows):
+    added = [(flow, n) for n, flow in enumerate(before + after)]
+    for flow, n in added[: len(before)]:
         turns.add(flow, str(n), (flow, n))
-    first = []
-    while (item := turns.take(held)) is not None:
-        first.append(item)
+    for flow in held:
+        turns.hold(flow)
+        turns.hold(flow)
+    for flow, n in added[len(before) :]:
+        turns.add(flow, str(n), (flow, n))
+    assert len(turns) == len(added)
+    first = drained(turns)
     assert {flow for flow, _ in first}.isdisjoint(held)
+    for flow in held:
+        turns.let_go(flow)
+        turns.let_go(flow)
     rest = drained(turns)
-    assert sorted(first + rest, key=lambda item: item[1]) == [(flow, n) for n, flow in enumerate(flows)]
+    assert sorted(first + rest, key=lambda item: item[1]) == added
     assert {flow for flow, _ in rest} <= held
+    for flow in held:
+        assert [n for name, n in rest if name == flow] == [n for name, n in added if name == flow]
+
+
+def test_taken_out_while_held() -> None:
+    """What is taken out of a held flow is gone, and an empty flow that is let go has no turn."""
+    turns: Turns[str] = Turns()
+    turns.add("a", "1", "one")
+    turns.hold("a")
+    turns.discard("a", "1")
+    turns.let_go("a")
+    assert (len(turns), turns.flows, turns.take()) == (0, 0, None)
 
 
 def test_the_same_again() -> None:
