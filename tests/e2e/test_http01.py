@@ -33,7 +33,8 @@ PLACE = {"namespace": "istio-system", "annotations": {"cert-manager.io/cluster-i
 @pytest.fixture(scope="module")
 def edge(built: None) -> Iterator[Edge]:  # noqa: ARG001 - only to come after it
     """A mesh of its own that knows the Gateway API, with an issuer that is Ready."""
-    mesh = Mesh(Options(manifests=(module("sigs.k8s.io/gateway-api") / "config" / "crd" / "standard",)))
+    definitions = module("sigs.k8s.io/gateway-api") / "config" / "crd" / "standard"
+    mesh = Mesh(Options(manifests=(definitions,), istiod_environment={"PILOT_ENABLE_GATEWAY_API": "true"}))
     made = Edge(mesh, controllers=CONTROLLERS)
     with mesh, made:
         made.cluster.apply(yaml.safe_dump_all([made.issuer(ISSUER)]))

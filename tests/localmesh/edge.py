@@ -61,7 +61,7 @@ class Edge:
             "apiVersion": NETWORKING,
             "kind": "WorkloadEntry",
             "metadata": {"name": "mesh-signer-controllers", "namespace": "cert-manager"},
-            "spec": {"address": "127.0.0.1", "labels": labels, "ports": {"http": self.solver_port}},
+            "spec": {"address": "127.0.0.1", "labels": labels, "ports": {"http01-solver": self.solver_port}},
         }
 
     @property
