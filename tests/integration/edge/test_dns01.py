@@ -162,6 +162,14 @@ async def tidied(here: World) -> None:
     await here.until("no Challenge is left", gone)
 
 
+async def given_up(here: World) -> None:
+    """Delete the Certificate, and all that came of it."""
+    for kind in ("Certificate", "CertificateRequest", "Order", "Challenge"):
+        for one in await here.list(kind):
+            with contextlib.suppress(NotFound):  # the garbage collector may be first
+                await here.delete(kind, one["metadata"]["name"])
+
+
 async def test_wildcard_and_apex(here: World, ca: Pebble, servers: Servers) -> None:
     """A wildcard and its apex get one certificate; both values of the one name go again, and a third one stays."""
     record = f"_acme-challenge.both.{ZONE}"
@@ -280,13 +288,54 @@ async def test_a_restart_takes_away_what_was_written(here: World, ca: Pebble, se
     await told(here, "does not have the value yet")
     await here.stop()
     assert len(servers.first.txt(record)) == 1
-    for kind in ("Certificate", "CertificateRequest", "Order", "Challenge"):
-        for one in await here.list(kind):
-            with contextlib.suppress(NotFound):  # the garbage collector may be first
-                await here.delete(kind, one["metadata"]["name"])
+    await given_up(here)
     await here.start()
     await tidied(here)
     assert servers.first.txt(record) == set()
+
+
+async def test_a_server_that_is_away_at_the_end(here: World, ca: Pebble, servers: Servers) -> None:
+    """What cannot be taken away now is told by an Event, keeps the Challenge, and goes when the server is back."""
+    record = f"_acme-challenge.stays.{SLOW}"
+    await key(here, servers.first.secret)
+    await asked(here, await issuer(here, ca, rfc2136(servers.first)), f"stays.{SLOW}")
+    await told(here, "does not have the value yet")
+    (challenge,) = await here.list("Challenge")
+    name = challenge["metadata"]["name"]
+    servers.first.stop()
+    try:
+        await given_up(here)
+
+        async def tried() -> bool:
+            return "UpdateFailed" in await here.events(name)
+
+        await here.until("an Event", tried)
+        assert await here.get("Challenge", name)
+    finally:
+        servers.first.start()
+    assert len(servers.first.txt(record)) == 1
+    await tidied(here)
+    assert servers.first.txt(record) == set()
+
+
+async def test_an_issuer_that_is_gone(here: World, ca: Pebble, servers: Servers) -> None:
+    """Without its issuer nobody can take a record away: the Challenge goes all the same, and the record is told."""
+    record = f"_acme-challenge.orphan.{SLOW}"
+    await key(here, servers.first.secret)
+    issuer_name = await issuer(here, ca, rfc2136(servers.first))
+    await asked(here, issuer_name, f"orphan.{SLOW}")
+    await told(here, "does not have the value yet")
+    (challenge,) = await here.list("Challenge")
+    await here.delete("ClusterIssuer", issuer_name)
+    await given_up(here)
+    await tidied(here)
+
+    async def event() -> bool:
+        return "LeftBehind" in await here.events(challenge["metadata"]["name"])
+
+    await here.until("an Event", event)
+    assert len(servers.first.txt(record)) == 1
+    servers.first.remove(SLOW, record, "TXT")
 
 
 async def test_a_forged_challenge_changes_nothing(here: World, ca: Pebble, servers: Servers) -> None:
