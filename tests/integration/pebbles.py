@@ -1,11 +1,13 @@
 """Fixtures for tests against Pebble: a challenge server for a module, CAs of each test's own. Imported by conftests."""
 
+import base64
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.integration.slow_controllers import Json
 from tests.localmesh.pebble import ChallengeServer, Pebble
 
 Start = Callable[..., Pebble]
@@ -34,3 +36,15 @@ def start(answers: ChallengeServer, tmp_path: Path) -> Iterator[Start]:
     yield make
     for ca in started:
         ca.stop()
+
+
+def spec(ca: Pebble, **fields: Any) -> Json:
+    """An ACME issuer's spec for this CA; fields that are None are left out."""
+    acme = {
+        "server": ca.directory,
+        "email": "admin@example.com",
+        "privateKeySecretRef": {"name": "account"},
+        "caBundle": base64.b64encode(ca.authority.certificate).decode(),
+        "solvers": [{"http01": {"ingress": {"class": "istio"}}}],
+    } | fields
+    return {"acme": {name: value for name, value in acme.items() if value is not None}}

@@ -1,18 +1,17 @@
 """Pebble and its challenge server, and the controllers in the test's own loop against the real API server."""
 
-import base64
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
 from tests.integration.edge.presenters import ServerPresenter
-from tests.integration.pebbles import Start, answers, start
-from tests.integration.slow_controllers import Json, World, install_crds, world
+from tests.integration.edge.zones import servers, zone_ca, zoned
+from tests.integration.pebbles import Start, answers, spec, start
+from tests.integration.slow_controllers import World, install_crds, world
 from tests.localmesh import Cluster
-from tests.localmesh.pebble import ChallengeServer, Pebble
+from tests.localmesh.pebble import ChallengeServer
 
-__all__ = ["Start", "answers", "crds", "here", "presenter", "spec", "start"]
+__all__ = ["Start", "answers", "crds", "here", "presenter", "servers", "spec", "start", "zone_ca", "zoned"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,15 +33,3 @@ async def here(cluster: Cluster, namespace: str, presenter: ServerPresenter) -> 
     """The controllers, with those of ACME."""
     async with world(cluster, namespace, presenter=presenter) as found:
         yield found
-
-
-def spec(ca: Pebble, **fields: Any) -> Json:
-    """An ACME issuer's spec for this CA; fields that are None are left out."""
-    acme = {
-        "server": ca.directory,
-        "email": "admin@example.com",
-        "privateKeySecretRef": {"name": "account"},
-        "caBundle": base64.b64encode(ca.authority.certificate).decode(),
-        "solvers": [{"http01": {"ingress": {"class": "istio"}}}],
-    } | fields
-    return {"acme": {name: value for name, value in acme.items() if value is not None}}

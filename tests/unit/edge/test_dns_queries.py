@@ -165,7 +165,12 @@ class TestUpdates:
     async def test_where_nobody_is_asked(self) -> None:
         """A tenant's name server on this machine gets no packet."""
         asked: list[Message] = []
-        async with scripted(lambda query: asked.append(query) or []) as port:  # type: ignore[func-returns-value]  # notes it
+
+        def note(query: Message) -> list[Message]:
+            asked.append(query)
+            return []
+
+        async with scripted(note) as port:
             reason = await self.updates(port, AddressRule()).add(NAME, VALUE)
         assert reason is not None
         assert "a loopback address, which an Issuer may not reach" in reason.message
