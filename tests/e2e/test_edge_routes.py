@@ -16,14 +16,12 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from signer.api.gateway import Gateway
 from signer.api.virtualservice import VirtualService
 from signer.edge.challenge_routes import Answer, own_gateway, virtual_service
-from signer.edge.made import placeholder_secret
-from signer.edge.placeholder import placeholder
+from signer.edge.first_secret import new_placeholder
+from signer.edge.made import gateway_secret
 from signer.edge.selfcheck import shadows
 from signer.edge.solver_mode import Mode, mode_for_gateway
 from signer.edge.wishes import gateway_wishes
@@ -134,12 +132,8 @@ class Case:
         read = msgspec.convert({"metadata": metadata, "spec": spec}, Gateway)
         secrets = []
         for wish in gateway_wishes(read, LE).certificates:
-            key = ec.generate_private_key(ec.SECP256R1())
-            pem = placeholder(wish.hosts, key, now=datetime.now(UTC), serial=7)
-            text = key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-            secret = placeholder_secret(wish, PROXY, source_namespace_uid="u", certificate=pem, key=text)
+            data = new_placeholder(wish.hosts, datetime.now(UTC))
+            secret = gateway_secret(wish, PROXY, source_namespace_uid="u", data=data, placeholder=True)
             secret["stringData"] = {"ca.crt": pki.CA("clients").pem.decode()}
             secrets.append(secret)
         self.apply(one, users, *secrets)

@@ -4,6 +4,7 @@ Real istiod and Envoy as ingress gateway, Let's Encrypt's own test server (Pebbl
 Synchronous; ends everything that it started, unless --keep is given, which waits for Ctrl-C first.
 """
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -160,8 +161,10 @@ def warning(edge: Edge, namespace: str, name: str) -> dict[str, Any] | None:
 
 def left(edge: Edge, story: Story, before: set[tuple[str, str]]) -> None:
     """What a person sees in the end: the table, and no debris of the challenges."""
+    edge.cluster.wait_for(partial(shown, edge), "every gateway asked", _PATIENCE)
     listed = command(edge.mesh, "edge")
     story.show(listed)
+    story.check("the gateway was asked, and shows the certificate of each", partial(shown, edge))
     ready = {line.split()[0] for line in listed.splitlines() if " ready " in line}
     story.check("mesh-signer edge lists the three hosts as ready", lambda: ready == {SHOP, BLOG, TENANT})
     story.show(edge.cluster.kubectl("get", "orders.acme.cert-manager.io,hostclaims.mesh-signer.dev", "-A"))
@@ -181,6 +184,12 @@ def left(edge: Edge, story: Story, before: set[tuple[str, str]]) -> None:
 
     story.check("the challenges' routes are gone", lambda: bool(edge.cluster.wait_for(gone, "clean up", _PATIENCE)))
     story.check("no Pod, Service or Ingress was made for any of it", lambda: inventory(edge) == before)
+
+
+def shown(edge: Edge) -> bool:
+    """Whether mesh-signer has seen each certificate at the gateway."""
+    rows = json.loads(command(edge.mesh, "edge", "-o", "json"))
+    return {row["host"] for row in rows if row["state"] == "ready" and row["served"]} == {SHOP, BLOG, TENANT}
 
 
 def inventory(edge: Edge) -> set[tuple[str, str]]:

@@ -14,9 +14,9 @@ PAIR = {"tls.crt": CA.pem, "tls.key": CA.key_pem}
 HASH = public_key_hash(CA.certificate)
 
 
-def secret(uid: str = "u", **data: bytes) -> Secret:
+def secret(uid: str = "u", data: dict[str, bytes] | None = None) -> Secret:
     found: Secret = msgspec.convert({"metadata": {"name": "tls", "namespace": "foo", "uid": uid}}, Secret)
-    return msgspec.structs.replace(found, data=data)
+    return msgspec.structs.replace(found, data=data or {})
 
 
 def record(**fields: str) -> SecretRecord:
@@ -27,13 +27,13 @@ def record(**fields: str) -> SecretRecord:
     ("noted", "found", "expected"),
     [
         (record(uid="u"), secret("u"), True),
-        (record(uid="u"), secret("other", **PAIR), False),
-        (record(uid="u", public_key=HASH), secret("other", **PAIR), False),
-        (record(public_key=HASH), secret("any", **PAIR), True),
-        (record(public_key=HASH), secret("any", **(PAIR | {"tls.key": b""})), False),
-        (record(public_key=HASH), secret("any", **(PAIR | {"tls.key": pki.key_pem(pki.key("p256", 7))})), False),
-        (record(public_key="0" * 64), secret("any", **PAIR), False),
-        (record(), secret("", **PAIR), False),
+        (record(uid="u"), secret("other", PAIR), False),
+        (record(uid="u", public_key=HASH), secret("other", PAIR), False),
+        (record(public_key=HASH), secret("any", PAIR), True),
+        (record(public_key=HASH), secret("any", (PAIR | {"tls.key": b""})), False),
+        (record(public_key=HASH), secret("any", (PAIR | {"tls.key": pki.key_pem(pki.key("p256", 7))})), False),
+        (record(public_key="0" * 64), secret("any", PAIR), False),
+        (record(), secret("", PAIR), False),
         (record(), secret(""), False),
     ],
 )
@@ -45,7 +45,7 @@ def test_proves(noted: SecretRecord, found: Secret, *, expected: bool) -> None:
 @pytest.mark.parametrize("data", [{}, {"tls.crt": b"x", "tls.key": b"y"}, {"tls.crt": CA.pem}])
 def test_no_key_pair(data: dict[str, bytes]) -> None:
     """What is no key pair names none, and raises nothing."""
-    assert key_pair(secret(**data)) is None
+    assert key_pair(secret(data=data)) is None
 
 
 def test_answers() -> None:
