@@ -87,7 +87,7 @@ class _Process:
         self._members: Members | None = None
         self._membership: asyncio.Task[None] | None = None
         self._readiness = Readiness(self._registry, audit, self._mesh)
-        self._slow = SlowControllers(settings, client, self._registry, self._recorder, metrics, self._mesh)
+        self._slow = SlowControllers(settings, client, self._registry, self._recorder, metrics, self._mesh, audit)
 
     def _watcher(self) -> MeshWatcher:
         settings = self._settings

@@ -16,10 +16,12 @@ from signer.given import SettingsError
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, NotFound, Unreachable
 from signer.mesh.watcher import MeshWatcher
+from signer.observe.audit import AuditLog
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
 from signer.settings import CSR, POLICIES, SLOW_CONTROLLERS, Settings
 from signer.tenancy.decide import Limits
+from signer.tenancy.tally import Tally
 from signer.tenancy.world import without_wall
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class SlowControllers:
         recorder: EventRecorder,
         metrics: Metrics,
         mesh: MeshWatcher | None,
+        audit: AuditLog,
     ) -> None:
         self._settings = settings
         self._client = client
@@ -58,6 +61,7 @@ class SlowControllers:
         self._recorder = recorder
         self._metrics = metrics
         self._mesh = mesh
+        self._audit = audit
 
     async def parts(self) -> list[Part]:
         """Return what is to run, once it is known: that may wait for the CRDs. Empty: this process has no slow part."""
@@ -153,6 +157,8 @@ class SlowControllers:
                 enable_certificate_owner_ref=settings.enable_certificate_owner_ref,
                 limits=Limits(),
                 world=self._mesh.world if self._mesh is not None else without_wall(),
+                audit=self._audit,
+                tally=self._mesh.tally if self._mesh is not None else Tally(),
                 ordering=acme.ordering if acme is not None else None,
             ),
         )
@@ -224,6 +230,7 @@ class SlowControllers:
             names=names,
             cluster_resource_namespace=self._settings.cluster_resource_namespace,
             permit=permitting.permit,
+            claims=lambda: edge.claims if edge is not None else None,
             tidy=presenter.tidy,
         )
 

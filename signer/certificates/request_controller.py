@@ -25,6 +25,7 @@ from signer.authorities.state import IssuerState
 from signer.certificates import request_status as to_status
 from signer.certificates import request_steps as steps
 from signer.certificates.objects import Key, Objects
+from signer.certificates.request_record import RequestRecord
 from signer.certificates.request_status import APPROVED_MESSAGE, ISSUED_MESSAGE, StatusPatch
 from signer.certificates.secret_view import read_leaf
 from signer.certificates.signing import Signed, decide_request, sign_request
@@ -35,13 +36,14 @@ from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change
 from signer.kube.superseded import Superseded
 from signer.tenancy.decide import Limits
-from signer.tenancy.verdict import Refuse, Unready
+from signer.tenancy.verdict import Grant, Reason, Refuse, Unready
 from signer.tenancy.world import World, without_wall
 
 logger = logging.getLogger(__name__)
 
 # A Secret without cert-manager's label is not watched; whoever waits for one asks again this often.
 _MESH_RECHECK = 2.0
+_AUDIT_RECHECK = 2.0
 _SECRET_RECHECK = 10.0
 # Rights are no object that we watch.
 _APPROVAL_RECHECK = 300.0
@@ -62,6 +64,7 @@ class RequestController:
         world: World | None = None,
         ordering: Ordering | None = None,
         clock: Callable[[], datetime],
+        record: RequestRecord,
         serial: Callable[[], int] = new_serial,
     ) -> None:
         self._watched = watched
@@ -72,6 +75,7 @@ class RequestController:
         self._world = world if world is not None else without_wall()
         self._ordering = ordering
         self._clock = clock
+        self._record = record
         self._serial = serial
         self._superseded = Superseded()
         self._waiting: dict[IssuerRef, set[Key]] = {}
@@ -194,7 +198,10 @@ class RequestController:
             self.queue.add_after(key, _MESH_RECHECK)
             return
         if isinstance(grant, Refuse):
-            await self._fail(key, request, grant.code, grant.message)
+            await self._fail(key, request, grant.code, grant.message, reasons=grant.reasons)
+            return
+        if self._record.blocked:
+            self.queue.add_after(key, _AUDIT_RECHECK)
             return
         if grant.would_refuse:
             message = "; ".join(reason.message for reason in grant.would_refuse)
@@ -210,9 +217,17 @@ class RequestController:
             serial=self._serial(),
         )
         if isinstance(signed, Refuse):
-            await self._fail(key, request, signed.code, signed.message)
+            await self._fail(key, request, signed.code, signed.message, reasons=signed.reasons)
             return
-        await self._write(key, request, to_status.issued(request, signed, self._clock()))
+        await self._issue(key, request, step, signed, grant)
+
+    async def _issue(
+        self, key: Key, request: CertificateRequest, step: steps.Sign, signed: Signed, grant: Grant
+    ) -> None:
+        async def write() -> None:
+            await self._write(key, request, to_status.issued(request, signed, self._clock()))
+
+        await self._record.issue(request, step.csr, step.state, grant, signed.certificate, write)
         self._objects.emitter(CERTIFICATE_REQUESTS, request)("Normal", "CertificateIssued", ISSUED_MESSAGE)
 
     async def _order(self, key: Key, request: CertificateRequest, step: steps.Sign) -> None:
@@ -229,8 +244,9 @@ class RequestController:
                 key, request, answer.reason, answer.message, invalid=answer.reason if answer.invalid else ""
             )
             return
-        await self._write(key, request, to_status.issued(request, Signed(answer.certificate, b""), self._clock()))
-        self._objects.emitter(CERTIFICATE_REQUESTS, request)("Normal", "CertificateIssued", ISSUED_MESSAGE)
+        # The CA has made it, whatever becomes of our audit log.
+        by_acme = Grant(step.lifetime, "an ACME server")
+        await self._issue(key, request, step, Signed(answer.certificate, b""), by_acme)
 
     async def _pend(self, key: Key, request: CertificateRequest, reason: str, message: str) -> None:
         before = find_condition(request.status.conditions, READY)
@@ -241,9 +257,19 @@ class RequestController:
             self.queue.add_after(key, _SECRET_RECHECK)
 
     async def _fail(
-        self, key: Key, request: CertificateRequest, reason: str, message: str, *, invalid: str = ""
+        self,
+        key: Key,
+        request: CertificateRequest,
+        reason: str,
+        message: str,
+        *,
+        invalid: str = "",
+        reasons: tuple[Reason, ...] = (),
     ) -> None:
-        await self._write(key, request, to_status.failed(request, message, self._clock(), invalid=invalid))
+        async def write() -> None:
+            await self._write(key, request, to_status.failed(request, message, self._clock(), invalid=invalid))
+
+        await self._record.refuse(request, reasons or (Reason(reason, message),), write)
         self._objects.emitter(CERTIFICATE_REQUESTS, request)("Warning", reason, message)
 
     async def _write(self, key: Key, request: CertificateRequest, patch: StatusPatch) -> CertificateRequest:

@@ -19,13 +19,16 @@ from signer.certificates.gauges import CertificateGauges
 from signer.certificates.issuer_controller import IssuerController
 from signer.certificates.objects import Key, Objects
 from signer.certificates.request_controller import RequestController
+from signer.certificates.request_record import RequestRecord
 from signer.certificates.watched import Watched
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, Unreachable
 from signer.kube.queue import WorkQueue
+from signer.observe.audit import AuditLog
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
 from signer.tenancy.decide import Limits
+from signer.tenancy.tally import Tally
 from signer.tenancy.world import World, without_wall
 
 log = logging.getLogger(__name__)
@@ -40,7 +43,7 @@ _WORKERS = 4
 
 @dataclass(frozen=True, slots=True)
 class ControllerOptions:
-    """Which controllers run (`names`), and how."""
+    """Which controllers run (`names`), and how. Answers are told to `audit`, and counted in `tally` by SignerPolicy."""
 
     names: tuple[str, ...] = (ISSUERS, CERTIFICATES, CERTIFICATE_REQUESTS)
     cluster_resource_namespace: str = "cert-manager"
@@ -48,6 +51,8 @@ class ControllerOptions:
     enable_certificate_owner_ref: bool = False
     limits: Limits = field(default_factory=Limits)
     world: World = field(default_factory=without_wall)
+    audit: AuditLog = field(default_factory=lambda: AuditLog(None))
+    tally: Tally = field(default_factory=Tally)
     ordering: Ordering | None = None
 
 
@@ -129,6 +134,14 @@ class Controllers:
                 world=self._options.world,
                 ordering=self._options.ordering,
                 clock=self._clock,
+                record=RequestRecord(
+                    self._metrics,
+                    self._options.audit,
+                    self._options.tally,
+                    self._registry,
+                    self._options.world,
+                    self._clock,
+                ),
             )
             self._handlers.append(requests.issuer_changed)
             work.append((queue, self._counted(CERTIFICATE_REQUESTS, requests.reconcile)))

@@ -25,12 +25,13 @@ _STANDARD_OUTPUT = 1
 class AuditLine(msgspec.Struct, kw_only=True, omit_defaults=True, rename="camel"):
     """One line. `lifetime` is in seconds; `serial` in hexadecimal; `ca_key` the SHA-256 of the CA's public key.
 
-    `source` says where a grant comes from; `would_refuse` what enforcing would have said, in audit mode. A summary
+    `resource` is "" for a CertificateSigningRequest. `source` says where a grant comes from; `would_refuse` what enforcing would have said, in audit mode. A summary
     stands for `count` refusals that had no lines of their own.
     """
 
     time: str
     audit: Kind
+    resource: Literal["", "CertificateRequest"] = ""
     uid: str = ""
     name: str = ""
     verdict: Literal["issue", "refuse"]

@@ -1,8 +1,10 @@
 """CertificateRequests on the real API server, made by users and by our own Certificates: approved, signed, settled."""
 
 import base64
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -11,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from issuers.compose import compose_request
 from issuers.private_key import encode_key, generate_key, load_key
 from issuers.subject import Subject
+from signer.observe.audit import AuditLog
 from tests.integration.slow_controllers import CRDS, Json, World, chain, condition, install_crds, world
 from tests.localmesh import Cluster
 
@@ -64,6 +67,36 @@ async def say(here: World, name: str, type_: str) -> None:
 
 def certificate_of(request: Json) -> x509.Certificate:
     return chain(base64.b64decode(request["status"]["certificate"]))[0]
+
+
+async def test_in_the_audit_log(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
+    """A certificate and a refusal have their two audit lines each, and the refusal is counted by its reason."""
+    file = tmp_path / "audit"
+    audit = AuditLog.to(str(file))
+    try:
+        async with world(cluster, namespace, audit=audit) as here:
+            issuer = await here.ca()
+            await ask(here, issuer, duration="90m")
+            issued = await here.condition("CertificateRequest", "asked", status="True", reason="Issued")
+            await ask(here, issuer, "odd", duration="soon")
+            await here.condition("CertificateRequest", "odd", status="False", reason="Failed")
+            labels = {"signer": f"clusterissuers.cert-manager.io/{issuer}", "namespace": "other"}
+            name = "mesh_signer_refusals_total"
+            metrics = here.metrics.registry
+            # There is no wall here, and so no namespace that is known.
+            assert metrics.get_sample_value(name, labels | {"reason": "InvalidRequest"}) == 1
+    finally:
+        audit.close()
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    ours = [line for line in lines if line["name"] == "asked"]
+    assert [line.get("outcome") for line in ours] == [None, "stored"]
+    assert {line["serial"] for line in ours} == {f"{certificate_of(issued).serial_number:x}"}
+    assert {(line["resource"], line["namespace"], line["lifetime"]) for line in ours} == {
+        ("CertificateRequest", namespace, 90 * 60)
+    }
+    refused = [line for line in lines if line["name"] == "odd"]
+    assert [line.get("outcome") for line in refused] == [None, "refused"]
+    assert refused[0]["reasons"][0].startswith("InvalidRequest: spec.duration")
 
 
 async def test_a_users_request(here: World) -> None:

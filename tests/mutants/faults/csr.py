@@ -128,7 +128,7 @@ MUTANTS = (
     ),
     Mutant(
         "control characters of a requester reach a terminal",
-        ANSWER,
+        "signer/observe/printable.py",
         'char if char.isprintable() else "�"',
         "char",
         ANSWERED,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signer.commands.asking import as_requester, read_file, read_object, workload_request
+from signer.commands.asking import Asked, as_requester, read_file, read_object, workload_request
 from signer.commands.command import NotFoundOut
 from signer.commands.live import Json
 from tests import pki
@@ -60,9 +60,12 @@ def test_unreadable_object(spec: Json) -> None:
 def test_files() -> None:
     """A manifest is read as YAML and as JSON, a CSR as PEM, which needs a signer."""
     asked = read_file(json.dumps(obj()), "")
+    assert isinstance(asked, Asked)
     assert (asked.signer_name, asked.approved) == (SIGNER, True)
     pem = pki.workload_csr("foo").decode()
-    assert read_file(pem, SIGNER).content.request == pem.encode()
+    asked = read_file(pem, SIGNER)
+    assert isinstance(asked, Asked)
+    assert asked.content.request == pem.encode()
     with pytest.raises(NotFoundOut, match="say --signer"):
         read_file(pem, "")
 
