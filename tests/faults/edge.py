@@ -12,9 +12,11 @@ import http.client
 import json
 import secrets
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from tests.fakes.acme_faults import FaultyCA
 from tests.integration.hot_path import Api, Refused
@@ -22,6 +24,7 @@ from tests.localmesh import LocalCluster, kubeconfig
 from tests.localmesh.pebble import ChallengeServer, Pebble
 
 Json = dict[str, Any]
+T = TypeVar("T")
 CONTROLLERS = "issuers,certificates,certificaterequests,acmeissuers,orders,challenges,gateways"
 ACME = "/apis/acme.cert-manager.io/v1"
 CERT_MANAGER = "/apis/cert-manager.io/v1"
@@ -121,15 +124,12 @@ class EdgePlace:
             "metadata": {"name": name, "annotations": {"cert-manager.io/cluster-issuer": self.issuer}},
             "spec": {"selector": _SELECTOR, "servers": [secured, plain]},
         }
-        self._api.post(f"{ISTIO}/namespaces/{self.namespace}/gateways", body)
+        _patiently(lambda: self._api.post(f"{ISTIO}/namespaces/{self.namespace}/gateways", body))
 
     def list(self, group: str, plural: str, api: Api | None = None) -> list[Json]:
         """The objects of this place's namespace."""
-        path, api = f"{group}/namespaces/{self.namespace}/{plural}", api or self._api
-        try:
-            found: list[Json] = api.get(path)["items"]
-        except (OSError, http.client.HTTPException):
-            found = api.get(path)["items"]  # over a new connection: the API server has been started again
+        path = f"{group}/namespaces/{self.namespace}/{plural}"
+        found: list[Json] = _patiently(lambda: (api or self._api).get(path)["items"])
         return found
 
     def ready(self, name: str) -> bool:
@@ -158,3 +158,17 @@ class EdgePlace:
                 self.answers.remove_http(token)
             served = wanted
         api.close()
+
+
+def _patiently(call: Callable[[], T]) -> T:
+    """Ask again for a while, over a new connection, after the API server was started again."""
+    for _ in range(100):
+        try:
+            return call()
+        except (OSError, http.client.HTTPException):
+            pass
+        except Refused as error:
+            if error.code not in (429, 503):
+                raise
+        time.sleep(0.1)
+    return call()
