@@ -20,7 +20,7 @@ from signer.observe.audit import AuditLog
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
 from signer.settings import CSR, POLICIES, SLOW_CONTROLLERS, Settings
-from signer.tenancy.decide import Limits
+from signer.tenancy.claim import Limits
 from signer.tenancy.tally import Tally
 from signer.tenancy.world import without_wall
 

@@ -3,7 +3,8 @@
 An account is shared by all tenants of a ClusterIssuer. Whoever makes Gateways in a loop would spend its limits, and
 then nobody's certificate is renewed. So each namespace has a share, and a third of every bucket is for renewals only.
 
-The caller keeps `State` and gives it back; it may be lost (buckets are then full: the CA's own limits still hold).
+The caller keeps `State` and gives it back; after a restart it is made anew by `count` from the orders that are on record
+(what is not on record is not counted: the CA's own limits still hold).
 Numbers are those of Let's Encrypt: https://letsencrypt.org/docs/rate-limits/
 """
 
@@ -108,6 +109,15 @@ def ask(limits: Limits, state: State, asking: Asking, now: dt.datetime) -> Grant
                 latest = held
         taken[key] = Level(level - cost, _newer(state, key, now))
     return latest or Granted(taken)
+
+
+def count(limits: Limits, state: State, asking: Asking, now: dt.datetime) -> State:
+    """Count an order that is made whatever the limits say, or that was made before a restart. No bucket goes below empty."""
+    taken = dict(state)
+    for key, bucket, cost, _ in _buckets(limits, asking, 0.0):
+        if cost:
+            taken[key] = Level(max(0.0, _level(state, key, bucket, now) - cost), _newer(state, key, now))
+    return taken
 
 
 def give_back(limits: Limits, state: State, asking: Asking, now: dt.datetime) -> State:

@@ -72,6 +72,11 @@ def life(leaf: x509.Certificate) -> Life:
     return Life(leaf.not_valid_before_utc, leaf.not_valid_after_utc)
 
 
+def emergency(of: Life, now: dt.datetime) -> bool:
+    """Whether so little of the life is left that advice, pauses and limits of our own no longer count."""
+    return of.end - now < of.length / EMERGENCY
+
+
 def certificate_id(leaf: x509.Certificate) -> str | None:
     """The CertID of RFC 9773, section 4.1; None when the certificate has no authority key identifier.
 
@@ -137,7 +142,7 @@ def plan(
     """
     left = of.end - now
     alarm = left < of.length / ALARM
-    if left < of.length / EMERGENCY:
+    if emergency(of, now):
         return Plan(now, Why.EMERGENCY, alarm)
     last = of.end - of.length / EMERGENCY
     if advice is None:

@@ -6,8 +6,8 @@ Pure: the time is an argument.
 from datetime import UTC, datetime, timedelta
 
 from signer.api.certificate import Certificate, CertificateSpec
-from signer.api.duration import InvalidDuration, parse_duration
 from signer.api.meta import find_condition, from_rfc3339
+from signer.api.renew_before import renew_before_of
 from signer.certificates.well_known import ISSUING
 
 DEFAULT_DURATION = timedelta(days=90)
@@ -29,13 +29,7 @@ def renewal_time(spec: CertificateSpec, not_before: datetime, not_after: datetim
     Source: https://cert-manager.io/docs/usage/certificate/#reissuance-triggered-by-expiry-renewal
     """
     lifetime = not_after - not_before
-    before = lifetime / 3
-    renew_before = _duration(spec.renew_before)
-    percentage = spec.renew_before_percentage
-    if renew_before is not None and timedelta(0) < renew_before < lifetime:
-        before = renew_before
-    elif percentage is not None and 0 < percentage < 100:
-        before = lifetime * percentage / 100
+    before = renew_before_of(spec, lifetime) or lifetime / 3
     due = max(not_after - before, not_before + min(MIN_AGE, lifetime / 3))
     return due.astimezone(UTC).replace(microsecond=0)
 
@@ -45,6 +39,8 @@ def backoff_left(certificate: Certificate, now: datetime) -> timedelta:
 
     One hour after the first failure, doubled by each further one, 32 hours at most. A change of the spec since the
     failure ends the wait: the failure belongs to the old wish. The generation of the Issuing condition tells.
+    What is in use never waits longer than a twelfth of its life (but an hour), and an hour when a twentieth is left: a
+    certificate of six days would else end between two tries.
     """
     status = certificate.status
     failed_at = from_rfc3339(status.last_failure_time)
@@ -55,14 +51,14 @@ def backoff_left(certificate: Certificate, now: datetime) -> timedelta:
         return timedelta(0)
     attempts = max(status.failed_issuance_attempts or 1, 1)
     # 2^5 hours is the longest; a larger exponent would only overflow.
-    delay = min(FIRST_BACKOFF * (1 << min(attempts - 1, 10)), LONGEST_BACKOFF)
+    delay = min(FIRST_BACKOFF * (1 << min(attempts - 1, 10)), _longest(certificate, now))
     return max(failed_at + delay - now, timedelta(0))
 
 
-def _duration(text: str | None) -> timedelta | None:
-    if not text:
-        return None
-    try:
-        return parse_duration(text)
-    except InvalidDuration:
-        return None
+def _longest(certificate: Certificate, now: datetime) -> timedelta:
+    start, end = from_rfc3339(certificate.status.not_before), from_rfc3339(certificate.status.not_after)
+    if start is None or end is None or start >= end:
+        return LONGEST_BACKOFF
+    if end - now < (end - start) / 20:
+        return FIRST_BACKOFF
+    return min(max((end - start) / 12, FIRST_BACKOFF), LONGEST_BACKOFF)

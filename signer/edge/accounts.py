@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from issuers.acme import limits
 from issuers.acme.account import AccountKey
 from issuers.acme.client import Server, Sessions
+from issuers.acme.client.transport import Exchange
 from issuers.acme.targets import ANYWHERE, AddressRule
 from signer.api.issuer import IssuerRef
 from signer.edge.issuer_spec import AcmeIssuer
@@ -43,7 +44,8 @@ class Accounts:
     """The accounts by issuer.
 
     `tenant_addresses` says where namespaced Issuers' servers may stand; ClusterIssuers are the administrators' and may
-    name any address. `seconds` is for one exchange with a server.
+    name any address. `seconds` is for one exchange with a server. `observe` is told of each, in its thread, and whether the
+    server is one that a tenant chose.
     """
 
     def __init__(
@@ -52,7 +54,9 @@ class Accounts:
         tenant_addresses: AddressRule | None = None,
         seconds: float = 30.0,
         clock: Callable[[], datetime] = _now,
+        observe: Callable[[Exchange, bool], None] | None = None,
     ) -> None:
+        self._observe = observe
         self._rule = tenant_addresses or AddressRule()
         self._seconds = seconds
         self._clock = clock
@@ -83,8 +87,19 @@ class Accounts:
         """Make a conversation with an issuer's server. Close it by `retire`, or keep it by `put`."""
         rule = ANYWHERE if issuer.anywhere else self._rule
         bundle = issuer.ca_bundle or None
-        server = Server(issuer.server, rule, bundle, verify=issuer.verify, seconds=self._seconds)
+        server = Server(
+            issuer.server,
+            rule,
+            bundle,
+            verify=issuer.verify,
+            seconds=self._seconds,
+            observe=self._observer(tenants=not issuer.anywhere),
+        )
         return Sessions(server, key, self._executor if issuer.anywhere else self._tenants, self._clock)
+
+    def _observer(self, *, tenants: bool) -> Callable[[Exchange], None] | None:
+        observe = self._observe
+        return (lambda exchange: observe(exchange, tenants)) if observe is not None else None
 
     def put(self, ref: IssuerRef, account: Account) -> None:
         """The issuer's account is this one from now on."""

@@ -184,7 +184,7 @@ class AcmeControllers:
         )
         renewal_queue: WorkQueue[tuple[str, str]] = self._queue("renewals")
         renewing = RenewalController(
-            self._client, self._recorder, certificates, accounts, renewal_queue, clock=self._clock
+            self._client, self._recorder, certificates, accounts, renewal_queue, gate, clock=self._clock
         )
         self.ordering.follow(orders, challenges, gate)
         async with asyncio.TaskGroup() as tasks:

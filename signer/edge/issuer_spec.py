@@ -18,6 +18,7 @@ from signer.api.issuer import Issuer
 from signer.api.names import is_subdomain
 from signer.api.secret import TLS_KEY
 from signer.edge.dns01_spec import read_dns01
+from signer.edge.issuer_choice import read_alternatives
 from signer.edge.reserved import read_by_istio
 from signer.tenancy.claims import capped, shown
 from signer.tenancy.verdict import Reason, Refuse
@@ -68,6 +69,7 @@ def judge_acme(issuer: Issuer, cluster_resource_namespace: str) -> AcmeIssuer | 
     messages = [problem] if problem else list(_problems(spec, cluster_wide=cluster_wide))
     if not problem:
         messages += [f"{name}: not supported by this version of mesh-signer" for name in unsupported(issuer)]
+        messages += read_alternatives(issuer).problems
     if messages:
         return Refuse(tuple(Reason("InvalidConfiguration", one) for one in capped(messages)))
     binding = spec.external_account_binding

@@ -1,22 +1,18 @@
-"""What is made for a wish: the Certificate, the first Secret, the Order. Pure: dicts from values, names that follow.
+"""What is made for a wish: the Certificate, the first Secret. Pure: dicts from values, names that follow.
 
 Nothing of the user's labels and annotations is carried over: on a Secret `istio/multiCluster` would make a remote cluster,
 and others would draw other controllers.
 """
 
 import base64
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from signer.api.certificate import CERTIFICATES, Certificate, PrivateKeySpec
-from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.gateway import API_GATEWAYS, GATEWAYS
 from signer.api.ingress import INGRESSES
-from signer.api.order import ORDERS, Order
 from signer.api.secret import SECRETS, TLS_TYPE
 from signer.edge.challenge_routes import PART_OF
-from signer.edge.hostname import Host
 from signer.edge.wish import Source, Wish
 from signer.kube.resource import Resource
 
@@ -27,7 +23,7 @@ SOURCES = "mesh-signer.dev/sources"
 PLACEHOLDER = "mesh-signer.dev/placeholder"
 UNUSED_SINCE = "mesh-signer.dev/unused-since"
 CERTIFICATE_NAME = "cert-manager.io/certificate-name"
-SECRET_UID = "mesh-signer.dev/secret-uid"
+SECRET_UID = "mesh-signer.dev/secret-uid"  # noqa: S105 - the annotation's name
 FAO_LABEL = "controller.cert-manager.io/fao"
 """Which Secrets the controller of Certificates watches."""
 _SOURCES_SHOWN = 16
@@ -126,54 +122,3 @@ def _metadata(name: str, namespace: str, source: str, source_uid: str) -> dict[s
 def _owner(source: Source) -> dict[str, Any]:
     resource = _RESOURCES[source.kind]
     return {"apiVersion": resource.api_version, "kind": resource.kind, "name": source.name, "uid": source.uid}
-
-
-def order_body(
-    request: CertificateRequest, names: Sequence[Host], *, profile: str = "", replaces: str = ""
-) -> dict[str, Any]:
-    """Return the Order for a CertificateRequest, whose PKCS #10 is for these names; the same request has the same Order."""
-    meta = request.metadata
-    digest = hashlib.sha256(meta.uid.encode()).hexdigest()[:10]
-    raw = request.raw_spec if isinstance(request.raw_spec, dict) else {}
-    spec: dict[str, Any] = {
-        "request": raw.get("request", ""),
-        "issuerRef": dict(zip(("name", "kind", "group"), request.spec.issuer_ref.normal(), strict=True)),
-        "dnsNames": [str(name) for name in names],
-    }
-    optional = {"profile": profile, "replaces": replaces, "duration": request.spec.duration}
-    spec |= {field: value for field, value in optional.items() if value}
-    return {
-        "apiVersion": ORDERS.api_version,
-        "kind": ORDERS.kind,
-        "metadata": {
-            "name": f"{meta.name[:240]}-{digest}",
-            "namespace": meta.namespace,
-            "labels": dict(PART_OF),
-            "ownerReferences": [
-                {
-                    "apiVersion": CERTIFICATE_REQUESTS.api_version,
-                    "kind": CERTIFICATE_REQUESTS.kind,
-                    "name": meta.name,
-                    "uid": meta.uid,
-                    "controller": True,
-                    "blockOwnerDeletion": True,
-                }
-            ],
-        },
-        "spec": spec,
-    }
-
-
-def genuine_order(order: Order, request: CertificateRequest, names: Sequence[Host]) -> bool:
-    """Tell whether an Order is the one that we would make for this request: any other is never worked on.
-
-    Profile and replaces are what was decided when it was made; all else follows from the request.
-    """
-    wanted = order_body(request, names, profile=order.spec.profile, replaces=order.spec.replaces)
-    return bool(
-        not order.problem
-        and order.metadata.name == wanted["metadata"]["name"]
-        and order.metadata.namespace == request.metadata.namespace
-        and order.metadata.owned_by(request.metadata.uid)
-        and order.raw_spec == wanted["spec"]
-    )

@@ -10,9 +10,11 @@ import msgspec
 
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.challenge import Challenge
+from signer.api.issuer import IssuerRef
 from signer.api.order import ORDERS, Order
 from signer.edge.hostname import Host
-from signer.edge.made import genuine_order
+from signer.edge.issuer_choice import Alternatives
+from signer.edge.order_making import genuine_order
 from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound
 from signer.kube.reflector import Change, Reflector
@@ -20,10 +22,20 @@ from signer.kube.superseded import Key
 
 
 class OrderFamily:
-    """Owners by Order, Challenges by Order. `enqueue` is called with the key of an Order whose Challenge changed."""
+    """Owners by Order, Challenges by Order. `enqueue` is called with the key of an Order whose Challenge changed.
 
-    def __init__(self, client: ApiClient, challenges: Reflector[Challenge], enqueue: Callable[[Key], None]) -> None:
+    `alternatives` gives what an issuer says of others that may get its orders.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        challenges: Reflector[Challenge],
+        alternatives: Callable[[IssuerRef], Alternatives],
+        enqueue: Callable[[Key], None],
+    ) -> None:
         self._client = client
+        self._alternatives = alternatives
         self._challenges = challenges
         self._enqueue = enqueue
         self._owners: dict[str, CertificateRequest] = {}
@@ -46,10 +58,15 @@ class OrderFamily:
             except NotFound:
                 return None
             known = msgspec.convert(found, CertificateRequest)
-        if not genuine_order(order, known, hosts_of_order(order)):
+        if not genuine_order(order, known, hosts_of_order(order), self.alternatives(known)):
             return None
         self._owners[order.metadata.uid] = known
         return known
+
+    def alternatives(self, request: CertificateRequest) -> Alternatives:
+        """Which other issuers may get orders for this request."""
+        ref = request.spec.issuer_ref.resolve(request.metadata.namespace)
+        return self._alternatives(ref) if ref is not None else Alternatives()
 
     def challenges(self, order: Order) -> list[Challenge]:
         """The Challenges that name this Order as their owner, by name."""

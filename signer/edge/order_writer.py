@@ -3,6 +3,7 @@
 Runs on the loop, in the leader. Every write is noted as superseding what the cache still has.
 """
 
+import contextlib
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -71,6 +72,13 @@ class OrderWriter:
         written = await self.patch(order, status)
         self.emit(written, "Warning", "Failed", told(why))
         return written
+
+    async def withdraw(self, order: Order, why: str) -> None:
+        """Delete an Order that was never placed, so that it is made anew; one that is gone is as good."""
+        self.emit(order, "Warning", "NextIssuer", told(why))
+        with contextlib.suppress(NotFound, Conflict):
+            meta = order.metadata
+            await self._client.delete(ORDERS, meta.name, meta.namespace, uid=meta.uid)
 
     async def challenge(self, order: Order, made: MakeChallenge, key: str) -> None:
         """Create a Challenge; `key` is what it answers. One that is there is as good."""

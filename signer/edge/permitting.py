@@ -17,7 +17,8 @@ from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound, Unreachable
 from signer.tenancy.verdict import Reason, Refuse, Unready
 
-Permit = Callable[[CertificateRequest, Sequence[Host]], Awaitable[Permitted | Refuse]]
+Permit = Callable[[CertificateRequest, Sequence[Host], IssuerReference], Awaitable[Permitted | Refuse]]
+"""Whether what a request asks for may be ordered from this issuer, which may be another than the request names."""
 _PATIENCE = 10.0
 _LOOKS = 0.05
 _GONE = Refuse((Reason("NamespaceNotFound", "the namespace that wants it is gone"),))
@@ -33,10 +34,11 @@ class Permitting:
         self._claims = claims
         self._gateway_namespaces = frozenset(gateway_namespaces)
 
-    async def permit(self, request: CertificateRequest, names: Sequence[Host]) -> Permitted | Refuse:
+    async def permit(
+        self, request: CertificateRequest, names: Sequence[Host], issuer: IssuerReference
+    ) -> Permitted | Refuse:
         """Decide, and take hosts that nobody has. Raises ApiError, Unreachable: then ask again later."""
         claims = await self._read()
-        issuer = request.spec.issuer_ref
         who = await self._asker(claims, request)
         if who is None:
             return _GONE

@@ -1,12 +1,13 @@
-"""Renewal when the CA advises it (ARI, RFC 9773): begins an issuance as `cmctl renew` does, by the Issuing condition.
+"""When certificates of ACME issuers are renewed: when the CA advises it (ARI, RFC 9773), by our own rule, or at their end.
 
-The controller of Certificates renews at status.renewalTime by itself; whichever comes first counts. The instant in the
-CA's window follows from the serial number, so that it is the same after a restart. A CA without ARI is asked nothing more.
-Runs on the loop, in the leader; the conversation with the CA is in threads.
+An issuance begins as by `cmctl renew`, by the Issuing condition. The controller of Certificates renews at
+status.renewalTime by itself; whichever comes first counts. The instant in the CA's window follows from the serial number,
+so that it is the same after a restart. Runs on the loop, in the leader; the conversation with the CA is in threads.
 """
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,12 +16,14 @@ from cryptography import x509
 
 from issuers.acme.client import Session
 from issuers.acme.errors import AcmeError, RateLimited, judge
-from issuers.acme.renewal import certificate_id, life, next_check, plan, take_advice
+from issuers.acme.renewal import SHORT_LIFE, Advice, Why, certificate_id, emergency, life, next_check, plan, take_advice
 from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.issuer import IssuerRef
 from signer.api.meta import from_rfc3339, has_condition, set_condition
+from signer.api.renew_before import renew_before_of
 from signer.api.secret import SECRETS, TLS_CERT, Secret
-from signer.edge.accounts import Accounts
+from signer.edge.accounts import Account, Accounts
+from signer.edge.order_gate import OrderGate
 from signer.edge.placeholder import is_placeholder
 from signer.edge.shares import BUSY_RECHECK, Shares
 from signer.kube.client import ApiClient
@@ -28,12 +31,29 @@ from signer.kube.errors import Conflict, NotFound
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change, Reflector
 from signer.kube.superseded import Key
-from signer.observe.events import EventRecorder, ObjectReference
+from signer.observe.events import EventRecorder, EventType, ObjectReference
 
 log = logging.getLogger(__name__)
 
 _FIRST_FAILURE = timedelta(hours=1)
 _LONGEST = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the CA said of a certificate last (None: it has no ARI), and when it is asked again."""
+
+    certificate_id: str
+    advice: Advice | None
+    ask_at: datetime
+
+
+_WHY = {
+    Why.ADVICE: "as the CA advises (RFC 9773)",
+    Why.RULE: "as enough of its life has passed",
+    Why.ASKED: "as its renewBefore says",
+    Why.EMERGENCY: "as it has nearly expired",
+}
 
 
 class RenewalController:
@@ -46,6 +66,7 @@ class RenewalController:
         certificates: Reflector[Certificate],
         accounts: Accounts,
         queue: WorkQueue[Key],
+        gate: OrderGate,
         *,
         clock: Callable[[], datetime],
     ) -> None:
@@ -55,7 +76,9 @@ class RenewalController:
         self._accounts = accounts
         self._clock = clock
         self._shares = Shares(cluster=1, tenant=1)
-        self._advised: dict[Key, tuple[str, datetime, datetime]] = {}  # CertID, when to renew, when to ask again
+        self._gate = gate
+        self._advised: dict[Key, _Known] = {}
+        self._warned: dict[Key, str] = {}  # CertIDs
         self.queue = queue
         certificates.subscribe(self._changed)
         accounts.on_ready(self._account_ready)
@@ -65,6 +88,7 @@ class RenewalController:
             return
         if change.new is None:
             self._advised.pop(change.key, None)
+            self._warned.pop(change.key, None)
         elif change.old is None or change.old.status != change.new.status:
             self.queue.add(change.key)
 
@@ -89,9 +113,6 @@ class RenewalController:
             or not has_condition(status.conditions, "Ready")
         ):
             return
-        if (until := _resting(certificate)) is not None and until > now:
-            self._later(key, until, now)
-            return
         try:
             found = msgspec.convert(await self._client.get(SECRETS, certificate.spec.secret_name, key[0]), Secret)
             leaf = x509.load_pem_x509_certificate(found.data.get(TLS_CERT, b""))
@@ -102,40 +123,65 @@ class RenewalController:
             return
         fraction = (leaf.serial_number % 9973) / 9973
         known = self._advised.get(key)
-        if known is None or known[0] != name or known[2] <= now:
-            try:
-                with self._shares.turn(ref) as mine:
-                    if not mine:
-                        self.queue.add_after(key, BUSY_RECHECK)
-                        return
-                    info = await account.sessions.call(Session.renewal_info, name)
-            except AcmeError as error:
-                verdict = judge(error, now)
-                asked = verdict.not_before if isinstance(verdict, RateLimited) else None
-                self._later(key, next_check(now, asked, fraction), now)
-                return
-            if info is None:
-                return  # no ARI: status.renewalTime decides
-            advice = take_advice(info.window, fraction)
-            when = plan(life(leaf), now, advice=advice, fraction=fraction).at
-            known = self._advised[key] = (name, when, next_check(now, info.retry_after, fraction))
-        _, when, again = known
-        if when <= now:
-            await self._begin(key, certificate)
+        if known is None or known.certificate_id != name or known.ask_at <= now:
+            with self._shares.turn(ref) as mine:
+                if not mine:
+                    self.queue.add_after(key, BUSY_RECHECK)
+                    return
+                known = await self._ask(account, name, known, fraction, now)
+            self._advised[key] = known
+        of, advice = life(leaf), known.advice
+        past = advice is not None and advice.window.end < now
+        if past:
+            self._gate.overdue(name)
+        hurry = past or emergency(of, now)
+        renew_before = renew_before_of(certificate.spec, of.length)
+        planned = plan(of, now, advice=advice, fraction=fraction, renew_before=renew_before)
+        if planned.alarm:
+            self._warn(key, certificate, name)
+        if advice is None and not hurry and not (planned.why is Why.RULE and of.length < SHORT_LIFE):
+            # status.renewalTime says when; it knows no other rule for short lives.
+            self._later(key, known.ask_at, now)
             return
-        self._later(key, min(when, again), now)
+        at = max(planned.at, _resting(certificate, hurry=hurry) or planned.at)
+        if at > now:
+            self._later(key, min(at, known.ask_at), now)
+            return
+        await self._begin(key, certificate, planned.why)
+
+    async def _ask(self, account: Account, name: str, known: _Known | None, fraction: float, now: datetime) -> _Known:
+        """What the CA advises; when it does not answer, what it said last of this certificate."""
+        before = known.advice if known is not None and known.certificate_id == name else None
+        try:
+            info = await account.sessions.call(Session.renewal_info, name)
+        except AcmeError as error:
+            verdict = judge(error, now)
+            asked = verdict.not_before if isinstance(verdict, RateLimited) else None
+            return _Known(name, before, next_check(now, asked, fraction))
+        if info is None:
+            return _Known(name, None, next_check(now, None, fraction))
+        return _Known(name, take_advice(info.window, fraction, before), next_check(now, info.retry_after, fraction))
+
+    def _warn(self, key: Key, certificate: Certificate, name: str) -> None:
+        """Tell once that hardly anything is left: a person should look."""
+        if self._warned.get(key) != name:
+            self._warned[key] = name
+            log.warning("Certificate %s/%s: nearly expired, and not renewed yet", *key)
+            self._emit(
+                certificate, "Warning", "NearlyExpired", "The certificate has nearly expired and is not renewed yet"
+            )
 
     def _later(self, key: Key, at: datetime, now: datetime) -> None:
         self.queue.add_after(key, min(max((at - now).total_seconds(), 1.0), _LONGEST))
 
-    async def _begin(self, key: Key, certificate: Certificate) -> None:
+    async def _begin(self, key: Key, certificate: Certificate, why: Why) -> None:
         meta = certificate.metadata
-        message = "Renewing certificate, as the CA advises (RFC 9773)"
+        message = f"Renewing certificate, {_WHY[why]}"
         conditions = set_condition(
             certificate.status.conditions,
             "Issuing",
             "True",
-            reason="RenewalInfo",
+            reason=str(why),
             message=message,
             now=self._clock(),
             generation=meta.generation,
@@ -151,16 +197,23 @@ class RenewalController:
             return
         except NotFound:
             return
+        self._emit(certificate, "Normal", str(why), message)
+
+    def _emit(self, certificate: Certificate, kind: EventType, reason: str, message: str) -> None:
+        meta = certificate.metadata
         about = ObjectReference(
             CERTIFICATES.api_version, CERTIFICATES.kind, meta.namespace, meta.name, meta.uid, meta.resource_version
         )
-        self._recorder.emit(about, "Normal", "RenewalInfo", message)
+        self._recorder.emit(about, kind, reason, message)
 
 
-def _resting(certificate: Certificate) -> datetime | None:
-    """Until when a Certificate whose last issuance failed is left alone: an hour, doubled by each failure, 32 at most."""
+def _resting(certificate: Certificate, *, hurry: bool) -> datetime | None:
+    """Until when a Certificate whose last issuance failed is left alone: an hour, doubled by each failure, 32 at most.
+
+    Who is in a hurry waits an hour.
+    """
     failed = from_rfc3339(certificate.status.last_failure_time)
     if failed is None:
         return None
-    attempts = min(max(certificate.status.failed_issuance_attempts or 1, 1), 6)
+    attempts = 1 if hurry else min(max(certificate.status.failed_issuance_attempts or 1, 1), 6)
     return failed + _FIRST_FAILURE * (1 << (attempts - 1))

@@ -25,6 +25,9 @@ from signer.api.secret import SECRETS
 from signer.authorities.registry import Registry
 from signer.certificates.run import ControllerOptions, Controllers
 from signer.edge.acme_run import AcmeControllers
+from signer.edge.gateway_run import GatewayRun
+from signer.edge.gateways import EdgeOptions
+from signer.edge.permitting import Permitting
 from signer.edge.presenting import Presenter
 from signer.kube.client import ApiClient
 from signer.kube.config import load_config
@@ -55,6 +58,7 @@ class World:
     ahead: timedelta = timedelta(0)  # how far the controllers' clock is ahead
     presenter: Presenter | None = None  # with one, or `presenting`, ACME issuers are worked too
     presenting: Callable[[ApiClient, Registry], Presenter] | None = None  # makes one, anew for each start
+    hosts: bool = False  # whether HostClaims are taken and kept, as for Gateways
     _running: asyncio.Task[None] | None = field(default=None, repr=False)
 
     async def start(self) -> None:
@@ -90,6 +94,8 @@ class World:
         recorder = EventRecorder(self.own, instance="test")
         registry = Registry(self.own, cluster_resource_namespace=self.namespace)
         options, acme = self.options, list[AcmeControllers]()
+        edge = GatewayRun(self.own, registry, recorder, self.metrics, EdgeOptions(), work=False, clock=self.now)
+        claims = (lambda: edge.claims) if self.hosts else None
         presenter = self.presenting(self.own, registry) if self.presenting is not None else self.presenter
         if presenter is not None:
             acme.append(
@@ -100,6 +106,8 @@ class World:
                     self.metrics,
                     presenter,
                     cluster_resource_namespace=self.namespace,
+                    permit=Permitting(self.own, claims, ()).permit if claims is not None else None,
+                    claims=claims,
                     clock=self.now,
                 )
             )
@@ -108,6 +116,8 @@ class World:
         async with asyncio.TaskGroup() as tasks:
             for run in (recorder.run, registry.run, controllers.run, *(one.run for one in acme)):
                 tasks.create_task(run())
+            if self.hosts:
+                tasks.create_task(edge.run())
 
     def now(self) -> datetime:
         """The time that the controllers see."""
@@ -263,6 +273,7 @@ async def world(
     account: Path | None = None,
     presenter: Presenter | None = None,
     presenting: Callable[[ApiClient, Registry], Presenter] | None = None,
+    hosts: bool = False,
     **options: Any,
 ) -> AsyncIterator[World]:
     """The controllers, running until the block ends; its ClusterIssuers are removed then.
@@ -274,7 +285,9 @@ async def world(
         ApiClient(load_config(str(account or cluster.kubeconfig()))) as own,
     ):
         settings = ControllerOptions(cluster_resource_namespace=namespace, **options)
-        found = World(client, own, namespace, Metrics(), settings, presenter=presenter, presenting=presenting)
+        found = World(
+            client, own, namespace, Metrics(), settings, presenter=presenter, presenting=presenting, hosts=hosts
+        )
         await found.start()
         try:
             yield found

@@ -62,6 +62,10 @@ class Session:
         self._origin = self._transport.origin
         self._directory: tuple[float, Directory] | None = None
 
+    def begin(self, action: str) -> None:
+        """Name what the next requests are for, for Server.observe."""
+        self._transport.action = action
+
     def close(self) -> None:
         """Close its connection."""
         self._transport.close()
@@ -112,7 +116,9 @@ class Session:
     # -- orders: RFC 8555, sections 7.4 and 7.5 --
 
     def new_order(self, wish: Wish) -> Order:
-        """Order. When the CA does not take `wish.replaces`, the order is made without; Order.replaces says so."""
+        """Order. When the CA does not take `wish.replaces`, or has no ARI, the order is made without; Order.replaces says so."""
+        if wish.replaces is not None and self.directory().renewal_info is None:
+            wish = wish.without_replaces()
         try:
             return self._new_order(wish)
         except Refused as error:

@@ -43,9 +43,13 @@ class Sessions:
 
     async def call(self, method: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run one method of Session in a thread. Raises what it raises: errors.AcmeError."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._executor, lambda: method(self._session(), *args, **kwargs)
-        )
+
+        def work() -> T:
+            session = self._session()
+            session.begin(method.__name__)
+            return method(session, *args, **kwargs)
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     def close(self) -> None:
         """Close all connections. Nothing may be running; what is called later raises RuntimeError."""

@@ -14,9 +14,10 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 from issuers.acme.errors import ForbiddenTarget, MalformedAnswer, Unreachable
@@ -29,6 +30,18 @@ SECONDS = 30.0
 _CONNECT_SECONDS = 10.0
 # A server closes an idle connection at some time; one that is older may close under our request.
 _IDLE_SECONDS = 10.0
+# As cert-manager counts what was not answered (pkg/acme/client/http.go).
+NO_ANSWER = 999
+
+
+class Exchange(NamedTuple):
+    """One exchange that ended, well or not: `action` is what it was for, `status` NO_ANSWER when none came."""
+
+    host: str
+    action: str
+    method: str
+    status: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +55,7 @@ class Server:
         verify: False trusts any certificate: for tests and ClusterIssuers with skipTLSVerify only.
         seconds: for one exchange.
         user_agent: who we are; RFC 8555, section 6.1, demands one.
+        observe: told of each exchange, in the thread that made it; it must not raise.
     """
 
     directory: str
@@ -50,6 +64,7 @@ class Server:
     verify: bool = True
     seconds: float = SECONDS
     user_agent: str = USER_AGENT
+    observe: Callable[["Exchange"], None] | None = None
 
     def ssl_context(self) -> ssl.SSLContext:
         """How its certificate is checked. Raises ForbiddenTarget for a bundle that is none."""
@@ -87,6 +102,8 @@ class Transport:
         self._server = server
         self._context = server.ssl_context()
         self._connection: _Connection | None = None
+        self.action = ""
+        """What the next exchanges are for, for `Server.observe`."""
 
     def exchange(
         self, method: str, url: str, *, body: bytes | None = None, headers: dict[str, str] | None = None
@@ -96,6 +113,25 @@ class Transport:
         Raises ForbiddenTarget before anything is sent, Unreachable, or MalformedAnswer.
         """
         same_origin(url, self.origin, "the URL")
+        began, status = time.monotonic(), NO_ANSWER
+        try:
+            answer = self._exchange(method, url, body, headers)
+            status = answer.status
+        finally:
+            if self._server.observe is not None:
+                seconds = time.monotonic() - began
+                self._server.observe(Exchange(self.origin.host, self.action, method, status, seconds))
+        if 300 <= answer.status < 400:
+            raise MalformedAnswer(f"{self.origin} answered with a redirect ({answer.status}); none is followed")
+        return answer
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._connection is not None:
+            self._connection.end()
+            self._connection = None
+
+    def _exchange(self, method: str, url: str, body: bytes | None, headers: dict[str, str] | None) -> Answer:
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         sent = {"User-Agent": self._server.user_agent, "Accept-Encoding": "identity", **(headers or {})}
@@ -111,15 +147,7 @@ class Transport:
                     told = f"no answer within {self._server.seconds:.0f} s" if watch.fired else _cause(error)
                     raise Unreachable(f"{self.origin}: {told}") from None
                 raise
-        if 300 <= answer.status < 400:
-            raise MalformedAnswer(f"{self.origin} answered with a redirect ({answer.status}); none is followed")
         return answer
-
-    def close(self) -> None:
-        """Close the connection, if there is one."""
-        if self._connection is not None:
-            self._connection.end()
-            self._connection = None
 
     def _ready(self, watch: "_Watch") -> "_Connection":
         if self._connection is not None and not self._connection.reusable():

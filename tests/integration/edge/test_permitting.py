@@ -17,6 +17,7 @@ from signer.tenancy.verdict import Refuse
 from tests.integration.edge.gateway_world import EdgeWorld, edge_world, https, install
 from tests.integration.slow_controllers import Json, install_crds
 from tests.localmesh import Cluster
+from tests.unit.edge.objects import LE
 
 pytestmark = pytest.mark.integration
 
@@ -56,11 +57,11 @@ async def test_by_hand(here: EdgeWorld, asking: Permitting) -> None:
     """A host that nobody has is taken by whoever orders it, without a Gateway; then another namespace is refused."""
     host = Host(f"a.{here.namespace}.example.com")
     other = await here.other("other")
-    assert isinstance(await asking.permit(request(here.namespace), [host]), Permitted)
+    assert isinstance(await asking.permit(request(here.namespace), [host], LE), Permitted)
     claim = await here.claim(str(host))
     assert claim is not None
     assert claim["spec"]["namespace"] == here.namespace
-    verdict = await asking.permit(request(other), [host])
+    verdict = await asking.permit(request(other), [host], LE)
     assert isinstance(verdict, Refuse)
     assert verdict.reasons[0].code == "HostTaken"
 
@@ -72,15 +73,15 @@ async def test_for_a_gateway_elsewhere(here: EdgeWorld, asking: Permitting) -> N
     await here.gateway(https(name))
     await here.served("shop-tls", name, namespace=here.gateways)
     made = await here.find(CERTIFICATES, "shop-tls", here.gateways)
-    assert isinstance(await asking.permit(request(here.gateways, made), [Host(name)]), Permitted)
-    assert isinstance(await asking.permit(request(here.gateways), [Host(name)]), Refuse)
+    assert isinstance(await asking.permit(request(here.gateways, made), [Host(name)], LE), Permitted)
+    assert isinstance(await asking.permit(request(here.gateways), [Host(name)], LE), Refuse)
 
 
 async def test_a_forged_label(here: EdgeWorld, asking: Permitting) -> None:
     """A tenant's Certificate that says it was made for another's Gateway gets nothing by it."""
     name = f"a.{here.namespace}.example.com"
     thief = await here.other("thief")
-    assert isinstance(await asking.permit(request(here.namespace), [Host(name)]), Permitted)
+    assert isinstance(await asking.permit(request(here.namespace), [Host(name)], LE), Permitted)
     claim = await here.claim(name)
     assert claim is not None
     forged = await here.make(
@@ -91,4 +92,4 @@ async def test_a_forged_label(here: EdgeWorld, asking: Permitting) -> None:
         labels={"mesh-signer.dev/edge": "true", "mesh-signer.dev/source-namespace": here.namespace},
         annotations={"mesh-signer.dev/source-namespace-uid": claim["spec"]["namespaceUID"]},
     )
-    assert isinstance(await asking.permit(request(thief, forged), [Host(name)]), Refuse)
+    assert isinstance(await asking.permit(request(thief, forged), [Host(name)], LE), Refuse)

@@ -165,8 +165,8 @@ MUTANTS = (
     Mutant(
         "advice is followed into the certificate's end",
         RENEWAL,
-        "    if left < of.length / EMERGENCY:\n",
-        "    if left < of.length / EMERGENCY and advice is None:\n",
+        "    if emergency(of, now):\n",
+        "    if emergency(of, now) and advice is None:\n",
         (f"{TESTS}/test_renewal.py",),
     ),
     Mutant(

@@ -88,3 +88,27 @@ def test_a_new_wish_does_not_wait() -> None:
     """A spec that changed after the failure is tried at once; a Certificate that never failed too."""
     assert failed(5, generation=2) == timedelta(0)
     assert backoff_left(samples.certificate(), NOW) == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("life", "left", "hours"),
+    [
+        (timedelta(days=6), timedelta(days=3), 12),
+        (timedelta(days=6), timedelta(hours=7), 1),
+        (timedelta(days=90), timedelta(days=30), 32),
+        (timedelta(days=90), timedelta(days=4), 1),
+        (timedelta(days=90), timedelta(days=-1), 1),
+        (timedelta(hours=2), timedelta(hours=1), 1),
+    ],
+)
+def test_what_is_in_use_does_not_wait_for_its_end(life: timedelta, left: timedelta, hours: int) -> None:
+    """The wait is a twelfth of the life at most, and an hour when hardly anything is left: never over the end of it."""
+    certificate = samples.with_status(
+        samples.certificate(),
+        lastFailureTime=to_rfc3339(NOW),
+        failedIssuanceAttempts=9,
+        notBefore=to_rfc3339(NOW + left - life),
+        notAfter=to_rfc3339(NOW + left),
+        conditions=[{"type": "Issuing", "status": "False", "observedGeneration": 3}],
+    )
+    assert backoff_left(certificate, NOW) == timedelta(hours=hours)

@@ -171,3 +171,17 @@ def test_the_account() -> None:
         == "https://ca.example/acct/1"
     )
     assert read_acme_status(issuer({}, status={"acme": 7})).uri == ""
+
+
+def test_annotations_that_cannot_be_meant() -> None:
+    """An annotation that names no issuer makes the issuer unusable, with its name: nobody relies on a CA that never comes."""
+    wrong = msgspec.convert(
+        {
+            "metadata": {"name": "le", "annotations": {"mesh-signer.dev/fallback-issuers": "no issuer"}},
+            "spec": {"acme": SMALLEST},
+        },
+        Issuer,
+    )
+    found = judge_acme(wrong, "cert-manager")
+    assert isinstance(found, Refuse)
+    assert "mesh-signer.dev/fallback-issuers" in found.message

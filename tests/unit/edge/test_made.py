@@ -1,22 +1,19 @@
 """What is made for a wish, and what counts as made by us."""
 
-import base64
 from typing import Any
 
 import msgspec
 import pytest
 
 from signer.api.certificate import Certificate
-from signer.api.certificaterequest import CertificateRequest
-from signer.api.order import Order
 from signer.api.secret import Secret
 from signer.certificates.ownership import holds
 from signer.certificates.spec_check import spec_defect
 from signer.certificates.well_known import FAO_LABEL
-from signer.edge.made import by_hand_secret, certificate_body, gateway_secret, genuine_order, order_body
+from signer.edge.made import by_hand_secret, certificate_body, gateway_secret
 from signer.edge.wish import Wish
 from signer.edge.wishes import gateway_wishes
-from tests.unit.edge.objects import LE, gateway, host, https
+from tests.unit.edge.objects import LE, gateway, https
 
 EVIL = {
     "istio/multiCluster": "true",
@@ -121,56 +118,3 @@ def test_the_first_secret_of_a_users_certificate() -> None:
     assert secret.metadata.labels == {FAO_LABEL: "true"}
     assert (secret.metadata.namespace, secret.metadata.name) == ("foo", certificate.spec.secret_name)
     assert not [name for name in secret.metadata.annotations if name.startswith("mesh-signer.dev/")]
-
-
-def request(**changes: Any) -> CertificateRequest:
-    spec = {"request": base64.b64encode(b"csr").decode(), "issuerRef": {"name": "le", "kind": "ClusterIssuer"}}
-    metadata = {"namespace": "istio-system", "name": "tls-1", "uid": "request-uid"}
-    return msgspec.convert({"metadata": metadata | changes, "spec": spec}, CertificateRequest)
-
-
-NAMES = (host("a.example.com"), host("*.example.com"))
-
-
-def ordered(body: dict[str, Any]) -> Order:
-    return msgspec.json.decode(msgspec.json.encode(body | {"metadata": body["metadata"] | {"uid": "o"}}), type=Order)
-
-
-class TestOrder:
-    def test_our_own(self) -> None:
-        """The Order that we made is known again, with whatever profile and predecessor it was made."""
-        for more in ({}, {"profile": "shortlived"}, {"replaces": "a.b"}):
-            one = ordered(order_body(request(), NAMES, **more))
-            assert one.spec.request == b"csr"
-            assert one.spec.dns_names == ("a.example.com", "*.example.com")
-            assert genuine_order(one, request(), NAMES)
-
-    def test_the_same_request_has_the_same_order(self) -> None:
-        """A restart finds the Order by its name; a request made again under the same name has another."""
-        assert order_body(request(), NAMES) == order_body(request(), NAMES)
-        names = {order_body(request(uid=uid), NAMES)["metadata"]["name"] for uid in ("1", "2")}
-        assert len(names) == 2
-
-    @pytest.mark.parametrize(
-        "change",
-        [
-            {"dnsNames": ["victim.example"]},
-            {"dnsNames": ["a.example.com", "*.example.com", "victim.example"]},
-            {"issuerRef": {"name": "other", "kind": "ClusterIssuer", "group": "cert-manager.io"}},
-            {"request": "aGk="},
-            {"commonName": "victim.example"},
-            {"ipAddresses": ["10.0.0.1"]},
-            {"duration": "9000h"},
-        ],
-        ids=str,
-    )
-    def test_one_that_a_user_made(self, change: dict[str, Any]) -> None:
-        """An Order that differs from what follows from the request is not worked on, though it names it as owner."""
-        body = order_body(request(), NAMES)
-        assert not genuine_order(ordered(body | {"spec": body["spec"] | change}), request(), NAMES)
-
-    @pytest.mark.parametrize("change", [{"name": "other"}, {"namespace": "foo"}, {"ownerReferences": []}], ids=str)
-    def test_another_place(self, change: dict[str, Any]) -> None:
-        """A copy elsewhere, or without its owner, is not worked on."""
-        body = order_body(request(), NAMES)
-        assert not genuine_order(ordered(body | {"metadata": body["metadata"] | change}), request(), NAMES)
