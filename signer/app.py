@@ -34,7 +34,7 @@ from signer.observe.metrics import Metrics
 from signer.readiness import Readiness
 from signer.settings import CSR, Settings
 from signer.slow_controllers import SlowControllers
-from signer.tenancy.decide import Limits
+from signer.tenancy.claim import Limits
 
 log = logging.getLogger(__name__)
 

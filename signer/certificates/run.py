@@ -27,7 +27,7 @@ from signer.kube.queue import WorkQueue
 from signer.observe.audit import AuditLog
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
-from signer.tenancy.decide import Limits
+from signer.tenancy.claim import Limits
 from signer.tenancy.tally import Tally
 from signer.tenancy.world import World, without_wall
 

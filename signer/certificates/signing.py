@@ -13,7 +13,8 @@ from issuers.request import SigningRequest
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.issuer import SelfSignedIssuer
 from signer.authorities.state import IssuerState
-from signer.tenancy.decide import Claim, Limits, decide
+from signer.tenancy.claim import Claim, Limits
+from signer.tenancy.decide import decide
 from signer.tenancy.verdict import Bind, Grant, Reason, Refuse, Reread, Unready
 from signer.tenancy.world import World
 

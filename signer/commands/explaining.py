@@ -15,8 +15,10 @@ from signer.commands.advice import advise
 from signer.commands.asking import Asked
 from signer.commands.live import Mesh
 from signer.commands.tables import ago
-from signer.csr.evaluate import Answers, AskKey, AskReference, Issue, Verdict, evaluate
-from signer.tenancy.decide import Claim, Limits, decide
+from signer.csr.evaluate import evaluate
+from signer.csr.outcome import Answers, AskKey, AskReference, Issue, Verdict
+from signer.tenancy.claim import Claim, Limits
+from signer.tenancy.decide import decide
 from signer.tenancy.grants import grace_ends
 from signer.tenancy.verdict import Bind, Grant, Reason, Refuse, Reread, Unready, Wait
 from signer.tenancy.world import NO_CLAIMS, Binding

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from issuers.certificate import IssuedCertificate, self_sign, sign
 from signer.api.certificatesigningrequest import CertificateSigningRequest, with_certificate, with_failed
-from signer.csr.evaluate import Issue
+from signer.csr.outcome import Issue
 from signer.observe.audit import AuditLine, Outcome
 from signer.observe.printable import printable
 from signer.tenancy.verdict import Refuse

@@ -15,8 +15,8 @@ from typing import Any
 
 from signer.api.certificatesigningrequest import CertificateSigningRequest
 from signer.api.issuer import IssuerRef
-from signer.csr.evaluate import NOTHING_ASKED, Answers
 from signer.csr.flow import NO_FLOW, Flow
+from signer.csr.outcome import NOTHING_ASKED, Answers
 from signer.csr.turns import Turns
 
 

@@ -20,12 +20,13 @@ from signer.authorities.registry import Registry
 from signer.csr.answer import Answer
 from signer.csr.backlog import Backlog, Pending, Stage
 from signer.csr.delivery import Delivery
-from signer.csr.evaluate import NOTHING_ASKED, Issue, evaluate
+from signer.csr.evaluate import evaluate
 from signer.csr.flow import flow_of
 from signer.csr.foreign import ForeignCertificates
 from signer.csr.gauges import Gauges
 from signer.csr.inquiries import Mesh
 from signer.csr.intake import Intake
+from signer.csr.outcome import NOTHING_ASKED, Issue
 from signer.csr.pacing import Pacing
 from signer.csr.questions import Questions
 from signer.csr.record import Around, Record
@@ -39,7 +40,8 @@ from signer.kube.reflector import Change, Reflector
 from signer.observe.audit import AuditLog
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
-from signer.tenancy.decide import Limits, is_mesh, unready
+from signer.tenancy.claim import Limits
+from signer.tenancy.decide import is_mesh, unready
 from signer.tenancy.verdict import Bind, Refuse, Reread, Unready, Wait
 from signer.tenancy.world import World, without_wall
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from signer.csr.answer import Answer
 from signer.csr.backlog import Backlog, Pending
-from signer.csr.evaluate import NOTHING_ASKED
 from signer.csr.flow import Flow
+from signer.csr.outcome import NOTHING_ASKED
 from signer.csr.record import Record
 from signer.csr.share import Share
 from signer.csr.window import Window

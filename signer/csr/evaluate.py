@@ -6,7 +6,7 @@ in that Secret?) comes back as a question; the caller asks and evaluates again w
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,9 +20,11 @@ from signer.api.certificatesigningrequest import RequestContent
 from signer.api.duration import InvalidDuration, format_duration, parse_duration
 from signer.api.issuer import IssuerRef
 from signer.authorities.state import PENDING, TYPE_MISSING, IssuerState
-from signer.tenancy.decide import Claim, Limits, decide, is_mesh, unready
+from signer.csr.outcome import Answers, AskKey, AskReference, Issue, NoKey, Verdict
+from signer.tenancy.claim import Claim, Limits
+from signer.tenancy.decide import decide, is_mesh, unready
 from signer.tenancy.verdict import Bind, Grant, Reason, Refuse, Reread, Unready, Wait
-from signer.tenancy.world import Rate, World
+from signer.tenancy.world import World
 
 DURATION_ANNOTATION = "experimental.cert-manager.io/request-duration"
 IS_CA_ANNOTATION = "experimental.cert-manager.io/request-is-ca"
@@ -31,63 +33,6 @@ PRIVATE_KEY_ANNOTATION = "experimental.cert-manager.io/private-key-secret-name"
 DEFAULT_DURATION = timedelta(days=90)
 MINIMUM_DURATION = timedelta(minutes=10)
 # There is no maximum, as in cert-manager: 64 bits of nanoseconds end after 292 years, and dates at the year 9999.
-
-
-@dataclass(frozen=True, slots=True)
-class Issue:
-    """To be issued: what the certificate says, and who signs it (`authority`, else the request's own `key`).
-
-    For a request of the mesh (`mesh`) `namespace` is the tenant's, `source` says where the grant comes from, `policy`
-    which SignerPolicy allowed it. `would_refuse` holds what enforcing would have said, in audit mode.
-    """
-
-    template: CertificateTemplate
-    authority: Authority | None
-    key: Any = field(default=None, repr=False)
-    requester: str = ""
-    identity: str = ""
-    mesh: bool = False
-    namespace: str = ""
-    source: str = ""
-    policy: str = ""
-    append_root: bool = False
-    rate: Rate | None = None
-    would_refuse: tuple[Reason, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class AskReference:
-    """May this requester reference this Issuer? To be asked of the API server (SubjectAccessReview)."""
-
-    issuer: IssuerRef
-    content: RequestContent
-
-
-@dataclass(frozen=True, slots=True)
-class AskKey:
-    """Which private key is in this Secret? For a self-signed certificate."""
-
-    namespace: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class NoKey:
-    """The answer to AskKey when the Secret is missing, unreadable, holds no usable key, or is a CA's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What was asked for and found out so far: None is "not asked". `fresh`: the tenant's claims were read live."""
-
-    may_reference: bool | None = None
-    key: Any = field(default=None, repr=False)
-    fresh: bool = False
-
-
-NOTHING_ASKED = Answers()
-
-Verdict = Issue | Refuse | Wait | Unready | AskReference | AskKey | Bind | Reread
 
 
 @dataclass(frozen=True, slots=True)

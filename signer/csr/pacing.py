@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 
 from signer.csr.backlog import Backlog, Pending
-from signer.csr.evaluate import Issue
+from signer.csr.outcome import Issue
 from signer.csr.rate import Limited, Rates
 from signer.csr.record import Record
 

@@ -23,7 +23,7 @@ from signer.api.certificatesigningrequest import RequestContent
 from signer.api.issuer import GROUP, IssuerRef
 from signer.api.secret import NEXT_KEY_LABEL, SECRETS, TLS_KEY
 from signer.authorities.registry import Registry
-from signer.csr.evaluate import NoKey
+from signer.csr.outcome import NoKey
 from signer.kube.client import ApiClient
 from signer.kube.errors import Forbidden, NotFound
 from signer.kube.resource import Resource

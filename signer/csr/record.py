@@ -14,7 +14,7 @@ from signer.api.signername import parse_signer_name, signer_name_of
 from signer.authorities.state import IssuerState
 from signer.csr.answer import Answer, audit_line
 from signer.csr.backlog import Pending
-from signer.csr.evaluate import Issue
+from signer.csr.outcome import Issue
 from signer.csr.refusals import Kind, Refusals
 from signer.csr.writer import Written
 from signer.observe.audit import AuditLine, AuditLog, Outcome

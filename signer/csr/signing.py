@@ -16,8 +16,8 @@ from signer.api.certificatesigningrequest import RequestContent
 from signer.csr.answer import issue, refuse
 from signer.csr.backlog import Pending
 from signer.csr.delivery import Delivery
-from signer.csr.evaluate import Issue
 from signer.csr.flow import claimed_identity
+from signer.csr.outcome import Issue
 from signer.csr.record import Record
 from signer.tenancy.verdict import Refuse
 

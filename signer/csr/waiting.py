@@ -11,9 +11,9 @@ from signer.api.certificatesigningrequest import RequestContent
 from signer.authorities.registry import Registry
 from signer.authorities.state import PENDING
 from signer.csr.backlog import Backlog, Pending
-from signer.csr.evaluate import NOTHING_ASKED, Answers, AskKey, AskReference
 from signer.csr.flow import flow_of
 from signer.csr.inquiries import Inquiries, Mesh
+from signer.csr.outcome import NOTHING_ASKED, Answers, AskKey, AskReference
 from signer.csr.questions import Questions
 from signer.csr.record import Around, Record
 from signer.kube.errors import ApiError, Unreachable

@@ -4,13 +4,12 @@ Pure: no clock, no network, no state of its own; a few look-ups by key, however 
 to a CA's key: whoever names it by another issuer meets the same rules (docs/tenancy.md).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Literal
 
-from issuers.request import SigningRequest
 from signer.api.issuer import IssuerRef
 from signer.tenancy import rules
+from signer.tenancy.claim import Claim, Limits
 from signer.tenancy.grants import Claimable, Granted, NotGranted, granted
 from signer.tenancy.rules import Identity
 from signer.tenancy.verdict import Bind, Grant, Reason, Refuse, Reread, Unready
@@ -24,38 +23,6 @@ MAX_ISTIOD_LIFETIME = timedelta(days=90)
 MIN_ISTIOD_LIFETIME = timedelta(minutes=10)
 # The CSR API's own least; also what an expiring CA is not asked to shorten further.
 _NO_LIFETIME = timedelta(seconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Who asks for what from whom.
-
-    `requester` is the user name that the API server recorded; `signer` the issuer that was named; `ca_key_id` the
-    SHA-256 of the public key of the CA that would sign ("" for a self-signed certificate), `root_key_id` that of the root
-    above it, if known, and `ca_not_after` its end;
-    `lifetime` what was asked, None for nothing; `created` when. A CertificateRequest has a `namespace`, and no
-    requester: what it says of him is his own word.
-    """
-
-    requester: str
-    signer: IssuerRef
-    ca_key_id: str
-    request: SigningRequest
-    usages: tuple[str, ...]
-    is_ca: bool
-    lifetime: timedelta | None
-    resource: Literal["CertificateSigningRequest", "CertificateRequest"] = "CertificateSigningRequest"
-    namespace: str = ""
-    created: datetime | None = None
-    ca_not_after: datetime | None = None
-    root_key_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the operator allows at all, whoever asks."""
-
-    allow_ca_requests: bool = True
 
 
 Decision = Grant | Refuse | Unready | Bind | Reread

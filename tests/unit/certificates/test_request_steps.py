@@ -21,7 +21,7 @@ from signer.authorities.state import IssuerState
 from signer.certificates import request_status
 from signer.certificates import request_steps as steps
 from signer.certificates.signing import Signed, decide_request, sign_request, topmost
-from signer.tenancy.decide import Limits
+from signer.tenancy.claim import Limits
 from signer.tenancy.verdict import Grant, Refuse
 from signer.tenancy.world import without_wall
 from tests.unit.certificates import samples

@@ -9,11 +9,12 @@ from cryptography import x509
 from issuers.errors import SigningFailed
 from signer.api.certificatesigningrequest import read_certificate, read_content, read_object
 from signer.csr.answer import Answer, audit_line, issue, refuse
-from signer.csr.evaluate import NOTHING_ASKED, Issue, evaluate
+from signer.csr.evaluate import evaluate
+from signer.csr.outcome import NOTHING_ASKED, Issue
 from signer.kube.protobuf import unwrap
 from signer.observe.audit import AuditLine
 from signer.observe.printable import printable
-from signer.tenancy.decide import Limits
+from signer.tenancy.claim import Limits
 from signer.tenancy.verdict import Reason, Refuse
 from signer.tenancy.world import without_wall
 from tests.pki import csr, key, name, spiffe

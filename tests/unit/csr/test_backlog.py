@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from signer.csr.backlog import Backlog, Pending, Stage
-from signer.csr.evaluate import Answers
+from signer.csr.outcome import Answers
 from tests.fakes.virtual_time import VirtualLoop, virtual_time
 from tests.unit.csr.crafted import FOO, SHOP, request
 

@@ -15,20 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from signer.api.certificatesigningrequest import RequestContent, read_content
 from signer.api.issuer import IssuerRef
 from signer.authorities.state import PENDING, TYPE_MISSING, IssuerState
-from signer.csr.evaluate import (
-    DURATION_ANNOTATION,
-    IS_CA_ANNOTATION,
-    NOTHING_ASKED,
-    PRIVATE_KEY_ANNOTATION,
-    Answers,
-    AskKey,
-    AskReference,
-    Issue,
-    NoKey,
-    Verdict,
-    evaluate,
-)
-from signer.tenancy.decide import Limits
+from signer.csr.evaluate import DURATION_ANNOTATION, IS_CA_ANNOTATION, PRIVATE_KEY_ANNOTATION, evaluate
+from signer.csr.outcome import NOTHING_ASKED, Answers, AskKey, AskReference, Issue, NoKey, Verdict
+from signer.tenancy.claim import Limits
 from signer.tenancy.verdict import Reason, Refuse, Wait
 from signer.tenancy.world import without_wall
 from tests.pki import csr, key, key_usage, name, spiffe

@@ -20,16 +20,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from signer.api.certificatesigningrequest import read_content
 from signer.api.issuer import IssuerRef
 from signer.csr.answer import issue
-from signer.csr.evaluate import (
-    DURATION_ANNOTATION,
-    IS_CA_ANNOTATION,
-    PRIVATE_KEY_ANNOTATION,
-    Answers,
-    Issue,
-    Verdict,
-    evaluate,
-)
-from signer.tenancy.decide import Limits
+from signer.csr.evaluate import DURATION_ANNOTATION, IS_CA_ANNOTATION, PRIVATE_KEY_ANNOTATION, evaluate
+from signer.csr.outcome import Answers, Issue, Verdict
+from signer.tenancy.claim import Limits
 from signer.tenancy.verdict import Bind, Refuse, Reread, Unready
 from signer.tenancy.world import KeyRule, Policy, Settings, World
 from tests.pki import key, workload_csr

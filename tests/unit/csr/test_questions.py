@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from signer.api.certificatesigningrequest import read_content
-from signer.csr.evaluate import NoKey
+from signer.csr.outcome import NoKey
 from signer.csr.questions import Questions
 from signer.kube.client import ApiClient
 from signer.kube.errors import ServerError

@@ -6,7 +6,7 @@ import pytest
 
 from signer.api.certificatesigningrequest import with_certificate
 from signer.csr.answer import Answer, refuse
-from signer.csr.evaluate import Issue
+from signer.csr.outcome import Issue
 from signer.csr.writer import Writer, Written
 from signer.kube.client import ApiClient
 from signer.kube.protobuf import wrap

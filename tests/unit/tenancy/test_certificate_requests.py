@@ -8,7 +8,8 @@ import pytest
 
 from issuers.request import read_request
 from signer.api.issuer import IssuerRef
-from signer.tenancy.decide import Claim, Decision, Limits, decide
+from signer.tenancy.claim import Claim, Limits
+from signer.tenancy.decide import Decision, decide
 from signer.tenancy.verdict import Grant, Refuse, Unready
 from signer.tenancy.world import Policy, Rate, Settings, World
 from tests.pki import csr, name, spiffe

@@ -26,7 +26,7 @@ from signer.kube.reflector import Change
 from signer.observe.audit import AuditLog
 from signer.observe.events import ObjectReference
 from signer.observe.metrics import Metrics
-from signer.tenancy.decide import Limits
+from signer.tenancy.claim import Limits
 from signer.tenancy.world import World
 from tests.unit.csr.crafted import FOO, NOW, ready, request
 

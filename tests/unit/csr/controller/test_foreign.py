@@ -9,9 +9,10 @@ import pytest
 from issuers.certificate import new_serial
 from signer.api.certificatesigningrequest import read_content
 from signer.csr.answer import issue
-from signer.csr.evaluate import Answers, Issue, evaluate
+from signer.csr.evaluate import evaluate
 from signer.csr.foreign import is_ours
-from signer.tenancy.decide import Limits
+from signer.csr.outcome import Answers, Issue
+from signer.tenancy.claim import Limits
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.csr.controller.scene import Scene, running
 from tests.unit.csr.crafted import FOO, FOO_SIGNER, NOW, ca, encoded, ready, request, workload

@@ -8,11 +8,12 @@ from issuers.errors import SigningFailed
 from signer.api.certificatesigningrequest import CertificateSigningRequest
 from signer.csr.answer import Answer, issue
 from signer.csr.controller import Options
-from signer.csr.evaluate import Issue, evaluate
+from signer.csr.evaluate import evaluate
+from signer.csr.outcome import Issue
 from signer.csr.writer import Written
 from signer.kube.errors import Forbidden, ServerError, TooManyRequests, Unreachable
 from signer.observe.audit import Outcome
-from signer.tenancy.decide import Limits
+from signer.tenancy.claim import Limits
 from tests.fakes.virtual_time import virtual_time
 from tests.pki import csr, key, name
 from tests.unit.csr.controller.scene import running

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from signer.authorities.state import PENDING, IssuerState
-from signer.csr.evaluate import NoKey
+from signer.csr.outcome import NoKey
 from tests.fakes.virtual_time import virtual_time
 from tests.pki import csr, key, name
 from tests.unit.csr.controller.scene import running

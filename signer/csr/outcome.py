@@ -1,0 +1,68 @@
+"""What the evaluation of a request comes to: to issue, or a question that the caller asks first. Values."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from issuers.authority import Authority
+from issuers.certificate import CertificateTemplate
+from signer.api.certificatesigningrequest import RequestContent
+from signer.api.issuer import IssuerRef
+from signer.tenancy.verdict import Bind, Reason, Refuse, Reread, Unready, Wait
+from signer.tenancy.world import Rate
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """To be issued: what the certificate says, and who signs it (`authority`, else the request's own `key`).
+
+    For a request of the mesh (`mesh`) `namespace` is the tenant's, `source` says where the grant comes from, `policy`
+    which SignerPolicy allowed it. `would_refuse` holds what enforcing would have said, in audit mode.
+    """
+
+    template: CertificateTemplate
+    authority: Authority | None
+    key: Any = field(default=None, repr=False)
+    requester: str = ""
+    identity: str = ""
+    mesh: bool = False
+    namespace: str = ""
+    source: str = ""
+    policy: str = ""
+    append_root: bool = False
+    rate: Rate | None = None
+    would_refuse: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AskReference:
+    """May this requester reference this Issuer? To be asked of the API server (SubjectAccessReview)."""
+
+    issuer: IssuerRef
+    content: RequestContent
+
+
+@dataclass(frozen=True, slots=True)
+class AskKey:
+    """Which private key is in this Secret? For a self-signed certificate."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoKey:
+    """The answer to AskKey when the Secret is missing, unreadable, holds no usable key, or is a CA's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What was asked for and found out so far: None is "not asked". `fresh`: the tenant's claims were read live."""
+
+    may_reference: bool | None = None
+    key: Any = field(default=None, repr=False)
+    fresh: bool = False
+
+
+NOTHING_ASKED = Answers()
+
+Verdict = Issue | Refuse | Wait | Unready | AskReference | AskKey | Bind | Reread
