@@ -4,12 +4,12 @@ Pure: reading never fails; what cannot be read is told in `problem`, what we do 
 """
 
 from functools import cached_property
-from typing import Any
 
 import msgspec
 
 from signer.api.issuer import GROUP, IssuerRef
-from signer.api.meta import Condition, ObjectMeta, read_part, unsupported_fields
+from signer.api.meta import Condition, unsupported_fields
+from signer.api.parts import HasStatus
 from signer.kube.resource import Resource
 
 CERTIFICATES = Resource(GROUP, "v1", "certificates", "Certificate", namespaced=True)
@@ -139,33 +139,13 @@ class CertificateStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel
     failed_issuance_attempts: int | None = None
 
 
-class Certificate(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
+class Certificate(HasStatus[CertificateSpec, CertificateStatus], frozen=True, kw_only=True, rename="camel", dict=True):
     """A Certificate; `raw_spec` and `raw_status` are as received."""
 
-    metadata: ObjectMeta
-    raw_spec: Any = msgspec.field(name="spec", default=None)
-    raw_status: Any = msgspec.field(name="status", default=None)
-
-    @cached_property
-    def _spec(self) -> tuple[CertificateSpec, str]:
-        return read_part(self.raw_spec, CertificateSpec, "spec")
-
-    @property
-    def spec(self) -> CertificateSpec:
-        """The spec, empty when there is a `problem`."""
-        return self._spec[0]
-
-    @property
-    def problem(self) -> str:
-        """Why the spec cannot be read, naming the field; "" when it can."""
-        return self._spec[1]
+    spec_type = CertificateSpec
+    status_type = CertificateStatus
 
     @cached_property
     def unsupported(self) -> tuple[str, ...]:
         """Fields that are set and that we do not support, as "spec.keystores"."""
         return unsupported_fields(self.raw_spec, CertificateSpec, "spec")
-
-    @cached_property
-    def status(self) -> CertificateStatus:
-        """The status; an unreadable one counts as empty, since it is ours to write again."""
-        return read_part(self.raw_status, CertificateStatus, "status")[0]

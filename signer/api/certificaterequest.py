@@ -3,14 +3,12 @@
 Pure: reading never fails; what cannot be read is told in `problem`.
 """
 
-from functools import cached_property
-from typing import Any
-
 import msgspec
 
 from signer.api.certificate import IssuerReference
 from signer.api.issuer import GROUP
-from signer.api.meta import Condition, ObjectMeta, read_part
+from signer.api.meta import Condition
+from signer.api.parts import HasStatus
 from signer.kube.resource import Resource
 
 CERTIFICATE_REQUESTS = Resource(GROUP, "v1", "certificaterequests", "CertificateRequest", namespaced=True)
@@ -38,28 +36,10 @@ class CertificateRequestStatus(msgspec.Struct, frozen=True, kw_only=True, rename
     failure_time: str | None = None
 
 
-class CertificateRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
+class CertificateRequest(
+    HasStatus[CertificateRequestSpec, CertificateRequestStatus], frozen=True, kw_only=True, rename="camel", dict=True
+):
     """A CertificateRequest; `raw_spec` and `raw_status` are as received."""
 
-    metadata: ObjectMeta
-    raw_spec: Any = msgspec.field(name="spec", default=None)
-    raw_status: Any = msgspec.field(name="status", default=None)
-
-    @cached_property
-    def _spec(self) -> tuple[CertificateRequestSpec, str]:
-        return read_part(self.raw_spec, CertificateRequestSpec, "spec")
-
-    @property
-    def spec(self) -> CertificateRequestSpec:
-        """The spec, empty when there is a `problem`."""
-        return self._spec[0]
-
-    @property
-    def problem(self) -> str:
-        """Why the spec cannot be read, naming the field; "" when it can."""
-        return self._spec[1]
-
-    @cached_property
-    def status(self) -> CertificateRequestStatus:
-        """The status; an unreadable one counts as empty."""
-        return read_part(self.raw_status, CertificateRequestStatus, "status")[0]
+    spec_type = CertificateRequestSpec
+    status_type = CertificateRequestStatus

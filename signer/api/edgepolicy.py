@@ -4,11 +4,11 @@ Pure: reading never fails; what cannot be read is told in `problem`. signer/edge
 """
 
 from functools import cached_property
-from typing import Any
 
 import msgspec
 
-from signer.api.meta import Condition, ObjectMeta, read_part
+from signer.api.meta import Condition
+from signer.api.parts import HasStatus
 from signer.api.signerpolicy import MESH_GROUP, PolicyNamespaces, PolicyRate
 from signer.kube.resource import Resource
 
@@ -39,34 +39,14 @@ class EdgePolicyStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     hosts: int | None = None
 
 
-class EdgePolicy(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
+class EdgePolicy(HasStatus[EdgePolicySpec, EdgePolicyStatus], frozen=True, kw_only=True, rename="camel", dict=True):
     """An EdgePolicy. `raw_spec` and `raw_status` are as received; use `spec`, `status`, `problem`."""
 
-    metadata: ObjectMeta
-    raw_spec: Any = msgspec.field(name="spec", default=None)
-    raw_status: Any = msgspec.field(name="status", default=None)
-
-    @cached_property
-    def _spec(self) -> tuple[EdgePolicySpec, str]:
-        return read_part(self.raw_spec, EdgePolicySpec, "spec")
-
-    @property
-    def spec(self) -> EdgePolicySpec:
-        """The spec, empty when there is a `problem`."""
-        return self._spec[0]
-
-    @property
-    def problem(self) -> str:
-        """Why the spec cannot be read, naming the field; "" when it can."""
-        return self._spec[1]
+    spec_type = EdgePolicySpec
+    status_type = EdgePolicyStatus
 
     @cached_property
     def named_suffixes(self) -> tuple[str, ...]:
         """The texts in spec.hostSuffixes, whatever else is wrong: an unreadable policy still speaks about them."""
         raw = self.raw_spec.get("hostSuffixes") if isinstance(self.raw_spec, dict) else None
         return tuple(one for one in raw if isinstance(one, str)) if isinstance(raw, list) else ()
-
-    @cached_property
-    def status(self) -> EdgePolicyStatus:
-        """The status, empty when it cannot be read: it is ours to write again."""
-        return read_part(self.raw_status, EdgePolicyStatus, "status")[0]

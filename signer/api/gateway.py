@@ -5,12 +5,11 @@ Sources: https://istio.io/latest/docs/reference/config/networking/gateway/ and
 https://gateway-api.sigs.k8s.io/reference/spec/
 """
 
-from functools import cached_property
 from typing import Any
 
 import msgspec
 
-from signer.api.meta import ObjectMeta, read_part
+from signer.api.parts import HasSpec
 from signer.kube.resource import Resource
 
 GATEWAYS = Resource("networking.istio.io", "v1", "gateways", "Gateway", namespaced=True)
@@ -53,25 +52,10 @@ class GatewaySpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     servers: tuple[Server, ...] = ()
 
 
-class Gateway(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
+class Gateway(HasSpec[GatewaySpec], frozen=True, kw_only=True, rename="camel", dict=True):
     """An Istio Gateway."""
 
-    metadata: ObjectMeta
-    raw_spec: Any = msgspec.field(name="spec", default=None)
-
-    @cached_property
-    def _spec(self) -> tuple[GatewaySpec, str]:
-        return read_part(self.raw_spec, GatewaySpec, "spec")
-
-    @property
-    def spec(self) -> GatewaySpec:
-        """The spec, empty when there is a `problem`."""
-        return self._spec[0]
-
-    @property
-    def problem(self) -> str:
-        """Why the spec cannot be read, naming the field; "" when it can."""
-        return self._spec[1]
+    spec_type = GatewaySpec
 
 
 class CertificateRef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -115,22 +99,7 @@ class APIGatewaySpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     addresses: tuple[GatewayAddress, ...] = ()
 
 
-class APIGateway(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
+class APIGateway(HasSpec[APIGatewaySpec], frozen=True, kw_only=True, rename="camel", dict=True):
     """A Gateway of the Gateway API."""
 
-    metadata: ObjectMeta
-    raw_spec: Any = msgspec.field(name="spec", default=None)
-
-    @cached_property
-    def _spec(self) -> tuple[APIGatewaySpec, str]:
-        return read_part(self.raw_spec, APIGatewaySpec, "spec")
-
-    @property
-    def spec(self) -> APIGatewaySpec:
-        """The spec, empty when there is a `problem`."""
-        return self._spec[0]
-
-    @property
-    def problem(self) -> str:
-        """Why the spec cannot be read, naming the field; "" when it can."""
-        return self._spec[1]
+    spec_type = APIGatewaySpec

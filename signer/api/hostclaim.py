@@ -3,12 +3,10 @@
 Pure: reading never fails; what cannot be read is told in `problem`. signer/edge/hosts.py says what one means.
 """
 
-from functools import cached_property
-from typing import Any
-
 import msgspec
 
-from signer.api.meta import Condition, ObjectMeta, read_part
+from signer.api.meta import Condition
+from signer.api.parts import HasStatus
 from signer.api.signerpolicy import MESH_GROUP
 from signer.kube.resource import Resource
 
@@ -65,28 +63,8 @@ class HostClaimStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
     issuances: tuple[IssuanceRecord, ...] = ()
 
 
-class HostClaim(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
+class HostClaim(HasStatus[HostClaimSpec, HostClaimStatus], frozen=True, kw_only=True, rename="camel", dict=True):
     """A HostClaim. `raw_spec` and `raw_status` are as received; use `spec`, `status`, `problem`."""
 
-    metadata: ObjectMeta
-    raw_spec: Any = msgspec.field(name="spec", default=None)
-    raw_status: Any = msgspec.field(name="status", default=None)
-
-    @cached_property
-    def _spec(self) -> tuple[HostClaimSpec, str]:
-        return read_part(self.raw_spec, HostClaimSpec, "spec")
-
-    @property
-    def spec(self) -> HostClaimSpec:
-        """The spec, empty when there is a `problem`."""
-        return self._spec[0]
-
-    @property
-    def problem(self) -> str:
-        """Why the spec cannot be read, naming the field; "" when it can."""
-        return self._spec[1]
-
-    @cached_property
-    def status(self) -> HostClaimStatus:
-        """The status, empty when it cannot be read: it is ours to write again."""
-        return read_part(self.raw_status, HostClaimStatus, "status")[0]
+    spec_type = HostClaimSpec
+    status_type = HostClaimStatus

@@ -3,12 +3,9 @@
 Pure: reading never fails; what cannot be read is told in `problem`.
 """
 
-from functools import cached_property
-from typing import Any
-
 import msgspec
 
-from signer.api.meta import ObjectMeta, read_part
+from signer.api.parts import HasSpec
 from signer.kube.resource import Resource
 
 INGRESSES = Resource("networking.k8s.io", "v1", "ingresses", "Ingress", namespaced=True)
@@ -36,25 +33,10 @@ class IngressSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     tls: tuple[IngressTLS, ...] = ()
 
 
-class Ingress(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
+class Ingress(HasSpec[IngressSpec], frozen=True, kw_only=True, rename="camel", dict=True):
     """An Ingress."""
 
-    metadata: ObjectMeta
-    raw_spec: Any = msgspec.field(name="spec", default=None)
-
-    @cached_property
-    def _spec(self) -> tuple[IngressSpec, str]:
-        return read_part(self.raw_spec, IngressSpec, "spec")
-
-    @property
-    def spec(self) -> IngressSpec:
-        """The spec, empty when there is a `problem`."""
-        return self._spec[0]
-
-    @property
-    def problem(self) -> str:
-        """Why the spec cannot be read, naming the field; "" when it can."""
-        return self._spec[1]
+    spec_type = IngressSpec
 
     @property
     def class_name(self) -> str:

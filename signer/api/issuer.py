@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from signer.api.meta import Condition, ObjectMeta, read_part, unsupported_fields
+from signer.api.meta import Condition, unsupported_fields
+from signer.api.parts import HasStatus
 from signer.kube.resource import Resource
 
 GROUP = "cert-manager.io"
@@ -63,38 +64,18 @@ class IssuerStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     conditions: tuple[Condition, ...] = ()
 
 
-class Issuer(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
+class Issuer(HasStatus[IssuerSpec, IssuerStatus], frozen=True, kw_only=True, rename="camel", dict=True):
     """An Issuer or a ClusterIssuer. `raw_spec` and `raw_status` are as received; use `spec`, `status`, `problem`."""
 
-    metadata: ObjectMeta
+    spec_type = IssuerSpec
+    status_type = IssuerStatus
     api_version: str = "cert-manager.io/v1"
     kind: str = ""
-    raw_spec: Any = msgspec.field(name="spec", default=None)
-    raw_status: Any = msgspec.field(name="status", default=None)
-
-    @cached_property
-    def _spec(self) -> tuple[IssuerSpec, str]:
-        return read_part(self.raw_spec, IssuerSpec, "spec")
-
-    @property
-    def spec(self) -> IssuerSpec:
-        """The spec, empty when there is a `problem`."""
-        return self._spec[0]
-
-    @property
-    def problem(self) -> str:
-        """Why the spec cannot be read, naming the field; "" when it can."""
-        return self._spec[1]
 
     @cached_property
     def unsupported(self) -> tuple[str, ...]:
         """Fields that are set and that we know nothing of, as "spec.x"."""
         return unsupported_fields(self.raw_spec, IssuerSpec, "spec")
-
-    @cached_property
-    def status(self) -> IssuerStatus:
-        """The status, empty when it cannot be read: it is ours to write again."""
-        return read_part(self.raw_status, IssuerStatus, "status")[0]
 
     @property
     def ref(self) -> IssuerRef:

@@ -8,12 +8,11 @@ Source: https://istio.io/latest/docs/reference/config/networking/proxy-config/
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import msgspec
 
-from signer.api.meta import ObjectMeta, read_part
+from signer.api.parts import HasSpec
 from signer.kube.resource import Resource
 
 PROXY_CONFIGS = Resource("networking.istio.io", "v1beta1", "proxyconfigs", "ProxyConfig", namespaced=True)
@@ -39,25 +38,10 @@ class ProxyConfigSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     environment_variables: dict[str, str] | None = None
 
 
-class ProxyConfig(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
+class ProxyConfig(HasSpec[ProxyConfigSpec], frozen=True, kw_only=True, rename="camel", dict=True):
     """A ProxyConfig. `raw_spec` is as received; use `spec` and `problem`."""
 
-    metadata: ObjectMeta
-    raw_spec: Any = msgspec.field(name="spec", default=None)
-
-    @cached_property
-    def _spec(self) -> tuple[ProxyConfigSpec, str]:
-        return read_part(self.raw_spec, ProxyConfigSpec, "spec")
-
-    @property
-    def spec(self) -> ProxyConfigSpec:
-        """The spec, empty when there is a `problem`."""
-        return self._spec[0]
-
-    @property
-    def problem(self) -> str:
-        """Why the spec cannot be read, naming the field; "" when it can."""
-        return self._spec[1]
+    spec_type = ProxyConfigSpec
 
     @property
     def cert_signer(self) -> str:

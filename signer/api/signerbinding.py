@@ -3,12 +3,9 @@
 Pure: reading never fails; what cannot be read is told in `problem`. signer/tenancy/bindings.py says what one means.
 """
 
-from functools import cached_property
-from typing import Any
-
 import msgspec
 
-from signer.api.meta import ObjectMeta, read_part
+from signer.api.parts import HasStatus
 from signer.api.signerpolicy import MESH_GROUP
 from signer.kube.resource import Resource
 
@@ -30,28 +27,10 @@ class SignerBindingStatus(msgspec.Struct, frozen=True, kw_only=True, rename="cam
     last_issued_time: str | None = None
 
 
-class SignerBinding(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
+class SignerBinding(
+    HasStatus[SignerBindingSpec, SignerBindingStatus], frozen=True, kw_only=True, rename="camel", dict=True
+):
     """A SignerBinding. `raw_spec` and `raw_status` are as received; use `spec`, `status`, `problem`."""
 
-    metadata: ObjectMeta
-    raw_spec: Any = msgspec.field(name="spec", default=None)
-    raw_status: Any = msgspec.field(name="status", default=None)
-
-    @cached_property
-    def _spec(self) -> tuple[SignerBindingSpec, str]:
-        return read_part(self.raw_spec, SignerBindingSpec, "spec")
-
-    @property
-    def spec(self) -> SignerBindingSpec:
-        """The spec, empty when there is a `problem`."""
-        return self._spec[0]
-
-    @property
-    def problem(self) -> str:
-        """Why the spec cannot be read, naming the field; "" when it can."""
-        return self._spec[1]
-
-    @cached_property
-    def status(self) -> SignerBindingStatus:
-        """The status, empty when it cannot be read: it is ours to write again."""
-        return read_part(self.raw_status, SignerBindingStatus, "status")[0]
+    spec_type = SignerBindingSpec
+    status_type = SignerBindingStatus

@@ -4,11 +4,11 @@ Pure: reading never fails; what cannot be read is told in `problem`. signer/tena
 """
 
 from functools import cached_property
-from typing import Any
 
 import msgspec
 
-from signer.api.meta import Condition, ObjectMeta, read_part
+from signer.api.meta import Condition
+from signer.api.parts import HasStatus
 from signer.kube.resource import Resource
 
 MESH_GROUP = "mesh-signer.dev"
@@ -64,34 +64,16 @@ class SignerPolicyStatus(msgspec.Struct, frozen=True, kw_only=True, rename="came
     refused: int | None = None
 
 
-class SignerPolicy(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
+class SignerPolicy(
+    HasStatus[SignerPolicySpec, SignerPolicyStatus], frozen=True, kw_only=True, rename="camel", dict=True
+):
     """A SignerPolicy. `raw_spec` and `raw_status` are as received; use `spec`, `status`, `problem`."""
 
-    metadata: ObjectMeta
-    raw_spec: Any = msgspec.field(name="spec", default=None)
-    raw_status: Any = msgspec.field(name="status", default=None)
-
-    @cached_property
-    def _spec(self) -> tuple[SignerPolicySpec, str]:
-        return read_part(self.raw_spec, SignerPolicySpec, "spec")
-
-    @property
-    def spec(self) -> SignerPolicySpec:
-        """The spec, empty when there is a `problem`."""
-        return self._spec[0]
-
-    @property
-    def problem(self) -> str:
-        """Why the spec cannot be read, naming the field; "" when it can."""
-        return self._spec[1]
+    spec_type = SignerPolicySpec
+    status_type = SignerPolicyStatus
 
     @cached_property
     def named_signers(self) -> tuple[str, ...]:
         """The texts in spec.signers, whatever else is wrong: a policy that cannot be read still speaks about them."""
         raw = self.raw_spec.get("signers") if isinstance(self.raw_spec, dict) else None
         return tuple(one for one in raw if isinstance(one, str)) if isinstance(raw, list) else ()
-
-    @cached_property
-    def status(self) -> SignerPolicyStatus:
-        """The status, empty when it cannot be read: it is ours to write again."""
-        return read_part(self.raw_status, SignerPolicyStatus, "status")[0]

@@ -4,12 +4,11 @@ Pure: reading never fails; what cannot be read is told in `problem`.
 Source: https://istio.io/latest/docs/reference/config/networking/virtual-service/
 """
 
-from functools import cached_property
 from typing import Any
 
 import msgspec
 
-from signer.api.meta import ObjectMeta, read_part
+from signer.api.parts import HasSpec
 from signer.kube.resource import Resource
 
 VIRTUAL_SERVICES = Resource("networking.istio.io", "v1", "virtualservices", "VirtualService", namespaced=True)
@@ -56,22 +55,7 @@ class VirtualServiceSpec(msgspec.Struct, frozen=True, kw_only=True, rename="came
     http: tuple[HTTPRule, ...] = ()
 
 
-class VirtualService(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
+class VirtualService(HasSpec[VirtualServiceSpec], frozen=True, kw_only=True, rename="camel", dict=True):
     """A VirtualService."""
 
-    metadata: ObjectMeta
-    raw_spec: Any = msgspec.field(name="spec", default=None)
-
-    @cached_property
-    def _spec(self) -> tuple[VirtualServiceSpec, str]:
-        return read_part(self.raw_spec, VirtualServiceSpec, "spec")
-
-    @property
-    def spec(self) -> VirtualServiceSpec:
-        """The spec, empty when there is a `problem`."""
-        return self._spec[0]
-
-    @property
-    def problem(self) -> str:
-        """Why the spec cannot be read, naming the field; "" when it can."""
-        return self._spec[1]
+    spec_type = VirtualServiceSpec
