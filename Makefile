@@ -1,5 +1,5 @@
 # Everything starts here: `make demo` and `make test` install what they need by themselves.
-# Needs: Python 3.11 or newer, make, and access to PyPI and the Go module proxy.
+# Needs: Python 3.11 or newer, make, and access to PyPI, the Go module proxy and, for the tests of DNS-01, apt's sources.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv

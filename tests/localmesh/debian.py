@@ -66,7 +66,7 @@ def _unpack(package: str, target: Path) -> None:
         options = [
             *("-qq", "-o", f"Dir::State={state}", "-o", f"Dir::State::lists={state}/lists"),
             *("-o", "Dir::State::status=/var/lib/dpkg/status", "-o", f"Dir::Cache={state}/cache"),
-            *("-o", "Debug::NoLocking=1", "-o", f"APT::Sandbox::User={os.environ.get('USER', 'root')}"),
+            *("-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root"),
         ]
         _run(["apt-get", *options, "update"])
         wanted = ["--no-install-recommends", "--download-only", "-y", "install", package]
