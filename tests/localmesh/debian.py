@@ -23,13 +23,13 @@ _SECONDS = 600
 
 
 class NotHere(LocalMeshError):
-    """The machine has neither the program nor apt: the tests that need it are skipped, with this reason."""
+    """The program cannot be had on this machine: the tests that need it are skipped, with this reason."""
 
 
 def find_packaged(name: str) -> tuple[Path, dict[str, str]]:
     """A program, and what its environment must have: from PATH, else from the package, unpacked here once.
 
-    Raises NotHere; another LocalMeshError when apt does not do it.
+    Raises NotHere when it cannot be had: there is no apt, or its sources are out of reach.
     """
     if on_path := shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"):
         return Path(on_path), {}
@@ -82,6 +82,6 @@ def _run(command: list[str]) -> None:
     try:
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=_SECONDS)
     except subprocess.TimeoutExpired:
-        raise LocalMeshError(f"no end within {_SECONDS} s: {' '.join(command)}") from None
+        raise NotHere(f"no end within {_SECONDS} s: {' '.join(command)}") from None
     if done.returncode != 0:
-        raise LocalMeshError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()[-800:]}")
+        raise NotHere(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()[-800:]}")
