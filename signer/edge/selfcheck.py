@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 from signer.api.virtualservice import HTTPMatch, HTTPRule, StringMatch, VirtualService
+from signer.edge.challenge_routes import SOLVER_SERVICE
 from signer.edge.hostname import Host
 
 MAX_BODY = 1024
 """Bytes that are read of an answer; a key authorization has fewer than 200."""
 MAX_REDIRECTS = 10
 _PORTS = {"http": 80, "https": 443}
+_NOT_BEHIND = frozenset((502, 503, 504))
 
 
 class Cause(Enum):
@@ -96,6 +98,14 @@ def classify(host: Host, path: str, seen: Seen, shadows: Collection[str] = ()) -
     if seen.status == 200:
         return _waiting(
             Cause.WRONG_ANSWER, host, path, "status 200, and the answer is not the one that we put in place"
+        )
+    if seen.status in _NOT_BEHIND:
+        return _waiting(
+            Cause.NOT_ROUTED,
+            host,
+            path,
+            f"status {seen.status}: another route takes it, or, for an Ingress or the Gateway API, the gateway does not reach"
+            f" Service {SOLVER_SERVICE}",
         )
     return _waiting(
         Cause.NOT_ROUTED,

@@ -1,4 +1,7 @@
-"""HTTP-01 through a real Istio gateway, in each mode: a real ACME server is answered, and what answered it goes."""
+"""HTTP-01 through a real Istio gateway, in each mode: a real ACME server is answered, and what answered it goes.
+
+And what HTTP-01 cannot prove, on the same gateway: a wildcard, by DNS-01.
+"""
 
 import base64
 import time
@@ -11,6 +14,7 @@ import yaml
 from signer.edge.redirects import TAKEN
 from signer.edge.solver_mode import ALLOW_REDIRECT_CHANGE
 from tests import pki
+from tests.integration.external_dns import ENDPOINT_CRD
 from tests.integration.test_edge_objects import module
 from tests.localmesh.demo_edge import condition
 from tests.localmesh.edge import CONTROLLERS, Edge
@@ -27,7 +31,9 @@ MADE = (
     "referencegrants.gateway.networking.k8s.io",
     "ingresses.networking.k8s.io",
 )
-PLACE = {"namespace": "istio-system", "annotations": {"cert-manager.io/cluster-issuer": ISSUER}}
+WANTED = {"cert-manager.io/cluster-issuer": ISSUER}
+ENDPOINTS = "dnsendpoints.externaldns.k8s.io"
+PLACE = {"namespace": "istio-system", "annotations": WANTED}
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +137,7 @@ def test_an_ingress(edge: Edge) -> None:
         "metadata": {
             "name": "old",
             "namespace": "istio-system",
-            "annotations": {"kubernetes.io/ingress.class": "istio", **PLACE["annotations"]},
+            "annotations": {"kubernetes.io/ingress.class": "istio", **WANTED},
         },
         "spec": {
             "tls": [{"hosts": [host], "secretName": "old"}],
@@ -185,3 +191,26 @@ def test_shadowed(edge: Edge) -> None:
     edge.cluster.wait_for(lambda: named in reason_of(edge, host), "the name in the reason", _PATIENCE)
     edge.cluster.kubectl("delete", "virtualservice", older["metadata"]["name"], "-n", "istio-system")
     wait_trusted(edge, host)
+
+
+def test_a_wildcard(edge: Edge) -> None:
+    """A Gateway for a wildcard is proven by DNS-01, and serves every host below; the test carries out what External-DNS would."""
+    edge.cluster.apply(ENDPOINT_CRD)
+    edge.cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"crd/{ENDPOINTS}")
+    by_records = edge.issuer("by-records")
+    by_records["spec"]["acme"]["solvers"] = [{"dns01": {"externalDNS": {}}}]
+    apply(edge, by_records, edge.istio_gateway("wild", "*.wild.example.com", issuer="by-records"))
+    apply(edge, *(edge.page("wild", f"{name}.wild.example.com", name) for name in ("one", "two")))
+
+    def asked() -> list[Json]:
+        found: list[Json] = edge.cluster.get(ENDPOINTS, "-A")["items"]
+        return found
+
+    (record,) = edge.cluster.wait_for(asked, "a DNSEndpoint", _PATIENCE)[0]["spec"]["endpoints"]
+    assert (record["dnsName"], record["recordType"]) == ("_acme-challenge.wild.example.com", "TXT")
+    for target in record["targets"]:
+        edge.challenges.add_txt(record["dnsName"], target.strip('"'))
+    for name in ("one", "two"):
+        wait_trusted(edge, f"{name}.wild.example.com")
+        assert edge.visit(f"{name}.wild.example.com").body == name
+    edge.cluster.wait_for(lambda: not asked(), "the DNSEndpoint is gone", _PATIENCE)

@@ -88,11 +88,15 @@ class TestBadSettings:
         assert "hunter2" not in done.stderr
         assert "Traceback" not in done.stderr
 
-    def test_port_in_use(self, cluster: Cluster, busy_port: str) -> None:
+    @pytest.mark.parametrize(
+        ("option", "others"),
+        [("--bind", ["--controllers=csr"]), ("--http01-solver-bind", ["--controllers=challenges", "--bind=none"])],
+    )
+    def test_port_in_use(self, cluster: Cluster, busy_port: str, option: str, others: list[str]) -> None:
         """A port that is taken is named, without a traceback."""
-        done = run(f"--kubeconfig={cluster.kubeconfig()}", f"--bind=127.0.0.1:{busy_port}", "--controllers=csr")
+        done = run(f"--kubeconfig={cluster.kubeconfig()}", f"{option}=127.0.0.1:{busy_port}", *others)
         assert done.returncode == 2
-        assert busy_port in done.stderr.splitlines()[-1]
+        assert f"{option}: 127.0.0.1:{busy_port}" in done.stderr.splitlines()[-1]
         assert "Traceback" not in done.stderr
 
     def test_unknown_option(self) -> None:

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.integration
 Json = dict[str, Any]
 HOST, OTHER = "a.example.com", "b.example.com"
 SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", namespaced=True)
-SPEC = {
+SPEC: Json = {
     "selector": INGRESS_LABELS,
     "servers": [https(HOST, OTHER, mode="MUTUAL"), http(HOST, OTHER, redirect=True)],
 }

@@ -41,7 +41,7 @@ def found(**changes: Any) -> Found:
         ({"error": "reset"}, Cause.NOT_REACHED, "reset"),
         ({"redirect": "https://elsewhere.example:8443/"}, Cause.REDIRECTED_AWAY, "ports 80 and 443"),
         ({"status": 404, "matches": False}, Cause.NOT_ROUTED, "status 404"),
-        ({"status": 503, "matches": False}, Cause.NOT_ROUTED, "status 503"),
+        ({"status": 503, "matches": False}, Cause.NOT_ROUTED, "does not reach Service mesh-signer-http01-solver"),
         ({"status": 404}, Cause.NOT_ROUTED, "status 404"),
         ({"status": 404, "matches": False, "shadows": ["foo/old"]}, Cause.SHADOWED, "VirtualService foo/old"),
         ({"matches": False}, Cause.WRONG_ANSWER, "not the one that we put in place"),
