@@ -4,10 +4,14 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from signer.api.edgepolicy import EDGE_POLICIES
+from signer.api.hostclaim import HOST_CLAIMS
 from tests.fakes.acme_faults import FaultyCA, Reply, problem
+from tests.integration.edge import gateway_world
 from tests.integration.edge.conftest import Start, spec
 from tests.integration.edge.presenters import ServerPresenter
-from tests.integration.slow_controllers import Json, World
+from tests.integration.slow_controllers import Json, World, world
+from tests.localmesh import Cluster
 
 pytestmark = pytest.mark.integration
 
@@ -30,25 +34,34 @@ async def asked(here: World, name: str, *hosts: str) -> None:
     await here.certificate("web", name, commonName=None, dnsNames=list(hosts))
 
 
+async def failed(here: World, times: int) -> None:
+    """Wait until the Certificate has failed so often."""
+
+    async def seen() -> bool:
+        found = await here.get("Certificate", "web")
+        return found is not None and found["status"].get("failedIssuanceAttempts") == times
+
+    await here.until(f"failure {times}", seen)
+
+
+def _new_terms(method: str, path: str) -> Reply | None:
+    """A CA that wants something of its operator before it gives an order."""
+    ordering = method == "POST" and "order-plz" in path
+    return problem(403, "userActionRequired", "new terms") if ordering else None
+
+
 async def test_the_next_issuer_after_failures(here: World, start: Start) -> None:
     """After two failures the next issuer's CA gives the certificate; the renewal begins with the first again."""
     second = start()
     backup = await issuer(here, "backup", spec(second))
     with FaultyCA(start()) as first:
-        first.rule = lambda method, path: (
-            problem(403, "userActionRequired", "new terms") if method == "POST" and "order-plz" in path else None
-        )
+        first.rule = _new_terms
         name = await issuer(here, "main", spec(first), fallbacks=backup)  # type: ignore[arg-type]  # has what spec reads
         await asked(here, name, "fallback.example")
         await here.condition("Certificate", "web", "Issuing", status="False", reason="Failed")
         here.ahead = timedelta(hours=2)
         await here.touch("Certificate", "web")
-
-        async def twice() -> bool:
-            found = await here.get("Certificate", "web")
-            return found is not None and found["status"].get("failedIssuanceAttempts") == 2
-
-        await here.until("a second failure", twice)
+        await failed(here, 2)
         assert second.orders() == 0
         here.ahead = timedelta(hours=8)
         await here.touch("Certificate", "web")
@@ -67,6 +80,33 @@ async def test_the_next_issuer_after_failures(here: World, start: Start) -> None
 
         await here.until("a renewal", renewed)
         assert second.orders() == 1
+
+
+async def test_a_policy_is_asked_about_each(
+    cluster: Cluster, namespace: str, start: Start, presenter: ServerPresenter
+) -> None:
+    """An issuer that an EdgePolicy does not allow for a host does not stand in, however often the first fails."""
+    gateway_world.install(cluster)
+    second, host = start(), f"guarded.{namespace}.example"
+    async with world(cluster, namespace, presenter=presenter, hosts=True) as here:
+        backup = await issuer(here, "backup", spec(second))
+        with FaultyCA(start()) as first:
+            first.rule = _new_terms
+            name = await issuer(here, "main", spec(first), fallbacks=backup)  # type: ignore[arg-type]  # as above
+            allowed = {"hostSuffixes": [host], "namespaces": {"names": [namespace]}, "issuers": [{"name": name}]}
+            body = {"apiVersion": EDGE_POLICIES.api_version, "kind": EDGE_POLICIES.kind}
+            await here.client.create(EDGE_POLICIES, {**body, "metadata": {"name": namespace}, "spec": allowed})
+            try:
+                await asked(here, name, host)
+                await here.condition("Certificate", "web", "Issuing", status="False", reason="Failed")
+                for times, hours in ((2, 2), (3, 8)):
+                    here.ahead = timedelta(hours=hours)
+                    await here.touch("Certificate", "web")
+                    await failed(here, times)
+                assert second.orders() == 0
+            finally:
+                await here.client.delete(EDGE_POLICIES, namespace)
+                await here.client.delete(HOST_CLAIMS, host)
 
 
 async def test_the_next_issuer_when_the_ca_is_away(here: World, start: Start) -> None:

@@ -14,7 +14,7 @@ SPECS = ("tests/unit/certificates",)
 MUTANTS = (
     Mutant(
         "a renewBefore longer than the life is kept: renewal without end",
-        RENEWAL,
+        "signer/api/renew_before.py",
         "    if renew_before is not None and timedelta(0) < renew_before < lifetime:\n",
         "    if renew_before is not None and timedelta(0) < renew_before:\n",
         SPECS,
