@@ -8,7 +8,7 @@ Used on the loop, in the leader.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from signer.api.certificate import Certificate
@@ -48,18 +48,21 @@ class ByHand:
     async def serve(self, namespace: str) -> float | None:
         """Write what is missing in a namespace; after how many seconds to look again. Raises ApiError, Unreachable."""
         again: list[float] = []
-        for certificate in self._certificates.by_hand_in(namespace):
+        waiting = [one for one in self._certificates.by_hand_in(namespace) if waits(one)]
+        selectors = selectors_naming(self._sources.istio_gateways()) if waiting else {}
+        still = set()
+        for certificate in waiting:
             key = (namespace, certificate.spec.secret_name)
-            left = await self._serve(certificate, key) if waits(certificate) else None
+            left = await self._serve(certificate, key, selectors.get(key[1], []))
             if left is not None:
                 again.append(left)
-            else:
-                self._missing.pop(key, None)
+                still.add(key)
+        for key in [key for key in self._missing if key[0] == namespace and key not in still]:
+            del self._missing[key]
         return min(again, default=None)
 
-    async def _serve(self, certificate: Certificate, key: Key) -> float | None:
+    async def _serve(self, certificate: Certificate, key: Key, selectors: list[Mapping[str, str]]) -> float | None:
         hosts = own_hosts(certificate)
-        selectors = selectors_naming(key[1], list(self._sources.istio_gateways()))
         if not hosts or not selectors or self._is_ca_secret(*key) or await self._is_there(key):
             return None
         now = self._clock()

@@ -4,7 +4,7 @@ Pure, but for the key of a placeholder, which is made here and is for nothing el
 """
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -99,10 +99,12 @@ def credentials(gateway: Gateway) -> frozenset[str]:
     return frozenset(name for server in gateway.spec.servers for name in credentials_of(server))
 
 
-def selectors_naming(secret_name: str, gateways: Collection[Gateway]) -> list[Mapping[str, str]]:
-    """The selectors of the Gateways that name a Secret, each once: a proxy beside it may be one that they take."""
-    found: list[Mapping[str, str]] = []
+def selectors_naming(gateways: Iterable[Gateway]) -> dict[str, list[Mapping[str, str]]]:
+    """By the Secrets that Gateways name, their selectors, each once: a proxy beside it may be one that they take."""
+    found: dict[str, list[Mapping[str, str]]] = {}
     for gateway in gateways:
-        if secret_name in credentials(gateway) and gateway.spec.selector not in found:
-            found.append(gateway.spec.selector)
+        for name in credentials(gateway):
+            listed = found.setdefault(name, [])
+            if gateway.spec.selector not in listed:
+                listed.append(gateway.spec.selector)
     return found

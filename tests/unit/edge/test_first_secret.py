@@ -21,7 +21,7 @@ from signer.edge.first_secret import (
 )
 from signer.edge.placeholder import is_placeholder
 from tests import pki
-from tests.unit.edge.objects import gateway, host, https
+from tests.unit.edge.objects import gateway, host, http, https
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOSTS = (host("a.example.com"),)
@@ -129,7 +129,6 @@ class TestGateways:
     def test_selectors(self) -> None:
         """Of each Gateway that names the Secret, whatever its namespace; each once."""
         named = [gateway(https("a.example.com"), namespace=name) for name in ("foo", "bar")]
-        assert selectors_naming("tls", [*named, gateway(https("b.example.com", credential="other"))]) == [
-            {"istio": "ingressgateway"}
-        ]
-        assert selectors_naming("none", named) == []
+        other = gateway(https("b.example.com", credential="other"), http("b.example.com"))
+        assert selectors_naming([*named, other]) == {name: [{"istio": "ingressgateway"}] for name in ("tls", "other")}
+        assert selectors_naming([gateway(http("a.example.com"))]) == {}
