@@ -6,6 +6,7 @@ solver must be one of the issuer's, and the note of what was written must bear t
 Used on the loop, in the leader. Only pauses between failed tries are kept in memory.
 """
 
+import asyncio
 import hmac
 import ipaddress
 import time
@@ -34,6 +35,9 @@ from signer.tenancy.verdict import Reason, Refuse
 NOTE = "mesh-signer.dev/dns01-record"
 """On a Challenge: the name under which its value was written, and our seal."""
 _SHORTEST, _LONGEST = 2.0, 30.0
+# For all questions of one step together: a slow zone has a worker for so long and no longer.
+_STEP_SECONDS = 20.0
+_TOO_SLOW = f"the name servers were not done within {_STEP_SECONDS:.0f} s"
 _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 COMPANY = AddressRule(allowed=tuple(ipaddress.ip_network(one) for one in _PRIVATE))
 """Where the servers of a zone may stand for a ClusterIssuer: a company has zones of its own, but not on this machine."""
@@ -87,7 +91,11 @@ class DnsPresenter:
         pause = self._pauses.get(uid)
         if pause is not None and time.monotonic() < pause.until:
             return pause.reason
-        reason = await self._present(challenge)
+        try:
+            async with asyncio.timeout(_STEP_SECONDS):
+                reason = await self._present(challenge)
+        except TimeoutError:
+            reason = Reason("NoAnswer", f"TXT {record_name(challenge.spec.dns_name)}: {_TOO_SLOW}")
         if reason is None:
             self._pauses.pop(uid, None)
         else:
@@ -101,17 +109,12 @@ class DnsPresenter:
         if ref is None:
             return waiting(name, "its issuer is none of ours")
         try:
-            end = await self._questions.delegated(name)
-            if isinstance(end, Refuse):
-                return waiting(name, end.message)
-            if self._recursive_only:
-                answers = await self._questions.at_recursive_servers(end)
-            else:
-                rule = self._reach.zones if ref.kind == "ClusterIssuer" else self._reach.tenants
-                answers = await self._questions.at_all_servers(end, rule)
+            async with asyncio.timeout(_STEP_SECONDS):
+                return await self._check(ref, name, challenge.spec.key)
         except NoAnswer as error:
             return waiting(name, str(error), Cause.NOT_RESOLVED)
-        return classify(end, challenge.spec.key, answers)
+        except TimeoutError:
+            return waiting(name, _TOO_SLOW, Cause.NOT_RESOLVED)
 
     async def clean_up(self, challenge: Challenge) -> Left | None:
         """Take the value away, and no other of the name. Raises Conflict as `present`."""
@@ -135,8 +138,21 @@ class DnsPresenter:
         if not _is_ours(challenge, updates, name, seal):
             why = f"{what} stays: the note of it is not ours, or the TSIG secret has changed"
             return Left(Reason("LeftBehind", why), again=False)
-        reason = await updates.remove(name, challenge.spec.key)
+        try:
+            async with asyncio.timeout(_STEP_SECONDS):
+                reason = await updates.remove(name, challenge.spec.key)
+        except TimeoutError:
+            reason = Reason("NoAnswer", f"{what}: {_TOO_SLOW}")
         return Left(reason) if reason is not None else None
+
+    async def _check(self, ref: IssuerRef, name: str, value: str) -> Found:
+        end = await self._questions.delegated(name)
+        if isinstance(end, Refuse):
+            return waiting(name, end.message)
+        if self._recursive_only:
+            return classify(end, value, await self._questions.at_recursive_servers(end))
+        rule = self._reach.zones if ref.kind == "ClusterIssuer" else self._reach.tenants
+        return classify(end, value, await self._questions.at_all_servers(end, rule))
 
     async def _present(self, challenge: Challenge) -> Reason | None:
         ref = issuer_of(challenge)
