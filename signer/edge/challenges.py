@@ -7,7 +7,6 @@ A Challenge that we would not have made ourselves is never worked on.
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 from issuers.acme.client import Session
@@ -26,9 +25,9 @@ from signer.edge.lifecycle import genuine, told
 from signer.edge.order_family import OrderFamily
 from signer.edge.order_values import answer_for, issuer_of
 from signer.edge.presenting import Presenter
-from signer.edge.proving import POLL_INTERVAL, Checks, Do, challenge_step
+from signer.edge.proving import POLL_INTERVAL, Do, challenge_step
 from signer.edge.queue import MAX_CONCURRENT
-from signer.edge.selfcheck import Cause
+from signer.edge.self_checks import SelfChecks
 from signer.edge.shares import BUSY_RECHECK, Shares
 from signer.kube.client import ApiClient
 from signer.kube.errors import Conflict, NotFound
@@ -44,11 +43,6 @@ SCHEDULE: Key = ("", "")
 _MAX_STEPS = 12
 # A route or a gateway is waited for this long between two looks (seconds); most changes are seen by the self check.
 _PRESENT_RECHECK = 2.0
-# What a self check finds where the answer is not, or no longer; it is put in place again after so many in a row.
-_MAY_BE_GONE = frozenset(
-    (Cause.NOT_ROUTED, Cause.SHADOWED, Cause.WRONG_ANSWER, Cause.REDIRECTED_AWAY, Cause.NOT_PROPAGATED)
-)
-_PRESENT_AGAIN = 5
 # With the queue's pauses these are some minutes.
 _CLEAN_UP_TRIES = 9
 
@@ -78,7 +72,7 @@ class ChallengeController:
         self._superseded = Superseded()
         self._writer = ChallengeWriter(client, recorder, self._superseded)
         self._turns = Turns(challenges, order_store, self._writer, clock=clock, limit=limit)
-        self._checks: dict[str, Checks] = {}
+        self._checks = SelfChecks(presenter, self._writer, clock=clock)
         self._shares = Shares()
         self.queue = queue
         challenges.subscribe(self._changed)
@@ -90,7 +84,7 @@ class ChallengeController:
         if change.kind == "synced":
             return
         if change.new is None and change.old is not None:
-            self._checks.pop(change.old.metadata.uid, None)
+            self._checks.forget(change.old)
         self.queue.add(change.key)
 
     def _order_changed(self, change: Change[Order]) -> None:
@@ -133,9 +127,8 @@ class ChallengeController:
             return
 
     async def _take(self, key: Key, challenge: Challenge) -> Challenge | None:
-        checks = self._checks.get(challenge.metadata.uid, Checks())
         now = self._clock()
-        step = challenge_step(challenge, challenge.metadata.finalizers, checks, now)
+        step = challenge_step(challenge, challenge.metadata.finalizers, self._checks.of(challenge), now)
         if step.at is not None and step.at > now:
             self.queue.add_after(key, (step.at - now).total_seconds())
             return None
@@ -157,12 +150,15 @@ class ChallengeController:
             case Do.SYNC:
                 return await self._sync(key, challenge, account, accepted=False)
             case Do.POLL:
-                self._checks[challenge.metadata.uid] = replace(checks, last=now)
+                self._checks.asked(challenge)
                 return await self._sync(key, challenge, account, accepted=True)
             case Do.PRESENT:
                 return await self._present(key, challenge)
             case Do.SELF_CHECK:
-                return await self._self_check(challenge, checks)
+                looked = await self._checks.look(challenge)
+                if looked is None:
+                    self.queue.add_after(key, BUSY_RECHECK)
+                return looked
             case _:
                 return await self._accept(key, challenge, account)
 
@@ -240,7 +236,7 @@ class ChallengeController:
             await self._writer.reason(challenge, waiting.message, code=waiting.code)
             self.queue.add_after(key, _PRESENT_RECHECK)
             return None
-        self._checks.pop(challenge.metadata.uid, None)
+        self._checks.forget(challenge)
         written = await self._writer.patch(
             challenge, {"presented": True, "presentedAt": to_rfc3339(self._clock()), "reason": None}
         )
@@ -248,19 +244,6 @@ class ChallengeController:
             written, "Normal", "Presented", f"Presented challenge using {challenge.spec.type} challenge mechanism"
         )
         return written
-
-    async def _self_check(self, challenge: Challenge, checks: Checks) -> Challenge:
-        found = await self._presenter.check(challenge)
-        passes, failures = (checks.passes + 1, 0) if found.passed else (0, checks.failures + 1)
-        self._checks[challenge.metadata.uid] = Checks(passes, failures, self._clock())
-        if found.passed:
-            return challenge
-        message = found.message
-        if found.cause in _MAY_BE_GONE and failures % _PRESENT_AGAIN == 0:
-            # Somebody may have deleted what was presented, or the Gateway may be another by now.
-            waiting = await self._presenter.present(challenge)
-            message = waiting.message if waiting is not None else message
-        return await self._writer.reason(challenge, message)
 
     async def _accept(self, key: Key, challenge: Challenge, account: Account) -> Challenge | None:
         spec = challenge.spec
@@ -273,7 +256,7 @@ class ChallengeController:
                 raise
             # Accepted before, by a process that ended before it could store that: the authorization knows.
             return await self._sync(key, challenge, account, accepted=True)
-        self._checks.pop(challenge.metadata.uid, None)
+        self._checks.forget(challenge)
         return await self._writer.patch(challenge, {"state": "processing", "reason": None})
 
     async def _failed(self, key: Key, challenge: Challenge, error: AcmeError) -> None:

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from signer.edge.hostname import Host
+from signer.edge.looking import Limit, in_thread
 from signer.edge.selfcheck import MAX_BODY, Seen, may_follow
 
 _SECONDS = 5.0
+_LOOK_SECONDS = 10.0
 Resolve = Callable[[str], Awaitable[tuple[str, ...] | None]]
 """The addresses of a host; () when there is none, None when DNS is not asked."""
 
@@ -44,14 +46,40 @@ async def no_resolver(_host: str) -> tuple[str, ...] | None:
 
 
 async def look(
-    host: Host, path: str, key: str, gateway: GatewayAddress, resolved: tuple[str, ...] | None, public: tuple[str, ...]
+    host: Host,
+    path: str,
+    key: str,
+    gateway: GatewayAddress,
+    resolved: tuple[str, ...] | None,
+    public: tuple[str, ...],
+    *,
+    seconds: float = _LOOK_SECONDS,
 ) -> Seen:
     """Ask one Pod of a gateway for the answer, following redirects as a CA does. `public`: its Service's addresses."""
-    return await asyncio.to_thread(_look, host, path, key, gateway, resolved, public)
+    return await in_thread(lambda: _look(host, path, key, gateway, resolved, public, Limit(seconds)))
 
 
 def _look(
-    host: Host, path: str, key: str, gateway: GatewayAddress, resolved: tuple[str, ...] | None, public: tuple[str, ...]
+    host: Host,
+    path: str,
+    key: str,
+    gateway: GatewayAddress,
+    resolved: tuple[str, ...] | None,
+    public: tuple[str, ...],
+    limit: Limit,
+) -> Seen:
+    with limit:
+        return _follow(host, path, key, gateway, resolved, public, limit)
+
+
+def _follow(
+    host: Host,
+    path: str,
+    key: str,
+    gateway: GatewayAddress,
+    resolved: tuple[str, ...] | None,
+    public: tuple[str, ...],
+    limit: Limit,
 ) -> Seen:
     scheme, target, followed, secure = "http", path, 0, False
 
@@ -61,9 +89,11 @@ def _look(
     while True:
         secure = scheme == "https"
         try:
-            status, location, body = _ask(str(host), target, scheme, gateway)
+            status, location, body = _ask(str(host), target, scheme, gateway, limit)
         except (OSError, http.client.HTTPException) as error:
-            return seen(error=_cause(error))
+            return seen(error="timeout" if limit.over else _cause(error))
+        if limit.over:
+            return seen(error="timeout")  # it may have ended in a half answer
         if status in (301, 302, 303, 307, 308) and location:
             try:
                 parts = urlsplit(location)
@@ -80,9 +110,9 @@ def _look(
         return seen(status=status, matches=matches, overlong=len(body) > MAX_BODY)
 
 
-def _ask(host: str, path: str, scheme: str, gateway: GatewayAddress) -> tuple[int, str, bytes]:
+def _ask(host: str, path: str, scheme: str, gateway: GatewayAddress, limit: Limit) -> tuple[int, str, bytes]:
     public = 443 if scheme == "https" else 80
-    sock = socket.create_connection((gateway.address, gateway.ports.get(public, public)), timeout=_SECONDS)
+    sock = limit.connect(gateway.address, gateway.ports.get(public, public))
     try:
         if scheme == "https":
             # As a CA does on the way of a redirect: whatever certificate is there will do (RFC 8555, 8.3).

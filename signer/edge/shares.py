@@ -13,6 +13,7 @@ from signer.api.issuer import IssuerRef
 
 CLUSTER_SHARE = 8
 TENANT_SHARE = 2
+NAMESPACE_SHARE = 6
 BUSY_RECHECK = 1.0
 """Seconds until a key that had no turn is looked at again."""
 
@@ -25,12 +26,19 @@ class Shares:
         self._tenant = tenant
         self._busy: Counter[tuple[str, str]] = Counter()
 
-    @contextlib.contextmanager
-    def turn(self, ref: IssuerRef) -> Iterator[bool]:
+    def turn(self, ref: IssuerRef) -> contextlib.AbstractContextManager[bool]:
         """Whether this issuer's work may be done now; until the block ends it counts."""
-        share = (ref.namespace, "") if ref.namespace else ("", ref.name)
-        mine = self._busy[share] < (self._tenant if ref.namespace else self._cluster)
-        if not mine:
+        if ref.namespace:
+            return self._turn(("issuers", ref.namespace), self._tenant)
+        return self._turn(("issuer", ref.name), self._cluster)
+
+    def namespace(self, name: str) -> contextlib.AbstractContextManager[bool]:
+        """The same for a look at what a namespace's Gateways lead to."""
+        return self._turn(("namespace", name), NAMESPACE_SHARE)
+
+    @contextlib.contextmanager
+    def _turn(self, share: tuple[str, str], limit: int) -> Iterator[bool]:
+        if self._busy[share] >= limit:
             yield False
             return
         self._busy[share] += 1

@@ -4,13 +4,13 @@ Blocking, in a thread: the caller bounds how many at once. Nothing is sent but t
 is kept but the serial number: whether a client would trust it is not asked.
 """
 
-import asyncio
 import socket
 import ssl
 
 from cryptography import x509
 
 from signer.edge.hostname import Host
+from signer.edge.looking import in_thread
 from signer.edge.probing import GatewayAddress
 from signer.edge.serving import Sight, asked_for
 
@@ -20,7 +20,7 @@ _CIPHERS = {"RSA": "aRSA", "ECDSA": "aECDSA"}
 
 async def shown(host: Host, gateway: GatewayAddress, key_algorithm: str = "") -> Sight:
     """Ask one Pod. `key_algorithm`: of the certificate to be shown, where a gateway has two; "" for whichever."""
-    return await asyncio.to_thread(_shown, host, gateway, key_algorithm)
+    return await in_thread(lambda: _shown(host, gateway, key_algorithm))
 
 
 def _shown(host: Host, gateway: GatewayAddress, key_algorithm: str) -> Sight:

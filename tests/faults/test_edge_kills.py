@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.acme_faults import Reply, edit, times
-from tests.faults.edge import ACME, EdgePlace
+from tests.faults.edge import ACME, ISTIO, EdgePlace
 from tests.faults.proxy import Action, Drop, Proxy
 from tests.integration.edge.gateway_world import install
 from tests.integration.hot_path import settle
@@ -81,7 +81,7 @@ class Killer:
 
 
 def test_killed_in_each_state(edge: EdgePlace, controllers: SignerProcess, proxy: Proxy) -> None:
-    """Killed before and after each request to the CA, before a Challenge's turn, and before the Secret: one order."""
+    """Killed before and after each request to the CA, before a Challenge's turn, and before the Secret: one order, and nothing stays."""
     killer = Killer(edge, controllers)
     slow = [2]
 
@@ -128,6 +128,8 @@ def test_killed_in_each_state(edge: EdgePlace, controllers: SignerProcess, proxy
             controllers.start()
     assert edge.pebble.orders() == orders + 1
     assert len(edge.list(ACME, "orders")) == 1
+    settle(lambda: not edge.list(ACME, "challenges"), "the end of its Challenge")
+    assert not edge.list(ISTIO, "virtualservices")
     passed = {point.split(", challenge")[0] for point in killer.points}
     assert passed >= {
         "before order-plz: order made",

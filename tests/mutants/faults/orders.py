@@ -46,8 +46,8 @@ MUTANTS = (
     Mutant(
         "each Issuer of a namespace has workers of its own",
         _SHARES,
-        '        share = (ref.namespace, "") if ref.namespace else ("", ref.name)\n',
-        "        share = (ref.namespace, ref.name)\n",
+        '            return self._turn(("issuers", ref.namespace), self._tenant)\n',
+        "            return self._turn((ref.name, ref.namespace), self._tenant)\n",
         (f"{_UNIT}/test_shares.py",),
     ),
     Mutant(
