@@ -244,7 +244,8 @@ def patch(cluster: Cluster, body: dict[str, Any], *more: str) -> None:
 
 
 def users(cluster: Cluster) -> dict[str, Any]:
-    return cluster.get("gateways.networking.istio.io", "users", "-n", "default")
+    found: dict[str, Any] = cluster.get("gateways.networking.istio.io", "users", "-n", "default")
+    return found
 
 
 def test_the_redirect_of_users(guarded: Cluster) -> None:
