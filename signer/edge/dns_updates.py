@@ -4,7 +4,6 @@ The server says itself which of its zones a name is in. Only the one value is ev
 name stays. An Issuer's author chose the server, so its address is judged where it is dialled. Used on the loop.
 """
 
-import asyncio
 import binascii
 import hashlib
 import hmac
@@ -20,6 +19,7 @@ import dns.update
 from issuers.acme.targets import AddressRule
 from signer.edge.dns01_spec import Rfc2136
 from signer.edge.dns_queries import NoAnswer, Questions, zone_at
+from signer.edge.looking import addresses
 from signer.tenancy.verdict import Reason
 
 TTL = 60
@@ -118,16 +118,12 @@ class Updates:
 
     async def _addresses(self) -> list[str]:
         """The server's addresses that may be dialled; found as any program here would."""
-        loop = asyncio.get_running_loop()
         try:
-            found = await asyncio.wait_for(
-                loop.getaddrinfo(self._server.host, self._server.port, type=socket.SOCK_DGRAM), _RESOLVE_SECONDS
-            )
-        except (OSError, TimeoutError, UnicodeError):
+            found = await addresses(self._server.host, self._server.port, socket.SOCK_DGRAM, _RESOLVE_SECONDS)
+        except (OSError, UnicodeError):
             raise NoAnswer("does not resolve") from None
-        addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
-        refused = {one: why for one in addresses if (why := self._rule.refusal(one)) is not None}
-        asked = [one for one in addresses if one not in refused][:_MAX_ADDRESSES]
+        refused = {one: why for one in found if (why := self._rule.refusal(one)) is not None}
+        asked = [one for one in found if one not in refused][:_MAX_ADDRESSES]
         if not asked:
             if not refused:
                 raise NoAnswer("does not resolve")

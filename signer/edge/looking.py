@@ -18,11 +18,21 @@ from typing import Self, TypeVar
 T = TypeVar("T")
 _STEP_SECONDS = 5.0
 _executor = ThreadPoolExecutor(16, thread_name_prefix="look")
+# The system's resolver cannot be told to stop: who asks for names whose servers hang fills these, and nothing else.
+_resolvers = ThreadPoolExecutor(16, thread_name_prefix="resolve")
 
 
 async def in_thread(look: Callable[[], T]) -> T:
     """Run a look, which blocks."""
     return await asyncio.get_running_loop().run_in_executor(_executor, look)
+
+
+async def addresses(host: str, port: int, kind: socket.SocketKind, seconds: float) -> tuple[str, ...]:
+    """The addresses of a name as any program here finds them, each once. Raises OSError, UnicodeError."""
+    loop = asyncio.get_running_loop()
+    asked = loop.run_in_executor(_resolvers, lambda: socket.getaddrinfo(host, port, type=kind))
+    found = await asyncio.wait_for(asked, seconds)
+    return tuple(dict.fromkeys(str(one[4][0]) for one in found))
 
 
 class Limit:

@@ -4,7 +4,6 @@ Only addresses of the gateway's own Pods are dialled, whatever the host resolves
 a DNS record. Blocking parts run in threads. Nothing of an answer is kept but whether it is the right one.
 """
 
-import asyncio
 import http.client
 import socket
 import ssl
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from signer.edge.hostname import Host
-from signer.edge.looking import Limit, in_thread
+from signer.edge.looking import Limit, addresses, in_thread
 from signer.edge.selfcheck import MAX_BODY, Seen, may_follow
 
 _SECONDS = 5.0
@@ -32,12 +31,10 @@ class GatewayAddress:
 
 async def system_resolver(host: str) -> tuple[str, ...] | None:
     """Ask as any program here would; a resolver that cannot be asked now is as good as no answer."""
-    loop = asyncio.get_running_loop()
     try:
-        found = await asyncio.wait_for(loop.getaddrinfo(f"{host}.", 80, type=socket.SOCK_STREAM), _SECONDS)
-    except (OSError, TimeoutError):
+        return await addresses(f"{host}.", 80, socket.SOCK_STREAM, _SECONDS)
+    except OSError:  # TimeoutError is one
         return ()
-    return tuple(dict.fromkeys(str(one[4][0]) for one in found))
 
 
 async def no_resolver(_host: str) -> tuple[str, ...] | None:

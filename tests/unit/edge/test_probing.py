@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from signer.edge.hostname import Host
-from signer.edge.looking import Limit
+from signer.edge.looking import Limit, addresses
 from signer.edge.probing import GatewayAddress, look
 from signer.edge.selfcheck import Seen
 
@@ -120,3 +120,25 @@ def test_threads_of_their_own() -> None:
 
     with Pod(b"", b"") as pod:
         asyncio.run(crowd(pod))
+
+
+def test_names_whose_servers_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resolver that hangs is as good as no answer, and keeps no thread from other work of ours."""
+    going_on = threading.Event()
+
+    def hang(*_: object, **__: object) -> list[object]:
+        going_on.wait(20)
+        return []
+
+    async def ask() -> None:
+        monkeypatch.setattr("signer.edge.looking.socket.getaddrinfo", hang)
+        asked_for = [
+            asyncio.create_task(addresses(f"h{number}.example", 80, socket.SOCK_STREAM, 0.2)) for number in range(40)
+        ]
+        await asyncio.sleep(0)
+        assert await asyncio.to_thread(lambda: "done") == "done"
+        found = await asyncio.gather(*asked_for, return_exceptions=True)
+        assert {type(one) for one in found} == {TimeoutError}
+        going_on.set()
+
+    asyncio.run(ask())
