@@ -19,8 +19,13 @@ VECTORS = (
     "tests/unit/issuers/test_clients.py",
     "tests/unit/issuers/test_fuzz.py",
 )
-CAS = ("tests/unit/issuers/test_authority.py",)
-SIGNED = ("tests/unit/issuers/test_certificate.py", "tests/unit/issuers/test_forms.py")
+CAS = ("tests/unit/issuers/test_authority.py", "tests/unit/issuers/test_authority_faults.py")
+SIGNED = (
+    "tests/unit/issuers/test_decided_template.py",
+    "tests/unit/issuers/test_certificate.py",
+    "tests/unit/issuers/test_certificate_checked.py",
+    "tests/unit/issuers/test_forms.py",
+)
 
 MUTANTS = (
     Mutant(
