@@ -123,7 +123,7 @@ def order_step(
     challenges: Collection[Challenge],
     solvers: Iterable[Any],
     labels: Mapping[str, str],
-    answer: AnswerOf | None = None,
+    answer: AnswerOf,
 ) -> OrderStep:
     """Decide the next step. `challenges` are those owned by the Order, by uid; `labels` the Certificate's.
 
@@ -155,7 +155,7 @@ def _prove(
     challenges: Collection[Challenge],
     solvers: tuple[Any, ...],
     labels: Mapping[str, str],
-    answer: AnswerOf | None,
+    answer: AnswerOf,
 ) -> OrderStep:
     """All authorizations are known and are of names that were ordered: see that each is proven."""
     by_name = {one.metadata.name: one for one in challenges if one.metadata.owned_by(order.metadata.uid)}
@@ -179,9 +179,6 @@ def _prove(
         made = MakeChallenge(name, authorization, picked[1], picked[0])
         if challenge is None:
             missing.append(made)
-            continue
-        if answer is None:
-            waiting.append(challenge)
             continue
         wanted = challenge_body(order, made, answer(made.offered.type, made.offered.token))["spec"]
         if challenge.raw_spec == wanted:

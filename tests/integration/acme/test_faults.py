@@ -18,7 +18,7 @@ from issuers.acme.errors import (
     judge,
     judge_problem,
 )
-from tests.fakes.acme_faults import FaultyCA, Reply, http_date, problem, times
+from tests.fakes.acme_faults import FaultyCA, Reply, edit, http_date, problem, times
 from tests.integration.acme.driving import (
     KEY,
     MAC,
@@ -65,6 +65,16 @@ def test_already_replaced_is_seen(start: Start, talk: Talk) -> None:
         made = session.new_order(wish("seen.example.com", replaces="AAAA.AAAA"))
         assert made.replaces is None
         assert [status for _, path, status in ca.seen if "order-plz" in path] == [409, 201]
+
+
+def test_replaces_without_ari(start: Start, talk: Talk) -> None:
+    """A CA without ARI is asked for a plain order, whatever it replaces."""
+    with FaultyCA(start()) as ca:
+        ca.rule = times(1, "/dir", edit(lambda found: found.pop("renewalInfo")), "GET")
+        session = talk(ca)
+        join(session)
+        assert session.new_order(wish("plain.example.com", replaces="AAAA.AAAA")).replaces is None
+        assert [status for _, path, status in ca.seen if "order-plz" in path] == [201]
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
