@@ -68,8 +68,8 @@ MUTANTS = (
     Mutant(
         "a tenant's name server is dialled at whatever address it has",
         "signer/edge/dns_updates.py",
-        "asked = [one for one in addresses if one not in refused][:_MAX_ADDRESSES]",
-        "asked = addresses[:_MAX_ADDRESSES]",
+        "asked = [one for one in found if one not in refused][:_MAX_ADDRESSES]",
+        "asked = list(found)[:_MAX_ADDRESSES]",
         _HOSTILE,
     ),
     Mutant(
