@@ -17,7 +17,7 @@ from typing import Self, TypeVar
 
 T = TypeVar("T")
 _STEP_SECONDS = 5.0
-_executor = ThreadPoolExecutor(16, thread_name_prefix="look")
+_executor = ThreadPoolExecutor(32, thread_name_prefix="look")
 # The system's resolver cannot be told to stop: who asks for names whose servers hang fills these, and nothing else.
 _resolvers = ThreadPoolExecutor(16, thread_name_prefix="resolve")
 
