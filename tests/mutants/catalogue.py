@@ -7,6 +7,7 @@ from tests.mutants.faults import (
     certificates,
     csr,
     dns,
+    gateways,
     http01,
     issuing,
     kube,
@@ -29,4 +30,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *dns.MUTANTS,
     *http01.MUTANTS,
     *orders.MUTANTS,
+    *gateways.MUTANTS,
 )
