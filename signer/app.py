@@ -20,9 +20,10 @@ from signer.csr.sharing import Sharing
 from signer.csr.writer import Writer
 from signer.given import SettingsError
 from signer.kube.client import ApiClient
-from signer.kube.codec import ProtobufCodec
 from signer.kube.config import load_config
-from signer.kube.lease import Leadership, Members
+from signer.kube.lease import Leadership
+from signer.kube.members import Members
+from signer.kube.protobuf_codec import ProtobufCodec
 from signer.kube.reflector import Reflector
 from signer.mesh.gauges import MeshGauges
 from signer.mesh.reports import Reports

@@ -5,20 +5,19 @@ Secret, in a thread, since an RSA key takes some 40 ms to check. Everything else
 on it, synchronously, and must be quick.
 
 Secrets are watched per namespace: the cluster resource namespace, and each namespace that has a `ca` Issuer. So the
-signer needs no right to read other Secrets (manifests/components/namespaced-issuers).
+signer needs no right to read other Secrets (secret_watches.py; manifests/components/namespaced-issuers).
 """
 
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import TypeVar
 
 from issuers.authority import Authority, load_authority
 from issuers.errors import InvalidAuthority
 from signer.api.issuer import CLUSTER_ISSUERS, ISSUERS, Issuer, IssuerRef
-from signer.api.secret import SECRETS
+from signer.authorities.secret_watches import SecretWatches
 from signer.authorities.state import (
     CASecret,
     IssuerState,
@@ -35,8 +34,6 @@ from signer.kube.resource import Resource
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 Handler = Callable[[IssuerRef], None]
 SecretHandler = Callable[[str, str], None]
 OnRestart = Callable[[str], None]  # called with the resource whose watch had to be opened again
@@ -46,8 +43,6 @@ _RETRY_DATES = 30.0
 # asyncio timers beyond this are set again: the wall clock may be stepped meanwhile.
 _LONGEST_TIMER = 3600.0
 _LONGEST_LOAD = 10.0
-# A watch that cannot even begin is told of this soon (seconds).
-_TROUBLE_POLL = 0.5
 
 
 def _now() -> datetime:
@@ -82,11 +77,9 @@ class Registry:
         self._loading: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._timers: dict[IssuerRef, asyncio.TimerHandle] = {}
         self._early: dict[tuple[str, str], asyncio.TimerHandle] = {}
-        self._secrets: dict[str, Reflector[CASecret]] = {}
-        self._watching: dict[str, asyncio.Task[None]] = {}
-        self._tasks: asyncio.TaskGroup | None = None
+        self._secrets = SecretWatches(client, self._secret_changed, self._judge_namespace, on_restart)
         self.synced = asyncio.Event()
-        self._issuers = [self._reflector(resource, Issuer) for resource in (CLUSTER_ISSUERS, ISSUERS)]
+        self._issuers = [self._reflector(resource) for resource in (CLUSTER_ISSUERS, ISSUERS)]
         for reflector in self._issuers:
             reflector.subscribe(self._issuer_changed)
 
@@ -110,16 +103,16 @@ class Registry:
         """Call the handler with (namespace, name) of each watched Secret that changed, came or went."""
         self._secret_handlers.append(handler)
 
-    def _reflector(self, resource: Resource, kind: type[T], namespace: str | None = None) -> Reflector[T]:
+    def _reflector(self, resource: Resource) -> Reflector[Issuer]:
         def restarted(_why: str) -> None:
             self._on_restart(resource.plural)
 
-        return Reflector(self._client, resource, JsonCodec(kind), namespace=namespace, on_restart=restarted)
+        return Reflector(self._client, resource, JsonCodec(Issuer), on_restart=restarted)
 
     async def run(self) -> None:
         """Watch until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
+            self._secrets.start(tasks)
             for reflector in self._issuers:
                 tasks.create_task(reflector.run())
             self.watch_secrets(self._namespace)
@@ -131,7 +124,7 @@ class Registry:
         # The issuers' Secrets are known only now. A namespace whose Secrets may not be read must not hold up the
         # rest: its issuers say so (ErrGetKeyPair) as soon as the answer is there.
         for namespace in {self._namespace, *(namespace for namespace, _ in self._users)}:
-            while self._unread(namespace):  # noqa: ASYNC110 - only at start
+            while self._secrets.unread(namespace):  # noqa: ASYNC110 - only at start
                 await asyncio.sleep(0.01)
         if loading := tuple(self._loading.values()):
             # Once only: a tenant who changes his Secret all the time must not hold up the rest.
@@ -139,50 +132,14 @@ class Registry:
         self._judge_all()
         self.synced.set()
 
-    def _unread(self, namespace: str) -> bool:
-        secrets = self._secrets.get(namespace)
-        return secrets is not None and not secrets.synced.is_set() and not secrets.trouble
-
     def watch_secrets(self, namespace: str) -> None:
         """Watch the Secrets of a namespace from now on, if that is not done yet: somebody waits for one of them."""
-        if namespace in self._secrets or self._tasks is None:
-            return
-        reflector = self._reflector(SECRETS, CASecret, namespace)
-        reflector.subscribe(self._secret_changed)
-        reflector.subscribe(lambda change: self._judge_namespace(namespace) if change.kind == "synced" else None)
-        self._secrets[namespace] = reflector
-        if (task := self._spawn(self._follow(namespace, reflector))) is not None:
-            self._watching[namespace] = task
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None] | None":
-        """Start a task of ours; None when we are ending: what comes in meanwhile is nobody's business any more."""
-        try:
-            return self._tasks.create_task(work) if self._tasks is not None else None
-        except RuntimeError:
-            work.close()
-            return None
+        self._secrets.watch(namespace)
 
     def _unwatch_secrets(self, namespace: str) -> None:
         """Stop watching a namespace whose last `ca` Issuer went: not a right that we need any more."""
-        if namespace == self._namespace or any(used == namespace for used, _ in self._users):
-            return
-        self._secrets.pop(namespace, None)
-        if task := self._watching.pop(namespace, None):
-            task.cancel()
-
-    async def _follow(self, namespace: str, reflector: Reflector[CASecret]) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(reflector.run())
-            tasks.create_task(self._tell_of_trouble(namespace, reflector))
-
-    async def _tell_of_trouble(self, namespace: str, reflector: Reflector[CASecret]) -> None:
-        """Until a namespace's Secrets are read, let its issuers say why they are not (RBAC, mostly)."""
-        told = ""
-        while not reflector.synced.is_set():
-            if reflector.trouble != told:
-                told = reflector.trouble
-                self._judge_namespace(namespace)
-            await asyncio.sleep(_TROUBLE_POLL)
+        if namespace != self._namespace and not any(used == namespace for used, _ in self._users):
+            self._secrets.unwatch(namespace)
 
     def _issuer_changed(self, change: Change[Issuer]) -> None:
         issuer = change.new or change.old
@@ -237,14 +194,14 @@ class Registry:
 
     def _load(self, key: tuple[str, str], *, again: bool = False) -> None:
         """Parse and check the CA in this Secret, unless just this version of it was."""
-        secret = self._stored(key)
+        secret = self._secrets.stored(key)
         if secret is None:
             self._loaded.pop(key, None)
             return
         known = self._loaded.get(key)
         if key in self._loading or (not again and known is not None and known[0].data == secret.data):
             return
-        if self._tasks is not None and (task := self._spawn(self._load_off_loop(key, secret))) is not None:
+        if (task := self._secrets.spawn(self._load_off_loop(key, secret))) is not None:
             self._loading[key] = task
 
     async def _load_off_loop(self, key: tuple[str, str], secret: CASecret) -> None:
@@ -264,7 +221,7 @@ class Registry:
         if not self._users.get(key):
             return
         self._loaded[key] = (secret, found)
-        latest = self._stored(key)
+        latest = self._secrets.stored(key)
         if latest is None or latest.data != secret.data:
             self._load(key)
         self._judge_users(key)
@@ -275,18 +232,9 @@ class Registry:
             loop = asyncio.get_running_loop()
             self._early[key] = loop.call_later(_RETRY_DATES, lambda: self._load(key, again=True))
 
-    def _stored(self, key: tuple[str, str]) -> CASecret | None:
-        reflector = self._secrets.get(key[0])
-        return reflector.store.get(key) if reflector is not None else None
-
     def _found(self, key: tuple[str, str]) -> Authority | InvalidAuthority | SecretMissing | None:
-        reflector = self._secrets.get(key[0])
-        if reflector is None:
-            return None
-        if key not in reflector.store:
-            if reflector.synced.is_set():
-                return SecretMissing(f'secret "{key[1]}" not found in namespace "{key[0]}"')
-            return SecretMissing(str(reflector.trouble)) if reflector.trouble else None
+        if self._secrets.stored(key) is None:
+            return self._secrets.missing(key)
         loaded = self._loaded.get(key)
         return loaded[1] if loaded is not None else None
 

@@ -1,4 +1,4 @@
-"""From the bytes of lists and watches to objects, for JSON and for Kubernetes protobuf.
+"""From the bytes of lists and watches to objects: what a codec gives, and the one for JSON.
 
 Pure, apart from the small buffer of a Framer that belongs to one connection. One object that cannot be read never costs the
 others: it comes out as a Problem. What is broken beyond that (the list itself, the framing) raises CodecError.
@@ -10,9 +10,8 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from signer.kube import protobuf
 from signer.kube.errors import ApiError, error_from_status
-from signer.kube.framing import CodecError, Framer, LengthFramer, LineFramer
+from signer.kube.framing import CodecError, Framer, LineFramer
 
 T = TypeVar("T")
 
@@ -140,7 +139,7 @@ class JsonCodec(Generic[T]):
             try:
                 obj = self._read(raw)
             except Exception as error:  # noqa: BLE001 - one hostile object must not stop the others, whatever it trips over
-                problems.append(Problem(_json_key(raw), _why(error)))
+                problems.append(Problem(_json_key(raw), why(error)))
             else:
                 if obj is not None:
                     items.append(obj)
@@ -164,15 +163,15 @@ class JsonCodec(Generic[T]):
         try:
             return WatchEvent(event.type, key, self._read(event.object), meta.resource_version)
         except Exception as error:  # noqa: BLE001 - as in JsonCodec.decode_list
-            return WatchEvent(event.type, key, None, meta.resource_version, problem=_why(error))
+            return WatchEvent(event.type, key, None, meta.resource_version, problem=why(error))
 
     def _read(self, raw: msgspec.Raw) -> T | None:
         obj = self._decode(raw)
         return obj if self._keep is None else self._keep(obj)
 
 
-def _why(error: Exception) -> str:
-    """For people; errors that are no ValueError (msgspec's and ProtobufError are) speak only with their class's name."""
+def why(error: Exception) -> str:
+    """Say why an object cannot be read, for people; errors that are no ValueError (msgspec's and ProtobufError are) speak only with their class's name."""
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
@@ -186,121 +185,3 @@ def _json_key(raw: msgspec.Raw) -> Key | None:
     except msgspec.DecodeError:
         return None
     return meta.namespace, meta.name
-
-
-class ProtobufCodec(Generic[T]):
-    """Kubernetes protobuf, for built-in types only (custom resources have none).
-
-    Args:
-        decode: makes an object of its raw message (without envelope), or None when it is not of interest; what it raises is a
-            Problem. The bytes are the caller's to keep.
-        key: (namespace, name) of an object.
-    """
-
-    accept = "application/vnd.kubernetes.protobuf"
-    watch_accept = "application/vnd.kubernetes.protobuf;stream=watch"
-
-    def __init__(self, decode: Callable[[bytes], T | None], key: Callable[[T], Key]) -> None:
-        self._decode = decode
-        self._key = key
-
-    def framer(self) -> Framer:
-        """See Codec."""
-        return LengthFramer()
-
-    def key(self, obj: T) -> Key:
-        """See Codec."""
-        return self._key(obj)
-
-    def decode_list(self, body: bytes) -> ListPage[T]:
-        """See Codec. Lists of all types are 1: ListMeta {2: resourceVersion, 3: continue}, 2: repeated items."""
-        resource_version = continue_token = ""
-        items: list[T] = []
-        problems: list[Problem] = []
-        try:
-            start, end = protobuf.raw_span(body)
-            for tag, a, b in protobuf.scan(body, start, end):
-                if tag == 0x0A:
-                    for inner, c, d in protobuf.scan(body, a, b):
-                        if inner == 0x12:
-                            resource_version = protobuf.text(body, c, d)
-                        elif inner == 0x1A:
-                            continue_token = protobuf.text(body, c, d)
-                elif tag == 0x12:
-                    raw = body[a:b]
-                    try:
-                        obj = self._decode(raw)
-                    except Exception as error:  # noqa: BLE001 - as in JsonCodec.decode_list
-                        problems.append(Problem(_protobuf_meta(raw)[0], _why(error)))
-                    else:
-                        if obj is not None:
-                            items.append(obj)
-        except protobuf.ProtobufError as error:
-            raise CodecError(f"the list cannot be read: {error}") from error
-        return ListPage(items, resource_version, continue_token, problems)
-
-    def decode_event(self, frame: bytes) -> WatchEvent[T]:
-        """See Codec. A frame is a bare meta/v1 WatchEvent {1: type, 2: RawExtension {1: the enveloped object}}."""
-        kind = ""
-        span = (0, 0)
-        try:
-            for tag, a, b in protobuf.scan(frame):
-                if tag == 0x0A:
-                    kind = protobuf.text(frame, a, b)
-                elif tag == 0x12:
-                    for inner, c, d in protobuf.scan(frame, a, b):
-                        if inner == 0x0A:
-                            span = (c, d)
-            if kind == "ERROR":
-                return WatchEvent(kind, None, None, "", error_from_status(frame[span[0] : span[1]]))
-            start, end = protobuf.raw_span(frame, *span)
-        except protobuf.ProtobufError as error:
-            raise CodecError(f"a watch event cannot be read: {error}") from error
-        raw = frame[start:end]
-        key, resource_version = _protobuf_meta(raw)
-        if kind == "BOOKMARK":
-            return WatchEvent(kind, None, None, resource_version)
-        try:
-            return WatchEvent(kind, key, self._decode(raw), resource_version)
-        except Exception as error:  # noqa: BLE001 - as in JsonCodec.decode_list
-            return WatchEvent(kind, key, None, resource_version, problem=_why(error))
-
-
-def _protobuf_meta(raw: bytes) -> tuple[Key | None, str]:
-    """Key and resourceVersion of any object: 1: ObjectMeta {1: name, 3: namespace, 6: resourceVersion}.
-
-    Kubernetes' generated code writes these three always, empty ones too, and fields in ascending order, so all are found in the
-    first bytes: this is done for each event, and a walk over everything takes longer. Else everything is walked.
-    """
-    try:
-        if raw[:1] == b"\x0a":
-            size, pos = protobuf.read_varint(raw, 1)
-            end = pos + size
-            found: dict[int, bytes] = {}
-            while pos < end:
-                tag = raw[pos]
-                if tag > 0x32 or tag & 7 != protobuf.LENGTH:
-                    break
-                size, pos = protobuf.read_varint(raw, pos + 1)
-                found[tag] = raw[pos : pos + size]
-                pos += size
-            if pos <= end <= len(raw) and 0x0A in found and 0x1A in found and 0x32 in found:
-                return (found[0x1A].decode(), found[0x0A].decode()), found[0x32].decode()
-        return _walk_meta(raw)
-    except (IndexError, UnicodeDecodeError, protobuf.ProtobufError):
-        return None, ""
-
-
-def _walk_meta(raw: bytes) -> tuple[Key, str]:
-    name = namespace = resource_version = ""
-    for tag, a, b in protobuf.scan(raw):
-        if tag == 0x0A:
-            for inner, c, d in protobuf.scan(raw, a, b):
-                if inner == 0x0A:
-                    name = protobuf.text(raw, c, d)
-                elif inner == 0x1A:
-                    namespace = protobuf.text(raw, c, d)
-                elif inner == 0x32:
-                    resource_version = protobuf.text(raw, c, d)
-            break
-    return (namespace, name), resource_version

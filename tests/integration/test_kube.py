@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from signer.kube.client import ApiClient
-from signer.kube.codec import Codec, JsonCodec, ProtobufCodec
+from signer.kube.codec import Codec, JsonCodec
 from signer.kube.config import ConnectionConfig, load_config
 from signer.kube.errors import (
     AlreadyExists,
@@ -25,8 +25,10 @@ from signer.kube.errors import (
     Unauthorized,
     Unreachable,
 )
-from signer.kube.lease import Leadership, Members
+from signer.kube.lease import Leadership
+from signer.kube.members import Members
 from signer.kube.protobuf import scan, text, unwrap, wrap, write_bytes_field
+from signer.kube.protobuf_codec import ProtobufCodec
 from signer.kube.reflector import Change, Reflector
 from signer.kube.resource import Resource
 from tests import pki

@@ -8,7 +8,6 @@ QUEUE = "signer/kube/queue.py"
 LEASE = "signer/kube/lease.py"
 RECORD = "signer/kube/lease_record.py"
 ERRORS = "signer/kube/errors.py"
-CODEC = "signer/kube/codec.py"
 FRAMING = "signer/kube/framing.py"
 
 WATCHING = ("tests/unit/kube/reflector",)
@@ -95,7 +94,7 @@ MUTANTS = (
     ),
     Mutant(
         "one unreadable object of a list costs all others",
-        CODEC,
+        "signer/kube/protobuf_codec.py",
         "                    except Exception as error:  # noqa: BLE001 - as in JsonCodec.decode_list\n"
         "                        problems.append(",
         "                    except KeyError as error:\n                        problems.append(",

@@ -12,6 +12,7 @@ import pytest
 from signer.api.issuer import CLUSTER_ISSUERS, ISSUERS, Issuer, IssuerRef
 from signer.api.meta import ObjectMeta
 from signer.authorities import registry as module
+from signer.authorities import secret_watches
 from signer.authorities.registry import Registry
 from signer.authorities.state import CASecret, CASecretData
 from signer.kube.reflector import Change
@@ -135,7 +136,8 @@ class World:
 
 @asynccontextmanager
 async def watching(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr(module, "Reflector", HandFed)
+    for one in (module, secret_watches):
+        monkeypatch.setattr(one, "Reflector", HandFed)
     world = World()
     task = asyncio.create_task(world.registry.run())
     await asyncio.sleep(0)

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signer.kube import framing
-from signer.kube.codec import JsonCodec, ProtobufCodec
+from signer.kube.codec import JsonCodec
 from signer.kube.errors import Gone
 from signer.kube.framing import CodecError, LengthFramer, LineFramer
 from signer.kube.protobuf import MAGIC, scan, text, wrap, write_bytes_field, write_varint_field
+from signer.kube.protobuf_codec import ProtobufCodec
 from tests.fakes.following import Thing
 
 

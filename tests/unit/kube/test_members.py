@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from signer.kube.client import ApiClient
-from signer.kube.lease import SWEEP_AFTER, Members
+from signer.kube.members import SWEEP_AFTER, Members
 from tests.fakes.leases import LeaseClient, LeaseServer
 from tests.fakes.virtual_time import virtual_time
 
