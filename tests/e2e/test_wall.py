@@ -17,7 +17,7 @@ from tests.localmesh.istiod_requests import istiod_client, make_object, request_
 from tests.localmesh.mesh import Mesh
 from tests.localmesh.traffic import Traffic
 from tests.localmesh.workload import Workload
-from tests.unit.csr.test_mesh_requests import ATTACKS
+from tests.unit.csr.test_mesh_attacks import ATTACKS
 
 pytestmark = pytest.mark.e2e
 

@@ -6,7 +6,7 @@ STATE = "signer/authorities/state.py"
 REGISTRY = "signer/authorities/registry.py"
 GAUGES = "signer/observe/issuers.py"
 STATES = ("tests/unit/authorities/test_state.py",)
-KNOWN = ("tests/unit/authorities/test_registry.py",)
+KNOWN = ("tests/unit/authorities/test_registry.py", "tests/unit/authorities/test_registry_watches.py")
 
 MUTANTS = (
     Mutant(

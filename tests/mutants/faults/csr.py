@@ -7,7 +7,7 @@ ANSWER = "signer/csr/answer.py"
 QUESTIONS = "signer/csr/questions.py"
 WRITER = "signer/csr/writer.py"
 
-DECIDED = ("tests/unit/csr/test_evaluate.py",)
+DECIDED = ("tests/unit/csr/test_evaluate.py", "tests/unit/csr/test_evaluate_issued.py")
 ANSWERED = ("tests/unit/csr/test_answer.py",)
 ASKED = ("tests/unit/csr/test_questions.py",)
 WRITTEN = ("tests/unit/csr/test_writer.py",)
@@ -75,14 +75,14 @@ MUTANTS = (
         EVALUATE,
         "    asked = _expiration(content) if mesh else requested_duration(content)\n",
         "    asked = requested_duration(content)\n",
-        ("tests/unit/csr/test_mesh_requests.py",),
+        ("tests/unit/csr/test_mesh_requests.py", "tests/unit/csr/test_mesh_attacks.py"),
     ),
     Mutant(
         "a selfSigned issuer is asked for a key before the wall is",
         EVALUATE,
         '    if state.kind == "selfSigned" and not (mesh and world.settings.enforces(now)):\n',
         '    if state.kind == "selfSigned":\n',
-        ("tests/unit/csr/test_mesh_requests.py",),
+        ("tests/unit/csr/test_mesh_requests.py", "tests/unit/csr/test_mesh_attacks.py"),
     ),
     Mutant(
         "the issuer's OCSP servers are not named",

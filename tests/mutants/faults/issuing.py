@@ -187,7 +187,7 @@ MUTANTS = (
         TEMPLATE,
         "    if request.is_ca is not None and request.is_ca != is_ca:\n",
         "    if request.is_ca is not None and request.is_ca < is_ca:\n",
-        (*SIGNED, "tests/unit/csr/test_evaluate.py"),
+        (*SIGNED, "tests/unit/csr/test_evaluate.py", "tests/unit/csr/test_evaluate_issued.py"),
     ),
     Mutant(
         "the CSR's name constraints are not copied",

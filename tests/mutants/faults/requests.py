@@ -10,7 +10,7 @@ SHARING = "signer/csr/sharing.py"
 AUDIT = "signer/observe/audit.py"
 
 ANSWERING = ("tests/unit/csr/controller/test_answering.py",)
-TROUBLE = ("tests/unit/csr/controller/test_trouble.py",)
+TROUBLE = ("tests/unit/csr/controller/test_trouble.py", "tests/unit/csr/controller/test_questions.py")
 WAITING = ("tests/unit/csr/controller/test_waiting.py",)
 STOPPING = ("tests/unit/csr/controller/test_stopping.py",)
 SHARED = ("tests/unit/csr/test_sharing.py", "tests/unit/csr/controller/test_replicas.py")

@@ -9,7 +9,7 @@ RULES = "signer/tenancy/rules.py"
 FORM = "issuers/istio_request.py"
 WALL = ("tests/unit/tenancy",)
 WHO = ("tests/unit/tenancy/test_grants.py",)
-CONTENTS = ("tests/unit/csr/test_mesh_requests.py",)
+CONTENTS = ("tests/unit/csr/test_mesh_requests.py", "tests/unit/csr/test_mesh_attacks.py")
 
 MUTANTS = (
     Mutant(

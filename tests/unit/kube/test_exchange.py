@@ -13,7 +13,7 @@ from signer.kube.errors import Conflict, NotFound, ServerError, TooManyRequests,
 from signer.kube.objects import Response
 from tests.fakes.apiserver import FakeApiServer, Reply, status
 from tests.fakes.virtual_time import virtual_time
-from tests.unit.kube.test_client import Tokens, client_of, sent
+from tests.unit.kube.clients import Tokens, client_of, sent
 
 
 async def put(client: ApiClient, path: str = "/x", **more: Any) -> Response:

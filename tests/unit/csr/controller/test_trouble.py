@@ -1,4 +1,4 @@
-"""Whatever goes wrong with a write or a question, no request is forgotten, doubled, or in the way of others."""
+"""What goes wrong on the way: writes without an answer, conflicts, throttling, failures that nobody foresaw."""
 
 import asyncio
 
@@ -7,19 +7,14 @@ import pytest
 from issuers.errors import SigningFailed
 from signer.api.certificatesigningrequest import CertificateSigningRequest
 from signer.csr.answer import Answer, issue
-from signer.csr.controller import Options
 from signer.csr.evaluate import evaluate
 from signer.csr.outcome import Issue
 from signer.csr.writer import Written
-from signer.kube.errors import Forbidden, ServerError, TooManyRequests, Unreachable
 from signer.observe.audit import Outcome
-from signer.tenancy.claim import Limits
 from tests.fakes.virtual_time import virtual_time
-from tests.pki import csr, key, name
 from tests.unit.csr.controller.scene import running
-from tests.unit.csr.crafted import FOO_SIGNER, ISTIOD, SHOP, SHOP_SIGNER, ready, request, self_signed
+from tests.unit.csr.crafted import FOO_SIGNER, ISTIOD, SHOP, SHOP_SIGNER, ready, request
 
-PRIVATE_KEY = "experimental.cert-manager.io/private-key-secret-name"
 UNKNOWN = Written("unknown", "503 ServiceUnavailable: starting")
 
 
@@ -295,84 +290,6 @@ class TestUnforeseen:
             assert len(scene.audit) == 2
 
 
-class TestQuestions:
-    @virtual_time
-    async def test_may_reference(self) -> None:
-        """A namespaced Issuer's request is written once the API server allowed the reference."""
-        async with running() as scene:
-            scene.registry.set(ready(SHOP))
-            scene.questions.script += [True]
-            scene.put(signer=SHOP_SIGNER)
-            await asyncio.sleep(1)
-            assert scene.questions.asked == [(SHOP, ISTIOD)]
-            assert not scene.writer.writes[0].answer.refused
-
-    @virtual_time
-    async def test_may_not_reference(self) -> None:
-        """Without that right it is refused."""
-        async with running() as scene:
-            scene.registry.set(ready(SHOP))
-            scene.questions.script += [False]
-            scene.put(signer=SHOP_SIGNER)
-            await asyncio.sleep(1)
-            assert scene.writer.writes[0].answer.refused
-            assert scene.recorder.reasons() == ["DeniedReference"]
-
-    @pytest.mark.parametrize(
-        ("error", "pause"),
-        [
-            (Unreachable("no"), 0.04),
-            (ServerError(500), 0.04),
-            (Forbidden(403), 0.04),
-            (TooManyRequests(429, retry_after=7.0), 7.0),
-        ],
-        ids=["unreachable", "500", "403", "429"],
-    )
-    @virtual_time
-    async def test_no_answer(self, error: Exception, pause: float) -> None:
-        """A question without an answer is asked again, after Retry-After; nothing is refused for it."""
-        async with running() as scene:
-            scene.registry.set(ready(SHOP))
-            scene.questions.script += [error, True]
-            scene.put(signer=SHOP_SIGNER)
-            await scene.until(lambda: scene.writer.writes)
-            (write,) = scene.writer.writes
-            assert not write.answer.refused
-            assert scene.at >= pause
-
-    @virtual_time
-    async def test_an_answer_for_an_older_version(self) -> None:
-        """What was asked for one version of a request is not used for another: its annotations may name another key."""
-        own = key("p256", n=81)
-        async with running(issuer=False) as scene:
-            scene.registry.set(self_signed())
-            scene.questions.script += [key("p256", n=82), own]
-            scene.questions.hold.clear()
-            asked = csr(own, dns=["own.example"], subject=name("own"))
-            scene.put(request=asked, annotations={PRIVATE_KEY: "wrong"})
-            await asyncio.sleep(1)
-            scene.put(request=asked, annotations={PRIVATE_KEY: "right"}, version="8")
-            scene.questions.hold.set()
-            await asyncio.sleep(1)
-            assert scene.questions.asked == [("cert-manager", "wrong"), ("cert-manager", "right")]
-            (write,) = scene.writer.writes
-            assert not write.answer.refused
-
-    @virtual_time
-    async def test_deleted_while_asking(self) -> None:
-        """A request that goes away during its question is not answered."""
-        async with running() as scene:
-            scene.registry.set(ready(SHOP))
-            scene.questions.script += [True]
-            scene.questions.hold.clear()
-            scene.put(signer=SHOP_SIGNER)
-            await asyncio.sleep(1)
-            scene.reflector.delete("request-1")
-            scene.questions.hold.set()
-            await asyncio.sleep(60)
-            assert scene.writer.writes == []
-
-
 @virtual_time
 async def test_found_again_by_the_sweep() -> None:
     """A request that is in the store, but of which nobody was told, is found within half a minute."""
@@ -382,14 +299,3 @@ async def test_found_again_by_the_sweep() -> None:
         assert scene.names == []
         await asyncio.sleep(31)
         assert scene.names == ["request-1"]
-
-
-@virtual_time
-async def test_the_wall_is_asked() -> None:
-    """What the operator does not allow at all is refused, whoever asks."""
-    options = Options("cert-manager", Limits(allow_ca_requests=False))
-    async with running(options=options) as scene:
-        scene.put(annotations={"experimental.cert-manager.io/request-is-ca": "true"})
-        await asyncio.sleep(1)
-        assert scene.recorder.reasons() == ["CARequestsNotAllowed"]
-        assert scene.writer.writes[0].answer.refused

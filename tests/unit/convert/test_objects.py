@@ -1,0 +1,198 @@
+"""Old manifests brought up to date, kind by kind."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.convert.objects import certificate, issuer, one
+
+
+def ingress(*paths: str, annotations: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
+    backend = {"serviceName": "s", "servicePort": 80}
+    rules = [{"host": "a.example", "http": {"paths": [{"path": path, "backend": backend} for path in paths]}}]
+    return {
+        "apiVersion": "extensions/v1beta1",
+        "kind": "Ingress",
+        "metadata": {"name": "i", **({"annotations": annotations} if annotations else {})},
+        "spec": {"rules": rules, **spec},
+    }
+
+
+class TestIssuers:
+    def test_providers(self) -> None:
+        """DNS providers, once named by Certificates, become solvers for the names of those."""
+        acme = {
+            "server": "https://acme-v02.api.letsencrypt.org/directory",
+            "privateKeySecretRef": {"name": "key"},
+            "dns01": {"providers": [{"name": "prod", "clouddns": {"project": "p"}}, {"name": "x", "azuredns": {}}]},
+        }
+        config = [{"domains": ["*.a.example"], "dns01": {"provider": "prod"}}]
+        wish = certificate(
+            "certmanager.k8s.io/v1alpha1", issuerRef={"name": "le", "kind": "ClusterIssuer"}, acme={"config": config}
+        )
+        found, told = one(issuer(acme, "certmanager.k8s.io/v1alpha1"), wish)
+        assert found["spec"]["acme"]["solvers"] == [
+            {"selector": {"dnsNames": ["*.a.example"]}, "dns01": {"cloudDNS": {"project": "p"}}}
+        ]
+        assert any("x: no Certificate in this input says which names are its" in line for line in told)
+
+    def test_a_missing_provider(self) -> None:
+        """A Certificate that names a provider that is not there is told of."""
+        config = [{"domains": ["a"], "dns01": {"provider": "gone"}}]
+        wish = certificate(issuerRef={"name": "le", "kind": "ClusterIssuer"}, acme={"config": config})
+        _, told = one(issuer({"server": "https://a.example/dir"}), wish)
+        assert any("names gone, which is not there" in line for line in told)
+
+    def test_an_issuer_elsewhere(self) -> None:
+        """When the issuer is not in the input, its solvers cannot be made, and that is told."""
+        _, told = one(certificate(issuerRef={"name": "x"}, acme={"config": [{"domains": ["a"], "http01": {}}]}))
+        assert told == [
+            (
+                "Certificate n/c: spec.acme: solvers are the issuer's now, and Issuer n/x is not in this input;"
+                " convert both together, or add them"
+            )
+        ]
+
+    def test_solvers_stay_in_order(self) -> None:
+        """Solvers of 2019 and later keep their order and selectors; the providers get today's names."""
+        solvers = [
+            {"selector": {"dnsZones": ["a.example"]}, "dns01": {"acmedns": {"host": "https://x"}}},
+            {"http01": {}},
+        ]
+        found, told = one(issuer({"server": "https://a.example/dir", "solvers": solvers}))
+        assert found["spec"]["acme"]["solvers"] == [
+            {"selector": {"dnsZones": ["a.example"]}, "dns01": {"acmeDNS": {"host": "https://x"}}},
+            {"http01": {"ingress": {}}},
+        ]
+        assert told == []
+
+    @pytest.mark.parametrize(
+        ("server", "today", "word"),
+        [
+            ("https://acme-v01.api.letsencrypt.org/directory", "acme-v02.api", "version 1"),
+            ("https://acme-staging.api.letsencrypt.org/directory", "acme-staging-v02.api", "version 1"),
+            ("https://ACME-v02.api.letsencrypt.org/directry", "acme-v02.api", "misspelt"),
+            ("http://acme-v02.api.letsencrypt.org/directory", "https://acme-v02.api", "not https"),
+            ("http://ca.example/dir", "http://ca.example/dir", "only https"),
+            ("https://[", "https://[", "no URL"),
+            ("https://ca.example/dir", "https://ca.example/dir", ""),
+        ],
+    )
+    def test_servers(self, server: str, today: str, word: str) -> None:
+        """Servers of ACME 1 become those of ACME 2; what is wrong with an address is told."""
+        found, told = one(issuer({"server": server, "solvers": [{"http01": {}}]}))
+        assert today in found["spec"]["acme"]["server"]
+        assert any(word in line for line in told) if word else told == []
+
+    def test_no_solver_left(self) -> None:
+        """An issuer without a way to prove names is told of."""
+        _, told = one(issuer({"server": "https://a.example/dir"}))
+        assert "no way to prove a name is left" in told[0]
+
+
+class TestCertificates:
+    def test_fields(self) -> None:
+        """Renamed and moved fields keep their meaning."""
+        found, told = one(
+            certificate(
+                organization=["o"],
+                subject={"countries": ["FR"], "organizations": ["p"]},
+                emailSANs=["a@b.example"],
+                uriSANs=["spiffe://a/b"],
+                keyAlgorithm="ecdsa",
+                keySize=384,
+                keyEncoding="pkcs8",
+                privateKey={"rotationPolicy": "Always"},
+                duration="24h",
+                renewBefore="5d",
+            )
+        )
+        assert found["spec"] == {
+            "subject": {"countries": ["FR"], "organizations": ["p", "o"]},
+            "emailAddresses": ["a@b.example"],
+            "uris": ["spiffe://a/b"],
+            "privateKey": {"rotationPolicy": "Always", "algorithm": "ECDSA", "size": 384, "encoding": "PKCS8"},
+            "duration": "24h",
+            "renewBefore": "120h",
+        }
+        assert [line.split(": ")[1] for line in told] == ["spec.renewBefore"]
+
+    @pytest.mark.parametrize(
+        ("field", "right"), [("dnsnames", "dnsNames"), ("secrtName", "secretName"), ("issuerref", "issuerRef")]
+    )
+    def test_misspelt(self, field: str, right: str) -> None:
+        """A misspelt field is mended, with a note that says that it had no effect."""
+        value: Any = {"name": "x"} if right == "issuerRef" else "v"
+        found, told = one(certificate(**{field: value}))
+        assert found["spec"] == {right: value}
+        assert f"spec.{field}: misspelt: {right} is meant" in told[0]
+
+    def test_misspelt_beside_the_right_one(self) -> None:
+        """What stands under its right name is never replaced by a misspelt one."""
+        found, told = one(certificate(secretName="right", secrtName="wrong"))
+        assert found["spec"] == {"secretName": "right"}
+        assert "left out" in told[0]
+
+    def test_unknown(self) -> None:
+        """A field that never was is left out with a note, at any depth."""
+        found, told = one(certificate(zzz=1, issuerRef={"name": "x", "qqq": 2}))
+        assert found["spec"] == {"issuerRef": {"name": "x"}}
+        assert [line.split(": ")[1] for line in told] == ["spec.zzz", "spec.issuerRef.qqq"]
+
+
+class TestIngresses:
+    @pytest.mark.parametrize(
+        ("path", "today"),
+        [
+            ("/.*", ("/", "Prefix")),
+            ("/", ("/", "Prefix")),
+            ("", ("/", "Prefix")),
+            ("/a/.*", ("/a", "Prefix")),
+            ("/a/*", ("/a", "Prefix")),
+            ("/a", ("/a", "ImplementationSpecific")),
+            ("/a.*", ("/a.*", "ImplementationSpecific")),
+            ("a", ("/a", "ImplementationSpecific")),
+        ],
+    )
+    def test_paths(self, path: str, today: tuple[str, str]) -> None:
+        """A path keeps what Istio read into it."""
+        found, _ = one(ingress(path))
+        entry = found["spec"]["rules"][0]["http"]["paths"][0]
+        assert (entry["path"], entry["pathType"]) == today
+
+    def test_annotations(self) -> None:
+        """Annotations of cert-manager get today's names; those without an equal are told."""
+        old = {
+            "certmanager.k8s.io/cluster-issuer": "le",
+            "certmanager.k8s.io/acme-challenge-type": "http01",
+            "certmanager.k8s.io/other": "x",
+            "kubernetes.io/tls-acme": "true",
+        }
+        found, told = one(ingress("/", annotations=old))
+        assert found["metadata"]["annotations"] == {
+            "cert-manager.io/cluster-issuer": "le",
+            "kubernetes.io/tls-acme": "true",
+        }
+        assert [line.split("[")[1].split("]")[0] for line in told] == [
+            "certmanager.k8s.io/acme-challenge-type",
+            "certmanager.k8s.io/other",
+        ]
+
+    def test_annotations_of_an_ingress_of_today(self) -> None:
+        """An Ingress that has today's version and yesterday's annotations gets those of today, and keeps all else."""
+        today = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "spec": {"x": 1}}
+        old = today | {"metadata": {"name": "i", "uid": "u", "annotations": {"certmanager.k8s.io/issuer": "le"}}}
+        found, _ = one(old)
+        assert found == today | {"metadata": {"name": "i", "uid": "u", "annotations": {"cert-manager.io/issuer": "le"}}}
+
+    def test_a_real_route_beside_challenges_stays(self) -> None:
+        """Only an Ingress that does nothing but route challenges is left out."""
+        found, told = one(ingress("/.well-known/acme-challenge/x", "/shop"))
+        assert len(found["spec"]["rules"][0]["http"]["paths"]) == 2
+        assert told == []
+
+    def test_class_twice(self) -> None:
+        """The API server does not allow the class both ways: the annotation stays."""
+        found, told = one(ingress("/", annotations={"kubernetes.io/ingress.class": "istio"}, ingressClassName="istio"))
+        assert "ingressClassName" not in found["spec"]
+        assert "ingressClassName" in told[0]
