@@ -24,8 +24,7 @@ class EdgeWithDNS(Edge):
 
     def options(self) -> tuple[str, ...]:
         """What the controllers are told of this place."""
-        others = (one for one in super().options() if not one.startswith("--http01-check-dns"))
-        return (*others, f"--recursive-nameservers={self.challenges.dns}")
+        return tuple(one for one in super().options() if not one.startswith("--http01-check-dns"))
 
 
 def apply(edge: Edge, *documents: dict[str, Any]) -> None:

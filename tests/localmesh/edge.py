@@ -51,8 +51,16 @@ class Edge:
         self._front: Front | None = None
 
     def options(self) -> tuple[str, ...]:
-        """What the controllers are told of this place: its DNS server is on a port of its own, which no resolver asks."""
-        return ("--http01-check-dns=false", f"--http01-solver-bind=127.0.0.1:{self.solver_port}")
+        """What the controllers are told of this place: its DNS server is on a port of its own, which no resolver asks.
+
+        It is the only one for all names, and names no zones: records of DNS-01 are looked for there alone.
+        """
+        return (
+            "--http01-check-dns=false",
+            f"--recursive-nameservers={self.challenges.dns}",
+            "--dns01-recursive-nameservers-only=true",
+            f"--http01-solver-bind=127.0.0.1:{self.solver_port}",
+        )
 
     def solver(self) -> dict[str, Any]:
         """The controllers' process as an endpoint of the Service that leads to their shared solver, in place of a Pod."""

@@ -10,7 +10,7 @@ from tests.localmesh import debian
 def test_neither_program_nor_apt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """On a machine without both, the tests that need it can say why they are skipped."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(debian.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     with pytest.raises(debian.NotHere, match="named is neither on PATH, nor is there apt"):
         debian.find_packaged("named")
 
