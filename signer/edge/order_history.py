@@ -164,8 +164,10 @@ def pruned(histories: Iterable[History], now: dt.datetime) -> tuple[History, ...
         )
         if fresh.obtained is not None and fresh.obtained.life.end < now - KEPT:
             fresh = replace(fresh, obtained=None)
-        waits = fresh.attempts.not_before is not None and fresh.attempts.not_before > now - KEPT
-        if fresh.orders or fresh.renewals or fresh.obtained is not None or waits:
+        # A failure counts also without a pause: it may have led to the next issuer.
+        troubles = (fresh.attempts.not_before, fresh.failed_at)
+        troubled = any(at is not None and at > now - KEPT for at in troubles)
+        if fresh.orders or fresh.renewals or fresh.obtained is not None or troubled:
             kept.append(fresh)
     kept.sort(key=lambda one: (one.last or _LONG_AGO, one.names, one.account))
     return tuple(kept[-MOST_RECORDS:])

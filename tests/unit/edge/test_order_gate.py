@@ -116,6 +116,14 @@ async def test_success_forgets_at_all_accounts(gate: OrderGate) -> None:
     assert not gate.known(["a.example", "b.example"])
 
 
+async def test_given_up(gate: OrderGate) -> None:
+    """A CA that was away for too long counts as one that failed often, though these names wait for nothing."""
+    gate.withdrawn(granted(gate.ask(ACCOUNT, "shop", wish())))
+    await gate.gave_up(ACCOUNT, wish(), "Unreachable", 2)
+    assert gate.attempts(ACCOUNT, ["a.example"]).failures == 2
+    granted(gate.ask(ACCOUNT, "shop", wish()))
+
+
 async def test_at_its_end(gate: OrderGate, clock: Clock) -> None:
     """Who has a twentieth of the life left passes the limits, and a pause after an hour."""
     for _ in range(3):
