@@ -22,7 +22,8 @@ from signer.edge.dns_queries import NoAnswer, Questions, zone_at
 from signer.edge.looking import addresses
 from signer.tenancy.verdict import Reason
 
-TTL = 60
+TTL = 1
+"""Seconds: who has just proven the apex must not have that answer in a cache when the wildcard's value is looked for."""
 FAILED = "UpdateFailed"
 _RESOLVE_SECONDS = 5.0
 _MAX_ADDRESSES = 4
