@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from cryptography import x509
 
 from tests import pki
-from tests.integration.hot_path import DURATION, Api, Json, Place, Refused
+from tests.integration.hot_path import DURATION, Place
+from tests.integration.plain_api import Api, Json, Refused
 from tests.localmesh import Cluster, kubeconfig
 from tests.localmesh.signer import SignerProcess
 from tests.localmesh.watcher import Seen, Watcher

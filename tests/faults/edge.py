@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from tests.fakes.acme_faults import FaultyCA
-from tests.integration.hot_path import Api, Refused
+from tests.integration.plain_api import Api, Refused
 from tests.localmesh import LocalCluster, kubeconfig
 from tests.localmesh.pebble import ChallengeServer, Pebble
 

@@ -10,7 +10,8 @@ from tests import pki
 from tests.faults.burst import Burst, conclude
 from tests.faults.conftest import Start
 from tests.faults.proxy import Action, Answer, Drop, First, Proxy, pass_on
-from tests.integration.hot_path import CSRS, DURATION, Api, Place, Refused, settle
+from tests.integration.hot_path import CSRS, DURATION, Place, settle
+from tests.integration.plain_api import Api, Refused
 from tests.localmesh import LocalCluster, kubeconfig
 from tests.localmesh.watcher import Watcher
 

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests import pki
-from tests.integration.hot_path import Json, Place, signer_name
+from tests.integration.hot_path import Place, signer_name
+from tests.integration.plain_api import Json
 from tests.localmesh import Cluster
 
 ISTIO = "istio-system"

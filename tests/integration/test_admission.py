@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from tests import pki
-from tests.integration.hot_path import CSRS, Api, Json, Refused, signer_name
+from tests.integration.hot_path import CSRS, signer_name
+from tests.integration.plain_api import Api, Json, Refused
 from tests.localmesh import Cluster, istio_install, kubeconfig
 from tests.localmesh.toolchain import find_kubectl
 

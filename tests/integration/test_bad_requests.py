@@ -14,7 +14,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests import pki
-from tests.integration.hot_path import IS_CA, Answered, Issued, Json, Place, Refused
+from tests.integration.hot_path import IS_CA, Answered, Issued, Place
+from tests.integration.plain_api import Json, Refused
 from tests.localmesh import Cluster
 from tests.localmesh.signer import SignerProcess
 

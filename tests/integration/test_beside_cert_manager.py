@@ -10,7 +10,8 @@ import yaml
 
 from tests import pki
 from tests.integration import certmanager_crds
-from tests.integration.hot_path import Place, Refused
+from tests.integration.hot_path import Place
+from tests.integration.plain_api import Refused
 from tests.localmesh import LocalCluster
 from tests.localmesh.signer import SignerProcess
 

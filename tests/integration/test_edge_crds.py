@@ -14,7 +14,7 @@ from signer.api.edgepolicy import EdgePolicy
 from signer.api.hostclaim import HostClaim
 from signer.api.order import Order
 from tests.integration import certmanager_crds as peer
-from tests.integration.test_crds import SHAPE, create, set_status
+from tests.integration.crds.objects import SHAPE, create, set_status
 from tests.localmesh import Cluster, LocalMeshError
 
 pytestmark = pytest.mark.integration
@@ -64,7 +64,7 @@ def test_beside_cert_managers_own(kind: Any) -> None:
     for path, schema in theirs.items():
         if ".podTemplate" in path:
             continue
-        # A solver's anyOf says what in cert-manager only the webhook says; test_crds.py holds it against that.
+        # A solver's anyOf says what in cert-manager only the webhook says; tests/integration/crds holds it against that.
         words = set(SHAPE) - ({"anyOf"} if ".solver" in path else set())
         kept = {word: value for word, value in schema.items() if word in words}
         assert {word: value for word, value in ours[path].items() if word in words} == kept, path

@@ -20,7 +20,7 @@ from signer.edge.challenge_routes import (
 from signer.edge.lifecycle import MakeChallenges, challenge_body, order_step
 from signer.edge.made import certificate_body, gateway_secret
 from signer.edge.wishes import gateway_wishes
-from tests.integration.test_crds import create
+from tests.integration.crds.objects import create
 from tests.localmesh import Cluster
 from tests.localmesh.build import find_program
 from tests.localmesh.toolchain import find_go, go_environment

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests import pki
-from tests.integration.hot_path import Json, Place, issuers_path
+from tests.integration.hot_path import Place, issuers_path
+from tests.integration.plain_api import Json
 from tests.localmesh.signer import SignerProcess
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("signer", "controllers")]

@@ -18,7 +18,7 @@ from signer.api.signerpolicy import SignerPolicy
 from signer.tenancy.bindings import binding_name, new_binding, read_binding
 from signer.tenancy.policies import read_policy
 from tests.integration import certmanager_crds as peer
-from tests.integration.test_crds import create, set_status
+from tests.integration.crds.objects import create, set_status
 from tests.localmesh import Cluster, LocalCluster, LocalMeshError
 
 pytestmark = pytest.mark.integration

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.hot_path import Api
+from tests.integration.plain_api import Api
 from tests.localmesh import Cluster, LocalMeshError, kubeconfig
 
 pytestmark = pytest.mark.integration

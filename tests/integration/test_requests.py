@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests import pki
-from tests.integration.hot_path import DURATION, IS_CA, Place, Refused, signer_name
+from tests.integration.hot_path import DURATION, IS_CA, Place, signer_name
 from tests.integration.observing import metric, waits
+from tests.integration.plain_api import Refused
 from tests.localmesh import Cluster
 from tests.localmesh.signer import SignerProcess
 

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests import pki
-from tests.integration.hot_path import CSRS, DURATION, Place, Refused, issuers_path, signer_name
+from tests.integration.hot_path import CSRS, DURATION, Place, issuers_path, signer_name
 from tests.integration.observing import grant, metric, once, untouched, waits
+from tests.integration.plain_api import Refused
 from tests.localmesh.signer import SignerProcess
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("signer")]

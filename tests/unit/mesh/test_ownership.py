@@ -11,7 +11,7 @@ from signer.mesh.ownership import Write, stand, to_bind, to_write
 from signer.tenancy.index import Index
 from signer.tenancy.verdict import Bind
 from signer.tenancy.world import Binding, Settings
-from tests.unit.tenancy.test_index import (
+from tests.unit.tenancy.indexed import (
     BAR,
     FOO,
     NOW,

@@ -1,25 +1,12 @@
 """The status of issuers on the real API server: cert-manager's reasons, kept up to date, never written in vain."""
 
 import base64
-from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.integration.slow_controllers import Json, World, condition, install_crds, world
-from tests.localmesh import Cluster
+from tests.integration.slow_controllers import Json, World, condition
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module", autouse=True)
-def crds(cluster: Cluster) -> None:
-    install_crds(cluster)
-
-
-@pytest.fixture
-async def here(cluster: Cluster, namespace: str) -> AsyncIterator[World]:
-    async with world(cluster, namespace) as found:
-        yield found
 
 
 def ready(issuer: Json) -> Json:
