@@ -71,18 +71,18 @@ def secrets_issued(edge: Edge, prefix: str) -> int:
     return sum(not is_placeholder(x509.load_pem_x509_certificate(base64.b64decode(text))) for text in mine)
 
 
-def settled(cpu: Callable[[], float], seconds: float) -> float:
-    """Wait until the process has come to rest: until ten seconds cost it no more than the ten before, by a fifth."""
-    before = float("inf")
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+def settled(cpu: Callable[[], float], seconds: float) -> None:
+    """Wait, so many seconds at most, until the process has come to rest: what is left over are Events, some each second.
+
+    At rest is who used no less in each of three windows of twenty seconds than in the best window before.
+    """
+    best, same, end = float("inf"), 0, time.monotonic() + seconds
+    while same < 3 and time.monotonic() < end:
         start = cpu()
-        time.sleep(10)
-        now = cpu() - start
-        if now >= 0.8 * before:
-            break
-        before = now
-    return cpu()
+        time.sleep(20)
+        used = cpu() - start
+        same = same + 1 if used >= 0.9 * best else 0
+        best = min(best, used)
 
 
 def at_rest(edge: Edge, gateways: int, seconds: float) -> tuple[float, float]:
@@ -97,8 +97,8 @@ def at_rest(edge: Edge, gateways: int, seconds: float) -> tuple[float, float]:
     edge.cluster.wait_for(lambda: secrets_issued(edge, "rest-") == gateways, f"{gateways} certificates", _PATIENCE)
     process = edge.mesh.controllers
     pid = process.pid or 0
-    start = settled(lambda: scenes.cpu_seconds(pid), 180)
-    begun = time.monotonic()
+    settled(lambda: scenes.cpu_seconds(pid), 600)
+    start, begun = scenes.cpu_seconds(pid), time.monotonic()
     time.sleep(seconds)
     used = scenes.cpu_seconds(pid) - start
     return used / (time.monotonic() - begun), scenes.memory(pid)[0]
