@@ -4,6 +4,7 @@ Used on the loop of the leader, over the same `Claims` that the controller of Ga
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from signer.api.certificate import CERTIFICATES, IssuerReference
@@ -20,6 +21,7 @@ from signer.tenancy.verdict import Reason, Refuse, Unready
 Permit = Callable[[CertificateRequest, Sequence[Host], IssuerReference], Awaitable[Permitted | Refuse]]
 """Whether what a request asks for may be ordered from this issuer, which may be another than the request names."""
 _PATIENCE = 10.0
+_LATE = 5.0
 _LOOKS = 0.05
 _GONE = Refuse((Reason("NamespaceNotFound", "the namespace that wants it is gone"),))
 
@@ -39,6 +41,7 @@ class Permitting:
     ) -> Permitted | Refuse:
         """Decide, and take hosts that nobody has. Raises ApiError, Unreachable: then ask again later."""
         claims = await self._read()
+        await self._seen(claims, request.metadata.namespace)
         who = await self._asker(claims, request)
         if who is None:
             return _GONE
@@ -56,6 +59,13 @@ class Permitting:
         except TimeoutError:
             raise Unreachable("HostClaims and EdgePolicies were not read yet") from None
         return claims
+
+    async def _seen(self, claims: Claims, namespace: str) -> None:
+        """Wait a moment for a namespace that was made just now: a request of it may be seen before the namespace is."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LATE):
+                while ("", namespace) not in claims.namespaces.store:  # noqa: ASYNC110 - once in a namespace's life
+                    await asyncio.sleep(_LOOKS)
 
     async def _asker(self, claims: Claims, request: CertificateRequest) -> Asker | None:
         """The namespace that wants it: that of the Gateway, for a Certificate that we made where its proxy runs.
