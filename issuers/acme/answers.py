@@ -9,10 +9,11 @@ import datetime as dt
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from issuers.acme import wire
 from issuers.acme.errors import PREFIX, MalformedAnswer, Problem, printable
 from issuers.acme.identifiers import Identifier
 from issuers.acme.order import (
@@ -35,74 +36,7 @@ _CODE = re.compile(rf"{PREFIX}([A-Za-z]{{1,64}})")
 _TYPE = re.compile(r"[a-z0-9-]{1,32}")
 _MAX_PARTS = 200
 
-# A field that is not there; msgspec has no union of Raw with None.
-_NOTHING = msgspec.Raw()
-_Short = Annotated[str, msgspec.Meta(max_length=2048)]
 T = TypeVar("T")
-
-
-class _Meta(msgspec.Struct, rename="camel"):
-    terms_of_service: _Short | None = None
-    external_account_required: bool = False
-    profiles: dict[_Short, str] = {}
-
-
-class _Directory(msgspec.Struct, rename="camel"):
-    new_nonce: _Short
-    new_account: _Short
-    new_order: _Short
-    revoke_cert: _Short | None = None
-    key_change: _Short | None = None
-    renewal_info: _Short | None = None
-    meta: _Meta = msgspec.field(default_factory=_Meta)
-
-
-class _Identifier(msgspec.Struct):
-    type: _Short
-    value: _Short
-
-
-class _Order(msgspec.Struct):
-    status: _Short
-    identifiers: list[_Identifier]
-    authorizations: list[_Short]
-    finalize: _Short
-    certificate: _Short | None = None
-    expires: _Short | None = None
-    error: msgspec.Raw = _NOTHING
-    profile: _Short | None = None
-    replaces: _Short | None = None
-
-
-class _Challenge(msgspec.Struct):
-    type: _Short
-    url: _Short = ""
-    token: _Short = ""
-    status: _Short = "pending"
-    error: msgspec.Raw = _NOTHING
-
-
-class _Authorization(msgspec.Struct):
-    status: _Short
-    identifier: _Identifier
-    challenges: list[_Challenge]
-    expires: _Short | None = None
-    wildcard: bool = False
-
-
-class _Account(msgspec.Struct):
-    status: _Short
-    contact: list[_Short] | None = None
-
-
-class _Window(msgspec.Struct):
-    start: _Short
-    end: _Short
-
-
-class _RenewalInfo(msgspec.Struct, rename="camel"):
-    suggested_window: _Window
-    explanation_url: _Short | None = msgspec.field(default=None, name="explanationURL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +79,7 @@ class Window:
 
 def read_directory(body: bytes, origin: Origin) -> Directory:
     """A directory whose URLs are all of its own origin."""
-    found = _decode(body, _Directory, "directory")
+    found = _decode(body, wire.Directory, "directory")
 
     def url(value: str | None, field: str) -> str | None:
         return None if value is None else same_origin(value, origin, f"directory: {field}")
@@ -168,7 +102,7 @@ def read_account(body: bytes, url: str | None, origin: Origin) -> Account:
     """An account; `url` is from the Location header."""
     if url is None:
         raise MalformedAnswer("account: the answer has no Location")
-    found = _decode(body, _Account, "account")
+    found = _decode(body, wire.Account, "account")
     if found.status not in ("valid", "deactivated", "revoked"):
         raise MalformedAnswer("account: status: not one of RFC 8555")
     contact = tuple(printable(one, 320) for one in (found.contact or [])[:_MAX_PARTS])
@@ -181,7 +115,7 @@ def read_order(
     """An order that is for the names of the wish, no more and no fewer; `url` is its own."""
     if url is None:
         raise MalformedAnswer("order: the answer has no Location")
-    found = _decode(body, _Order, "order")
+    found = _decode(body, wire.Order, "order")
     if {Identifier(one.type, one.value.lower()) for one in found.identifiers} != set(wish.identifiers):
         raise MalformedAnswer("order: identifiers: not the ones that were ordered")
     if len(found.authorizations) > _MAX_PARTS:
@@ -208,7 +142,7 @@ def read_authorization(
     body: bytes, url: str, wish: Wish, origin: Origin, retry_after: dt.datetime | None = None
 ) -> Authorization:
     """An authorization for one of the names of the wish."""
-    found = _decode(body, _Authorization, "authorization")
+    found = _decode(body, wire.Authorization, "authorization")
     value = found.identifier.value.lower()
     # RFC 8555, 7.1.4: without "*.", and `wildcard` says that it was there.
     identifier = Identifier(found.identifier.type, f"*.{value}" if found.wildcard else value)
@@ -228,12 +162,12 @@ def read_authorization(
 
 def read_challenge(body: bytes, origin: Origin) -> Challenge:
     """One challenge, as it is answered when it was accepted."""
-    return _challenge(_decode(body, _Challenge, "challenge"), origin)
+    return _challenge(_decode(body, wire.Challenge, "challenge"), origin)
 
 
 def read_window(body: bytes) -> Window:
     """The suggested window of renewalInfo; end after start."""
-    found = _decode(body, _RenewalInfo, "renewalInfo")
+    found = _decode(body, wire.RenewalInfo, "renewalInfo")
     start, end = _instant(found.suggested_window.start), _instant(found.suggested_window.end)
     if start is None or end is None:
         raise MalformedAnswer("renewalInfo: suggestedWindow: not times as RFC 3339 has them")
@@ -284,7 +218,7 @@ def _problem(raw: Any, status: int, *, with_text: bool, depth: int = 0) -> Probl
     )
 
 
-def _challenge(found: _Challenge, origin: Origin) -> Challenge:
+def _challenge(found: wire.Challenge, origin: Origin) -> Challenge:
     kind = found.type if _TYPE.fullmatch(found.type) else "unknown"
     if kind not in KNOWN_CHALLENGES:
         return Challenge(kind, "", "", ChallengeStatus.PENDING, _inner_problem(found.error))

@@ -1,4 +1,4 @@
-"""The chunks of a long answer, and what aiohttp's errors mean, in words.
+"""The chunks of a long answer, the whole of a short one, and what aiohttp's errors mean, in words.
 
 Concurrency: an answer is read by one task.
 """
@@ -50,3 +50,19 @@ def lost(what: str, error: BaseException) -> Unreachable:
     silent = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
     kind = SilentConnection if silent else Unreachable
     return kind(f"{what}: {describe(error)}")
+
+
+async def read_whole(response: aiohttp.ClientResponse, largest: int, *, cut: bool) -> bytes:
+    """Read a body of at most `largest` bytes; of a longer one give the beginning (cut) or fail."""
+    length = response.content_length
+    if length is not None and length <= largest:
+        return await response.read()
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += chunk
+        if len(content) > largest:
+            if cut:
+                response.close()
+                return bytes(content[:largest])
+            raise ValueError(f"the answer is larger than {largest} bytes")
+    return bytes(content)

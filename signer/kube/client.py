@@ -17,17 +17,17 @@ import aiohttp
 from yarl import URL
 
 from signer import __version__
-from signer.kube.chunks import Chunks, SilentConnection, describe, lost
+from signer.kube.chunks import Chunks, SilentConnection, describe, lost, read_whole
 from signer.kube.config import ConnectionConfig
 from signer.kube.credentials import Credentials
 from signer.kube.errors import ApiError, Unreachable, error_from_response
 from signer.kube.exchange import Exchanges
+from signer.kube.http_answer import LARGEST_ERROR
 from signer.kube.objects import ObjectRequests, Query, Response
 from signer.kube.sockets import Sockets
 
 # A page of 500 objects has a few MB; etcd holds no object of more than 1.5 MB.
 LARGEST_BODY = 256 * 1024 * 1024
-LARGEST_ERROR = 64 * 1024
 CONNECT_TIMEOUT = 10.0
 
 
@@ -203,7 +203,7 @@ class ApiClient(ObjectRequests):
                 allow_redirects=False,
             ) as response:
                 status = response.status
-                content = await _read(response, largest if status < 400 else LARGEST_ERROR, cut=status >= 400)
+                content = await read_whole(response, largest if status < 400 else LARGEST_ERROR, cut=status >= 400)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise Unreachable(f"{method} {url.path}: {describe(error)}") from error
         if status < 300:
@@ -283,7 +283,7 @@ class ApiClient(ObjectRequests):
             if response.status < 300:
                 opened, response = response, None
                 return opened
-            content = await _read(response, LARGEST_ERROR, cut=True)
+            content = await read_whole(response, LARGEST_ERROR, cut=True)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise lost(f"GET {url.path}", error) from error
         finally:
@@ -298,22 +298,6 @@ class ApiClient(ObjectRequests):
 
 class _Repeat(Exception):
     pass
-
-
-async def _read(response: aiohttp.ClientResponse, largest: int, *, cut: bool) -> bytes:
-    """Read a body of at most `largest` bytes; of a longer one give the beginning (cut) or fail."""
-    length = response.content_length
-    if length is not None and length <= largest:
-        return await response.read()
-    content = bytearray()
-    async for chunk in response.content.iter_any():
-        content += chunk
-        if len(content) > largest:
-            if cut:
-                response.close()
-                return bytes(content[:largest])
-            raise ValueError(f"the answer is larger than {largest} bytes")
-    return bytes(content)
 
 
 __all__ = ["ApiClient", "Chunks", "Query", "Response", "SilentConnection"]

@@ -19,6 +19,13 @@ Key = tuple[str, str]
 """(namespace, name); the namespace of cluster-scoped objects is ""."""
 
 
+def named(key: Key | None) -> str:
+    """Name an object for people: NAMESPACE/NAME, or what is known of that."""
+    if key is None:
+        return "(an object without readable metadata)"
+    return "/".join(part for part in key if part)
+
+
 class Problem(NamedTuple):
     """An object that cannot be read: its key if that much could be read, and why."""
 

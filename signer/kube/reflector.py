@@ -15,10 +15,11 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 from signer.kube import backoff
 from signer.kube.client import ApiClient, SilentConnection
-from signer.kube.codec import Codec, Key, Problem, WatchEvent
+from signer.kube.codec import Codec, Key, Problem, WatchEvent, named
 from signer.kube.errors import ApiError, Forbidden, Gone, NotFound, Unreachable
 from signer.kube.framing import CodecError
 from signer.kube.resource import Resource
+from signer.kube.restarts import history_may_be_wrong, restart_reason
 
 logger = logging.getLogger(__name__)
 
@@ -155,14 +156,14 @@ class Reflector(Generic[T]):
                 raise
             except (ApiError, Unreachable, CodecError) as caught:
                 error = caught
-            self._on_restart(_restart_reason(error))
+            self._on_restart(restart_reason(error))
             if self._opened is not None and self._clock() - self._opened >= GOOD_CONNECTION:
                 self._failures = barren = 0
                 if error is None or isinstance(error, SilentConnection):
                     continue
             if error is None:
                 await self._pause()
-            elif _history_may_be_wrong(error) and (barren := barren + 1) >= RESUMES_BEFORE_RELIST:
+            elif history_may_be_wrong(error) and (barren := barren + 1) >= RESUMES_BEFORE_RELIST:
                 raise error
             else:
                 await self._after_trouble(error)
@@ -252,7 +253,7 @@ class Reflector(Generic[T]):
             try:
                 handler(change)
             except Exception:  # a handler's fault must not stop the watch
-                logger.exception("%s %s: a handler failed on %s", self._where, _named(change.key), change.kind)
+                logger.exception("%s %s: a handler failed on %s", self._where, named(change.key), change.kind)
 
     def _report(self, problem: Problem) -> None:
         """Say once that an object cannot be read, and again only when the reason changes."""
@@ -261,7 +262,7 @@ class Reflector(Generic[T]):
         if len(self._unreadable) >= 1000:  # somebody makes them by the thousand; do not keep them all
             self._unreadable.clear()
         self._unreadable[problem.key] = problem.message
-        logger.warning("%s %s cannot be read: %s", self._where, _named(problem.key), problem.message)
+        logger.warning("%s %s cannot be read: %s", self._where, named(problem.key), problem.message)
 
     def _has_name(self, key: Key) -> bool:
         if not key[1]:
@@ -292,25 +293,3 @@ class Reflector(Generic[T]):
         self._failures += 1
         wait = backoff.delay(self._failures, first=FIRST_DELAY, cap=cap, retry_after=retry_after, random=self._random)
         await self._sleep(wait)
-
-
-def _restart_reason(error: Exception | None) -> str:
-    if error is None:
-        return "eof"
-    if isinstance(error, SilentConnection):
-        return "silent"
-    return "unreachable" if isinstance(error, Unreachable) else "error"
-
-
-def _history_may_be_wrong(error: Exception) -> bool:
-    """Whether our resourceVersion itself may be what the server chokes on, as after etcd was restored from a backup.
-
-    Not so for refusals that a list would meet just as well, and a list costs an overloaded server much more.
-    """
-    return isinstance(error, CodecError) or (isinstance(error, ApiError) and error.status not in {401, 403, 429, 503})
-
-
-def _named(key: Key | None) -> str:
-    if key is None:
-        return "(an object without readable metadata)"
-    return "/".join(part for part in key if part)
