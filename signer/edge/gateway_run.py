@@ -142,7 +142,7 @@ class GatewayRun:
                         changed(namespace)
 
         def claim_changed(change: Change[HostClaim]) -> None:
-            for claim in (change.old, change.new):
+            for claim in (change.old, change.new) if _matters(change) else ():
                 if claim is not None:
                     changed(claim.spec.namespace)
             if change.kind in ("added", "deleted") or _spec_differs(change):
@@ -208,6 +208,14 @@ class GatewayRun:
             # The text of an unforeseen exception may quote what it choked on: only its kind and place are told.
             where = traceback.extract_tb(error.__traceback__)[-1:]
             log.error("gateways: namespace %s: unforeseen %s at %s", namespace, type(error).__name__, where)
+
+
+def _matters(change: Change[HostClaim]) -> bool:
+    """Whether more changed than what is written down for later: a look at a namespace asks the API server many things."""
+    old, new = change.old, change.new
+    if old is None or new is None or _spec_differs(change):
+        return True
+    return (old.status.contenders, old.status.unused_since) != (new.status.contenders, new.status.unused_since)
 
 
 def _spec_differs(change: Change[Any]) -> bool:

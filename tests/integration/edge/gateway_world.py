@@ -202,3 +202,13 @@ async def edge_world(cluster: Cluster, namespace: str, account: Path | None = No
             for resource, name, where in found.made:
                 with contextlib.suppress(NotFound):
                     await client.delete(resource, name, where)
+
+
+def host(here: EdgeWorld, label: str) -> str:
+    """A host that no other test has."""
+    return f"{label}.{here.namespace}.example.com"
+
+
+async def gone(here: EdgeWorld, resource: Resource, name: str) -> bool:
+    """Whether there is no such object in the test's namespace."""
+    return await here.find(resource, name) is None

@@ -16,10 +16,11 @@ from signer.api.ingress import INGRESSES
 from signer.api.namespace import NAMESPACES
 from signer.api.secret import SECRETS
 from signer.edge.proxies import PODS
-from signer.kube.resource import Resource
 from tests.integration.edge.gateway_world import (
     EdgeWorld,
     edge_world,
+    gone,
+    host,
     https,
     install,
     is_placeholder,
@@ -41,11 +42,6 @@ def crds(cluster: Cluster) -> None:
 async def here(cluster: Cluster, namespace: str) -> AsyncIterator[EdgeWorld]:
     async with edge_world(cluster, namespace) as found:
         yield found
-
-
-def host(here: EdgeWorld, label: str) -> str:
-    """A host that no other test has."""
-    return f"{label}.{here.namespace}.example.com"
 
 
 class TestCertificates:
@@ -150,7 +146,7 @@ class TestChanges:
         first = await here.served("shop-tls", a)
         await here.client.delete(GATEWAYS, "shop", here.namespace)
         await here.until("the Secret noted as unused", lambda: _unused(here))
-        await here.until("the Certificate gone", lambda: _gone(here, CERTIFICATES, "shop-tls"))
+        await here.until("the Certificate gone", lambda: gone(here, CERTIFICATES, "shop-tls"))
         assert (await here.claim(a) or {})["status"]["unusedSince"]
         await here.gateway(https(a))
         await here.ready("Certificate", "shop-tls")
@@ -180,8 +176,8 @@ class TestChanges:
         await here.stop()
         here.ahead = timedelta(days=7, hours=1)
         await here.start()
-        await here.until("the Secret gone", lambda: _gone(here, SECRETS, "shop-tls"))
-        await here.until("the claim gone", lambda: _gone(here, HOST_CLAIMS, a))
+        await here.until("the Secret gone", lambda: gone(here, SECRETS, "shop-tls"))
+        await here.until("the claim gone", lambda: gone(here, HOST_CLAIMS, a))
         assert await here.find(SECRETS, "mine") is not None
 
     async def test_the_certificate_is_edited(self, here: EdgeWorld) -> None:
@@ -197,83 +193,6 @@ class TestChanges:
 
         await here.until("the Certificate mended", mended)
         await here.served("shop-tls", a)
-
-
-class TestConflicts:
-    async def test_anothers_host(self, here: EdgeWorld) -> None:
-        """A tenant who wants another's host is refused; both read of it, and the rest of his hosts are served."""
-        a, b = host(here, "a"), host(here, "b")
-        thief = await here.other("thief")
-        await here.pod(here.namespace)
-        await here.pod(thief)
-        await here.gateway(https(a))
-        await here.served("shop-tls", a)
-        await here.gateway(https(a, b), name="mine", namespace=thief)
-        assert a in await here.told("HostTaken", "mine", thief)
-        assert thief in await here.told("HostContended", "shop")
-        await here.served("shop-tls", b, namespace=thief)
-        claim = await here.claim(a)
-        assert claim is not None
-        assert claim["spec"]["namespace"] == here.namespace
-        assert (condition(claim, "Conflict") or {})["status"] == "True"
-        assert claim["status"]["contenders"] == [thief]
-        await here.client.delete(GATEWAYS, "shop", here.namespace)
-        await here.until("the Certificate gone", lambda: _gone(here, CERTIFICATES, "shop-tls"))
-        await here.client.delete(HOST_CLAIMS, a)
-        await here.served("shop-tls", a, b, namespace=thief)
-
-    async def test_one_name_for_two(self, here: EdgeWorld) -> None:
-        """Two namespaces that name one Secret in the gateways' namespace: the first keeps it, the second is told."""
-        a, b = host(here, "a"), host(here, "b")
-        second = await here.other("second")
-        await here.policy("a", a, namespaces=[here.namespace])
-        await here.policy("b", b, namespaces=[second])
-        await here.gateway(https(a))
-        await here.served("shop-tls", a, namespace=here.gateways)
-        await here.gateway(https(b), name="late", namespace=second)
-        assert "another namespace" in await here.told("SecretConflict", "late", second)
-        await here.served("shop-tls", a, namespace=here.gateways)
-
-    async def test_two_gateways_of_one_namespace(self, here: EdgeWorld) -> None:
-        """Two Gateways of one namespace with one credentialName share a certificate; with another issuer the second is told."""
-        a, b, c = (host(here, label) for label in "abc")
-        await here.pod(here.namespace)
-        await here.gateway(https(a), name="one")
-        await here.gateway(https(b), name="two")
-        await here.served("shop-tls", a, b)
-        other = await here.issuer("other", {"selfSigned": {}})
-        await here.gateway(https(c), name="zwei", annotations={"cert-manager.io/cluster-issuer": other})
-        assert "another issuer" in await here.told("SecretConflict", "zwei")
-
-    @pytest.mark.parametrize("name", ["cacerts", "istiod-tls", "shop-cacert"])
-    async def test_reserved(self, here: EdgeWorld, name: str) -> None:
-        """A Secret that Istio reads as a CA, or as its own, is never written, and the Gateway says why."""
-        await here.pod(here.namespace)
-        await here.gateway(https(host(here, "a"), credential=name))
-        assert name in await here.told("ReservedSecretName")
-        assert await here.find(SECRETS, name) is None
-
-    async def test_a_users_secret(self, here: EdgeWorld) -> None:
-        """A Secret that is there already is not touched; once it is deleted the Gateway gets its own."""
-        a = host(here, "a")
-        await here.pod(here.namespace)
-        await here.create("Secret", "shop-tls", {"stringData": {"password": "x"}})
-        await here.gateway(https(a))
-        assert "shop-tls" in await here.told("ForeignSecret")
-        secret = await here.find(SECRETS, "shop-tls")
-        assert secret is not None
-        assert set(secret["data"]) == {"password"}
-        assert await here.find(CERTIFICATES, "shop-tls") is None
-
-    async def test_a_labelled_pod(self, here: EdgeWorld) -> None:
-        """A Pod with the gateway's labels in a third namespace draws no key there."""
-        a = host(here, "a")
-        trap = await here.other("trap")
-        await here.pod(trap)
-        await here.policy("a", a, namespaces=[here.namespace])
-        await here.gateway(https(a))
-        await here.served("shop-tls", a, namespace=here.gateways)
-        assert await here.find(SECRETS, "shop-tls", trap) is None
 
 
 class TestOtherSources:
@@ -312,10 +231,6 @@ class TestOtherSources:
 async def _unused(here: EdgeWorld, namespace: str | None = None) -> bool:
     secret = await here.find(SECRETS, "shop-tls", namespace) or {"metadata": {}}
     return "mesh-signer.dev/unused-since" in secret["metadata"].get("annotations", {})
-
-
-async def _gone(here: EdgeWorld, resource: Resource, name: str) -> bool:
-    return await here.find(resource, name) is None
 
 
 async def _looked(here: EdgeWorld) -> bool:
@@ -358,7 +273,7 @@ async def test_as_installed(installed: Cluster, cluster: Cluster, namespace: str
             assert [(line.split()[0], "ready" in line) for line in lines[1:]] == [(a, True), (b, True)]
             await here.client.delete(GATEWAYS, "shop", here.namespace)
             await here.until("the Secret noted as unused", lambda: _unused(here, here.gateways))
-            assert await _gone(here, CERTIFICATES, "shop-tls")
+            assert await gone(here, CERTIFICATES, "shop-tls")
             await asyncio.to_thread(signer.wait_for_metric, "mesh_signer_host_claims", 2)
         finally:
             await asyncio.to_thread(signer.stop)
