@@ -8,6 +8,7 @@ decided by them, they come half a minute late, and what a process had not writte
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy
 from signer.kube.client import ApiClient
@@ -21,6 +22,14 @@ EVERY = 30.0
 _AT_ONCE = 50
 
 
+class _Unsure(NamedTuple):
+    """A write without an answer: the resourceVersion that it was made from, what it added, and what it made of it."""
+
+    version: str
+    counts: Counts
+    total: Counts
+
+
 class PolicyCounts:
     """Writes `tally` to the policies that `stored` gives, by name, as the watch last told of them."""
 
@@ -28,7 +37,7 @@ class PolicyCounts:
         self._client = client
         self._tally = tally
         self._stored = stored
-        self._unsure: dict[str, tuple[Counts, Counts]] = {}
+        self._unsure: dict[str, _Unsure] = {}
         self._told = ""
 
     async def run(self) -> None:
@@ -43,6 +52,7 @@ class PolicyCounts:
         for name, counts in self._tally.waiting()[:_AT_ONCE]:
             obj = stored.get(name)
             if obj is None:
+                self._unsure.pop(name, None)
                 self._tally.settle(name, counts)
                 continue
             try:
@@ -56,23 +66,26 @@ class PolicyCounts:
         self._told = trouble
 
     async def _add(self, obj: SignerPolicy, counts: Counts) -> None:
-        name, now = obj.metadata.name, Counts(obj.status.issued or 0, obj.status.refused or 0)
-        if (sent := self._unsure.pop(name, None)) is not None:
-            part, total = sent
-            if now.issued >= total.issued and now.refused >= total.refused:
-                # A write without an answer was stored: rather a few too little than what never happened.
-                self._tally.settle(name, part)
-                counts = Counts(counts.issued - part.issued, counts.refused - part.refused)
+        name, version = obj.metadata.name, obj.metadata.resource_version
+        now = Counts(obj.status.issued or 0, obj.status.refused or 0)
         total = Counts(now.issued + counts.issued, now.refused + counts.refused)
-        if total == now:
-            return
-        body = {
-            "metadata": {"resourceVersion": obj.metadata.resource_version, "uid": obj.metadata.uid},
-            "status": total._asdict(),
-        }
+        if (unsure := self._unsure.get(name)) is not None and unsure.version != version:
+            del self._unsure[name]
+            self._settle_unsure(name, unsure, now)
+            return  # what is left is written next time
+        if unsure is not None:
+            # Nothing has changed that we know of. Sent again as it was: if it was stored, this is a conflict.
+            counts, total = unsure.counts, unsure.total
+        body = {"metadata": {"resourceVersion": version, "uid": obj.metadata.uid}, "status": total._asdict()}
         try:
             await self._client.patch(SIGNER_POLICIES, name, body, subresource="status")
         except Unreachable:
-            self._unsure[name] = (counts, total)
+            self._unsure[name] = _Unsure(version, counts, total)
             raise
+        self._unsure.pop(name, None)
         self._tally.settle(name, counts)
+
+    def _settle_unsure(self, name: str, unsure: _Unsure, now: Counts) -> None:
+        """Take a write without an answer for stored if it may be: rather a few too little than what never happened."""
+        if now.issued >= unsure.total.issued and now.refused >= unsure.total.refused:
+            self._tally.settle(name, unsure.counts)

@@ -90,10 +90,30 @@ async def test_an_unknown_outcome() -> None:
         store.fault, store.stored = Unreachable("no answer"), stored
         await counts.write()
         tally.issued("p")
-        await counts.write()
+        for _ in range(3):
+            await counts.write()
         assert store.status["issued"] == 2
+        assert tally.waiting() == ()
+
+
+async def test_an_unknown_outcome_and_a_watch_that_is_late() -> None:
+    """While the watch has not told whether a write was stored, it is sent again as it was, and never counts twice."""
+    store, tally = Store(), Tally()
+    late = store.policies()
+    seen = late
+    counts = PolicyCounts(cast(ApiClient, store), tally, lambda: seen)
+    tally.issued("p")
+    store.fault, store.stored = Unreachable("no answer"), True
+    await counts.write()
+    tally.issued("p")
+    for fault in (Unreachable("again"), None, None):
+        store.fault, store.stored = fault, False
         await counts.write()
-        assert store.status["issued"] == 2
+    assert store.status["issued"] == 1
+    seen = store.policies()
+    await counts.write()
+    await counts.write()
+    assert store.status["issued"] == 2
 
 
 async def test_a_refused_write_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
