@@ -60,6 +60,9 @@ def test_rate_limited_is_no_failure() -> None:
     assert history.attempts.failures == 0
     assert history.failed_at is None
     assert history.waits_until(NOW, urgent=True) == NOW + 5 * HOUR
+    after_failures = NEW.failed(UNAUTHORIZED, NOW, 0.0).failed(RateLimited("slow down", NOW + 5 * HOUR), NOW, 0.0)
+    assert after_failures.attempts.failures == 1
+    assert after_failures.waits_until(NOW, urgent=True) == NOW + 5 * HOUR
 
 
 def test_the_urgent_wait_an_hour() -> None:
