@@ -9,6 +9,7 @@ import base64
 import hashlib
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from cryptography.hazmat.primitives import serialization
@@ -20,7 +21,7 @@ from issuers.acme.account import (
     load_key,
 )
 from issuers.acme.client import Session, Sessions
-from issuers.acme.errors import AcmeError, ForbiddenTarget, RateLimited, judge
+from issuers.acme.errors import AcmeError, Fatal, ForbiddenTarget, judge
 from issuers.acme.targets import same_origin
 from signer.api.acmeissuer import read_acme_status
 from signer.api.issuer import Issuer, IssuerRef
@@ -45,6 +46,16 @@ _FATAL_RECHECK = 3600.0
 _BEHIND = 0.2
 
 
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """Not before `until`, unless spec or key change: our own writes bring the issuer back here much sooner."""
+
+    spec: AcmeIssuer
+    pem: bytes = field(repr=False)
+    until: datetime
+    why: Unusable
+
+
 class AcmeIssuerController:
     """Keeps accounts and status of ACME issuers. `queue` holds issuers."""
 
@@ -66,6 +77,7 @@ class AcmeIssuerController:
         self._shares = Shares(tenant=1)
         self._secrets = AccountSecrets(client)
         self._status = AcmeIssuerStatus(client, recorder, clock=clock)
+        self._pauses: dict[IssuerRef, _Pause] = {}
         self._users: dict[tuple[str, str], set[IssuerRef]] = {}
         self.queue = queue
         accounts.on_lost(queue.add)
@@ -80,6 +92,7 @@ class AcmeIssuerController:
         state = self._registry.get(ref)
         if state is None or state.kind != "acme" or state.issuer.metadata.deletion_timestamp:
             self._forget(ref)
+            self._pauses.pop(ref, None)
             self._accounts.drop(ref)
             return
         issuer = state.issuer
@@ -139,6 +152,10 @@ class AcmeIssuerController:
         known = self._accounts.get(ref)
         if known is not None and known.issuer == spec and known.pem == pem and known.sessions.account_url:
             return known.sessions.account_url, key_hash
+        if (pause := self._pauses.get(ref)) is not None and (pause.spec, pause.pem) == (spec, pem):
+            left = (pause.until - self._clock()).total_seconds()
+            if left > 0:
+                raise Unusable(pause.why.reason, str(pause.why), left)
         registration = await self._secrets.registration(spec)
         try:
             sessions = self._accounts.open(spec, key)
@@ -148,10 +165,14 @@ class AcmeIssuerController:
             sessions.account_url = await self._url(ref, issuer, spec, sessions, registration, key_hash)
         except AcmeError as error:
             self._accounts.retire(sessions)
-            raise self._judged(error) from error
+            why, until = self._judged(error)
+            if until is not None:
+                self._pauses[ref] = _Pause(spec, pem, until, why)
+            raise why from error
         except BaseException:
             self._accounts.retire(sessions)
             raise
+        self._pauses.pop(ref, None)
         self._accounts.put(ref, Account(spec, key, sessions, pem))
         return sessions.account_url, key_hash
 
@@ -186,16 +207,15 @@ class AcmeIssuerController:
             await sessions.call(Session.update_account, registration)
         return found.url
 
-    def _judged(self, error: AcmeError) -> Unusable:
+    def _judged(self, error: AcmeError) -> tuple[Unusable, datetime | None]:
+        """Why there is no account, and until when the CA wants to be left alone, if it said so."""
         now = self._clock()
         verdict = judge(error, now)
         message = f"Failed to register ACME account: {verdict.text}"
-        if isinstance(verdict, RateLimited):
-            return Unusable(NOT_REGISTERED, message, _seconds(verdict.not_before - now))
-        if (until := getattr(verdict, "not_before", None)) is not None:
-            return Unusable(NOT_REGISTERED, message, _seconds(until - now))
-        fatal = type(verdict).__name__ == "Fatal"
-        return Unusable(NOT_REGISTERED, message, _FATAL_RECHECK if fatal else None)
+        until: datetime | None = getattr(verdict, "not_before", None)
+        if until is not None:
+            return Unusable(NOT_REGISTERED, message, _seconds(until - now)), until
+        return Unusable(NOT_REGISTERED, message, _FATAL_RECHECK if isinstance(verdict, Fatal) else None), None
 
 
 def _hash(key: AccountKey) -> str:

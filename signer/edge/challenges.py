@@ -74,6 +74,7 @@ class ChallengeController:
         self._turns = Turns(challenges, order_store, self._writer, clock=clock, limit=limit)
         self._checks = SelfChecks(presenter, self._writer, clock=clock)
         self._shares = Shares()
+        self._pauses: dict[str, datetime] = {}
         self.queue = queue
         challenges.subscribe(self._changed)
         order_store.subscribe(self._order_changed)
@@ -85,6 +86,7 @@ class ChallengeController:
             return
         if change.new is None and change.old is not None:
             self._checks.forget(change.old)
+            self._pauses.pop(change.old.metadata.uid, None)
         self.queue.add(change.key)
 
     def _order_changed(self, change: Change[Order]) -> None:
@@ -143,6 +145,11 @@ class ChallengeController:
                 if await self._cleaned_up(key, challenge):
                     await self._writer.release(challenge)
                 return None
+        until = self._pauses.get(challenge.metadata.uid, now)
+        if until > now:
+            # The CA wants to be left alone; what we write meanwhile brings the Challenge back much sooner.
+            self.queue.add_after(key, (until - now).total_seconds())
+            return None
         account = await self._account(challenge)
         if account is None:
             return None
@@ -277,6 +284,7 @@ class ChallengeController:
             return
         until = verdict.not_before
         if until is not None:
+            self._pauses[challenge.metadata.uid] = until
             self.queue.add_after(key, max((until - now).total_seconds(), 1.0))
         else:
             self.queue.add_backoff(key)

@@ -52,10 +52,17 @@ class OrderFailures:
         self._clock = clock
         self._patience = patience
         self._away: dict[str, datetime] = {}  # since when the CA of an Order (uid) does not answer
+        self._pauses: dict[str, datetime] = {}  # until when the CA of an Order (uid) wants to be left alone
 
     def forget(self, order: Order) -> None:
         """The Order is gone, or its CA has answered."""
         self._away.pop(order.metadata.uid, None)
+        self._pauses.pop(order.metadata.uid, None)
+
+    def pause(self, order: Order) -> float:
+        """How many seconds the CA still wants to be left alone; what we write meanwhile brings the Order back much sooner."""
+        until = self._pauses.get(order.metadata.uid)
+        return max((until - self._clock()).total_seconds(), 0.0) if until is not None else 0.0
 
     async def judge(self, order: Order, owner: CertificateRequest, ref: IssuerRef, error: AcmeError) -> None:
         """What a refusal or a failure of one request means for the Order."""
@@ -72,6 +79,10 @@ class OrderFailures:
             return
         reason = "RateLimited" if isinstance(verdict, RateLimited) else verdict.reason
         until = verdict.not_before
+        if until is not None and (order.status.url or not isinstance(verdict, RateLimited)):
+            # A limit of new orders is the gate's. Another issuer is not kept waiting for long.
+            longest = until if order.status.url else now + self._patience
+            self._pauses[order.metadata.uid] = min(until, longest)
         await self._writer.note(current, reason, verdict.text + (f"; again at {to_rfc3339(until)}" if until else ""))
         if isinstance(verdict, RateLimited):
             if not order.status.url:

@@ -132,11 +132,12 @@ class OrderController:
         owner = await self.family.owner(order)
         if account is None or ref is None or owner is None:
             return  # taken up when the account is there; one that is not ours is left alone
+        wait = self._failures.pause(order)
         with self._shares.turn(ref) as mine:
-            if not mine:
-                self.queue.add_after(key, BUSY_RECHECK)
-                return
-            await self._work(order, account, owner, ref)
+            if mine and not wait:
+                await self._work(order, account, owner, ref)
+            else:
+                self.queue.add_after(key, wait or BUSY_RECHECK)
 
     async def _work(self, order: Order, account: Account, owner: CertificateRequest, ref: IssuerRef) -> None:
         key = key_of(order)

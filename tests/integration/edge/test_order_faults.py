@@ -1,6 +1,7 @@
 """A CA in trouble: Orders wait as they are told to, say so, and go on by themselves with the one order that was made."""
 
 import datetime as dt
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -91,30 +92,42 @@ async def test_a_forgotten_account(here: World, faulty: FaultyCA) -> None:
 
 
 @pytest.mark.parametrize("path", ["chalZ", "finalize"])
-async def test_rate_limited_later(here: World, faulty: FaultyCA, path: str) -> None:
-    """A 429 at a later step is waited for as well, and is no failure either."""
-    faulty.rule = times(1, path, problem(429, "rateLimited", "too many requests", Retry_After="2"))
-    await asked(here, faulty, f"limited-{path.lower()}.example")
+@pytest.mark.parametrize(("status", "code"), [(429, "rateLimited"), (503, "serverInternal")])
+async def test_left_alone(here: World, faulty: FaultyCA, path: str, status: int, code: str) -> None:
+    """A CA that names a time at a later step is left alone until then, is asked once, and it is no failure."""
+    asked_at: list[float] = []
+
+    def busy(method: str, at: str) -> Reply | None:
+        if method != "POST" or path not in at:
+            return None
+        asked_at.append(time.monotonic())
+        return problem(status, code, "not now", Retry_After="3") if len(asked_at) == 1 else None
+
+    faulty.rule = busy
+    await asked(here, faulty, f"alone-{status}-{path.lower()}.example")
     found = await here.ready("Certificate", "web")
     assert not found["status"].get("failedIssuanceAttempts")
+    assert asked_at[1] - asked_at[0] > 2
     assert orders_made(faulty) == 1
 
 
 async def test_rate_limited_for_an_account(here: World, faulty: FaultyCA) -> None:
-    """A 429 for a new account is told in the issuer, which registers by itself when its time has come."""
-    left = [1]
+    """A 429 for a new account is told in the issuer, which asks again when its time has come, and not before."""
+    asked_at: list[float] = []
 
     def limited(method: str, path: str) -> Reply | None:
-        if method != "POST" or "sign-me-up" not in path or not left[0]:
+        if method != "POST" or "sign-me-up" not in path:
             return None
-        left[0] -= 1
-        return problem(429, "rateLimited", "too many registrations", Retry_After="2")
+        asked_at.append(time.monotonic())
+        return problem(429, "rateLimited", "too many registrations", Retry_After="3") if len(asked_at) == 1 else None
 
     faulty.rule = limited
     issuer = await here.issuer("acme", spec(faulty))  # type: ignore[arg-type]  # as in asked
     found = await here.condition("ClusterIssuer", issuer, status="False", reason="ErrRegisterACMEAccount")
     assert "too many registrations" in str(found["status"])
+    await here.touch("ClusterIssuer", issuer)
     await here.ready("ClusterIssuer", issuer)
+    assert asked_at[1] - asked_at[0] > 2
 
 
 async def test_the_ca_is_away(here: World, faulty: FaultyCA) -> None:
