@@ -179,8 +179,8 @@ class Metrics:
             "namespace",
             "type",
         )
-        self.sync_calls = counter("certmanager_controller_sync_call_count", "Syncs of a controller.", "controller")
-        self.sync_errors = counter(
+        self.sync_calls = gauge("certmanager_controller_sync_call_count", "Syncs of a controller.", "controller")
+        self.sync_errors = gauge(
             "certmanager_controller_sync_error_count", "Failed syncs of a controller.", "controller"
         )
 

@@ -80,7 +80,7 @@ class World:
 
     def _looks(self) -> float:
         labels = {"controller": "certificates"}
-        return self.metrics.registry.get_sample_value("certmanager_controller_sync_call_count_total", labels) or 0
+        return self.metrics.registry.get_sample_value("certmanager_controller_sync_call_count", labels) or 0
 
     async def stop(self) -> None:
         """End them where they are."""

@@ -234,9 +234,7 @@ async def _unused(here: EdgeWorld, namespace: str | None = None) -> bool:
 
 
 async def _looked(here: EdgeWorld) -> bool:
-    value = here.metrics.registry.get_sample_value(
-        "certmanager_controller_sync_call_count_total", {"controller": "gateways"}
-    )
+    value = here.metrics.registry.get_sample_value("certmanager_controller_sync_call_count", {"controller": "gateways"})
     return bool(value)
 
 
