@@ -64,4 +64,32 @@ MUTANTS = (
         "        except (ApiError, Unreachable):\n",
         (f"{_UNIT}/test_insisting.py",),
     ),
+    Mutant(
+        "a half answer of a look that took too long counts",
+        "signer/edge/looking.py",
+        "            self.over = True\n",
+        "            self.over = False\n",
+        (f"{_UNIT}/test_probing.py",),
+    ),
+    Mutant(
+        "looks use the threads of everything else",
+        "signer/edge/looking.py",
+        "    return await asyncio.get_running_loop().run_in_executor(_executor, look)\n",
+        "    return await asyncio.to_thread(look)\n",
+        (f"{_UNIT}/test_probing.py",),
+    ),
+    Mutant(
+        "an answer that somebody took away stays away",
+        "signer/edge/self_checks.py",
+        "        if found.cause in _MAY_BE_GONE and failures % _PRESENT_AGAIN == 0:\n",
+        "        if found.cause in _MAY_BE_GONE and failures < 0:\n",
+        (f"{_UNIT}/test_self_checks.py",),
+    ),
+    Mutant(
+        "one namespace's looks may take all turns",
+        "signer/edge/self_checks.py",
+        "            if not mine:\n",
+        "            if mine is None:\n",
+        (f"{_UNIT}/test_self_checks.py",),
+    ),
 )
