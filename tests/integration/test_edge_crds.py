@@ -20,7 +20,11 @@ from tests.localmesh import Cluster, LocalMeshError
 pytestmark = pytest.mark.integration
 
 # Of cert-manager 1.21, which is newer than the definitions that we compare with.
-NEWER = {"Order": {".spec.replaces"}, "Challenge": {".status.presentedAt"}}
+EXTERNAL_DNS = ".spec.solver.dns01.externalDNS"
+NEWER = {
+    "Order": {".spec.replaces"},
+    "Challenge": {".status.presentedAt", EXTERNAL_DNS, f"{EXTERNAL_DNS}.namespace"},
+}
 ORDER = {"request": "aGk=", "issuerRef": {"name": "le", "kind": "ClusterIssuer"}, "dnsNames": ["a.example"]}
 CHALLENGE = {
     "authorizationURL": "https://ca.example/authz/1",
