@@ -31,12 +31,15 @@ demo: binaries ## a real mesh: honest tenants, a thief, who reaches whom; KEEP=1
 demo-edge: binaries ## a gateway's hosts get public certificates by themselves, from a real ACME server; KEEP=1 as above
 	@$(BIN)/python -m tests.localmesh.demo_edge $(if $(KEEP),--keep)
 
-# The second half mostly waits for servers that it stopped, so the halves share two cores well.
-test: binaries ## all tests, on real servers: two halves side by side, the second one's output at the end
-	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
-	$(BIN)/python -m pytest tests/e2e tests/faults > "$$log" 2>&1 & second=$$!; \
-	$(BIN)/python -m pytest tests/integration tests/unit; first=$$?; \
-	wait $$second; last=$$?; cat "$$log"; exit $$((first + last))
+# Most of what is slow waits for servers, so the three parts share two cores well.
+EDGE := tests/integration/edge tests/integration/acme
+test: binaries ## all tests, on real servers: three parts side by side, the output of two of them at the end
+	@logs=$$(mktemp -d); trap 'rm -rf "$$logs"' EXIT; \
+	$(BIN)/python -m pytest tests/e2e tests/faults > "$$logs/whole" 2>&1 & whole=$$!; \
+	$(BIN)/python -m pytest $(EDGE) > "$$logs/edge" 2>&1 & edge=$$!; \
+	$(BIN)/python -m pytest tests/integration tests/unit $(EDGE:%=--ignore=%); status=$$?; \
+	wait $$edge || status=1; cat "$$logs/edge"; \
+	wait $$whole || status=1; cat "$$logs/whole"; exit $$status
 
 test-fast: $(READY) ## the tests that need no server, in seconds
 	$(BIN)/python -m pytest -q tests/unit

@@ -108,7 +108,8 @@ async def test_a_dead_leader_is_replaced() -> None:
         last = server.history[-1][0]
         await asyncio.sleep(60)
         assert place.working == ["b"]
-        assert DURATION <= place.when("b", "starts") - last < DURATION + 2 * RETRY
+        # Seen at one attempt, counted from there, and taken at the next; each may come a fifth later than RETRY says.
+        assert DURATION <= place.when("b", "starts") - last < DURATION + 2 * 1.2 * RETRY
         assert server.spec("lock")["leaseTransitions"] == 1
 
 
