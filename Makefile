@@ -54,12 +54,14 @@ format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: binaries ## the benchmarks' table, with the ratios and the machine
+bench: binaries ## the benchmarks' tables, with the ratios and the machine; twenty minutes
 	@$(BIN)/python -m benchmarks.decide_cost
 	@echo
 	@$(BIN)/python -m benchmarks.wall
 	@echo
 	@$(BIN)/python -m benchmarks
+	@echo
+	@$(BIN)/python -m benchmarks.edge
 
 mutants: $(READY) ## plant one-line faults in the core; each must be caught by a test
 	@$(BIN)/python -m tests.mutants

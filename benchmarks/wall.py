@@ -193,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; exit status 1 when a goal was missed."""
     parser = argparse.ArgumentParser(prog="benchmarks.wall", description=__doc__)
     parser.add_argument("--count", type=int, default=3000, help="requests in a drain")
-    parser.add_argument("--pairs", type=int, default=3, help="alternating pairs of drains, with the wall and without")
+    parser.add_argument("--pairs", type=int, default=5, help="alternating pairs of drains, with the wall and without")
     parser.add_argument("--flood", type=int, default=3000, help="requests of the tenant that floods")
     parser.add_argument("--floods", type=int, default=3, help="alternating pairs with the flood and without")
     parser.add_argument("--rate", type=float, default=50, help="requests a second of the other tenants")
