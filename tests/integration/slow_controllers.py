@@ -41,7 +41,7 @@ Json = dict[str, Any]
 CRDS = Path(__file__).parents[2] / "manifests" / "crds"
 EC_KEY = {"algorithm": "ECDSA", "size": 256}
 # Long enough for a machine that is busy with something else; no test waits this long when it passes.
-_PATIENCE = 90.0
+_PATIENCE = 300.0  # a CA that refuses nine of ten nonces may be given several growing pauses
 _KINDS = (CERTIFICATES, CERTIFICATE_REQUESTS, CLUSTER_ISSUERS, ISSUERS, SECRETS, ORDERS, CHALLENGES)
 _RESOURCES = {kind.kind: kind for kind in _KINDS}
 
