@@ -15,7 +15,7 @@ from issuers.istio_request import uri_name
 from issuers.request import SigningRequest, read_request
 from issuers.template import mesh_template
 from signer.api.issuer import IssuerRef
-from signer.csr.flow import claimed_identity
+from signer.csr.queue.flow import claimed_identity
 from signer.tenancy.claim import Claim, Limits
 from signer.tenancy.decide import decide
 from signer.tenancy.verdict import Bind, Grant, Refuse, Reread

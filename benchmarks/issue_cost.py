@@ -9,14 +9,15 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from issuers import assembly, keys, pem
+from issuers import assembly
 from issuers.authority import Authority, load_authority
 from issuers.certificate import new_serial, self_sign, sign, template_for
 from issuers.compose import compose_request
 from issuers.inspection import read_certificate
 from issuers.private_key import encode_key, generate_key
 from issuers.request import read_request
-from issuers.subject import Subject
+from issuers.x509 import keys, pem
+from issuers.x509.subject import Subject
 
 USAGES = ("digital signature", "key encipherment", "server auth", "client auth")
 SAMPLE = b"x" * 256

@@ -10,9 +10,9 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
-from issuers import der, extensions
 from issuers.template import CertificateTemplate
-from issuers.usages import encode_extended_key_usage, encode_key_usage, split_usages
+from issuers.x509 import der, extensions
+from issuers.x509.usages import encode_extended_key_usage, encode_key_usage, split_usages
 
 _VERSION_3 = b"\xa0\x03\x02\x01\x02"
 _EXTENSIONS = 0xA3

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from issuers import der, extensions, keys, pem, usages
 from issuers.errors import InvalidAuthority
 from issuers.inspection import CertificateFields, read_certificate
-from issuers.keys import PrivateKey
 from issuers.private_key import load_key
-from issuers.subject import name_text, read_name
+from issuers.x509 import der, extensions, keys, pem, usages
+from issuers.x509.keys import PrivateKey
+from issuers.x509.subject import name_text, read_name
 
 # cert-manager's limit for a chain is 95,000 bytes; ten certificates are far more than any mesh has.
 _MAX_PEM_BYTES = 128 * 1024

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from issuers import assembly, der, extensions, keys, pem
+from issuers import assembly
 from issuers.authority import Authority
 from issuers.errors import SigningFailed, TemplateError
 from issuers.inspection import CertificateFields, read_certificate
-from issuers.keys import PrivateKey
 from issuers.template import CertificateTemplate, template_for
-from issuers.usages import EXTENDED_USAGES, decode_extended_key_usage, decode_key_usage, split_usages
+from issuers.x509 import der, extensions, keys, pem
+from issuers.x509.keys import PrivateKey
+from issuers.x509.usages import EXTENDED_USAGES, decode_extended_key_usage, decode_key_usage, split_usages
 
 __all__ = [
     "CertificateTemplate",

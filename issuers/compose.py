@@ -6,13 +6,13 @@ Pure but for the signature's own randomness. Safe in any thread; an RSA-8192 sig
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from issuers import der, extensions, keys, pem
 from issuers.errors import TemplateError
-from issuers.general_names import encode_general_names
-from issuers.keys import PrivateKey
-from issuers.name_constraints import Constraints, encode_name_constraints
-from issuers.subject import EMPTY_NAME, Subject
-from issuers.usages import (
+from issuers.x509 import der, extensions, keys, pem
+from issuers.x509.general_names import encode_general_names
+from issuers.x509.keys import PrivateKey
+from issuers.x509.name_constraints import Constraints, encode_name_constraints
+from issuers.x509.subject import EMPTY_NAME, Subject
+from issuers.x509.usages import (
     CERT_SIGN,
     DEFAULT_USAGES,
     encode_extended_key_usage,

@@ -6,7 +6,7 @@ It shares no code with what builds certificates except the reader of DER. Pure f
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from issuers import der, extensions
+from issuers.x509 import der, extensions
 
 _VERSION_3 = b"\xa0\x03\x02\x01\x02"
 _EXTENSIONS = 0xA3

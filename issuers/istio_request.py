@@ -8,10 +8,10 @@ Source: istio.io/istio security/pkg/pki/util/generate_csr.go and san.go; ztunnel
 
 from collections.abc import Sequence
 
-from issuers import der, extensions
-from issuers.general_names import DNS, URI
 from issuers.request import SigningRequest
-from issuers.subject import EMPTY_NAME
+from issuers.x509 import der, extensions
+from issuers.x509.general_names import DNS, URI
+from issuers.x509.subject import EMPTY_NAME
 
 # One RDN, organizationName, an empty PrintableString: Go's pkix.Name{Organization: []string{""}}.
 EMPTY_ORGANIZATION = bytes.fromhex("300b31093007060355040a1300")

@@ -7,12 +7,12 @@ elsewhere. Pure: safe in any thread.
 
 from dataclasses import dataclass
 
-from issuers import der, extensions, keys, pem, usages
 from issuers.errors import MalformedRequest
-from issuers.general_names import GeneralNames, read_general_names
-from issuers.keys import KeyRefused, PublicKey
-from issuers.name_constraints import normalize_name_constraints
-from issuers.subject import RelativeName, name_text, read_name
+from issuers.x509 import der, extensions, keys, pem, usages
+from issuers.x509.general_names import GeneralNames, read_general_names
+from issuers.x509.keys import KeyRefused, PublicKey
+from issuers.x509.name_constraints import normalize_name_constraints
+from issuers.x509.subject import RelativeName, name_text, read_name
 
 # Above what cert-manager takes (36,500 bytes), far below what etcd stores.
 MAX_PEM_BYTES = 64 * 1024

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 from issuers.errors import TemplateError
 from issuers.request import SigningRequest
-from issuers.subject import EMPTY_NAME
-from issuers.usages import CERT_SIGN, DEFAULT_USAGES, key_usage_names, split_usages
+from issuers.x509.subject import EMPTY_NAME
+from issuers.x509.usages import CERT_SIGN, DEFAULT_USAGES, key_usage_names, split_usages
 
 _URL = re.compile(r"[\x21-\x7e]+")
 _SECOND = timedelta(seconds=1)

@@ -13,17 +13,16 @@ import time
 from signer import __version__
 from signer.api.certificatesigningrequest import CERTIFICATE_SIGNING_REQUESTS
 from signer.authorities.registry import Registry
+from signer.csr.answers.writer import Writer
 from signer.csr.controller import Options, RequestController
-from signer.csr.intake import Intake
 from signer.csr.questions import Questions
-from signer.csr.sharing import Sharing
-from signer.csr.writer import Writer
-from signer.given import SettingsError
+from signer.csr.queue.intake import Intake
+from signer.csr.queue.replica import Sharing
 from signer.kube.client import ApiClient
 from signer.kube.config import load_config
-from signer.kube.lease import Leadership
-from signer.kube.members import Members
-from signer.kube.protobuf_codec import ProtobufCodec
+from signer.kube.encoding.protobuf_codec import ProtobufCodec
+from signer.kube.leases.leader import Leadership
+from signer.kube.leases.members import Members
 from signer.kube.reflector import Reflector
 from signer.mesh.gauges import MeshGauges
 from signer.mesh.reports import Reports
@@ -33,7 +32,8 @@ from signer.observe.events import EventRecorder
 from signer.observe.issuers import IssuerGauges
 from signer.observe.metrics import Metrics
 from signer.readiness import Readiness
-from signer.settings import CSR, Settings
+from signer.settings.given import SettingsError
+from signer.settings.values import CSR, Settings
 from signer.slow_controllers import SlowControllers
 from signer.tenancy.claim import Limits
 

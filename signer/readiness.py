@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from signer.api.certificatesigningrequest import CertificateSigningRequest
 from signer.authorities.registry import Registry
 from signer.csr.controller import RequestController
-from signer.given import SettingsError
 from signer.kube.reflector import Reflector
 from signer.mesh.watcher import MeshWatcher
 from signer.observe.audit import AuditLog
 from signer.observe.health import HealthServer
 from signer.observe.metrics import Metrics
+from signer.settings.given import SettingsError
 
 log = logging.getLogger(__name__)
 

@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING
 
 from signer.api.crd import ours, read_crd
 from signer.authorities.registry import Registry
-from signer.given import SettingsError
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, NotFound, Unreachable
 from signer.mesh.watcher import MeshWatcher
 from signer.observe.audit import AuditLog
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
-from signer.settings import CSR, POLICIES, SLOW_CONTROLLERS, Settings
+from signer.settings.given import SettingsError
+from signer.settings.values import CSR, POLICIES, SLOW_CONTROLLERS, Settings
 from signer.tenancy.claim import Limits
 from signer.tenancy.tally import Tally
 from signer.tenancy.world import without_wall
 
 if TYPE_CHECKING:
-    from signer.edge.acme_run import AcmeControllers
-    from signer.edge.challenge_routes import SolverService
-    from signer.edge.gateway_run import GatewayRun
+    from signer.edge.gateways.run import GatewayRun
+    from signer.edge.http01.routes import SolverService
+    from signer.edge.run import AcmeControllers
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class SlowControllers:
         if bind == "none" or (asked is not None and CHALLENGES not in asked):
             yield _nothing
             return
-        from signer.edge.solver_server import SharedSolver  # noqa: PLC0415 - see above
+        from signer.edge.http01.solver import SharedSolver  # noqa: PLC0415 - see above
 
         solver = SharedSolver(self._client, bind, on_restart=self._metrics.watch_restarted)
 
@@ -179,8 +179,8 @@ class SlowControllers:
             return None
         from signer.api.certificate import IssuerReference  # noqa: PLC0415 - see above
         from signer.api.issuer import GROUP  # noqa: PLC0415 - see above
-        from signer.edge.gateway_run import GatewayRun  # noqa: PLC0415 - see above
-        from signer.edge.gateways import EdgeOptions  # noqa: PLC0415 - see above
+        from signer.edge.gateways.controller import EdgeOptions  # noqa: PLC0415 - see above
+        from signer.edge.gateways.run import GatewayRun  # noqa: PLC0415 - see above
 
         edge = self._settings.edge
         default = IssuerReference(name=edge.default_issuer_name, kind=edge.default_issuer_kind, group=GROUP)
@@ -196,14 +196,14 @@ class SlowControllers:
         """Make the controllers of ACME issuers, Orders and Challenges."""
         if not set(names) & {"acmeissuers", "orders", "challenges"}:
             return None
-        from signer.edge.acme_run import AcmeControllers  # noqa: PLC0415 - see above
-        from signer.edge.dns_presenter import DnsPresenter  # noqa: PLC0415 - see above
-        from signer.edge.dns_queries import Questions  # noqa: PLC0415 - see above
-        from signer.edge.gateway_presenter import GatewayPresenter  # noqa: PLC0415 - see above
-        from signer.edge.permitting import Permitting  # noqa: PLC0415 - see above
-        from signer.edge.presenting import ByType  # noqa: PLC0415 - see above
-        from signer.edge.probing import no_resolver  # noqa: PLC0415 - see above
-        from signer.edge.resolving import asking  # noqa: PLC0415 - see above
+        from signer.edge.challenges.presenter import ByType  # noqa: PLC0415 - see above
+        from signer.edge.dns01.presenter import DnsPresenter  # noqa: PLC0415 - see above
+        from signer.edge.dns01.queries import Questions  # noqa: PLC0415 - see above
+        from signer.edge.hosts.permit import Permitting  # noqa: PLC0415 - see above
+        from signer.edge.http01.presenter import GatewayPresenter  # noqa: PLC0415 - see above
+        from signer.edge.proxies.http import no_resolver  # noqa: PLC0415 - see above
+        from signer.edge.proxies.resolve import asking  # noqa: PLC0415 - see above
+        from signer.edge.run import AcmeControllers  # noqa: PLC0415 - see above
 
         edge_settings = self._settings.edge
         namespaces = self._gateway_namespaces()
@@ -236,7 +236,7 @@ class SlowControllers:
 
     def _solver(self) -> "SolverService | None":
         """The Service of the shared solver, as manifests/base has it."""
-        from signer.edge.challenge_routes import SOLVER_PORT, SOLVER_SERVICE, SolverService  # noqa: PLC0415 - see above
+        from signer.edge.http01.routes import SOLVER_PORT, SOLVER_SERVICE, SolverService  # noqa: PLC0415 - see above
 
         settings = self._settings
         off = settings.edge.http01_solver_bind == "none"

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from issuers.acme.errors import MalformedAnswer
 from issuers.acme.identifiers import Identifier
 from issuers.acme.order import Wish
-from issuers.keys import PrivateKey
+from issuers.x509.keys import PrivateKey
 
 _MAX_CERTIFICATES = 10
 

@@ -1,6 +1,6 @@
 """spec.acme and status.acme of Issuers and ClusterIssuers: an ACME server and one's account there (RFC 8555).
 
-Pure: reading never fails; what cannot be read is told in a sentence. signer/edge/issuer_spec.py says what is wanted of it.
+Pure: reading never fails; what cannot be read is told in a sentence. signer/edge/issuers/spec.py says what is wanted of it.
 Source: https://cert-manager.io/docs/reference/api-docs/#acme.cert-manager.io/v1.ACMEIssuer
 """
 

@@ -12,7 +12,7 @@ Pure. Source: k8s.io/api/certificates/v1/generated.proto (v0.36), whose field nu
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from signer.kube import protobuf
+from signer.kube.encoding import protobuf
 from signer.kube.resource import Resource
 
 CERTIFICATE_SIGNING_REQUESTS = Resource(

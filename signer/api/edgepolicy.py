@@ -1,6 +1,6 @@
 """EdgePolicies of mesh-signer.dev/v1alpha1: what admins say about who may have which public host.
 
-Pure: reading never fails; what cannot be read is told in `problem`. signer/edge/policies.py says what one means.
+Pure: reading never fails; what cannot be read is told in `problem`. signer/edge/hosts/policy.py says what one means.
 """
 
 from functools import cached_property

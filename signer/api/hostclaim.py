@@ -1,6 +1,6 @@
 """HostClaims of mesh-signer.dev/v1alpha1: which namespace has a public host. We write them, admins may remove them.
 
-Pure: reading never fails; what cannot be read is told in `problem`. signer/edge/hosts.py says what one means.
+Pure: reading never fails; what cannot be read is told in `problem`. signer/edge/hosts/decide.py says what one means.
 """
 
 import msgspec

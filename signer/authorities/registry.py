@@ -28,7 +28,7 @@ from signer.authorities.state import (
     judge_spec,
 )
 from signer.kube.client import ApiClient
-from signer.kube.codec import JsonCodec
+from signer.kube.encoding.codec import JsonCodec
 from signer.kube.reflector import Change, Reflector
 from signer.kube.resource import Resource
 

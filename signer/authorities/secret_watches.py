@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from signer.api.secret import SECRETS
 from signer.authorities.state import CASecret, SecretMissing
 from signer.kube.client import ApiClient
-from signer.kube.codec import JsonCodec
+from signer.kube.encoding.codec import JsonCodec
 from signer.kube.reflector import Change, Reflector
 
 # A watch that cannot even begin is told of this soon (seconds).

@@ -18,8 +18,8 @@ from signer.api.meta import find_condition, from_rfc3339, has_condition
 from signer.api.secret import NEXT_KEY_LABEL
 from signer.certificates import well_known
 from signer.certificates.matching import RequestView, request_mismatches
-from signer.certificates.secret_content import owner_reference
-from signer.certificates.secret_view import KeyView, read_leaf, spki_of
+from signer.certificates.secrets.content import owner_reference
+from signer.certificates.secrets.view import KeyView, read_leaf, spki_of
 from signer.certificates.spec_check import Defect
 
 DEFAULT_HISTORY = 1

@@ -16,13 +16,14 @@ from issuers.private_key import encode_key, generate_key
 from signer.api.certificate import CERTIFICATES, Certificate, PrivateKeySpec
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.secret import NEXT_KEY_LABEL, SECRETS, TLS_KEY, Secret
-from signer.certificates import issuance, ownership
-from signer.certificates.certificate_status import Status
+from signer.certificates import issuance
+from signer.certificates.compose import compose_csr
 from signer.certificates.matching import view_request
 from signer.certificates.objects import Objects
 from signer.certificates.policies import Facts, not_ready
-from signer.certificates.secret_content import IssuedData, secret_content
-from signer.certificates.secret_view import (
+from signer.certificates.secrets import ownership
+from signer.certificates.secrets.content import IssuedData, secret_content
+from signer.certificates.secrets.view import (
     KeyView,
     SecretView,
     inspect,
@@ -31,8 +32,8 @@ from signer.certificates.secret_view import (
     wanted_key,
 )
 from signer.certificates.spec_check import INVALID, Defect
+from signer.certificates.status import Status
 from signer.certificates.watched import Watched
-from signer.certificates.wish import compose_csr
 from signer.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid
 
 logger = logging.getLogger(__name__)

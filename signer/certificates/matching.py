@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from cryptography import x509
 
-from issuers import der, general_names
-from issuers import subject as names
 from issuers.errors import MalformedRequest
 from issuers.request import SigningRequest, read_request
+from issuers.x509 import der, general_names
+from issuers.x509 import subject as names
 from signer.api.certificate import CertificateSpec, Subject
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.duration import InvalidDuration, parse_duration

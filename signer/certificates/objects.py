@@ -9,7 +9,7 @@ from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.issuer import Issuer
 from signer.api.secret import SECRETS, Secret
-from signer.certificates.secret_content import Content
+from signer.certificates.secrets.content import Content
 from signer.certificates.well_known import FIELD_MANAGER
 from signer.kube.client import ApiClient
 from signer.kube.errors import Conflict, NotFound

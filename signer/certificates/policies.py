@@ -13,7 +13,7 @@ from signer.api.meta import to_rfc3339
 from signer.api.secret import TLS_CERT, TLS_KEY
 from signer.certificates.matching import RequestView, certificate_mismatches, request_mismatches
 from signer.certificates.renewal import renewal_time
-from signer.certificates.secret_view import SecretView, key_mismatches
+from signer.certificates.secrets.view import SecretView, key_mismatches
 from signer.certificates.spec_check import Defect
 from signer.certificates.well_known import CERTIFICATE_NAME, ISSUER_GROUP, ISSUER_KIND, ISSUER_NAME
 

@@ -14,12 +14,12 @@ from typing import TypeVar
 from signer.api.issuer import IssuerRef
 from signer.authorities.ordering import Ordering
 from signer.authorities.registry import Registry
-from signer.certificates.certificate_controller import CertificateController
+from signer.certificates.controller import CertificateController
 from signer.certificates.gauges import CertificateGauges
 from signer.certificates.issuer_controller import IssuerController
 from signer.certificates.objects import Key, Objects
-from signer.certificates.request_controller import RequestController
-from signer.certificates.request_record import RequestRecord
+from signer.certificates.requests.controller import RequestController
+from signer.certificates.requests.record import RequestRecord
 from signer.certificates.watched import Watched
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, Unreachable

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from issuers.usages import EXTENDED_USAGES, KEY_USAGES
+from issuers.x509.usages import EXTENDED_USAGES, KEY_USAGES
 from signer.api.certificate import Certificate, CertificateSpec, NameConstraintItem, PrivateKeySpec
 from signer.api.duration import InvalidDuration, parse_duration
 from signer.certificates.renewal import DEFAULT_DURATION, MIN_DURATION, MIN_RENEW_BEFORE

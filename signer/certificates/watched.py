@@ -13,7 +13,7 @@ from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateReque
 from signer.api.secret import NEXT_KEY_LABEL, SECRETS, Secret
 from signer.certificates.well_known import FAO_LABEL
 from signer.kube.client import ApiClient
-from signer.kube.codec import JsonCodec
+from signer.kube.encoding.codec import JsonCodec
 from signer.kube.reflector import Change, Reflector
 from signer.kube.resource import Resource
 

@@ -20,7 +20,7 @@ from signer.api.meta import from_rfc3339
 from signer.api.names import is_label, is_subdomain
 from signer.commands.command import NotFoundOut
 from signer.tenancy.claims import shown
-from signer.tenancy.mesh_yaml import UnreadableYAML, read_yaml
+from signer.tenancy.meshconfig.yaml import UnreadableYAML, read_yaml
 from signer.tenancy.rules import WORKLOAD_USAGES
 
 _PEM = "-----BEGIN CERTIFICATE REQUEST-----"

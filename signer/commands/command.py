@@ -11,12 +11,12 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 
-from signer.given import SettingsError
 from signer.kube.client import ApiClient
 from signer.kube.config import ConfigError, load_config
 from signer.kube.errors import ApiError, Unreachable
-from signer.options import add_arguments
-from signer.settings import Settings, settings_from
+from signer.settings.given import SettingsError
+from signer.settings.options import add_arguments
+from signer.settings.values import Settings, settings_from
 
 FINE, FOUND, UNKNOWN = 0, 1, 2
 

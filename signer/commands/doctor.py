@@ -21,7 +21,7 @@ from signer.csr.questions import SUBJECT_ACCESS_REVIEWS
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, Unreachable
 from signer.kube.resource import Resource
-from signer.settings import Settings
+from signer.settings.values import Settings
 
 _RBAC = "rbac.authorization.k8s.io"
 _ADMISSION = "admissionregistration.k8s.io"

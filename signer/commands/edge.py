@@ -21,13 +21,13 @@ from signer.api.virtualservice import VIRTUAL_SERVICES, VirtualService
 from signer.commands.command import FINE, FOUND, NotFoundOut, add_options, run, say
 from signer.commands.live import Listing, list_all
 from signer.commands.tables import ago, table
-from signer.edge.hosts import EdgeWorld, read_claim
+from signer.edge.gateways.serving import SERVED
+from signer.edge.hosts.decide import EdgeWorld, read_claim
+from signer.edge.hosts.policy import read_edge_policy
 from signer.edge.overview import Objects, Row, overview
-from signer.edge.policies import read_edge_policy
-from signer.edge.serving import SERVED
 from signer.kube.client import ApiClient
-from signer.options import add_arguments
-from signer.settings import Settings
+from signer.settings.options import add_arguments
+from signer.settings.values import Settings
 
 T = TypeVar("T")
 

@@ -28,7 +28,7 @@ from signer.commands.tables import clean, coloured, table
 from signer.csr.questions import Questions
 from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound
-from signer.settings import Settings
+from signer.settings.values import Settings
 from signer.tenancy.claim import Limits
 
 _DESCRIPTION = """\

@@ -9,8 +9,8 @@ from signer.api.certificaterequest import CertificateRequest
 from signer.api.issuer import IssuerRef
 from signer.api.meta import find_condition
 from signer.api.signername import signer_name_of
-from signer.certificates import request_steps as steps
-from signer.certificates.signing import decide_request
+from signer.certificates.requests import steps
+from signer.certificates.requests.signing import decide_request
 from signer.certificates.well_known import APPROVED, DENIED, INVALID_REQUEST, READY
 from signer.commands.advice import advise
 from signer.commands.asking import Asked, content_of

@@ -16,7 +16,7 @@ from issuers.errors import InvalidAuthority
 from signer.api.configmap import CONFIG_MAPS, ConfigMap
 from signer.api.issuer import CLUSTER_ISSUERS, ISSUERS, Issuer, IssuerRef
 from signer.api.namespace import NAMESPACES, NamespaceObject
-from signer.api.proxyconfig import PROXY_CONFIGS, ProxyConfig, at_version, preferred_version, versions_of_discovery
+from signer.api.proxyconfig import PROXY_CONFIGS, ProxyConfig
 from signer.api.secret import SECRETS
 from signer.api.signerbinding import SIGNER_BINDINGS, SignerBinding
 from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy
@@ -25,7 +25,8 @@ from signer.commands.command import NotFoundOut
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, Forbidden, NotFound, Unreachable
 from signer.kube.resource import Resource
-from signer.settings import Settings
+from signer.kube.served import locate_newest
+from signer.settings.values import Settings
 from signer.tenancy.index import Index
 from signer.tenancy.world import World
 
@@ -103,17 +104,11 @@ async def list_all(client: ApiClient, resource: Resource, namespace: str | None 
 
 async def list_proxy_configs(client: ApiClient) -> Listing:
     """List the ProxyConfigs of all namespaces in whatever version is served."""
-    group = f"/apis/{PROXY_CONFIGS.group}"
     try:
-        served = msgspec.json.decode((await client.request("GET", group)).body)
-        names = [one["version"] for one in served.get("versions", ())]
-        documents = [msgspec.json.decode((await client.request("GET", f"{group}/{name}")).body) for name in names]
-        version = preferred_version(versions_of_discovery(documents))
-    except NotFound:
-        return Listing(absent=True)
-    except (ApiError, Unreachable, msgspec.DecodeError, AttributeError, KeyError, TypeError) as error:
+        found = await locate_newest(PROXY_CONFIGS)(client)
+    except (ApiError, Unreachable) as error:
         return Listing(problem=f"the versions of ProxyConfigs could not be read: {error}")
-    return Listing(absent=True) if version is None else await list_all(client, at_version(version))
+    return Listing(absent=True) if found is None else await list_all(client, found)
 
 
 async def read_mesh(client: ApiClient, settings: Settings, *, now: datetime) -> Mesh:

@@ -19,9 +19,9 @@ from signer.commands.tables import clean
 from signer.kube.client import ApiClient
 from signer.kube.errors import Conflict, NotFound
 from signer.mesh.roots import with_roots_in_mesh
-from signer.settings import Settings
-from signer.tenancy.meshconfig import DEFAULT_CONFIG_MAP, MESH_KEY, is_revision
-from signer.tenancy.meshconfig_edit import edit_mesh_config
+from signer.settings.values import Settings
+from signer.tenancy.meshconfig.edit import edit_mesh_config
+from signer.tenancy.meshconfig.read import DEFAULT_CONFIG_MAP, MESH_KEY, is_revision
 
 _TRIES = 5
 _DESCRIPTION = """\

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from signer.given import SettingsError
-from signer.options import add_arguments
-from signer.settings import Settings, settings_from
+from signer.settings.given import SettingsError
+from signer.settings.options import add_arguments
+from signer.settings.values import Settings, settings_from
 
 log = logging.getLogger(__name__)
 

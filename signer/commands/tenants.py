@@ -17,7 +17,7 @@ from signer.commands.tables import ago, clean, table
 from signer.commands.tenancies import Tenancy, manifest, proposals, tenancies
 from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound
-from signer.settings import Settings
+from signer.settings.values import Settings
 from signer.tenancy.bindings import binding_name
 
 _DESCRIPTION = """\

@@ -17,25 +17,25 @@ from signer.api.certificatesigningrequest import CertificateSigningRequest, Requ
 from signer.api.issuer import IssuerRef
 from signer.api.signername import parse_signer_name
 from signer.authorities.registry import Registry
-from signer.csr.answer import Answer
-from signer.csr.backlog import Backlog, Pending, Stage
-from signer.csr.delivery import Delivery
+from signer.csr.answers.compose import Answer
+from signer.csr.answers.delivery import Delivery
+from signer.csr.answers.signing import Signing
+from signer.csr.answers.writer import Writer
 from signer.csr.evaluate import evaluate
-from signer.csr.flow import flow_of
 from signer.csr.foreign import ForeignCertificates
 from signer.csr.gauges import Gauges
 from signer.csr.inquiries import Mesh
-from signer.csr.intake import Intake
 from signer.csr.outcome import NOTHING_ASKED, Issue
-from signer.csr.pacing import Pacing
 from signer.csr.questions import Questions
+from signer.csr.queue.backlog import Backlog, Pending, Stage
+from signer.csr.queue.flow import flow_of
+from signer.csr.queue.intake import Intake
+from signer.csr.queue.pacing import Pacing
+from signer.csr.queue.replica import Sharing
+from signer.csr.queue.unapproved import Unapproved
+from signer.csr.queue.waiting import RECHECK, Waiting
 from signer.csr.record import Around, Record
-from signer.csr.sharing import Sharing
-from signer.csr.signing import Signing
-from signer.csr.unapproved import Unapproved
-from signer.csr.waiting import RECHECK, Waiting
-from signer.csr.writer import Writer
-from signer.kube.protobuf import ProtobufError
+from signer.kube.encoding.protobuf import ProtobufError
 from signer.kube.reflector import Change, Reflector
 from signer.observe.audit import AuditLog
 from signer.observe.events import EventRecorder

@@ -12,12 +12,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Container
 from datetime import UTC, datetime, timedelta
 
-from issuers import der, extensions, inspection
-from issuers.subject import EMPTY_NAME
+from issuers import inspection
+from issuers.x509 import der, extensions
+from issuers.x509.subject import EMPTY_NAME
 from signer.api.certificatesigningrequest import CertificateSigningRequest, read_certificate, read_content
 from signer.api.signername import parse_signer_name
-from signer.csr.answer import Answer
-from signer.csr.backlog import Backlog
+from signer.csr.answers.compose import Answer
+from signer.csr.queue.backlog import Backlog
 from signer.csr.record import Around, Record
 from signer.tenancy.decide import BACKDATE
 from signer.tenancy.world import World

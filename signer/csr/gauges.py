@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from signer.csr.backlog import Backlog
-from signer.csr.delivery import Delivery
+from signer.csr.answers.delivery import Delivery
+from signer.csr.queue.backlog import Backlog
 from signer.observe.audit import AuditLog
 from signer.observe.metrics import Metrics
 from signer.tenancy.world import World

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Protocol
 
 from signer.api.issuer import IssuerRef
-from signer.csr.backlog import Backlog, Pending
+from signer.csr.queue.backlog import Backlog, Pending
 from signer.kube.errors import ApiError, Unreachable
 from signer.tenancy.verdict import Bind, Reread
 from signer.tenancy.world import World

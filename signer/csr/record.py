@@ -12,11 +12,11 @@ from signer.api.certificatesigningrequest import CertificateSigningRequest
 from signer.api.issuer import IssuerRef
 from signer.api.signername import parse_signer_name, signer_name_of
 from signer.authorities.state import IssuerState
-from signer.csr.answer import Answer, audit_line
-from signer.csr.backlog import Pending
+from signer.csr.answers.compose import Answer, audit_line
+from signer.csr.answers.writer import Written
 from signer.csr.outcome import Issue
+from signer.csr.queue.backlog import Pending
 from signer.csr.refusals import Kind, Refusals
-from signer.csr.writer import Written
 from signer.observe.audit import AuditLine, AuditLog, Outcome
 from signer.observe.events import EventRecorder, EventType, ObjectReference
 from signer.observe.metrics import Metrics

@@ -11,11 +11,11 @@ from signer.api.ingress import Ingress
 from signer.api.meta import Condition, find_condition, from_rfc3339, has_condition
 from signer.api.namespace import NamespaceObject
 from signer.api.virtualservice import VirtualService
-from signer.edge.gathering import gather
-from signer.edge.hostname import Host
-from signer.edge.hosts import Asker, EdgeWorld, decide
-from signer.edge.made import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
-from signer.edge.wish import Source, Wish
+from signer.edge.gateways.bodies import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
+from signer.edge.gateways.gather import gather
+from signer.edge.gateways.wish import Source, Wish
+from signer.edge.host import Host
+from signer.edge.hosts.decide import Asker, EdgeWorld, decide
 from signer.tenancy.verdict import Refuse
 from signer.tenancy.world import LABEL_PREFIX
 

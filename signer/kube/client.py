@@ -17,14 +17,14 @@ import aiohttp
 from yarl import URL
 
 from signer import __version__
-from signer.kube.chunks import Chunks, SilentConnection, describe, lost, read_whole
 from signer.kube.config import ConnectionConfig
 from signer.kube.credentials import Credentials
 from signer.kube.errors import ApiError, Unreachable, error_from_response
-from signer.kube.exchange import Exchanges
-from signer.kube.http_answer import LARGEST_ERROR
+from signer.kube.http.answer import LARGEST_ERROR
+from signer.kube.http.chunks import Chunks, SilentConnection, describe, lost, read_whole
+from signer.kube.http.exchange import Exchanges
+from signer.kube.http.sockets import Sockets
 from signer.kube.objects import ObjectRequests, Query, Response
-from signer.kube.sockets import Sockets
 
 # A page of 500 objects has a few MB; etcd holds no object of more than 1.5 MB.
 LARGEST_BODY = 256 * 1024 * 1024

@@ -18,7 +18,7 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 
-from signer.kube import protobuf
+from signer.kube.encoding import protobuf
 
 # A status message may quote a whole hostile object; logs and conditions get this much of it.
 LONGEST_MESSAGE = 2000

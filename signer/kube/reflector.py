@@ -15,9 +15,9 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 from signer.kube import backoff
 from signer.kube.client import ApiClient, SilentConnection
-from signer.kube.codec import Codec, Key, Problem, WatchEvent, named
+from signer.kube.encoding.codec import Codec, Key, Problem, WatchEvent, named
+from signer.kube.encoding.framing import CodecError
 from signer.kube.errors import ApiError, Forbidden, Gone, NotFound, Unreachable
-from signer.kube.framing import CodecError
 from signer.kube.resource import Resource
 from signer.kube.restarts import history_may_be_wrong, restart_reason
 

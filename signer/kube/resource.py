@@ -4,7 +4,8 @@ Pure values; safe to share.
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-uris
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 from urllib.parse import quote
 
 _NOT_A_SEGMENT = frozenset({"", ".", ".."})
@@ -43,6 +44,10 @@ class Resource:
     def api_version(self) -> str:
         """What stands in an object's apiVersion: "group/version", or "v1" for the core group."""
         return f"{self.group}/{self.version}" if self.group else self.version
+
+    def at(self, version: str) -> Self:
+        """Return the same resource in this version of its group."""
+        return replace(self, version=version)
 
     def __str__(self) -> str:
         return f"{self.plural}.{self.group}" if self.group else self.plural

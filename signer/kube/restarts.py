@@ -1,8 +1,8 @@
 """Why a watch has to be opened again, and whether a list has to come first. Pure."""
 
-from signer.kube.chunks import SilentConnection
+from signer.kube.encoding.framing import CodecError
 from signer.kube.errors import ApiError, Unreachable
-from signer.kube.framing import CodecError
+from signer.kube.http.chunks import SilentConnection
 
 
 def restart_reason(error: Exception | None) -> str:

@@ -12,9 +12,9 @@ import msgspec
 from signer.api.configmap import CONFIG_MAPS, ConfigMap
 from signer.api.proxyconfig import ProxyConfig
 from signer.kube.client import ApiClient
-from signer.kube.codec import JsonCodec
+from signer.kube.encoding.codec import JsonCodec
+from signer.kube.encoding.framing import CodecError
 from signer.kube.errors import NotFound, Unreachable
-from signer.kube.framing import CodecError
 from signer.kube.reflector import PAGE
 from signer.kube.resource import Resource
 from signer.mesh.slim import slim_proxy_config

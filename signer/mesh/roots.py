@@ -1,7 +1,7 @@
 """Keeps meshConfig.caCertificates in step with the CAs of the mesh's signers (--manage-mesh-config). The leader does it.
 
 istiod gives workloads the root that stands there beside their signer, so a renewed root must arrive there before the
-old one ends. What is written is signer/tenancy/meshconfig_edit.py's: one entry for each signer, all else byte for byte,
+old one ends. What is written is signer/tenancy/meshconfig/edit.py's: one entry for each signer, all else byte for byte,
 and never a root with another key: that would part the workloads that trust the old one, and is a person's decision.
 """
 
@@ -19,8 +19,8 @@ from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
 from signer.kube.objects import Json
 from signer.mesh.watcher import MeshWatcher
 from signer.observe.events import EventRecorder, ObjectReference
-from signer.tenancy.meshconfig import MESH_KEY
-from signer.tenancy.meshconfig_edit import Edited, edit_mesh_config
+from signer.tenancy.meshconfig.edit import Edited, edit_mesh_config
+from signer.tenancy.meshconfig.read import MESH_KEY
 from signer.tenancy.world import World
 
 log = logging.getLogger(__name__)

@@ -17,16 +17,16 @@ from signer.api.proxyconfig import PROXY_CONFIGS, ProxyConfig
 from signer.api.signerbinding import SIGNER_BINDINGS, SignerBinding
 from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy
 from signer.kube.client import ApiClient
-from signer.kube.codec import JsonCodec
+from signer.kube.encoding.codec import JsonCodec
 from signer.kube.reflector import Change, Reflector
 from signer.kube.resource import Resource
+from signer.kube.served import Served, locate, locate_newest
 from signer.mesh.reports import Reports
-from signer.mesh.served import Served, locate, locate_proxy_configs
 from signer.mesh.slim import slim_metadata, slim_namespace, slim_proxy_config
 from signer.observe.events import ObjectReference
 from signer.tenancy.claims import read_claims
 from signer.tenancy.index import Index
-from signer.tenancy.meshconfig import DEFAULT_CONFIG_MAP, MESH_KEY, is_revision
+from signer.tenancy.meshconfig.read import DEFAULT_CONFIG_MAP, MESH_KEY, is_revision
 
 STALE_AFTER = 300.0
 
@@ -80,7 +80,7 @@ class Sources:
 
         self._proxy_configs: Served[ProxyConfig] = served(
             "ProxyConfigs",
-            locate_proxy_configs,
+            locate_newest(PROXY_CONFIGS),
             JsonCodec(ProxyConfig, keep=slim_proxy_config),
             self._proxy_config_changed,
             lambda: self._absent(lambda: index.proxy_configs.retain(())),

@@ -21,7 +21,7 @@ from signer.mesh.reports import Reports
 from signer.mesh.reread import Shared, read_config_map, read_proxy_configs
 from signer.mesh.sources import STALE_AFTER, Sources
 from signer.tenancy.index import Index
-from signer.tenancy.meshconfig import DEFAULT_CONFIG_MAP, MESH_KEY
+from signer.tenancy.meshconfig.read import DEFAULT_CONFIG_MAP, MESH_KEY
 from signer.tenancy.tally import Tally
 from signer.tenancy.world import Settings, World
 

@@ -20,7 +20,7 @@ from signer.api.signerpolicy import SignerPolicy
 from signer.tenancy.bindings import read_binding
 from signer.tenancy.ca_keys import CAKeys
 from signer.tenancy.claims import read_claims
-from signer.tenancy.config_maps import ConfigMaps
+from signer.tenancy.meshconfig.config_maps import ConfigMaps
 from signer.tenancy.policies import read_policy
 from signer.tenancy.proxy_configs import ProxyConfigs
 from signer.tenancy.world import (

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Literal, cast
 
-from issuers.usages import EXTENDED_USAGES, KEY_USAGES
+from issuers.x509.usages import EXTENDED_USAGES, KEY_USAGES
 from signer.api.duration import InvalidDuration, parse_duration
 from signer.api.issuer import IssuerRef
 from signer.api.names import is_dns_pattern, is_label, is_label_key, is_label_value, is_subdomain, is_trust_domain

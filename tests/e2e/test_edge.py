@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from signer.edge.first_secret import new_placeholder
-from signer.edge.hostname import Host
+from signer.edge.gateways.first_secret import new_placeholder
+from signer.edge.host import Host
 from tests.e2e.edge_steps import (
     PATIENCE,
     EdgeWithDNS,

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from issuers.acme.client import Session
-from signer.edge.challenge_routes import Answer, virtual_service
-from signer.edge.hostname import Host
-from signer.edge.placeholder import is_placeholder, placeholder
+from signer.edge.gateways.placeholder import is_placeholder, placeholder
+from signer.edge.host import Host
+from signer.edge.http01.routes import Answer, virtual_service
 from tests.integration.acme.driving import KEY, Driver, join, server, utc_now, wish
 from tests.localmesh.edge import Edge
 from tests.localmesh.front import visit

@@ -19,12 +19,12 @@ import yaml
 
 from signer.api.gateway import Gateway
 from signer.api.virtualservice import VirtualService
-from signer.edge.challenge_routes import Answer, own_gateway, virtual_service
-from signer.edge.first_secret import new_placeholder
-from signer.edge.made import gateway_secret
-from signer.edge.selfcheck import shadows
-from signer.edge.solver_mode import Mode, mode_for_gateway
-from signer.edge.wishes import gateway_wishes
+from signer.edge.gateways.bodies import gateway_secret
+from signer.edge.gateways.first_secret import new_placeholder
+from signer.edge.gateways.read import gateway_wishes
+from signer.edge.http01.check import shadows
+from signer.edge.http01.mode import Mode, mode_for_gateway
+from signer.edge.http01.routes import Answer, own_gateway, virtual_service
 from tests import pki
 from tests.localmesh.mesh import Mesh
 from tests.localmesh.workload import Workload

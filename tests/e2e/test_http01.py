@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from signer.edge.redirects import TAKEN
-from signer.edge.solver_mode import ALLOW_REDIRECT_CHANGE
+from signer.edge.http01.mode import ALLOW_REDIRECT_CHANGE
+from signer.edge.http01.redirect import TAKEN
 from tests import pki
 from tests.integration.external_dns import ENDPOINT_CRD
 from tests.integration.test_edge_objects import module

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from signer.kube.client import ApiClient
-from signer.kube.codec import Codec, JsonCodec
+from signer.kube.encoding.codec import Codec, JsonCodec
 from signer.kube.reflector import Change, Reflector
 from signer.kube.resource import Resource
 from tests.fakes.apiserver import FakeApiServer

@@ -5,7 +5,9 @@ from typing import Any
 
 import yaml
 
-from signer.edge.challenge_routes import (
+from signer.edge.dns01.record import dns_endpoint
+from signer.edge.http01.mode import ALLOW_REDIRECT_CHANGE
+from signer.edge.http01.routes import (
     SOLVER_PORT,
     SOLVER_SERVICE,
     SolverService,
@@ -15,14 +17,12 @@ from signer.edge.challenge_routes import (
     reference_grant,
     virtual_service,
 )
-from signer.edge.dns01 import dns_endpoint
-from signer.edge.solver_mode import ALLOW_REDIRECT_CHANGE
 from tests.integration.external_dns import ENDPOINT_CRD
 from tests.integration.test_edge_objects import module
 from tests.localmesh import istio_install
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT
+from tests.unit.edge.http01.test_routes import answer
 from tests.unit.edge.objects import http, https
-from tests.unit.edge.test_challenge_routes import answer
 
 FOLDER = Path(__file__).parents[2] / "manifests" / "components" / "edge"
 CONTROLLERS = f"system:serviceaccount:cert-manager:{CONTROLLERS_ACCOUNT}"

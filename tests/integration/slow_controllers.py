@@ -24,11 +24,11 @@ from signer.api.order import ORDERS
 from signer.api.secret import SECRETS
 from signer.authorities.registry import Registry
 from signer.certificates.run import ControllerOptions, Controllers
-from signer.edge.acme_run import AcmeControllers
-from signer.edge.gateway_run import GatewayRun
-from signer.edge.gateways import EdgeOptions
-from signer.edge.permitting import Permitting
-from signer.edge.presenting import Presenter
+from signer.edge.challenges.presenter import Presenter
+from signer.edge.gateways.controller import EdgeOptions
+from signer.edge.gateways.run import GatewayRun
+from signer.edge.hosts.permit import Permitting
+from signer.edge.run import AcmeControllers
 from signer.kube.client import ApiClient
 from signer.kube.config import load_config
 from signer.kube.errors import NotFound

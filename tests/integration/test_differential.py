@@ -18,7 +18,7 @@ from issuers.compose import compose_request
 from issuers.errors import TemplateError
 from issuers.private_key import encode_key
 from issuers.request import read_request
-from issuers.subject import Subject
+from issuers.x509.subject import Subject
 from tests import pki
 from tests.integration.cert_manager import AUTHORITIES, REQUESTS, USAGES, Peer, compare, start_peer
 from tests.vectors import craft

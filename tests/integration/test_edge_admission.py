@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from signer.edge.hosts import Take, new_claim
-from signer.edge.redirects import giving_back, taking
-from signer.edge.solver_mode import ALLOW_REDIRECT_CHANGE
+from signer.edge.hosts.decide import Take, new_claim
+from signer.edge.http01.mode import ALLOW_REDIRECT_CHANGE
+from signer.edge.http01.redirect import giving_back, taking
 from tests.integration.edge_policies import (
     CONTROLLERS,
     FOLDER,

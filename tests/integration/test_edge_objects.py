@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from signer.edge.challenge_routes import (
+from signer.edge.gateways.bodies import certificate_body, gateway_secret
+from signer.edge.gateways.read import gateway_wishes
+from signer.edge.http01.routes import (
     SolverService,
     http_route,
     ingress,
@@ -17,17 +19,15 @@ from signer.edge.challenge_routes import (
     reference_grant,
     virtual_service,
 )
-from signer.edge.lifecycle import MakeChallenges, challenge_body, order_step
-from signer.edge.made import certificate_body, gateway_secret
-from signer.edge.wishes import gateway_wishes
+from signer.edge.orders.step import MakeChallenges, challenge_body, order_step
 from tests.integration.crds.objects import create
 from tests.localmesh import Cluster
 from tests.localmesh.build import find_program
 from tests.localmesh.toolchain import find_go, go_environment
+from tests.unit.edge.http01.test_routes import KEY, answer
 from tests.unit.edge.issuance import SOLVER as ISSUERS_SOLVER
 from tests.unit.edge.issuance import order, pending
 from tests.unit.edge.objects import LE, gateway, https
-from tests.unit.edge.test_challenge_routes import KEY, answer
 
 pytestmark = pytest.mark.integration
 

@@ -10,11 +10,11 @@ import pytest
 
 from signer.api.crd import OURS_ANNOTATION
 from signer.app import _Process
-from signer.csr.intake import Intake
+from signer.csr.queue.intake import Intake
 from signer.kube.client import ApiClient
 from signer.observe.audit import AuditLog
 from signer.observe.metrics import Metrics
-from signer.settings import SLOW_CONTROLLERS, Settings
+from signer.settings.values import SLOW_CONTROLLERS, Settings
 from tests.fakes.apiserver import FakeApiServer, Reply, status
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.csr.crafted import encoded, request

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from signer.edge_settings import EdgeSettings
-from signer.given import SettingsError
-from signer.options import add_arguments
-from signer.settings import CONTROLLERS, Settings, settings_from
+from signer.settings.edge import EdgeSettings
+from signer.settings.given import SettingsError
+from signer.settings.options import add_arguments
+from signer.settings.values import CONTROLLERS, Settings, settings_from
 from signer.tenancy import world
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

@@ -7,7 +7,7 @@ from signer.api.signername import CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN, signer_n
 from signer.commands.checks.facts import Access, Facts, Finding, Severity, name_of, some
 from signer.commands.checks.rbac import Right, Roles, Subject
 from signer.mesh.roots import with_roots_in_mesh
-from signer.settings import Settings
+from signer.settings.values import Settings
 
 SIGNER, CONTROLLERS = "mesh-signer", "mesh-signer-controllers"
 _WRITE = frozenset({"create", "update", "patch", "delete", "deletecollection"})

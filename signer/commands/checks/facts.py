@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from signer.commands.live import Json, Listing, Mesh
-from signer.settings import Settings
+from signer.settings.values import Settings
 
 Severity = Literal["error", "warning", "unknown", "note"]
 _SHOWN = 6

@@ -20,7 +20,7 @@ from signer.commands.checks.facts import (
     texts,
 )
 from signer.commands.live import Json
-from signer.given import PREFIX
+from signer.settings.given import PREFIX
 
 _OURS = ("signerpolicies.mesh-signer.dev", "signerbindings.mesh-signer.dev")
 _ISSUERS = ("issuers.cert-manager.io", "clusterissuers.cert-manager.io", CERTIFICATES_CRD)

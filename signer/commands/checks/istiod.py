@@ -9,7 +9,7 @@ from typing import Any
 from signer.api.signername import parse_signer_name
 from signer.commands.checks.facts import Facts, Finding, at, environment, items, name_of, namespace_of, some
 from signer.commands.live import Json
-from signer.tenancy.meshconfig_text import MeshConfigText, UneditableText
+from signer.tenancy.meshconfig.text import MeshConfigText, UneditableText
 
 _RA = "ISTIOD_RA_KUBERNETES_API"
 _XDS_AGENT = "PROXY_CONFIG_XDS_AGENT"

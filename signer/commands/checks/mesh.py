@@ -10,7 +10,7 @@ from signer.api.signername import signer_name_of
 from signer.commands.checks.facts import Facts, Finding, Severity, some
 from signer.mesh.roots import with_roots_in_mesh
 from signer.tenancy.grants import NotGranted, granted
-from signer.tenancy.meshconfig_edit import in_step, same_key
+from signer.tenancy.meshconfig.edit import in_step, same_key
 
 # A root has to reach the mesh config, and every workload by its next certificate (24 h), before the old one ends.
 _SOON = timedelta(days=3)

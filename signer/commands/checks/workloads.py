@@ -9,7 +9,7 @@ from signer.commands.checks.facts import Facts, Finding, at, containers, environ
 from signer.commands.live import Json
 from signer.tenancy.claims import signer_of
 from signer.tenancy.grants import NotGranted, granted
-from signer.tenancy.mesh_yaml import UnreadableYAML, read_yaml
+from signer.tenancy.meshconfig.yaml import UnreadableYAML, read_yaml
 from signer.tenancy.world import NO_CLAIMS
 
 _ANNOTATION = "proxy.istio.io/config"

@@ -6,7 +6,7 @@ from cryptography import x509
 
 from issuers.compose import compose_request
 from issuers.private_key import generate_key
-from issuers.subject import Subject
+from issuers.x509.subject import Subject
 from tests.integration.slow_controllers import Json, World, chain
 
 KEY = generate_key("ECDSA", 256)

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from issuers.compose import compose_request
 from issuers.private_key import encode_key, generate_key, load_key
-from issuers.subject import Subject
+from issuers.x509.subject import Subject
 from tests.integration.certificates.asking import CSR, KEY, ask, certificate_of
 from tests.integration.slow_controllers import Json, World, condition
 

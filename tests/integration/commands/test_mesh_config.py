@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from signer.commands import mesh_config
-from signer.tenancy.meshconfig_edit import edit_mesh_config
+from signer.tenancy.meshconfig.edit import edit_mesh_config
 from tests import pki
 from tests.integration.commands.operating import Run, World, authorities
 from tests.integration.hot_path import signer_name

@@ -21,9 +21,9 @@ from signer.api.namespace import NAMESPACES
 from signer.api.secret import SECRETS
 from signer.authorities.registry import Registry
 from signer.certificates.run import ControllerOptions, Controllers
-from signer.edge.gateway_run import GatewayRun
-from signer.edge.gateways import EdgeOptions
-from signer.edge.proxies import PODS
+from signer.edge.gateways.controller import EdgeOptions
+from signer.edge.gateways.run import GatewayRun
+from signer.edge.proxies.find import PODS
 from signer.kube.client import ApiClient
 from signer.kube.config import load_config
 from signer.kube.errors import NotFound

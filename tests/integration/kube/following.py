@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from signer.kube.protobuf import scan, text
+from signer.kube.encoding.protobuf import scan, text
 from signer.kube.resource import Resource
 
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", namespaced=True)

@@ -7,6 +7,7 @@ import pytest
 
 from signer.kube.client import ApiClient
 from signer.kube.config import load_config
+from signer.kube.encoding.protobuf import unwrap, wrap, write_bytes_field
 from signer.kube.errors import (
     AlreadyExists,
     ApiError,
@@ -17,7 +18,6 @@ from signer.kube.errors import (
     Unauthorized,
     Unreachable,
 )
-from signer.kube.protobuf import unwrap, wrap, write_bytes_field
 from tests import pki
 from tests.integration.kube.following import CONFIG_MAPS, config_map, from_protobuf
 from tests.localmesh import Cluster

@@ -6,8 +6,8 @@ import pytest
 
 from signer.kube.client import ApiClient
 from signer.kube.config import ConnectionConfig, load_config
-from signer.kube.lease import Leadership
-from signer.kube.members import Members
+from signer.kube.leases.leader import Leadership
+from signer.kube.leases.members import Members
 from tests.integration.kube.following import until
 from tests.localmesh import Cluster
 

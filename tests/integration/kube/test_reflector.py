@@ -12,13 +12,13 @@ import msgspec
 import pytest
 
 from signer.kube.client import ApiClient
-from signer.kube.codec import Codec, JsonCodec
 from signer.kube.config import load_config
+from signer.kube.encoding.codec import Codec, JsonCodec
+from signer.kube.encoding.protobuf_codec import ProtobufCodec
 from signer.kube.errors import (
     AlreadyExists,
     NotFound,
 )
-from signer.kube.protobuf_codec import ProtobufCodec
 from signer.kube.reflector import Change, Reflector
 from signer.kube.resource import Resource
 from tests.fakes.forwarder import Forwarder

@@ -12,11 +12,11 @@ RENEWAL = "issuers/acme/renewal.py"
 BACKOFF = "issuers/acme/backoff.py"
 LIMITS = "issuers/acme/limits.py"
 ACCOUNT = "issuers/acme/account.py"
-HISTORY = "signer/edge/order_history.py"
-GATE = "signer/edge/order_gate.py"
-RATES = "signer/edge/order_rates.py"
-CHOICE = "signer/edge/issuer_choice.py"
-MAKING = "signer/edge/order_making.py"
+HISTORY = "signer/edge/orders/history.py"
+GATE = "signer/edge/orders/gate.py"
+RATES = "signer/edge/orders/rates.py"
+CHOICE = "signer/edge/issuers/choice.py"
+MAKING = "signer/edge/orders/make.py"
 TESTS = "tests/unit/issuers_acme"
 EDGE = "tests/unit/edge"
 
@@ -215,48 +215,48 @@ MUTANTS = (
         HISTORY,
         "        if urgent and self.attempts.reason != RATE_LIMITED and self.failed_at is not None:\n",
         "        if urgent and self.failed_at is not None:\n",
-        (f"{EDGE}/test_order_history.py", f"{EDGE}/test_order_gate.py"),
+        (f"{EDGE}/orders/test_history.py", f"{EDGE}/orders/test_gate.py"),
     ),
     Mutant(
         "whoever names a CertID renews",
         HISTORY,
         "        (replaces and one.certificate_id == replaces) or",
         "        bool(replaces) or",
-        (f"{EDGE}/test_order_history.py",),
+        (f"{EDGE}/orders/test_history.py",),
     ),
     Mutant(
         "success at one CA leaves the failures at another",
         GATE,
         "            if one.account != account.url:\n",
         "            if one.account == account.url:\n",
-        (f"{EDGE}/test_order_gate.py",),
+        (f"{EDGE}/orders/test_gate.py",),
     ),
     Mutant(
         "limits hold a certificate back until its end",
         GATE,
         "        if not hurry:\n",
         "        if True:\n",
-        (f"{EDGE}/test_order_gate.py",),
+        (f"{EDGE}/orders/test_gate.py",),
     ),
     Mutant(
         "one more than the rate",
         RATES,
         "        if len(made) >= rate.certificates:\n",
         "        if len(made) > rate.certificates:\n",
-        (f"{EDGE}/test_order_rates.py",),
+        (f"{EDGE}/orders/test_rates.py",),
     ),
     Mutant(
         "one failure leads to the next CA",
         CHOICE,
         "        return one.attempts.failures < ENOUGH\n",
         "        return one.attempts.failures < 1\n",
-        (f"{EDGE}/test_issuer_choice.py",),
+        (f"{EDGE}/issuers/test_choice.py",),
     ),
     Mutant(
         "an Order may go to any issuer",
         MAKING,
         "    if ref is None or ref not in allowed:\n",
         "    if ref is None:\n",
-        (f"{EDGE}/test_order_making.py",),
+        (f"{EDGE}/orders/test_make.py",),
     ),
 )

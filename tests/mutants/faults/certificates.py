@@ -5,8 +5,8 @@ from tests.mutants.mutant import Mutant
 RENEWAL = "signer/certificates/renewal.py"
 MATCHING = "signer/certificates/matching.py"
 POLICIES = "signer/certificates/policies.py"
-OWNERSHIP = "signer/certificates/ownership.py"
-SIGNING = "signer/certificates/signing.py"
+OWNERSHIP = "signer/certificates/secrets/ownership.py"
+SIGNING = "signer/certificates/requests/signing.py"
 SIGNER_RBAC = "manifests/base/rbac-signer.yaml"
 
 SPECS = ("tests/unit/certificates",)
@@ -52,7 +52,7 @@ MUTANTS = (
         MATCHING,
         "    if sorted(uris) != sorted(spec.uris):\n",
         "    if list(uris) != list(spec.uris):\n",
-        ("tests/unit/mutants_extra/test_matching.py",),
+        ("tests/unit/certificates/test_matching.py",),
     ),
     Mutant(
         "a CA's key changes at its renewal",

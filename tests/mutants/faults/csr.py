@@ -3,14 +3,14 @@
 from tests.mutants.mutant import Mutant
 
 EVALUATE = "signer/csr/evaluate.py"
-ANSWER = "signer/csr/answer.py"
+ANSWER = "signer/csr/answers/compose.py"
 QUESTIONS = "signer/csr/questions.py"
-WRITER = "signer/csr/writer.py"
+WRITER = "signer/csr/answers/writer.py"
 
 DECIDED = ("tests/unit/csr/test_evaluate.py", "tests/unit/csr/test_evaluate_issued.py")
-ANSWERED = ("tests/unit/csr/test_answer.py",)
+ANSWERED = ("tests/unit/csr/answers/test_compose.py",)
 ASKED = ("tests/unit/csr/test_questions.py",)
-WRITTEN = ("tests/unit/csr/test_writer.py",)
+WRITTEN = ("tests/unit/csr/answers/test_writer.py",)
 
 MUTANTS = (
     Mutant(

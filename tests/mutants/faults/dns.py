@@ -2,11 +2,11 @@
 
 from tests.mutants.mutant import Mutant
 
-_QUERIES = "signer/edge/dns_queries.py"
-_DNS01 = "signer/edge/dns01.py"
-_SPEC = "signer/edge/dns01_spec.py"
-_HOSTILE = ("tests/unit/edge/test_dns_queries.py",)
-_PURE = ("tests/unit/edge/test_dns01.py",)
+_QUERIES = "signer/edge/dns01/queries.py"
+_DNS01 = "signer/edge/dns01/record.py"
+_SPEC = "signer/edge/issuers/dns01_spec.py"
+_HOSTILE = ("tests/unit/edge/dns01/test_queries.py",)
+_PURE = ("tests/unit/edge/dns01/test_record.py",)
 
 MUTANTS = (
     Mutant(
@@ -67,7 +67,7 @@ MUTANTS = (
     ),
     Mutant(
         "a tenant's name server is dialled at whatever address it has",
-        "signer/edge/dns_updates.py",
+        "signer/edge/dns01/rfc2136.py",
         "asked = [one for one in found if one not in refused][:_MAX_ADDRESSES]",
         "asked = list(found)[:_MAX_ADDRESSES]",
         _HOSTILE,
@@ -81,7 +81,7 @@ MUTANTS = (
     ),
     Mutant(
         "the seal of a note does not depend on the TSIG secret",
-        "signer/edge/dns_updates.py",
+        "signer/edge/dns01/rfc2136.py",
         "return hmac.new(self._secret, ",
         'return hmac.new(b"", ',
         _HOSTILE,
@@ -91,6 +91,6 @@ MUTANTS = (
         _SPEC,
         "    if namespace and not cluster_wide:\n",
         "    if False and not cluster_wide:\n",
-        ("tests/unit/edge/test_dns01_spec.py",),
+        ("tests/unit/edge/issuers/test_dns01_spec.py",),
     ),
 )

@@ -2,9 +2,9 @@
 
 from tests.mutants.mutant import Mutant
 
-_RECORDS = "signer/edge/secret_records.py"
-_FIRST = "signer/edge/first_secret.py"
-_SERVING = "signer/edge/serving.py"
+_RECORDS = "signer/edge/hosts/secret_records.py"
+_FIRST = "signer/edge/gateways/first_secret.py"
+_SERVING = "signer/edge/gateways/serving.py"
 _UNIT = "tests/unit/edge"
 
 MUTANTS = (
@@ -13,70 +13,70 @@ MUTANTS = (
         _RECORDS,
         "    if record.uid:\n",
         "    if record.uid == secret.metadata.uid:\n",
-        (f"{_UNIT}/test_secret_records.py",),
+        (f"{_UNIT}/hosts/test_secret_records.py",),
     ),
     Mutant(
         "a Secret without the private key is known by the certificate alone",
         _RECORDS,
         "        return public_key_hash(leaf) if key.public_key() == leaf.public_key() else None\n",
         "        return public_key_hash(leaf) if key else None\n",
-        (f"{_UNIT}/test_secret_records.py",),
+        (f"{_UNIT}/hosts/test_secret_records.py",),
     ),
     Mutant(
         "an empty record means every Secret without a key pair",
         _RECORDS,
         "    return bool(record.public_key) and key_pair(secret) == record.public_key\n",
         '    return (key_pair(secret) or "") == record.public_key\n',
-        (f"{_UNIT}/test_secret_records.py",),
+        (f"{_UNIT}/hosts/test_secret_records.py",),
     ),
     Mutant(
         "a Certificate writes a Secret with another UID than it means",
-        "signer/certificates/ownership.py",
+        "signer/certificates/secrets/ownership.py",
         "    if not _meant(certificate, secret):\n",
         "    if False:\n",
-        ("tests/unit/certificates/test_ownership.py",),
+        ("tests/unit/certificates/secrets/test_ownership.py",),
     ),
     Mutant(
         "a deleted Secret gets a certificate back that has ended",
         _FIRST,
         "    valid = leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc\n",
         "    valid = leaf.not_valid_before_utc <= now\n",
-        (f"{_UNIT}/test_first_secret.py",),
+        (f"{_UNIT}/gateways/test_first_secret.py",),
     ),
     Mutant(
         "the Secret of a user's CA gets a placeholder",
         _FIRST,
         "certificate.problem or spec.is_ca or",
         "certificate.problem or",
-        (f"{_UNIT}/test_first_secret.py",),
+        (f"{_UNIT}/gateways/test_first_secret.py",),
     ),
     Mutant(
         "one Pod that shows the certificate is enough",
         _SERVING,
         "    if seen and not missed and not other:\n",
         "    if len(seen) > len(missed) + len(other):\n",
-        (f"{_UNIT}/test_serving.py",),
+        (f"{_UNIT}/gateways/test_serving.py",),
     ),
     Mutant(
         "no Pod at all counts as served",
         _SERVING,
         "    if seen and not missed and not other:\n",
         "    if not missed and not other:\n",
-        (f"{_UNIT}/test_serving.py",),
+        (f"{_UNIT}/gateways/test_serving.py",),
     ),
     Mutant(
         "what was said of an earlier certificate counts for the new one",
         _SERVING,
         'condition.status == "True" and condition.message.startswith(f"serial {wanted} is ")\n',
         'condition.status == "True"\n',
-        (f"{_UNIT}/test_serving.py",),
+        (f"{_UNIT}/gateways/test_serving.py",),
     ),
     Mutant(
         "routes of other Gateways add hosts to this one's certificate",
-        "signer/edge/gathering.py",
+        "signer/edge/gateways/gather.py",
         "        if names & set(route.spec.gateways) and not PART_OF.items() <= route.metadata.labels.items()\n",
         "        if not PART_OF.items() <= route.metadata.labels.items()\n",
-        (f"{_UNIT}/test_gathering.py",),
+        (f"{_UNIT}/gateways/test_gather.py",),
     ),
     Mutant(
         "the overview takes an earlier namespace's Certificate for this one's",

@@ -2,14 +2,14 @@
 
 from tests.mutants.mutant import Mutant
 
-_REDIRECTS = "signer/edge/redirects.py"
-_ANSWERS = "signer/edge/solver_answers.py"
-_SERVER = "signer/edge/solver_server.py"
-_CHOOSING = "signer/edge/choosing.py"
-_OF_REDIRECTS = ("tests/unit/edge/test_redirects.py",)
-_OF_ANSWERS = ("tests/unit/edge/test_solver_answers.py",)
-_OF_SERVER = ("tests/unit/edge/test_solver_server.py",)
-_OF_CHOOSING = ("tests/unit/edge/test_choosing.py",)
+_REDIRECTS = "signer/edge/http01/redirect.py"
+_ANSWERS = "signer/edge/http01/solver_answers.py"
+_SERVER = "signer/edge/http01/solver.py"
+_CHOOSING = "signer/edge/http01/carrier.py"
+_OF_REDIRECTS = ("tests/unit/edge/http01/test_redirect.py",)
+_OF_ANSWERS = ("tests/unit/edge/http01/test_solver_answers.py",)
+_OF_SERVER = ("tests/unit/edge/http01/test_solver.py",)
+_OF_CHOOSING = ("tests/unit/edge/http01/test_carrier.py",)
 
 MUTANTS = (
     Mutant(

@@ -3,11 +3,11 @@
 from tests.mutants.mutant import Mutant
 
 REQUEST = "issuers/request.py"
-EXTENSIONS = "issuers/extensions.py"
-NAMES = "issuers/general_names.py"
-KEYS = "issuers/keys.py"
-DER = "issuers/der.py"
-PEM = "issuers/pem.py"
+EXTENSIONS = "issuers/x509/extensions.py"
+NAMES = "issuers/x509/general_names.py"
+KEYS = "issuers/x509/keys.py"
+DER = "issuers/x509/der.py"
+PEM = "issuers/x509/pem.py"
 AUTHORITY = "issuers/authority.py"
 CERTIFICATE = "issuers/certificate.py"
 TEMPLATE = "issuers/template.py"

@@ -3,15 +3,15 @@
 from tests.mutants.mutant import Mutant
 
 REFLECTOR = "signer/kube/reflector.py"
-PROTOBUF = "signer/kube/protobuf.py"
+PROTOBUF = "signer/kube/encoding/protobuf.py"
 QUEUE = "signer/kube/queue.py"
-LEASE = "signer/kube/lease.py"
-RECORD = "signer/kube/lease_record.py"
+LEASE = "signer/kube/leases/leader.py"
+RECORD = "signer/kube/leases/record.py"
 ERRORS = "signer/kube/errors.py"
-FRAMING = "signer/kube/framing.py"
+FRAMING = "signer/kube/encoding/framing.py"
 
 WATCHING = ("tests/unit/kube/reflector",)
-BYTES = ("tests/unit/kube/test_protobuf.py", "tests/unit/kube/test_codec.py")
+BYTES = ("tests/unit/kube/encoding/test_protobuf.py", "tests/unit/kube/encoding/test_codec.py")
 QUEUED = ("tests/unit/kube/test_queue.py",)
 
 MUTANTS = (
@@ -94,7 +94,7 @@ MUTANTS = (
     ),
     Mutant(
         "one unreadable object of a list costs all others",
-        "signer/kube/protobuf_codec.py",
+        "signer/kube/encoding/protobuf_codec.py",
         "                    except Exception as error:  # noqa: BLE001 - as in JsonCodec.decode_list\n"
         "                        problems.append(",
         "                    except KeyError as error:\n                        problems.append(",
@@ -140,28 +140,28 @@ MUTANTS = (
         RECORD,
         "        return not self.holder or now > self.seen_at + self.duration\n",
         "        return not self.holder or now > self.seen_at\n",
-        ("tests/unit/kube/test_lease_record.py",),
+        ("tests/unit/kube/leases/test_record.py",),
     ),
     Mutant(
         "a Lease that did not change counts as fresh each time it is read",
         RECORD,
         "    if before is not None and before.version == version:\n",
         "    if before is not None and before.version == version and False:\n",
-        ("tests/unit/kube/test_lease_record.py",),
+        ("tests/unit/kube/leases/test_record.py",),
     ),
     Mutant(
         "members in another order make another owner",
         RECORD,
         "    return max(members, key=lambda member: (_weight(key, member), member))\n",
         "    return members[int.from_bytes(_weight(key, members[0])) % len(members)]\n",
-        ("tests/unit/kube/test_lease_record.py",),
+        ("tests/unit/kube/leases/test_record.py",),
     ),
     Mutant(
         "the Lease is given up before the work has ended",
         LEASE,
         "                await self._stop(work)\n",
         "                work.cancel()\n",
-        ("tests/unit/kube/test_leadership.py",),
+        ("tests/unit/kube/leases/test_leader.py",),
     ),
     Mutant(
         "Retry-After is not read",

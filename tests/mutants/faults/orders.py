@@ -2,9 +2,9 @@
 
 from tests.mutants.mutant import Mutant
 
-_LIFECYCLE = "signer/edge/lifecycle.py"
-_TURNS = "signer/edge/challenge_turns.py"
-_SHARES = "signer/edge/shares.py"
+_LIFECYCLE = "signer/edge/orders/step.py"
+_TURNS = "signer/edge/challenges/turns.py"
+_SHARES = "signer/edge/issuers/shares.py"
 _UNIT = "tests/unit/edge"
 
 MUTANTS = (
@@ -20,76 +20,76 @@ MUTANTS = (
         _LIFECYCLE,
         "            return Fail(_ANOTHER_ACCOUNT)\n",
         "            waiting.append(challenge)\n",
-        (f"{_UNIT}/test_lifecycle.py",),
+        (f"{_UNIT}/orders/test_step.py",),
     ),
     Mutant(
         "a Challenge for an issuer's old solver is waited for without end",
         _LIFECYCLE,
         "            outdated.append(challenge)\n",
         "            waiting.append(challenge)\n",
-        (f"{_UNIT}/test_lifecycle.py",),
+        (f"{_UNIT}/orders/test_step.py",),
     ),
     Mutant(
         "a Challenge that says it is worked on takes a place, whoever wrote it",
         _TURNS,
         "if _leaves(one) or self._asked_for(one)]\n",
         "if one.status.processing or self._asked_for(one)]\n",
-        (f"{_UNIT}/test_challenge_turns.py",),
+        (f"{_UNIT}/challenges/test_turns.py",),
     ),
     Mutant(
         "a Challenge gets a turn by its name alone",
         _TURNS,
         " and one.identifier == challenge.spec.dns_name\n",
         "\n",
-        (f"{_UNIT}/test_challenge_turns.py",),
+        (f"{_UNIT}/challenges/test_turns.py",),
     ),
     Mutant(
         "each Issuer of a namespace has workers of its own",
         _SHARES,
         '            return self._turn(("issuers", ref.namespace), self._tenant)\n',
         "            return self._turn((ref.name, ref.namespace), self._tenant)\n",
-        (f"{_UNIT}/test_shares.py",),
+        (f"{_UNIT}/issuers/test_shares.py",),
     ),
     Mutant(
         "work that fails keeps its turn",
         _SHARES,
         "            self._busy[share] -= 1\n",
         "            pass\n",
-        (f"{_UNIT}/test_shares.py",),
+        (f"{_UNIT}/issuers/test_shares.py",),
     ),
     Mutant(
         "a CA's answer is lost with the first write that fails",
-        "signer/edge/insisting.py",
+        "signer/edge/orders/insisting.py",
         "        except (NotFound, Conflict, Invalid):\n",
         "        except (ApiError, Unreachable):\n",
-        (f"{_UNIT}/test_insisting.py",),
+        (f"{_UNIT}/orders/test_insisting.py",),
     ),
     Mutant(
         "a half answer of a look that took too long counts",
-        "signer/edge/looking.py",
+        "signer/edge/proxies/dial.py",
         "            self.over = True\n",
         "            self.over = False\n",
-        (f"{_UNIT}/test_probing.py",),
+        (f"{_UNIT}/proxies/test_http.py",),
     ),
     Mutant(
         "looks use the threads of everything else",
-        "signer/edge/looking.py",
+        "signer/edge/proxies/dial.py",
         "    return await asyncio.get_running_loop().run_in_executor(_executor, look)\n",
         "    return await asyncio.to_thread(look)\n",
-        (f"{_UNIT}/test_probing.py",),
+        (f"{_UNIT}/proxies/test_http.py",),
     ),
     Mutant(
         "an answer that somebody took away stays away",
-        "signer/edge/self_checks.py",
+        "signer/edge/challenges/checks.py",
         "        if found.cause in _MAY_BE_GONE and failures % _PRESENT_AGAIN == 0:\n",
         "        if found.cause in _MAY_BE_GONE and failures < 0:\n",
-        (f"{_UNIT}/test_self_checks.py",),
+        (f"{_UNIT}/challenges/test_checks.py",),
     ),
     Mutant(
         "one namespace's looks may take all turns",
-        "signer/edge/self_checks.py",
+        "signer/edge/challenges/checks.py",
         "            if not mine:\n",
         "            if mine is None:\n",
-        (f"{_UNIT}/test_self_checks.py",),
+        (f"{_UNIT}/challenges/test_checks.py",),
     ),
 )

@@ -3,18 +3,18 @@
 from tests.mutants.mutant import Mutant
 
 CONTROLLER = "signer/csr/controller.py"
-DELIVERY = "signer/csr/delivery.py"
-BACKLOG = "signer/csr/backlog.py"
-WINDOW = "signer/csr/window.py"
-SHARING = "signer/csr/sharing.py"
+DELIVERY = "signer/csr/answers/delivery.py"
+BACKLOG = "signer/csr/queue/backlog.py"
+WINDOW = "signer/csr/answers/window.py"
+SHARING = "signer/csr/queue/replica.py"
 AUDIT = "signer/observe/audit.py"
 
 ANSWERING = ("tests/unit/csr/controller/test_answering.py",)
 TROUBLE = ("tests/unit/csr/controller/test_trouble.py", "tests/unit/csr/controller/test_questions.py")
 WAITING = ("tests/unit/csr/controller/test_waiting.py",)
 STOPPING = ("tests/unit/csr/controller/test_stopping.py",)
-SHARED = ("tests/unit/csr/test_sharing.py", "tests/unit/csr/controller/test_replicas.py")
-TURNS = ("tests/unit/csr/test_backlog.py",)
+SHARED = ("tests/unit/csr/queue/test_replica.py", "tests/unit/csr/controller/test_replicas.py")
+TURNS = ("tests/unit/csr/queue/test_backlog.py",)
 
 MUTANTS = (
     Mutant(
@@ -96,14 +96,14 @@ MUTANTS = (
     ),
     Mutant(
         "the intent is not audited",
-        "signer/csr/signing.py",
+        "signer/csr/answers/signing.py",
         "        self._record.intent(pending, answer)\n        self._delivery.start(pending, self._delivery.write(pending, answer))\n\n    async",
         "        self._delivery.start(pending, self._delivery.write(pending, answer))\n\n    async",
         ANSWERING,
     ),
     Mutant(
         "what was asked for an older version of a request is used for the newer one",
-        "signer/csr/waiting.py",
+        "signer/csr/queue/waiting.py",
         "        pending.answers = answers if pending.csr is csr else NOTHING_ASKED\n",
         "        pending.answers = answers\n",
         TROUBLE,
@@ -148,14 +148,14 @@ MUTANTS = (
         WINDOW,
         "            self.size += 1\n",
         "            self.size += 0\n",
-        ("tests/unit/csr/test_window.py",),
+        ("tests/unit/csr/answers/test_window.py",),
     ),
     Mutant(
         "each 429 of one burst halves the window",
         WINDOW,
         "        if now >= self._deaf_until:\n",
         "        if True:\n",
-        ("tests/unit/csr/test_window.py",),
+        ("tests/unit/csr/answers/test_window.py",),
     ),
     Mutant(
         "what waits for an issuer is not told of its change",

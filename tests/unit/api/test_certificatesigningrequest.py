@@ -14,8 +14,8 @@ from signer.api.certificatesigningrequest import (
     with_certificate,
     with_failed,
 )
-from signer.kube import protobuf
-from signer.kube.protobuf import ProtobufError, fields, unwrap
+from signer.kube.encoding import protobuf
+from signer.kube.encoding.protobuf import ProtobufError, fields, unwrap
 from tests.unit.csr.crafted import FOO_SIGNER, GROUPS, ISTIOD, NOW, USAGES, encoded, request, workload
 
 PEM = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"

@@ -1,4 +1,4 @@
-"""ProxyConfigs as tenants write them, and the version in which a cluster serves them."""
+"""ProxyConfigs as tenants write them."""
 
 from typing import Any
 
@@ -7,14 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signer.api.proxyconfig import (
-    PROXY_CONFIGS,
-    ProxyConfig,
-    at_version,
-    preferred_version,
-    versions_of_crd,
-    versions_of_discovery,
-)
+from signer.api.proxyconfig import ProxyConfig
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -77,51 +70,3 @@ def test_reading_never_fails(spec: Any) -> None:
     found = read(spec)
     assert isinstance(found.problem, str)
     assert not (found.problem and found.cert_signer)
-
-
-class TestVersions:
-    @pytest.mark.parametrize(
-        ("served", "best"),
-        [
-            ((), None),
-            (("v1beta1",), "v1beta1"),
-            (("v1alpha3", "v1beta1", "v1"), "v1"),
-            (("v1beta1", "v1beta2", "v1alpha9"), "v1beta2"),
-            (("v1", "v10", "v9"), "v10"),
-            (("v2beta1", "v1"), "v1"),
-            (("edge", "v1alpha1"), "v1alpha1"),
-            (("edge",), "edge"),
-        ],
-    )
-    def test_the_best(self, served: tuple[str, ...], best: str | None) -> None:
-        """Stable before beta before alpha, then the newest, as Kubernetes orders them."""
-        assert preferred_version(served) == best
-        assert preferred_version(reversed(served)) == best
-
-    def test_of_a_crd(self) -> None:
-        """Only versions that are served count."""
-        versions = [{"name": "v1", "served": False}, {"name": "v1beta1", "served": True}, {"served": True}, "v2"]
-        assert versions_of_crd({"spec": {"versions": versions}}) == ("v1beta1",)
-
-    @pytest.mark.parametrize("crd", [{}, {"spec": None}, {"spec": {"versions": {"v1": {}}}}, {"spec": []}])
-    def test_of_no_crd(self, crd: dict[str, Any]) -> None:
-        """What is no CRD serves nothing."""
-        assert versions_of_crd(crd) == ()
-
-    def test_of_discovery(self) -> None:
-        """A version of the group counts if it has ProxyConfigs; Istio's v1 has other kinds only."""
-        other, ours = [{"name": "gateways"}], [{"name": "gateways"}, {"name": "proxyconfigs"}]
-        documents: list[dict[str, Any]] = [
-            {"groupVersion": "networking.istio.io/v1", "resources": other},
-            {"groupVersion": "networking.istio.io/v1beta1", "resources": ours},
-            {"groupVersion": "example.com/v2", "resources": ours},
-            {"groupVersion": "v3", "resources": ours},
-            {"groupVersion": "networking.istio.io/v4", "resources": None},
-            {},
-        ]
-        assert versions_of_discovery(documents) == ("v1beta1",)
-
-    def test_path(self) -> None:
-        """The version found is the one that is asked."""
-        assert at_version("v1").path("foo") == "/apis/networking.istio.io/v1/namespaces/foo/proxyconfigs"
-        assert at_version(PROXY_CONFIGS.version) == PROXY_CONFIGS

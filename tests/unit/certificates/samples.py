@@ -17,8 +17,8 @@ from issuers.request import read_request
 from signer.api.certificate import Certificate
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.secret import Secret
-from signer.certificates.secret_view import KeyView, PrivateKey, view_key
-from signer.certificates.wish import compose_csr
+from signer.certificates.compose import compose_csr
+from signer.certificates.secrets.view import KeyView, PrivateKey, view_key
 
 Json = dict[str, Any]
 NOW = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)

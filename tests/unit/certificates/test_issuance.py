@@ -10,7 +10,7 @@ from cryptography import x509
 from signer.api.certificaterequest import CertificateRequest
 from signer.certificates import issuance
 from signer.certificates.matching import view_request
-from signer.certificates.secret_view import key_mismatches
+from signer.certificates.secrets.view import key_mismatches
 from signer.certificates.spec_check import Defect
 from tests.unit.certificates import samples
 from tests.unit.certificates.samples import Json

@@ -13,7 +13,7 @@ from signer.api.certificaterequest import CertificateRequest
 from signer.api.secret import Secret
 from signer.certificates.matching import view_request
 from signer.certificates.policies import Facts, issuance_needed, not_ready
-from signer.certificates.secret_view import inspect
+from signer.certificates.secrets.view import inspect
 from tests.unit.certificates import samples
 from tests.unit.certificates.samples import NOW, Json
 

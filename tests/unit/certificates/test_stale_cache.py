@@ -7,7 +7,7 @@ import pytest
 
 from signer.api.certificate import Certificate
 from signer.api.secret import Secret
-from signer.certificates.certificate_controller import CertificateController
+from signer.certificates.controller import CertificateController
 from signer.certificates.objects import Key, Objects
 from signer.certificates.watched import Watched
 from signer.kube.client import ApiClient

@@ -8,7 +8,7 @@ from signer.api.meta import ObjectMeta
 from signer.authorities.state import IssuerState
 from signer.commands.checks.facts import Facts, Finding
 from signer.commands.live import Json, Listing, Mesh
-from signer.settings import Settings
+from signer.settings.values import Settings
 from signer.tenancy.index import Index
 from signer.tenancy.world import CertificateAuthorityEntry, MeshConfig, World
 from signer.tenancy.world import Settings as WallSettings

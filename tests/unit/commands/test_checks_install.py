@@ -17,7 +17,7 @@ from signer.commands.checks.install import (
 )
 from signer.commands.checks.istiod import check_istiod, check_multiroot
 from signer.commands.live import Json, Listing
-from signer.settings import Settings
+from signer.settings.values import Settings
 from tests.unit.commands.meshes import ALL, deployment, entries, facts, mesh, named, whats
 from tests.unit.tenancy.worlds import DEFAULT, world
 

@@ -15,7 +15,7 @@ from issuers.authority import Authority, load_authority
 from signer.api.certificatesigningrequest import CertificateSigningRequest, read_object
 from signer.api.issuer import Issuer, IssuerRef
 from signer.authorities.state import IssuerState
-from signer.kube.protobuf import write_bytes_field, write_varint_field
+from signer.kube.encoding.protobuf import write_bytes_field, write_varint_field
 from tests.pki import CA, workload_csr
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)

@@ -8,7 +8,7 @@ from cryptography import x509
 
 from signer.api.certificatesigningrequest import read_content
 from signer.api.issuer import IssuerRef
-from signer.csr.answer import issue
+from signer.csr.answers.compose import issue
 from signer.csr.evaluate import evaluate
 from signer.csr.outcome import Answers, Issue, Verdict
 from signer.tenancy.claim import Limits

@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from signer.csr.answer import issue
+from signer.csr.answers.compose import issue
 from signer.csr.outcome import Issue
 from signer.tenancy.verdict import Bind
 from signer.tenancy.world import KeyRule, Policy, Settings, World

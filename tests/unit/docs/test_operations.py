@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from signer import authorities, certificates, csr, tenancy
-from signer.given import PREFIX
 from signer.observe.audit import AuditLine
 from signer.observe.metrics import Metrics
-from signer.options import add_arguments
+from signer.settings.given import PREFIX
+from signer.settings.options import add_arguments
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "operations.md").read_text()
@@ -38,7 +38,7 @@ def reasons() -> set[str]:
     found = set()
     constants = ("state.py", "policies.py", "ownership.py", "spec_check.py")
     for package in (authorities, certificates, csr, tenancy):
-        for file in Path(str(package.__file__)).parent.glob("*.py"):
+        for file in Path(str(package.__file__)).parent.rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text())):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
                     name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr

@@ -6,7 +6,7 @@ import msgspec
 
 from signer.api.challenge import Challenge
 from signer.api.order import Order
-from tests.unit.edge.test_challenge_routes import KEY, TOKEN
+from tests.unit.edge.http01.test_routes import KEY, TOKEN
 
 SOLVER = {"http01": {"ingress": {"class": "istio"}}}
 DNS_SOLVER = {"dns01": {"rfc2136": {"nameserver": "127.0.0.1"}}}

@@ -8,7 +8,7 @@ import msgspec
 from signer.api.certificate import IssuerReference
 from signer.api.gateway import APIGateway, Gateway
 from signer.api.ingress import Ingress
-from signer.edge.hostname import Host, read_host
+from signer.edge.host import Host, read_host
 
 LE = IssuerReference(name="le", kind="ClusterIssuer", group="cert-manager.io")
 

@@ -8,14 +8,14 @@ import pytest
 import yaml
 
 from signer.api.certificate import IssuerReference
-from signer.edge.hosts import Asker, Claim, EdgeWorld, Take
-from signer.edge.lifecycle import told
-from signer.edge.permission import Permitted, TakeFirst, may_order, obtainable
-from signer.edge.placement import GatewayPod, Placement, place
-from signer.edge.policies import HostPolicy
+from signer.edge.gateways.placement import GatewayPod, Placement, place
+from signer.edge.gateways.read import gateway_wishes
+from signer.edge.hosts.decide import Asker, Claim, EdgeWorld, Take
+from signer.edge.hosts.permission import Permitted, TakeFirst, may_order, obtainable
+from signer.edge.hosts.policy import HostPolicy
+from signer.edge.http01.check import Seen, classify, may_dial
+from signer.edge.orders.step import told
 from signer.edge.reserved import Existing, in_the_way
-from signer.edge.selfcheck import Seen, classify, may_dial
-from signer.edge.wishes import gateway_wishes
 from signer.tenancy.verdict import Refuse, Unready
 from signer.tenancy.world import Rate
 from tests.unit.edge.objects import LE, gateway, host, https

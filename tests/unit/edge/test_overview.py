@@ -9,12 +9,12 @@ import pytest
 from signer.api.certificate import Certificate
 from signer.api.meta import Condition
 from signer.api.namespace import NamespaceObject
-from signer.edge.hosts import Asker, EdgeWorld
-from signer.edge.made import certificate_body
+from signer.edge.gateways.bodies import certificate_body
+from signer.edge.gateways.read import gateway_wishes
+from signer.edge.hosts.decide import Asker, EdgeWorld
 from signer.edge.overview import Objects, Row, overview
-from signer.edge.wishes import gateway_wishes
+from tests.unit.edge.hosts.test_decide import claim, policy, world
 from tests.unit.edge.objects import LE, gateway, https
-from tests.unit.edge.test_hosts import claim, policy, world
 
 ASKED = {"cert-manager.io/cluster-issuer": "le"}
 HOST = "a.example.com"

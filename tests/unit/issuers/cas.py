@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from issuers import keys
 from issuers.authority import Authority, load_authority
+from issuers.x509 import keys
 from tests.pki import CA, DAY
 from tests.vectors import craft
 

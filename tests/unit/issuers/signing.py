@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from issuers.authority import Authority, load_authority
 from issuers.certificate import CertificateTemplate, IssuedCertificate, template_for
 from issuers.request import SigningRequest, read_request
-from issuers.subject import EMPTY_NAME
+from issuers.x509.subject import EMPTY_NAME
 from tests import pki
 from tests.pki import CA
 from tests.vectors import craft

@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from issuers import authority as module
-from issuers import der, keys, pem
 from issuers.authority import expiry_warning
 from issuers.errors import InvalidAuthority
 from issuers.private_key import encode_key, load_key
-from issuers.subject import name_text, read_name
+from issuers.x509 import der, keys, pem
+from issuers.x509.subject import name_text, read_name
 from tests import pki
 from tests.pki import CA, DAY
 from tests.unit.issuers.cas import GOOD, NOW, Secret, Three, ca, chain_of_three, load, signed_by_nobody, spki

@@ -10,11 +10,12 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
-from issuers import assembly, keys
+from issuers import assembly
 from issuers.certificate import new_serial, self_sign, sign
 from issuers.errors import TemplateError
 from issuers.request import read_request
-from issuers.subject import EMPTY_NAME
+from issuers.x509 import keys
+from issuers.x509.subject import EMPTY_NAME
 from tests import pki
 from tests.pki import CA
 from tests.unit.issuers.signing import HOUR, NOW, SUBJECT, authority, decide, parsed, request

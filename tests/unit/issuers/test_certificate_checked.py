@@ -10,7 +10,7 @@ import pytest
 from issuers import assembly
 from issuers.certificate import sign
 from issuers.errors import SigningFailed
-from issuers.subject import EMPTY_NAME
+from issuers.x509.subject import EMPTY_NAME
 from tests.unit.issuers.signing import SUBJECT, authority, decide, parsed, request
 from tests.vectors import craft
 

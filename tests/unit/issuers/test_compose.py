@@ -7,9 +7,9 @@ from cryptography import x509
 
 from issuers.compose import compose_request
 from issuers.errors import TemplateError
-from issuers.keys import ALGORITHMS
 from issuers.request import read_request
-from issuers.subject import Subject
+from issuers.x509.keys import ALGORITHMS
+from issuers.x509.subject import Subject
 from tests import pki
 
 KEY = pki.key("p256")

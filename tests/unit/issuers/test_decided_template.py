@@ -7,7 +7,7 @@ import pytest
 
 from issuers.certificate import CertificateTemplate
 from issuers.errors import TemplateError
-from issuers.subject import EMPTY_NAME
+from issuers.x509.subject import EMPTY_NAME
 from tests.pki import DAY
 from tests.unit.issuers.signing import HOUR, NOW, SUBJECT, decide, request
 from tests.vectors import craft

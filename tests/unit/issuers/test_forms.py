@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from issuers import der, pem
+from issuers.x509 import der, pem
 from tests.vectors import craft
 
 

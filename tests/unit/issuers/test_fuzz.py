@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from issuers.authority import load_authority
 from issuers.certificate import sign, template_for
 from issuers.errors import InvalidAuthority, MalformedRequest, TemplateError
-from issuers.pem import read_blocks
 from issuers.private_key import load_key
 from issuers.request import read_request
+from issuers.x509.pem import read_blocks
 from tests import pki
 from tests.vectors import craft
 from tests.vectors.craft import Csr

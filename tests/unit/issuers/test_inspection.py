@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from issuers import der
 from issuers.inspection import read_certificate
+from issuers.x509 import der
 from tests.vectors import craft
 
 TIME = craft.tlv(0x17, b"261122120000Z")

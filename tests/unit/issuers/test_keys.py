@@ -6,9 +6,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, rsa
 
-from issuers import keys
 from issuers.errors import InvalidAuthority, TemplateError
 from issuers.private_key import encode_key, generate_key, load_key
+from issuers.x509 import keys
 from tests import pki
 from tests.vectors import craft
 

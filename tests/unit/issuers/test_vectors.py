@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from issuers.errors import MalformedRequest
-from issuers.keys import public_bytes
 from issuers.request import SigningRequest, read_request
+from issuers.x509.keys import public_bytes
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 EXPECTED: dict[str, Any] = json.loads((VECTORS / "expected.json").read_text())

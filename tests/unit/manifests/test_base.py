@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 import signer
-from signer.edge.challenge_routes import SOLVER_PORT, SOLVER_SERVICE
-from signer.options import add_arguments
-from signer.settings import Settings, settings_from
+from signer.edge.http01.routes import SOLVER_PORT, SOLVER_SERVICE
+from signer.settings.options import add_arguments
+from signer.settings.values import Settings, settings_from
 from tests.unit.manifests.kustomize import MANIFESTS, Objects, build, build_with_components
 
 DEPLOYMENTS = ("mesh-signer", "mesh-signer-controllers")

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from signer.csr.controller import Options, RequestController
-from signer.csr.intake import Intake
-from signer.csr.sharing import Sharing
+from signer.csr.queue.intake import Intake
+from signer.csr.queue.replica import Sharing
 from signer.observe.audit import AuditLog
 from signer.observe.metrics import Metrics
 from signer.tenancy.claim import Limits

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from cryptography import x509
 
-from signer.csr.intake import is_ours
-from signer.csr.writer import Written
+from signer.csr.answers.writer import Written
+from signer.csr.queue.intake import is_ours
 from tests.fakes.virtual_time import virtual_time
 from tests.pki import spiffe
 from tests.unit.csr.controller.scene import running

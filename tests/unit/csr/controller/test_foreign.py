@@ -8,7 +8,7 @@ import pytest
 
 from issuers.certificate import new_serial
 from signer.api.certificatesigningrequest import read_content
-from signer.csr.answer import issue
+from signer.csr.answers.compose import issue
 from signer.csr.evaluate import evaluate
 from signer.csr.foreign import is_ours
 from signer.csr.outcome import Answers, Issue

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from signer.csr.writer import Written
+from signer.csr.answers.writer import Written
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.csr.controller.scene import Scene, running
 from tests.unit.csr.crafted import request

@@ -6,10 +6,10 @@ import pytest
 
 from issuers.errors import SigningFailed
 from signer.api.certificatesigningrequest import CertificateSigningRequest
-from signer.csr.answer import Answer, issue
+from signer.csr.answers.compose import Answer, issue
+from signer.csr.answers.writer import Written
 from signer.csr.evaluate import evaluate
 from signer.csr.outcome import Issue
-from signer.csr.writer import Written
 from signer.observe.audit import Outcome
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.csr.controller.scene import running
@@ -280,7 +280,7 @@ class TestUnforeseen:
                 raise failures.pop()
             return issue(csr, verdict, serial=serial)
 
-        monkeypatch.setattr("signer.csr.signing.issue", failing)
+        monkeypatch.setattr("signer.csr.answers.signing.issue", failing)
         async with running() as scene:
             scene.put()
             await asyncio.sleep(10)

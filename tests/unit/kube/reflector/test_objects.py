@@ -2,7 +2,7 @@
 
 import pytest
 
-from signer.kube.codec import JsonCodec
+from signer.kube.encoding.codec import JsonCodec
 from signer.kube.reflector import Change
 from tests.fakes.apiserver import FakeApiServer, Hang, Watch, event, page, thing
 from tests.fakes.following import Thing, following

@@ -1,0 +1,50 @@
+"""The CSR that a Certificate stands for. Pure but for the signature; slow with RSA keys, so callers leave the loop."""
+
+from issuers.compose import compose_request
+from issuers.x509.keys import PrivateKey
+from issuers.x509.name_constraints import Constraints
+from issuers.x509.subject import Subject
+from signer.api import certificate as api
+
+
+def compose_csr(spec: api.CertificateSpec, key: PrivateKey) -> bytes:
+    """Write the CSR (PEM) for this spec and key. Raises TemplateError, naming the field, for what cannot be written."""
+    subject = spec.subject or api.Subject()
+    constraints = spec.name_constraints or api.NameConstraints()
+    return compose_request(
+        key,
+        subject=Subject(
+            common_name=spec.common_name,
+            countries=subject.countries,
+            provinces=subject.provinces,
+            localities=subject.localities,
+            street_addresses=subject.street_addresses,
+            postal_codes=subject.postal_codes,
+            organizations=subject.organizations,
+            organizational_units=subject.organizational_units,
+            serial_number=subject.serial_number,
+        ),
+        dns_names=spec.dns_names,
+        ip_addresses=spec.ip_addresses,
+        email_addresses=spec.email_addresses,
+        uris=spec.uris,
+        other_names=[(name.oid, name.utf8_value) for name in spec.other_names],
+        usages=spec.usages,
+        is_ca=spec.is_ca,
+        encode_usages=spec.encode_usages_in_request is not False,
+        permitted=_constraints(constraints.permitted),
+        excluded=_constraints(constraints.excluded),
+        name_constraints_critical=constraints.critical,
+        signature_algorithm=spec.signature_algorithm or None,
+    )
+
+
+def _constraints(item: api.NameConstraintItem | None) -> Constraints | None:
+    if item is None:
+        return None
+    return {
+        "dns": list(item.dns_domains),
+        "ip": list(item.ip_ranges),
+        "email": list(item.email_addresses),
+        "uri": list(item.uri_domains),
+    }

@@ -1,0 +1,1 @@
+"""CertificateRequests, whoever made them."""

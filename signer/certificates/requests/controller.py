@@ -1,0 +1,293 @@
+"""CertificateRequests, whoever made them: approve (unless somebody else decides), sign, write the status.
+
+Runs on the loop; signing and key loading leave it, since an RSA key can take tens of milliseconds. A request is
+settled by one status write that carries its resourceVersion, so a second answer cannot be stored.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from cryptography.x509 import BasicConstraints, ExtensionNotFound
+
+from issuers.certificate import new_serial
+from issuers.errors import InvalidAuthority
+from issuers.private_key import load_key
+from issuers.x509.keys import PrivateKey
+from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
+from signer.api.issuer import IssuerRef
+from signer.api.meta import find_condition
+from signer.api.secret import TLS_CERT, TLS_KEY, Secret
+from signer.authorities.ordering import Failed, Ordered, Ordering
+from signer.authorities.registry import Registry
+from signer.authorities.state import IssuerState
+from signer.certificates.objects import Key, Objects
+from signer.certificates.requests import status as to_status
+from signer.certificates.requests import steps
+from signer.certificates.requests.record import RequestRecord
+from signer.certificates.requests.signing import Signed, decide_request, sign_request
+from signer.certificates.requests.status import APPROVED_MESSAGE, ISSUED_MESSAGE, StatusPatch
+from signer.certificates.secrets.view import read_leaf
+from signer.certificates.watched import Watched
+from signer.certificates.well_known import PENDING, READY
+from signer.kube.errors import Conflict, Forbidden, NotFound
+from signer.kube.queue import WorkQueue
+from signer.kube.reflector import Change
+from signer.kube.superseded import Superseded
+from signer.tenancy.claim import Limits
+from signer.tenancy.verdict import Grant, Reason, Refuse, Unready
+from signer.tenancy.world import World, without_wall
+
+logger = logging.getLogger(__name__)
+
+# A Secret without cert-manager's label is not watched; whoever waits for one asks again this often.
+_MESH_RECHECK = 2.0
+_AUDIT_RECHECK = 2.0
+_SECRET_RECHECK = 10.0
+# Rights are no object that we watch.
+_APPROVAL_RECHECK = 300.0
+
+
+class RequestController:
+    """Works CertificateRequests off. `queue` holds their keys."""
+
+    def __init__(
+        self,
+        watched: Watched,
+        registry: Registry,
+        objects: Objects,
+        queue: WorkQueue[Key],
+        *,
+        auto_approve: bool,
+        limits: Limits,
+        world: World | None = None,
+        ordering: Ordering | None = None,
+        clock: Callable[[], datetime],
+        record: RequestRecord,
+        serial: Callable[[], int] = new_serial,
+    ) -> None:
+        self._watched = watched
+        self._registry = registry
+        self._objects = objects
+        self._auto_approve = auto_approve
+        self._limits = limits
+        self._world = world if world is not None else without_wall()
+        self._ordering = ordering
+        self._clock = clock
+        self._record = record
+        self._serial = serial
+        self._superseded = Superseded()
+        self._waiting: dict[IssuerRef, set[Key]] = {}
+        self._waits_for: dict[Key, IssuerRef] = {}
+        self.queue = queue
+        watched.requests.subscribe(self._changed)
+        if ordering is not None:
+            ordering.attach(queue.add)
+
+    def _changed(self, change: Change[CertificateRequest]) -> None:
+        if change.kind != "synced":
+            self.queue.add(change.key)
+
+    def issuer_changed(self, ref: IssuerRef) -> None:
+        """Take up again what waits for this issuer."""
+        for key in tuple(self._waiting.get(ref, ())):
+            self.queue.add(key)
+
+    def _settled(self, key: Key) -> None:
+        ref = self._waits_for.pop(key, None)
+        if ref is not None:
+            self._waiting[ref].discard(key)
+            if not self._waiting[ref]:
+                del self._waiting[ref]
+
+    async def reconcile(self, key: Key) -> None:
+        """Take one request as far as it can go now."""
+        request = self._watched.requests.store.get(key)
+        if request is None:
+            self._superseded.forget(key)
+            self._settled(key)
+            return
+        if self._superseded.stale(key, request.metadata.resource_version):
+            return
+        try:
+            await self._work(key, request)
+        except Conflict:
+            self.queue.add_backoff(key)
+        except NotFound:
+            return  # deleted while we worked
+
+    async def _work(self, key: Key, request: CertificateRequest) -> None:
+        answer: PrivateKey | steps.NoKey | None = None
+        while True:
+            step = steps.consider(request, self._lookup(key), auto_approve=self._auto_approve, key=answer)
+            emit = self._objects.emitter(CERTIFICATE_REQUESTS, request)
+            now = self._clock()
+            match step:
+                case steps.Nothing():
+                    self._settled(key)
+                    return
+                case steps.AwaitApproval():
+                    emit("Normal", "WaitingForApproval", "Not signing CertificateRequest until it is Approved")
+                    return
+                case steps.Approve():
+                    try:
+                        request = await self._write(key, request, to_status.approved(request, now))
+                    except Forbidden as error:
+                        # Whoever set the rules wants somebody else to approve for this issuer.
+                        emit("Warning", "ApprovalForbidden", error.message)
+                        self.queue.add_after(key, _APPROVAL_RECHECK)
+                        return
+                    emit("Normal", "cert-manager.io", APPROVED_MESSAGE)
+                case steps.MarkDenied():
+                    await self._write(key, request, to_status.denied(request, now))
+                    return
+                case steps.AskKey(name):
+                    answer = await self._private_key(request, name)
+                case steps.Pend(reason, message):
+                    await self._pend(key, request, reason, message)
+                    return
+                case steps.Fail(reason, message, invalid):
+                    self._settled(key)
+                    await self._fail(key, request, reason, message, invalid=reason if invalid else "")
+                    return
+                case steps.Sign() if step.state.kind == "acme":
+                    await self._order(key, request, step)
+                    return
+                case steps.Sign():
+                    self._settled(key)
+                    await self._sign(key, request, step)
+                    return
+
+    def _lookup(self, key: Key) -> Callable[[IssuerRef], IssuerState | None]:
+        """Look an issuer up, and have the request taken up again when it changes.
+
+        Noted before the look, so that no change can fall between the two.
+        """
+
+        def lookup(ref: IssuerRef) -> IssuerState | None:
+            self._settled(key)
+            self._waits_for[key] = ref
+            self._waiting.setdefault(ref, set()).add(key)
+            return self._registry.get(ref)
+
+        return lookup
+
+    async def _private_key(self, request: CertificateRequest, name: str) -> PrivateKey | steps.NoKey:
+        namespace = request.metadata.namespace
+        secret = self._watched.secrets.store.get((namespace, name)) or await self._objects.secret(namespace, name)
+        if secret is None or self._registry.is_ca_secret(namespace, name) or _holds_ca(secret):
+            return steps.NoKey()
+        try:
+            return await asyncio.to_thread(load_key, secret.data.get(TLS_KEY, b""))
+        except InvalidAuthority:
+            return steps.NoKey()
+
+    async def _sign(self, key: Key, request: CertificateRequest, step: steps.Sign) -> None:
+        grant = decide_request(
+            request,
+            step.csr,
+            step.state,
+            world=self._world,
+            lifetime=step.lifetime,
+            limits=self._limits,
+            now=self._clock(),
+        )
+        if isinstance(grant, Unready):
+            await self._pend(key, request, grant.reason.code, grant.reason.message)
+            self.queue.add_after(key, _MESH_RECHECK)
+            return
+        if isinstance(grant, Refuse):
+            await self._fail(key, request, grant.code, grant.message, reasons=grant.reasons)
+            return
+        if self._record.blocked:
+            self.queue.add_after(key, _AUDIT_RECHECK)
+            return
+        if grant.would_refuse:
+            message = "; ".join(reason.message for reason in grant.would_refuse)
+            self._objects.emitter(CERTIFICATE_REQUESTS, request)("Warning", "WouldRefuse", message)
+        signed = await asyncio.to_thread(
+            sign_request,
+            request,
+            step.csr,
+            step.state,
+            grant,
+            key=step.key,
+            now=self._clock(),
+            serial=self._serial(),
+        )
+        if isinstance(signed, Refuse):
+            await self._fail(key, request, signed.code, signed.message, reasons=signed.reasons)
+            return
+        await self._issue(key, request, step, signed, grant)
+
+    async def _issue(
+        self, key: Key, request: CertificateRequest, step: steps.Sign, signed: Signed, grant: Grant
+    ) -> None:
+        async def write() -> None:
+            await self._write(key, request, to_status.issued(request, signed, self._clock()))
+
+        await self._record.issue(request, step.csr, step.state, grant, signed.certificate, write)
+        self._objects.emitter(CERTIFICATE_REQUESTS, request)("Normal", "CertificateIssued", ISSUED_MESSAGE)
+
+    async def _order(self, key: Key, request: CertificateRequest, step: steps.Sign) -> None:
+        if self._ordering is None:
+            await self._pend(key, request, "OrderPending", "The controller of orders does not run here")
+            return
+        answer = await self._ordering.ask(request, step.csr, step.state)
+        if isinstance(answer, Ordered):
+            await self._pend(key, request, "OrderPending", answer.message)
+            return
+        self._settled(key)
+        if isinstance(answer, Failed):
+            await self._fail(
+                key, request, answer.reason, answer.message, invalid=answer.reason if answer.invalid else ""
+            )
+            return
+        # The CA has made it, whatever becomes of our audit log.
+        by_acme = Grant(step.lifetime, "an ACME server")
+        await self._issue(key, request, step, Signed(answer.certificate, b""), by_acme)
+
+    async def _pend(self, key: Key, request: CertificateRequest, reason: str, message: str) -> None:
+        before = find_condition(request.status.conditions, READY)
+        await self._write(key, request, to_status.pending(request, message, self._clock()))
+        if before is None or before.reason != PENDING:
+            self._objects.emitter(CERTIFICATE_REQUESTS, request)("Normal", reason, message)
+        if reason == "MissingSecret":
+            self.queue.add_after(key, _SECRET_RECHECK)
+
+    async def _fail(
+        self,
+        key: Key,
+        request: CertificateRequest,
+        reason: str,
+        message: str,
+        *,
+        invalid: str = "",
+        reasons: tuple[Reason, ...] = (),
+    ) -> None:
+        async def write() -> None:
+            await self._write(key, request, to_status.failed(request, message, self._clock(), invalid=invalid))
+
+        await self._record.refuse(request, reasons or (Reason(reason, message),), write)
+        self._objects.emitter(CERTIFICATE_REQUESTS, request)("Warning", reason, message)
+
+    async def _write(self, key: Key, request: CertificateRequest, patch: StatusPatch) -> CertificateRequest:
+        if not patch.changed:
+            return request
+        written = await self._objects.patch_request(request, patch.body)
+        self._superseded.replaced(key, request.metadata.resource_version, written.metadata.resource_version)
+        return written
+
+
+def _holds_ca(secret: Secret) -> bool:
+    """Tell whether the Secret holds a CA: its key signs nothing on anybody's mere request."""
+    leaf, _ = read_leaf(secret.data.get(TLS_CERT, b""))
+    if leaf is None:
+        return False
+    try:
+        return leaf.extensions.get_extension_for_class(BasicConstraints).value.ca
+    except ExtensionNotFound:
+        return False
+    except ValueError:
+        return True

@@ -1,0 +1,151 @@
+"""What is told of each CertificateRequest beside its status and Events: audit lines, metrics, counts of its SignerPolicy.
+
+As for CertificateSigningRequests (signer/csr/record.py): the intent is in the audit log before the answer is sent, and
+what became of it after. Nothing here decides anything. Used on the loop only.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+import msgspec
+
+from issuers.request import SigningRequest
+from signer.api.certificaterequest import CertificateRequest
+from signer.api.issuer import IssuerRef
+from signer.api.signername import parse_signer_name, signer_name_of
+from signer.authorities.registry import Registry
+from signer.authorities.state import IssuerState
+from signer.certificates.secrets.view import read_leaf
+from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
+from signer.observe.audit import AuditLine, AuditLog, Outcome
+from signer.observe.metrics import Metrics
+from signer.observe.printable import printable
+from signer.observe.series import Series
+from signer.tenancy.tally import Tally
+from signer.tenancy.verdict import Grant, Reason
+from signer.tenancy.world import World
+
+_SWEEP = 60.0
+
+
+class RequestRecord:
+    """Tells the audit log, the metrics and `tally` of answers. `wall` gives the time of day, `clock` seconds."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        audit: AuditLog,
+        tally: Tally,
+        registry: Registry,
+        world: World,
+        wall: Callable[[], datetime],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._metrics = metrics
+        self._audit = audit
+        self._tally = tally
+        self._world = world
+        self._wall = wall
+        self._clock = clock
+        self._series = Series(
+            signer_exists=lambda name: (ref := parse_signer_name(name)) is not None and registry.get(ref) is not None,
+            namespace_exists=lambda name: name in world.namespaces,
+            clock=clock,
+        )
+        self._swept = clock()
+
+    @property
+    def blocked(self) -> bool:
+        """Whether nothing may be issued now, as it could not be written down (--audit-failure=stop)."""
+        return self._audit.blocked
+
+    async def refuse(
+        self, request: CertificateRequest, reasons: tuple[Reason, ...], write: Callable[[], Awaitable[object]]
+    ) -> None:
+        """Write down that a request is refused, `write` the refusal, and tell what became of it. Raises what it raises."""
+        ref = request.spec.issuer_ref.resolve(request.metadata.namespace)
+        line = self._line(request, ref)
+        line.verdict = "refuse"
+        line.reasons = [f"{one.code}: {printable(one.message)}" for one in reasons]
+        await self._answer(line, "refused", write)
+        if ref is not None:
+            self._tally.refused(policy.name for policy in self._world.policies.get(ref, ()))
+        self._count_refusal(line, reasons[0].code)
+
+    async def issue(
+        self,
+        request: CertificateRequest,
+        csr: SigningRequest,
+        state: IssuerState,
+        grant: Grant,
+        certificate: bytes,
+        write: Callable[[], Awaitable[object]],
+    ) -> None:
+        """Write down that a request gets a certificate (PEM), `write` it, tell what became of it. Raises what it raises.
+
+        `grant` is what the wall said, and says nothing for a certificate of an ACME server.
+        """
+        line = self._line(request, state.ref)
+        line.identity = printable(csr.uris[0]) if len(csr.uris) == 1 else ""
+        line.source = grant.source
+        line.would_refuse = [f"{one.code}: {printable(one.message)}" for one in grant.would_refuse]
+        leaf, _ = read_leaf(certificate)
+        if leaf is not None:
+            line.serial = f"{leaf.serial_number:x}"
+            line.lifetime = int((leaf.not_valid_after_utc - leaf.not_valid_before_utc).total_seconds())
+        line.ca_key = state.authority.key_id if state.authority is not None else ""
+        await self._answer(line, "stored", write)
+        self._tally.issued(grant.policy)
+        if grant.would_refuse:
+            first = grant.would_refuse[0].code
+            self._series.count(self._metrics.would_refuse, line.signer, line.namespace, first)
+
+    def _line(self, request: CertificateRequest, ref: IssuerRef | None) -> AuditLine:
+        meta = request.metadata
+        return AuditLine(
+            time=self._now(),
+            audit="intent",
+            resource="CertificateRequest",
+            uid=meta.uid,
+            name=meta.name,
+            verdict="issue",
+            signer=signer_name_of(ref) if ref is not None else "",
+            requester=printable(request.spec.username),
+            namespace=meta.namespace,
+        )
+
+    async def _answer(self, line: AuditLine, done: Outcome, write: Callable[[], Awaitable[object]]) -> None:
+        self._audit.write(line)
+        await asyncio.sleep(0)  # the intent is written before the answer is sent
+        outcome: Outcome = "unknown"
+        message = ""
+        try:
+            await write()
+            outcome = done
+        except Conflict as error:
+            outcome, message = "conflict", error.message
+            raise
+        except NotFound as error:
+            outcome, message = "gone", error.message
+            raise
+        except ApiError as error:
+            # Beyond 499 it may have been stored in spite of the answer.
+            outcome, message = "invalid" if error.status < 500 else "unknown", error.message
+            raise
+        except Unreachable as error:
+            message = str(error)
+            raise
+        finally:
+            ended = {"audit": "outcome", "time": self._now(), "outcome": outcome, "message": printable(message)}
+            self._audit.write(msgspec.structs.replace(line, **ended))
+
+    def _count_refusal(self, line: AuditLine, code: str) -> None:
+        if self._clock() >= self._swept + _SWEEP:
+            self._swept = self._clock()
+            self._series.sweep()
+        self._series.count(self._metrics.refusals, line.signer, line.namespace, code)
+
+    def _now(self) -> str:
+        return self._wall().isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,105 @@
+"""The one place where a CertificateRequest becomes a certificate. Every signature passes the wall (tenancy/decide).
+
+Pure, given the time and the serial number. An RSA-8192 CA takes some 50 ms: callers run it off the loop.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from issuers.certificate import self_sign, sign, template_for
+from issuers.errors import TemplateError
+from issuers.request import SigningRequest
+from issuers.x509.keys import PrivateKey
+from signer.api.certificaterequest import CertificateRequest
+from signer.api.issuer import SelfSignedIssuer
+from signer.authorities.state import IssuerState
+from signer.tenancy.claim import Claim, Limits
+from signer.tenancy.decide import decide
+from signer.tenancy.verdict import Bind, Grant, Reason, Refuse, Reread, Unready
+from signer.tenancy.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What goes into the status: `certificate` is leaf and intermediates, `ca` the topmost CA that is known; PEM."""
+
+    certificate: bytes
+    ca: bytes
+
+
+def decide_request(
+    request: CertificateRequest,
+    csr: SigningRequest,
+    state: IssuerState,
+    *,
+    world: World,
+    lifetime: timedelta,
+    limits: Limits,
+    now: datetime,
+) -> Grant | Refuse | Unready:
+    """Ask the wall whether an approved request may be signed by a ready issuer. On the loop: the world changes there."""
+    authority = state.authority
+    # spec.username is the requester's own word unless cert-manager's webhook set it, so it is no evidence.
+    claim = Claim(
+        requester="",
+        signer=state.ref,
+        ca_key_id=authority.key_id if authority is not None else "",
+        request=csr,
+        usages=request.spec.usages,
+        is_ca=request.spec.is_ca,
+        lifetime=lifetime,
+        resource="CertificateRequest",
+        namespace=request.metadata.namespace,
+        ca_not_after=authority.not_after if authority is not None else None,
+        root_key_id=authority.root_key_id if authority is not None else "",
+    )
+    verdict = decide(claim, world, limits, fresh=True, now=now)
+    if isinstance(verdict, Bind | Reread):
+        raise TypeError("a CertificateRequest is never granted by a claim")
+    return verdict
+
+
+def sign_request(
+    request: CertificateRequest,
+    csr: SigningRequest,
+    state: IssuerState,
+    grant: Grant,
+    *,
+    key: PrivateKey | None,
+    now: datetime,
+    serial: int,
+) -> Signed | Refuse:
+    """Sign what was granted, or tell why it makes no certificate.
+
+    `key` is the request's own private key, for a selfSigned issuer. Raises SigningFailed when what was signed is not
+    what was decided; it must not be stored then.
+    """
+    authority = state.authority
+    own = state.issuer.spec.self_signed or SelfSignedIssuer()
+    try:
+        template = template_for(
+            csr,
+            usages=request.spec.usages,
+            duration=grant.lifetime,
+            is_ca=request.spec.is_ca,
+            now=now,
+            add_cert_sign=True,
+            crl_distribution_points=state.ca.crl_distribution_points or own.crl_distribution_points,
+            ocsp_servers=state.ca.ocsp_servers,
+            issuing_certificate_urls=state.ca.issuing_certificate_urls,
+        )
+        if authority is None:
+            if key is None:
+                return Refuse((Reason("MissingAnnotation", f"{state.ref} has no CA and no private key was named"),))
+            issued = self_sign(template, key, serial=serial)
+            return Signed(issued.pem, issued.pem)
+    except TemplateError as error:
+        return Refuse((Reason("SigningError", f"Error generating certificate template: spec.{error}"),))
+    issued = sign(template, authority, serial=serial)
+    return Signed(issued.pem, authority.root_pem or topmost(authority.chain_pem))
+
+
+def topmost(chain: bytes) -> bytes:
+    """The last certificate of a chain: the highest CA that is known where no root is."""
+    end = chain.rfind(b"-----BEGIN CERTIFICATE-----")
+    return chain[end:] if end >= 0 else b""

@@ -1,0 +1,162 @@
+"""What to do with one CertificateRequest: the order of checks, as a pure function.
+
+The order and the reasons are cert-manager's (pkg/controller/certificaterequests/sync.go and its ca and selfsigned
+issuers). What must be read over the network (the private key for a selfSigned issuer) comes back as a question.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from issuers.errors import MalformedRequest
+from issuers.request import SigningRequest, read_request
+from issuers.x509.keys import PrivateKey
+from signer.api.certificaterequest import CertificateRequest
+from signer.api.duration import InvalidDuration, parse_duration
+from signer.api.issuer import IssuerRef
+from signer.api.meta import find_condition, has_condition
+from signer.authorities.state import TYPE_MISSING, IssuerState
+from signer.certificates import well_known
+from signer.certificates.renewal import DEFAULT_DURATION
+
+# Beyond this a date has no place in a certificate (RFC 5280, 4.1.2.5: year 9999).
+_LONGEST = timedelta(days=365 * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Settled, or not ours to settle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """To be approved, since automatic approval is on and nobody has spoken yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitApproval:
+    """Somebody else decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkDenied:
+    """Denied by an approver: the Ready condition says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pend:
+    """Not now: taken up again when the issuer or the Secret changes. `reason` is the Event's."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Never: `reason` is the Event's; `invalid` when the request itself can never be signed by anyone."""
+
+    reason: str
+    message: str
+    invalid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AskKey:
+    """Which private key is in this Secret of the request's namespace?"""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoKey:
+    """The answer when the Secret is missing, holds no usable key, or is a CA's: these must look alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """To be signed now."""
+
+    csr: SigningRequest
+    state: IssuerState
+    lifetime: timedelta
+    key: PrivateKey | None = field(default=None, repr=False)
+
+
+Step = Nothing | Approve | AwaitApproval | MarkDenied | Pend | Fail | AskKey | Sign
+
+
+def consider(
+    request: CertificateRequest,
+    lookup: Callable[[IssuerRef], IssuerState | None],
+    *,
+    auto_approve: bool,
+    key: PrivateKey | NoKey | None = None,
+) -> Step:
+    """Decide on the next step for a request. `key` is the answer to AskKey, None before it was asked."""
+    status, conditions = request.status, request.status.conditions
+    ready = find_condition(conditions, well_known.READY)
+    if request.metadata.deletion_timestamp:
+        return Nothing()
+    if has_condition(conditions, well_known.DENIED):
+        settled = ready is not None and ready.reason == well_known.REASON_DENIED
+        return Nothing() if settled or not request.spec.issuer_ref.ours else MarkDenied()
+    if has_condition(conditions, well_known.INVALID_REQUEST):
+        return Nothing()
+    if ready is not None and ready.reason in (well_known.FAILED, well_known.ISSUED, well_known.REASON_DENIED):
+        return Nothing()
+    if not has_condition(conditions, well_known.APPROVED):
+        return Approve() if auto_approve else AwaitApproval()
+    if not request.spec.issuer_ref.ours or status.certificate:
+        return Nothing()
+    if request.problem:
+        return Fail("InvalidRequest", request.problem, invalid=True)
+    ref = request.spec.issuer_ref.resolve(request.metadata.namespace)
+    if ref is None:
+        reference = request.spec.issuer_ref
+        message = f"spec.issuerRef: kind {reference.kind!r}, name {reference.name!r} is no Issuer or ClusterIssuer"
+        return Fail("InvalidRequest", message, invalid=True)
+    return _for_issuer(request, lookup(ref), ref, key)
+
+
+def _for_issuer(
+    request: CertificateRequest, state: IssuerState | None, ref: IssuerRef, key: PrivateKey | NoKey | None
+) -> Step:
+    if state is None:
+        return Pend("IssuerNotFound", f'Referenced "{ref.kind}" not found: {ref}')
+    if state.reason == TYPE_MISSING:
+        return Pend("IssuerTypeMissing", f"Missing issuer type: {state.message}")
+    if not state.ready:
+        return Pend("IssuerNotReady", f"Referenced issuer does not have a Ready status condition: {state.message}")
+    try:
+        lifetime = parse_duration(request.spec.duration) if request.spec.duration else DEFAULT_DURATION
+    except InvalidDuration as error:
+        return Fail("InvalidRequest", f"spec.duration: {error}", invalid=True)
+    if not timedelta(0) < lifetime <= _LONGEST:
+        return Fail("InvalidRequest", f"spec.duration: {request.spec.duration} is no lifetime", invalid=True)
+    try:
+        csr = read_request(request.spec.request)
+    except MalformedRequest as error:
+        return Fail("InvalidRequest", f"spec.{error}", invalid=True)
+    if state.kind != "selfSigned":
+        return Sign(csr, state, lifetime)
+    return _self_signed(request, csr, state, lifetime, key)
+
+
+def _self_signed(
+    request: CertificateRequest,
+    csr: SigningRequest,
+    state: IssuerState,
+    lifetime: timedelta,
+    key: PrivateKey | NoKey | None,
+) -> Step:
+    name = request.metadata.annotations.get(well_known.PRIVATE_KEY_SECRET, "")
+    if not name:
+        return Fail("MissingAnnotation", f'Annotation "{well_known.PRIVATE_KEY_SECRET}" missing or reference empty')
+    if key is None:
+        return AskKey(name)
+    if isinstance(key, NoKey):
+        where = f"{request.metadata.namespace}/{name}"
+        return Pend("MissingSecret", f"Referenced secret {where} not found, or it holds no key that may be used here")
+    if key.public_key() != csr.public_key:
+        return Fail("ErrorKeyMatch", "Error generating certificate template: CSR not signed by referenced private key")
+    return Sign(csr, state, lifetime, key)

@@ -1,0 +1,1 @@
+"""From a verdict to a stored answer: the bytes, the signature, the write."""

@@ -1,0 +1,112 @@
+"""Writes answers: one PUT to /status with the bytes that `answer` built, and what became of it as a value.
+
+The write carries the resourceVersion that was decided on, so an answer can be stored once only: whoever comes second
+gets a 409. Used on the loop only; keeps no state.
+"""
+
+import logging
+from dataclasses import dataclass
+
+from signer.api.certificatesigningrequest import (
+    CERTIFICATE_SIGNING_REQUESTS,
+    CertificateSigningRequest,
+    read_certificate,
+    read_object,
+)
+from signer.csr.answers.compose import Answer
+from signer.kube.client import ApiClient
+from signer.kube.encoding import protobuf
+from signer.kube.errors import ApiError, Conflict, NotFound, TooManyRequests, Unreachable
+from signer.observe.audit import Outcome
+
+log = logging.getLogger(__name__)
+
+_PROTOBUF = "application/vnd.kubernetes.protobuf"
+# The answer to the PUT is not needed: only its metadata is sent back.
+_ACCEPT = f"{_PROTOBUF};as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{_PROTOBUF},application/json"
+_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a write.
+
+    stored or refused: it is there. conflict: the object had changed, `latest` is what it says now (None if gone).
+    gone: no such request any more. invalid: the API server will never take it. unknown: to be sent again after
+    `retry_after` seconds or so; `throttled` when it was a 429.
+    """
+
+    outcome: Outcome
+    message: str = ""
+    latest: CertificateSigningRequest | None = None
+    retry_after: float | None = None
+    throttled: bool = False
+
+
+class Writer:
+    """Writes through one client."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+
+    async def write(self, answer: Answer, *, unsure: bool = False) -> Written:
+        """Send an answer once. `unsure`: it was sent before, and nobody knows what became of it.
+
+        Raises nothing for what a network or an API server may do.
+        """
+        csr = answer.csr
+        stored: Outcome = "refused" if answer.refused else "stored"
+        try:
+            await self._client.exchange(
+                "PUT",
+                CERTIFICATE_SIGNING_REQUESTS.path(None, csr.name, "status"),
+                body=answer.body,
+                content_type=_PROTOBUF,
+                accept=_ACCEPT,
+                timeout=_TIMEOUT,
+            )
+        except Conflict as error:
+            return await self._after_conflict(answer, stored, str(error), unsure=unsure)
+        except NotFound:
+            return Written("gone")
+        except TooManyRequests as error:
+            return Written("unknown", str(error), retry_after=error.retry_after, throttled=True)
+        except ApiError as error:
+            # 401 and 403 end when somebody mends credentials or RBAC; 5xx when the API server is well again.
+            if error.status in {401, 403, 408} or error.status >= 500:
+                return Written("unknown", str(error), retry_after=error.retry_after)
+            return Written("invalid", str(error))
+        except Unreachable as error:
+            return Written("unknown", str(error))
+        return Written(stored)
+
+    async def settle(self, answer: Answer) -> Written:
+        """Find out what became of an answer that was sent, without a known outcome, to a request that needs none now.
+
+        `unknown` means that this could not be found out either. Raises nothing.
+        """
+        stored: Outcome = "refused" if answer.refused else "stored"
+        return await self._after_conflict(answer, stored, "answered by somebody else", unsure=True)
+
+    async def _after_conflict(self, answer: Answer, stored: Outcome, message: str, *, unsure: bool) -> Written:
+        csr = answer.csr
+        try:
+            latest = await self._read(csr.name)
+        except NotFound:
+            return Written("gone")
+        except (ApiError, Unreachable, protobuf.ProtobufError) as error:
+            return Written("unknown", str(error))
+        if latest.uid != csr.uid:
+            return Written("gone")
+        if unsure and latest.answered:
+            ours = read_certificate(latest) == answer.pem if answer.pem else "Failed" in latest.conditions
+            if ours:
+                return Written(stored, "stored by an earlier write whose outcome was unknown")
+        return Written("conflict", message, latest)
+
+    async def _read(self, name: str) -> CertificateSigningRequest:
+        response = await self._client.request(
+            "GET", CERTIFICATE_SIGNING_REQUESTS.path(None, name), accept=_PROTOBUF, timeout=_TIMEOUT
+        )
+        start, end = protobuf.raw_span(response.body)
+        return read_object(response.body, start, end)

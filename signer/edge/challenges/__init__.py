@@ -1,0 +1,1 @@
+"""Challenges: whose turn it is, what comes next, and whether the answer can be seen."""

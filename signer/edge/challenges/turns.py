@@ -1,0 +1,69 @@
+"""Gives Challenges their turns (queue.py): `processing` is stored before anything is done for one.
+
+Runs on the loop, in the leader. What no Order of ours asks for takes no place, whatever its status says: anyone who may
+write Challenges could fill them all, or keep another's name from being proven.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from signer.api.challenge import FINALIZER, Challenge
+from signer.api.order import ORDERS, Order
+from signer.edge.challenges.queue import MAX_CONCURRENT, scheduled
+from signer.edge.challenges.writer import ChallengeWriter
+from signer.edge.orders.step import challenge_name
+from signer.kube.errors import Conflict, NotFound
+from signer.kube.reflector import Reflector
+
+
+class Turns:
+    """Knows which Order a Challenge is of, and which Challenges are next."""
+
+    def __init__(
+        self,
+        challenges: Reflector[Challenge],
+        orders: Reflector[Order],
+        writer: ChallengeWriter,
+        *,
+        clock: Callable[[], datetime],
+        limit: int = MAX_CONCURRENT,
+    ) -> None:
+        self._challenges = challenges
+        self._orders = orders
+        self._writer = writer
+        self._clock = clock
+        self._limit = limit
+
+    async def give(self) -> None:
+        """Store `processing` in those whose turn has come."""
+        asked = [one for one in self._challenges.store.values() if _leaves(one) or self._asked_for(one)]
+        for key in scheduled(asked, self._clock(), self._limit):
+            challenge = self._challenges.store.get(key)
+            if challenge is None or self._writer.stale(challenge):
+                continue
+            try:
+                await self._writer.patch(challenge, {"processing": True}, guarded=True)
+            except (Conflict, NotFound):
+                continue
+            self._writer.emit(challenge, "Normal", "Started", "Challenge scheduled for processing")
+
+    def order_of(self, challenge: Challenge) -> Order | None:
+        """The Order that owns it by uid; anyone may write an owner, so that alone makes it none of ours."""
+        meta = challenge.metadata
+        for owner in meta.owner_references:
+            order = self._orders.store.get((meta.namespace, owner.name)) if owner.kind == ORDERS.kind else None
+            if order is not None and meta.owned_by(order.metadata.uid):
+                return order
+        return None
+
+    def _asked_for(self, challenge: Challenge) -> bool:
+        order = self.order_of(challenge)
+        return order is not None and any(
+            challenge_name(order, one) == challenge.metadata.name and one.identifier == challenge.spec.dns_name
+            for one in order.status.authorizations
+        )
+
+
+def _leaves(challenge: Challenge) -> bool:
+    """Tell whether it will be gone soon, and has its place until what was presented is taken away."""
+    return bool(challenge.metadata.deletion_timestamp) and FINALIZER in challenge.metadata.finalizers

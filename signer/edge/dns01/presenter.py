@@ -1,0 +1,249 @@
+"""DNS-01: puts the TXT record of a Challenge into the DNS, and looks for it at every server of its zone.
+
+By RFC 2136 at the issuer's name server, or as a DNSEndpoint that External-DNS carries out. A Challenge names its solver
+itself, and anyone may write one: present and check are for those that the controller found to be ours; for taking away, the
+solver must be one of the issuer's, and the note of what was written must bear the seal of its TSIG secret.
+Used on the loop, in the leader. Only pauses between failed tries are kept in memory.
+"""
+
+import asyncio
+import hmac
+import ipaddress
+import time
+from dataclasses import dataclass, field
+
+import msgspec
+
+from issuers.acme.targets import ANYWHERE, AddressRule
+from signer.api.challenge import CHALLENGES, Challenge
+from signer.api.issuer import IssuerRef
+from signer.api.secret import SECRETS, Secret
+from signer.authorities.registry import Registry
+from signer.edge.challenges.presenter import Left
+from signer.edge.dns01.external_dns import Endpoints
+from signer.edge.dns01.queries import NoAnswer, Questions
+from signer.edge.dns01.record import classify, hides_others, is_name, record_name, waiting
+from signer.edge.dns01.rfc2136 import Updates
+from signer.edge.http01.check import Cause, Found
+from signer.edge.issuers.dns01_spec import Dns01, ExternalDns, Rfc2136, read_dns01
+from signer.edge.issuers.spec import AcmeIssuer, judge_acme
+from signer.edge.orders.values import issuer_of
+from signer.kube.client import ApiClient
+from signer.kube.errors import Forbidden, NotFound
+from signer.tenancy.verdict import Reason, Refuse
+
+NOTE = "mesh-signer.dev/dns01-record"
+"""On a Challenge: the name under which its value was written, and our seal."""
+_SHORTEST, _LONGEST = 2.0, 30.0
+# For all questions of one step together: a slow zone has a worker for so long and no longer.
+_STEP_SECONDS = 20.0
+_TOO_SLOW = f"the name servers were not done within {_STEP_SECONDS:.0f} s"
+_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+COMPANY = AddressRule(allowed=tuple(ipaddress.ip_network(one) for one in _PRIVATE))
+"""Where the servers of a zone may stand for a ClusterIssuer: a company has zones of its own, but not on this machine."""
+
+
+@dataclass
+class _Pause:
+    """Until when what failed is not tried again, and what is said meanwhile."""
+
+    until: float
+    seconds: float
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which addresses are dialled.
+
+    `tenants`: name servers of namespaced Issuers, and the servers of their zones. `zones`: servers of a ClusterIssuer's zones.
+    """
+
+    tenants: AddressRule = field(default_factory=AddressRule)
+    zones: AddressRule = COMPANY
+
+
+class DnsPresenter:
+    """Presents Challenges of DNS-01. `recursive_only`: the recursive servers are asked for the record too, and no others."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        registry: Registry,
+        questions: Questions,
+        *,
+        cluster_resource_namespace: str,
+        reach: Reach | None = None,
+        recursive_only: bool = False,
+    ) -> None:
+        self._client = client
+        self._registry = registry
+        self._questions = questions
+        self._endpoints = Endpoints(client)
+        self._namespace = cluster_resource_namespace
+        self._reach = reach or Reach()
+        self._recursive_only = recursive_only
+        self._pauses: dict[str, _Pause] = {}
+
+    async def present(self, challenge: Challenge) -> Reason | None:
+        """Have the record written; a reason tells what must be there first. Raises Conflict, as DNSEndpoints are shared."""
+        uid = challenge.metadata.uid
+        pause = self._pauses.get(uid)
+        if pause is not None and time.monotonic() < pause.until:
+            return pause.reason
+        try:
+            async with asyncio.timeout(_STEP_SECONDS):
+                reason = await self._present(challenge)
+        except TimeoutError:
+            reason = Reason("NoAnswer", f"TXT {record_name(challenge.spec.dns_name)}: {_TOO_SLOW}")
+        if reason is None:
+            self._pauses.pop(uid, None)
+        else:
+            seconds = min(pause.seconds * 2, _LONGEST) if pause is not None else _SHORTEST
+            self._pauses[uid] = _Pause(time.monotonic() + seconds, seconds, reason)
+        return reason
+
+    async def check(self, challenge: Challenge) -> Found:
+        """Ask every server of the record's zone, once; the first that lacks the value is told."""
+        ref, name = issuer_of(challenge), record_name(challenge.spec.dns_name)
+        if ref is None:
+            return waiting(name, "its issuer is none of ours")
+        try:
+            async with asyncio.timeout(_STEP_SECONDS):
+                return await self._check(ref, name, challenge.spec.key)
+        except NoAnswer as error:
+            return waiting(name, str(error), Cause.NOT_RESOLVED)
+        except TimeoutError:
+            return waiting(name, _TOO_SLOW, Cause.NOT_RESOLVED)
+
+    async def clean_up(self, challenge: Challenge) -> Left | None:
+        """Take the value away, and no other of the name. Raises Conflict as `present`."""
+        self._pauses.pop(challenge.metadata.uid, None)
+        solver = challenge.spec.solver.get("dns01")
+        if isinstance(solver, dict) and "externalDNS" in solver:
+            await self._endpoints.remove(challenge.metadata.uid)
+            return None
+        note = challenge.metadata.annotations.get(NOTE, "")
+        if not note:
+            return None  # it is written before the record is
+        name, _, seal = note.partition(" ")
+        what = f"the TXT record {name[:253]!r}"
+        ref, settings = issuer_of(challenge), self._still_the_issuers(challenge)
+        if ref is None or settings is None or not isinstance(settings.provider, Rfc2136):
+            why = f"{what} stays, as its issuer is gone or has another solver now"
+            return Left(Reason("LeftBehind", why), again=False)
+        updates = await self._updates(ref, settings.provider)
+        if isinstance(updates, Reason):
+            return Left(updates)
+        if not _is_ours(challenge, updates, name, seal):
+            why = f"{what} stays: the note of it is not ours, or the TSIG secret has changed"
+            return Left(Reason("LeftBehind", why), again=False)
+        try:
+            async with asyncio.timeout(_STEP_SECONDS):
+                reason = await updates.remove(name, challenge.spec.key)
+        except TimeoutError:
+            reason = Reason("NoAnswer", f"{what}: {_TOO_SLOW}")
+        return Left(reason) if reason is not None else None
+
+    async def _check(self, ref: IssuerRef, name: str, value: str) -> Found:
+        end = await self._questions.delegated(name)
+        if isinstance(end, Refuse):
+            return waiting(name, end.message)
+        if self._recursive_only:
+            return classify(end, value, await self._questions.at_recursive_servers(end))
+        rule = self._reach.zones if ref.kind == "ClusterIssuer" else self._reach.tenants
+        return classify(end, value, await self._questions.at_all_servers(end, rule))
+
+    async def _present(self, challenge: Challenge) -> Reason | None:
+        ref = issuer_of(challenge)
+        settings = self._settings(challenge)
+        if ref is None or isinstance(settings, Reason):
+            return settings if isinstance(settings, Reason) else Reason("BadIssuer", "its issuer is none of ours")
+        target = await self._target(challenge, settings)
+        if isinstance(target, Reason):
+            return target
+        spec, meta = challenge.spec, challenge.metadata
+        if isinstance(settings.provider, ExternalDns):
+            namespace = settings.provider.namespace or meta.namespace
+            return await self._endpoints.add(target, spec.key, meta.uid, namespace)
+        updates = await self._updates(ref, settings.provider)
+        if isinstance(updates, Reason):
+            return updates
+        before, _, seal = meta.annotations.get(NOTE, "").partition(" ")
+        # The name leads elsewhere since the record was written.
+        moved = before not in ("", target) and _is_ours(challenge, updates, before, seal)
+        if moved and (reason := await updates.remove(before, spec.key)) is not None:
+            return reason
+        await self._note(challenge, f"{target} {updates.seal(_sealed(challenge, target))}")
+        return await updates.add(target, spec.key)
+
+    async def _target(self, challenge: Challenge, settings: Dns01) -> str | Reason:
+        """Where the record is to be written."""
+        name = record_name(challenge.spec.dns_name)
+        try:
+            end = await self._questions.delegated(name)
+            if isinstance(end, Refuse):
+                return end.reasons[0]
+            if end != name and not settings.follow:
+                why = f"{name} is an alias of {end}, beside which no record counts: remove it, or set cnameStrategy: Follow"
+                return Reason("AliasInTheWay", why)
+            if hides_others(name, end) and await self._questions.addresses(end):
+                why = f"{name} leads to {end}, which has addresses: a record there could hide them. Lead it to another name"
+                return Reason("BadDelegation", why)
+        except NoAnswer as error:
+            return Reason("NoAnswer", f"TXT {name}: {error}")
+        return end
+
+    def _settings(self, challenge: Challenge) -> Dns01 | Reason:
+        cluster_wide = challenge.spec.issuer_ref.normal()[1] == "ClusterIssuer"
+        found = read_dns01(challenge.spec.solver.get("dns01"), "spec.solver.dns01", cluster_wide=cluster_wide)
+        return Reason("InvalidConfiguration", "; ".join(found)) if isinstance(found, tuple) else found
+
+    def _still_the_issuers(self, challenge: Challenge) -> Dns01 | None:
+        """The Challenge's solver, if its issuer has it now."""
+        ref = issuer_of(challenge)
+        state = self._registry.get(ref) if ref is not None else None
+        issuer = judge_acme(state.issuer, self._namespace) if state is not None and state.kind == "acme" else None
+        if not isinstance(issuer, AcmeIssuer) or challenge.spec.solver not in issuer.solvers:
+            return None
+        found = self._settings(challenge)
+        return found if isinstance(found, Dns01) else None
+
+    async def _updates(self, ref: IssuerRef, server: Rfc2136) -> Updates | Reason:
+        """The issuer's name server, with the secret from where the issuer's Secrets lie."""
+        rule = ANYWHERE if ref.kind == "ClusterIssuer" else self._reach.tenants
+        secret = b""
+        namespace = ref.namespace or self._namespace
+        if server.tsig is not None:
+            where = f"Secret {namespace}/{server.tsig.secret_name}"
+            try:
+                found = msgspec.convert(await self._client.get(SECRETS, server.tsig.secret_name, namespace), Secret)
+            except NotFound:
+                return Reason("SecretNotFound", f"{where}, the TSIG secret, not found")
+            except Forbidden:
+                return Reason("SecretNotFound", f"{where}, the TSIG secret, may not be read")
+            secret = found.data.get(server.tsig.secret_key, b"")
+            if not secret:
+                return Reason("SecretNotFound", f"{where} has no TSIG secret at key {server.tsig.secret_key}")
+        try:
+            return Updates(self._questions, server, secret, rule)
+        except ValueError as error:
+            where = f"Secret {namespace}/{server.tsig.secret_name}" if server.tsig is not None else "no Secret"
+            return Reason("BadSecret", f"{where}: {error}")
+
+    async def _note(self, challenge: Challenge, text: str) -> None:
+        """Write down where the record goes, before it does."""
+        meta = challenge.metadata
+        if meta.annotations.get(NOTE) != text:
+            body = {"metadata": {"uid": meta.uid, "annotations": {NOTE: text}}}
+            await self._client.patch(CHALLENGES, meta.name, body, namespace=meta.namespace)
+
+
+def _is_ours(challenge: Challenge, updates: Updates, name: str, seal: str) -> bool:
+    """Tell whether a note is what we wrote for this Challenge. Without TSIG anybody could have, but so they could the record."""
+    wanted = updates.seal(_sealed(challenge, name))
+    return is_name(name) and hmac.compare_digest(seal.encode(), wanted.encode())
+
+
+def _sealed(challenge: Challenge, name: str) -> str:
+    return f"{challenge.metadata.uid} {name} {challenge.spec.key}"

@@ -1,0 +1,190 @@
+"""The Certificates that are made for gateways: created once, kept as they should be, removed when nobody wants them.
+
+Used on the loop. All Certificates are watched: one that a user wrote keeps its host and its Secret from us.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from signer.api.certificate import CERTIFICATES, Certificate
+from signer.api.meta import has_condition
+from signer.edge.gateways.bodies import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID, certificate_body
+from signer.edge.gateways.first_secret import waits
+from signer.edge.gateways.wish import Wish
+from signer.edge.host import Host, read_host
+from signer.kube.client import ApiClient
+from signer.kube.encoding.codec import JsonCodec
+from signer.kube.errors import AlreadyExists, Conflict, NotFound
+from signer.kube.reflector import Change, Reflector
+from signer.tenancy.claims import shown
+from signer.tenancy.verdict import Reason
+
+Key = tuple[str, str]
+_OPTIONAL = ("commonName", "duration", "renewBefore", "revisionHistoryLimit")
+
+
+class EdgeCertificates:
+    """Certificates by who wanted them and by namespace. `changed` is called with a namespace to look at again."""
+
+    def __init__(
+        self, client: ApiClient, changed: Callable[[str], None], *, on_restart: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._client = client
+        self._changed = changed
+        self.of_source: dict[str, set[Key]] = {}
+        self.of_namespace: dict[str, set[Key]] = {}
+        self.by_hand: dict[str, set[Key]] = {}
+        self.watch = Reflector(
+            client, CERTIFICATES, JsonCodec(Certificate), on_restart=lambda _: on_restart(CERTIFICATES.plural)
+        )
+        self.watch.subscribe(self._noticed)
+
+    async def prepare(self, wish: Wish, target: str, source_uid: str, secret_uid: str) -> Reason | bool:
+        """Have the Certificate for a wish as it should be; whether it was created now, or what is in the way.
+
+        Raises ApiError (Conflict: somebody was faster, ask again), Unreachable.
+        """
+        key = (target, wish.secret_name)
+        body = certificate_body(wish, target, source_namespace_uid=source_uid, secret_uid=secret_uid)
+        there = self.watch.store.get(key)
+        if there is None:
+            try:
+                await self._client.create(CERTIFICATES, body)
+            except AlreadyExists:
+                found = await self._client.get(CERTIFICATES, key[1], key[0])
+                there = msgspec.convert(found, Certificate)
+            else:
+                return True
+        if there.metadata.deletion_timestamp:
+            raise Conflict(409, "Conflict", f"Certificate {target}/{wish.secret_name} is being deleted")
+        if (why := self.in_the_way(wish, target, source_uid, there)) is not None:
+            return why
+        over = _difference(there, body)
+        if over:
+            meta = {"uid": there.metadata.uid, "resourceVersion": there.metadata.resource_version}
+            over["metadata"] = {**over.get("metadata", {}), **meta}
+            await self._client.patch(CERTIFICATES, key[1], over, namespace=target)
+        return False
+
+    def in_the_way(self, wish: Wish, target: str, source_uid: str, there: Certificate | None = None) -> Reason | None:
+        """Tell when a Certificate that is there is not ours for this namespace."""
+        there = there or self.watch.store.get((target, wish.secret_name))
+        if there is None:
+            return None
+        meta, where = there.metadata, f"{target}/{wish.secret_name}"
+        if meta.labels.get(EDGE_LABEL) != "true":
+            message = f"Certificate {shown(where)} was written by somebody: it stays as it is; name another Secret, or delete it"
+            return Reason("CertificateExists", message)
+        known = (meta.labels.get(SOURCE_NAMESPACE), meta.annotations.get(SOURCE_NAMESPACE_UID))
+        if known != (wish.sources[0].namespace, source_uid):
+            message = f"Secret {shown(wish.secret_name)} in namespace {target} is for another namespace's Gateway"
+            return Reason("SecretConflict", f"{message}; name another Secret")
+        return None
+
+    async def settle(self, source: str, wanted: Callable[[Certificate], bool]) -> None:
+        """Remove what was made for a namespace and is not wanted any more."""
+        for key in sorted(self.of_source.get(source, ())):
+            certificate = self.watch.store.get(key)
+            if certificate is None or certificate.metadata.deletion_timestamp or wanted(certificate):
+                continue
+            try:
+                await self._client.delete(CERTIFICATES, key[1], key[0], uid=certificate.metadata.uid)
+            except (NotFound, Conflict):
+                continue
+
+    def names_secret(self, key: Key) -> bool:
+        """Tell whether any Certificate beside it names this Secret."""
+        certificates = (self.watch.store.get(one) for one in self.of_namespace.get(key[0], ()))
+        return any(one is not None and one.spec.secret_name == key[1] for one in certificates)
+
+    def issuing(self, key: Key) -> bool:
+        """Tell whether a Certificate asks for a certificate now."""
+        certificate = self.watch.store.get(key)
+        return certificate is not None and has_condition(certificate.status.conditions, "Issuing")
+
+    def made(self, key: Key) -> Certificate | None:
+        """The Certificate of ours under this name."""
+        certificate = self.watch.store.get(key)
+        ours = certificate is not None and certificate.metadata.labels.get(EDGE_LABEL) == "true"
+        return certificate if ours else None
+
+    def by_hand_in(self, namespace: str) -> Iterator[Certificate]:
+        """The Certificates of a namespace that users wrote."""
+        for key in sorted(self.by_hand.get(namespace, ())):
+            certificate = self.watch.store.get(key)
+            if certificate is not None:
+                yield certificate
+
+    def hosts_by_hand(self, namespace: str) -> set[Host]:
+        """The hosts that users' own Certificates of a namespace name: their claims are in use."""
+        found: set[Host] = set()
+        for certificate in self.by_hand_in(namespace):
+            for name in (*certificate.spec.dns_names, certificate.spec.common_name):
+                host = read_host(name) if name else ""
+                if isinstance(host, Host):
+                    found.add(host)
+        return found
+
+    def _noticed(self, change: Change[Certificate]) -> None:
+        if change.kind == "synced":
+            return
+        for certificate, present in ((change.old, False), (change.new, True)):
+            if certificate is None:
+                continue
+            _note(self.of_namespace, change.key[0], change.key, present=present)
+            labels = certificate.metadata.labels
+            if labels.get(EDGE_LABEL) == "true":
+                _note(self.of_source, labels.get(SOURCE_NAMESPACE, ""), change.key, present=present)
+            else:
+                _note(self.by_hand, change.key[0], change.key, present=present)
+        if _unchanged(change.old, change.new):
+            return
+        for certificate in (change.old, change.new):
+            if certificate is not None:
+                self._changed(certificate.metadata.labels.get(SOURCE_NAMESPACE) or change.key[0])
+
+
+def _unchanged(old: Certificate | None, new: Certificate | None) -> bool:
+    """Whether only the status differs, which changes often: here it counts only when it begins or ends to wait."""
+    if old is None or new is None or waits(old) != waits(new):
+        return False
+    mine, yours = old.metadata, new.metadata
+    return (old.raw_spec, mine.labels, mine.annotations, mine.owner_references, mine.deletion_timestamp) == (
+        new.raw_spec,
+        yours.labels,
+        yours.annotations,
+        yours.owner_references,
+        yours.deletion_timestamp,
+    )
+
+
+def _note(index: dict[str, set[Key]], name: str, key: Key, *, present: bool) -> None:
+    keys = index.setdefault(name, set())
+    (keys.add if present else keys.discard)(key)
+    if not keys:
+        del index[name]
+
+
+def _difference(there: Certificate, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the merge patch that makes a Certificate as it should be; {} when it is. What others added stays."""
+    over: dict[str, Any] = {}
+    raw = there.raw_spec if isinstance(there.raw_spec, dict) else {}
+    spec = {field: value for field, value in body["spec"].items() if raw.get(field) != value}
+    spec |= {field: None for field in _OPTIONAL if field in raw and field not in body["spec"]}
+    if spec.get("privateKey") is not None:
+        spec["privateKey"] = {**dict.fromkeys(raw.get("privateKey") or {}), **body["spec"]["privateKey"]}
+    if spec:
+        over["spec"] = spec
+    wanted, metadata = body["metadata"], dict[str, Any]()
+    for field, have in (("labels", there.metadata.labels), ("annotations", there.metadata.annotations)):
+        missing = {name: value for name, value in wanted[field].items() if have.get(name) != value}
+        if missing:
+            metadata[field] = missing
+    owners = {one["uid"] for one in wanted.get("ownerReferences", ())}
+    if owners != {one.uid for one in there.metadata.owner_references}:
+        metadata["ownerReferences"] = wanted.get("ownerReferences", [])
+    if metadata:
+        over["metadata"] = metadata
+    return over

@@ -1,0 +1,231 @@
+"""Keeps a certificate for each Secret that Gateways and Ingresses name: the controller `gateways`.
+
+Runs on the loop of the leader; a key is a namespace that has such objects, and one worker at a time looks at all of
+them. Every step can be repeated, and what it makes has a name that follows from the wish; so a process that is killed
+anywhere is followed by one that goes on. All decisions are pure functions in the other files.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from signer.api.certificate import Certificate, IssuerReference
+from signer.edge.gateways.bodies import SOURCE_NAMESPACE_UID
+from signer.edge.gateways.by_hand import ByHand
+from signer.edge.gateways.certificates import EdgeCertificates
+from signer.edge.gateways.gather import Wanted, gather
+from signer.edge.gateways.look import Look, Telling
+from signer.edge.gateways.secrets import GatewaySecrets
+from signer.edge.gateways.serving import Expected
+from signer.edge.gateways.sources import GatewaySources
+from signer.edge.gateways.targets import BLOCKED_RECHECK, Targets
+from signer.edge.gateways.wish import Wish
+from signer.edge.host import Host
+from signer.edge.hosts.claims import Claims
+from signer.edge.hosts.decide import Asker, decide
+from signer.edge.proxies.find import Proxies
+from signer.kube.errors import Conflict, Forbidden, NotFound
+from signer.kube.queue import WorkQueue
+from signer.tenancy.verdict import Reason, Refuse, Unready
+
+logger = logging.getLogger(__name__)
+
+_UNREADY_RECHECK = 1.0
+_KEPT_RECHECK = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeOptions:
+    """`default` is the issuer of objects that name none; `gateway_namespaces` are where proxies of others may run."""
+
+    gateway_namespaces: frozenset[str] = frozenset({"istio-system"})
+    default: IssuerReference | None = None
+
+
+class GatewayController:
+    """Works namespaces off. `queue` holds their names; `on_kept` is given what a namespace's gateways should serve now."""
+
+    def __init__(
+        self,
+        sources: GatewaySources,
+        claims: Claims,
+        certificates: EdgeCertificates,
+        secrets: GatewaySecrets,
+        by_hand: ByHand,
+        proxies: Proxies,
+        telling: Telling,
+        queue: WorkQueue[str],
+        options: EdgeOptions,
+        *,
+        on_kept: Callable[[str, list[Expected]], None] = lambda _namespace, _expected: None,
+    ) -> None:
+        self._sources = sources
+        self._claims = claims
+        self._certificates = certificates
+        self._secrets = secrets
+        self._by_hand = by_hand
+        self._options = options
+        self._targets = Targets(claims, proxies, options.gateway_namespaces)
+        self._telling = telling
+        self._on_kept = on_kept
+        self.queue = queue
+
+    @property
+    def unsatisfied(self) -> set[str]:
+        """Namespaces of which something was refused, or waits: a claim or a policy that changes may help them."""
+        return self._telling.unsatisfied
+
+    def namespaces(self) -> set[str]:
+        """Namespaces that want something, or for which something was made."""
+        return {
+            *self._sources.namespaces,
+            *self._claims.of_namespace,
+            *self._certificates.of_source,
+            *self._certificates.by_hand,
+        }
+
+    async def reconcile(self, namespace: str) -> None:
+        """Take one namespace as far as it can go now."""
+        try:
+            await self._work(namespace)
+        except (Conflict, NotFound) as error:
+            logger.debug("namespace %s: somebody was faster: %s", namespace, error)
+            self.queue.add_backoff(namespace)
+        except Forbidden as error:
+            if "being terminated" not in error.message:
+                raise
+            self.queue.add_backoff(namespace)
+
+    async def _work(self, namespace: str) -> None:
+        asker = self._claims.asker(namespace)
+        wanted = self._gather(namespace) if asker is not None else Wanted()
+        look = Look(asker or Asker(namespace, "", {}))
+        for source, passed in wanted.passed:
+            if not passed.harmless:
+                look.refuse(source, passed)
+        for wish in wanted.wishes:
+            await self._serve(look, wanted, wish)
+        self._tell_of_rivals(look, wanted)
+        self._telling.take(namespace, look)
+        self._on_kept(namespace, look.expected)
+        look.soon(await self._by_hand.serve(namespace))
+        await self._claims.contend(namespace, look.contended)
+        if not wanted.unsure:
+            await self._settle(look, wanted)
+        else:
+            look.soon(BLOCKED_RECHECK)
+        if look.again is not None:
+            self.queue.add_after(namespace, look.again)
+
+    def _gather(self, namespace: str) -> Wanted:
+        found = self._claims.namespaces.store.get(("", namespace))
+        annotations = found.metadata.annotations if found is not None else {}
+        return gather(
+            self._sources.objects(namespace), self._sources.routes(namespace), annotations, self._options.default
+        )
+
+    async def _serve(self, look: Look, wanted: Wanted, wish: Wish) -> None:
+        """Have one certificate made and kept, for those of its hosts that may be had."""
+        hosts = self._permitted(look, wish)
+        if hosts is None:
+            look.undecided.add(wish.secret_name)
+            look.states["waiting"] += 1
+            look.soon(_UNREADY_RECHECK)
+            return
+        if not hosts:
+            look.states["refused"] += 1
+            return
+        targets = await self._targets.of(look, wanted, replace(wish, hosts=hosts))
+        if not targets:
+            return
+        taken = [host for host in hosts if await self._take(look, wish, host)]
+        if not taken:
+            look.states["refused"] += 1
+            return
+        wish = replace(wish, hosts=tuple(taken))
+        put = {target for target in sorted(targets) if await self._put(look, wish, target)}
+        if put:
+            look.expected.append(Expected(wish, frozenset(put)))
+        fine = put == targets
+        look.states["kept" if fine else "refused"] += 1
+
+    def _permitted(self, look: Look, wish: Wish) -> tuple[Host, ...] | None:
+        """The hosts that the namespace has or may take; the others are told of. None when it cannot be said yet."""
+        found = []
+        for host in wish.hosts:
+            verdict = decide(host, look.asker, wish.issuer, self._claims.world)
+            if isinstance(verdict, Unready):
+                return None
+            if isinstance(verdict, Refuse):
+                self._refused(look, wish, host, verdict)
+            else:
+                found.append(host)
+        return tuple(found)
+
+    def _refused(self, look: Look, wish: Wish, host: Host, verdict: Refuse) -> None:
+        claim = self._claims.claims.get(host.claim_name)
+        if claim is not None and claim.namespace not in ("", look.asker.namespace):
+            look.contended.add(host.claim_name)
+        for reason in verdict.reasons:
+            look.tell(wish.sources, reason)
+
+    async def _take(self, look: Look, wish: Wish, host: Host) -> bool:
+        verdict = await self._claims.acquire(host, look.asker, wish.issuer)
+        if isinstance(verdict, Refuse):
+            self._refused(look, wish, host, verdict)
+            return False
+        if isinstance(verdict, Unready):
+            raise Conflict(409, "Conflict", verdict.reason.message)
+        return True
+
+    async def _put(self, look: Look, wish: Wish, target: str) -> bool:
+        """Have Secret and Certificate in one namespace; whether nothing is in the way."""
+        uid = look.asker.uid
+        why = self._certificates.in_the_way(wish, target, uid)
+        if why is None:
+            issuing = self._certificates.issuing((target, wish.secret_name))
+            prepared = await self._secrets.prepare(wish, target, look.asker, issuing=issuing)
+            if isinstance(prepared, Reason):
+                why = prepared
+            else:
+                look.soon(prepared)
+        if why is None:
+            secret_uid = self._claims.secrets.uid((target, wish.secret_name), look.asker)
+            made = await self._certificates.prepare(wish, target, uid, secret_uid)
+            if isinstance(made, bool):
+                look.kept.add((target, wish.secret_name))
+                if made:
+                    names = ", ".join(str(host) for host in wish.hosts[:3]) + (" ..." if len(wish.hosts) > 3 else "")
+                    message = f"Created Certificate {target}/{wish.secret_name} for {names}"
+                    self._telling.event(wish.sources, "Normal", Reason("CreateCertificate", message))
+                return True
+            why = made
+        look.tell(wish.sources, why)
+        look.soon(BLOCKED_RECHECK)
+        return False
+
+    def _tell_of_rivals(self, look: Look, wanted: Wanted) -> None:
+        """Tell the owner of a host that others want it too: such a conflict is never between two who cannot see it."""
+        for wish in wanted.wishes:
+            for host in wish.hosts:
+                obj = self._claims.hosts.store.get(("", host.claim_name))
+                claim = self._claims.claims.get(host.claim_name)
+                if obj is None or claim is None or claim.namespace != look.asker.namespace:
+                    continue
+                if others := obj.status.contenders:
+                    message = f"{host} is this namespace's; {', '.join(others[:3])} wants it too"
+                    look.tell(wish.sources, Reason("HostContended", message))
+
+    async def _settle(self, look: Look, wanted: Wanted) -> None:
+        """Take away, or note as unused, what was made for wishes that are gone."""
+        namespace, uid = look.asker.namespace, look.asker.uid
+
+        def certificate_stays(certificate: Certificate) -> bool:
+            meta = certificate.metadata
+            return meta.annotations.get(SOURCE_NAMESPACE_UID) == uid and look.stays((meta.namespace, meta.name))
+
+        await self._certificates.settle(namespace, certificate_stays)
+        look.soon(await self._secrets.settle(look.asker, look.stays, self._certificates.names_secret))
+        hosts = {host for wish in wanted.wishes for host in wish.hosts} | self._certificates.hosts_by_hand(namespace)
+        if await self._claims.settle(namespace, uid, hosts) is not None:
+            look.soon(_KEPT_RECHECK)

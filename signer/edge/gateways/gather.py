@@ -1,0 +1,109 @@
+"""What the objects of one namespace want, all together: opted in, read, and joined by Secret. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from signer.api.certificate import IssuerReference
+from signer.api.gateway import APIGateway, Gateway
+from signer.api.ingress import Ingress
+from signer.api.virtualservice import VirtualService
+from signer.edge.gateways.opt_in import wanted_issuer
+from signer.edge.gateways.read import api_gateway_wishes, gateway_wishes, ingress_wishes, merge
+from signer.edge.gateways.wish import Passed, Source, SourceKind, Wish, Wishes
+from signer.edge.http01.routes import PART_OF
+from signer.tenancy.verdict import Reason
+
+INGRESS_CLASS = "istio"
+INGRESS_SELECTOR: Mapping[str, str] = {"istio": "ingressgateway"}
+"""Istio's defaults: meshConfig.ingressClass and ingressSelector."""
+
+_KINDS: Mapping[type, SourceKind] = {Gateway: "Gateway", APIGateway: "APIGateway", Ingress: "Ingress"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What one namespace wants: a wish for each Secret, and what was passed over, by object.
+
+    `selectors` say which Pods serve an object; None where they always run beside it. `unsure`: an object cannot be read,
+    so what was made for it earlier must not be taken away now.
+    """
+
+    wishes: tuple[Wish, ...] = ()
+    passed: tuple[tuple[Source, Passed], ...] = ()
+    selectors: Mapping[Source, Mapping[str, str] | None] | None = None
+    unsure: bool = False
+
+    def selectors_of(self, wish: Wish) -> tuple[Mapping[str, str] | None, ...]:
+        """The selectors of a wish's objects, each once."""
+        known = self.selectors or {}
+        found: list[Mapping[str, str] | None] = []
+        for source in wish.sources:
+            if (one := known.get(source)) not in found:
+                found.append(one)
+        return tuple(found)
+
+
+def gather(
+    objects: Iterable[Gateway | APIGateway | Ingress],
+    routes: Iterable[VirtualService],
+    annotations: Mapping[str, str],
+    default: IssuerReference | None,
+) -> Wanted:
+    """Read all objects of one namespace. `annotations` are the namespace's, `routes` its VirtualServices.
+
+    The host "*" of a Gateway is narrowed by routes of its own namespace only: those of others would make it claim hosts
+    that others name.
+    """
+    listed = list(routes)
+    wishes: list[Wish] = []
+    passed: list[tuple[Source, Passed]] = []
+    selectors: dict[Source, Mapping[str, str] | None] = {}
+    unsure = False
+    for obj in objects:
+        meta = obj.metadata
+        if meta.deletion_timestamp or (isinstance(obj, Ingress) and obj.class_name != INGRESS_CLASS):
+            continue
+        issuer = wanted_issuer(meta.annotations, annotations, default)
+        if issuer is None:
+            continue
+        source = Source(_KINDS[type(obj)], meta.namespace, meta.name, meta.uid)
+        unsure = unsure or bool(obj.problem)
+        if isinstance(issuer, Reason):
+            passed.append((source, Passed("metadata.annotations", issuer)))
+            unsure = True
+            continue
+        found = _read(obj, issuer, listed)
+        wishes += found.certificates
+        passed += [(source, one) for one in found.passed]
+        selectors[source] = _selector(obj)
+    joined, refused = merge(wishes)
+    for wish, reason in refused:
+        passed += [(source, Passed("", reason)) for source in wish.sources]
+    return Wanted(joined, tuple(passed), selectors, unsure)
+
+
+def _read(obj: Gateway | APIGateway | Ingress, issuer: IssuerReference, routes: Iterable[VirtualService]) -> Wishes:
+    if isinstance(obj, Gateway):
+        return gateway_wishes(obj, issuer, attached=_attached(obj, routes))
+    if isinstance(obj, APIGateway):
+        return api_gateway_wishes(obj, issuer)
+    return ingress_wishes(obj, issuer)
+
+
+def _selector(obj: Gateway | APIGateway | Ingress) -> Mapping[str, str] | None:
+    if isinstance(obj, Gateway):
+        return obj.spec.selector
+    return INGRESS_SELECTOR if isinstance(obj, Ingress) else None
+
+
+def _attached(gateway: Gateway, routes: Iterable[VirtualService]) -> list[str]:
+    """Hosts of the VirtualServices on this Gateway; not those of challenges, which follow what was wanted."""
+    meta = gateway.metadata
+    names = {meta.name, f"{meta.namespace}/{meta.name}", f"./{meta.name}"}
+    return [
+        host
+        for route in routes
+        if names & set(route.spec.gateways) and not PART_OF.items() <= route.metadata.labels.items()
+        for host in route.spec.hosts
+        if host != "*"
+    ]

@@ -1,0 +1,91 @@
+"""One look at a namespace's Gateways, and what the people there are told of it. Used on the loop.
+
+A reason is written as an Event when it comes, not at each look; one that goes and comes back is told again.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from signer.api.gateway import API_GATEWAYS, GATEWAYS
+from signer.api.ingress import INGRESSES
+from signer.edge.gateways.certificates import Key
+from signer.edge.gateways.serving import Expected
+from signer.edge.gateways.wish import Passed, Source
+from signer.edge.hosts.decide import Asker
+from signer.observe.events import EventRecorder, EventType, ObjectReference
+from signer.tenancy.verdict import Reason
+
+STATES = ("kept", "waiting", "refused")
+_RESOURCES = {"Gateway": GATEWAYS, "APIGateway": API_GATEWAYS, "Ingress": INGRESSES}
+Told = tuple[Source, EventType, str, str]
+
+
+@dataclass(slots=True)
+class Look:
+    """What stays wanted, what is to be told, and when to look again."""
+
+    asker: Asker
+    kept: set[Key] = field(default_factory=set)
+    undecided: set[str] = field(default_factory=set)
+    contended: set[str] = field(default_factory=set)
+    told: set[Told] = field(default_factory=set)
+    states: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATES, 0))
+    expected: list[Expected] = field(default_factory=list)
+    again: float | None = None
+
+    def soon(self, seconds: float | None) -> None:
+        """Look again after so many seconds, or earlier."""
+        if seconds is not None:
+            self.again = seconds if self.again is None else min(self.again, seconds)
+
+    def tell(self, sources: tuple[Source, ...], reason: Reason, type_: EventType = "Warning") -> None:
+        """Have these objects' people told."""
+        self.told.update((source, type_, reason.code, reason.message) for source in sources)
+
+    def refuse(self, source: Source, passed: Passed) -> None:
+        """Have told what of an object cannot be had."""
+        text = f"{passed.field}: {passed.reason.message}" if passed.field else passed.reason.message
+        self.tell((source,), Reason(passed.reason.code, text))
+        self.states["refused"] += 1
+
+    def stays(self, key: Key) -> bool:
+        """Whether what is under this name is still wanted, or may be."""
+        return key in self.kept or key[1] in self.undecided
+
+
+class Telling:
+    """Remembers what each namespace was told. `on_states` is given how many certificates are in which state."""
+
+    def __init__(self, recorder: EventRecorder, on_states: Callable[[Mapping[str, int]], None]) -> None:
+        self._recorder = recorder
+        self._on_states = on_states
+        self._told: dict[str, set[Told]] = {}
+        self._states: dict[str, dict[str, int]] = {}
+
+    @property
+    def unsatisfied(self) -> set[str]:
+        """Namespaces of which something was refused, or waits: a claim or a policy that changes may help them."""
+        # One host may be refused while the others of its certificate are served: what was told counts, not the states alone.
+        return {*self._told, *(name for name, states in self._states.items() if states["refused"] or states["waiting"])}
+
+    def take(self, namespace: str, look: Look) -> None:
+        """Write what was not told before, and count."""
+        before = self._told.get(namespace, set())
+        for source, type_, code, message in sorted(look.told - before):
+            self.event((source,), type_, Reason(code, message))
+        if look.told:
+            self._told[namespace] = look.told
+        else:
+            self._told.pop(namespace, None)
+        if any(look.states.values()):
+            self._states[namespace] = look.states
+        else:
+            self._states.pop(namespace, None)
+        self._on_states({state: sum(one[state] for one in self._states.values()) for state in STATES})
+
+    def event(self, sources: tuple[Source, ...], type_: EventType, reason: Reason) -> None:
+        """Write an Event about each of these objects."""
+        for source in sources:
+            resource = _RESOURCES[source.kind]
+            ref = ObjectReference(resource.api_version, resource.kind, source.namespace, source.name, source.uid)
+            self._recorder.emit(ref, type_, reason.code, reason.message, share=source.namespace)

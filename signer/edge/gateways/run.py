@@ -1,0 +1,223 @@
+"""Puts the controller `gateways` together: what it watches, its queue, and who is told of which change.
+
+`run` may be called again after it was cancelled (leadership lost and won back): everything is made anew each time.
+"""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_client import Gauge
+
+from signer.api.edgepolicy import EdgePolicy
+from signer.api.hostclaim import HostClaim
+from signer.api.namespace import NamespaceObject
+from signer.api.secret import Secret
+from signer.authorities.registry import Registry
+from signer.edge.gateways.bodies import SOURCE_NAMESPACE
+from signer.edge.gateways.by_hand import ByHand
+from signer.edge.gateways.certificates import EdgeCertificates
+from signer.edge.gateways.controller import EdgeOptions, GatewayController
+from signer.edge.gateways.first_secret import waits
+from signer.edge.gateways.look import Telling
+from signer.edge.gateways.secrets import GatewaySecrets
+from signer.edge.gateways.served import ServedProbes
+from signer.edge.gateways.sources import GatewaySources
+from signer.edge.hosts.claims import Claims
+from signer.edge.hosts.policy_status import EdgePolicyStatuses
+from signer.edge.proxies.find import Proxies
+from signer.kube.client import ApiClient
+from signer.kube.errors import ApiError, Unreachable
+from signer.kube.queue import WorkQueue
+from signer.kube.reflector import Change
+from signer.observe.events import EventRecorder
+from signer.observe.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+GATEWAYS = "gateways"
+_WORKERS = 4
+_PROBERS = 4
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class GatewayRun:
+    """Runs the controller until cancelled; without `work` it only keeps `claims`, for whoever else takes hosts here."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        registry: Registry,
+        recorder: EventRecorder,
+        metrics: Metrics,
+        options: EdgeOptions,
+        *,
+        work: bool = True,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        self.claims: Claims | None = None
+        self._work = work
+        self._client = client
+        self._registry = registry
+        self._recorder = recorder
+        self._metrics = metrics
+        self._options = options
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Watch and work until cancelled. Nothing is decided before everything was read once."""
+        claims = self.claims = Claims(self._client, clock=self._clock, on_restart=self._metrics.watch_restarted)
+        try:
+            await (self._run(claims) if self._work else claims.run())
+        finally:
+            self.claims = None
+
+    async def _run(self, claims: Claims) -> None:
+        queue: WorkQueue[str] = WorkQueue(on_error=self._failed)
+        restarted = self._metrics.watch_restarted
+        ready = False
+
+        def changed(namespace: str) -> None:
+            # Before everything is read there is nothing to decide; then each namespace is looked at anyway.
+            if ready and namespace:
+                queue.add(namespace)
+
+        def source_changed(namespace: str) -> None:
+            changed(namespace)
+            # Its proxies may run where somebody wrote a Certificate for it by hand.
+            for other in waiting():
+                changed(other)
+
+        def waiting() -> set[str]:
+            found = ((name, one) for name in certificates.by_hand for one in certificates.by_hand_in(name))
+            return {name for name, one in found if waits(one)}
+
+        sources = GatewaySources(self._client, source_changed, on_restart=restarted)
+        certificates = EdgeCertificates(self._client, changed, on_restart=restarted)
+        is_ca = self._registry.is_ca_secret
+        secrets = GatewaySecrets(
+            self._client, is_ca, claims.secrets, certificates.made, clock=self._clock, on_restart=restarted
+        )
+        proxies = Proxies(self._client)
+        by_hand = ByHand(self._client, certificates, sources, proxies, is_ca_secret=is_ca, clock=self._clock)
+        telling = Telling(self._recorder, self._counter(self._metrics.edge_certificates))
+        probe_queue: WorkQueue[tuple[str, str]] = WorkQueue(on_error=self._probe_failed)
+        probes = ServedProbes(
+            self._client,
+            sources,
+            claims,
+            secrets.watch,
+            telling,
+            probe_queue,
+            clock=self._clock,
+            on_states=self._counter(self._metrics.edge_served),
+        )
+        controller = GatewayController(
+            sources,
+            claims,
+            certificates,
+            secrets,
+            by_hand,
+            proxies,
+            telling,
+            queue,
+            self._options,
+            on_kept=probes.expect,
+        )
+        statuses = EdgePolicyStatuses(self._client, claims, clock=self._clock)
+
+        def secret_changed(change: Change[Secret]) -> None:
+            for secret in (change.old, change.new):
+                if secret is not None:
+                    for namespace in {
+                        secret.metadata.labels.get(SOURCE_NAMESPACE, ""),
+                        *claims.secrets.sources(change.key),
+                    }:
+                        changed(namespace)
+
+        def claim_changed(change: Change[HostClaim]) -> None:
+            for claim in (change.old, change.new) if _matters(change) else ():
+                if claim is not None:
+                    changed(claim.spec.namespace)
+            if change.kind in ("added", "deleted") or _spec_differs(change):
+                for namespace in controller.unsatisfied:
+                    changed(namespace)
+            self._metrics.host_claims.set(len(claims.claims))
+
+        def policy_changed(change: Change[EdgePolicy]) -> None:
+            if change.kind != "synced" and _spec_differs(change):
+                for namespace in controller.namespaces():
+                    changed(namespace)
+
+        def namespace_changed(change: Change[NamespaceObject]) -> None:
+            changed(change.key[1])
+
+        secrets.watch.subscribe(secret_changed)
+        claims.hosts.subscribe(claim_changed)
+        claims.edge_policies.subscribe(policy_changed)
+        claims.namespaces.subscribe(namespace_changed)
+        async with asyncio.TaskGroup() as tasks:
+            for run in (sources.run, claims.run, certificates.watch.run, secrets.watch.run):
+                tasks.create_task(run())
+            await self._registry.synced.wait()
+            await claims.synced()
+            await certificates.watch.synced.wait()
+            await secrets.watch.synced.wait()
+            await sources.synced()
+            ready = True
+            found = controller.namespaces()
+            log.info("gateways: %d namespaces, %d HostClaims", len(found), len(claims.claims))
+            for namespace in sorted(found):
+                queue.add(namespace)
+            tasks.create_task(statuses.run())
+            tasks.create_task(queue.run(self._counted(controller), workers=_WORKERS))
+            tasks.create_task(probe_queue.run(probes.look, workers=_PROBERS))
+
+    @staticmethod
+    def _counter(gauge: Gauge) -> Callable[[Mapping[str, int]], None]:
+        def count(states: Mapping[str, int]) -> None:
+            for state, number in states.items():
+                gauge.labels(state).set(number)
+
+        return count
+
+    def _probe_failed(self, key: tuple[str, str], error: Exception) -> None:
+        if isinstance(error, ApiError | Unreachable):
+            log.debug("gateways: what is served from Secret %s of namespace %s: %s", key[1], key[0], error)
+        else:
+            self._failed(key[0], error)
+
+    def _counted(self, controller: GatewayController) -> Callable[[str], Any]:
+        async def handle(namespace: str) -> None:
+            self._metrics.sync_calls.labels(GATEWAYS).inc()
+            await controller.reconcile(namespace)
+
+        return handle
+
+    def _failed(self, namespace: str, error: Exception) -> None:
+        self._metrics.sync_errors.labels(GATEWAYS).inc()
+        if isinstance(error, ApiError | Unreachable):
+            log.warning("gateways: namespace %s: %s", namespace, error)
+        else:
+            # The text of an unforeseen exception may quote what it choked on: only its kind and place are told.
+            where = traceback.extract_tb(error.__traceback__)[-1:]
+            log.error("gateways: namespace %s: unforeseen %s at %s", namespace, type(error).__name__, where)
+
+
+def _matters(change: Change[HostClaim]) -> bool:
+    """Whether more changed than what is written down for later: a look at a namespace asks the API server many things."""
+    old, new = change.old, change.new
+    if old is None or new is None or _spec_differs(change):
+        return True
+    return (old.status.contenders, old.status.unused_since) != (new.status.contenders, new.status.unused_since)
+
+
+def _spec_differs(change: Change[Any]) -> bool:
+    old, new = change.old, change.new
+    return old is None or new is None or old.raw_spec != new.raw_spec

@@ -1,0 +1,66 @@
+"""What a Gateway or an Ingress wants: one certificate for each Secret that it names. Values; immutable."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from signer.api.certificate import IssuerReference
+from signer.edge.host import Host
+from signer.tenancy.verdict import Reason
+
+SourceKind = Literal["Gateway", "APIGateway", "Ingress"]
+_WORDS: Mapping[SourceKind, str] = {"Gateway": "Gateway", "APIGateway": "Gateway (Gateway API)", "Ingress": "Ingress"}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Source:
+    """The object that wants something."""
+
+    kind: SourceKind
+    namespace: str
+    name: str
+    uid: str
+
+    def __str__(self) -> str:
+        """Name it for people."""
+        return f"{_WORDS[self.kind]} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One certificate: for these hosts (sorted), from this issuer, in a Secret of this name.
+
+    `key_algorithm` is "" unless several Secrets serve one listener. `options` are fields of the Certificate's spec,
+    from annotations.
+    """
+
+    sources: tuple[Source, ...]
+    secret_name: str
+    hosts: tuple[Host, ...]
+    issuer: IssuerReference
+    key_algorithm: str = ""
+    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def dns01_only(self) -> tuple[Host, ...]:
+        """The hosts that HTTP-01 cannot prove (RFC 8555, 8.3; CA/B Forum, 3.2.2.4.19: no wildcards)."""
+        return tuple(host for host in self.hosts if host.wildcard)
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What was passed over, where in the object, and why. `harmless`: nothing is wrong, it is just not ours."""
+
+    field: str
+    reason: Reason
+    harmless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """All that one object wants, and what of it was passed over."""
+
+    source: Source
+    certificates: tuple[Wish, ...] = ()
+    passed: tuple[Passed, ...] = ()

@@ -1,0 +1,224 @@
+"""HostClaims and EdgePolicies as they are stored, and how a host is taken: by atomic create, one at a time.
+
+Used on the loop, in the one process that leads; whoever orders a certificate asks the same `Claims`, so that a wildcard
+and a name below it are never taken at once by two namespaces.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from signer.api.certificate import IssuerReference
+from signer.api.edgepolicy import EDGE_POLICIES, EdgePolicy
+from signer.api.hostclaim import HOST_CLAIMS, HostClaim
+from signer.api.meta import find_condition, set_condition, to_rfc3339
+from signer.api.namespace import NAMESPACES, NamespaceObject
+from signer.edge.host import Host
+from signer.edge.hosts.decide import Asker, Claim, EdgeWorld, HostVerdict, Take, decide, new_claim, read_claim
+from signer.edge.hosts.permission import Permitted, TakeFirst, may_order
+from signer.edge.hosts.policy import HostPolicy, read_edge_policy
+from signer.edge.hosts.retention import Fate, fate
+from signer.edge.hosts.secret_records import SecretRecords
+from signer.kube.client import ApiClient
+from signer.kube.encoding.codec import JsonCodec
+from signer.kube.errors import AlreadyExists, Conflict, NotFound
+from signer.kube.reflector import Change, Reflector
+from signer.tenancy.verdict import Reason, Refuse, Unready
+from signer.tenancy.world import LABEL_PREFIX
+
+CONFLICT = "Conflict"
+_MOST_CONTENDERS = 16
+_NOT_READ = "HostClaims, EdgePolicies and namespaces were not read yet"
+
+
+class Claims:
+    """Who has which host. `claims` and `policies` are what decisions rest on; `secrets` are recorded on the claims."""
+
+    def __init__(
+        self, client: ApiClient, *, clock: Callable[[], datetime], on_restart: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._one_at_a_time = asyncio.Lock()
+        self.claims: dict[str, Claim] = {}
+        self.of_namespace: dict[str, set[str]] = {}
+        self.policies: dict[str, HostPolicy] = {}
+        self._contending: dict[str, set[str]] = {}
+        self.hosts = Reflector(
+            client, HOST_CLAIMS, JsonCodec(HostClaim), on_restart=lambda _: on_restart(HOST_CLAIMS.plural)
+        )
+        self.edge_policies = Reflector(
+            client, EDGE_POLICIES, JsonCodec(EdgePolicy), on_restart=lambda _: on_restart(EDGE_POLICIES.plural)
+        )
+        self.namespaces = Reflector(
+            client, NAMESPACES, JsonCodec(NamespaceObject), on_restart=lambda _: on_restart(NAMESPACES.plural)
+        )
+        self.secrets = SecretRecords(client, self.hosts)
+        self.hosts.subscribe(self._claim_changed)
+        self.edge_policies.subscribe(self._policy_changed)
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for reflector in self._reflectors:
+                tasks.create_task(reflector.run())
+
+    async def synced(self) -> None:
+        """Wait until everything was read once."""
+        for reflector in self._reflectors:
+            await reflector.synced.wait()
+
+    @property
+    def _reflectors(self) -> tuple[Reflector[Any], ...]:
+        return (self.hosts, self.edge_policies, self.namespaces)
+
+    @property
+    def world(self) -> EdgeWorld:
+        """What decisions rest on, as it is now."""
+        unread = not all(reflector.synced.is_set() for reflector in self._reflectors)
+        return EdgeWorld(self.claims, self.policies.values(), _NOT_READ if unread else "")
+
+    def asker(self, namespace: str) -> Asker | None:
+        """The namespace as one that asks; None when there is none, or it is on its way out."""
+        found = self.namespaces.store.get(("", namespace))
+        if found is None or found.metadata.deletion_timestamp:
+            return None
+        return Asker(namespace, found.metadata.uid, found.labels_under(LABEL_PREFIX))
+
+    async def acquire(self, host: Host, asker: Asker, issuer: IssuerReference) -> HostVerdict:
+        """Decide about one host, and take it if nobody has it. Never returns Take. Raises ApiError, Unreachable."""
+        async with self._one_at_a_time:
+            verdict = decide(host, asker, issuer, self.world)
+            if isinstance(verdict, Take):
+                await self._take(verdict)
+                verdict = decide(host, asker, issuer, self.world)
+            return verdict
+
+    async def permit(self, names: Iterable[str], asker: Asker, issuer: IssuerReference) -> Permitted | Refuse | Unready:
+        """Decide about all names of one order, and take those that nobody has. Raises ApiError, Unreachable."""
+        listed = tuple(names)
+        async with self._one_at_a_time:
+            verdict = may_order(listed, asker, issuer, self.world)
+            if isinstance(verdict, TakeFirst):
+                for take in verdict.claims:
+                    await self._take(take)
+                verdict = may_order(listed, asker, issuer, self.world)
+        if isinstance(verdict, TakeFirst):  # a claim vanished between the two looks: an admin is at work
+            return Unready(Reason("ClaimsChange", "claims are being changed; asking again"))
+        return verdict
+
+    async def _take(self, take: Take) -> None:
+        try:
+            stored = await self._client.create(HOST_CLAIMS, new_claim(take))
+        except AlreadyExists:
+            stored = await self._client.get(HOST_CLAIMS, take.host.claim_name)
+        self._keep(msgspec.convert(stored, HostClaim))
+
+    async def settle(self, namespace: str, uid: str, wanted: Collection[Host]) -> float | None:
+        """Note which hosts of a namespace are unused, and release those that were long enough.
+
+        `uid` is "" for a namespace that is gone. Returns after how many seconds to look again, None for never.
+        """
+        again: float | None = None
+        for name in sorted(self.of_namespace.get(namespace, ())):
+            claim, obj = self.claims.get(name), self.hosts.store.get(("", name))
+            if obj is None or claim is None or claim.problem:
+                continue
+            now = self._clock()
+            is_wanted = claim.namespace_uid == uid and claim.host in wanted
+            match fate(wanted=is_wanted, unused_since=claim.unused_since, now=now):
+                case Fate.NOTE_UNUSED:
+                    await self._patch(obj, {"unusedSince": to_rfc3339(now)})
+                    again = 0.0
+                case Fate.NOTE_USED:
+                    await self._patch(obj, {"unusedSince": None})
+                case Fate.REMOVE if obj.status.secrets:
+                    again = 0.0  # it says which Secret is ours, which goes first
+                case Fate.REMOVE:
+                    await self._remove(obj)
+                case Fate.STAYS if not is_wanted:
+                    again = 0.0
+                case _:
+                    pass
+        return again
+
+    async def contend(self, namespace: str, contended: Collection[str]) -> None:
+        """Note on the claims of others that this namespace wants their hosts too, or no longer does."""
+        for name in sorted({*contended, *self._contending.get(namespace, ())}):
+            obj = self.hosts.store.get(("", name))
+            if obj is None:
+                continue
+            listed = obj.status.contenders
+            wants = name in contended
+            if wants == (namespace in listed) or (wants and len(listed) >= _MOST_CONTENDERS):
+                continue
+            contenders = tuple(sorted({*listed, namespace} if wants else set(listed) - {namespace}))
+            await self._patch(obj, {"contenders": list(contenders), "conditions": self._conditions(obj, contenders)})
+
+    def _conditions(self, obj: HostClaim, contenders: tuple[str, ...]) -> list[dict[str, Any]]:
+        before = obj.status.conditions
+        if contenders:
+            message = f"wanted by {', '.join(contenders[:3])} too" + (" and others" if len(contenders) > 3 else "")
+            new = set_condition(before, CONFLICT, "True", reason="HostContended", message=message, now=self._clock())
+        elif find_condition(before, CONFLICT) is not None:
+            message = "nobody else wants it"
+            new = set_condition(before, CONFLICT, "False", reason="NoContender", message=message, now=self._clock())
+        else:
+            new = tuple(before)
+        found: list[dict[str, Any]] = msgspec.to_builtins(new)
+        return found
+
+    async def _patch(self, obj: HostClaim, status: Mapping[str, Any]) -> None:
+        meta = {"resourceVersion": obj.metadata.resource_version, "uid": obj.metadata.uid}
+        try:
+            await self._client.patch(
+                HOST_CLAIMS, obj.metadata.name, {"metadata": meta, "status": dict(status)}, subresource="status"
+            )
+        except NotFound:
+            return
+
+    async def _remove(self, obj: HostClaim) -> None:
+        meta = obj.metadata
+        try:
+            await self._client.delete(HOST_CLAIMS, meta.name, uid=meta.uid, resource_version=meta.resource_version)
+        except (NotFound, Conflict):
+            return
+
+    def _claim_changed(self, change: Change[HostClaim]) -> None:
+        if change.kind == "synced":
+            return
+        for one in change.old.status.contenders if change.old is not None else ():
+            self._contending.get(one, set()).discard(change.key[1])
+        for one in change.new.status.contenders if change.new is not None else ():
+            self._contending.setdefault(one, set()).add(change.key[1])
+        if change.new is not None:
+            self._keep(change.new)
+            return
+        self._drop(change.key[1])
+
+    def _keep(self, obj: HostClaim) -> None:
+        name = obj.metadata.name
+        self._drop(name)
+        claim = read_claim(obj)
+        if claim is not None:
+            self.claims[name] = claim
+            self.of_namespace.setdefault(claim.namespace, set()).add(name)
+
+    def _drop(self, name: str) -> None:
+        old = self.claims.pop(name, None)
+        if old is not None:
+            names = self.of_namespace[old.namespace]
+            names.discard(name)
+            if not names:
+                del self.of_namespace[old.namespace]
+
+    def _policy_changed(self, change: Change[EdgePolicy]) -> None:
+        if change.kind == "synced":
+            return
+        if change.new is None:
+            self.policies.pop(change.key[1], None)
+        else:
+            self.policies[change.key[1]] = read_edge_policy(change.new)

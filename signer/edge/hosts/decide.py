@@ -1,0 +1,225 @@
+"""Who may have a certificate for which public host: claims, first come first served, and the admins' EdgePolicies.
+
+Pure: what must be stored first is a verdict of its own. It is asked wherever an Order is made, whoever asks and however
+the name is to be proven. First means first stored by us, by an atomic create; creationTimestamps of users' objects
+count for nothing. One process at a time makes claims (the leader), so that a wildcard and a name below it cannot be
+claimed at once by two namespaces.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from signer.api.certificate import IssuerReference
+from signer.api.hostclaim import HOST_CLAIMS, HostClaim
+from signer.api.meta import from_rfc3339
+from signer.api.names import is_label
+from signer.edge.host import Host, read_host
+from signer.edge.hosts.policy import HostPolicy, deciding
+from signer.edge.hosts.retention import KEPT
+from signer.tenancy.claims import shown
+from signer.tenancy.verdict import Reason, Refuse, Unready
+from signer.tenancy.world import Rate
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A HostClaim as it is used. With a `problem` the host is nobody's until an admin mends or removes the object."""
+
+    host: Host
+    namespace: str
+    namespace_uid: str
+    unused_since: datetime | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """The namespace that wants a host: that of the Gateway, not that of its proxy. `labels`: under mesh-signer.dev/."""
+
+    namespace: str
+    uid: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The namespace has the host. `policy` is the EdgePolicy that grants it, "" for none; `rate` is its limit."""
+
+    host: Host
+    policy: str = ""
+    rate: Rate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """First store this claim by atomic create (`new_claim`), then ask again: whoever was faster has it."""
+
+    host: Host
+    namespace: str
+    namespace_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeWorld:
+    """What a decision rests on: claims by the name of their object, policies, and whether all of it was read."""
+
+    claims: Mapping[str, Claim]
+    policies: Collection[HostPolicy]
+    unsynced: str = ""
+
+
+HostVerdict = Granted | Take | Refuse | Unready
+
+
+def decide(host: Host, asker: Asker, issuer: IssuerReference, world: EdgeWorld) -> HostVerdict:
+    """Decide whether this namespace may have a certificate for this host from this issuer.
+
+    Nothing missing or unread leads to a grant. Every reason of a refusal is told.
+    """
+    if world.unsynced:
+        return Unready(Reason("NotSynced", world.unsynced))
+    reasons: list[Reason] = []
+    policies = deciding(world.policies, host)
+    policy = _granting(policies, asker, issuer, reasons, host)
+    own = world.claims.get(host.claim_name)
+    if own is not None:
+        _judge_own(own, asker, reasons)
+    else:
+        reasons += _overlaps(host, asker, policies, world)
+        if policy is not None and policy.max_hosts is not None:
+            _judge_count(policy, asker, world, reasons)
+    if reasons:
+        return Refuse(tuple(reasons))
+    if own is None:
+        return Take(host, asker.namespace, asker.uid)
+    return Granted(host, policy.name if policy else "", policy.rate if policy else None)
+
+
+def granted_by_policy(host: Host, asker: Asker, policies: Collection[HostPolicy]) -> bool:
+    """Tell whether an admin gave this host to this namespace: what writing into a gateway's namespace needs."""
+    return any(policy.covers(asker.namespace, asker.labels) for policy in deciding(policies, host))
+
+
+def _granting(
+    policies: Collection[HostPolicy], asker: Asker, issuer: IssuerReference, reasons: list[Reason], host: Host
+) -> HostPolicy | None:
+    """The policy that lets it pass, or None with reasons; None without reasons where no policy speaks about the host."""
+    if not policies:
+        return None
+    covering = [policy for policy in policies if policy.covers(asker.namespace, asker.labels)]
+    if not covering:
+        # Who else has it is not the asker's business: policies are named only.
+        names = ", ".join(policy.name for policy in policies)
+        reasons.append(
+            Reason(
+                "HostNotGranted", f"{host} belongs to EdgePolicy {shown(names)}, which does not cover this namespace"
+            )
+        )
+        return None
+    for policy in covering:
+        if policy.allows_issuer(issuer):
+            return policy
+    names = ", ".join(policy.name for policy in covering)
+    reasons.append(Reason("IssuerNotAllowed", f"EdgePolicy {shown(names)} does not allow {issuer} for {host}"))
+    return None
+
+
+def _judge_own(own: Claim, asker: Asker, reasons: list[Reason]) -> None:
+    if own.problem:
+        reasons.append(Reason("ClaimUnreadable", f"HostClaim {own.host.claim_name}: {own.problem}"))
+    elif own.namespace != asker.namespace:
+        reasons.append(
+            Reason("HostTaken", f"{own.host} is claimed by another namespace; see HostClaim {own.host.claim_name}")
+        )
+    elif own.namespace_uid != asker.uid:
+        reasons.append(
+            Reason(
+                "HostTaken",
+                f"{own.host} is claimed by an earlier namespace of this name; HostClaim {own.host.claim_name} ends"
+                f" {KEPT.days} days after its last use, or when an admin removes it",
+            )
+        )
+
+
+def _overlaps(host: Host, asker: Asker, policies: Collection[HostPolicy], world: EdgeWorld) -> list[Reason]:
+    """A name below another's wildcard, or a wildcard over another's names, would take traffic from them.
+
+    Where admins gave one of the two to somebody by a longer suffix, they have decided that already.
+    """
+
+    def rivals(other: Claim) -> bool:
+        theirs = other.problem or (other.namespace, other.namespace_uid) != (asker.namespace, asker.uid)
+        return bool(theirs) and deciding(world.policies, other.host) == policies
+
+    found = [
+        Reason("HostTaken", f"{host} is below {other.host}, which is claimed by another namespace")
+        for other in _over(host, world.claims)
+        if rivals(other)
+    ]
+    if host.wildcard and any(_under(host, other.host) and rivals(other) for other in world.claims.values()):
+        # Which host it is stays untold: it is somebody else's.
+        found.append(Reason("HostTaken", f"a host below {host} is claimed by another namespace"))
+    return found
+
+
+def _under(wildcard: Host, other: Host) -> bool:
+    return other.below(wildcard.name) and other.name != wildcard.name
+
+
+def _over(host: Host, claims: Mapping[str, Claim]) -> list[Claim]:
+    """The wildcards that cover a host: Istio's gateways send all names below to a wildcard, however deep."""
+    labels = host.name.split(".")
+    names = (".".join(labels[start:]) for start in range(0 if host.wildcard else 1, len(labels)))
+    over = (claims.get(Host(name, wildcard=True).claim_name) for name in names if name)
+    return [claim for claim in over if claim is not None and claim.host != host]
+
+
+def _judge_count(policy: HostPolicy, asker: Asker, world: EdgeWorld, reasons: list[Reason]) -> None:
+    held = sum(
+        claim.namespace == asker.namespace and bool(policy.suffix_of(claim.host)) for claim in world.claims.values()
+    )
+    if policy.max_hosts is not None and held >= policy.max_hosts:
+        reasons.append(
+            Reason(
+                "TooManyHosts",
+                f"this namespace has {held} hosts, and EdgePolicy {policy.name} allows {policy.max_hosts}",
+            )
+        )
+
+
+def new_claim(take: Take) -> dict[str, Any]:
+    """Return the HostClaim to create."""
+    return {
+        "apiVersion": HOST_CLAIMS.api_version,
+        "kind": HOST_CLAIMS.kind,
+        "metadata": {"name": take.host.claim_name, "labels": {"app.kubernetes.io/part-of": "mesh-signer"}},
+        "spec": {"host": str(take.host), "namespace": take.namespace, "namespaceUID": take.namespace_uid},
+    }
+
+
+def read_claim(obj: HostClaim) -> Claim | None:
+    """Read a HostClaim; never raises. None for an object whose name is no host's: it is about nothing."""
+    name = obj.metadata.name
+    by_name = read_host(_unclaimed(name))
+    if isinstance(by_name, str):
+        return None
+    if problem := obj.problem or _problem(obj, by_name):
+        return Claim(by_name, "", "", problem=problem)
+    return Claim(by_name, obj.spec.namespace, obj.spec.namespace_uid, from_rfc3339(obj.status.unused_since))
+
+
+def _unclaimed(name: str) -> str:
+    wildcard = Host("", wildcard=True).claim_name
+    return f"*.{name.removeprefix(wildcard)}" if name.startswith(wildcard) else name
+
+
+def _problem(obj: HostClaim, host: Host) -> str:
+    if obj.spec.host != str(host):
+        return f"spec.host: is {shown(obj.spec.host)}, and by its name must be {host}"
+    if not is_label(obj.spec.namespace):
+        return f"spec.namespace: {shown(obj.spec.namespace)} is no namespace's name"
+    if not obj.spec.namespace_uid:
+        return "spec.namespaceUID: is missing"
+    return ""

@@ -1,0 +1,118 @@
+"""What an EdgePolicy says, checked as a whole. Pure.
+
+The CRD's schema refuses most of what is wrong here at `kubectl apply`; an older schema, or one that somebody changed,
+must not make a grant out of a mistake, so all of it is checked again.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from signer.api.certificate import IssuerReference
+from signer.api.duration import InvalidDuration, parse_duration
+from signer.api.edgepolicy import EdgePolicy, EdgePolicySpec
+from signer.api.names import is_label, is_label_key, is_label_value, is_subdomain
+from signer.edge.host import Host
+from signer.tenancy.claims import capped, shown
+from signer.tenancy.policies import MAX_RATE_PERIOD, MIN_RATE_PERIOD
+from signer.tenancy.world import LABEL_PREFIX, Rate
+
+
+@dataclass(frozen=True, slots=True)
+class HostPolicy:
+    """An EdgePolicy as it is used. With a `problem` it grants nothing, and still speaks about its suffixes."""
+
+    name: str
+    suffixes: frozenset[str]
+    namespaces: frozenset[str] = frozenset()
+    namespace_labels: Mapping[str, str] = field(default_factory=dict)
+    issuers: frozenset[tuple[str, str]] = frozenset()
+    max_hosts: int | None = None
+    rate: Rate | None = None
+    problem: str = ""
+
+    def suffix_of(self, host: Host) -> str:
+        """The longest suffix that covers the host; "" for none."""
+        return max((suffix for suffix in self.suffixes if host.below(suffix)), key=len, default="")
+
+    def covers(self, namespace: str, labels: Mapping[str, str]) -> bool:
+        """Tell whether it is for this namespace. `labels` are those under mesh-signer.dev/, which admins guard."""
+        if self.problem:
+            return False
+        if namespace in self.namespaces:
+            return True
+        wanted = self.namespace_labels
+        return bool(wanted) and all(labels.get(key) == value for key, value in wanted.items())
+
+    def allows_issuer(self, issuer: IssuerReference) -> bool:
+        """Tell whether this issuer may be named."""
+        name, kind, _ = issuer.normal()
+        return not self.issuers or (kind, name) in self.issuers
+
+
+def read_edge_policy(obj: EdgePolicy) -> HostPolicy:
+    """Read an EdgePolicy; never raises. A `problem` names each wrong field."""
+    suffixes = frozenset(one for one in obj.named_suffixes if is_subdomain(one))
+    problems = [obj.problem] if obj.problem else list(_problems(obj.spec))
+    if problems:
+        return HostPolicy(obj.metadata.name, suffixes, problem="; ".join(capped(problems)))
+    spec = obj.spec
+    return HostPolicy(
+        obj.metadata.name,
+        suffixes,
+        namespaces=frozenset(spec.namespaces.names if spec.namespaces else ()),
+        namespace_labels=dict(spec.namespaces.match_labels if spec.namespaces else {}),
+        issuers=frozenset((one.kind, one.name) for one in spec.issuers),
+        max_hosts=spec.max_hosts,
+        rate=Rate(spec.rate.certificates, parse_duration(spec.rate.per)) if spec.rate is not None else None,
+    )
+
+
+def deciding(policies: Iterable[HostPolicy], host: Host) -> tuple[HostPolicy, ...]:
+    """Return the policies that decide about a host: those with the longest suffix for it, by name."""
+    found = [(len(suffix), policy) for policy in policies if (suffix := policy.suffix_of(host))]
+    longest = max((length for length, _ in found), default=0)
+    return tuple(sorted((one for length, one in found if length == longest), key=lambda one: one.name))
+
+
+def _problems(spec: EdgePolicySpec) -> Iterator[str]:
+    if not spec.host_suffixes:
+        yield "spec.hostSuffixes: at least one is expected"
+    for index, suffix in enumerate(spec.host_suffixes):
+        if not is_subdomain(suffix):
+            yield f"spec.hostSuffixes[{index}]: {shown(suffix)} is no DNS name in lower case"
+    if spec.namespaces is not None:
+        yield from _namespace_problems(spec.namespaces.names, spec.namespaces.match_labels)
+    for index, issuer in enumerate(spec.issuers):
+        if issuer.kind not in ("ClusterIssuer", "Issuer"):
+            yield f"spec.issuers[{index}].kind: {shown(issuer.kind)} is neither ClusterIssuer nor Issuer"
+        if not is_subdomain(issuer.name):
+            yield f"spec.issuers[{index}].name: {shown(issuer.name)} is no issuer's name"
+    if spec.max_hosts is not None and spec.max_hosts < 1:
+        yield "spec.maxHosts: must be 1 or more"
+    if spec.rate is not None:
+        if spec.rate.certificates < 1:
+            yield "spec.rate.certificates: must be 1 or more"
+        if not MIN_RATE_PERIOD <= _period(spec.rate.per) <= MAX_RATE_PERIOD:
+            yield f"spec.rate.per: {shown(spec.rate.per)} is no duration from 1s to 24h"
+
+
+def _namespace_problems(names: Iterable[str], labels: Mapping[str, str]) -> Iterator[str]:
+    names = tuple(names)
+    if not names and not labels:
+        yield "spec.namespaces: names or matchLabels is expected; leave namespaces out to mean none"
+    for index, name in enumerate(names):
+        if not is_label(name):
+            yield f"spec.namespaces.names[{index}]: {shown(name)} is no namespace's name"
+    for key, value in labels.items():
+        if not is_label_key(key, LABEL_PREFIX):
+            yield f"spec.namespaces.matchLabels: {shown(key)} is no label under {LABEL_PREFIX}; others may be the tenant's own"
+        if not is_label_value(value):
+            yield f"spec.namespaces.matchLabels: {shown(value)} is no label's value"
+
+
+def _period(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except InvalidDuration:
+        return timedelta(0)

@@ -1,0 +1,89 @@
+"""Writes the status of EdgePolicies: whether each can be read, and how many hosts are claimed under it. The leader does it.
+
+Nothing is decided by it: a status is for people, and follows a moment later.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+
+from signer.api.edgepolicy import EDGE_POLICIES, EdgePolicy, EdgePolicyStatus
+from signer.api.meta import set_condition
+from signer.edge.hosts.claims import Claims
+from signer.edge.hosts.policy import HostPolicy, deciding
+from signer.kube.client import ApiClient
+from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
+
+log = logging.getLogger(__name__)
+
+_SETTLES = 1.0
+_RETRY = 10.0
+READY = "Ready"
+
+
+class EdgePolicyStatuses:
+    """Keeps status of all EdgePolicies."""
+
+    def __init__(self, client: ApiClient, claims: Claims, *, clock: Callable[[], datetime]) -> None:
+        self._client = client
+        self._claims = claims
+        self._clock = clock
+        self._told = ""
+        self._changed = asyncio.Event()
+        claims.hosts.subscribe(lambda _: self._changed.set())
+        claims.edge_policies.subscribe(lambda _: self._changed.set())
+
+    async def run(self) -> None:
+        """Write until cancelled; to be started once the claims were read."""
+        self._changed.set()
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(_SETTLES)
+            self._changed.clear()
+            if not await self._write_all():
+                await asyncio.sleep(_RETRY)
+                self._changed.set()
+
+    async def _write_all(self) -> bool:
+        policies = self._claims.policies
+        if not policies:
+            return True
+        counts = Counter(
+            one.name for claim in self._claims.claims.values() for one in deciding(policies.values(), claim.host)
+        )
+        trouble = ""
+        for (_, name), obj in list(self._claims.edge_policies.store.items()):
+            status = policy_status(obj, policies[name], counts[name], self._clock())
+            if status == obj.status:
+                continue
+            meta = {"resourceVersion": obj.metadata.resource_version, "uid": obj.metadata.uid}
+            body = {"metadata": meta, "status": msgspec.to_builtins(status)}
+            try:
+                await self._client.patch(EDGE_POLICIES, name, body, subresource="status")
+            except (Conflict, NotFound):
+                pass  # it changed: the watch tells, and it is looked at again
+            except (ApiError, Unreachable) as error:
+                trouble = trouble or f"EdgePolicy {name}: its status could not be written: {error}"
+        if trouble and trouble != self._told:
+            log.warning("%s", trouble)
+        self._told = trouble
+        return not trouble
+
+
+def policy_status(obj: EdgePolicy, policy: HostPolicy, hosts: int, now: datetime) -> EdgePolicyStatus:
+    """Return the status as it should be. Pure."""
+    fine = not policy.problem
+    conditions = set_condition(
+        obj.status.conditions,
+        READY,
+        "True" if fine else "False",
+        reason="Read" if fine else "Invalid",
+        message="grants what it says" if fine else f"grants nothing: {policy.problem}",
+        now=now,
+        generation=obj.metadata.generation,
+    )
+    return EdgePolicyStatus(conditions=conditions, hosts=hosts)

@@ -1,0 +1,262 @@
+"""HTTP-01 through the gateway that serves the host: what answers is put in place for the time of the challenge.
+
+choosing.py says on which object and in which of the modes of solver_mode.py; where none can work, the Challenge says what
+to change. Used on the loop, in the leader. Nothing is remembered: what was made is found by its labels, and a redirect
+that was taken by what stands in the Gateway.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from signer.api.challenge import Challenge
+from signer.api.gateway import GATEWAYS, APIGateway, Gateway
+from signer.api.httproute import HTTP_ROUTES, REFERENCE_GRANTS
+from signer.api.ingress import INGRESSES, Ingress
+from signer.api.virtualservice import VIRTUAL_SERVICES, VirtualService
+from signer.edge.host import Host, read_host
+from signer.edge.http01.carrier import Chosen, Serving, choose, on_same_proxies
+from signer.edge.http01.check import Cause, Found, classify, shadows
+from signer.edge.http01.lists import GatewayLists
+from signer.edge.http01.redirect import users_servers
+from signer.edge.http01.redirect_writer import FIELD_MANAGER, Redirects
+from signer.edge.http01.routes import (
+    CHALLENGE_PATH,
+    CHALLENGE_UID,
+    Answer,
+    SolverService,
+    http_route,
+    ingress,
+    own_gateway,
+    reference_grant,
+    virtual_service,
+)
+from signer.edge.proxies.http import Resolve, look, system_resolver
+from signer.edge.proxies.pods import GatewayPods, Served
+from signer.kube.client import ApiClient
+from signer.kube.errors import AlreadyExists, Conflict, NotFound
+from signer.kube.resource import Resource
+from signer.tenancy.verdict import Reason
+
+_MAX_PODS = 5
+_BY_ROUTE = frozenset((Cause.NOT_ROUTED, Cause.WRONG_ANSWER))
+Objects = list[tuple[Resource, dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a host's challenge is answered: on which object and how, the Pods that serve it, and all Istio Gateways."""
+
+    chosen: Chosen
+    served: Served
+    gateways: tuple[Gateway, ...]
+
+
+class GatewayPresenter:
+    """Presents challenges on Gateways and Ingresses. `gateway_namespaces` are those where administrators run gateways.
+
+    `solver` is the Service of the shared solver, which Ingresses and Gateways of the Gateway API need; None: there is none.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        *,
+        gateway_namespaces: Collection[str] = ("istio-system",),
+        resolve: Resolve = system_resolver,
+        solver: SolverService | None = None,
+    ) -> None:
+        self._client = client
+        self._gateway_namespaces = frozenset(gateway_namespaces)
+        self._resolve = resolve
+        self._solver = solver
+        self._lists = GatewayLists(client)
+        self._read: tuple[tuple[list[dict[str, Any]], ...], Serving] = (([], [], []), Serving())
+        self._pods = GatewayPods(client, gateway_namespaces)
+        self._redirects = Redirects(client, self._lists)
+
+    async def present(self, challenge: Challenge) -> Reason | None:
+        """Put the answer in place; a reason tells what must be there first."""
+        host = _host(challenge)
+        if isinstance(host, Reason):
+            return host
+        meta, spec = challenge.metadata, challenge.spec
+        place = await self._place(host, challenge)
+        if isinstance(place, Reason):
+            # The user may have changed his mind since we took a redirect.
+            await self._redirects.give_back(meta.uid)
+            return place
+        try:
+            answer = Answer(host, spec.token, spec.key, (meta.namespace, meta.name, meta.uid))
+        except ValueError as error:
+            return Reason("MalformedChallenge", str(error))
+        objects = _objects(answer, place, self._solver)
+        if isinstance(objects, Reason):
+            return objects
+        for resource, body in objects:
+            await self._apply(resource, body)
+        if place.chosen.mode.letter == "C":
+            # After the route that redirects in its place: not one request of the user's is answered in the clear.
+            return await self._redirects.take(place.chosen.mode.gateway, meta.uid, host)
+        return None
+
+    async def check(self, challenge: Challenge) -> Found:
+        """Ask every Pod of the gateway (five at most) for the answer, once; the first that fails is told."""
+        host = _host(challenge)
+        if isinstance(host, Reason):
+            return Found(Cause.NOT_ROUTED, host.message)
+        place = await self._place(host, challenge)
+        if isinstance(place, Reason):
+            return Found(Cause.NOT_ROUTED, place.message)
+        mode = place.chosen.mode
+        if mode.letter == "C":
+            # Whoever applied the Gateway anew meanwhile has put the redirect back.
+            kept = await self._redirects.take(mode.gateway, challenge.metadata.uid, host)
+            if kept is not None:
+                return Found(Cause.NOT_ROUTED, kept.message)
+        path = f"{CHALLENGE_PATH}{challenge.spec.token}"
+        resolved = await self._resolve(str(host))
+        found = Found(Cause.NOT_REACHED, f"no Pod of the gateway of {host} has an address yet")
+        for pod in place.served.pods[:_MAX_PODS]:
+            seen = await look(host, path, challenge.spec.key, pod, resolved, place.served.public)
+            found = classify(host, path, seen)
+            if found.cause in _BY_ROUTE:
+                found = classify(host, path, seen, await self._shadows(challenge, host, path, place))
+            if not found.passed:
+                return found
+        return found
+
+    async def clean_up(self, challenge: Challenge) -> None:
+        """Take away whatever was put in place for it, wherever that is; what was taken is given back first."""
+        uid = challenge.metadata.uid
+        await self._redirects.give_back(uid)
+        for resource, one in await self._lists.ours(self._own_namespace):
+            if one["metadata"]["labels"].get(CHALLENGE_UID) == uid:
+                await self._delete(resource, one)
+
+    async def tidy(self, living: frozenset[str]) -> None:
+        """The same for all Challenges but these (by uid): those whose finalizer somebody else took away."""
+        await self._redirects.give_back_all_but(living)
+        for resource, one in await self._lists.ours(self._own_namespace):
+            if one["metadata"]["labels"].get(CHALLENGE_UID) not in living:
+                await self._delete(resource, one)
+
+    @property
+    def _own_namespace(self) -> str | None:
+        return self._solver.namespace if self._solver is not None else None
+
+    async def _delete(self, resource: Resource, one: dict[str, Any]) -> None:
+        meta = one["metadata"]
+        try:
+            await self._client.delete(resource, meta["name"], meta["namespace"], uid=meta["uid"])
+        except (NotFound, Conflict):
+            return  # gone, or another of the same name since
+
+    async def _apply(self, resource: Resource, body: dict[str, Any]) -> None:
+        meta = body["metadata"]
+        try:
+            await self._client.create(resource, body)
+        except AlreadyExists:
+            await self._client.patch(
+                resource,
+                meta["name"],
+                body,
+                namespace=meta["namespace"],
+                kind="apply",
+                field_manager=FIELD_MANAGER,
+                force=True,
+            )
+        finally:
+            self._lists.wrote(resource)
+
+    async def _place(self, host: Host, challenge: Challenge) -> _Place | Reason:
+        """Find the object that serves the host, how it is to be used, and its Pods."""
+        serving = await self._serving()
+        namespace = challenge.metadata.namespace
+        chosen = choose(host, namespace, serving, gateway_namespaces=self._gateway_namespaces)
+        if (isinstance(chosen, Reason) and chosen.code != "NoGateway") or (
+            isinstance(chosen, Chosen) and chosen.mode.letter == "C"
+        ):
+            # Which Gateways have a route for the host may leave a better way.
+            routes = [msgspec.convert(one, VirtualService) for one in await self._lists.routes() if not _ours(one)]
+            chosen = choose(host, namespace, serving, gateway_namespaces=self._gateway_namespaces, routes=routes)
+        if isinstance(chosen, Reason):
+            return chosen
+        served = await self._pods.find(chosen.carrier, host)
+        return served if isinstance(served, Reason) else _Place(chosen, served, serving.gateways)
+
+    async def _serving(self) -> Serving:
+        """Read what is listed, once for all challenges that share the lists."""
+        lists = (await self._lists.gateways(), await self._lists.api_gateways(), await self._lists.ingresses())
+        known, serving = self._read
+        if not all(one is other for one, other in zip(lists, known, strict=True)):
+            gateways, api_gateways, ingresses = lists
+            serving = Serving(
+                tuple(_as_written(one) for one in gateways if not _ours(one)),
+                tuple(msgspec.convert(one, APIGateway) for one in api_gateways),
+                tuple(msgspec.convert(one, Ingress) for one in ingresses if not _ours(one)),
+            )
+            self._read = (lists, serving)
+        return serving
+
+    async def _shadows(self, challenge: Challenge, host: Host, path: str, place: _Place) -> tuple[str, ...]:
+        """Name the VirtualServices on the same proxies that take the path before ours."""
+        carrier = place.chosen.carrier
+        if not isinstance(carrier, Gateway):
+            return ()
+        near = {f"{one.metadata.namespace}/{one.metadata.name}" for one in on_same_proxies(carrier, place.gateways)}
+        ours: VirtualService | None = None
+        others: list[VirtualService] = []
+        for one in await self._lists.routes():
+            route = msgspec.convert(one, VirtualService)
+            if route.metadata.labels.get(CHALLENGE_UID) == challenge.metadata.uid:
+                ours = route
+            elif near & {name if "/" in name else f"{route.metadata.namespace}/{name}" for name in route.spec.gateways}:
+                others.append(route)
+        if ours is None:
+            return ()
+        return shadows(ours, others, host, path, place.served.namespaces[0])
+
+
+def _objects(answer: Answer, place: _Place, solver: SolverService | None) -> Objects | Reason:
+    """What is to be applied, in this order."""
+    mode, carrier = place.chosen.mode, place.chosen.carrier
+    namespace = mode.gateway[0]
+    if isinstance(carrier, Gateway):
+        if mode.letter == "B":
+            gateway = own_gateway(answer, namespace, carrier.spec.selector)
+            on = (namespace, answer.object_name)
+            route = virtual_service(answer, on, place.served.namespaces, redirect=mode.redirect)
+            return [(GATEWAYS, gateway), (VIRTUAL_SERVICES, route)]
+        route = virtual_service(answer, mode.gateway, place.served.namespaces, redirect=mode.letter == "C")
+        return [(VIRTUAL_SERVICES, route)]
+    if solver is None:
+        message = f"{answer.host} is served by no Istio Gateway, and the shared solver is off (--http01-solver-bind)"
+        return Reason("SolverOff", message)
+    if isinstance(carrier, Ingress):
+        return [(INGRESSES, ingress(answer, solver.namespace, mode.ingress_class, solver))]
+    routes: Objects = [(HTTP_ROUTES, http_route(answer, mode.gateway, mode.sections, solver))]
+    if solver.namespace == namespace:
+        return routes
+    return [(REFERENCE_GRANTS, reference_grant(answer, namespace, solver)), *routes]
+
+
+def _host(challenge: Challenge) -> Host | Reason:
+    if challenge.spec.type != "HTTP-01":
+        return Reason("SolverNotSupported", f"{challenge.spec.type} is not supported by this version of mesh-signer")
+    host = read_host(challenge.spec.dns_name)
+    return Reason("MalformedChallenge", host) if isinstance(host, str) else host
+
+
+def _ours(one: dict[str, Any]) -> bool:
+    return CHALLENGE_UID in (one["metadata"].get("labels") or {})
+
+
+def _as_written(one: dict[str, Any]) -> Gateway:
+    """A Gateway as its user has it, whatever we have taken from it."""
+    spec = one.get("spec")
+    if isinstance(spec, dict) and "servers" in spec:
+        spec = {**spec, "servers": users_servers(one)}
+    return msgspec.convert({**one, "spec": spec}, Gateway)

@@ -1,0 +1,1 @@
+"""ACME issuers: their specs, their accounts, and which of them an order goes to."""

@@ -1,0 +1,142 @@
+"""The ACME accounts that are registered now, and how their servers are spoken to.
+
+Lives on the loop; requests run in threads (issuers.acme.client). What is kept here is memory only: after a restart the
+controller of ACME issuers fills it again, from Secrets and status, mostly without a word to the servers.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from issuers.acme import limits
+from issuers.acme.account import AccountKey
+from issuers.acme.client import Server, Sessions
+from issuers.acme.client.transport import Exchange
+from issuers.acme.targets import ANYWHERE, AddressRule
+from signer.api.issuer import IssuerRef
+from signer.edge.issuers.spec import AcmeIssuer
+
+_THREADS = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Account:
+    """One issuer's account. `pem` is the key's text, by which a changed Secret is noticed."""
+
+    issuer: AcmeIssuer
+    key: AccountKey
+    sessions: Sessions
+    pem: bytes = field(repr=False)
+
+    @property
+    def url(self) -> str:
+        """The account's URL at its CA: what was ordered is kept by it."""
+        return self.sessions.account_url or self.issuer.server
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Accounts:
+    """The accounts by issuer.
+
+    `tenant_addresses` says where namespaced Issuers' servers may stand; ClusterIssuers are the administrators' and may
+    name any address. `seconds` is for one exchange with a server. `observe` is told of each, in its thread, and whether the
+    server is one that a tenant chose.
+    """
+
+    def __init__(
+        self,
+        *,
+        tenant_addresses: AddressRule | None = None,
+        seconds: float = 30.0,
+        clock: Callable[[], datetime] = _now,
+        observe: Callable[[Exchange, bool], None] | None = None,
+    ) -> None:
+        self._observe = observe
+        self._rule = tenant_addresses or AddressRule()
+        self._seconds = seconds
+        self._clock = clock
+        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="acme")
+        # Servers that tenants chose may answer slowly on purpose: they keep no thread from the administrators'.
+        self._tenants = ThreadPoolExecutor(_THREADS, thread_name_prefix="acme-tenants")
+        self._accounts: dict[IssuerRef, Account] = {}
+        self._retired: list[Sessions] = []
+        self._unknown: set[IssuerRef] = set()
+        self._ready: list[Callable[[IssuerRef], None]] = []
+        self._lost: list[Callable[[IssuerRef], None]] = []
+        self.bounds = limits.Limits()
+        self.spent: limits.State = {}
+
+    def get(self, ref: IssuerRef) -> Account | None:
+        """Return the issuer's account, None when it has none now."""
+        return self._accounts.get(ref)
+
+    def on_ready(self, handler: Callable[[IssuerRef], None]) -> None:
+        """Call the handler, on the loop, with each issuer whose account can be used from now on."""
+        self._ready.append(handler)
+
+    def on_lost(self, handler: Callable[[IssuerRef], None]) -> None:
+        """Call the handler with each issuer whose server no longer knows the account."""
+        self._lost.append(handler)
+
+    def open(self, issuer: AcmeIssuer, key: AccountKey) -> Sessions:
+        """Make a conversation with an issuer's server. Close it by `retire`, or keep it by `put`."""
+        rule = ANYWHERE if issuer.anywhere else self._rule
+        bundle = issuer.ca_bundle or None
+        server = Server(
+            issuer.server,
+            rule,
+            bundle,
+            verify=issuer.verify,
+            seconds=self._seconds,
+            observe=self._observer(tenants=not issuer.anywhere),
+        )
+        return Sessions(server, key, self._executor if issuer.anywhere else self._tenants, self._clock)
+
+    def _observer(self, *, tenants: bool) -> Callable[[Exchange], None] | None:
+        observe = self._observe
+        return (lambda exchange: observe(exchange, tenants)) if observe is not None else None
+
+    def put(self, ref: IssuerRef, account: Account) -> None:
+        """The issuer's account is this one from now on."""
+        self.drop(ref)
+        self._accounts[ref] = account
+        self._unknown.discard(ref)
+        for handler in self._ready:
+            handler(ref)
+
+    def drop(self, ref: IssuerRef) -> None:
+        """The issuer has no account now. Requests that are under way may still end."""
+        if (old := self._accounts.pop(ref, None)) is not None:
+            self.retire(old.sessions)
+
+    def retire(self, sessions: Sessions) -> None:
+        """Let go of a conversation; its connections are closed when nothing can use them any more."""
+        self._retired.append(sessions)
+
+    def lost(self, ref: IssuerRef) -> None:
+        """The server said that it does not know the account: look again."""
+        self.drop(ref)
+        self._unknown.add(ref)
+        for handler in self._lost:
+            handler(ref)
+
+    def doubted(self, ref: IssuerRef) -> bool:
+        """Tell whether the server denied the account that the status names."""
+        return ref in self._unknown
+
+    async def close(self) -> None:
+        """End the threads, once what they do is done, and all connections."""
+        for executor in (self._executor, self._tenants):
+            await asyncio.to_thread(executor.shutdown, wait=True, cancel_futures=True)
+        for sessions in self._all():
+            sessions.close()
+        self._accounts.clear()
+        self._retired.clear()
+
+    def _all(self) -> Iterable[Sessions]:
+        return (*self._retired, *(account.sessions for account in self._accounts.values()))

@@ -1,0 +1,229 @@
+"""ACME issuers: their account keys, their accounts, and their status in cert-manager's words.
+
+Runs on the loop, in the leader. The key is made and stored before the account is; an account is found by its key, so a
+restart at any point registers nothing twice. The status names the account's URL: a restart asks no server for it.
+Sources: RFC 8555, 7.3; cert-manager v1.20, pkg/issuer/acme/setup.go (reasons).
+"""
+
+import base64
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from cryptography.hazmat.primitives import serialization
+
+from issuers.acme.account import (
+    AccountKey,
+    BadAccount,
+    Registration,
+    load_key,
+)
+from issuers.acme.client import Session, Sessions
+from issuers.acme.errors import AcmeError, Fatal, ForbiddenTarget, judge
+from issuers.acme.targets import same_origin
+from signer.api.acmeissuer import read_acme_status
+from signer.api.issuer import Issuer, IssuerRef
+from signer.authorities.registry import Registry
+from signer.edge.issuers.accounts import Account, Accounts
+from signer.edge.issuers.secrets import INVALID, NOT_REGISTERED, NOT_VERIFIED, AccountSecrets, Unusable
+from signer.edge.issuers.shares import BUSY_RECHECK, Shares
+from signer.edge.issuers.spec import AcmeIssuer, judge_acme
+from signer.edge.issuers.status import AcmeIssuerStatus
+from signer.kube.client import ApiClient
+from signer.kube.queue import WorkQueue
+from signer.observe.events import EventRecorder
+from signer.tenancy.verdict import Refuse
+
+log = logging.getLogger(__name__)
+
+REGISTERED = "ACMEAccountRegistered"
+_REGISTERED_MESSAGE = "The ACME account was registered with the ACME server"
+# What is refused for good is asked again once in a while, for people who mend it at the CA.
+_FATAL_RECHECK = 3600.0
+# The cache is behind (seconds): its change comes, and brings the issuer back.
+_BEHIND = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """Not before `until`, unless spec or key change: our own writes bring the issuer back here much sooner."""
+
+    spec: AcmeIssuer
+    pem: bytes = field(repr=False)
+    until: datetime
+    why: Unusable
+
+
+class AcmeIssuerController:
+    """Keeps accounts and status of ACME issuers. `queue` holds issuers."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        registry: Registry,
+        recorder: EventRecorder,
+        accounts: Accounts,
+        queue: WorkQueue[IssuerRef],
+        *,
+        cluster_resource_namespace: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._registry = registry
+        self._accounts = accounts
+        self._namespace = cluster_resource_namespace
+        self._clock = clock
+        self._shares = Shares(tenant=1)
+        self._secrets = AccountSecrets(client)
+        self._status = AcmeIssuerStatus(client, recorder, clock=clock)
+        self._pauses: dict[IssuerRef, _Pause] = {}
+        self._users: dict[tuple[str, str], set[IssuerRef]] = {}
+        self.queue = queue
+        accounts.on_lost(queue.add)
+
+    def secret_changed(self, namespace: str, name: str) -> None:
+        """Look again at the issuers whose account key or binding lies in this Secret."""
+        for ref in self._users.get((namespace, name), ()):
+            self.queue.add(ref)
+
+    async def reconcile(self, ref: IssuerRef) -> None:
+        """Take one issuer as far as it can go now."""
+        state = self._registry.get(ref)
+        if state is None or state.kind != "acme" or state.issuer.metadata.deletion_timestamp:
+            self._forget(ref)
+            self._pauses.pop(ref, None)
+            self._accounts.drop(ref)
+            return
+        issuer = state.issuer
+        spec = judge_acme(issuer, self._namespace)
+        try:
+            with self._shares.turn(ref) as mine:
+                if not mine:
+                    self.queue.add_after(ref, BUSY_RECHECK)
+                    return
+                uri, key_hash, emails = await self._usable(ref, issuer, spec)
+        except Unusable as error:
+            self._accounts.drop(ref)
+            if not await self._status.tell(ref, issuer, ready=False, reason=error.reason, message=str(error)):
+                self.queue.add_after(ref, _BEHIND)
+                return
+            if error.recheck is None:
+                self.queue.add_backoff(ref)
+            elif error.recheck:
+                self.queue.add_after(ref, error.recheck)
+            return
+        acme = {"uri": uri, "lastRegisteredEmail": emails, "lastPrivateKeyHash": key_hash}
+        told = await self._status.tell(
+            ref, issuer, ready=True, reason=REGISTERED, message=_REGISTERED_MESSAGE, acme=acme
+        )
+        if not told:
+            self.queue.add_after(ref, _BEHIND)
+
+    async def _usable(self, ref: IssuerRef, issuer: Issuer, spec: AcmeIssuer | Refuse) -> tuple[str, str, str]:
+        """Return the account's URL, the hash of its key, and its contacts. Raises Unusable."""
+        if isinstance(spec, Refuse):
+            raise Unusable(INVALID, spec.message)
+        self._follow(ref, spec)
+        uri, key_hash = await self._account(ref, issuer, spec)
+        return uri, key_hash, ",".join(spec.emails)
+
+    def _follow(self, ref: IssuerRef, spec: AcmeIssuer) -> None:
+        self._forget(ref)
+        self._registry.watch_secrets(spec.secret_namespace)
+        names = [spec.account_secret, *([spec.external.secret_name] if spec.external else [])]
+        for name in names:
+            self._users.setdefault((spec.secret_namespace, name), set()).add(ref)
+
+    def _forget(self, ref: IssuerRef) -> None:
+        for key in [key for key, users in self._users.items() if ref in users]:
+            self._users[key].discard(ref)
+            if not self._users[key]:
+                del self._users[key]
+
+    async def _account(self, ref: IssuerRef, issuer: Issuer, spec: AcmeIssuer) -> tuple[str, str]:
+        """Return the account's URL and the hash of its key, after making it usable."""
+        pem = await self._secrets.key(spec)
+        try:
+            key = load_key(pem)
+        except BadAccount as error:
+            raise Unusable(NOT_VERIFIED, f"Secret {spec.secret_namespace}/{spec.account_secret}: {error}") from None
+        key_hash = _hash(key)
+        known = self._accounts.get(ref)
+        if known is not None and known.issuer == spec and known.pem == pem and known.sessions.account_url:
+            return known.sessions.account_url, key_hash
+        if (pause := self._pauses.get(ref)) is not None and (pause.spec, pause.pem) == (spec, pem):
+            left = (pause.until - self._clock()).total_seconds()
+            if left > 0:
+                raise Unusable(pause.why.reason, str(pause.why), left)
+        registration = await self._secrets.registration(spec)
+        try:
+            sessions = self._accounts.open(spec, key)
+        except ForbiddenTarget as error:
+            raise Unusable(INVALID, f"spec.acme: {error}") from None
+        try:
+            sessions.account_url = await self._url(ref, issuer, spec, sessions, registration, key_hash)
+        except AcmeError as error:
+            self._accounts.retire(sessions)
+            why, until = self._judged(error)
+            if until is not None:
+                self._pauses[ref] = _Pause(spec, pem, until, why)
+            raise why from error
+        except BaseException:
+            self._accounts.retire(sessions)
+            raise
+        self._pauses.pop(ref, None)
+        self._accounts.put(ref, Account(spec, key, sessions, pem))
+        return sessions.account_url, key_hash
+
+    async def _url(
+        self,
+        ref: IssuerRef,
+        issuer: Issuer,
+        spec: AcmeIssuer,
+        sessions: Sessions,
+        registration: Registration,
+        key_hash: str,
+    ) -> str:
+        before = read_acme_status(issuer)
+        emails = ",".join(spec.emails)
+        if before.uri and before.last_private_key_hash == key_hash and not self._accounts.doubted(ref):
+            try:
+                same_origin(before.uri, spec.origin, "status.acme.uri")
+            except ForbiddenTarget:
+                pass  # of another server
+            else:
+                if before.last_registered_email == emails:
+                    return before.uri
+                sessions.account_url = before.uri
+                await sessions.call(Session.update_account, registration)
+                return before.uri
+        # Finding needs no binding and changes nothing; an account that was there keeps its contacts until they are set.
+        found = await sessions.call(Session.find_account)
+        if found is None:
+            return (await sessions.call(Session.register, registration)).url
+        sessions.account_url = found.url
+        if tuple(found.contact or ()) != registration.contact():
+            await sessions.call(Session.update_account, registration)
+        return found.url
+
+    def _judged(self, error: AcmeError) -> tuple[Unusable, datetime | None]:
+        """Why there is no account, and until when the CA wants to be left alone, if it said so."""
+        now = self._clock()
+        verdict = judge(error, now)
+        message = f"Failed to register ACME account: {verdict.text}"
+        until: datetime | None = getattr(verdict, "not_before", None)
+        if until is not None:
+            return Unusable(NOT_REGISTERED, message, _seconds(until - now)), until
+        return Unusable(NOT_REGISTERED, message, _FATAL_RECHECK if isinstance(verdict, Fatal) else None), None
+
+
+def _hash(key: AccountKey) -> str:
+    """SHA-256 of the public key in DER, base64: as cert-manager keeps it (status.acme.lastPrivateKeyHash)."""
+    public = key.jwk.public_key().key
+    der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(hashlib.sha256(der).digest()).decode()
+
+
+def _seconds(wait: timedelta) -> float:
+    return max(wait.total_seconds(), 1.0)

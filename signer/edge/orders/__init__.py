@@ -1,0 +1,1 @@
+"""Orders: from a CertificateRequest of an ACME issuer to the certificate, and when it is renewed."""

@@ -1,0 +1,300 @@
+"""Orders: what a CertificateRequest of an ACME issuer becomes, worked off step by step (lifecycle.order_step).
+
+Runs on the loop, in the leader; the conversation with the server is in threads. Each step is stored before the next one,
+so that a process that dies goes on with the same order: nothing but the Order itself is needed. An Order that we would
+not have made ourselves is never worked on.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+
+import msgspec
+
+from issuers.acme.chain import choose_chain, read_chain
+from issuers.acme.client import Session
+from issuers.acme.errors import AcmeError, Refused, RetryLater, judge_problem
+from issuers.acme.order import Order as Placed
+from issuers.acme.order import OrderStatus, Wish
+from issuers.acme.renewal import certificate_id, life
+from signer.api.certificaterequest import CertificateRequest
+from signer.api.challenge import Challenge
+from signer.api.duration import parse_duration
+from signer.api.issuer import IssuerRef
+from signer.api.meta import to_rfc3339
+from signer.api.order import Order
+from signer.edge.hosts.permit import Permit
+from signer.edge.issuers.accounts import Account, Accounts
+from signer.edge.issuers.choice import Alternatives
+from signer.edge.issuers.metrics import AcmeMetrics
+from signer.edge.issuers.shares import BUSY_RECHECK, Shares
+from signer.edge.orders import step as steps
+from signer.edge.orders.failures import PATIENCE, OrderFailures
+from signer.edge.orders.family import OrderFamily, hosts_of_order
+from signer.edge.orders.gate import OrderGate, Waits
+from signer.edge.orders.history import Obtained
+from signer.edge.orders.insisting import insist
+from signer.edge.orders.make import is_rehearsal
+from signer.edge.orders.values import (
+    answer_for,
+    base64_text,
+    csr_of,
+    finished,
+    issuer_of,
+    key_of,
+    leftover,
+    proof_of,
+    status_of,
+    wish_of,
+)
+from signer.edge.orders.writer import OrderWriter
+from signer.kube.client import ApiClient
+from signer.kube.errors import Conflict, NotFound
+from signer.kube.queue import WorkQueue
+from signer.kube.reflector import Change, Reflector
+from signer.kube.superseded import Key
+from signer.observe.events import EventRecorder
+from signer.tenancy.verdict import Refuse
+from signer.tenancy.world import Rate
+
+log = logging.getLogger(__name__)
+
+_POLL = timedelta(seconds=1)
+_LONGEST = timedelta(minutes=5)
+# Nobody who works an order off takes more steps than this at once.
+_MAX_STEPS = 12
+
+
+class OrderController:
+    """Works Orders off. `queue` holds their keys."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        recorder: EventRecorder,
+        orders: Reflector[Order],
+        challenges: Reflector[Challenge],
+        accounts: Accounts,
+        queue: WorkQueue[Key],
+        gate: OrderGate,
+        alternatives: Callable[[IssuerRef], Alternatives],
+        metrics: AcmeMetrics,
+        *,
+        permit: Permit | None = None,
+        clock: Callable[[], datetime],
+        patience: timedelta = PATIENCE,
+    ) -> None:
+        self._orders = orders
+        self._accounts = accounts
+        self._gate = gate
+        self._metrics = metrics
+        self._permit = permit
+        self._clock = clock
+        self._shares = Shares()
+        self._writer = OrderWriter(client, recorder)
+        self.family = OrderFamily(client, challenges, alternatives, queue.add)
+        self._failures = OrderFailures(
+            orders, accounts, gate, self.family, self._writer, queue, metrics, clock=clock, patience=patience
+        )
+        self.queue = queue
+        orders.subscribe(self._order_changed)
+        accounts.on_ready(self._account_ready)
+        gate.on_released(self._wake_unplaced)
+
+    def _order_changed(self, change: Change[Order]) -> None:
+        if change.kind == "synced":
+            return
+        if change.new is None and change.old is not None:
+            self.family.forget(change.old)
+            self._failures.forget(change.old)
+        self.queue.add(change.key)
+
+    def _account_ready(self, ref: IssuerRef) -> None:
+        for key, order in self._orders.store.items():
+            if not finished(order) and issuer_of(order) == ref:
+                self.queue.add(key)
+
+    async def reconcile(self, key: Key) -> None:
+        """Take one Order as far as it can go now."""
+        order = self._orders.store.get(key)
+        if order is None:
+            self._writer.forget(key)
+            return
+        if self._writer.stale(order) or order.metadata.deletion_timestamp:
+            return
+        if finished(order):
+            await self._writer.tidy(leftover(order, self.family.challenges(order)))
+            return
+        ref = issuer_of(order)
+        account = self._accounts.get(ref) if ref is not None else None
+        owner = await self.family.owner(order)
+        if account is None or ref is None or owner is None:
+            return  # taken up when the account is there; one that is not ours is left alone
+        wait = self._failures.pause(order)
+        with self._shares.turn(ref) as mine:
+            if mine and not wait:
+                await self._work(order, account, owner, ref)
+            else:
+                self.queue.add_after(key, wait or BUSY_RECHECK)
+
+    async def _work(self, order: Order, account: Account, owner: CertificateRequest, ref: IssuerRef) -> None:
+        key = key_of(order)
+        try:
+            for _ in range(_MAX_STEPS):
+                following = await self._take(order, account, owner)
+                if following is None:
+                    return
+                order = following
+        except AcmeError as error:
+            await self._failures.judge(order, owner, ref, error)
+        except Conflict:
+            self.queue.add_backoff(key)
+        except NotFound:
+            return
+
+    async def _take(self, order: Order, account: Account, owner: CertificateRequest) -> Order | None:
+        """Take one step; the Order as it is then, or None when there is nothing to do now."""
+        labels, solvers = owner.metadata.labels, account.issuer.solvers
+        answer = partial(answer_for, account=account)
+        match steps.order_step(order, self.family.challenges(order), solvers, labels, answer):
+            case steps.PlaceOrder():
+                return await self._place(order, account, owner)
+            case steps.ReadOrder():
+                return await self._read(order, account)
+            case steps.ReadAuthorizations(urls):
+                return await self._read_proofs(order, account, urls)
+            case steps.MakeChallenges(wanted):
+                for one in wanted:
+                    await self._writer.challenge(order, one, answer(one.offered.type, one.offered.token))
+                return None
+            case steps.RemoveChallenges(outdated):
+                await self._writer.tidy(outdated)
+                return None
+            case steps.AwaitChallenges():
+                return None
+            case steps.Finalize():
+                return await self._finalize(order, account)
+            case steps.FetchCertificate():
+                return await self._fetch(order, account)
+            case steps.Fail(reason):
+                return await self._failures.end(
+                    order, "errored", reason.message, RetryLater(reason.code, reason.message)
+                )
+            case _:
+                await self._writer.tidy(leftover(order, self.family.challenges(order)))
+                return None
+
+    async def _place(self, order: Order, account: Account, owner: CertificateRequest) -> Order | None:
+        live = await self._writer.live(order)
+        if live.status.url or live.metadata.uid != order.metadata.uid:
+            return None  # the cache was behind, and brings it
+        rates: tuple[tuple[str, Rate], ...] = ()
+        if self._permit is not None:
+            # Asked here too: an Order can be written by whoever may write Orders, and hosts change hands.
+            rehearsal = is_rehearsal(live)
+            issuer = owner.spec.issuer_ref if rehearsal else live.spec.issuer_ref
+            verdict = await self._permit(owner, hosts_of_order(live), issuer)
+            if isinstance(verdict, Refuse):
+                return await self._failures.end(order, "errored", verdict.message, None)
+            rates = () if rehearsal else verdict.rates
+        wish = self._wish(live, account)
+        asked = self._gate.ask(account, order.metadata.namespace, wish, rates)
+        if isinstance(asked, Waits):
+            # What the CA said of this very wait tells more than we know.
+            if to_rfc3339(asked.until) not in live.status.reason:
+                self._metrics.order(issuer_of(live), "held")
+                await self._writer.note(live, asked.code, asked.text)
+            self.queue.add_after(key_of(order), max((asked.until - self._clock()).total_seconds(), 1.0))
+            return None
+        try:
+            placed = await account.sessions.call(Session.new_order, wish)
+        except AcmeError:
+            self._gate.withdrawn(asked)
+            raise
+        status = status_of(placed, authorizations=True) | {"reason": None}
+        # Who asked again would have two orders: this is written however long the API server is away.
+        written = await insist(lambda: self._writer.patch(order, status))
+        self._writer.emit(written, "Normal", "OrderCreated", f"Created the order at {account.issuer.origin}")
+        self._failures.forget(order)
+        await self._gate.stored(asked)
+        self._metrics.order(issuer_of(live), "placed")
+        self._metrics.left(issuer_of(live), self._gate.left(account))
+        return written
+
+    def _wish(self, order: Order, account: Account) -> Wish:
+        """What is ordered, with the end that the Certificate wants where the issuer's CA takes one."""
+        wish = wish_of(order)
+        if not account.issuer.durations or not order.spec.duration:
+            return wish
+        return replace(wish, not_after=self._clock() + parse_duration(order.spec.duration))
+
+    async def _read(self, order: Order, account: Account) -> Order | None:
+        try:
+            placed = await account.sessions.call(Session.order, order.status.url, wish_of(order))
+        except Refused as error:
+            if error.http_status == 404:
+                return await self._failures.end(order, "expired", "the CA no longer knows the order", None)
+            raise
+        status = status_of(placed, authorizations=not order.status.authorizations)
+        now = self._clock()
+        if placed.status is OrderStatus.INVALID:
+            why = placed.error.text() if placed.error else "the CA gives no reason"
+            failure = judge_problem(placed.error, now) if placed.error else RetryLater("invalid", why)
+            return await self._failures.end(order, "invalid", why, failure)
+        if placed.status is OrderStatus.PENDING and placed.expires is not None and placed.expires <= now:
+            return await self._failures.end(order, "expired", "the order has expired", None)
+        if status["state"] != order.status.state or "authorizations" in status:
+            return await self._writer.patch(order, status)
+        self._again(order, placed.retry_after)
+        return None
+
+    def _again(self, order: Order, at: datetime | None) -> None:
+        now = self._clock()
+        wait = min(max((at or now + _POLL) - now, timedelta(milliseconds=200)), _LONGEST)
+        self.queue.add_after(key_of(order), wait.total_seconds())
+
+    async def _read_proofs(self, order: Order, account: Account, urls: tuple[str, ...]) -> Order:
+        wish = wish_of(order)
+        found = {url: await account.sessions.call(Session.authorization, url, wish) for url in urls}
+        listed = [
+            proof_of(found[one.url]) if one.url in found else msgspec.to_builtins(one)
+            for one in order.status.authorizations
+        ]
+        return await self._writer.patch(order, {"authorizations": listed})
+
+    async def _finalize(self, order: Order, account: Account) -> Order | None:
+        wish = wish_of(order)
+        placed = Placed(order.status.url, OrderStatus.READY, wish.identifiers, (), order.status.finalize_url)
+        try:
+            after = await account.sessions.call(Session.finalize, placed, csr_of(order), wish)
+        except Refused as error:
+            if error.code != "orderNotReady":
+                raise
+            # Sent before, by a process that ended before it could store that; or not all is proven after all.
+            return await self._read(order, account)
+        return await self._writer.patch(order, status_of(after))
+
+    async def _fetch(self, order: Order, account: Account) -> Order | None:
+        wish = wish_of(order)
+        placed = await account.sessions.call(Session.order, order.status.url, wish)
+        if placed.certificate is None:
+            self._again(order, placed.retry_after)
+            return None
+        preferred = account.issuer.preferred_chain
+        pems = await account.sessions.call(Session.chains, placed.certificate, all_of_them=bool(preferred))
+        csr, now = csr_of(order), self._clock()
+        chosen = choose_chain([read_chain(pem, wish, csr, now) for pem in pems], preferred or None)
+        written = await self._writer.patch(order, {"certificate": base64_text(chosen.pem), "reason": None})
+        self._writer.emit(written, "Normal", "Complete", "Order completed successfully")
+        got = Obtained(certificate_id(chosen.leaf) or "", life(chosen.leaf))
+        await self._gate.obtained(account, wish, got)
+        self._metrics.order(issuer_of(order), "valid")
+        return written
+
+    def _wake_unplaced(self) -> None:
+        """Look again at all Orders that no CA has been asked for yet."""
+        for key, order in self._orders.store.items():
+            if not order.status.url and not finished(order):
+                self.queue.add(key)

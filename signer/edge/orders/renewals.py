@@ -1,0 +1,219 @@
+"""When certificates of ACME issuers are renewed: when the CA advises it (ARI, RFC 9773), by our own rule, or at their end.
+
+An issuance begins as by `cmctl renew`, by the Issuing condition. The controller of Certificates renews at
+status.renewalTime by itself; whichever comes first counts. The instant in the CA's window follows from the serial number,
+so that it is the same after a restart. Runs on the loop, in the leader; the conversation with the CA is in threads.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from cryptography import x509
+
+from issuers.acme.client import Session
+from issuers.acme.errors import AcmeError, RateLimited, judge
+from issuers.acme.renewal import SHORT_LIFE, Advice, Why, certificate_id, emergency, life, next_check, plan, take_advice
+from signer.api.certificate import CERTIFICATES, Certificate
+from signer.api.issuer import IssuerRef
+from signer.api.meta import from_rfc3339, has_condition, set_condition
+from signer.api.renew_before import renew_before_of
+from signer.api.secret import SECRETS, TLS_CERT, Secret
+from signer.edge.gateways.placeholder import is_placeholder
+from signer.edge.issuers.accounts import Account, Accounts
+from signer.edge.issuers.shares import BUSY_RECHECK, Shares
+from signer.edge.orders.gate import OrderGate
+from signer.kube.client import ApiClient
+from signer.kube.errors import Conflict, NotFound
+from signer.kube.queue import WorkQueue
+from signer.kube.reflector import Change, Reflector
+from signer.kube.superseded import Key
+from signer.observe.events import EventRecorder, EventType, ObjectReference
+
+log = logging.getLogger(__name__)
+
+_FIRST_FAILURE = timedelta(hours=1)
+_LONGEST = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the CA said of a certificate last (None: it has no ARI), and when it is asked again."""
+
+    certificate_id: str
+    advice: Advice | None
+    ask_at: datetime
+
+
+_WHY = {
+    Why.ADVICE: "as the CA advises (RFC 9773)",
+    Why.RULE: "as enough of its life has passed",
+    Why.ASKED: "as its renewBefore says",
+    Why.EMERGENCY: "as it has nearly expired",
+}
+
+
+class RenewalController:
+    """Asks for advice on each certificate of an ACME issuer. `queue` holds Certificates' keys."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        recorder: EventRecorder,
+        certificates: Reflector[Certificate],
+        accounts: Accounts,
+        queue: WorkQueue[Key],
+        gate: OrderGate,
+        *,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._client = client
+        self._recorder = recorder
+        self._certificates = certificates
+        self._accounts = accounts
+        self._clock = clock
+        self._shares = Shares(cluster=1, tenant=1)
+        self._gate = gate
+        self._advised: dict[Key, _Known] = {}
+        self._warned: dict[Key, str] = {}  # CertIDs
+        self.queue = queue
+        certificates.subscribe(self._changed)
+        accounts.on_ready(self._account_ready)
+
+    def _changed(self, change: Change[Certificate]) -> None:
+        if change.kind == "synced":
+            return
+        if change.new is None:
+            self._advised.pop(change.key, None)
+            self._warned.pop(change.key, None)
+        elif change.old is None or change.old.status != change.new.status:
+            self.queue.add(change.key)
+
+    def _account_ready(self, ref: IssuerRef) -> None:
+        for key, one in self._certificates.store.items():
+            if one.spec.issuer_ref.ours and one.spec.issuer_ref.resolve(key[0]) == ref:
+                self.queue.add(key)
+
+    async def reconcile(self, key: Key) -> None:
+        """Look at one Certificate: begin its renewal when its time has come."""
+        certificate = self._certificates.store.get(key)
+        if certificate is None or certificate.metadata.deletion_timestamp or certificate.problem:
+            return
+        status, now = certificate.status, self._clock()
+        reference = certificate.spec.issuer_ref
+        ref = reference.resolve(key[0]) if reference.ours else None
+        account = self._accounts.get(ref) if ref is not None else None
+        if (
+            account is None
+            or ref is None
+            or has_condition(status.conditions, "Issuing")
+            or not has_condition(status.conditions, "Ready")
+        ):
+            return
+        try:
+            found = msgspec.convert(await self._client.get(SECRETS, certificate.spec.secret_name, key[0]), Secret)
+            leaf = x509.load_pem_x509_certificate(found.data.get(TLS_CERT, b""))
+        except (NotFound, ValueError):
+            return
+        name = certificate_id(leaf)
+        if name is None or is_placeholder(leaf):
+            return
+        fraction = (leaf.serial_number % 9973) / 9973
+        known = self._advised.get(key)
+        if known is None or known.certificate_id != name or known.ask_at <= now:
+            with self._shares.turn(ref) as mine:
+                if not mine:
+                    self.queue.add_after(key, BUSY_RECHECK)
+                    return
+                known = await self._ask(account, name, known, fraction, now)
+            self._advised[key] = known
+        of, advice = life(leaf), known.advice
+        past = advice is not None and advice.window.end < now
+        if past:
+            self._gate.overdue(name)
+        hurry = past or emergency(of, now)
+        renew_before = renew_before_of(certificate.spec, of.length)
+        planned = plan(of, now, advice=advice, fraction=fraction, renew_before=renew_before)
+        if planned.alarm:
+            self._warn(key, certificate, name)
+        if advice is None and not hurry and not (planned.why is Why.RULE and of.length < SHORT_LIFE):
+            # status.renewalTime says when; it knows no other rule for short lives.
+            self._later(key, known.ask_at, now)
+            return
+        at = max(planned.at, _resting(certificate, hurry=hurry) or planned.at)
+        if at > now:
+            self._later(key, min(at, known.ask_at), now)
+            return
+        await self._begin(key, certificate, planned.why)
+
+    async def _ask(self, account: Account, name: str, known: _Known | None, fraction: float, now: datetime) -> _Known:
+        """What the CA advises; when it does not answer, what it said last of this certificate."""
+        before = known.advice if known is not None and known.certificate_id == name else None
+        try:
+            info = await account.sessions.call(Session.renewal_info, name)
+        except AcmeError as error:
+            verdict = judge(error, now)
+            asked = verdict.not_before if isinstance(verdict, RateLimited) else None
+            return _Known(name, before, next_check(now, asked, fraction))
+        if info is None:
+            return _Known(name, None, next_check(now, None, fraction))
+        return _Known(name, take_advice(info.window, fraction, before), next_check(now, info.retry_after, fraction))
+
+    def _warn(self, key: Key, certificate: Certificate, name: str) -> None:
+        """Tell once that hardly anything is left: a person should look."""
+        if self._warned.get(key) != name:
+            self._warned[key] = name
+            log.warning("Certificate %s/%s: nearly expired, and not renewed yet", *key)
+            self._emit(
+                certificate, "Warning", "NearlyExpired", "The certificate has nearly expired and is not renewed yet"
+            )
+
+    def _later(self, key: Key, at: datetime, now: datetime) -> None:
+        self.queue.add_after(key, min(max((at - now).total_seconds(), 1.0), _LONGEST))
+
+    async def _begin(self, key: Key, certificate: Certificate, why: Why) -> None:
+        meta = certificate.metadata
+        message = f"Renewing certificate, {_WHY[why]}"
+        conditions = set_condition(
+            certificate.status.conditions,
+            "Issuing",
+            "True",
+            reason=str(why),
+            message=message,
+            now=self._clock(),
+            generation=meta.generation,
+        )
+        body: dict[str, Any] = {
+            "metadata": {"resourceVersion": meta.resource_version},
+            "status": {"conditions": msgspec.to_builtins(conditions)},
+        }
+        try:
+            await self._client.patch(CERTIFICATES, meta.name, body, namespace=meta.namespace, subresource="status")
+        except Conflict:
+            self.queue.add_backoff(key)
+            return
+        except NotFound:
+            return
+        self._emit(certificate, "Normal", str(why), message)
+
+    def _emit(self, certificate: Certificate, kind: EventType, reason: str, message: str) -> None:
+        meta = certificate.metadata
+        about = ObjectReference(
+            CERTIFICATES.api_version, CERTIFICATES.kind, meta.namespace, meta.name, meta.uid, meta.resource_version
+        )
+        self._recorder.emit(about, kind, reason, message)
+
+
+def _resting(certificate: Certificate, *, hurry: bool) -> datetime | None:
+    """Until when a Certificate whose last issuance failed is left alone: an hour, doubled by each failure, 32 at most.
+
+    Who is in a hurry waits an hour.
+    """
+    failed = from_rfc3339(certificate.status.last_failure_time)
+    if failed is None:
+        return None
+    attempts = 1 if hurry else min(max(certificate.status.failed_issuance_attempts or 1, 1), 6)
+    return failed + _FIRST_FAILURE * (1 << (attempts - 1))

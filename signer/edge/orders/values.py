@@ -1,0 +1,97 @@
+"""What follows from an Order and from what a CA says of it: wishes, answers, and parts of the status. Pure."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from cryptography import x509
+
+from issuers.acme import challenge
+from issuers.acme.errors import MalformedAnswer
+from issuers.acme.identifiers import BadIdentifier, identifiers
+from issuers.acme.order import Authorization as Proof
+from issuers.acme.order import Order as Placed
+from issuers.acme.order import Wish
+from signer.api.challenge import Challenge
+from signer.api.issuer import IssuerRef
+from signer.api.order import FAILED_STATES, Order
+from signer.edge.issuers.accounts import Account
+from signer.kube.superseded import Key
+
+_ANSWERED = ("http-01", "dns-01")
+
+
+def finished(order: Order) -> bool:
+    """Tell whether nothing more comes of it: it failed, or its certificate is stored."""
+    status = order.status
+    return not order.problem and (
+        status.state in FAILED_STATES or (status.state == "valid" and bool(status.certificate))
+    )
+
+
+def leftover(order: Order, challenges: Iterable[Challenge]) -> list[Challenge]:
+    """What a finished Order does not need any more: a Challenge that failed stays, since it says why, until its Order goes."""
+    kept = FAILED_STATES if order.status.state in FAILED_STATES else frozenset()
+    return [one for one in challenges if one.status.state not in kept]
+
+
+def issuer_of(obj: Order | Challenge) -> IssuerRef | None:
+    """The issuer that an Order or Challenge names, None when it is not of our group."""
+    reference = obj.spec.issuer_ref
+    return reference.resolve(obj.metadata.namespace) if reference.ours else None
+
+
+def wish_of(order: Order) -> Wish:
+    """What is ordered. Raises MalformedAnswer for names that cannot be: they were checked before the Order was made."""
+    spec = order.spec
+    try:
+        return Wish(identifiers((*spec.dns_names, *spec.ip_addresses)), spec.profile or None, spec.replaces or None)
+    except BadIdentifier as error:
+        raise MalformedAnswer(f"spec: {error}") from None
+
+
+def answer_for(kind: str, token: str, account: Account) -> str:
+    """What proves a name: the key authorization, or its digest for DNS-01 (RFC 8555, 8.3 and 8.4)."""
+    if kind.lower() == challenge.HTTP01:
+        return challenge.key_authorization(token, account.key.thumbprint)
+    return challenge.dns_value(token, account.key.thumbprint)
+
+
+def csr_of(order: Order) -> x509.CertificateSigningRequest:
+    """The certificate signing request of an Order."""
+    try:
+        return x509.load_pem_x509_csr(order.spec.request)
+    except ValueError:
+        raise MalformedAnswer("spec.request: no certificate signing request") from None
+
+
+def status_of(placed: Placed, *, authorizations: bool = False) -> dict[str, Any]:
+    """The status that follows from what the CA said; with `authorizations`, their URLs too."""
+    found: dict[str, Any] = {"url": placed.url, "finalizeURL": placed.finalize, "state": str(placed.status)}
+    if authorizations:
+        found["authorizations"] = [{"url": url} for url in placed.authorizations]
+    return found
+
+
+def proof_of(found: Proof) -> dict[str, Any]:
+    """An authorization as an Order's status has it."""
+    known = ("pending", "valid", "invalid", "expired")
+    return {
+        "url": found.url,
+        "identifier": found.identifier.base,
+        "wildcard": found.identifier.wildcard,
+        "initialState": str(found.status) if found.status in known else "invalid",
+        "challenges": [
+            {"type": one.type, "url": one.url, "token": one.token} for one in found.challenges if one.type in _ANSWERED
+        ],
+    }
+
+
+def key_of(order: Order) -> Key:
+    """Its key in stores and queues."""
+    return order.metadata.namespace, order.metadata.name
+
+
+def base64_text(data: bytes) -> str:
+    """Bytes as they stand in JSON."""
+    return msgspec.to_builtins(data)  # type: ignore[no-any-return]  # bytes become base64 text

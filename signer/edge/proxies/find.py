@@ -1,0 +1,58 @@
+"""Where the Pods run that serve a Gateway: asked for when it matters, since watching all Pods of a cluster would cost more.
+
+Used on the loop. Only namespaces that may receive a Secret are asked about, and one Pod of each is enough.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from signer.edge.gateways.placement import GatewayPod
+from signer.kube.client import ApiClient
+from signer.kube.errors import ApiError
+from signer.kube.resource import Resource
+
+PODS = Resource("", "v1", "pods", "Pod", namespaced=True)
+_SHOWN = 3
+
+
+class _Meta(msgspec.Struct, frozen=True):
+    namespace: str = ""
+    labels: dict[str, str] = {}
+
+
+class _Pod(msgspec.Struct, frozen=True):
+    metadata: _Meta
+
+
+class _Pods(msgspec.Struct, frozen=True):
+    items: tuple[_Pod, ...] = ()
+
+
+_read = msgspec.json.Decoder(_Pods).decode
+
+
+class Proxies:
+    """Asks for Pods by a Gateway's selector."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+
+    async def find(self, selector: Mapping[str, str], namespaces: Iterable[str]) -> list[GatewayPod]:
+        """Return one Pod of each of these namespaces that the selector takes; if there is none, some from elsewhere.
+
+        Raises ApiError, Unreachable. A selector that can be no label's takes no Pod.
+        """
+        text = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
+        found = [pod for one in dict.fromkeys(namespaces) for pod in await self._ask(text, one, 1)]
+        return found or await self._ask(text, None, _SHOWN)
+
+    async def _ask(self, selector: str, namespace: str | None, limit: int) -> list[GatewayPod]:
+        query: dict[str, str | int | bool] = {"labelSelector": selector, "limit": limit}
+        try:
+            answer = await self._client.request("GET", PODS.path(namespace), query=query)
+        except ApiError as error:
+            if error.status == 400:
+                return []
+            raise
+        return [GatewayPod(pod.metadata.namespace, pod.metadata.labels) for pod in _read(answer.body).items]

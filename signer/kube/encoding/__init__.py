@@ -1,0 +1,1 @@
+"""From bytes to objects: JSON, and protobuf by walking tags."""

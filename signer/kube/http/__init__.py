@@ -1,0 +1,1 @@
+"""HTTP/1.1 as the hot path needs it: connections, one exchange, one answer."""

@@ -1,0 +1,1 @@
+"""Leases: one leader, or members that know of each other."""

@@ -1,0 +1,108 @@
+"""The options of `mesh-signer run` as a person sees them: names, help, choices. What they mean is in `settings`."""
+
+import argparse
+from collections.abc import Collection
+from typing import Any
+
+from signer.api.signername import CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN
+from signer.settings.edge import add_edge_options
+from signer.settings.values import AUDIT_FAILURE, CONTROLLERS, TENANCY_MODES, UNBOUND
+
+
+def add_arguments(parser: argparse.ArgumentParser, only: Collection[str] | None = None) -> None:
+    """Add the options of `mesh-signer run` to a parser, or `only` some. None has a default there: see `settings_from`."""
+
+    def option(name: str, text: str, **kwargs: Any) -> None:
+        if only is not None and name not in only:
+            return
+        parser.add_argument(f"--{name}", default=None, help=text, **kwargs)
+
+    option(
+        "kubeconfig", "kubeconfig file; without it, the Pod's own ServiceAccount, or else KUBECONFIG and ~/.kube/config"
+    )
+    option("cluster-resource-namespace", "namespace of the CA Secrets of ClusterIssuers (default cert-manager)")
+    option(
+        "controllers",
+        f"comma-separated: {', '.join(CONTROLLERS)}, or * for all. Without it: all, but only csr where the "
+        "cert-manager.io CRDs are not ours, that is beside a real cert-manager",
+    )
+    option("namespace", "namespace of our own Leases (default: the Pod's, else the cluster resource namespace)")
+    option("identity", "name of this replica (default: POD_NAME, else host name and process id)")
+    option(
+        "bind",
+        "address and port of /metrics, /livez and /readyz (default 127.0.0.1:9402; port 0: any; none: not at all)",
+    )
+    option("log-format", "text or json (default text)", choices=("text", "json"))
+    option("log-level", "debug, info, warning or error (default info)", choices=("debug", "info", "warning", "error"))
+    option("audit-log", "file for audit lines, - for standard output, none for nowhere (default -)")
+    option(
+        "allow-ca-requests",
+        "whether a CertificateSigningRequest may ask for a CA certificate (default true)",
+        metavar="BOOL",
+    )
+    option(
+        "auto-approve",
+        "whether CertificateRequests are approved by us, and not by an approver (default true)",
+        metavar="BOOL",
+    )
+    option(
+        "enable-certificate-owner-ref",
+        "whether a Certificate owns its Secret, which then goes with it (default false)",
+        metavar="BOOL",
+    )
+    option("write-window", "how many status writes may be under way at once (default 64)", metavar="N")
+    option("drain-seconds", "how long to work off what is there after SIGTERM (default 20)", metavar="SECONDS")
+    option(
+        "leader-elect", "whether the slow controllers work only while holding a Lease (default true)", metavar="BOOL"
+    )
+    option(
+        "tenancy",
+        "the wall between tenants: enforce; audit, which signs what it would refuse, until --audit-until; or off "
+        "(default enforce)",
+        choices=TENANCY_MODES,
+    )
+    option("audit-until", "when --tenancy=audit ends and the wall enforces, as in 2026-12-31T00:00:00Z", metavar="TIME")
+    option(
+        "unbound",
+        "what of signers that are none of the mesh's: allow, as cert-manager does, or deny (default allow)",
+        choices=UNBOUND,
+    )
+    option(
+        "grace",
+        "how long after its last certificate a namespace may renew from a signer that it no longer claims (default 24h)",
+        metavar="DURATION",
+    )
+    add_edge_options(option)
+    option("istio-namespace", "istiod's namespace (default istio-system)")
+    option(
+        "istiod-accounts",
+        "comma-separated user names that ask for workloads (default: the service accounts istiod and istiod-REVISION "
+        "in Istio's namespace)",
+        metavar="USERS",
+    )
+    option(
+        "cert-signer-domain",
+        f"istiod's CERT_SIGNER_DOMAIN (default {CLUSTER_ISSUER_DOMAIN})",
+        choices=(CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN),
+    )
+    option(
+        "max-workload-lifetime",
+        "longest lifetime of a workload's certificate where no SignerPolicy says another (default 24h)",
+        metavar="DURATION",
+    )
+    option("istiod-dns-names", "comma-separated further names that istiod's own certificate may have", metavar="NAMES")
+    option(
+        "shared-mesh-config",
+        "istiod's SHARED_MESH_CONFIG: a ConfigMap in Istio's namespace (default none)",
+        metavar="NAME",
+    )
+    option(
+        "audit-failure",
+        "what to do when the audit log cannot be written: stop signing, or continue (default continue)",
+        choices=AUDIT_FAILURE,
+    )
+    option(
+        "manage-mesh-config",
+        "whether meshConfig.caCertificates is kept in step with the mesh signers' CAs (default false)",
+        metavar="BOOL",
+    )

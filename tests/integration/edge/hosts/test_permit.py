@@ -1,0 +1,95 @@
+"""Who has the hosts is asked before an Order: on the real API server, with the claims that the controllers keep."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from signer.api.certificate import CERTIFICATES
+from signer.api.certificaterequest import CertificateRequest
+from signer.edge.host import Host
+from signer.edge.hosts.claims import Claims
+from signer.edge.hosts.permission import Permitted
+from signer.edge.hosts.permit import Permitting
+from signer.tenancy.verdict import Refuse
+from tests.integration.edge.gateway_world import EdgeWorld, edge_world, https, install
+from tests.integration.slow_controllers import Json, install_crds
+from tests.localmesh import Cluster
+from tests.unit.edge.objects import LE
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module", autouse=True)
+def crds(cluster: Cluster) -> None:
+    install_crds(cluster)
+    install(cluster)
+
+
+@pytest.fixture
+async def here(cluster: Cluster, namespace: str) -> AsyncIterator[EdgeWorld]:
+    async with edge_world(cluster, namespace) as found:
+        yield found
+
+
+@pytest.fixture
+async def asking(here: EdgeWorld) -> AsyncIterator[Permitting]:
+    claims = Claims(here.client, clock=lambda: datetime.now(UTC))
+    watching = asyncio.create_task(claims.run())
+    yield Permitting(here.client, lambda: claims, {here.gateways})
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+def request(namespace: str, certificate: Json | None = None) -> CertificateRequest:
+    """A request of a namespace, as a Certificate or somebody by hand makes it."""
+    meta: Json = {"name": "r", "namespace": namespace, "uid": "u"}
+    if certificate is not None:
+        owner = {"apiVersion": "cert-manager.io/v1", "kind": "Certificate", "controller": True}
+        meta["ownerReferences"] = [{**owner, **{key: certificate["metadata"][key] for key in ("name", "uid")}}]
+    spec = {"request": "", "issuerRef": {"name": "le", "kind": "ClusterIssuer"}}
+    return msgspec.convert({"metadata": meta, "spec": spec}, CertificateRequest)
+
+
+async def test_by_hand(here: EdgeWorld, asking: Permitting) -> None:
+    """A host that nobody has is taken by whoever orders it, without a Gateway; then another namespace is refused."""
+    host = Host(f"a.{here.namespace}.example.com")
+    other = await here.other("other")
+    assert isinstance(await asking.permit(request(here.namespace), [host], LE), Permitted)
+    claim = await here.claim(str(host))
+    assert claim is not None
+    assert claim["spec"]["namespace"] == here.namespace
+    verdict = await asking.permit(request(other), [host], LE)
+    assert isinstance(verdict, Refuse)
+    assert verdict.reasons[0].code == "HostTaken"
+
+
+async def test_for_a_gateway_elsewhere(here: EdgeWorld, asking: Permitting) -> None:
+    """The Certificate that we made beside the proxy asks for the Gateway's namespace; any other one there for its own."""
+    name = f"a.{here.namespace}.example.com"
+    await here.policy("ours", name, namespaces=[here.namespace])
+    await here.gateway(https(name))
+    await here.served("shop-tls", name, namespace=here.gateways)
+    made = await here.find(CERTIFICATES, "shop-tls", here.gateways)
+    assert isinstance(await asking.permit(request(here.gateways, made), [Host(name)], LE), Permitted)
+    assert isinstance(await asking.permit(request(here.gateways), [Host(name)], LE), Refuse)
+
+
+async def test_a_forged_label(here: EdgeWorld, asking: Permitting) -> None:
+    """A tenant's Certificate that says it was made for another's Gateway gets nothing by it."""
+    name = f"a.{here.namespace}.example.com"
+    thief = await here.other("thief")
+    assert isinstance(await asking.permit(request(here.namespace), [Host(name)], LE), Permitted)
+    claim = await here.claim(name)
+    assert claim is not None
+    forged = await here.make(
+        CERTIFICATES,
+        "forged",
+        {"spec": {"secretName": "forged", "dnsNames": [name], "issuerRef": {"name": "le"}}},
+        thief,
+        labels={"mesh-signer.dev/edge": "true", "mesh-signer.dev/source-namespace": here.namespace},
+        annotations={"mesh-signer.dev/source-namespace-uid": claim["spec"]["namespaceUID"]},
+    )
+    assert isinstance(await asking.permit(request(thief, forged), [Host(name)], LE), Refuse)

@@ -1,0 +1,308 @@
+"""CertificateRequests: the order of checks, one thing changed at a time, and the statuses that come of it."""
+
+import base64
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from cryptography import x509
+
+from issuers.authority import load_authority
+from issuers.certificate import self_sign, template_for
+from issuers.compose import compose_request
+from issuers.private_key import encode_key
+from issuers.request import read_request
+from issuers.x509.subject import Subject
+from signer.api.certificaterequest import CertificateRequest
+from signer.api.issuer import Issuer, IssuerRef
+from signer.authorities.state import IssuerState
+from signer.certificates.requests import status as request_status
+from signer.certificates.requests import steps
+from signer.certificates.requests.signing import Signed, decide_request, sign_request, topmost
+from signer.tenancy.claim import Limits
+from signer.tenancy.verdict import Grant, Refuse
+from signer.tenancy.world import without_wall
+from tests.unit.certificates import samples
+from tests.unit.certificates.samples import NOW, Json
+
+APPROVED: Json = {"type": "Approved", "status": "True", "reason": "cert-manager.io"}
+
+
+def request(*, conditions: list[Json] | None = None, notes: Json | None = None, **spec: Any) -> CertificateRequest:
+    """An approved request to ClusterIssuer root, with other fields of the spec or other conditions."""
+    body = samples.request_json()
+    body["status"] = {"conditions": [APPROVED] if conditions is None else conditions}
+    body["spec"] = {k: v for k, v in (body["spec"] | spec).items() if v is not None}
+    if notes is not None:
+        body["metadata"]["annotations"] = notes
+    return msgspec.convert(body, CertificateRequest)
+
+
+def state(kind: str = "ca", **changes: Any) -> IssuerState:
+    specs: dict[str, Json] = {"ca": {"ca": {"secretName": "s"}}, "selfSigned": {"selfSigned": {}}}
+    issuer = msgspec.convert({"metadata": {"name": "root"}, "spec": specs.get(kind, {})}, Issuer)
+    fields: Json = {"ready": True, "reason": "KeyPairVerified", "message": ""} | changes
+    return IssuerState(issuer.ref, issuer, kind, **fields)  # type: ignore[arg-type]  # the tests' kinds are good ones
+
+
+def consider(asked: CertificateRequest, found: IssuerState | None = None, **more: Any) -> steps.Step:
+    known = {IssuerRef("ClusterIssuer", "", "root"): found or state()}
+    return steps.consider(asked, known.get, auto_approve=more.pop("auto_approve", True), **more)
+
+
+def test_the_sample_is_signed() -> None:
+    """An approved request to a ready CA is signed, with its lifetime."""
+    step = consider(request())
+    assert isinstance(step, steps.Sign)
+    assert step.lifetime == timedelta(hours=2160)
+    assert step.key is None
+
+
+def ready(reason: str, status: str = "False") -> Json:
+    return {"type": "Ready", "status": status, "reason": reason}
+
+
+DENIED: Json = {"type": "Denied", "status": "True"}
+INVALID: Json = {"type": "InvalidRequest", "status": "True"}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "step"),
+    [
+        ([], steps.Approve),
+        ([APPROVED | {"status": "False"}], steps.Approve),
+        ([ready("Pending")], steps.Approve),
+        ([APPROVED, ready("Pending")], steps.Sign),
+        ([APPROVED, ready("Failed")], steps.Nothing),
+        ([APPROVED, ready("Issued", "True")], steps.Nothing),
+        ([ready("Failed")], steps.Nothing),
+        ([DENIED], steps.MarkDenied),
+        ([APPROVED, DENIED], steps.MarkDenied),
+        ([DENIED, ready("Denied")], steps.Nothing),
+        ([DENIED, ready("Pending")], steps.MarkDenied),
+        ([APPROVED, INVALID], steps.Nothing),
+    ],
+)
+def test_conditions(conditions: list[Json], step: type) -> None:
+    """What approvers and issuers said decides first; a denial beats an approval, what is settled stays."""
+    assert type(consider(request(conditions=conditions))) is step
+
+
+def test_no_automatic_approval() -> None:
+    """With automatic approval off a request waits for somebody's word."""
+    assert isinstance(consider(request(conditions=[]), auto_approve=False), steps.AwaitApproval)
+    assert isinstance(consider(request(), auto_approve=False), steps.Sign)
+
+
+def test_left_alone() -> None:
+    """Deleted requests, answered ones and those of other groups are not worked."""
+    answered = samples.request_json()
+    answered["status"]["conditions"] = [APPROVED]
+    assert isinstance(consider(msgspec.convert(answered, CertificateRequest)), steps.Nothing)
+    foreign = {"name": "root", "kind": "ClusterIssuer", "group": "example.com"}
+    assert isinstance(consider(request(issuerRef=foreign)), steps.Nothing)
+    assert isinstance(consider(request(issuerRef=foreign, conditions=[DENIED])), steps.Nothing)
+    leaving = samples.request_json() | {"status": {"conditions": [APPROVED]}}
+    leaving["metadata"]["deletionTimestamp"] = "2026-06-01T12:00:00Z"
+    assert isinstance(consider(msgspec.convert(leaving, CertificateRequest)), steps.Nothing)
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (state("", ready=False, reason="IssuerTypeMissing"), "IssuerTypeMissing"),
+        (state(ready=False, reason="ErrGetKeyPair"), "IssuerNotReady"),
+        (state("vault", ready=False, reason="UnsupportedField"), "IssuerNotReady"),
+    ],
+)
+def test_waits_for_the_issuer(found: IssuerState, reason: str) -> None:
+    """An issuer that cannot sign now is waited for."""
+    step = consider(request(), found)
+    assert isinstance(step, steps.Pend)
+    assert step.reason == reason
+
+
+def test_no_such_issuer() -> None:
+    """An issuer that is not there is waited for; namespace and kind are part of its name."""
+    for reference in ({"name": "none", "kind": "ClusterIssuer"}, {"name": "root", "kind": "Issuer"}, {"name": "root"}):
+        step = consider(request(issuerRef=reference))
+        assert isinstance(step, steps.Pend)
+        assert step.reason == "IssuerNotFound"
+
+
+def pem_without_end(text: bytes) -> str:
+    return base64.b64encode(text).decode()
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"issuerRef": {"name": "root", "kind": "Thing"}}, "spec.issuerRef"),
+        ({"issuerRef": {"kind": "ClusterIssuer"}}, "spec.issuerRef"),
+        ({"duration": "soon"}, "spec.duration"),
+        ({"duration": "0s"}, "spec.duration"),
+        ({"duration": "-1h"}, "spec.duration"),
+        ({"duration": "9000000h"}, "spec.duration"),
+        ({"request": pem_without_end(b"junk")}, "spec.request"),
+        ({"request": None}, "spec.request"),
+        ({"usages": "server auth"}, "spec.usages"),
+    ],
+)
+def test_never(spec: Json, said: str) -> None:
+    """What nobody could ever sign is settled as invalid, and the message names the field."""
+    step = consider(request(**spec))
+    assert isinstance(step, steps.Fail)
+    assert step.invalid
+    assert said in step.message
+
+
+def test_self_signed() -> None:
+    """A selfSigned issuer asks for the key that the annotation names, and signs only with the request's own."""
+    notes = {"cert-manager.io/private-key-secret-name": "keys"}
+    own = state("selfSigned")
+    assert consider(request(notes=notes), own) == steps.AskKey("keys")
+    for missing in ({}, {"cert-manager.io/private-key-secret-name": ""}):
+        step = consider(request(notes=missing), own)
+        assert isinstance(step, steps.Fail)
+        assert (step.reason, step.invalid) == ("MissingAnnotation", False)
+    signed = consider(request(notes=notes), own, key=samples.key(0))
+    assert isinstance(signed, steps.Sign)
+    assert signed.key is samples.key(0)
+    other = consider(request(notes=notes), own, key=samples.key(1))
+    assert isinstance(other, steps.Fail)
+    assert other.reason == "ErrorKeyMatch"
+    waits = consider(request(notes=notes), own, key=steps.NoKey())
+    assert isinstance(waits, steps.Pend)
+    assert waits.reason == "MissingSecret"
+
+
+class TestStatus:
+    @staticmethod
+    def conditions(patch: request_status.StatusPatch) -> dict[str, tuple[str, str]]:
+        assert patch.body["metadata"] == {"resourceVersion": "50"}
+        return {c["type"]: (c["status"], c["reason"]) for c in patch.body["status"]["conditions"]}
+
+    def test_approved(self) -> None:
+        """Approval is given in cert-manager's name."""
+        patch = request_status.approved(request(conditions=[]), NOW)
+        assert patch.changed
+        assert self.conditions(patch) == {"Approved": ("True", "cert-manager.io")}
+
+    def test_pending(self) -> None:
+        """Pending is written once for each message."""
+        patch = request_status.pending(request(), "waiting", NOW)
+        assert self.conditions(patch)["Ready"] == ("False", "Pending")
+        assert "failureTime" not in patch.body["status"]
+        again = request(conditions=patch.body["status"]["conditions"])
+        assert not request_status.pending(again, "waiting", NOW + timedelta(hours=1)).changed
+        assert request_status.pending(again, "still waiting", NOW).changed
+
+    @pytest.mark.parametrize(
+        ("compose", "expected"),
+        [
+            (lambda r: request_status.denied(r, NOW), {"Ready": ("False", "Denied")}),
+            (lambda r: request_status.failed(r, "no", NOW), {"Ready": ("False", "Failed")}),
+            (
+                lambda r: request_status.failed(r, "no", NOW, invalid="Bad"),
+                {"Ready": ("False", "Failed"), "InvalidRequest": ("True", "Bad")},
+            ),
+        ],
+    )
+    def test_failures(
+        self, compose: Callable[[CertificateRequest], request_status.StatusPatch], expected: Json
+    ) -> None:
+        """Each final failure has its condition, and the time of the first failure stays."""
+        patch = compose(request(conditions=[]))
+        assert patch.changed
+        assert self.conditions(patch) == expected
+        assert patch.body["status"]["failureTime"] == "2026-06-01T12:00:00Z"
+        body = samples.request_json()
+        body["status"] = {"conditions": [], "failureTime": "2026-01-01T00:00:00Z"}
+        kept = compose(msgspec.convert(body, CertificateRequest))
+        assert kept.body["status"]["failureTime"] == "2026-01-01T00:00:00Z"
+
+    def test_issued(self) -> None:
+        """Certificate, root and condition are one write; without a root there is no ca."""
+        patch = request_status.issued(request(), Signed(b"chain", b"root"), NOW)
+        assert self.conditions(patch)["Ready"] == ("True", "Issued")
+        assert (patch.body["status"]["certificate"], patch.body["status"]["ca"]) == (b"chain", b"root")
+        assert patch.changed
+        assert "ca" not in request_status.issued(request(), Signed(b"chain", b""), NOW).body["status"]
+
+
+def authority() -> Any:
+    csr = compose_request(samples.key(9), subject=Subject(common_name="root"), is_ca=True)
+    template = template_for(
+        read_request(csr), usages=(), duration=timedelta(days=365), is_ca=True, now=NOW, add_cert_sign=True
+    )
+    issued = self_sign(template, samples.key(9), serial=1)
+    return load_authority(issued.pem, encode_key(samples.key(9)), None, now=NOW)
+
+
+def sign(
+    asked: CertificateRequest, found: IssuerState, *, limits: Limits | None = None, key: Any = None
+) -> Signed | Refuse:
+    csr = read_request(asked.spec.request)
+    lifetime = timedelta(hours=1)
+    grant = decide_request(
+        asked, csr, found, world=without_wall(), lifetime=lifetime, limits=limits or Limits(), now=NOW
+    )
+    if not isinstance(grant, Grant):
+        assert isinstance(grant, Refuse)
+        return grant
+    return sign_request(asked, csr, found, grant, key=key, now=NOW, serial=77)
+
+
+class TestSigning:
+    def test_by_a_ca(self) -> None:
+        """The CA signs the key and names of the request for its lifetime; the root comes along apart."""
+        ca = authority()
+        signed = sign(request(), state(authority=ca))
+        assert isinstance(signed, Signed)
+        (leaf,) = x509.load_pem_x509_certificates(signed.certificate)
+        (root,) = x509.load_pem_x509_certificates(signed.ca)
+        leaf.verify_directly_issued_by(root)
+        assert leaf.serial_number == 77
+        assert leaf.not_valid_before_utc == NOW
+        assert leaf.not_valid_after_utc == NOW + timedelta(hours=1)
+
+    def test_a_ca_may_sign_certificates(self) -> None:
+        """A request for a CA gets the usage that a CA needs, though it does not name it."""
+        signed = sign(request(isCA=True, request=request_of_a_ca(), usages=[]), state(authority=authority()))
+        assert isinstance(signed, Signed)
+        leaf = x509.load_pem_x509_certificates(signed.certificate)[0]
+        assert leaf.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+        assert leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+
+    def test_by_itself(self) -> None:
+        """A self-signed certificate is its own CA; without a key there is none."""
+        signed = sign(request(), state("selfSigned"), key=samples.key(0))
+        assert isinstance(signed, Signed)
+        assert signed.certificate == signed.ca
+        assert isinstance(sign(request(), state("selfSigned")), Refuse)
+
+    def test_usages_must_fit(self) -> None:
+        """Usages that differ from those in the CSR are refused, naming the field."""
+        refused = sign(request(usages=["code signing"]), state(authority=authority()))
+        assert isinstance(refused, Refuse)
+        assert refused.code == "SigningError"
+        assert "usages" in refused.message
+
+    def test_the_wall(self) -> None:
+        """Every signature passes the wall: what it refuses is not signed."""
+        no_cas = Limits(allow_ca_requests=False)
+        asked = request(isCA=True, request=request_of_a_ca(), usages=[])
+        assert isinstance(sign(asked, state(authority=authority()), limits=no_cas), Refuse)
+
+    def test_topmost(self) -> None:
+        """The last certificate of a chain is the highest that is known."""
+        one, two = samples.leaf_pem(samples.request().spec.request), authority().root_pem
+        assert topmost(one + two) == two
+        assert topmost(b"") == b""
+
+
+def request_of_a_ca() -> str:
+    csr = compose_request(samples.key(0), subject=Subject(common_name="sub"), is_ca=True)
+    return base64.b64encode(csr).decode()

@@ -1,0 +1,191 @@
+"""What hostile name servers can say, and that nothing comes of it. The honest ones are BIND, in tests/integration/edge."""
+
+import base64
+from collections.abc import Callable
+
+import dns.flags
+import dns.message
+import dns.rdatatype
+import pytest
+
+from issuers.acme.targets import ANYWHERE, AddressRule
+from signer.edge.dns01 import queries as dns_queries
+from signer.edge.dns01.queries import NoAnswer, Questions
+from signer.edge.dns01.record import Answered, classify
+from signer.edge.dns01.rfc2136 import Updates
+from signer.edge.issuers.dns01_spec import ALGORITHMS, Rfc2136, Tsig
+from signer.tenancy.verdict import Refuse
+from tests.fakes.dns_faults import reply, scripted
+
+Message = dns.message.Message
+ZONE = "example.com"
+NAME = f"_acme-challenge.a.{ZONE}"
+VALUE = "v" * 43
+SOA = f"{ZONE}. SOA ns.{ZONE}. admin.{ZONE}. 1 2 3 4 5"
+TSIG = Tsig("acme-key", ALGORITHMS["HMACSHA256"], "tsig", "secret")
+SECRET = base64.b64encode(b"s" * 32)
+
+
+@pytest.fixture(autouse=True)
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gives no answer is not waited for as long as in earnest."""
+    monkeypatch.setattr(dns_queries, "_TRY_SECONDS", 0.3)
+
+
+def zone(query: Message, txt: Callable[[Message], Message]) -> list[Message]:
+    """A zone with one server at 127.0.0.1; what it says of TXT records is the test's."""
+    kind = query.question[0].rdtype
+    if kind == dns.rdatatype.TXT:
+        return [txt(query)]
+    if kind == dns.rdatatype.NS:
+        return [reply(query, f"{ZONE}. NS ns.{ZONE}.")]
+    if kind == dns.rdatatype.A:
+        return [reply(query, f"ns.{ZONE}. A 127.0.0.1")]
+    return [reply(query, authority=(SOA,))]
+
+
+async def looked(txt: Callable[[Message], Message], rule: AddressRule = ANYWHERE) -> Answered:
+    """What is made of an answer of the zone's one server."""
+    async with scripted(lambda query: zone(query, txt)) as port:
+        questions = Questions([("127.0.0.1", port)], {f"ns.{ZONE}": port})
+        (found,) = await questions.at_all_servers(NAME, rule)
+    return found
+
+
+async def test_an_honest_server() -> None:
+    """The value is found, in whatever pieces it is sent."""
+    found = await looked(lambda query: reply(query, f'{NAME}. TXT "{VALUE[:20]}" "{VALUE[20:]}"', f'{NAME}. TXT "x"'))
+    assert found == Answered(f"ns.{ZONE}", frozenset({VALUE, "x"}))
+
+
+@pytest.mark.parametrize(
+    ("txt", "problem"),
+    [
+        (lambda query: reply(query, f'{NAME}. TXT "{VALUE}"', own=False), "does not have the zone"),
+        (lambda query: reply(query, f'other.{ZONE}. TXT "{VALUE}"'), ""),
+        (lambda query: reply(query, f"{NAME}. CNAME evil.example.", f'evil.example. TXT "{VALUE}"'), ""),
+    ],
+    ids=["not its zone", "another name", "an alias"],
+)
+async def test_what_proves_nothing(txt: Callable[[Message], Message], problem: str) -> None:
+    """A value that a server has no say in, or that stands under another name, does not count."""
+    found = await looked(txt)
+    assert problem in found.problem
+    assert not classify(NAME, VALUE, [found]).passed
+
+
+async def test_where_nobody_is_asked() -> None:
+    """Whoever has a zone gives its servers any address: those that may not be reached get no question."""
+    asked: list[Message] = []
+
+    def txt(query: Message) -> Message:
+        asked.append(query)
+        return reply(query, f'{NAME}. TXT "{VALUE}"')
+
+    found = await looked(txt, AddressRule())
+    assert "not asked (a loopback address)" in found.problem
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        lambda _: b"",
+        lambda _: b"x" * 600,
+        lambda query: query.to_wire()[:11],
+        lambda _: dns.message.make_response(dns.message.make_query(NAME, "TXT")).to_wire(),
+        lambda query: reply(dns.message.make_query(f"b.{ZONE}", "TXT", id=query.id)).to_wire(),
+    ],
+    ids=["empty", "garbage", "cut", "another id", "another question"],
+)
+async def test_noise_before_the_answer(noise: Callable[[Message], bytes]) -> None:
+    """Forged or broken packets neither count nor keep the right one from being read."""
+
+    def answer(query: Message) -> list[bytes | Message]:
+        return [noise(query), *zone(query, lambda one: reply(one, f'{NAME}. TXT "{VALUE}"'))]
+
+    async with scripted(answer) as port:
+        query = dns.message.make_query(NAME, "TXT", flags=0)
+        found = await Questions().ask(query, "127.0.0.1", port)
+    assert found.answer
+
+
+async def test_silence() -> None:
+    """A server that says nothing is told as one, and asked no longer than it should be."""
+    async with scripted(lambda _: []) as port:
+        questions = Questions([("127.0.0.1", port)])
+        with pytest.raises(NoAnswer, match="gives no answer"):
+            await questions.ask(dns.message.make_query(NAME, "TXT"), "127.0.0.1", port)
+        with pytest.raises(NoAnswer, match="give no answer about"):
+            await questions.zone(NAME)
+
+
+async def test_too_many_servers() -> None:
+    """A zone with more servers than any honest one has makes no flood of questions."""
+    servers = [f"{ZONE}. NS ns{number}.{ZONE}." for number in range(dns_queries.MAX_SERVERS + 1)]
+    async with scripted(lambda query: [reply(query, *servers)]) as port:
+        with pytest.raises(NoAnswer, match="17 name servers"):
+            await Questions([("127.0.0.1", port)]).servers(ZONE)
+
+
+async def test_a_circle() -> None:
+    """Aliases in a circle are followed once round, and told."""
+
+    def answer(query: Message) -> list[Message]:
+        name = str(query.question[0].name)
+        return [reply(query, f"{name} CNAME {'b' if name.startswith('_') else '_acme-challenge.a'}.{ZONE}.")]
+
+    async with scripted(answer) as port:
+        found = await Questions([("127.0.0.1", port)]).delegated(NAME)
+    assert isinstance(found, Refuse)
+    assert "circle" in found.message
+
+
+class TestUpdates:
+    @staticmethod
+    def updates(port: int, rule: AddressRule = ANYWHERE) -> Updates:
+        return Updates(Questions(), Rfc2136("127.0.0.1", port, tsig=TSIG), SECRET, rule)
+
+    async def test_an_answer_that_is_not_signed(self) -> None:
+        """That an update was made is believed only of a server that has the key."""
+        async with scripted(lambda query: [reply(query, authority=(SOA,) if query.opcode() == 0 else ())]) as port:
+            reason = await self.updates(port).add(NAME, VALUE)
+        assert reason is not None
+        assert "is not signed" in reason.message
+
+    @pytest.mark.parametrize("owner", ["example.org.", ".", "b.a.example.com."])
+    async def test_another_zone(self, owner: str) -> None:
+        """A server cannot have another zone changed than one that the name is in."""
+        soa = f"{owner} SOA ns.{ZONE}. admin.{ZONE}. 1 2 3 4 5"
+        async with scripted(lambda query: [reply(query, authority=(soa,))]) as port:
+            reason = await self.updates(port).add(NAME, VALUE)
+        assert reason is not None
+        assert "does not have the zone" in reason.message
+
+    async def test_where_nobody_is_asked(self) -> None:
+        """A tenant's name server on this machine gets no packet."""
+        asked: list[Message] = []
+
+        def note(query: Message) -> list[Message]:
+            asked.append(query)
+            return []
+
+        async with scripted(note) as port:
+            reason = await self.updates(port, AddressRule()).add(NAME, VALUE)
+        assert reason is not None
+        assert "a loopback address, which an Issuer may not reach" in reason.message
+        assert asked == []
+
+    @pytest.mark.parametrize("secret", [b"", b"not base64!", b"YQ", b"\xff"])
+    def test_a_secret_that_is_none(self, secret: bytes) -> None:
+        """What is no TSIG secret is told, and not shown."""
+        with pytest.raises(ValueError, match="TSIG secret is") as error:
+            Updates(Questions(), Rfc2136("127.0.0.1", tsig=TSIG), secret, ANYWHERE)
+        assert "not base64!" not in str(error.value)
+
+    def test_seals(self) -> None:
+        """A note's seal is another for each text and each key."""
+        one = Updates(Questions(), Rfc2136("127.0.0.1", tsig=TSIG), SECRET, ANYWHERE)
+        other = Updates(Questions(), Rfc2136("127.0.0.1", tsig=TSIG), base64.b64encode(b"t" * 32), ANYWHERE)
+        assert len({one.seal("a"), one.seal("b"), other.seal("a")}) == 3
+        assert one.seal("a") == one.seal("a")

@@ -1,0 +1,149 @@
+"""Where a Secret is written, and which names it must not have."""
+
+import pytest
+
+from signer.edge.gateways.placement import GatewayPod, NoGateway, Placement, place, selects
+from signer.edge.reserved import Existing, in_the_way, reserved_name, secret_named
+from signer.tenancy.verdict import Reason, Refuse
+
+SELECTOR = {"istio": "ingressgateway"}
+
+
+def pods(*namespaces: str) -> list[GatewayPod]:
+    return [GatewayPod(one, {"istio": "ingressgateway", "app": "x"}) for one in namespaces]
+
+
+def placed(
+    running: list[GatewayPod], *, namespace: str = "foo", granted: bool = True, own: bool = False
+) -> Placement | NoGateway | Refuse:
+    return place(
+        namespace, SELECTOR, running, gateway_namespaces=("istio-system",), granted=granted, own_namespace_only=own
+    )
+
+
+def test_own_gateway() -> None:
+    """Where the proxy runs in the Gateway's own namespace, the Secret goes there, without any policy."""
+    assert placed(pods("foo", "foo"), granted=False) == Placement(("foo",))
+    assert placed(pods("istio-system"), namespace="istio-system", granted=False) == Placement(("istio-system",))
+
+
+def test_shared_gateway() -> None:
+    """Into a gateway's namespace only what an admin granted is written."""
+    assert placed(pods("istio-system")) == Placement(("istio-system",))
+    refused = placed(pods("istio-system"), granted=False)
+    assert isinstance(refused, Refuse)
+    assert refused.code == "HostNotGranted"
+    assert "EdgePolicy" in refused.message
+
+
+def test_both() -> None:
+    """With proxies in both, it goes to both if granted, else to the own one with a note."""
+    assert placed(pods("foo", "istio-system")) == Placement(("foo", "istio-system"))
+    found = placed(pods("foo", "istio-system"), granted=False)
+    assert isinstance(found, Placement)
+    assert (found.namespaces, [one.code for one in found.passed]) == (("foo",), ["HostNotGranted"])
+
+
+def test_a_pod_that_looks_like_a_gateway() -> None:
+    """A Pod labelled like a gateway in another tenant's namespace draws no key there."""
+    refused = placed(pods("evil"))
+    assert isinstance(refused, Refuse)
+    assert refused.code == "NotAGatewayNamespace"
+    assert placed(pods("evil", "istio-system")) == Placement(("istio-system",))
+    assert placed(pods("evil", "foo")) == Placement(("foo",))
+
+
+def test_no_gateway_yet() -> None:
+    """Without a Pod it waits, and names the selector."""
+    found = placed([GatewayPod("istio-system", {"istio": "other"})])
+    assert isinstance(found, NoGateway)
+    assert "istio=ingressgateway" in found.reason.message
+
+
+def test_own_namespace_only() -> None:
+    """Where istiod scopes Gateways to their namespace, proxies elsewhere count for nothing."""
+    assert placed(pods("foo", "istio-system"), own=True) == Placement(("foo",))
+    assert isinstance(placed(pods("istio-system"), own=True), NoGateway)
+
+
+@pytest.mark.parametrize(
+    ("selector", "labels", "fits"),
+    [
+        ({}, {"a": "b"}, True),
+        ({"a": "b"}, {"a": "b", "c": "d"}, True),
+        ({"a": "b"}, {}, False),
+        ({"a": "b"}, {"a": "c"}, False),
+    ],
+)
+def test_selectors(selector: dict[str, str], labels: dict[str, str], fits: bool) -> None:
+    """A selector asks for all of its labels; an empty one for none, as in Istio."""
+    assert selects(selector, labels) == fits
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cacerts",
+        "istiod-tls",
+        "istio-kubeconfig",
+        "istio-ca-secret",
+        "istio-ca-root-cert",
+        "shop-cacert",
+        "-cacert",
+        "istio-remote-secret-east",
+        "mesh-signer-account",
+        "bootstrap-token-abcdef",
+        "sh.helm.release.v1.istiod.v1",
+    ],
+)
+def test_reserved_names(name: str) -> None:
+    """Names that Istio or Kubernetes reads are refused, whoever asks."""
+    assert reserved_name(name) is not None
+
+
+@pytest.mark.parametrize(
+    "name", ["istio-ingress-certs", "istio-ingressgateway-certs", "application.sample.com", "cacert"]
+)
+def test_usual_names(name: str) -> None:
+    """Names that guides use are no reserved ones."""
+    assert reserved_name(name) is None
+
+
+@pytest.mark.parametrize(
+    ("credential", "found"),
+    [
+        ("a", "a"),
+        ("kubernetes://a", "a"),
+        ("", None),
+        ("a/b", None),
+        ("kubernetes://a/b", None),
+        ("A", None),
+        ("x://a", None),
+    ],
+)
+def test_names_of_secrets(credential: str, found: str | None) -> None:
+    """A credentialName is a Secret's name, or a reason."""
+    name = secret_named(credential)
+    assert name == found if found else isinstance(name, Reason)
+
+
+@pytest.mark.parametrize(
+    ("existing", "our_uid", "issuers_ca", "code"),
+    [
+        (None, None, False, None),
+        (None, "u", False, None),
+        (None, None, True, "CASecret"),
+        (Existing("u", "kubernetes.io/tls"), "u", False, None),
+        (Existing("u", "kubernetes.io/tls"), "other", False, "ForeignSecret"),
+        (Existing("u", "kubernetes.io/tls"), None, False, "ForeignSecret"),
+        (Existing("u", "Opaque"), None, False, "ForeignSecret"),
+        (Existing("u", "kubernetes.io/tls", is_ca=True), "u", False, "CASecret"),
+        (Existing("u", "kubernetes.io/tls"), "u", True, "CASecret"),
+        (Existing("u", "kubernetes.io/tls", labels={"istio/multiCluster": "true"}), "u", False, "ForeignSecret"),
+        (Existing("u", "Opaque", holds_certificate=False), None, False, "ForeignSecret"),
+    ],
+)
+def test_what_is_in_the_way(existing: Existing | None, our_uid: str | None, issuers_ca: bool, code: str | None) -> None:
+    """Only a Secret that we made, by our own record of its uid, is written again; a CA's never."""
+    why = in_the_way("tls", existing, our_uid, issuers_ca=issuers_ca)
+    assert (why.code if why else None) == code

@@ -1,0 +1,123 @@
+"""What a dns01 solver may say, and what is told of the others."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signer.edge.issuers.dns01_spec import Dns01, ExternalDns, Rfc2136, Tsig, read_dns01
+
+TSIG = {"tsigKeyName": "acme-key", "tsigSecretSecretRef": {"name": "tsig", "key": "secret"}}
+
+
+def read(settings: Any, *, cluster_wide: bool = True) -> Dns01 | tuple[str, ...]:
+    return read_dns01(settings, "dns01", cluster_wide=cluster_wide)
+
+
+def test_defaults() -> None:
+    """What cert-manager's guide has means what it means there: UDP, port 53, HMAC-MD5, CNAMEs not followed."""
+    found = read({"rfc2136": {"nameserver": "192.0.2.1", **TSIG}})
+    tsig = Tsig("acme-key", "hmac-md5.sig-alg.reg.int.", "tsig", "secret")
+    assert found == Dns01(Rfc2136("192.0.2.1", 53, tcp=False, tsig=tsig), follow=False)
+
+
+def test_all_fields() -> None:
+    """Every field that can be set is carried over, the algorithm in whatever case."""
+    settings = {"nameserver": "ns.example.com:5353", "protocol": "TCP", "tsigAlgorithm": "hmacSHA512", **TSIG}
+    found = read({"cnameStrategy": "Follow", "rfc2136": settings})
+    assert found == Dns01(
+        Rfc2136("ns.example.com", 5353, tcp=True, tsig=Tsig("acme-key", "hmac-sha512.", "tsig", "secret")), follow=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("192.0.2.1:1053", "192.0.2.1", 1053),
+        ("2001:DB8::1", "2001:db8::1", 53),
+        ("[2001:db8::1]", "2001:db8::1", 53),
+        ("[2001:db8::1]:1053", "2001:db8::1", 1053),
+        ("NS1.Example.com.", "ns1.example.com", 53),
+        ("bind", "bind", 53),
+    ],
+)
+def test_name_servers(text: str, host: str, port: int) -> None:
+    """A server is a name or an address, with a port or without."""
+    found = read({"rfc2136": {"nameserver": text}})
+    assert isinstance(found, Dns01)
+    assert isinstance(found.provider, Rfc2136)
+    assert (found.provider.host, found.provider.port) == (host, port)
+
+
+def test_external_dns() -> None:
+    """The objects lie beside the Challenge, or where an administrator says."""
+    assert read({"externalDNS": {}}, cluster_wide=False) == Dns01(ExternalDns())
+    assert read({"externalDNS": {"namespace": "external-dns"}}) == Dns01(ExternalDns("external-dns"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (7, "dns01: an object"),
+        ({}, "dns01: one provider"),
+        ({"rfc2136": {}, "externalDNS": {}}, "dns01: one provider"),
+        ({"route53": {}}, "dns01.route53: not supported"),
+        ({"rfc2136": 7}, "dns01.rfc2136: an object"),
+        ({"rfc2136": {}}, "dns01.rfc2136.nameserver: "),
+        ({"rfc2136": {"nameserver": 7}}, "dns01.rfc2136.nameserver: text"),
+        ({"rfc2136": {"nameserver": "ns:0"}}, "dns01.rfc2136.nameserver: "),
+        ({"rfc2136": {"nameserver": "ns:65536"}}, "dns01.rfc2136.nameserver: "),
+        ({"rfc2136": {"nameserver": "[::1"}}, "dns01.rfc2136.nameserver: "),
+        ({"rfc2136": {"nameserver": "[192.0.2.1]:53"}}, "dns01.rfc2136.nameserver: "),
+        ({"rfc2136": {"nameserver": "https://dns.example/"}}, "dns01.rfc2136.nameserver: "),
+        ({"rfc2136": {"nameserver": "192.0.2.1", "protocol": "tcp"}}, "dns01.rfc2136.protocol: "),
+        ({"rfc2136": {"nameserver": "192.0.2.1", "tsigAlgorithm": "HMACSHA3"}}, "dns01.rfc2136.tsigAlgorithm: "),
+        ({"rfc2136": {"nameserver": "192.0.2.1", "tsigKeyName": "k"}}, "dns01.rfc2136: tsigKeyName and "),
+        (
+            {"rfc2136": {"nameserver": "192.0.2.1", "tsigSecretSecretRef": {"name": "a", "key": "b"}}},
+            "dns01.rfc2136: tsigKeyName and ",
+        ),
+        (
+            {"rfc2136": {"nameserver": "192.0.2.1", "tsigKeyName": "k", "tsigSecretSecretRef": {"name": "../a"}}},
+            "dns01.rfc2136.tsigSecretSecretRef.name: ",
+        ),
+        (
+            {"rfc2136": {"nameserver": "192.0.2.1", "tsigKeyName": "k", "tsigSecretSecretRef": {"name": "a"}}},
+            "dns01.rfc2136.tsigSecretSecretRef.key: ",
+        ),
+        ({"rfc2136": {"nameserver": "192.0.2.1", "tsigkeyname": "k"}}, "dns01.rfc2136.tsigkeyname: no such field"),
+        ({"rfc2136": {"nameserver": "192.0.2.1"}, "cnameStrategy": "follow"}, "dns01.cnameStrategy: "),
+        ({"externalDNS": {"namespace": "a/b"}}, "dns01.externalDNS.namespace: "),
+        ({"externalDNS": {"ttl": 5}}, "dns01.externalDNS.ttl: no such field"),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_what_is_wrong(settings: Any, told: str) -> None:
+    """Each mistake is told with its field."""
+    found = read(settings)
+    assert isinstance(found, tuple)
+    assert any(one.startswith(told) for one in found), found
+
+
+def test_a_tenant_names_no_namespace() -> None:
+    """A tenant's Issuer has objects made in its own namespace only."""
+    found = read({"externalDNS": {"namespace": "external-dns"}}, cluster_wide=False)
+    assert isinstance(found, tuple)
+    assert "only a ClusterIssuer" in found[0]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.sampled_from(("rfc2136", "externalDNS", "x")), JSON, JSON)
+def test_any_settings(provider: str, inside: Any, strategy: Any) -> None:
+    """Whatever stands there, it is read or told in printable lines."""
+    names = ("nameserver", "protocol", "tsigAlgorithm", "tsigKeyName", "tsigSecretSecretRef", "namespace")
+    for settings in (inside, dict.fromkeys(names, inside)):
+        found = read({provider: settings, "cnameStrategy": strategy}, cluster_wide=False)
+        assert isinstance(found, Dns01) or all(one.isprintable() for one in found)

@@ -1,0 +1,150 @@
+"""When a certificate of an ACME issuer is renewed: by advice, by half a short life, and at its end."""
+
+import asyncio
+import datetime as dt
+import json
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from issuers.acme.answers import Window
+from issuers.acme.client.session import RenewalInfo
+from issuers.acme.errors import AcmeError, Unreachable
+from signer.api.certificate import Certificate
+from signer.api.issuer import IssuerRef
+from signer.api.meta import to_rfc3339
+from signer.edge.orders.renewals import RenewalController
+from signer.kube.queue import WorkQueue
+from signer.kube.superseded import Key
+from tests import pki
+
+NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
+HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
+KEY = ("shop", "web")
+CA = pki.CA("root")
+
+
+def leaf(age: dt.timedelta, length: dt.timedelta) -> bytes:
+    """A certificate that is so old and lives so long, PEM."""
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(CA.certificate.subject)
+        .public_key(pki.key().public_key())
+        .serial_number(9973 * 7)  # its fraction is none
+        .not_valid_before(NOW - age)
+        .not_valid_after(NOW - age + length)
+        .add_extension(x509.AuthorityKeyIdentifier(b"ca", None, None), critical=False)
+    )
+    return builder.sign(CA.private, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+class World:
+    """One Certificate, and a CA that advises `info` or fails."""
+
+    def __init__(self, pem: bytes, info: RenewalInfo | AcmeError | None, **status: Any) -> None:
+        self.patched: list[dict[str, Any]] = []
+        self.events: list[str] = []
+        self.overdue: list[str] = []
+        self._info = info
+        self._pem = pem
+        conditions = [{"type": "Ready", "status": "True"}]
+        certificate = {
+            "metadata": {"name": "web", "namespace": "shop", "uid": "u", "resourceVersion": "1"},
+            "spec": {
+                "secretName": "web",
+                "dnsNames": ["a.example"],
+                "issuerRef": {"name": "le", "kind": "ClusterIssuer"},
+            },
+            "status": {"conditions": conditions, **status},
+        }
+        store = {KEY: msgspec.convert(certificate, Certificate)}
+        account = SimpleNamespace(sessions=SimpleNamespace(call=self._call))
+        self.queue: WorkQueue[Key] = WorkQueue()
+        ref = IssuerRef("ClusterIssuer", "", "le")
+        self.controller = RenewalController(
+            cast("Any", self),
+            cast("Any", SimpleNamespace(emit=lambda _about, _kind, reason, _message: self.events.append(reason))),
+            cast("Any", SimpleNamespace(store=store, subscribe=lambda _: None)),
+            cast("Any", SimpleNamespace(get={ref: account}.get, on_ready=lambda _: None)),
+            self.queue,
+            cast("Any", SimpleNamespace(overdue=self.overdue.append)),
+            clock=lambda: NOW,
+        )
+
+    async def _call(self, _method: object, _name: str) -> RenewalInfo | None:
+        if isinstance(self._info, AcmeError):
+            raise self._info
+        return self._info
+
+    async def get(self, *_: object) -> dict[str, Any]:
+        return cast(
+            "dict[str, Any]",
+            json.loads(msgspec.json.encode({"metadata": {"name": "web"}, "data": {"tls.crt": self._pem}})),
+        )
+
+    async def patch(self, _resource: object, _name: str, body: dict[str, Any], **_: object) -> None:
+        self.patched.append(body)
+
+    def reasons(self) -> list[str]:
+        """Take one look; why a renewal began, if one did."""
+
+        async def look() -> None:
+            await self.controller.reconcile(KEY)
+
+        asyncio.run(look())
+        return [
+            one["reason"] for body in self.patched for one in body["status"]["conditions"] if one["type"] == "Issuing"
+        ]
+
+
+def window(start: dt.timedelta, end: dt.timedelta) -> RenewalInfo:
+    return RenewalInfo(Window(NOW + start, NOW + end, ""), None)
+
+
+def test_advised() -> None:
+    """A window that has begun renews; one to come does not."""
+    pem = leaf(10 * DAY, 90 * DAY)
+    assert World(pem, window(-HOUR, 5 * HOUR)).reasons() == ["RenewalInfo"]
+    assert World(pem, window(HOUR, 5 * HOUR)).reasons() == []
+
+
+@pytest.mark.parametrize("age", [2.9, 3.1])
+def test_half_of_a_short_life(age: float) -> None:
+    """Without advice a certificate of six days is renewed when half of its life has passed, a long one by its status."""
+    expected = ["RemainingLife"] if age > 3 else []
+    assert World(leaf(age * DAY, 6 * DAY), None).reasons() == expected
+    assert World(leaf(age * 15 * DAY, 90 * DAY), None).reasons() == []
+
+
+def test_at_its_end() -> None:
+    """With a twentieth of the life left, advice to wait is no longer followed, nor a pause of more than an hour."""
+    pem = leaf(87 * DAY, 90 * DAY)
+    assert World(pem, window(DAY, 2 * DAY)).reasons() == ["NearlyExpired"]
+    assert World(pem, Unreachable("away")).reasons() == ["NearlyExpired"]
+    failed = {"failedIssuanceAttempts": 6}
+    recent, old = (to_rfc3339(NOW - ago) for ago in (HOUR / 2, 2 * HOUR))
+    assert World(pem, None, lastFailureTime=recent, **failed).reasons() == []
+    assert World(pem, None, lastFailureTime=old, **failed).reasons() == ["NearlyExpired"]
+
+
+def test_somebody_is_told() -> None:
+    """With a fiftieth left there is an Event, once."""
+    world = World(leaf(89 * DAY, 90 * DAY), None, lastFailureTime=to_rfc3339(NOW), failedIssuanceAttempts=1)
+    world.reasons()
+    world.reasons()
+    assert world.events == ["NearlyExpired"]
+
+
+def test_a_window_that_is_past() -> None:
+    """A CA whose window is past wants the certificate gone: pauses are an hour, and the gate before the CA is told."""
+    failed = {"lastFailureTime": to_rfc3339(NOW - 2 * HOUR), "failedIssuanceAttempts": 6}
+    world = World(leaf(10 * DAY, 90 * DAY), window(-3 * DAY, -2 * DAY), **failed)
+    assert world.reasons() == ["RenewalInfo"]
+    assert len(world.overdue) == 1
+    assert World(leaf(10 * DAY, 90 * DAY), window(-3 * DAY, DAY), **failed).reasons() == []
