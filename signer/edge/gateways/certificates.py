@@ -3,8 +3,9 @@
 Used on the loop. All Certificates are watched: one that a user wrote keeps its host and its Secret from us.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,7 +23,17 @@ from signer.tenancy.claims import shown
 from signer.tenancy.verdict import Reason
 
 Key = tuple[str, str]
+K = TypeVar("K")
+_HOSTS_TOLD = 3
 _OPTIONAL = ("commonName", "duration", "renewBefore", "revisionHistoryLimit")
+
+
+@dataclass(frozen=True, slots=True)
+class Theirs:
+    """A Certificate that a user wrote keeps the wish's Secret already: nothing is made. `missing`: hosts it does not name."""
+
+    name: str
+    missing: tuple[Host, ...] = ()
 
 
 class EdgeCertificates:
@@ -36,13 +47,14 @@ class EdgeCertificates:
         self.of_source: dict[str, set[Key]] = {}
         self.of_namespace: dict[str, set[Key]] = {}
         self.by_hand: dict[str, set[Key]] = {}
+        self._by_hand_for: dict[Key, set[Key]] = {}
         self.watch = Reflector(
             client, CERTIFICATES, JsonCodec(Certificate), on_restart=lambda _: on_restart(CERTIFICATES.plural)
         )
         self.watch.subscribe(self._noticed)
 
-    async def prepare(self, wish: Wish, target: str, source_uid: str, secret_uid: str) -> Reason | bool:
-        """Have the Certificate for a wish as it should be; whether it was created now, or what is in the way.
+    async def prepare(self, wish: Wish, target: str, source_uid: str, secret_uid: str) -> Theirs | Reason | bool:
+        """Have the Certificate for a wish as it should be; whether it was created now, or what keeps us from it.
 
         Raises ApiError (Conflict: somebody was faster, ask again), Unreachable.
         """
@@ -68,20 +80,14 @@ class EdgeCertificates:
             await self._client.patch(CERTIFICATES, key[1], over, namespace=target)
         return False
 
-    def in_the_way(self, wish: Wish, target: str, source_uid: str, there: Certificate | None = None) -> Reason | None:
-        """Tell when a Certificate that is there is not ours for this namespace."""
-        there = there or self.watch.store.get((target, wish.secret_name))
-        if there is None:
-            return None
-        meta, where = there.metadata, f"{target}/{wish.secret_name}"
-        if meta.labels.get(EDGE_LABEL) != "true":
-            message = f"Certificate {shown(where)} was written by somebody: it stays as it is; name another Secret, or delete it"
-            return Reason("CertificateExists", message)
-        known = (meta.labels.get(SOURCE_NAMESPACE), meta.annotations.get(SOURCE_NAMESPACE_UID))
-        if known != (wish.sources[0].namespace, source_uid):
-            message = f"Secret {shown(wish.secret_name)} in namespace {target} is for another namespace's Gateway"
-            return Reason("SecretConflict", f"{message}; name another Secret")
-        return None
+    def in_the_way(
+        self, wish: Wish, target: str, source_uid: str, there: Certificate | None = None
+    ) -> Theirs | Reason | None:
+        """Tell what keeps us from having a Certificate for this wish; see `rival`."""
+        key = (target, wish.secret_name)
+        found = (self.watch.store.get(one) for one in sorted(self._by_hand_for.get(key, ())))
+        by_hand = [one for one in found if one is not None]
+        return rival(wish, target, source_uid, there or self.watch.store.get(key), by_hand)
 
     async def settle(self, source: str, wanted: Callable[[Certificate], bool]) -> None:
         """Remove what was made for a namespace and is not wanted any more."""
@@ -139,11 +145,56 @@ class EdgeCertificates:
                 _note(self.of_source, labels.get(SOURCE_NAMESPACE, ""), change.key, present=present)
             else:
                 _note(self.by_hand, change.key[0], change.key, present=present)
+                secret = (change.key[0], certificate.spec.secret_name)
+                _note(self._by_hand_for, secret, change.key, present=present)
         if _unchanged(change.old, change.new):
             return
         for certificate in (change.old, change.new):
             if certificate is not None:
                 self._changed(certificate.metadata.labels.get(SOURCE_NAMESPACE) or change.key[0])
+
+
+def rival(
+    wish: Wish, target: str, source_uid: str, named: Certificate | None, by_hand: Iterable[Certificate]
+) -> Theirs | Reason | None:
+    """Decide who has the wish's Secret in the namespace `target`; None says that we may have a Certificate for it. Pure.
+
+    `named` is the Certificate of the Secret's name, which ours have; `by_hand` are those that users wrote for this
+    Secret, whatever their names. One by hand serves the Gateways of its own namespace, whichever was first: who writes it
+    knows the Secret. Between two namespaces the first has it, and no more is told of the other than it takes.
+    `source_uid` is the UID of the namespace that wants it: one that was made again is another one.
+    """
+    source, where = wish.sources[0].namespace, f"{target}/{wish.secret_name}"
+    ours = named if named is not None and named.metadata.labels.get(EDGE_LABEL) == "true" else None
+    written = next((one for one in by_hand if not one.metadata.deletion_timestamp), None)
+    if written is not None and target == source:
+        names = {*written.spec.dns_names, written.spec.common_name}
+        return Theirs(written.metadata.name, tuple(host for host in wish.hosts if not host.is_in(names)))
+    if ours is not None:
+        known = (ours.metadata.labels.get(SOURCE_NAMESPACE), ours.metadata.annotations.get(SOURCE_NAMESPACE_UID))
+        if known == (source, source_uid):
+            return None
+        message = f"Secret {shown(wish.secret_name)} in namespace {target} is for another namespace's Gateway"
+        return Reason("SecretConflict", f"{message}; name another Secret")
+    if written is not None:
+        by = f"Certificate {target}/{written.metadata.name}, which was written by hand"
+        return Reason("SecretConflict", f"Secret {shown(wish.secret_name)} is kept by {by}; name another Secret")
+    if named is not None:
+        message = (
+            f"Certificate {shown(where)} was written by somebody: it stays as it is; name another Secret, or delete it"
+        )
+        return Reason("CertificateExists", message)
+    return None
+
+
+def not_named(theirs: Theirs, target: str) -> Reason | None:
+    """Say which of a Gateway's hosts a user's own Certificate does not name; None when it names all."""
+    if not theirs.missing:
+        return None
+    hosts = ", ".join(str(host) for host in theirs.missing[:_HOSTS_TOLD])
+    more = " and others" if len(theirs.missing) > _HOSTS_TOLD else ""
+    message = f"Certificate {target}/{theirs.name}, which was written by hand, does not name {hosts}{more}"
+    return Reason("CertificateExists", f"{message}; add them to it, name another Secret, or delete it")
 
 
 def _unchanged(old: Certificate | None, new: Certificate | None) -> bool:
@@ -160,7 +211,7 @@ def _unchanged(old: Certificate | None, new: Certificate | None) -> bool:
     )
 
 
-def _note(index: dict[str, set[Key]], name: str, key: Key, *, present: bool) -> None:
+def _note(index: dict[K, set[Key]], name: K, key: Key, *, present: bool) -> None:
     keys = index.setdefault(name, set())
     (keys.add if present else keys.discard)(key)
     if not keys:

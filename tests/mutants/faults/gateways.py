@@ -51,6 +51,20 @@ MUTANTS = (
         (f"{_UNIT}/gateways/test_first_secret.py",),
     ),
     Mutant(
+        "a Certificate by hand of another name than its Secret is not seen",
+        "signer/edge/gateways/certificates.py",
+        "    if written is not None and target == source:\n",
+        "    if written is not None and written is named and target == source:\n",
+        (f"{_UNIT}/gateways/test_certificates.py",),
+    ),
+    Mutant(
+        "a tenant's Gateway is served by an administrator's Certificate",
+        "signer/edge/gateways/certificates.py",
+        "    if written is not None and target == source:\n",
+        "    if written is not None:\n",
+        (f"{_UNIT}/gateways/test_certificates.py",),
+    ),
+    Mutant(
         "one Pod that shows the certificate is enough",
         _SERVING,
         "    if seen and not missed and not other:\n",

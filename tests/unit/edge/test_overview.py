@@ -94,6 +94,16 @@ class TestState:
             assert (row.state, row.secret) == ("waiting", "")
             assert "Events" in row.why
 
+    def test_by_hand(self) -> None:
+        """A Certificate that a user wrote for the Gateway's Secret, beside it, is what serves it; a wildcard does so too."""
+        meta, ready = {"namespace": "foo", "name": "old"}, [{"type": "Ready", "status": "True"}]
+        spec = {"secretName": "tls", "dnsNames": ["*.example.com"]}
+        found = msgspec.convert({"metadata": meta, "spec": spec, "status": {"conditions": ready}}, Certificate)
+        (row,) = rows(certificates=(READY, found))
+        assert (row.state, row.secret) == ("ready", "foo/tls")
+        more = gateway(https(HOST, "b.example.net"), annotations=ASKED)
+        assert [row.state for row in rows(more, certificates=(found,))] == ["ready", "waiting"]
+
     def test_a_host_that_was_added(self) -> None:
         """A host that is not in the Certificate yet waits, while the other is ready."""
         more = gateway(https(HOST, "b.example.com"), annotations=ASKED)

@@ -93,6 +93,42 @@ class TestConflicts:
         assert set(secret["data"]) == {"password"}
         assert await here.find(CERTIFICATES, "shop-tls") is None
 
+    @pytest.mark.parametrize("first", ["certificate", "gateway"])
+    async def test_a_certificate_by_hand(self, here: EdgeWorld, first: str) -> None:
+        """A Certificate that a user wrote for the Gateway's Secret serves it, under any name, and whichever came first."""
+        a, b = host(here, "a"), host(here, "b")
+        await here.pod(here.namespace)
+
+        async def write() -> None:
+            fields = {"secretName": "shop-tls", "commonName": None, "dnsNames": [a]}
+            await here.certificate("by-hand", here.issuer_name, **fields)
+
+        if first == "certificate":
+            await write()
+        await here.gateway(https(a), https(b, credential="next-tls"))
+        await here.served("next-tls", b)
+        if first == "gateway":
+            await here.served("shop-tls", a)
+            await write()
+        await here.until("no Certificate of ours", lambda: gone(here, CERTIFICATES, "shop-tls"))
+        await here.ready("Certificate", "by-hand")
+        await here.served("shop-tls", a)
+        found = await here.find(SECRETS, "shop-tls")
+        assert found is not None
+        assert found["metadata"]["annotations"]["cert-manager.io/certificate-name"] == "by-hand"
+
+    async def test_an_administrators_certificate(self, here: EdgeWorld) -> None:
+        """A Certificate by hand in the gateways' namespace is not for a tenant's Gateway, which is told so."""
+        a = host(here, "a")
+        await here.policy("a", a, namespaces=[here.namespace])
+        issuer = {"name": here.issuer_name, "kind": "ClusterIssuer"}
+        spec = {"secretName": "shop-tls", "dnsNames": [host(here, "admin")], "issuerRef": issuer}
+        await here.make(CERTIFICATES, "by-hand", {"spec": spec}, here.gateways)
+        await here.served("shop-tls", host(here, "admin"), namespace=here.gateways)
+        await here.gateway(https(a))
+        assert "by hand" in await here.told("SecretConflict")
+        assert await here.find(CERTIFICATES, "shop-tls", here.gateways) is None
+
     async def test_a_labelled_pod(self, here: EdgeWorld) -> None:
         """A Pod with the gateway's labels in a third namespace draws no key there."""
         a = host(here, "a")
