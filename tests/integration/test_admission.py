@@ -51,7 +51,7 @@ def guarded(cluster: Cluster) -> Iterator[Cluster]:
     )
     ours = [one for one in yaml.safe_load_all(rendered.stdout) if one["kind"].startswith("ValidatingAdmissionPolicy")]
     cluster.kubectl("delete", "-f", "-", input=yaml.safe_dump_all(ours))
-    assert len(ours) == 24
+    assert len(ours) == 26
 
 
 @pytest.fixture(scope="module")
