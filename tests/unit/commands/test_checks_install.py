@@ -72,7 +72,7 @@ def test_admission_policies() -> None:
     (found,) = check_admission(
         facts(admission_policies=policies, admission_bindings=map(binding, names), deployments=controllers)
     )
-    assert (found.where, found.remedy) == (
+    assert (found.where, found.mend) == (
         "ValidatingAdmissionPolicy controllers-secrets.mesh-signer.dev",
         "apply manifests/base again",
     )
