@@ -330,6 +330,19 @@ class TestCertificates:
         message = refusal(lambda: other.answer(request, status=status))
         assert f"{other.name} needs the verb sign on signers.mesh-signer.dev {signer}" in message
 
+    def test_a_refusal_with_the_approval(self, person: Callable[[], Person], request_for: Callable[[str], Json]) -> None:
+        """Whoever may approve cannot refuse in the signer's place, by a condition that is written with the approval."""
+        signer = "clusterissuers.cert-manager.io/foo"
+        approver = person()
+        approver.may(
+            ("update get", "certificatesigningrequests/approval", "certificates.k8s.io", ()),
+            ("approve", "signers", "certificates.k8s.io", [signer]),
+        )
+        request = request_for(signer)
+        changed = request | {"status": {"conditions": [*request["status"]["conditions"], FAILED]}}
+        message = refusal(lambda: approver.put(f"{CSRS}/{request['metadata']['name']}/approval", changed))
+        assert f"{approver.name} needs the verb sign on signers.mesh-signer.dev {signer}" in message
+
     def test_ours(self, guarded: Cluster, request_for: Callable[[str], Json]) -> None:
         """The signer answers under the roles that are installed, by certificate and by refusal."""
         access = kubeconfig.read(guarded.service_account_kubeconfig(OWN, "mesh-signer"))
