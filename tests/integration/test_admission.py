@@ -330,7 +330,9 @@ class TestCertificates:
         message = refusal(lambda: other.answer(request, status=status))
         assert f"{other.name} needs the verb sign on signers.mesh-signer.dev {signer}" in message
 
-    def test_a_refusal_with_the_approval(self, person: Callable[[], Person], request_for: Callable[[str], Json]) -> None:
+    def test_a_refusal_with_the_approval(
+        self, person: Callable[[], Person], request_for: Callable[[str], Json]
+    ) -> None:
         """Whoever may approve cannot refuse in the signer's place, by a condition that is written with the approval."""
         signer = "clusterissuers.cert-manager.io/foo"
         approver = person()
