@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from signer.api.certificate import Certificate, IssuerReference
-from signer.edge.gateways.bodies import SOURCE_NAMESPACE_UID
+from signer.api.labels import SOURCE_NAMESPACE_UID
 from signer.edge.gateways.by_hand import ByHand
 from signer.edge.gateways.certificates import EdgeCertificates
 from signer.edge.gateways.gather import Wanted, gather

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from signer.api.certificate import Certificate
-from signer.edge.gateways.bodies import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
+from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
 from signer.edge.gateways.wish import Wish
 from signer.tenancy.claims import shown
 from signer.tenancy.verdict import Reason, Refuse

@@ -9,6 +9,7 @@ from cryptography import x509
 
 from signer.api.certificate import Certificate
 from signer.api.secret import Secret
+from signer.api.tls_secret import is_placeholder
 from signer.edge.gateways.first_secret import (
     credentials,
     new_placeholder,
@@ -19,7 +20,6 @@ from signer.edge.gateways.first_secret import (
     wait_for_issuance,
     waits,
 )
-from signer.edge.gateways.placeholder import is_placeholder
 from tests import pki
 from tests.unit.edge.objects import gateway, host, http, https
 

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from signer.edge.gateways.placeholder import is_placeholder, placeholder
+from signer.api.tls_secret import is_placeholder
+from signer.edge.gateways.placeholder import placeholder
 from tests import pki
 from tests.unit.edge.objects import host
 
