@@ -45,9 +45,9 @@ _WORDS = {
 }
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser("explain", help="what would become of a request, and why", description=_DESCRIPTION)
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Give the subcommand its description and its options."""
+    parser.description = _DESCRIPTION
     parser.add_argument(
         "name", nargs="?", metavar="NAME", help="a CertificateSigningRequest, or NAMESPACE/NAME: a CertificateRequest"
     )
@@ -58,7 +58,6 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     parser.add_argument("--trust-domain", default="", help="of the workload (default: the mesh's)")
     parser.add_argument("--requester", default="", metavar="USER", help="who asks (default: istiod)")
     add_options(parser, people="text")
-    parser.set_defaults(call=call)
 
 
 def call(options: argparse.Namespace) -> int:

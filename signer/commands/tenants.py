@@ -28,14 +28,13 @@ when a certificate was last issued. `tenants --propose` prints SignerPolicies fo
 """
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser("tenants", help="who has which signer, and why", description=_DESCRIPTION)
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Give the subcommand its description and its options."""
+    parser.description = _DESCRIPTION
     parser.add_argument("action", nargs="*", metavar="release SIGNER", help="delete the SignerBinding of this signer")
     parser.add_argument("--propose", action="store_true", help="print SignerPolicies for signers that are shared")
     parser.add_argument("--yes", action="store_true", help="release without asking")
     add_options(parser)
-    parser.set_defaults(call=call)
 
 
 def call(options: argparse.Namespace) -> int:
