@@ -11,7 +11,10 @@ from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateReque
 from signer.api.certificatesigningrequest import CERTIFICATE_SIGNING_REQUESTS
 from signer.api.signername import parse_signer_name, signer_name_of
 from signer.authorities.registry import Registry
-from signer.commands.asking import (
+from signer.commands.command import FINE, FOUND, NotFoundOut, add_options, run, say
+from signer.commands.explanations.certificaterequest import explain_request
+from signer.commands.explanations.csr import Explanation, Question, explain
+from signer.commands.explanations.requests import (
     Asked,
     as_requester,
     read_certificate_request,
@@ -19,9 +22,6 @@ from signer.commands.asking import (
     read_object,
     workload_request,
 )
-from signer.commands.command import FINE, FOUND, NotFoundOut, add_options, run, say
-from signer.commands.explaining import Explanation, Question, explain
-from signer.commands.explaining_requests import explain_request
 from signer.commands.live import Mesh, read_mesh
 from signer.commands.signers import parse_signer
 from signer.commands.tables import clean, coloured, table

@@ -11,10 +11,10 @@ from signer.api.meta import to_rfc3339
 from signer.api.signerbinding import SIGNER_BINDINGS
 from signer.api.signername import signer_name_of
 from signer.commands.command import FINE, FOUND, NotFoundOut, add_options, run, say
+from signer.commands.holders import Tenancy, manifest, proposals, tenancies
 from signer.commands.live import read_mesh
 from signer.commands.signers import parse_signer
 from signer.commands.tables import ago, clean, table
-from signer.commands.tenancies import Tenancy, manifest, proposals, tenancies
 from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound
 from signer.settings.values import Settings
