@@ -55,6 +55,8 @@ format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff format .
 
 bench: binaries ## the benchmarks' tables, with the ratios and the machine; twenty minutes
+	@$(BIN)/python -m benchmarks.start
+	@echo
 	@$(BIN)/python -m benchmarks.decide_cost
 	@echo
 	@$(BIN)/python -m benchmarks.wall

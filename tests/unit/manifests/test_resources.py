@@ -9,7 +9,7 @@ from manifests.generate.crd import kinds
 from signer.api.certificate import CertificateSpec
 from tests.unit.manifests.kustomize import MANIFESTS
 
-SPECS = {kind.kind: kind.spec for kind in kinds()}
+SPECS = {kind.resource.kind: kind.spec for kind in kinds()}
 PAGE = (MANIFESTS.parent / "docs" / "resources.md").read_text("utf-8")
 
 
