@@ -53,7 +53,7 @@ class TestContent:
 
     def test_what_was_deleted(self) -> None:
         """A certificate that is still valid is had again with its key; no placeholder, no other key, nothing that ended."""
-        ca = pki.CA("issued")
+        ca = pki.CA("issued", now=NOW)
         now = ca.certificate.not_valid_before_utc + timedelta(hours=1)
         data = {"tls.crt": ca.pem, "tls.key": ca.key_pem}
         assert still_good(secret(data | {"other": b"x"}), now) == data

@@ -30,4 +30,4 @@ def test_placeholder() -> None:
 
 def test_another_certificate() -> None:
     """A certificate of a CA is none."""
-    assert not is_placeholder(pki.CA("root").certificate)
+    assert not is_placeholder(pki.CA("root", now=NOW).certificate)
