@@ -70,7 +70,7 @@ def test_every_room_is_in_the_table() -> None:
     table = PAGE.partition("\n## The rooms\n")[2].partition("\n### ")[0]
     named = set(re.findall(r"^\| `([\w/]+)`", table, re.MULTILINE))
     # Parts of a room that need no line of their own: their room's line says what they are.
-    parts = {"signer/kube/http", "signer/kube/encoding", "signer/kube/leases", "signer/commands/checks"}
+    parts = {"signer/kube/http", "signer/kube/encoding", "signer/kube/leases", "signer/commands/checks", "signer/commands/explanations"}
     rooms = {
         str(init.parent.relative_to(ROOT))
         for package in PACKAGES
