@@ -3,8 +3,8 @@
 Used on the loop. All Certificates are watched: one that a user wrote keeps its host and its Secret from us.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -23,6 +23,7 @@ from signer.tenancy.claims import shown
 from signer.tenancy.verdict import Reason
 
 Key = tuple[str, str]
+Name = TypeVar("Name")
 _OPTIONAL = ("commonName", "duration", "renewBefore", "revisionHistoryLimit")
 
 
@@ -37,6 +38,7 @@ class EdgeCertificates:
         self.of_source: dict[str, set[Key]] = {}
         self.of_namespace: dict[str, set[Key]] = {}
         self.by_hand: dict[str, set[Key]] = {}
+        self._for_secret: dict[Key, set[Key]] = {}
         self.watch = Reflector(
             client, CERTIFICATES, JsonCodec(Certificate), on_restart=lambda _: on_restart(CERTIFICATES.plural)
         )
@@ -70,19 +72,11 @@ class EdgeCertificates:
         return False
 
     def in_the_way(self, wish: Wish, target: str, source_uid: str, there: Certificate | None = None) -> Reason | None:
-        """Tell when a Certificate that is there is not ours for this namespace."""
-        there = there or self.watch.store.get((target, wish.secret_name))
-        if there is None:
-            return None
-        meta, where = there.metadata, f"{target}/{wish.secret_name}"
-        if meta.labels.get(EDGE_LABEL) != "true":
-            message = f"Certificate {shown(where)} was written by somebody: it stays as it is; name another Secret, or delete it"
-            return Reason("CertificateExists", message)
-        known = (meta.labels.get(SOURCE_NAMESPACE), meta.annotations.get(SOURCE_NAMESPACE_UID))
-        if known != (wish.sources[0].namespace, source_uid):
-            message = f"Secret {shown(wish.secret_name)} in namespace {target} is for another namespace's Gateway"
-            return Reason("SecretConflict", f"{message}; name another Secret")
-        return None
+        """Tell when the Secret, or the name of its Certificate, is not ours for this namespace."""
+        key = (target, wish.secret_name)
+        there = there or self.watch.store.get(key)
+        beside = (self.watch.store.get(one) for one in sorted(self._for_secret.get(key, ())))
+        return kept_by_another(wish, target, source_uid, there, [one for one in beside if one is not None])
 
     async def settle(self, source: str, wanted: Callable[[Certificate], bool]) -> None:
         """Remove what was made for a namespace and is not wanted any more."""
@@ -97,8 +91,7 @@ class EdgeCertificates:
 
     def names_secret(self, key: Key) -> bool:
         """Tell whether any Certificate beside it names this Secret."""
-        certificates = (self.watch.store.get(one) for one in self.of_namespace.get(key[0], ()))
-        return any(one is not None and one.spec.secret_name == key[1] for one in certificates)
+        return bool(self._for_secret.get(key))
 
     def issuing(self, key: Key) -> bool:
         """Tell whether a Certificate asks for a certificate now."""
@@ -135,6 +128,7 @@ class EdgeCertificates:
             if certificate is None:
                 continue
             _note(self.of_namespace, change.key[0], change.key, present=present)
+            _note(self._for_secret, (change.key[0], certificate.spec.secret_name), change.key, present=present)
             labels = certificate.metadata.labels
             if labels.get(EDGE_LABEL) == "true":
                 _note(self.of_source, labels.get(SOURCE_NAMESPACE, ""), change.key, present=present)
@@ -145,6 +139,38 @@ class EdgeCertificates:
         for certificate in (change.old, change.new):
             if certificate is not None:
                 self._changed(certificate.metadata.labels.get(SOURCE_NAMESPACE) or change.key[0])
+
+
+def kept_by_another(
+    wish: Wish, target: str, source_uid: str, there: Certificate | None, beside: Iterable[Certificate]
+) -> Reason | None:
+    """Tell what keeps a wish from a Certificate of ours in the namespace `target`; None for nothing. Pure.
+
+    `there` has the name that ours has or would have, `beside` name its Secret, under whatever name. Which namespace has
+    a Secret's name in a gateways' namespace is decided by the Certificate that is there: it is created, never applied,
+    so whoever was first has it, and says so by its annotation. One that somebody wrote keeps its Secret, and serves the
+    Gateways of its own namespace; others do not learn whose it is.
+    """
+    source = wish.sources[0].namespace
+    if there is not None and there.metadata.labels.get(EDGE_LABEL) == "true":
+        known = (there.metadata.labels.get(SOURCE_NAMESPACE), there.metadata.annotations.get(SOURCE_NAMESPACE_UID))
+        if known == (source, source_uid):
+            return None
+        message = f"Secret {shown(wish.secret_name)} in namespace {target} is for another namespace's Gateway"
+        return Reason("SecretConflict", f"{message}; name another Secret")
+    by_hand = [one for one in beside if one.metadata.labels.get(EDGE_LABEL) != "true"]
+    if source != target and (by_hand or there is not None):
+        message = f"Secret {shown(wish.secret_name)} in namespace {target} is for a Certificate that somebody wrote"
+        return Reason("SecretConflict", f"{message}; name another Secret")
+    if by_hand:
+        name = f"{target}/{by_hand[0].metadata.name}"
+        message = f"Certificate {shown(name)} was written by somebody for Secret {shown(wish.secret_name)}"
+        return Reason("CertificateExists", f"{message}: it stays as it is; name another Secret, or delete it")
+    if there is not None:
+        name = f"{target}/{there.metadata.name}"
+        message = f"Certificate {shown(name)} was written by somebody, for another Secret"
+        return Reason("CertificateExists", f"{message}: it stays as it is; name another Secret, or delete it")
+    return None
 
 
 def _unchanged(old: Certificate | None, new: Certificate | None) -> bool:
@@ -161,7 +187,7 @@ def _unchanged(old: Certificate | None, new: Certificate | None) -> bool:
     )
 
 
-def _note(index: dict[str, set[Key]], name: str, key: Key, *, present: bool) -> None:
+def _note(index: dict[Name, set[Key]], name: Name, key: Key, *, present: bool) -> None:
     keys = index.setdefault(name, set())
     (keys.add if present else keys.discard)(key)
     if not keys:

@@ -62,6 +62,23 @@ class TestConflicts:
         assert "another namespace" in await here.told("SecretConflict", "late", second)
         await here.served("shop-tls", a, namespace=here.gateways)
 
+    async def test_a_certificate_by_hand(self, here: EdgeWorld) -> None:
+        """A Certificate that somebody wrote for the Secret keeps it, whatever its own name: none is made beside it."""
+        a = host(here, "a")
+        await here.pod(here.namespace)
+        await here.issuer("own", {"selfSigned": {}})
+        fields = {"secretName": "shop-tls", "dnsNames": [a], "issuerRef": {"name": "own"}}
+        await here.make(CERTIFICATES, "older-guide", {"spec": fields})
+        first = await here.served("shop-tls", a)
+        await here.gateway(https(a))
+        assert "older-guide" in await here.told("CertificateExists", "shop")
+        assert await here.find(CERTIFICATES, "shop-tls") is None
+        assert (await here.served("shop-tls", a)).serial_number == first.serial_number
+        await here.client.delete(CERTIFICATES, "older-guide", here.namespace)
+        await here.client.delete(SECRETS, "shop-tls", here.namespace)
+        assert (await here.served("shop-tls", a)).serial_number != first.serial_number
+        assert await here.find(CERTIFICATES, "shop-tls") is not None
+
     async def test_two_gateways_of_one_namespace(self, here: EdgeWorld) -> None:
         """Two Gateways of one namespace with one credentialName share a certificate; with another issuer the second is told."""
         a, b, c = (host(here, label) for label in "abc")
