@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help venv demo demo-edge test test-fast lint format bench mutants localmesh binaries lock clean
+.PHONY: help venv demo demo-edge test test-fast test-clock lint format bench mutants localmesh binaries lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -44,6 +44,9 @@ test: binaries ## all tests, on real servers: three parts side by side, the outp
 test-fast: $(READY) ## the tests that need no server, in seconds
 	$(BIN)/python -m pytest -q tests/unit
 
+test-clock: $(READY) ## the same as if it were another year: no test may mix a fixed time with the clock
+	@$(BIN)/python -m tests.clock
+
 lint: $(READY) ## ruff, mypy strict, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -55,6 +58,8 @@ format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff format .
 
 bench: binaries ## the benchmarks' tables, with the ratios and the machine; twenty minutes
+	@$(BIN)/python -m benchmarks.start
+	@echo
 	@$(BIN)/python -m benchmarks.decide_cost
 	@echo
 	@$(BIN)/python -m benchmarks.wall

@@ -1,4 +1,4 @@
-"""`make bench`: the table of the README, measured on this machine, now.
+"""`make bench`: the table of docs/performance.md, measured on this machine, now.
 
 Every figure comes with its limit from the same run, since machines drift by a third within minutes.
 """

@@ -19,7 +19,7 @@ from cryptography import x509
 
 from benchmarks import scenes
 from benchmarks.table import Table, machine
-from signer.edge.gateways.placeholder import is_placeholder
+from signer.api.tls_secret import is_placeholder
 from tests import pki
 from tests.localmesh.build import find_program
 from tests.localmesh.edge import CONTROLLERS, EDGE_PROGRAMS, Edge

@@ -34,7 +34,7 @@ from signer.observe.metrics import Metrics
 from signer.readiness import Readiness
 from signer.settings.given import SettingsError
 from signer.settings.values import CSR, Settings
-from signer.slow_controllers import SlowControllers
+from signer.slow_controllers import Shared, SlowControllers
 from signer.tenancy.claim import Limits
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,9 @@ class _Process:
         self._members: Members | None = None
         self._membership: asyncio.Task[None] | None = None
         self._readiness = Readiness(self._registry, audit, self._mesh)
-        self._slow = SlowControllers(settings, client, self._registry, self._recorder, metrics, self._mesh, audit)
+        self._slow = SlowControllers(
+            settings, Shared(client, self._registry, self._recorder, metrics, audit, self._mesh)
+        )
 
     def _watcher(self) -> MeshWatcher:
         settings = self._settings

@@ -1,29 +1,50 @@
-"""The command `mesh-signer`. Each subcommand is one file in signer/commands/."""
+"""The command `mesh-signer`. Each subcommand is the file of its name in signer/commands/.
+
+That file is imported when its subcommand is chosen, and no other: together they take a second of CPU. So what `--help`
+says of each stands here.
+"""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from importlib import import_module
 
 from signer import __version__
-from signer.commands import convert, doctor, edge, explain, mesh_config, run, tenants
+
+COMMANDS = {
+    "run": "run the controllers",
+    "explain": "what would become of a request, and why",
+    "tenants": "who has which signer, and why",
+    "mesh-config": "print or write the roots that Istio needs for the signers",
+    "doctor": "what is wrong with the mesh's wall",
+    "edge": "public hosts and their certificates",
+    "convert": "turn old cert-manager and Ingress manifests into today's",
+}
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command."""
+def build_parser(commands: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
+    """Return the parser of the whole command; of the subcommands only those in `commands` have their options."""
     parser = argparse.ArgumentParser(
         prog="mesh-signer",
         description="Signs Kubernetes CertificateSigningRequests with the CA of each tenant of an Istio mesh.",
     )
     parser.add_argument("--version", action="version", version=f"mesh-signer {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (run, explain, tenants, mesh_config, doctor, edge, convert):
-        command.add_to(commands)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=text)
+        if name in commands:
+            module = import_module(f"signer.commands.{name.replace('-', '_')}")
+            module.describe(subparser)
+            subparser.set_defaults(call=module.call)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (default: the process's own); returns the exit status."""
-    options = build_parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    # No option that may stand before the subcommand takes a value, so the first such name is the subcommand's.
+    chosen = next((one for one in given if one in COMMANDS), "")
+    options = build_parser((chosen,)).parse_args(given)
     status: int = options.call(options)
     return status
 

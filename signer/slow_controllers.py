@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from signer.api.crd import ours, read_crd
@@ -42,26 +43,29 @@ async def _nothing() -> None:
     return
 
 
-class SlowControllers:
-    """Makes the parts that the leader runs. `mesh` is None where there is no wall; `asked` is `Settings.controllers`."""
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all parts of one process work with. `mesh` is None where there is no wall."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        client: ApiClient,
-        registry: Registry,
-        recorder: EventRecorder,
-        metrics: Metrics,
-        mesh: MeshWatcher | None,
-        audit: AuditLog,
-    ) -> None:
+    client: ApiClient
+    registry: Registry
+    recorder: EventRecorder
+    metrics: Metrics
+    audit: AuditLog
+    mesh: MeshWatcher | None
+
+
+class SlowControllers:
+    """Makes the parts that the leader runs. `asked` is `Settings.controllers`."""
+
+    def __init__(self, settings: Settings, shared: Shared) -> None:
         self._settings = settings
-        self._client = client
-        self._registry = registry
-        self._recorder = recorder
-        self._metrics = metrics
-        self._mesh = mesh
-        self._audit = audit
+        self._client = shared.client
+        self._registry = shared.registry
+        self._recorder = shared.recorder
+        self._metrics = shared.metrics
+        self._mesh = shared.mesh
+        self._audit = shared.audit
 
     async def parts(self) -> list[Part]:
         """Return what is to run, once it is known: that may wait for the CRDs. Empty: this process has no slow part."""

@@ -1,12 +1,16 @@
 """Small CAs and CSRs for tests, made with pyca/cryptography alone so that they owe nothing to issuers/.
 
-    ca = CA("foo")                         # a self-signed P-256 CA, valid from yesterday for 90 days
+    ca = CA("foo")                         # a self-signed P-256 CA, valid from yesterday for 91 days
+    ca = CA("foo", now=NOW)                # the same at another time than the clock's
     ca.secret()                            # {"tls.crt": ..., "tls.key": ..., "ca.crt": ...}
-    sub = ca.intermediate("foo-sub")
+    sub = ca.intermediate("foo-sub")       # made at its parent's time
     pem = workload_csr("foo", "default")   # as istiod passes it on: O="", one critical SPIFFE ID
     pem = csr(dns=["a.example"], subject=name(common_name="a"))
 
 Keys are made once per kind and number (RSA is slow): key("rsa", n=1) is another key than key("rsa").
+
+The clock is for tests with real servers, which go by it. A test with a time of its own says `now`, and tests/unit always
+does (tests/unit/test_clock.py).
 """
 
 import functools
@@ -22,6 +26,8 @@ from cryptography.x509.oid import NameOID
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 DAY = timedelta(days=1)
+ANY_TIME = datetime(2026, 6, 1, 12, tzinfo=UTC)
+"""For a CA whose dates nobody looks at."""
 WORKLOAD_USAGES = ("digital signature", "key encipherment", "server auth", "client auth")
 
 
@@ -85,8 +91,8 @@ class CA:
         subject: x509.Name | None = None,
         extra: Sequence[tuple[x509.ExtensionType, bool]] = (),
     ) -> None:
-        now = now or datetime.now(UTC)
         self.parent = parent
+        self.now: datetime = now or (parent.now if parent else datetime.now(UTC))
         self.private = private or key(kind, n=hash(common_name))
         self.name = name(common_name) if subject is None else subject
         public = self.private.public_key()
@@ -96,8 +102,8 @@ class CA:
             .issuer_name(parent.name if parent else self.name)
             .public_key(public)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(not_before or now - DAY)
-            .not_valid_after(not_after or now + 90 * DAY)
+            .not_valid_before(not_before or self.now - DAY)
+            .not_valid_after(not_after or self.now + 90 * DAY)
         )
         if is_ca is not None:
             builder = builder.add_extension(x509.BasicConstraints(is_ca, path_length if is_ca else None), critical=True)
@@ -111,7 +117,7 @@ class CA:
         self.certificate = builder.sign(signer, digest_for(signer))
 
     def intermediate(self, common_name: str = "sub", **wishes: object) -> "CA":
-        """A CA below this one; keywords as for CA."""
+        """A CA below this one, made at the same time unless `now` says another; keywords as for CA."""
         return CA(common_name, parent=self, **wishes)  # type: ignore[arg-type]  # the keywords are CA's own
 
     @property

@@ -162,7 +162,7 @@ def judge_problem(problem: Problem, now: dt.datetime, retry_after: dt.datetime |
     if codes & FATAL:
         return Fatal(next(iter(sorted(codes & FATAL))), problem.text())
     if codes & _PASSING or status >= 500 or status in (0, 404, 408, 409, 425) or retry_after is not None:
-        # 404: an order or authorization that the CA has forgotten; a new one is made (order.next_step).
+        # 404: an order or authorization that the CA has forgotten; a new one is made by its controller.
         return RetryLater(reason, problem.text(), _within(retry_after, now))
     # What else is refused with 4xx (malformed, unauthorized, ...) is refused again.
     return Fatal(reason, problem.text())

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from manifests.generate.crd import acme_kinds, definition, kinds, mesh_kinds
+from manifests.generate.crd import Kind, acme_kinds, definition, kinds, mesh_kinds
 
 FOLDER = Path(__file__).parent.parent / "crds"
 MESH_FOLDER = "mesh-signer"
@@ -29,9 +29,13 @@ def render(crd: Mapping[str, Any]) -> str:
 
 def files() -> dict[str, str]:
     """File name below FOLDER -> text of every generated file."""
-    theirs = {f"{kind.group}_{kind.plural}.yaml": kind for kind in (*kinds(), *acme_kinds())}
-    ours = {f"{MESH_FOLDER}/{kind.group}_{kind.plural}.yaml": kind for kind in mesh_kinds()}
+    theirs = {_file(kind): kind for kind in (*kinds(), *acme_kinds())}
+    ours = {f"{MESH_FOLDER}/{_file(kind)}": kind for kind in mesh_kinds()}
     return {name: render(definition(kind)) for name, kind in (theirs | ours).items()}
+
+
+def _file(kind: Kind) -> str:
+    return f"{kind.resource.group}_{kind.resource.plural}.yaml"
 
 
 def stale(folder: Path = FOLDER) -> list[str]:

@@ -116,7 +116,7 @@ def solver() -> Schema:
 def acme_issuer() -> Schema:
     """spec.acme of an issuer."""
     return record(
-        "An ACME server (RFC 8555). Accepted, not served by this version: Ready is False and its message names the field.",
+        "An ACME server (RFC 8555), which answers CertificateRequests.",
         {
             "caBundle": string("PEM certificates that the server's own must chain to.", format="byte"),
             "disableAccountKeyGeneration": boolean("Use only an account key that exists."),

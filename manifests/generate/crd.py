@@ -14,13 +14,19 @@ from manifests.generate.order import challenge_spec, challenge_status, order_spe
 from manifests.generate.schema import Rule, Schema, record, string
 from manifests.generate.signerbinding import BINDING_RULES, binding_spec, binding_status
 from manifests.generate.signerpolicy import policy_spec, policy_status
+from signer.api.certificate import CERTIFICATES
+from signer.api.certificaterequest import CERTIFICATE_REQUESTS
+from signer.api.challenge import CHALLENGES
+from signer.api.crd import OURS_ANNOTATION
+from signer.api.edgepolicy import EDGE_POLICIES
+from signer.api.hostclaim import HOST_CLAIMS
+from signer.api.issuer import CLUSTER_ISSUERS, ISSUERS
+from signer.api.order import ORDERS
+from signer.api.signerbinding import SIGNER_BINDINGS
+from signer.api.signerpolicy import MESH_GROUP, SIGNER_POLICIES
+from signer.kube.resource import Resource
 
-GROUP = "cert-manager.io"
-ACME_GROUP = "acme.cert-manager.io"
-MESH_GROUP = "mesh-signer.dev"
 OURS = {"app.kubernetes.io/part-of": "mesh-signer"}
-OURS_ANNOTATION = {"mesh-signer.dev/crds": "v1"}
-"""The controllers run everything only where the CRDs carry this; on cert-manager's own they leave Certificates alone."""
 
 
 def condition_column(name: str, condition: str, what: str = "status", *, wide: bool = False) -> dict[str, Any]:
@@ -42,48 +48,38 @@ _ISSUER_FIELDS = tuple(f".spec.issuerRef.{name}" for name in ("group", "kind", "
 class Kind:
     """What is different from one CustomResourceDefinition to the next."""
 
-    kind: str
-    plural: str
+    resource: Resource
     description: str
     spec: Schema
     status: Schema
     columns: tuple[dict[str, Any], ...]
     short_names: tuple[str, ...] = ()
-    scope: str = "Namespaced"
     spec_required: bool = False
     selectable: tuple[str, ...] = ()
     rules: Iterable[Rule] = field(default=())
-    group: str = GROUP
-    version: str = "v1"
-    category: str = "cert-manager"
-    more_categories: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ("cert-manager",)
 
 
 _acme_kind = partial(
-    Kind, spec_required=True, selectable=_ISSUER_FIELDS, group=ACME_GROUP, more_categories=("cert-manager-acme",)
+    Kind, spec_required=True, selectable=_ISSUER_FIELDS, categories=("cert-manager", "cert-manager-acme")
 )
-_mesh_kind = partial(
-    Kind, scope="Cluster", spec_required=True, group=MESH_GROUP, version="v1alpha1", category="mesh-signer"
-)
+_mesh_kind = partial(Kind, spec_required=True, categories=("mesh-signer",))
 
 
 def kinds() -> tuple[Kind, ...]:
     """The four kinds of cert-manager.io/v1."""
     return (
         Kind(
-            kind="ClusterIssuer",
-            plural="clusterissuers",
+            resource=CLUSTER_ISSUERS,
             description="A ClusterIssuer signs certificates for every namespace.",
             spec=issuer_spec(),
             status=issuer_status(),
             columns=(condition_column("Ready", "Ready"), _STATUS, _AGE),
             short_names=("ciss",),
-            scope="Cluster",
             spec_required=True,
         ),
         Kind(
-            kind="Issuer",
-            plural="issuers",
+            resource=ISSUERS,
             description="An Issuer signs certificates for its own namespace.",
             spec=issuer_spec(),
             status=issuer_status(),
@@ -92,8 +88,7 @@ def kinds() -> tuple[Kind, ...]:
             spec_required=True,
         ),
         Kind(
-            kind="Certificate",
-            plural="certificates",
+            resource=CERTIFICATES,
             description="A Certificate keeps a key and a valid certificate in a Secret, renewed in time.",
             spec=certificate_spec(),
             status=certificate_status(),
@@ -108,8 +103,7 @@ def kinds() -> tuple[Kind, ...]:
             selectable=_ISSUER_FIELDS,
         ),
         Kind(
-            kind="CertificateRequest",
-            plural="certificaterequests",
+            resource=CERTIFICATE_REQUESTS,
             description="A CertificateRequest asks an issuer for one certificate, once.",
             spec=request_spec(),
             status=request_status(),
@@ -134,8 +128,7 @@ def acme_kinds() -> tuple[Kind, ...]:
     reason = column("Reason", ".status.reason", wide=True)
     return (
         _acme_kind(
-            kind="Order",
-            plural="orders",
+            resource=ORDERS,
             description="An Order is one issuance by an ACME server. mesh-signer makes it, and works only on its own.",
             spec=order_spec(),
             status=order_status(),
@@ -147,8 +140,7 @@ def acme_kinds() -> tuple[Kind, ...]:
             ),
         ),
         _acme_kind(
-            kind="Challenge",
-            plural="challenges",
+            resource=CHALLENGES,
             description="A Challenge proves one name of an Order. mesh-signer makes it, and works only on its own.",
             spec=challenge_spec(),
             status=challenge_status(),
@@ -161,8 +153,7 @@ def mesh_kinds() -> tuple[Kind, ...]:
     """The four kinds of mesh-signer.dev/v1alpha1."""
     return (
         _mesh_kind(
-            kind="SignerPolicy",
-            plural="signerpolicies",
+            resource=SIGNER_POLICIES,
             description="A SignerPolicy gives signers to namespaces, within limits. Admins write it.",
             spec=policy_spec(),
             status=policy_status(),
@@ -179,8 +170,7 @@ def mesh_kinds() -> tuple[Kind, ...]:
             short_names=("spol",),
         ),
         _mesh_kind(
-            kind="SignerBinding",
-            plural="signerbindings",
+            resource=SIGNER_BINDINGS,
             description="A SignerBinding keeps which namespace owns a signer. mesh-signer makes it, admins remove it.",
             spec=binding_spec(),
             status=binding_status(),
@@ -194,8 +184,7 @@ def mesh_kinds() -> tuple[Kind, ...]:
             rules=BINDING_RULES,
         ),
         _mesh_kind(
-            kind="EdgePolicy",
-            plural="edgepolicies",
+            resource=EDGE_POLICIES,
             description="An EdgePolicy gives public hosts to namespaces, within limits. Admins write it.",
             spec=edge_policy_spec(),
             status=edge_policy_status(),
@@ -209,8 +198,7 @@ def mesh_kinds() -> tuple[Kind, ...]:
             short_names=("epol",),
         ),
         _mesh_kind(
-            kind="HostClaim",
-            plural="hostclaims",
+            resource=HOST_CLAIMS,
             description="A HostClaim keeps which namespace has a public host. mesh-signer makes it, admins remove it.",
             spec=claim_spec(),
             status=claim_status(),
@@ -229,11 +217,12 @@ def mesh_kinds() -> tuple[Kind, ...]:
 
 def definition(kind: Kind) -> Mapping[str, Any]:
     """The CustomResourceDefinition of one kind, as it is sent to the API server."""
+    resource = kind.resource
     root = record(
         kind.description,
         {
-            "apiVersion": string(f"{kind.group}/{kind.version}"),
-            "kind": string(kind.kind),
+            "apiVersion": string(resource.api_version),
+            "kind": string(resource.kind),
             "metadata": {"type": "object"},
             "spec": kind.spec,
             "status": kind.status,
@@ -242,7 +231,7 @@ def definition(kind: Kind) -> Mapping[str, Any]:
         rules=kind.rules,
     )
     version: dict[str, Any] = {
-        "name": kind.version,
+        "name": resource.version,
         "served": True,
         "storage": True,
         "subresources": {"status": {}},
@@ -252,11 +241,11 @@ def definition(kind: Kind) -> Mapping[str, Any]:
         version["selectableFields"] = [{"jsonPath": path} for path in kind.selectable]
     version["schema"] = {"openAPIV3Schema": root}
     names: dict[str, Any] = {
-        "kind": kind.kind,
-        "listKind": f"{kind.kind}List",
-        "plural": kind.plural,
-        "singular": kind.kind.lower(),
-        "categories": [kind.category, *kind.more_categories],
+        "kind": resource.kind,
+        "listKind": f"{resource.kind}List",
+        "plural": resource.plural,
+        "singular": resource.kind.lower(),
+        "categories": list(kind.categories),
     }
     if kind.short_names:
         names["shortNames"] = list(kind.short_names)
@@ -264,23 +253,15 @@ def definition(kind: Kind) -> Mapping[str, Any]:
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {
-            "name": f"{kind.plural}.{kind.group}",
+            "name": str(resource),
             "labels": dict(OURS),
             # On our own kinds it would say nothing: nobody else has them.
-            **({"annotations": dict(OURS_ANNOTATION)} if kind.group in (GROUP, ACME_GROUP) else {}),
+            **({} if resource.group == MESH_GROUP else {"annotations": {OURS_ANNOTATION: "v1"}}),
         },
-        "spec": {"group": kind.group, "names": names, "scope": kind.scope, "versions": [version]},
+        "spec": {
+            "group": resource.group,
+            "names": names,
+            "scope": "Namespaced" if resource.namespaced else "Cluster",
+            "versions": [version],
+        },
     }
-
-
-__all__ = [
-    "ACME_GROUP",
-    "GROUP",
-    "MESH_GROUP",
-    "OURS",
-    "OURS_ANNOTATION",
-    "acme_kinds",
-    "definition",
-    "kinds",
-    "mesh_kinds",
-]

@@ -1,14 +1,10 @@
 """EdgePolicy: what admins say about who may have public certificates for which hosts."""
 
 from manifests.generate.references import conditions
-from manifests.generate.schema import DNS_SUBDOMAIN, Schema, integer, list_of, record, string
+from manifests.generate.schema import DNS_SUBDOMAIN, Schema, integer, list_of, record, string, string_set
 from manifests.generate.signerpolicy import policy_spec
 
 MAX_SUFFIXES = 256
-
-
-def _set(text: str, most: int, **limits: object) -> Schema:
-    return list_of(text, {"type": "string", **limits}, maxItems=most) | {"x-kubernetes-list-type": "set"}
 
 
 def _rate() -> Schema:
@@ -39,7 +35,7 @@ def edge_policy_spec() -> Schema:
         "Which namespaces may have public certificates for which hosts, through which issuers. From now on policies alone"
         " decide about these hosts; of several the longest suffix counts.",
         {
-            "hostSuffixes": _set(
+            "hostSuffixes": string_set(
                 "The hosts that this is about: these names and all below them, as shop.example.com.",
                 MAX_SUFFIXES,
                 minLength=1,

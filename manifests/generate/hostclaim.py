@@ -2,9 +2,8 @@
 
 from manifests.generate.references import conditions
 from manifests.generate.schema import Rule, Schema, integer, list_of, record, string
+from signer.edge.host import MAX_HOST, WILDCARD_CLAIM
 
-WILDCARD = "wc--wildcard."
-"""Stands for "*." in the name of a claim: no host's label may look like this (RFC 5890, 2.3.1: reserved LDH labels)."""
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 HOST = rf"^(\*\.)?{_LABEL}(\.{_LABEL})*$"
 
@@ -12,9 +11,9 @@ CLAIM_RULES: tuple[Rule, ...] = (
     (
         (
             "self.metadata.name == (self.spec.host.startsWith('*.')"
-            f" ? '{WILDCARD}' + self.spec.host.substring(2) : self.spec.host)"
+            f" ? '{WILDCARD_CLAIM}' + self.spec.host.substring(2) : self.spec.host)"
         ),
-        f"metadata.name is spec.host, with {WILDCARD} for *.",
+        f"metadata.name is spec.host, with {WILDCARD_CLAIM} for *.",
     ),
 )
 """Rules over the whole object: one claim for each host, by its name."""
@@ -25,7 +24,7 @@ def claim_spec() -> Schema:
     return record(
         "Who has which host. It cannot be changed: remove the object to release the host.",
         {
-            "host": string("The host, as shop.example.com or *.example.com.", maxLength=242, pattern=HOST),
+            "host": string("The host, as shop.example.com or *.example.com.", maxLength=MAX_HOST, pattern=HOST),
             "namespace": string("Who has it.", minLength=1, maxLength=63, pattern=f"^{_LABEL}$"),
             "namespaceUID": string(
                 "UID of that namespace: one made again under its name has nothing.", minLength=1, maxLength=128

@@ -1,17 +1,18 @@
 """Order and Challenge of acme.cert-manager.io/v1: the state of one issuance by an ACME server (RFC 8555, 7.1)."""
 
+from typing import get_args
+
 from manifests.generate.acme import solver
 from manifests.generate.references import issuer_reference
 from manifests.generate.schema import Rule, Schema, boolean, list_of, record, string, strings
+from signer.api.challenge import ChallengeType
+from signer.api.order import State
 
-STATES = ("valid", "ready", "pending", "processing", "invalid", "expired", "errored")
-"""RFC 8555, 7.1.6, and "errored": the server would not have it at all."""
-TYPES = ("HTTP-01", "DNS-01")
 _STAYS: Rule = ("self == oldSelf", "spec cannot be changed; the object belongs to one issuance")
 
 
 def _state(text: str) -> Schema:
-    return string(text, enum=list(STATES))
+    return string(text, enum=[state for state in get_args(State) if state])
 
 
 def order_spec() -> Schema:
@@ -82,7 +83,7 @@ def challenge_spec() -> Schema:
             "key": string("What is answered: the key authorization (HTTP-01), or its digest (DNS-01)."),
             "solver": solver(),
             "token": string("Token of the challenge."),
-            "type": string("How it is proven.", enum=list(TYPES)),
+            "type": string("How it is proven.", enum=list(get_args(ChallengeType))),
             "url": string("URL of the challenge."),
             "wildcard": boolean("Whether it is for the names below, as *.example.com."),
         },

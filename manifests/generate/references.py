@@ -1,6 +1,6 @@
 """What several kinds share: references to Secrets, ServiceAccounts and issuers, and status conditions."""
 
-from manifests.generate.schema import Schema, boolean, integer, list_of, record, string, strings
+from manifests.generate.schema import Schema, integer, list_of, record, string, strings
 
 KEY_USAGES = (
     # RFC 5280 section 4.2.1.3, in Kubernetes' words
@@ -97,6 +97,3 @@ def conditions(text: str, types: str, *, observed_generation: bool = True) -> Sc
             format="int64",
         )
     return list_of(text, record("One condition.", fields, required=["status", "type"]), keys=["type"])
-
-
-__all__ = ["KEY_USAGES", "boolean", "conditions", "issuer_reference", "secret_key", "service_account", "usages"]

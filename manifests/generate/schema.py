@@ -90,6 +90,11 @@ def strings(text: str, **limits: Any) -> Schema:
     return list_of(text, {"type": "string", **limits})
 
 
+def string_set(text: str, most: int, **limits: Any) -> Schema:
+    """A list of at most so many strings, each once, which server-side apply merges; `limits` are those of each string."""
+    return list_of(text, {"type": "string", **limits}, maxItems=most) | {"x-kubernetes-list-type": "set"}
+
+
 def string_map(text: str, *, rules: Iterable[Rule] = (), **limits: Any) -> Schema:
     """An object with free keys and string values."""
     return {

@@ -5,7 +5,7 @@ API server's estimate of a rule's cost stays small.
 """
 
 from manifests.generate.references import KEY_USAGES, conditions
-from manifests.generate.schema import Rule, Schema, boolean, integer, list_of, record, string, string_map
+from manifests.generate.schema import Rule, Schema, boolean, integer, list_of, record, string, string_map, string_set
 
 LABEL_PREFIX = "mesh-signer.dev/"
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -15,11 +15,6 @@ SIGNER_NAME = rf"^(clusterissuers\.cert-manager\.io/|issuers\.cert-manager\.io/{
 MAX_SIGNER_NAME = len("issuers.cert-manager.io/") + 63 + 1 + 253
 _QUALIFIED = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _DURATION = r"^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$"
-
-
-def _set(text: str, most: int, **limits: object) -> Schema:
-    """A list of strings, each once; server-side apply merges it."""
-    return list_of(text, {"type": "string", **limits}, maxItems=most) | {"x-kubernetes-list-type": "set"}
 
 
 def _duration(text: str, *, rules: list[Rule], **limits: object) -> Schema:
@@ -43,7 +38,7 @@ def _namespaces() -> Schema:
                 ],
             )
             | {"additionalProperties": {"type": "string", "maxLength": 63, "pattern": f"^({_QUALIFIED})?$"}},
-            "names": _set("Their names.", 1024, maxLength=63, pattern=f"^{_LABEL}$"),
+            "names": string_set("Their names.", 1024, maxLength=63, pattern=f"^{_LABEL}$"),
         },
         rules=[
             (
@@ -92,7 +87,7 @@ def policy_spec() -> Schema:
                 "Whether the CA's own certificate is added to the chain. For Istio it is not: istiod adds the root of"
                 " meshConfig.caCertificates."
             ),
-            "dnsNames": _set(
+            "dnsNames": string_set(
                 'DNS names that a Certificate or CertificateRequest may ask for; an entry may begin with "*." for one'
                 " label. Left out: none. A workload of the mesh has none, whatever stands here.",
                 256,
@@ -122,21 +117,21 @@ def policy_spec() -> Schema:
                 },
                 required=["certificates"],
             ),
-            "requesters": _set(
+            "requesters": string_set(
                 "User names that may ask, as system:serviceaccount:istio-system:istiod. Left out: istiod.",
                 64,
                 minLength=1,
                 maxLength=512,
                 pattern=r"^\S+$",
             ),
-            "serviceAccounts": _set(
+            "serviceAccounts": string_set(
                 "Names of the service accounts, in the namespaces covered, whose workloads may have a certificate."
                 " Left out: all.",
                 256,
                 maxLength=253,
                 pattern=f"^{_SUBDOMAIN}$",
             ),
-            "signers": _set(
+            "signers": string_set(
                 "The signers that this is about, as clusterissuers.cert-manager.io/foo. From now on policies alone decide"
                 " about them: ProxyConfigs and SignerBindings count no more.",
                 256,
@@ -144,7 +139,7 @@ def policy_spec() -> Schema:
                 pattern=SIGNER_NAME,
             )
             | {"minItems": 1},
-            "trustDomains": _set(
+            "trustDomains": string_set(
                 "Trust domains that may stand in SPIFFE IDs. Left out: those of the mesh config.",
                 64,
                 maxLength=255,

@@ -3,10 +3,16 @@
 Pure: reading never fails; what cannot be read is told in `problem`.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 from signer.api.parts import HasSpec
 from signer.kube.resource import Resource
+
+INGRESS_CLASS = "istio"
+INGRESS_SELECTOR: Mapping[str, str] = {"istio": "ingressgateway"}
+"""Istio's defaults: meshConfig.ingressClass and ingressSelector."""
 
 INGRESSES = Resource("networking.k8s.io", "v1", "ingresses", "Ingress", namespaced=True)
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"

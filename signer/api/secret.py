@@ -18,8 +18,6 @@ TLS_CERT = "tls.crt"
 CA_CERT = "ca.crt"
 # On the Secret that holds the key of a Certificate's issuance that is under way; for a CA that is the CA's key.
 NEXT_KEY_LABEL = "cert-manager.io/next-private-key"
-# The subject and issuer of the self-signed certificate that stands in a gateway's Secret before there is another.
-PLACEHOLDER_ORGANIZATION = "mesh-signer placeholder"
 
 
 class ManagedFields(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

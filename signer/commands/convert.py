@@ -12,22 +12,17 @@ from signer.convert.yaml_text import MAX_BYTES, UnreadableManifest, read_stream,
 _UNREADABLE = 2
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "convert",
-        help="turn old cert-manager and Ingress manifests into today's",
-        description=(
-            "Turn manifests of cert-manager.io/v1alpha2 and v1alpha3, certmanager.k8s.io/v1alpha1 and Ingresses of"
-            " extensions/v1beta1 into today's. Objects go to stdout, notes about what has no equal or is misspelt to"
-            " stderr; other objects pass unchanged. Comments are not kept."
-        ),
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Give the subcommand its description and its options."""
+    parser.description = (
+        "Turn manifests of cert-manager.io/v1alpha2 and v1alpha3, certmanager.k8s.io/v1alpha1 and Ingresses of"
+        " extensions/v1beta1 into today's. Objects go to stdout, notes about what has no equal or is misspelt to"
+        " stderr; other objects pass unchanged. Comments are not kept."
     )
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="YAML or JSON; - or none: stdin")
     parser.add_argument(
         "-o", "--output", choices=("yaml", "json"), default="yaml", help="json: objects and notes in one document"
     )
-    parser.set_defaults(call=call)
 
 
 def call(options: argparse.Namespace) -> int:

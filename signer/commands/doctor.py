@@ -64,11 +64,10 @@ status: 0 nothing is to be mended, 1 something is, 2 nothing is as far as it cou
 """
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser("doctor", help="what is wrong with the mesh's wall", description=_DESCRIPTION)
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Give the subcommand its description and its options."""
+    parser.description = _DESCRIPTION
     add_options(parser, people="text")
-    parser.set_defaults(call=call)
 
 
 def call(options: argparse.Namespace) -> int:

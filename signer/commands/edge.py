@@ -51,13 +51,12 @@ _SERVED = {"True": "yes", "False": "no"}
 _NEEDED = (CERTIFICATES, HOST_CLAIMS, EDGE_POLICIES)
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser("edge", help="public hosts and their certificates", description=_DESCRIPTION)
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Give the subcommand its description and its options."""
+    parser.description = _DESCRIPTION
     parser.add_argument("hosts", nargs="*", metavar="HOST", help="only these hosts")
     add_arguments(parser, ("default-issuer-name", "default-issuer-kind"))
     add_options(parser)
-    parser.set_defaults(call=call)
 
 
 def call(options: argparse.Namespace) -> int:

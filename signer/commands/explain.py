@@ -11,7 +11,10 @@ from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateReque
 from signer.api.certificatesigningrequest import CERTIFICATE_SIGNING_REQUESTS
 from signer.api.signername import parse_signer_name, signer_name_of
 from signer.authorities.registry import Registry
-from signer.commands.asking import (
+from signer.commands.command import FINE, FOUND, NotFoundOut, add_options, run, say
+from signer.commands.explanations.certificaterequest import explain_request
+from signer.commands.explanations.csr import Explanation, Question, explain
+from signer.commands.explanations.requests import (
     Asked,
     as_requester,
     read_certificate_request,
@@ -19,9 +22,6 @@ from signer.commands.asking import (
     read_object,
     workload_request,
 )
-from signer.commands.command import FINE, FOUND, NotFoundOut, add_options, run, say
-from signer.commands.explaining import Explanation, Question, explain
-from signer.commands.explaining_requests import explain_request
 from signer.commands.live import Mesh, read_mesh
 from signer.commands.signers import parse_signer
 from signer.commands.tables import clean, coloured, table
@@ -45,9 +45,9 @@ _WORDS = {
 }
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser("explain", help="what would become of a request, and why", description=_DESCRIPTION)
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Give the subcommand its description and its options."""
+    parser.description = _DESCRIPTION
     parser.add_argument(
         "name", nargs="?", metavar="NAME", help="a CertificateSigningRequest, or NAMESPACE/NAME: a CertificateRequest"
     )
@@ -58,7 +58,6 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     parser.add_argument("--trust-domain", default="", help="of the workload (default: the mesh's)")
     parser.add_argument("--requester", default="", metavar="USER", help="who asks (default: istiod)")
     add_options(parser, people="text")
-    parser.set_defaults(call=call)
 
 
 def call(options: argparse.Namespace) -> int:

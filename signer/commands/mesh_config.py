@@ -43,17 +43,14 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 _LiteralDumper.add_representer(str, _text)
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "mesh-config", help="print or write the roots that Istio needs for the signers", description=_DESCRIPTION
-    )
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Give the subcommand its description and its options."""
+    parser.description = _DESCRIPTION
     parser.add_argument("signers", nargs="*", metavar="SIGNER", help="such as foo (default: the signers of the mesh)")
     parser.add_argument("--write", action="store_true", help="write the roots into istiod's ConfigMap")
     parser.add_argument("--force", action="store_true", help="replace a root even by one with another key")
     parser.add_argument("--revision", default="", help="istiod's revision: ConfigMap istio-REVISION instead of istio")
     add_options(parser, people="yaml")
-    parser.set_defaults(call=call)
 
 
 def call(options: argparse.Namespace) -> int:

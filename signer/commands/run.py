@@ -10,18 +10,19 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from signer.kube.config import ConfigError
+from signer.observe import logs
 from signer.settings.given import SettingsError
 from signer.settings.options import add_arguments
-from signer.settings.values import Settings, settings_from
+from signer.settings.values import settings_from
 
 log = logging.getLogger(__name__)
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser("run", help="run the controllers", description="Run the controllers until SIGTERM.")
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Give the subcommand its description and its options."""
+    parser.description = "Run the controllers until SIGTERM."
     add_arguments(parser)
-    parser.set_defaults(call=call)
 
 
 def call(options: argparse.Namespace) -> int:
@@ -31,15 +32,7 @@ def call(options: argparse.Namespace) -> int:
     except SettingsError as error:
         print(f"mesh-signer run: {error}", file=sys.stderr)  # noqa: T201 - logs are not set up yet
         return 2
-    return start(settings)
-
-
-def start(settings: Settings) -> int:
-    """Run with these settings; see `call` for the exit status."""
-    # Imported here so that `--help` and the other commands stay quick.
-    from signer import app  # noqa: PLC0415
-    from signer.kube.config import ConfigError  # noqa: PLC0415
-    from signer.observe import logs  # noqa: PLC0415
+    from signer import app  # noqa: PLC0415 - `run --help`, and settings that cannot be used, are answered without it
 
     logs.set_up("json" if settings.log_format == "json" else "text", settings.log_level)
     if settings.tenancy_mode == "audit" and settings.tenancy().enforces(datetime.now(UTC)):
@@ -59,7 +52,7 @@ def start(settings: Settings) -> int:
 def _loop_factory() -> Callable[[], Any] | None:
     """Return uvloop's loop where it is installed (extra `fast`), else asyncio's own."""
     try:
-        import uvloop  # noqa: PLC0415
+        import uvloop  # noqa: PLC0415 - an extra
     except ImportError:
         return None
     return uvloop.new_event_loop

@@ -11,10 +11,10 @@ from signer.api.meta import to_rfc3339
 from signer.api.signerbinding import SIGNER_BINDINGS
 from signer.api.signername import signer_name_of
 from signer.commands.command import FINE, FOUND, NotFoundOut, add_options, run, say
+from signer.commands.holders import Tenancy, manifest, proposals, tenancies
 from signer.commands.live import read_mesh
 from signer.commands.signers import parse_signer
 from signer.commands.tables import ago, clean, table
-from signer.commands.tenancies import Tenancy, manifest, proposals, tenancies
 from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound
 from signer.settings.values import Settings
@@ -28,14 +28,13 @@ when a certificate was last issued. `tenants --propose` prints SignerPolicies fo
 """
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser("tenants", help="who has which signer, and why", description=_DESCRIPTION)
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Give the subcommand its description and its options."""
+    parser.description = _DESCRIPTION
     parser.add_argument("action", nargs="*", metavar="release SIGNER", help="delete the SignerBinding of this signer")
     parser.add_argument("--propose", action="store_true", help="print SignerPolicies for signers that are shared")
     parser.add_argument("--yes", action="store_true", help="release without asking")
     add_options(parser)
-    parser.set_defaults(call=call)
 
 
 def call(options: argparse.Namespace) -> int:

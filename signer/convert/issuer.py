@@ -1,11 +1,15 @@
-"""Issuer and ClusterIssuer of cert-manager.io/v1alpha2 and certmanager.k8s.io/v1alpha1. Pure."""
+"""Issuer and ClusterIssuer of cert-manager.io/v1alpha2 and certmanager.k8s.io/v1alpha1. Pure.
+
+Version 1 of ACME is gone, and addresses of servers are misspelt: Let's Encrypt's become those of today.
+Source: Let's Encrypt, "End of Life Plan for ACMEv1" (ended 2021-06-01) and its list of directories.
+"""
 
 from typing import Any
+from urllib.parse import urlsplit
 
-from signer.convert.acme_server import todays_server
 from signer.convert.fields import ANY, SECRET_KEY, Table, spelt
 from signer.convert.metadata import todays_metadata
-from signer.convert.note import Notes, listing, mapping, text
+from signer.convert.note import Notes, listing, mapping, shown, text
 from signer.convert.solver import SOLVER, Wanted, old_solvers, todays_solver
 
 API_VERSION = "cert-manager.io/v1"
@@ -26,6 +30,13 @@ _SPEC: Table = {
     "vault": ANY,
     "venafi": ANY,
 }
+_LETS_ENCRYPT = {
+    "acme-v01.api.letsencrypt.org": "acme-v02.api.letsencrypt.org",
+    "acme-staging.api.letsencrypt.org": "acme-staging-v02.api.letsencrypt.org",
+    "acme-v02.api.letsencrypt.org": "acme-v02.api.letsencrypt.org",
+    "acme-staging-v02.api.letsencrypt.org": "acme-staging-v02.api.letsencrypt.org",
+}
+_DIRECTORY = "/directory"
 
 
 def todays_issuer(obj: dict[str, Any], wanted: tuple[Wanted, ...], notes: Notes) -> dict[str, Any]:
@@ -45,7 +56,7 @@ def todays_issuer(obj: dict[str, Any], wanted: tuple[Wanted, ...], notes: Notes)
 def _acme(acme: dict[str, Any], wanted: tuple[Wanted, ...], notes: Notes) -> dict[str, Any]:
     found = {name: value for name, value in acme.items() if name not in ("http01", "dns01", "solvers")}
     if server := text(found.get("server")):
-        found["server"] = todays_server(server, "spec.acme.server", notes)
+        found["server"] = _todays_server(server, "spec.acme.server", notes)
     binding = mapping(found.get("externalAccountBinding"))
     if binding.pop("keyAlgorithm", None):
         notes.add("spec.acme.externalAccountBinding.keyAlgorithm", "not used any more: it is always HS256")
@@ -56,3 +67,27 @@ def _acme(acme: dict[str, Any], wanted: tuple[Wanted, ...], notes: Notes) -> dic
     if not found["solvers"]:
         notes.add("spec.acme.solvers", "no way to prove a name is left; add a solver, as http01: {ingress: {}}")
     return found
+
+
+def _todays_server(url: str, place: str, notes: Notes) -> str:
+    """Return the directory of today for the one that was used."""
+    try:
+        parts = urlsplit(url)
+        host, path = (parts.hostname or "").lower(), parts.path
+    except ValueError:
+        notes.add(place, f"{shown(url)} is no URL")
+        return url
+    if host not in _LETS_ENCRYPT:
+        if parts.scheme != "https":
+            notes.add(place, f"{shown(url)} is not https; only https is used")
+        return url
+    today = f"https://{_LETS_ENCRYPT[host]}{_DIRECTORY}"
+    if _LETS_ENCRYPT[host] != host:
+        notes.add(
+            place, f"{shown(url)} spoke ACME version 1, which has ended; now {today}: the account is made anew there"
+        )
+    if path != _DIRECTORY:
+        notes.add(place, f"misspelt: the path is {_DIRECTORY}, not {shown(path)}")
+    elif parts.scheme != "https":
+        notes.add(place, f"{shown(url)} is not https; now {today}")
+    return today

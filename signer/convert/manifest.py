@@ -1,4 +1,8 @@
-"""Converts a whole input, object by object: what is known is turned into today's, what is not passes unchanged. Pure."""
+"""Converts a whole input, object by object: what is known is turned into today's, what is not passes unchanged. Pure.
+
+What was made, by cert-manager or by hand, only to answer a challenge is left out: a route for
+/.well-known/acme-challenge/ to a Service without Pods would stand before the answer of today.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,9 +12,8 @@ from signer.convert.certificate import issuer_wishes, todays_certificate
 from signer.convert.certificaterequest import todays_request
 from signer.convert.ingress import todays_ingress
 from signer.convert.issuer import todays_issuer
-from signer.convert.leftovers import leftover
 from signer.convert.metadata import with_todays_annotations
-from signer.convert.note import Note, Notes, mapping, shown, text
+from signer.convert.note import Note, Notes, listing, mapping, shown, text
 from signer.convert.solver import Wanted
 
 _CERT_MANAGER = (
@@ -31,6 +34,17 @@ _ISTIO = ("networking.istio.io/v1alpha3", "networking.istio.io/v1beta1")
 _ISTIO_KINDS = ("Gateway", "VirtualService", "DestinationRule", "ServiceEntry")
 _NO_LONGER_SERVED = ("extensions/v1beta1", "apps/v1beta1", "apps/v1beta2", "certmanager.k8s.io/v1alpha1")
 _ISSUERS = ("Issuer", "ClusterIssuer")
+_SOLVER_LABELS = ("acme.cert-manager.io/http01-solver", "certmanager.k8s.io/acme-http01-solver")
+_SOLVER_SELECTORS = (
+    *_SOLVER_LABELS,
+    "acme.cert-manager.io/http-domain",
+    "acme.cert-manager.io/http-token",
+    "certmanager.k8s.io/domain",
+    "certmanager.k8s.io/acme-http-domain",
+    "certmanager.k8s.io/acme-http-token",
+)
+_CHALLENGES = "/.well-known/acme-challenge"
+_SOLVED_BY = ("Pod", "Service", "Ingress")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +80,7 @@ def _one(
     obj: dict[str, Any], wishes: dict[tuple[str, str, str], tuple[Wanted, ...]], notes: Notes
 ) -> dict[str, Any] | None:
     version, kind = text(obj.get("apiVersion")), text(obj.get("kind"))
-    if why := leftover(obj):
+    if why := _leftover(obj):
         notes.add("", why)
         return None
     if version in _STATE and kind in ("Order", "Challenge"):
@@ -88,6 +102,33 @@ def _one(
     if version in _NO_LONGER_SERVED:
         notes.add("apiVersion", f"{version} is no longer served for this kind; passed on unchanged")
     return obj
+
+
+def _leftover(obj: dict[str, Any]) -> str:
+    """Say why this object is left out; "" when it is not."""
+    kind = obj.get("kind")
+    if kind not in _SOLVED_BY:
+        return ""
+    labels = mapping(mapping(obj.get("metadata")).get("labels"))
+    if any(label in labels for label in _SOLVER_LABELS):
+        return "left out: cert-manager made it while a name was proven; the gateway answers by itself now"
+    spec = mapping(obj.get("spec"))
+    if kind == "Service" and any(label in mapping(spec.get("selector")) for label in _SOLVER_SELECTORS):
+        return (
+            "left out: it selects cert-manager's solver Pods, which are not needed; the gateway answers by itself now"
+        )
+    if kind == "Ingress" and not spec.get("backend") and _only_challenges(spec):
+        return "left out: it only routes ACME challenges, and would stand before the route that is made for you now"
+    return ""
+
+
+def _only_challenges(spec: dict[str, Any]) -> bool:
+    paths = [
+        text(mapping(path).get("path"))
+        for rule in listing(spec.get("rules"))
+        for path in listing(mapping(mapping(rule).get("http")).get("paths"))
+    ]
+    return bool(paths) and all(path.startswith(_CHALLENGES) for path in paths)
 
 
 def _issuer_key(obj: dict[str, Any]) -> tuple[str, str, str]:

@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from signer.api.names import is_subdomain
 from signer.tenancy.claims import shown
 
+MAX_NAMES = 100
+"""Names in one certificate: Let's Encrypt's limit; profiles without a common name have 25."""
+
 MAX_HOST = 242
 """Characters: the name of a wildcard's claim is longer than the wildcard, and must fit into 253."""
 WILDCARD_CLAIM = "wc--wildcard."
+"""Stands for "*." in the name of a claim: no host's label may look like this (RFC 5890, 2.3.1)."""
 _INTERNAL = ("local", "localhost", "internal", "svc", "onion", "invalid", "arpa", "alt")
 
 

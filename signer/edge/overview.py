@@ -8,10 +8,10 @@ from typing import Literal
 from signer.api.certificate import Certificate, IssuerReference
 from signer.api.gateway import APIGateway, Gateway
 from signer.api.ingress import Ingress
+from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
 from signer.api.meta import Condition, find_condition, from_rfc3339, has_condition
 from signer.api.namespace import NamespaceObject
 from signer.api.virtualservice import VirtualService
-from signer.edge.gateways.bodies import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
 from signer.edge.gateways.gather import gather
 from signer.edge.gateways.wish import Source, Wish
 from signer.edge.host import Host
@@ -81,7 +81,7 @@ def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
         asker = Asker(name, namespace.metadata.uid, namespace.labels_under(LABEL_PREFIX))
         for wish in wanted.wishes:
             key = (name, wish.secret_name)
-            rows += _rows(wish, by_hand.get(key) or made.get(key), asker, objects)
+            rows += _rows(wish, made.get(key) or by_hand.get(key), asker, objects)
     return sorted(rows, key=lambda row: (row.host == "", row.host, row.source))
 
 

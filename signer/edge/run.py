@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Hashable
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from issuers.acme.targets import AddressRule
 from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.challenge import CHALLENGES, Challenge
 from signer.api.issuer import IssuerRef
@@ -71,7 +70,6 @@ class AcmeControllers:
         *,
         names: tuple[str, ...] = ALL,
         cluster_resource_namespace: str = "cert-manager",
-        tenant_addresses: AddressRule | None = None,
         permit: Permit | None = None,
         claims: Callable[[], Claims | None] | None = None,
         tidy: Callable[[frozenset[str]], Awaitable[None]] | None = None,
@@ -85,7 +83,6 @@ class AcmeControllers:
         self._presenter = presenter
         self._names = names
         self._namespace = cluster_resource_namespace
-        self._addresses = tenant_addresses
         self._tidy = tidy
         self._permit = permit
         self._claims = claims
@@ -106,9 +103,7 @@ class AcmeControllers:
 
     async def run(self) -> None:
         """Watch and work until cancelled."""
-        accounts = self._accounts = Accounts(
-            tenant_addresses=self._addresses, clock=self._clock, observe=self._acme.exchange
-        )
+        accounts = self._accounts = Accounts(clock=self._clock, observe=self._acme.exchange)
         accounts.on_ready(self.ordering.account_ready)
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -6,12 +6,17 @@ issued until they can (`stop`), or work goes on and lines are kept as long as th
 """
 
 import asyncio
+import contextlib
 import logging
+import os
 from collections.abc import Callable
 from io import FileIO
+from pathlib import Path
 from typing import Literal, Protocol
 
 import msgspec
+
+from signer.observe.printable import escaped_json
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +105,10 @@ class AuditLog:
             return cls(None, on_line=on_line, on_lost=on_lost, stop=stop)
         # Raw, and closed by `close`; standard output is not ours to close.
         stream: FileIO = FileIO(_STANDARD_OUTPUT, "w", closefd=False) if target == "-" else FileIO(target, "a")
-        return cls(stream, on_line=on_line, on_lost=on_lost, stop=stop)
+        found = cls(stream, on_line=on_line, on_lost=on_lost, stop=stop)
+        if target != "-" and _torn(Path(target)):
+            found._rest = b"\n"  # so that the first of our lines does not go on where an earlier process stopped
+        return found
 
     @property
     def blocked(self) -> bool:
@@ -118,7 +126,7 @@ class AuditLog:
         self._on_line(line.audit)
         room = self._keep if line.verdict == "issue" else self._keep // 2
         if len(self._lines) < room:
-            self._lines.append(self._encoder.encode(line))
+            self._lines.append(escaped_json(self._encoder.encode(line)))
         else:
             self._on_lost()
         if not self._flushing and not self.trouble:
@@ -145,8 +153,10 @@ class AuditLog:
         self._works()
 
     def close(self) -> None:
-        """Write what is left and close a file of ours."""
+        """Write what is left and close a file of ours; what finds no place is told, and counted as lost."""
         self.flush()
+        if self.trouble:
+            self._lose()
         if isinstance(self._stream, FileIO) and self._stream.closefd:
             self._stream.close()
 
@@ -159,10 +169,17 @@ class AuditLog:
             what = "nothing is issued" if self._stop else f"up to {self._keep} lines are kept"
             log.error("audit log: %s; %s until it can be written", why, what)
         self.trouble = why
-        try:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: `close` tells of what is left
             asyncio.get_running_loop().call_later(_RETRY_SECONDS, self.flush)
-        except RuntimeError:  # the loop has ended: this was the last try
-            log.error("audit log: %d lines are lost", len(self._lines) + bool(self._rest))  # noqa: TRY400
+
+    def _lose(self) -> None:
+        lost = len(self._lines) + bool(self._rest.strip())
+        self._lines.clear()
+        self._rest = b""
+        for _ in range(lost):
+            self._on_lost()
+        if lost:
+            log.error("audit log: %d lines are lost: %s", lost, self.trouble)
 
     def _works(self) -> None:
         if not self.trouble:
@@ -171,3 +188,14 @@ class AuditLog:
         log.info("audit log: it can be written again")
         for handler in self._handlers:
             handler()
+
+
+def _torn(path: Path) -> bool:
+    """Tell whether a file's last line has no end: its writer died, or its disk was full."""
+    if not path.is_file():  # a pipe, a device
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.seek(0, os.SEEK_END) > 0 and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n"
+    except OSError:  # we may write and not read it
+        return False

@@ -1,19 +1,21 @@
-"""/metrics, /livez and /readyz: one small HTTP server on the loop, so that an answer proves that the loop turns.
+"""/metrics, /livez and /readyz: served on the loop, so that an answer proves that the loop turns.
 
-Serves no other path, reads no body.
+Serves no other path, reads no body; listener.py bounds what all who ask may cost.
 """
 
 import time
 from collections.abc import Callable, Mapping
 from typing import Self
 
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from signer.observe.listener import Listener, answer, request_line
 
 Checks = Mapping[str, Callable[[], str]]
 """By name: gives "" when all is well, else what is not, in one line."""
 
+_TEXT = "text/plain; charset=utf-8"
 METRICS_AGE = 0.25
 """Seconds for which a rendered /metrics is served again: rendering holds up the loop, and anybody may scrape."""
 
@@ -34,51 +36,51 @@ class HealthServer:
         live: Checks,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._host, _, port = bind.rpartition(":")
-        self._host = self._host.strip("[]") or "0.0.0.0"  # noqa: S104 - `:9402` means all addresses, as everywhere
-        self.port = int(port)
+        self._listener = Listener(bind, self._answer)
+        self.port = self._listener.port
         self._registry = registry
-        self._ready = ready
-        self._live = live
         self._clock = clock
         self._rendered = b""
         self._rendered_at = float("-inf")
-        self._runner: web.AppRunner | None = None
+        self._paths: Mapping[str, Callable[[], tuple[str, str, bytes]]] = {
+            "/metrics": self._metrics,
+            "/livez": lambda: _checked(live),
+            "/readyz": lambda: _checked(ready),
+        }
 
     async def __aenter__(self) -> Self:
-        app = web.Application()
-        app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/livez", self._livez)
-        app.router.add_get("/readyz", self._readyz)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self.port)
-        await site.start()
-        self.port = int(self._runner.addresses[0][1])
+        await self._listener.__aenter__()
+        self.port = self._listener.port
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._listener.__aexit__()
 
-    async def _metrics(self, _request: web.Request) -> web.Response:
+    def _answer(self, head: bytes) -> bytes:
+        asked = request_line(head)
+        if asked is None:
+            return answer("400 Bad Request", _TEXT, b"")
+        method, target = asked
+        tell = self._paths.get(target.partition("?")[0])
+        if tell is None:
+            return answer("404 Not Found", _TEXT, b"")
+        if method not in ("GET", "HEAD"):
+            return answer("405 Method Not Allowed", _TEXT, b"", fields=("Allow: GET, HEAD",))
+        status, kind, body = tell()
+        return answer(status, kind, body, bodiless=method == "HEAD")
+
+    def _metrics(self) -> tuple[str, str, bytes]:
         now = self._clock()
         if now - self._rendered_at >= METRICS_AGE:
             self._rendered = generate_latest(self._registry)
             self._rendered_at = now
-        return web.Response(body=self._rendered, headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    async def _livez(self, _request: web.Request) -> web.Response:
-        return _answer(self._live)
-
-    async def _readyz(self, _request: web.Request) -> web.Response:
-        return _answer(self._ready)
+        return "200 OK", CONTENT_TYPE_LATEST, self._rendered
 
 
-def _answer(checks: Checks) -> web.Response:
+def _checked(checks: Checks) -> tuple[str, str, bytes]:
     lines = []
     for name, check in checks.items():
         defect = check()
         lines.append(f"[-] {name}: {defect}" if defect else f"[+] {name}: ok")
     bad = any(line.startswith("[-]") for line in lines)
-    return web.Response(text="\n".join(lines) + "\n", status=503 if bad else 200)
+    return "503 Service Unavailable" if bad else "200 OK", _TEXT, ("\n".join(lines) + "\n").encode()

@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from signer.observe.printable import escaped, escaped_json
+
 LogFormat = Literal["text", "json"]
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -24,15 +26,17 @@ class _JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line).decode()
+        return escaped_json(msgspec.json.encode(line)).decode()
 
 
 class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        # A message may quote a hostile name: one record stays one line.
-        message = record.getMessage().replace("\n", "\\n").replace("\r", "\\r")
+        # A message may quote a hostile name: one record stays one line, and shows what is in it.
+        message = escaped(record.getMessage())
         text = f"{_time(record)} {record.levelname:<7} {record.name}: {message}"
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        if not record.exc_info:
+            return text
+        return "\n".join((text, *map(escaped, self.formatException(record.exc_info).split("\n"))))
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -1,7 +1,7 @@
 """What an operator may set, from the command line or the environment. Pure: reads arguments and a mapping, nothing else.
 
 The options that a person sees are in `options`, how one value is read in `given`, and what the edge needs in
-`edge_settings`.
+`edge`.
 """
 
 import re

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from signer.edge.gateways.placeholder import is_placeholder
+from signer.api.tls_secret import is_placeholder
 from tests.localmesh.edge import Edge
 from tests.localmesh.front import Visit, visit, visit_plain
 from tests.localmesh.gateway import IngressGateway

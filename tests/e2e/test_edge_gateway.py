@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from issuers.acme.client import Session
-from signer.edge.gateways.placeholder import is_placeholder, placeholder
+from signer.api.tls_secret import is_placeholder
+from signer.edge.gateways.placeholder import placeholder
 from signer.edge.host import Host
 from signer.edge.http01.routes import Answer, virtual_service
 from tests.integration.acme.driving import KEY, Driver, join, server, utc_now, wish

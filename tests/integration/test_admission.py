@@ -51,7 +51,7 @@ def guarded(cluster: Cluster) -> Iterator[Cluster]:
     )
     ours = [one for one in yaml.safe_load_all(rendered.stdout) if one["kind"].startswith("ValidatingAdmissionPolicy")]
     cluster.kubectl("delete", "-f", "-", input=yaml.safe_dump_all(ours))
-    assert len(ours) == 24
+    assert len(ours) == 26
 
 
 @pytest.fixture(scope="module")
@@ -329,6 +329,21 @@ class TestCertificates:
         status: Json | None = {"conditions": [*request["status"]["conditions"], FAILED]} if fails else None
         message = refusal(lambda: other.answer(request, status=status))
         assert f"{other.name} needs the verb sign on signers.mesh-signer.dev {signer}" in message
+
+    def test_a_refusal_with_the_approval(
+        self, person: Callable[[], Person], request_for: Callable[[str], Json]
+    ) -> None:
+        """Whoever may approve cannot refuse in the signer's place, by a condition that is written with the approval."""
+        signer = "clusterissuers.cert-manager.io/foo"
+        approver = person()
+        approver.may(
+            ("update get", "certificatesigningrequests/approval", "certificates.k8s.io", ()),
+            ("approve", "signers", "certificates.k8s.io", [signer]),
+        )
+        request = request_for(signer)
+        changed = request | {"status": {"conditions": [*request["status"]["conditions"], FAILED]}}
+        message = refusal(lambda: approver.put(f"{CSRS}/{request['metadata']['name']}/approval", changed))
+        assert f"{approver.name} needs the verb sign on signers.mesh-signer.dev {signer}" in message
 
     def test_ours(self, guarded: Cluster, request_for: Callable[[str], Json]) -> None:
         """The signer answers under the roles that are installed, by certificate and by refusal."""

@@ -57,13 +57,13 @@ def claim(host: str, name: str | None = None, **fields: Any) -> dict[str, Any]:
     return wanted("HostClaim", spec, host if name is None else name)
 
 
-@pytest.mark.parametrize("kind", acme_kinds(), ids=lambda kind: kind.kind)
+@pytest.mark.parametrize("kind", acme_kinds(), ids=lambda kind: kind.resource.kind)
 def test_beside_cert_managers_own(kind: Any) -> None:
     """Every field of cert-manager's Orders and Challenges is there in the same shape, and no other than those of 1.21."""
-    theirs_crd = peer.definitions("acme.cert-manager.io")[kind.kind]
+    theirs_crd = peer.definitions("acme.cert-manager.io")[kind.resource.kind]
     ours = dict(peer.walk(peer.root(definition(kind))))  # type: ignore[arg-type] # a Mapping is enough to read
     theirs = dict(peer.walk(peer.root(theirs_crd)))
-    assert set(ours) - set(theirs) == NEWER[kind.kind]
+    assert set(ours) - set(theirs) == NEWER[kind.resource.kind]
     assert set(theirs) - set(ours) == set()
     for path, schema in theirs.items():
         if ".podTemplate" in path:

@@ -11,14 +11,7 @@ import yaml
 
 from signer.edge.gateways.bodies import certificate_body, gateway_secret
 from signer.edge.gateways.read import gateway_wishes
-from signer.edge.http01.routes import (
-    SolverService,
-    http_route,
-    ingress,
-    own_gateway,
-    reference_grant,
-    virtual_service,
-)
+from signer.edge.http01.routes import SolverService, http_route, ingress, own_gateway, reference_grant, virtual_service
 from signer.edge.orders.step import MakeChallenges, challenge_body, order_step
 from tests.integration.crds.objects import create
 from tests.localmesh import Cluster

@@ -1,10 +1,10 @@
-"""Programs that no language's registry has, taken out of Debian's (or Ubuntu's) packages: today BIND's `named`.
+"""What no language's registry has, taken out of Debian's (or Ubuntu's) packages: BIND's `named`, and libfaketime.
 
 Why so: `make test` must do on a fresh machine, and without root. apt downloads what the machine's own sources have, into a
-state folder of ours, and the packages are only unpacked: nothing of them is installed or run by dpkg. A program on PATH
-is used as it is.
+state folder of ours, and the packages are only unpacked: nothing of them is installed or run by dpkg. What the machine
+has already is used as it is.
 
-Synchronous. One lock lets several processes ask for the same program; the finished folder is renamed into place.
+Synchronous. One lock lets several processes ask for the same package; the finished folder is renamed into place.
 """
 
 import os
@@ -23,7 +23,7 @@ _SECONDS = 600
 
 
 class NotHere(LocalMeshError):
-    """The program cannot be had on this machine: the tests that need it are skipped, with this reason."""
+    """It cannot be had on this machine: the tests that need it are skipped, with this reason."""
 
 
 def find_packaged(name: str) -> tuple[Path, dict[str, str]]:
@@ -33,19 +33,43 @@ def find_packaged(name: str) -> tuple[Path, dict[str, str]]:
     """
     if on_path := shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"):
         return Path(on_path), {}
-    folder = cache_folder() / f"debian-{_release()}"
-    target = folder / PACKAGES[name]
-    if not target.exists():
-        if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-            raise NotHere(f"{name} is neither on PATH, nor is there apt to fetch it from ({PACKAGES[name]})")
-        with machine_lock():
-            if not target.exists():
-                _unpack(PACKAGES[name], target)
+    target = _unpacked(PACKAGES[name], f"{name} is neither on PATH")
     program = next((one for one in target.rglob(f"*bin/{name}") if os.access(one, os.X_OK)), None)
     if program is None:
         raise LocalMeshError(f"{target}: the package {PACKAGES[name]} has no {name}")
     libraries = sorted({str(one.parent) for one in target.rglob("*.so*")})
     return program, {"LD_LIBRARY_PATH": ":".join(libraries)}
+
+
+def find_library(name: str, package: str) -> Path:
+    """A library that programs are started with (LD_PRELOAD): of this machine, else from the package, unpacked here once.
+
+    Args:
+        name: the file, in a folder of its own below /usr/lib, as the package has it: `faketime/libfaketimeMT.so.1`.
+        package: Debian's package that has it.
+
+    Raises NotHere as `find_packaged` does.
+    """
+    for pattern in (f"lib*/{name}", f"lib/*/{name}"):
+        for found in sorted(Path("/usr").glob(pattern)):
+            return found
+    target = _unpacked(package, f"{name} is not below /usr/lib")
+    library = next(target.rglob(name), None)
+    if library is None:
+        raise LocalMeshError(f"{target}: the package {package} has no {name}")
+    return library
+
+
+def _unpacked(package: str, missing: str) -> Path:
+    """The folder of an unpacked package; `missing` begins the reason when it cannot be had."""
+    target = cache_folder() / f"debian-{_release()}" / package
+    if not target.exists():
+        if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+            raise NotHere(f"{missing}, nor is there apt to fetch it from ({package})")
+        with machine_lock():
+            if not target.exists():
+                _unpack(package, target)
+    return target
 
 
 def _release() -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from signer.edge.gateways.placeholder import is_placeholder
+from signer.api.tls_secret import is_placeholder
 from tests.localmesh.build import find_program
 from tests.localmesh.demo import command
 from tests.localmesh.edge import CONTROLLERS, EDGE_PROGRAMS, Edge

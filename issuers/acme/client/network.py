@@ -60,7 +60,6 @@ class Network:
         *,
         account: str | None,
         accept: str | None = None,
-        key: AccountKey | None = None,
     ) -> Answer:
         """A signed POST; b"" as payload makes it a POST-as-GET.
 
@@ -70,18 +69,16 @@ class Network:
             new_nonce: the directory's newNonce, for when no nonce is at hand.
             account: its URL, the key id; None signs with the public key in the request (newAccount).
             accept: the media type that is wanted, when it is not JSON.
-            key: another key than the account's, with `account` None (revocation by the certificate's own key).
 
         Raises Refused, and what Transport raises. A refused nonce is tried again, NONCE_TRIES in all and for 30 s at most.
         """
         headers = {"Content-Type": _JOSE, **({"Accept": accept} if accept else {})}
-        signing = key or self._key
 
         def once() -> Answer:
             signed = jws.JWS.sign(
                 payload,
-                key=signing.jwk,
-                alg=signing.algorithm,
+                key=self._key.jwk,
+                alg=self._key.algorithm,
                 nonce=self._nonce(new_nonce),
                 url=url,
                 kid=account,

@@ -1,19 +1,18 @@
 """One account's conversation with one CA, one request at a time: each method is one step of RFC 8555.
 
-No method waits or polls; `order.next_step` says what comes next. Messages that are sent are the `acme` library's, with
+No method waits or polls; the caller says what comes next. Messages that are sent are the `acme` library's, with
 the fields that it lacks; answers are read by `answers`.
 
-Not thread-safe; see sessions.py. `account_url` must be set before anything but find, register and revoke with a key.
+Not thread-safe; see sessions.py. `account_url` must be set before anything but find and register.
 """
 
 import datetime as dt
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from acme import jws, messages
+from acme import messages
 from cryptography import x509
 from josepy.interfaces import JSONDeSerializable
 from josepy.json_util import field
@@ -101,18 +100,6 @@ class Session:
         body = messages.UpdateRegistration(contact=registration.contact())
         return answers.read_account(self._post(self._kid(), body).body, self._kid(), self._origin)
 
-    def deactivate_account(self) -> Account:
-        """End the account for good."""
-        body = messages.UpdateRegistration(status=messages.STATUS_DEACTIVATED)
-        return answers.read_account(self._post(self._kid(), body).body, self._kid(), self._origin)
-
-    def change_key(self, new: AccountKey) -> None:
-        """Give the account another key: RFC 8555, section 7.3.5. Afterwards this session's key is of no use."""
-        url = self._needs(self.directory().key_change, "keyChange")
-        inner = {"account": self._kid(), "oldKey": self._key.jwk.public_key().to_partial_json()}
-        signed = jws.JWS.sign(_json(inner), key=new.jwk, alg=new.algorithm, nonce=None, url=url)
-        self._send(url, signed.json_dumps().encode())
-
     # -- orders: RFC 8555, sections 7.4 and 7.5 --
 
     def new_order(self, wish: Wish) -> Order:
@@ -152,7 +139,7 @@ class Session:
         found = [self._chain(same_origin(other, self._origin, "certificate: alternate")).body for other in others]
         return (first.body, *found)
 
-    # -- renewal and the end: RFC 9773; RFC 8555, section 7.6 --
+    # -- renewal: RFC 9773 --
 
     def renewal_info(self, certificate_id: str) -> RenewalInfo | None:
         """The CA's advice on a certificate (renewal.certificate_id); None when the CA has no ARI."""
@@ -161,13 +148,6 @@ class Session:
             return None
         answer = self._network.get(f"{base.rstrip('/')}/{certificate_id}")
         return RenewalInfo(answers.read_window(answer.body), self._network.retry_after(answer))
-
-    def revoke(self, certificate: x509.Certificate, reason: int, key: AccountKey | None = None) -> None:
-        """Revoke, by the account, or by the certificate's own key when `key` is that."""
-        url = self._needs(self.directory().revoke_cert, "revokeCert")
-        body = _payload(messages.Revocation(certificate=certificate, reason=reason))
-        account = self._kid() if key is None else None
-        self._network.post(url, body, self.directory().new_nonce, account=account, key=key)
 
     # -- how it is sent --
 
@@ -217,17 +197,7 @@ class Session:
             raise RuntimeError("account_url must be set first")
         return same_origin(self.account_url, self._origin, "the account's URL")
 
-    @staticmethod
-    def _needs(url: str | None, name: str) -> str:
-        if url is None:
-            raise MalformedAnswer(f"directory: {name}: the CA has none")
-        return url
-
 
 def _payload(message: JSONDeSerializable) -> bytes:
     text: str = message.json_dumps()
     return text.encode()
-
-
-def _json(value: dict[str, Any]) -> bytes:
-    return json.dumps(value).encode()

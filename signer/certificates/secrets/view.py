@@ -8,18 +8,17 @@ from dataclasses import dataclass, field
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.x509.oid import NameOID
 
 from issuers.errors import InvalidAuthority
 from issuers.private_key import load_key
 from signer.api.certificate import CertificateSpec, PrivateKeySpec
-from signer.api.secret import PLACEHOLDER_ORGANIZATION, TLS_CERT, TLS_KEY, Secret
+from signer.api.secret import TLS_CERT, TLS_KEY, Secret
+from signer.api.tls_secret import is_placeholder
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 DEFAULT_RSA_SIZE = 2048
 DEFAULT_EC_SIZE = 256
-_PLACEHOLDER = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, PLACEHOLDER_ORGANIZATION)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +49,7 @@ class SecretView:
     @property
     def placeholder(self) -> bool:
         """Whether the edge put the certificate there for the time until there is one; its key is never kept."""
-        try:
-            return self.leaf is not None and self.leaf.subject == self.leaf.issuer == _PLACEHOLDER
-        except ValueError:  # names that cannot be read
-            return False
+        return self.leaf is not None and is_placeholder(self.leaf)
 
 
 def inspect(secret: Secret) -> SecretView:

@@ -30,6 +30,11 @@ _POLICIES = {
     "bindings.mesh-signer.dev": "RBAC alone keeps people from writing SignerBindings",
     "namespace-labels.mesh-signer.dev": "whoever may label a namespace may put it under a SignerPolicy's matchLabels",
 }
+_CONTROLLERS = "mesh-signer-controllers"
+_CONTROLLERS_POLICIES = {
+    "controllers-secrets.mesh-signer.dev": "whoever gets hold of the controllers' token can make himself cluster-admin",
+}
+"""Of manifests/base, where the controllers run."""
 _GATE = "ExperimentalCertificateSigningRequestControllers"
 _CSR_CONTROLLER = "certificatesigningrequests-issuer-ca"
 
@@ -71,7 +76,8 @@ def check_admission(facts: Facts) -> Iterator[Finding]:
         for one in facts.admission_bindings.items
         if "Deny" in texts(one, "spec", "validationActions")
     }
-    for name, open_ in _POLICIES.items():
+    controllers = any(name_of(one) == _CONTROLLERS for one in facts.deployments.items)
+    for name, open_ in (_POLICIES | (_CONTROLLERS_POLICIES if controllers else {})).items():
         if name in there and name in bound:
             continue
         lack = "is missing" if name not in there else "is not bound with the action Deny"
@@ -80,7 +86,7 @@ def check_admission(facts: Facts) -> Iterator[Finding]:
             "admission",
             f"the admission policy {name} {lack}: {open_}",
             f"ValidatingAdmissionPolicy {name}",
-            "apply manifests/overlays/istio",
+            "apply manifests/base again" if name in _CONTROLLERS_POLICIES else "apply manifests/overlays/istio",
         )
 
 

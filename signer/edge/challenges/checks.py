@@ -9,10 +9,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from signer.api.challenge import Challenge
-from signer.edge.challenges.presenter import Presenter
+from signer.edge.challenges.presenter import Cause, Presenter
 from signer.edge.challenges.step import Checks
 from signer.edge.challenges.writer import ChallengeWriter
-from signer.edge.http01.check import Cause
 from signer.edge.issuers.shares import Shares
 
 # What is found where the answer is not, or no longer; it is put in place again after so many in a row.

@@ -1,4 +1,4 @@
-"""Challenges: each proves one name, worked off step by step (proving.challenge_step) when its turn has come (queue.py).
+"""Challenges: each proves one name, worked off step by step (step.py) when its turn has come (turns.py).
 
 Runs on the loop, in the leader. What is presented is taken away again before the finalizer goes, also after a restart.
 A Challenge that we would not have made ourselves is never worked on.
@@ -20,7 +20,6 @@ from signer.api.meta import to_rfc3339
 from signer.api.order import FINAL_STATES, Order
 from signer.edge.challenges.checks import SelfChecks
 from signer.edge.challenges.presenter import Presenter
-from signer.edge.challenges.queue import MAX_CONCURRENT
 from signer.edge.challenges.step import POLL_INTERVAL, Do, challenge_step
 from signer.edge.challenges.turns import Turns
 from signer.edge.challenges.writer import ChallengeWriter
@@ -62,7 +61,6 @@ class ChallengeController:
         queue: WorkQueue[Key],
         *,
         clock: Callable[[], datetime],
-        limit: int = MAX_CONCURRENT,
     ) -> None:
         self._family = family
         self._challenges = challenges
@@ -71,7 +69,7 @@ class ChallengeController:
         self._clock = clock
         self._superseded = Superseded()
         self._writer = ChallengeWriter(client, recorder, self._superseded)
-        self._turns = Turns(challenges, order_store, self._writer, clock=clock, limit=limit)
+        self._turns = Turns(challenges, order_store, self._writer, clock=clock)
         self._checks = SelfChecks(presenter, self._writer, clock=clock)
         self._shares = Shares()
         self._pauses: dict[str, datetime] = {}

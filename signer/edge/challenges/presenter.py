@@ -2,11 +2,39 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from signer.api.challenge import Challenge
-from signer.edge.http01.check import Found
 from signer.tenancy.verdict import Reason
+
+
+class Cause(Enum):
+    """Why a self check passed or failed; the words are those of a metric."""
+
+    PASSED = "passed"
+    NOT_RESOLVED = "no_such_host"
+    WRONG_ADDRESS = "wrong_address"
+    NOT_REACHED = "not_reached"
+    NOT_ROUTED = "not_routed"
+    SHADOWED = "shadowed"
+    WRONG_ANSWER = "wrong_answer"
+    REDIRECTED_AWAY = "redirected_away"
+    NO_CERTIFICATE = "no_certificate"
+    NOT_PROPAGATED = "not_propagated"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The cause, and one line for a Challenge's status."""
+
+    cause: Cause
+    message: str
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether the CA can be told."""
+        return self.cause is Cause.PASSED
 
 
 @dataclass(frozen=True, slots=True)

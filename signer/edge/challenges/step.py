@@ -54,10 +54,8 @@ class Step:
     at: datetime | None = None
 
 
-def challenge_step(
-    challenge: Challenge, finalizers: tuple[str, ...], checks: Checks, now: datetime, *, self_check: bool = True
-) -> Step:
-    """Decide the next step. `self_check` is false where the issuer says to wait instead (waitInsteadOfSelfCheck)."""
+def challenge_step(challenge: Challenge, finalizers: tuple[str, ...], checks: Checks, now: datetime) -> Step:
+    """Decide the next step."""
     status = challenge.status
     finished = status.state in FINAL_STATES
     if finished or challenge.metadata.deletion_timestamp:
@@ -74,7 +72,7 @@ def challenge_step(
         return Step(Do.POLL, _after(checks.last, POLL_INTERVAL))
     if not status.presented:
         return Step(Do.PRESENT)
-    if self_check and checks.passes < PASSES:
+    if checks.passes < PASSES:
         return Step(Do.SELF_CHECK, _later(_after(checks.last, interval(checks.failures)), now))
     return Step(Do.ACCEPT)
 

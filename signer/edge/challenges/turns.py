@@ -1,4 +1,4 @@
-"""Gives Challenges their turns (queue.py): `processing` is stored before anything is done for one.
+"""Gives Challenges their turns (schedule.py): `processing` is stored before anything is done for one.
 
 Runs on the loop, in the leader. What no Order of ours asks for takes no place, whatever its status says: anyone who may
 write Challenges could fill them all, or keep another's name from being proven.
@@ -9,7 +9,7 @@ from datetime import datetime
 
 from signer.api.challenge import FINALIZER, Challenge
 from signer.api.order import ORDERS, Order
-from signer.edge.challenges.queue import MAX_CONCURRENT, scheduled
+from signer.edge.challenges.schedule import scheduled
 from signer.edge.challenges.writer import ChallengeWriter
 from signer.edge.orders.step import challenge_name
 from signer.kube.errors import Conflict, NotFound
@@ -26,18 +26,16 @@ class Turns:
         writer: ChallengeWriter,
         *,
         clock: Callable[[], datetime],
-        limit: int = MAX_CONCURRENT,
     ) -> None:
         self._challenges = challenges
         self._orders = orders
         self._writer = writer
         self._clock = clock
-        self._limit = limit
 
     async def give(self) -> None:
         """Store `processing` in those whose turn has come."""
         asked = [one for one in self._challenges.store.values() if _leaves(one) or self._asked_for(one)]
-        for key in scheduled(asked, self._clock(), self._limit):
+        for key in scheduled(asked, self._clock()):
             challenge = self._challenges.store.get(key)
             if challenge is None or self._writer.stale(challenge):
                 continue

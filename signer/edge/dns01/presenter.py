@@ -19,12 +19,11 @@ from signer.api.challenge import CHALLENGES, Challenge
 from signer.api.issuer import IssuerRef
 from signer.api.secret import SECRETS, Secret
 from signer.authorities.registry import Registry
-from signer.edge.challenges.presenter import Left
+from signer.edge.challenges.presenter import Cause, Found, Left
 from signer.edge.dns01.external_dns import Endpoints
 from signer.edge.dns01.queries import NoAnswer, Questions
 from signer.edge.dns01.record import classify, hides_others, is_name, record_name, waiting
 from signer.edge.dns01.rfc2136 import Updates
-from signer.edge.http01.check import Cause, Found
 from signer.edge.issuers.dns01_spec import Dns01, ExternalDns, Rfc2136, read_dns01
 from signer.edge.issuers.spec import AcmeIssuer, judge_acme
 from signer.edge.orders.values import issuer_of

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from signer.edge.http01.check import Cause, Found
-from signer.edge.http01.routes import PART_OF
+from signer.api.labels import PART_OF
+from signer.edge.challenges.presenter import Cause, Found
 from signer.kube.resource import Resource
 from signer.tenancy.claims import shown
 from signer.tenancy.verdict import Reason, Refuse

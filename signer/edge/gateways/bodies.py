@@ -11,14 +11,11 @@ from typing import Any
 from signer.api.certificate import CERTIFICATES, Certificate, PrivateKeySpec
 from signer.api.gateway import API_GATEWAYS, GATEWAYS
 from signer.api.ingress import INGRESSES
+from signer.api.labels import EDGE_LABEL, PART_OF, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
 from signer.api.secret import SECRETS, TLS_TYPE
 from signer.edge.gateways.wish import Source, Wish
-from signer.edge.http01.routes import PART_OF
 from signer.kube.resource import Resource
 
-EDGE_LABEL = "mesh-signer.dev/edge"
-SOURCE_NAMESPACE = "mesh-signer.dev/source-namespace"
-SOURCE_NAMESPACE_UID = "mesh-signer.dev/source-namespace-uid"
 SOURCES = "mesh-signer.dev/sources"
 PLACEHOLDER = "mesh-signer.dev/placeholder"
 UNUSED_SINCE = "mesh-signer.dev/unused-since"

@@ -4,14 +4,14 @@ Used on the loop. All Certificates are watched: one that a user wrote keeps its 
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
 
 from signer.api.certificate import CERTIFICATES, Certificate
+from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
 from signer.api.meta import has_condition
-from signer.edge.gateways.bodies import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID, certificate_body
+from signer.edge.gateways.bodies import certificate_body
 from signer.edge.gateways.first_secret import waits
 from signer.edge.gateways.wish import Wish
 from signer.edge.host import Host, read_host
@@ -23,17 +23,8 @@ from signer.tenancy.claims import shown
 from signer.tenancy.verdict import Reason
 
 Key = tuple[str, str]
-K = TypeVar("K")
-_HOSTS_TOLD = 3
+Name = TypeVar("Name")
 _OPTIONAL = ("commonName", "duration", "renewBefore", "revisionHistoryLimit")
-
-
-@dataclass(frozen=True, slots=True)
-class Theirs:
-    """A Certificate that a user wrote keeps the wish's Secret already: nothing is made. `missing`: hosts it does not name."""
-
-    name: str
-    missing: tuple[Host, ...] = ()
 
 
 class EdgeCertificates:
@@ -47,14 +38,14 @@ class EdgeCertificates:
         self.of_source: dict[str, set[Key]] = {}
         self.of_namespace: dict[str, set[Key]] = {}
         self.by_hand: dict[str, set[Key]] = {}
-        self._by_hand_for: dict[Key, set[Key]] = {}
+        self._for_secret: dict[Key, set[Key]] = {}
         self.watch = Reflector(
             client, CERTIFICATES, JsonCodec(Certificate), on_restart=lambda _: on_restart(CERTIFICATES.plural)
         )
         self.watch.subscribe(self._noticed)
 
-    async def prepare(self, wish: Wish, target: str, source_uid: str, secret_uid: str) -> Theirs | Reason | bool:
-        """Have the Certificate for a wish as it should be; whether it was created now, or what keeps us from it.
+    async def prepare(self, wish: Wish, target: str, source_uid: str, secret_uid: str) -> Reason | bool:
+        """Have the Certificate for a wish as it should be; whether it was created now, or what is in the way.
 
         Raises ApiError (Conflict: somebody was faster, ask again), Unreachable.
         """
@@ -80,14 +71,12 @@ class EdgeCertificates:
             await self._client.patch(CERTIFICATES, key[1], over, namespace=target)
         return False
 
-    def in_the_way(
-        self, wish: Wish, target: str, source_uid: str, there: Certificate | None = None
-    ) -> Theirs | Reason | None:
-        """Tell what keeps us from having a Certificate for this wish; see `rival`."""
+    def in_the_way(self, wish: Wish, target: str, source_uid: str, there: Certificate | None = None) -> Reason | None:
+        """Tell when the Secret, or the name of its Certificate, is not ours for this namespace."""
         key = (target, wish.secret_name)
-        found = (self.watch.store.get(one) for one in sorted(self._by_hand_for.get(key, ())))
-        by_hand = [one for one in found if one is not None]
-        return rival(wish, target, source_uid, there or self.watch.store.get(key), by_hand)
+        there = there or self.watch.store.get(key)
+        beside = (self.watch.store.get(one) for one in sorted(self._for_secret.get(key, ())))
+        return kept_by_another(wish, target, source_uid, there, [one for one in beside if one is not None])
 
     async def settle(self, source: str, wanted: Callable[[Certificate], bool]) -> None:
         """Remove what was made for a namespace and is not wanted any more."""
@@ -102,8 +91,7 @@ class EdgeCertificates:
 
     def names_secret(self, key: Key) -> bool:
         """Tell whether any Certificate beside it names this Secret."""
-        certificates = (self.watch.store.get(one) for one in self.of_namespace.get(key[0], ()))
-        return any(one is not None and one.spec.secret_name == key[1] for one in certificates)
+        return bool(self._for_secret.get(key))
 
     def issuing(self, key: Key) -> bool:
         """Tell whether a Certificate asks for a certificate now."""
@@ -140,13 +128,12 @@ class EdgeCertificates:
             if certificate is None:
                 continue
             _note(self.of_namespace, change.key[0], change.key, present=present)
+            _note(self._for_secret, (change.key[0], certificate.spec.secret_name), change.key, present=present)
             labels = certificate.metadata.labels
             if labels.get(EDGE_LABEL) == "true":
                 _note(self.of_source, labels.get(SOURCE_NAMESPACE, ""), change.key, present=present)
             else:
                 _note(self.by_hand, change.key[0], change.key, present=present)
-                secret = (change.key[0], certificate.spec.secret_name)
-                _note(self._by_hand_for, secret, change.key, present=present)
         if _unchanged(change.old, change.new):
             return
         for certificate in (change.old, change.new):
@@ -154,47 +141,36 @@ class EdgeCertificates:
                 self._changed(certificate.metadata.labels.get(SOURCE_NAMESPACE) or change.key[0])
 
 
-def rival(
-    wish: Wish, target: str, source_uid: str, named: Certificate | None, by_hand: Iterable[Certificate]
-) -> Theirs | Reason | None:
-    """Decide who has the wish's Secret in the namespace `target`; None says that we may have a Certificate for it. Pure.
+def kept_by_another(
+    wish: Wish, target: str, source_uid: str, there: Certificate | None, beside: Iterable[Certificate]
+) -> Reason | None:
+    """Tell what keeps a wish from a Certificate of ours in the namespace `target`; None for nothing. Pure.
 
-    `named` is the Certificate of the Secret's name, which ours have; `by_hand` are those that users wrote for this
-    Secret, whatever their names. One by hand serves the Gateways of its own namespace, whichever was first: who writes it
-    knows the Secret. Between two namespaces the first has it, and no more is told of the other than it takes.
-    `source_uid` is the UID of the namespace that wants it: one that was made again is another one.
+    `there` has the name that ours has or would have, `beside` name its Secret, under whatever name. Which namespace has
+    a Secret's name in a gateways' namespace is decided by the Certificate that is there: it is created, never applied,
+    so whoever was first has it, and says so by its annotation. One that somebody wrote keeps its Secret, and serves the
+    Gateways of its own namespace; others do not learn whose it is.
     """
-    source, where = wish.sources[0].namespace, f"{target}/{wish.secret_name}"
-    ours = named if named is not None and named.metadata.labels.get(EDGE_LABEL) == "true" else None
-    written = next((one for one in by_hand if not one.metadata.deletion_timestamp), None)
-    if written is not None and target == source:
-        names = {*written.spec.dns_names, written.spec.common_name}
-        return Theirs(written.metadata.name, tuple(host for host in wish.hosts if not host.is_in(names)))
-    if ours is not None:
-        known = (ours.metadata.labels.get(SOURCE_NAMESPACE), ours.metadata.annotations.get(SOURCE_NAMESPACE_UID))
+    source = wish.sources[0].namespace
+    if there is not None and there.metadata.labels.get(EDGE_LABEL) == "true":
+        known = (there.metadata.labels.get(SOURCE_NAMESPACE), there.metadata.annotations.get(SOURCE_NAMESPACE_UID))
         if known == (source, source_uid):
             return None
         message = f"Secret {shown(wish.secret_name)} in namespace {target} is for another namespace's Gateway"
         return Reason("SecretConflict", f"{message}; name another Secret")
-    if written is not None:
-        by = f"Certificate {target}/{written.metadata.name}, which was written by hand"
-        return Reason("SecretConflict", f"Secret {shown(wish.secret_name)} is kept by {by}; name another Secret")
-    if named is not None:
-        message = (
-            f"Certificate {shown(where)} was written by somebody: it stays as it is; name another Secret, or delete it"
-        )
-        return Reason("CertificateExists", message)
+    by_hand = [one for one in beside if one.metadata.labels.get(EDGE_LABEL) != "true"]
+    if source != target and (by_hand or there is not None):
+        message = f"Secret {shown(wish.secret_name)} in namespace {target} is for a Certificate that somebody wrote"
+        return Reason("SecretConflict", f"{message}; name another Secret")
+    if by_hand:
+        name = f"{target}/{by_hand[0].metadata.name}"
+        message = f"Certificate {shown(name)} was written by somebody for Secret {shown(wish.secret_name)}"
+        return Reason("CertificateExists", f"{message}: it stays as it is; name another Secret, or delete it")
+    if there is not None:
+        name = f"{target}/{there.metadata.name}"
+        message = f"Certificate {shown(name)} was written by somebody, for another Secret"
+        return Reason("CertificateExists", f"{message}: it stays as it is; name another Secret, or delete it")
     return None
-
-
-def not_named(theirs: Theirs, target: str) -> Reason | None:
-    """Say which of a Gateway's hosts a user's own Certificate does not name; None when it names all."""
-    if not theirs.missing:
-        return None
-    hosts = ", ".join(str(host) for host in theirs.missing[:_HOSTS_TOLD])
-    more = " and others" if len(theirs.missing) > _HOSTS_TOLD else ""
-    message = f"Certificate {target}/{theirs.name}, which was written by hand, does not name {hosts}{more}"
-    return Reason("CertificateExists", f"{message}; add them to it, name another Secret, or delete it")
 
 
 def _unchanged(old: Certificate | None, new: Certificate | None) -> bool:
@@ -211,7 +187,7 @@ def _unchanged(old: Certificate | None, new: Certificate | None) -> bool:
     )
 
 
-def _note(index: dict[K, set[Key]], name: K, key: Key, *, present: bool) -> None:
+def _note(index: dict[Name, set[Key]], name: Name, key: Key, *, present: bool) -> None:
     keys = index.setdefault(name, set())
     (keys.add if present else keys.discard)(key)
     if not keys:

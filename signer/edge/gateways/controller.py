@@ -8,12 +8,11 @@ anywhere is followed by one that goes on. All decisions are pure functions in th
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from signer.api.certificate import Certificate, IssuerReference
-from signer.edge.gateways.bodies import SOURCE_NAMESPACE_UID
+from signer.api.labels import SOURCE_NAMESPACE_UID
 from signer.edge.gateways.by_hand import ByHand
-from signer.edge.gateways.certificates import EdgeCertificates, Theirs, not_named
+from signer.edge.gateways.certificates import EdgeCertificates
 from signer.edge.gateways.gather import Wanted, gather
 from signer.edge.gateways.look import Look, Telling
 from signer.edge.gateways.secrets import GatewaySecrets
@@ -144,13 +143,11 @@ class GatewayController:
             look.states["refused"] += 1
             return
         wish = replace(wish, hosts=tuple(taken))
-        put = {target: await self._put(look, wish, target) for target in sorted(targets)}
-        if kept := frozenset(target for target, what in put.items() if what == "kept"):
-            look.expected.append(Expected(wish, kept))
-        if "refused" in put.values():
-            look.states["refused"] += 1
-        elif kept:
-            look.states["kept"] += 1
+        put = {target for target in sorted(targets) if await self._put(look, wish, target)}
+        if put:
+            look.expected.append(Expected(wish, frozenset(put)))
+        fine = put == targets
+        look.states["kept" if fine else "refused"] += 1
 
     def _permitted(self, look: Look, wish: Wish) -> tuple[Host, ...] | None:
         """The hosts that the namespace has or may take; the others are told of. None when it cannot be said yet."""
@@ -181,10 +178,10 @@ class GatewayController:
             raise Conflict(409, "Conflict", verdict.reason.message)
         return True
 
-    async def _put(self, look: Look, wish: Wish, target: str) -> Literal["kept", "theirs", "refused"]:
-        """Have Secret and Certificate in one namespace, unless a user's own Certificate is there or something is in the way."""
+    async def _put(self, look: Look, wish: Wish, target: str) -> bool:
+        """Have Secret and Certificate in one namespace; whether nothing is in the way."""
         uid = look.asker.uid
-        why: Theirs | Reason | None = self._certificates.in_the_way(wish, target, uid)
+        why = self._certificates.in_the_way(wish, target, uid)
         if why is None:
             issuing = self._certificates.issuing((target, wish.secret_name))
             prepared = await self._secrets.prepare(wish, target, look.asker, issuing=issuing)
@@ -201,16 +198,11 @@ class GatewayController:
                     names = ", ".join(str(host) for host in wish.hosts[:3]) + (" ..." if len(wish.hosts) > 3 else "")
                     message = f"Created Certificate {target}/{wish.secret_name} for {names}"
                     self._telling.event(wish.sources, "Normal", Reason("CreateCertificate", message))
-                return "kept"
+                return True
             why = made
-        if isinstance(why, Theirs):
-            missing = not_named(why, target)
-            if missing is None:
-                return "theirs"
-            why = missing
         look.tell(wish.sources, why)
         look.soon(BLOCKED_RECHECK)
-        return "refused"
+        return False
 
     def _tell_of_rivals(self, look: Look, wanted: Wanted) -> None:
         """Tell the owner of a host that others want it too: such a conflict is never between two who cannot see it."""

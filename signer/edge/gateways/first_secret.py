@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from signer.api.certificate import Certificate
 from signer.api.gateway import Gateway, Server
+from signer.api.labels import EDGE_LABEL
 from signer.api.meta import from_rfc3339, has_condition
 from signer.api.secret import TLS_CERT, TLS_KEY, Secret
-from signer.edge.gateways.bodies import EDGE_LABEL
-from signer.edge.gateways.placeholder import is_placeholder, placeholder
+from signer.api.tls_secret import is_placeholder
+from signer.edge.gateways.placeholder import placeholder
 from signer.edge.host import Host, read_host
 from signer.edge.hosts.secret_records import key_pair
 from signer.edge.reserved import reserved_name, secret_named

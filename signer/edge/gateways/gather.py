@@ -5,17 +5,13 @@ from dataclasses import dataclass
 
 from signer.api.certificate import IssuerReference
 from signer.api.gateway import APIGateway, Gateway
-from signer.api.ingress import Ingress
+from signer.api.ingress import INGRESS_CLASS, INGRESS_SELECTOR, Ingress
+from signer.api.labels import PART_OF
 from signer.api.virtualservice import VirtualService
 from signer.edge.gateways.opt_in import wanted_issuer
 from signer.edge.gateways.read import api_gateway_wishes, gateway_wishes, ingress_wishes, merge
 from signer.edge.gateways.wish import Passed, Source, SourceKind, Wish, Wishes
-from signer.edge.http01.routes import PART_OF
 from signer.tenancy.verdict import Reason
-
-INGRESS_CLASS = "istio"
-INGRESS_SELECTOR: Mapping[str, str] = {"istio": "ingressgateway"}
-"""Istio's defaults: meshConfig.ingressClass and ingressSelector."""
 
 _KINDS: Mapping[type, SourceKind] = {Gateway: "Gateway", APIGateway: "APIGateway", Ingress: "Ingress"}
 

@@ -10,15 +10,14 @@ from datetime import datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from signer.api.secret import PLACEHOLDER_ORGANIZATION
+from signer.api.tls_secret import PLACEHOLDER_NAME
 from signer.edge.host import Host
 
 LIFETIME = timedelta(days=90)
 BACKDATED = timedelta(hours=1)
 """Clocks of clients differ."""
-_NAME = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, PLACEHOLDER_ORGANIZATION)])
 
 
 def placeholder(hosts: Sequence[Host], key: ec.EllipticCurvePrivateKey, *, now: datetime, serial: int) -> bytes:
@@ -26,8 +25,8 @@ def placeholder(hosts: Sequence[Host], key: ec.EllipticCurvePrivateKey, *, now: 
     names = x509.SubjectAlternativeName([x509.DNSName(str(host)) for host in hosts])
     built = (
         x509.CertificateBuilder()
-        .subject_name(_NAME)
-        .issuer_name(_NAME)
+        .subject_name(PLACEHOLDER_NAME)
+        .issuer_name(PLACEHOLDER_NAME)
         .public_key(key.public_key())
         .serial_number(serial)
         .not_valid_before(now - BACKDATED)
@@ -37,11 +36,3 @@ def placeholder(hosts: Sequence[Host], key: ec.EllipticCurvePrivateKey, *, now: 
         .add_extension(names, critical=False)
     )
     return built.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-
-def is_placeholder(certificate: x509.Certificate) -> bool:
-    """Tell whether this is a placeholder: it is never taken for the certificate that is wanted."""
-    try:
-        return certificate.subject == _NAME and certificate.issuer == _NAME
-    except ValueError:
-        return False

@@ -9,18 +9,11 @@ Source: Istio, pilot/pkg/model/credentials/resource.go, pilot/pkg/xds/sds.go
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from signer.edge.proxies.find import GatewayPod, selects
 from signer.tenancy.claims import shown
 from signer.tenancy.verdict import Reason, Refuse
 
 _SHOWN = 3
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayPod:
-    """A Pod that could be a gateway's proxy."""
-
-    namespace: str
-    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +29,6 @@ class NoGateway:
     """No proxy serves the Gateway yet: wait, and say so. It ends when a Pod appears."""
 
     reason: Reason
-
-
-def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    """Tell whether a Gateway's selector takes a Pod; an empty one takes all, as in Istio."""
-    return all(labels.get(key) == value for key, value in selector.items())
 
 
 def place(

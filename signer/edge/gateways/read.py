@@ -14,13 +14,11 @@ from signer.api.ingress import Ingress
 from signer.api.meta import ObjectMeta
 from signer.edge.gateways.opt_in import options_of
 from signer.edge.gateways.wish import Passed, Source, SourceKind, Wish, Wishes
-from signer.edge.host import Host, read_host
+from signer.edge.host import MAX_NAMES, Host, read_host
 from signer.edge.reserved import NOT_OURS, reserved_name, secret_named
 from signer.tenancy.claims import shown
 from signer.tenancy.verdict import Reason
 
-MAX_NAMES = 100
-"""Names in one certificate: Let's Encrypt's limit; profiles without a common name have 25."""
 MAX_SERVERS = 1000
 _PASSED_SHOWN = 64
 

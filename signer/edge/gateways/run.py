@@ -14,10 +14,10 @@ from prometheus_client import Gauge
 
 from signer.api.edgepolicy import EdgePolicy
 from signer.api.hostclaim import HostClaim
+from signer.api.labels import SOURCE_NAMESPACE
 from signer.api.namespace import NamespaceObject
 from signer.api.secret import Secret
 from signer.authorities.registry import Registry
-from signer.edge.gateways.bodies import SOURCE_NAMESPACE
 from signer.edge.gateways.by_hand import ByHand
 from signer.edge.gateways.certificates import EdgeCertificates
 from signer.edge.gateways.controller import EdgeOptions, GatewayController

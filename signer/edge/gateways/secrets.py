@@ -12,19 +12,12 @@ from cryptography import x509
 
 from signer.api.certificate import Certificate
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
+from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
 from signer.api.meta import from_rfc3339, to_rfc3339
 from signer.api.secret import SECRETS, TLS_CERT, Secret
-from signer.edge.gateways.bodies import (
-    EDGE_LABEL,
-    FAO_LABEL,
-    PLACEHOLDER,
-    SOURCE_NAMESPACE,
-    SOURCE_NAMESPACE_UID,
-    UNUSED_SINCE,
-    gateway_secret,
-)
+from signer.api.tls_secret import is_placeholder
+from signer.edge.gateways.bodies import FAO_LABEL, PLACEHOLDER, UNUSED_SINCE, gateway_secret
 from signer.edge.gateways.first_secret import new_placeholder, still_good, wait_for_issuance
-from signer.edge.gateways.placeholder import is_placeholder
 from signer.edge.gateways.wish import Wish
 from signer.edge.hosts.decide import Asker
 from signer.edge.hosts.retention import KEPT, Fate, fate

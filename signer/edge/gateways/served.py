@@ -18,15 +18,14 @@ from signer.api.hostclaim import HOST_CLAIMS
 from signer.api.ingress import Ingress
 from signer.api.meta import find_condition, set_condition
 from signer.api.secret import TLS_CERT, Secret
+from signer.api.tls_secret import is_placeholder
 from signer.edge.gateways.look import Telling
-from signer.edge.gateways.placeholder import is_placeholder
 from signer.edge.gateways.serving import (
     MAX_PODS,
     SERVED,
     STATES,
     Expected,
     Found,
-    Sight,
     State,
     due,
     hosts_on,
@@ -39,7 +38,7 @@ from signer.edge.gateways.sources import GatewaySources
 from signer.edge.host import Host
 from signer.edge.hosts.claims import Claims
 from signer.edge.proxies.pods import GatewayPods
-from signer.edge.proxies.tls import shown
+from signer.edge.proxies.tls import Sight, shown
 from signer.kube.client import ApiClient
 from signer.kube.errors import Conflict, NotFound
 from signer.kube.queue import WorkQueue

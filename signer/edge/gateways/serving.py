@@ -15,6 +15,7 @@ from signer.api.meta import Condition
 from signer.edge.gateways.first_secret import credentials_of
 from signer.edge.gateways.wish import Wish
 from signer.edge.host import Host
+from signer.edge.proxies.tls import Sight
 
 SERVED = "Served"
 """The type of a HostClaim's condition."""
@@ -34,16 +35,6 @@ class Expected:
 
     wish: Wish
     targets: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What one Pod showed for one host: a serial number, or what kept it from it ("refused", "reset", "timeout", "tls")."""
-
-    host: Host
-    address: str
-    serial: int | None = None
-    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +101,6 @@ def hosts_on(obj: Gateway | APIGateway | Ingress, wish: Wish) -> tuple[Host, ...
             if listener.port == 443 and wish.secret_name in {ref.name for ref in refs}:
                 named.add(listener.hostname.lower())
     return tuple(host for host in wish.hosts if str(host) in named or "*" in named)
-
-
-def asked_for(host: Host) -> str:
-    """The name to ask a gateway for: a wildcard's is one that nobody has of his own."""
-    return f"mesh-signer-probe.{host.name}" if host.wildcard else host.name
 
 
 def due(written: datetime | None, now: datetime) -> timedelta:

@@ -42,11 +42,6 @@ class Wish:
     key_algorithm: str = ""
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
-    @property
-    def dns01_only(self) -> tuple[Host, ...]:
-        """The hosts that HTTP-01 cannot prove (RFC 8555, 8.3; CA/B Forum, 3.2.2.4.19: no wildcards)."""
-        return tuple(host for host in self.hosts if host.wildcard)
-
 
 @dataclass(frozen=True, slots=True)
 class Passed:

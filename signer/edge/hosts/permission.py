@@ -4,12 +4,10 @@ A Certificate written by hand, with DNS-01, for a neighbour's host passes here l
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from signer.api.certificate import IssuerReference
-from signer.edge.gateways.read import MAX_NAMES
-from signer.edge.gateways.wish import Wish
-from signer.edge.host import Host, read_host
+from signer.edge.host import MAX_NAMES, Host, read_host
 from signer.edge.hosts.decide import Asker, EdgeWorld, Granted, Take, decide
 from signer.tenancy.claims import capped
 from signer.tenancy.verdict import Reason, Refuse, Unready
@@ -67,26 +65,6 @@ def may_order(
     if takes:
         return TakeFirst(tuple(takes))
     return Permitted(tuple(hosts), tuple(sorted(rates.items())))
-
-
-def obtainable(
-    wish: Wish, asker: Asker, world: EdgeWorld
-) -> tuple[Wish | None, tuple[tuple[Host, Refuse], ...]] | Unready:
-    """Return the wish with the hosts that can be had, None if there are none, and the others with their reasons.
-
-    One host that is somebody else's must not keep the others of a Gateway without a certificate.
-    """
-    kept: list[Host] = []
-    refused: list[tuple[Host, Refuse]] = []
-    for host in wish.hosts:
-        match decide(host, asker, wish.issuer, world):
-            case Unready() as unready:
-                return unready
-            case Refuse() as refusal:
-                refused.append((host, refusal))
-            case _:
-                kept.append(host)
-    return replace(wish, hosts=tuple(kept)) if kept else None, tuple(refused)
 
 
 def _bounded(reasons: list[Reason]) -> tuple[Reason, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from signer.api.certificate import CERTIFICATES, IssuerReference
 from signer.api.certificaterequest import CertificateRequest
-from signer.edge.gateways.bodies import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
+from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
 from signer.edge.host import Host
 from signer.edge.hosts.claims import Claims
 from signer.edge.hosts.decide import Asker

@@ -8,10 +8,9 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from signer.api.gateway import APIGateway, Gateway
-from signer.api.ingress import Ingress
+from signer.api.ingress import INGRESS_CLASS, Ingress
 from signer.api.meta import ObjectMeta
 from signer.api.virtualservice import VirtualService
-from signer.edge.gateways.gather import INGRESS_CLASS
 from signer.edge.host import Host
 from signer.edge.http01.mode import (
     Mode,

@@ -4,67 +4,15 @@ Pure. The dialling is elsewhere; here is only which addresses may be dialled, an
 goes into a message: the answer may come from anywhere.
 """
 
-import ipaddress
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from enum import Enum
 
 from signer.api.virtualservice import HTTPMatch, HTTPRule, StringMatch, VirtualService
+from signer.edge.challenges.presenter import Cause, Found
 from signer.edge.host import Host
 from signer.edge.http01.routes import SOLVER_SERVICE
+from signer.edge.proxies.http import Seen
 
-MAX_BODY = 1024
-"""Bytes that are read of an answer; a key authorization has fewer than 200."""
-MAX_REDIRECTS = 10
-_PORTS = {"http": 80, "https": 443}
 _NOT_BEHIND = frozenset((502, 503, 504))
-
-
-class Cause(Enum):
-    """Why a self check passed or failed; the words are those of a metric."""
-
-    PASSED = "passed"
-    NOT_RESOLVED = "no_such_host"
-    WRONG_ADDRESS = "wrong_address"
-    NOT_REACHED = "not_reached"
-    NOT_ROUTED = "not_routed"
-    SHADOWED = "shadowed"
-    WRONG_ANSWER = "wrong_answer"
-    REDIRECTED_AWAY = "redirected_away"
-    NO_CERTIFICATE = "no_certificate"
-    NOT_PROPAGATED = "not_propagated"
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What one self check saw.
-
-    `resolved`: the host's public addresses, None if DNS was not asked. `gateways`: the gateway's own addresses. `error`:
-    what kept it from an answer ("reset", "refused", "timeout", "tls"; "" for none). `redirect`: a location that must not
-    be followed. `matches`: the body is the key authorization; `overlong`: it was longer than MAX_BODY.
-    """
-
-    resolved: tuple[str, ...] | None
-    gateways: tuple[str, ...]
-    error: str = ""
-    through_https: bool = False
-    status: int = 0
-    redirect: str = ""
-    matches: bool = False
-    overlong: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The cause, and one line for a Challenge's status."""
-
-    cause: Cause
-    message: str
-
-    @property
-    def passed(self) -> bool:
-        """Tell whether the CA can be told."""
-        return self.cause is Cause.PASSED
 
 
 def classify(host: Host, path: str, seen: Seen, shadows: Collection[str] = ()) -> Found:
@@ -117,20 +65,6 @@ def classify(host: Host, path: str, seen: Seen, shadows: Collection[str] = ()) -
 
 def _waiting(cause: Cause, host: Host, path: str, why: str) -> Found:
     return Found(cause, f"Waiting for HTTP-01 challenge propagation: self check of http://{host}{path}: {why}")
-
-
-def may_dial(address: str, gateways: Collection[str]) -> bool:
-    """Tell whether a self check may dial this address: only the gateway's own, written in whatever form."""
-    try:
-        wanted = ipaddress.ip_address(address)
-        return any(ipaddress.ip_address(one) == wanted for one in gateways)
-    except ValueError:
-        return False
-
-
-def may_follow(scheme: str, port: int | None, followed: int) -> bool:
-    """Tell whether a redirect is followed: as CAs do, to ports 80 and 443 only, and so many at most (RFC 8555, 8.3)."""
-    return followed < MAX_REDIRECTS and scheme in _PORTS and (port is None or port in _PORTS.values())
 
 
 def shadows(

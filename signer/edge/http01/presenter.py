@@ -16,9 +16,10 @@ from signer.api.gateway import GATEWAYS, APIGateway, Gateway
 from signer.api.httproute import HTTP_ROUTES, REFERENCE_GRANTS
 from signer.api.ingress import INGRESSES, Ingress
 from signer.api.virtualservice import VIRTUAL_SERVICES, VirtualService
+from signer.edge.challenges.presenter import Cause, Found
 from signer.edge.host import Host, read_host
 from signer.edge.http01.carrier import Chosen, Serving, choose, on_same_proxies
-from signer.edge.http01.check import Cause, Found, classify, shadows
+from signer.edge.http01.check import classify, shadows
 from signer.edge.http01.lists import GatewayLists
 from signer.edge.http01.redirect import users_servers
 from signer.edge.http01.redirect_writer import FIELD_MANAGER, Redirects

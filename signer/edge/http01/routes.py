@@ -14,11 +14,11 @@ from typing import Any
 from signer.api.gateway import GATEWAYS
 from signer.api.httproute import HTTP_ROUTES, REFERENCE_GRANTS
 from signer.api.ingress import CLASS_ANNOTATION, INGRESSES
+from signer.api.labels import PART_OF
 from signer.api.virtualservice import VIRTUAL_SERVICES
 from signer.edge.host import Host
 
 CHALLENGE_PATH = "/.well-known/acme-challenge/"
-PART_OF = {"app.kubernetes.io/part-of": "mesh-signer"}
 SOLVER_LABEL = "acme.cert-manager.io/http01-solver"
 CHALLENGE_UID = "mesh-signer.dev/challenge-uid"
 SOLVER_SERVICE = "mesh-signer-http01-solver"

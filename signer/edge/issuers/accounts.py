@@ -43,22 +43,17 @@ def _now() -> datetime:
 class Accounts:
     """The accounts by issuer.
 
-    `tenant_addresses` says where namespaced Issuers' servers may stand; ClusterIssuers are the administrators' and may
-    name any address. `seconds` is for one exchange with a server. `observe` is told of each, in its thread, and whether the
-    server is one that a tenant chose.
+    The servers of namespaced Issuers stand at public addresses; ClusterIssuers are the administrators' and may name any.
+    `observe` is told of each exchange with a server, in its thread, and whether the server is one that a tenant chose.
     """
 
     def __init__(
         self,
         *,
-        tenant_addresses: AddressRule | None = None,
-        seconds: float = 30.0,
         clock: Callable[[], datetime] = _now,
         observe: Callable[[Exchange, bool], None] | None = None,
     ) -> None:
         self._observe = observe
-        self._rule = tenant_addresses or AddressRule()
-        self._seconds = seconds
         self._clock = clock
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="acme")
         # Servers that tenants chose may answer slowly on purpose: they keep no thread from the administrators'.
@@ -85,14 +80,11 @@ class Accounts:
 
     def open(self, issuer: AcmeIssuer, key: AccountKey) -> Sessions:
         """Make a conversation with an issuer's server. Close it by `retire`, or keep it by `put`."""
-        rule = ANYWHERE if issuer.anywhere else self._rule
-        bundle = issuer.ca_bundle or None
         server = Server(
             issuer.server,
-            rule,
-            bundle,
+            ANYWHERE if issuer.anywhere else AddressRule(),
+            issuer.ca_bundle or None,
             verify=issuer.verify,
-            seconds=self._seconds,
             observe=self._observer(tenants=not issuer.anywhere),
         )
         return Sessions(server, key, self._executor if issuer.anywhere else self._tenants, self._clock)

@@ -26,7 +26,6 @@ ACTIONS = {
     "finalize": "create_order_cert",
     "chains": "fetch_cert",
     "renewal_info": "get_renewal_info",
-    "revoke": "revoke_cert",
 }
 # As cert-manager lists them (internal/collectors/acme_collector.go); "" is a Challenge that was not looked at yet.
 STATES = ("ready", "valid", "errored", "expired", "invalid", "processing", "", "pending")

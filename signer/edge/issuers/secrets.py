@@ -8,8 +8,8 @@ import base64
 import msgspec
 
 from issuers.acme.account import BadAccount, ExternalAccount, Registration, external_account, generate_key, read_emails
+from signer.api.labels import PART_OF
 from signer.api.secret import SECRETS, Secret
-from signer.edge.http01.routes import PART_OF
 from signer.edge.issuers.spec import AcmeIssuer
 from signer.kube.client import ApiClient
 from signer.kube.errors import AlreadyExists, Forbidden, Invalid, NotFound

@@ -1,4 +1,4 @@
-"""Orders: what a CertificateRequest of an ACME issuer becomes, worked off step by step (lifecycle.order_step).
+"""Orders: what a CertificateRequest of an ACME issuer becomes, worked off step by step (step.py).
 
 Runs on the loop, in the leader; the conversation with the server is in threads. Each step is stored before the next one,
 so that a process that dies goes on with the same order: nothing but the Order itself is needed. An Order that we would
@@ -8,14 +8,14 @@ not have made ourselves is never worked on.
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 import msgspec
 
 from issuers.acme.chain import choose_chain, read_chain
 from issuers.acme.client import Session
-from issuers.acme.errors import AcmeError, Refused, RetryLater, judge_problem
+from issuers.acme.errors import AcmeError, Refused, RetryLater
 from issuers.acme.order import Order as Placed
 from issuers.acme.order import OrderStatus, Wish
 from issuers.acme.renewal import certificate_id, life
@@ -31,7 +31,7 @@ from signer.edge.issuers.choice import Alternatives
 from signer.edge.issuers.metrics import AcmeMetrics
 from signer.edge.issuers.shares import BUSY_RECHECK, Shares
 from signer.edge.orders import step as steps
-from signer.edge.orders.failures import PATIENCE, OrderFailures
+from signer.edge.orders.failures import OrderFailures
 from signer.edge.orders.family import OrderFamily, hosts_of_order
 from signer.edge.orders.gate import OrderGate, Waits
 from signer.edge.orders.history import Obtained
@@ -41,12 +41,14 @@ from signer.edge.orders.values import (
     answer_for,
     base64_text,
     csr_of,
+    ended,
     finished,
     issuer_of,
     key_of,
     leftover,
     proof_of,
     status_of,
+    until_next_look,
     wish_of,
 )
 from signer.edge.orders.writer import OrderWriter
@@ -61,8 +63,6 @@ from signer.tenancy.world import Rate
 
 log = logging.getLogger(__name__)
 
-_POLL = timedelta(seconds=1)
-_LONGEST = timedelta(minutes=5)
 # Nobody who works an order off takes more steps than this at once.
 _MAX_STEPS = 12
 
@@ -84,7 +84,6 @@ class OrderController:
         *,
         permit: Permit | None = None,
         clock: Callable[[], datetime],
-        patience: timedelta = PATIENCE,
     ) -> None:
         self._orders = orders
         self._accounts = accounts
@@ -95,9 +94,7 @@ class OrderController:
         self._shares = Shares()
         self._writer = OrderWriter(client, recorder)
         self.family = OrderFamily(client, challenges, alternatives, queue.add)
-        self._failures = OrderFailures(
-            orders, accounts, gate, self.family, self._writer, queue, metrics, clock=clock, patience=patience
-        )
+        self._failures = OrderFailures(orders, accounts, gate, self.family, self._writer, queue, metrics, clock=clock)
         self.queue = queue
         orders.subscribe(self._order_changed)
         accounts.on_ready(self._account_ready)
@@ -238,22 +235,15 @@ class OrderController:
                 return await self._failures.end(order, "expired", "the CA no longer knows the order", None)
             raise
         status = status_of(placed, authorizations=not order.status.authorizations)
-        now = self._clock()
-        if placed.status is OrderStatus.INVALID:
-            why = placed.error.text() if placed.error else "the CA gives no reason"
-            failure = judge_problem(placed.error, now) if placed.error else RetryLater("invalid", why)
-            return await self._failures.end(order, "invalid", why, failure)
-        if placed.status is OrderStatus.PENDING and placed.expires is not None and placed.expires <= now:
-            return await self._failures.end(order, "expired", "the order has expired", None)
+        if (end := ended(placed, self._clock())) is not None:
+            return await self._failures.end(order, end.state, end.why, end.failure)
         if status["state"] != order.status.state or "authorizations" in status:
             return await self._writer.patch(order, status)
         self._again(order, placed.retry_after)
         return None
 
     def _again(self, order: Order, at: datetime | None) -> None:
-        now = self._clock()
-        wait = min(max((at or now + _POLL) - now, timedelta(milliseconds=200)), _LONGEST)
-        self.queue.add_after(key_of(order), wait.total_seconds())
+        self.queue.add_after(key_of(order), until_next_look(at, self._clock()).total_seconds())
 
     async def _read_proofs(self, order: Order, account: Account, urls: tuple[str, ...]) -> Order:
         wish = wish_of(order)

@@ -40,7 +40,6 @@ class OrderFailures:
         metrics: AcmeMetrics,
         *,
         clock: Callable[[], datetime],
-        patience: timedelta,
     ) -> None:
         self._orders = orders
         self._accounts = accounts
@@ -50,7 +49,6 @@ class OrderFailures:
         self._queue = queue
         self._metrics = metrics
         self._clock = clock
-        self._patience = patience
         self._away: dict[str, datetime] = {}  # since when the CA of an Order (uid) does not answer
         self._pauses: dict[str, datetime] = {}  # until when the CA of an Order (uid) wants to be left alone
 
@@ -81,7 +79,7 @@ class OrderFailures:
         until = verdict.not_before
         if until is not None and (order.status.url or not isinstance(verdict, RateLimited)):
             # A limit of new orders is the gate's. Another issuer is not kept waiting for long.
-            longest = until if order.status.url else now + self._patience
+            longest = until if order.status.url else now + PATIENCE
             self._pauses[order.metadata.uid] = min(until, longest)
         await self._writer.note(current, reason, verdict.text + (f"; again at {to_rfc3339(until)}" if until else ""))
         if isinstance(verdict, RateLimited):
@@ -96,7 +94,7 @@ class OrderFailures:
         since = self._away.setdefault(order.metadata.uid, now)
         account = self._account(order)
         alternatives = self._family.alternatives(owner).fallbacks
-        if order.status.url or account is None or not alternatives or now - since < self._patience:
+        if order.status.url or account is None or not alternatives or now - since < PATIENCE:
             return False
         await self._gate.gave_up(account, wish_of(order), why.reason, ENOUGH)
         await self._writer.withdraw(order, f"{account.issuer.origin} is away: {why.text}; the next issuer is asked")

@@ -10,9 +10,9 @@ from typing import Any
 from signer.api.certificate import IssuerReference
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.issuer import IssuerRef
+from signer.api.labels import PART_OF
 from signer.api.order import ORDERS, Order
 from signer.edge.host import Host
-from signer.edge.http01.routes import PART_OF
 from signer.edge.issuers.choice import Alternatives
 
 _REHEARSAL = "\0rehearsal"

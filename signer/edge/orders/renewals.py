@@ -22,7 +22,7 @@ from signer.api.issuer import IssuerRef
 from signer.api.meta import from_rfc3339, has_condition, set_condition
 from signer.api.renew_before import renew_before_of
 from signer.api.secret import SECRETS, TLS_CERT, Secret
-from signer.edge.gateways.placeholder import is_placeholder
+from signer.api.tls_secret import is_placeholder
 from signer.edge.issuers.accounts import Account, Accounts
 from signer.edge.issuers.shares import BUSY_RECHECK, Shares
 from signer.edge.orders.gate import OrderGate

@@ -19,9 +19,9 @@ from signer.api.challenge import Challenge
 from signer.api.issuer import IssuerRef
 from signer.api.order import FAILED_STATES, FINAL_STATES, ORDERS, Order
 from signer.api.secret import SECRETS, TLS_CERT, Secret
+from signer.api.tls_secret import is_placeholder
 from signer.authorities.ordering import Answer, Failed, Issued, Ordered
 from signer.authorities.state import IssuerState
-from signer.edge.gateways.placeholder import is_placeholder
 from signer.edge.host import Host
 from signer.edge.hosts.permit import Permit
 from signer.edge.issuers.accounts import Accounts

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from signer.api.challenge import CHALLENGES, FINALIZER, Challenge
+from signer.api.labels import PART_OF
 from signer.api.order import FAILED_STATES, ORDERS, Authorization, OfferedChallenge, Order
-from signer.edge.http01.routes import PART_OF
 from signer.edge.orders.solver_choice import solver_for
 from signer.tenancy.claims import shown
 from signer.tenancy.verdict import Reason, Refuse

@@ -1,24 +1,40 @@
 """What follows from an Order and from what a CA says of it: wishes, answers, and parts of the status. Pure."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 from cryptography import x509
 
 from issuers.acme import challenge
-from issuers.acme.errors import MalformedAnswer
+from issuers.acme.errors import Failure, MalformedAnswer, RetryLater, judge_problem
 from issuers.acme.identifiers import BadIdentifier, identifiers
 from issuers.acme.order import Authorization as Proof
 from issuers.acme.order import Order as Placed
-from issuers.acme.order import Wish
+from issuers.acme.order import OrderStatus, Wish
 from signer.api.challenge import Challenge
 from signer.api.issuer import IssuerRef
 from signer.api.order import FAILED_STATES, Order
 from signer.edge.issuers.accounts import Account
 from signer.kube.superseded import Key
 
-_ANSWERED = ("http-01", "dns-01")
+_ANSWERED = (challenge.HTTP01, challenge.DNS01)
+# When the CA names no time. Validation and issuance take it seconds.
+_POLL = timedelta(seconds=1)
+_SHORTEST_POLL = timedelta(milliseconds=200)
+# A CA that names a far time for an order that it works on is asked sooner: orders live for hours only.
+LONGEST_POLL = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Nothing comes of an order any more: `state` and `why` are for its status; `failure` None when nobody is to blame."""
+
+    state: str
+    why: str
+    failure: Failure | None
 
 
 def finished(order: Order) -> bool:
@@ -71,6 +87,23 @@ def status_of(placed: Placed, *, authorizations: bool = False) -> dict[str, Any]
     if authorizations:
         found["authorizations"] = [{"url": url} for url in placed.authorizations]
     return found
+
+
+def ended(placed: Placed, now: datetime) -> Ended | None:
+    """How an order ended, as the CA shows it; None while something may come of it. A valid one never expires."""
+    if placed.status is OrderStatus.INVALID:
+        if placed.error is None:
+            why = "the CA gives no reason"
+            return Ended("invalid", why, RetryLater("invalid", why))
+        return Ended("invalid", placed.error.text(), judge_problem(placed.error, now))
+    if placed.status is OrderStatus.PENDING and placed.expires is not None and placed.expires <= now:
+        return Ended("expired", "the order has expired", None)
+    return None
+
+
+def until_next_look(retry_after: datetime | None, now: datetime) -> timedelta:
+    """How long to wait before an order that the CA works on is read again: the CA's time, within bounds."""
+    return min(max((retry_after or now + _POLL) - now, _SHORTEST_POLL), LONGEST_POLL)
 
 
 def proof_of(found: Proof) -> dict[str, Any]:

@@ -4,16 +4,29 @@ Used on the loop. Only namespaces that may receive a Secret are asked about, and
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import msgspec
 
-from signer.edge.gateways.placement import GatewayPod
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError
 from signer.kube.resource import Resource
 
 PODS = Resource("", "v1", "pods", "Pod", namespaced=True)
 _SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayPod:
+    """A Pod that could be a gateway's proxy."""
+
+    namespace: str
+    labels: Mapping[str, str]
+
+
+def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """Tell whether a Gateway's selector takes a Pod; an empty one takes all, as in Istio."""
+    return all(labels.get(key) == value for key, value in selector.items())
 
 
 class _Meta(msgspec.Struct, frozen=True):

@@ -12,8 +12,12 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from signer.edge.host import Host
-from signer.edge.http01.check import MAX_BODY, Seen, may_follow
 from signer.edge.proxies.dial import Limit, addresses, in_thread
+
+MAX_BODY = 1024
+"""Bytes that are read of an answer; a key authorization has fewer than 200."""
+MAX_REDIRECTS = 10
+_PORTS = {"http": 80, "https": 443}
 
 _SECONDS = 5.0
 _LOOK_SECONDS = 10.0
@@ -27,6 +31,25 @@ class GatewayAddress:
 
     address: str
     ports: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one self check saw.
+
+    `resolved`: the host's public addresses, None if DNS was not asked. `gateways`: the gateway's own addresses. `error`:
+    what kept it from an answer ("reset", "refused", "timeout", "tls"; "" for none). `redirect`: a location that must not
+    be followed. `matches`: the body is the key authorization; `overlong`: it was longer than MAX_BODY.
+    """
+
+    resolved: tuple[str, ...] | None
+    gateways: tuple[str, ...]
+    error: str = ""
+    through_https: bool = False
+    status: int = 0
+    redirect: str = ""
+    matches: bool = False
+    overlong: bool = False
 
 
 async def system_resolver(host: str) -> tuple[str, ...] | None:
@@ -134,3 +157,8 @@ def _cause(error: OSError | http.client.HTTPException) -> str:
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
         return "tls"
     return "reset"
+
+
+def may_follow(scheme: str, port: int | None, followed: int) -> bool:
+    """Tell whether a redirect is followed: as CAs do, to ports 80 and 443 only, and so many at most (RFC 8555, 8.3)."""
+    return followed < MAX_REDIRECTS and scheme in _PORTS and (port is None or port in _PORTS.values())

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from signer.api.gateway import APIGateway, Gateway
-from signer.api.ingress import Ingress
-from signer.edge.gateways.gather import INGRESS_SELECTOR
-from signer.edge.gateways.placement import selects
+from signer.api.ingress import INGRESS_SELECTOR, Ingress
 from signer.edge.host import Host
+from signer.edge.proxies.find import selects
 from signer.edge.proxies.http import GatewayAddress
 from signer.kube.client import ApiClient
 from signer.kube.resource import Resource

@@ -6,16 +6,26 @@ is kept but the serial number: whether a client would trust it is not asked.
 
 import socket
 import ssl
+from dataclasses import dataclass
 
 from cryptography import x509
 
-from signer.edge.gateways.serving import Sight, asked_for
 from signer.edge.host import Host
 from signer.edge.proxies.dial import in_thread
 from signer.edge.proxies.http import GatewayAddress
 
 _SECONDS = 5.0
 _CIPHERS = {"RSA": "aRSA", "ECDSA": "aECDSA"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one Pod showed for one host: a serial number, or what kept it from it ("refused", "reset", "timeout", "tls")."""
+
+    host: Host
+    address: str
+    serial: int | None = None
+    error: str = ""
 
 
 async def shown(host: Host, gateway: GatewayAddress, key_algorithm: str = "") -> Sight:
@@ -48,3 +58,8 @@ def _shown(host: Host, gateway: GatewayAddress, key_algorithm: str) -> Sight:
         return Sight(host, gateway.address, error="tls")
     except OSError:
         return Sight(host, gateway.address, error="reset")
+
+
+def asked_for(host: Host) -> str:
+    """The name to ask a gateway for: a wildcard's is one that nobody has of his own."""
+    return f"mesh-signer-probe.{host.name}" if host.wildcard else host.name

@@ -1,4 +1,4 @@
-"""Walks an ACME order to its end as a controller would: by next_step and judge alone. Also runs as a process of its own.
+"""Walks an ACME order to its end in the order of RFC 8555, section 7.1.6. Also runs as a process of its own.
 
 `python -m tests.integration.acme.driving` reads JSON from stdin and resumes an order that another process made.
 """
@@ -20,8 +20,9 @@ from issuers.acme.account import AccountKey, Registration, load_key
 from issuers.acme.account import generate_key as generate_account_key
 from issuers.acme.chain import Chain, read_chain
 from issuers.acme.client import Server, Session
-from issuers.acme.errors import AcmeError, RetryLater, judge
+from issuers.acme.errors import AcmeError, Problem, RetryLater, judge
 from issuers.acme.identifiers import identifiers
+from issuers.acme.order import AuthorizationStatus, ChallengeStatus, OrderStatus
 from issuers.acme.targets import AddressRule
 from issuers.private_key import generate_key
 from tests.localmesh.pebble import ChallengeServer, Pebble
@@ -66,6 +67,70 @@ def patiently(act: Callable[[], T]) -> T:
     return act()
 
 
+@dataclass(frozen=True)
+class FetchAuthorizations:
+    """They are read next."""
+
+    urls: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Solve:
+    """These are proven next."""
+
+    authorizations: tuple[order.Authorization, ...]
+
+
+@dataclass(frozen=True)
+class Poll:
+    """The CA works on it."""
+
+
+@dataclass(frozen=True)
+class Finalize:
+    """The CSR is sent next."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """The end: the certificate is there."""
+
+    url: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The other end."""
+
+    problem: Problem
+    authorization: order.Authorization | None = None
+
+
+Step = FetchAuthorizations | Solve | Poll | Finalize | Download | Failed
+
+
+def next_step(made: order.Order, known: dict[str, order.Authorization]) -> Step:
+    """What comes next. `known` are the authorizations as read since anything was done."""
+    if made.status is OrderStatus.VALID and made.certificate is not None:
+        return Download(made.certificate)
+    if made.status is OrderStatus.READY:
+        return Finalize()
+    if made.status in (OrderStatus.PROCESSING, OrderStatus.VALID):
+        return Poll()
+    if missing := tuple(url for url in made.authorizations if url not in known):
+        return FetchAuthorizations(missing)
+    for one in known.values():
+        if one.status is AuthorizationStatus.INVALID and (problem := one.error()):
+            return Failed(problem, one)
+    if made.status is OrderStatus.INVALID:
+        assert made.error is not None
+        return Failed(made.error)
+    pending = [one for one in known.values() if one.status is AuthorizationStatus.PENDING]
+    working = (ChallengeStatus.PROCESSING, ChallengeStatus.VALID)
+    untouched = tuple(one for one in pending if not any(each.status in working for each in one.challenges))
+    return Solve(untouched) if untouched else Poll()
+
+
 @dataclass
 class Driver:
     """One order of one account. `steps` are the names of the steps that were taken."""
@@ -93,8 +158,8 @@ class Driver:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self.leaf_key, hashes.SHA256())
 
-    def run(self, until: str = "") -> order.Step:
-        """To the end, which is Download, Failed or OrderAnew; or to the first step called `until`.
+    def run(self, until: str = "") -> Step:
+        """To the end, which is Download or Failed; or to the first step called `until`.
 
         What may pass is tried again, as the controller would after its backoff; what is fatal is raised.
         """
@@ -104,22 +169,22 @@ class Driver:
             try:
                 if self.order is None:
                     self.order = self.session.new_order(self.wish)
-                step = order.next_step(self.order, known, utc_now())
+                step = next_step(self.order, known)
                 self.steps.append(type(step).__name__)
                 if type(step).__name__ == until:
                     return step
                 match step:
-                    case order.FetchAuthorizations(urls):
+                    case FetchAuthorizations(urls):
                         known |= {url: self.session.authorization(url, self.wish) for url in urls}
-                    case order.Solve(found):
+                    case Solve(found):
                         for one in found:
                             self._solve(one)
                         known = {}
-                    case order.Poll(_, at):
-                        time.sleep(max(0.02, min(0.1, (at - utc_now()).total_seconds())))
+                    case Poll():
+                        time.sleep(0.1)
                         known = {}
                         self.order = self.session.order(self.order.url, self.wish)
-                    case order.Finalize():
+                    case Finalize():
                         self.order = self.session.finalize(self.order, self.csr(), self.wish)
                     case _:
                         return step
@@ -134,21 +199,26 @@ class Driver:
     def chains(self) -> list[Chain]:
         """All chains of the certificate, checked; the order must be there."""
         step = self.run()
-        assert isinstance(step, order.Download), step
+        assert isinstance(step, Download), step
         found = patiently(lambda: self.session.chains(step.url)) if self.patient else self.session.chains(step.url)
         return [read_chain(pem, self.wish, self.leaf_key, utc_now()) for pem in found]
 
     def _solve(self, one: order.Authorization) -> None:
-        chosen = challenge.choose(one, self.wanted)
-        assert isinstance(chosen, order.Challenge), chosen
+        chosen = choose(one, self.wanted)
         if self.present and self.challenges is not None:
+            thumbprint = self.key.thumbprint
             if chosen.type == challenge.HTTP01:
-                answer = challenge.http_answer(one, chosen, self.key.thumbprint)
-                self.challenges.add_http(answer.path.removeprefix(challenge.HTTP01_PATH), answer.body)
+                self.challenges.add_http(chosen.token, challenge.key_authorization(chosen.token, thumbprint))
             else:
-                record = challenge.dns_answer(one, chosen, self.key.thumbprint)
-                self.challenges.add_txt(record.name, record.value)
+                record = f"_acme-challenge.{one.identifier.base}"
+                self.challenges.add_txt(record, challenge.dns_value(chosen.token, thumbprint))
         self.session.accept(chosen)
+
+
+def choose(one: order.Authorization, wanted: Sequence[str]) -> order.Challenge:
+    """The first of the wanted ways that is on offer."""
+    offered = {each.type: each for each in one.challenges}
+    return next(offered[kind] for kind in wanted if kind in offered)
 
 
 def main() -> None:

@@ -22,7 +22,9 @@ from tests.fakes.acme_faults import FaultyCA, Reply, edit, http_date, problem, t
 from tests.integration.acme.driving import (
     KEY,
     MAC,
+    Download,
     Driver,
+    Failed,
     Start,
     Talk,
     join,
@@ -134,7 +136,7 @@ def test_failed_validation(start: Start, talk: Talk, answers: ChallengeServer) -
     driver = Driver(session, KEY, answers, wish("fine.example.com", "failing.example.com"))
     answers.set_servfail("failing.example.com")
     step = driver.run()
-    assert isinstance(step, order.Failed)
+    assert isinstance(step, Failed)
     assert step.authorization is not None
     assert step.authorization.identifier.value == "failing.example.com"
     assert "failing.example.com" in step.problem.text()
@@ -146,7 +148,7 @@ def test_a_wrong_answer(start: Start, talk: Talk, answers: ChallengeServer) -> N
     session = talk(start())
     join(session)
     step = Driver(session, KEY, answers, wish("nothing.example.com"), present=False).run()
-    assert isinstance(step, order.Failed)
+    assert isinstance(step, Failed)
     assert step.problem.code == "unauthorized"
     assert 0 < len(step.problem.text()) <= 512
 
@@ -181,7 +183,7 @@ def test_cut_off(start: Start, talk: Talk, answers: ChallengeServer) -> None:
         session = talk(ca)
         join(session)
         driver = Driver(session, KEY, answers, wish("cut.example.com"))
-        assert isinstance(driver.run(), order.Download)
+        assert isinstance(driver.run(), Download)
         ca.rule = times(1, "certZ", lambda reply: replace(reply, cut_at=700))
         with pytest.raises(Unreachable, match="cut off"):
             driver.chains()

@@ -5,7 +5,7 @@ import urllib.request
 from dataclasses import dataclass, field
 
 from signer.api.challenge import Challenge
-from signer.edge.http01.check import Cause, Found
+from signer.edge.challenges.presenter import Cause, Found
 from signer.tenancy.verdict import Reason
 from tests.localmesh.pebble import ChallengeServer
 

@@ -1,7 +1,9 @@
 """The client on a real API server: objects, and who asks."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -110,6 +112,28 @@ class TestWho:
                 await nobody.list(CONFIG_MAPS, namespace)
             path.write_text(good)
             with pytest.raises(Forbidden):
+                await nobody.list(CONFIG_MAPS, namespace)
+
+    async def test_as_a_pod(
+        self, cluster: Cluster, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What a Pod is given is enough; a token that turned bad is replaced by the one in its file now."""
+        given = load_config(str(cluster.service_account_kubeconfig(namespace, "nobody")))
+        token = (given.authorization() or "").removeprefix("Bearer ")
+        (tmp_path / "token").write_text("not-a-token")
+        (tmp_path / "namespace").write_text(namespace)
+        shutil.copy(given.ca_file or "", tmp_path / "ca.crt")
+        monkeypatch.delenv("KUBECONFIG", raising=False)
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", urlsplit(given.host).hostname or "")
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(urlsplit(given.host).port))
+        monkeypatch.setattr("signer.kube.config._SERVICE_ACCOUNT", tmp_path)
+        config = load_config()
+        assert (config.host, config.namespace) == (given.host, namespace)
+        async with ApiClient(config) as nobody:
+            with pytest.raises(Unauthorized):
+                await nobody.list(CONFIG_MAPS, namespace)
+            (tmp_path / "token").write_text(token)
+            with pytest.raises(Forbidden, match=f"system:serviceaccount:{namespace}:nobody"):
                 await nobody.list(CONFIG_MAPS, namespace)
 
     async def test_another_ca(self, cluster: Cluster, tmp_path: Path) -> None:

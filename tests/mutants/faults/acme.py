@@ -4,10 +4,8 @@ from tests.mutants.mutant import Mutant
 
 TARGETS = "issuers/acme/targets.py"
 ANSWERS = "issuers/acme/answers.py"
-ORDER = "issuers/acme/order.py"
 ERRORS = "issuers/acme/errors.py"
 CHAIN = "issuers/acme/chain.py"
-CHALLENGE = "issuers/acme/challenge.py"
 RENEWAL = "issuers/acme/renewal.py"
 BACKOFF = "issuers/acme/backoff.py"
 LIMITS = "issuers/acme/limits.py"
@@ -85,27 +83,6 @@ MUTANTS = (
         (f"{TESTS}/test_answers.py",),
     ),
     Mutant(
-        "what the CA checks already is accepted again",
-        ORDER,
-        "        challenge.status in (ChallengeStatus.PROCESSING, ChallengeStatus.VALID)\n",
-        "        challenge.status is ChallengeStatus.VALID\n",
-        (f"{TESTS}/test_order.py",),
-    ),
-    Mutant(
-        "an expired order is waited for",
-        ORDER,
-        "        case _ if order.expires is not None and order.expires <= now:\n",
-        "        case _ if order.expires is not None and order.expires < now:\n",
-        (f"{TESTS}/test_order.py",),
-    ),
-    Mutant(
-        "a failed proof is seen only when no other waits",
-        ORDER,
-        "        if one.status is AuthorizationStatus.INVALID:\n",
-        "        if all(other.status is AuthorizationStatus.INVALID for other in found):\n",
-        (f"{TESTS}/test_order.py",),
-    ),
-    Mutant(
         "a limit counts as a failure",
         BACKOFF,
         "    if isinstance(failure, RateLimited):\n        return replace(before, ",
@@ -146,13 +123,6 @@ MUTANTS = (
         "    if _names(leaf) != set(wish.identifiers):\n",
         "    if not _names(leaf) >= set(wish.identifiers):\n",
         (f"{TESTS}/test_chain.py",),
-    ),
-    Mutant(
-        "a wildcard is proven at its own name",
-        CHALLENGE,
-        'f"_acme-challenge.{authorization.identifier.base}"',
-        'f"_acme-challenge.{authorization.identifier.value}"',
-        (f"{TESTS}/test_challenge.py",),
     ),
     Mutant(
         "a serial number has no sign byte",

@@ -51,17 +51,17 @@ MUTANTS = (
         (f"{_UNIT}/gateways/test_first_secret.py",),
     ),
     Mutant(
-        "a Certificate by hand of another name than its Secret is not seen",
+        "a Certificate that somebody wrote for the Secret under another name is not seen",
         "signer/edge/gateways/certificates.py",
-        "    if written is not None and target == source:\n",
-        "    if written is not None and written is named and target == source:\n",
+        "    if by_hand:\n",
+        "    if by_hand and there is not None:\n",
         (f"{_UNIT}/gateways/test_certificates.py",),
     ),
     Mutant(
-        "a tenant's Gateway is served by an administrator's Certificate",
+        "a tenant reads the name of an administrator's Certificate",
         "signer/edge/gateways/certificates.py",
-        "    if written is not None and target == source:\n",
-        "    if written is not None:\n",
+        "    if source != target and (by_hand or there is not None):\n",
+        "    if source != target and there is not None:\n",
         (f"{_UNIT}/gateways/test_certificates.py",),
     ),
     Mutant(

@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 _LIFECYCLE = "signer/edge/orders/step.py"
+_VALUES = "signer/edge/orders/values.py"
 _TURNS = "signer/edge/challenges/turns.py"
 _SHARES = "signer/edge/issuers/shares.py"
 _UNIT = "tests/unit/edge"
@@ -28,6 +29,27 @@ MUTANTS = (
         "            outdated.append(challenge)\n",
         "            waiting.append(challenge)\n",
         (f"{_UNIT}/orders/test_step.py",),
+    ),
+    Mutant(
+        "a failed proof is seen only when no other waits",
+        _LIFECYCLE,
+        "        if challenge is not None and challenge.status.state in FAILED_STATES:\n",
+        "        if challenge is not None and challenge.status.state in FAILED_STATES and not waiting:\n",
+        (f"{_UNIT}/orders/test_step.py",),
+    ),
+    Mutant(
+        "an expired order is waited for",
+        _VALUES,
+        "placed.expires is not None and placed.expires <= now:\n",
+        "placed.expires is not None and placed.expires < now:\n",
+        (f"{_UNIT}/orders/test_values.py",),
+    ),
+    Mutant(
+        "a CA may put an order off for days",
+        _VALUES,
+        "_SHORTEST_POLL), LONGEST_POLL)\n",
+        "_SHORTEST_POLL), 99 * LONGEST_POLL)\n",
+        (f"{_UNIT}/orders/test_values.py",),
     ),
     Mutant(
         "a Challenge that says it is worked on takes a place, whoever wrote it",

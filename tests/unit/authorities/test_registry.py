@@ -13,7 +13,7 @@ from signer.authorities.state import BAD_KEY_PAIR, NO_KEY_PAIR, SELF_SIGNED_READ
 from tests.fakes.virtual_time import virtual_time
 from tests.pki import CA
 from tests.unit.authorities.world import watching
-from tests.unit.csr.crafted import FOO, ca, issuer
+from tests.unit.csr.crafted import FOO, NOW, ca, issuer
 
 BAR = IssuerRef("ClusterIssuer", "", "bar")
 
@@ -112,7 +112,7 @@ class TestRepair:
         async with watching(monkeypatch) as world:
             world.sync()
             world.put_issuer()
-            world.put_secret(ca(), tls_key=CA("other").key_pem)
+            world.put_secret(ca(), tls_key=CA("other", now=NOW).key_pem)
             await world.settle()
             assert world.reason() == BAD_KEY_PAIR
             assert "Secret cert-manager/foo-ca: tls.key: it is not the key of the certificate" in world.message()

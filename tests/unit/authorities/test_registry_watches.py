@@ -40,7 +40,7 @@ class TestTime:
         async with watching(monkeypatch) as world:
             world.sync()
             world.put_issuer()
-            world.put_secret(CA("early", not_before=NOW + timedelta(minutes=10), not_after=NOW + 30 * DAY))
+            world.put_secret(CA("early", now=NOW, not_before=NOW + timedelta(minutes=10), not_after=NOW + 30 * DAY))
             await world.settle()
             assert world.reason() == BAD_KEY_PAIR
             assert "is valid from 2026-11-22T12:10:00Z" in world.message()
@@ -62,7 +62,7 @@ class TestTime:
         async with watching(monkeypatch) as world:
             world.sync()
             world.put_issuer()
-            early = CA("early", not_before=NOW + DAY, not_after=NOW + 30 * DAY)
+            early = CA("early", now=NOW, not_before=NOW + DAY, not_after=NOW + 30 * DAY)
             for n in range(20):
                 world.put_secret(early, tls_crt=early.pem + b"\n" * n)
                 await world.settle()

@@ -9,7 +9,7 @@ from cryptography import x509
 
 from signer.api.certificate import CertificateSpec
 from signer.certificates.matching import certificate_mismatches
-from tests.pki import CA
+from tests.pki import ANY_TIME, CA
 
 SPEC: dict[str, Any] = {
     "secretName": "s",
@@ -33,7 +33,7 @@ def leaf(spec: dict[str, Any]) -> x509.Certificate:
     for field, kind in kinds:
         names += [kind(text) for text in reversed(spec[field])]
     san = x509.SubjectAlternativeName(names)
-    return CA("leaf", is_ca=False, subject=x509.Name([]), extra=[(san, True)]).certificate
+    return CA("leaf", now=ANY_TIME, is_ca=False, subject=x509.Name([]), extra=[(san, True)]).certificate
 
 
 def test_order_is_nothing() -> None:

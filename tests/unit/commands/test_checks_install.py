@@ -68,6 +68,14 @@ def test_admission_policies() -> None:
     missing = list(check_admission(facts(admission_policies=policies[1:], admission_bindings=map(binding, names))))
     assert [one.where for one in missing] == ["ValidatingAdmissionPolicy claims.mesh-signer.dev"]
     assert [one.severity for one in check_admission(facts(admission_policies=Listing(problem="no")))] == ["unknown"]
+    controllers = [deployment("mesh-signer-controllers", "cert-manager")]
+    (found,) = check_admission(
+        facts(admission_policies=policies, admission_bindings=map(binding, names), deployments=controllers)
+    )
+    assert (found.where, found.mend) == (
+        "ValidatingAdmissionPolicy controllers-secrets.mesh-signer.dev",
+        "apply manifests/base again",
+    )
 
 
 def ourselves(*args: str, env: dict[str, str] | None = None, **changes: Any) -> list[str]:

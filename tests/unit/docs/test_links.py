@@ -27,7 +27,7 @@ def relative_links(page: Path) -> list[str]:
 
 
 def test_there_are_pages() -> None:
-    """The papers that a newcomer looks for are there, and are the ones that are checked here."""
+    """The pages that a newcomer looks for are there, and are the ones that are checked here."""
     names = {str(page.relative_to(ROOT)) for page in PAGES}
     assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/architecture.md"} <= names
     assert (ROOT / "LICENSE").is_file()
@@ -49,13 +49,3 @@ def test_links(page: Path) -> None:
 def test_no_machine(page: Path) -> None:
     """No page names a path of one machine."""
     assert _MACHINE.findall(page.read_text()) == []
-
-
-def test_decisions_are_listed() -> None:
-    """The index of decisions links each page, by its number and title."""
-    folder = ROOT / "docs" / "adr"
-    index = (folder / "README.md").read_text()
-    for page in sorted(folder.glob("0*.md")):
-        number, _, title = page.read_text().splitlines()[0].removeprefix("# ").partition(". ")
-        assert page.name.startswith(f"{int(number):04}-")
-        assert f"[{number}: {title}]({page.name})" in index

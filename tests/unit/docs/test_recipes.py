@@ -13,19 +13,19 @@ from issuers.request import read_request
 from issuers.template import mesh_template
 from tests import pki
 
-NOW = datetime.now(UTC).replace(microsecond=0)
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
 def g1() -> pki.CA:
     """The CA of now."""
-    return pki.CA("foo", private=pki.key("p256", n=101))
+    return pki.CA("foo", now=NOW, private=pki.key("p256", n=101))
 
 
 @pytest.fixture(scope="module")
 def g2() -> pki.CA:
     """The next one, by itself."""
-    return pki.CA("foo-2", private=pki.key("p256", n=102))
+    return pki.CA("foo-2", now=NOW, private=pki.key("p256", n=102))
 
 
 @pytest.fixture(scope="module")

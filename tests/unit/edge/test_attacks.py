@@ -8,13 +8,15 @@ import pytest
 import yaml
 
 from signer.api.certificate import IssuerReference
-from signer.edge.gateways.placement import GatewayPod, Placement, place
+from signer.edge.gateways.placement import Placement, place
 from signer.edge.gateways.read import gateway_wishes
 from signer.edge.hosts.decide import Asker, Claim, EdgeWorld, Take
-from signer.edge.hosts.permission import Permitted, TakeFirst, may_order, obtainable
+from signer.edge.hosts.permission import Permitted, TakeFirst, may_order
 from signer.edge.hosts.policy import HostPolicy
-from signer.edge.http01.check import Seen, classify, may_dial
+from signer.edge.http01.check import classify
 from signer.edge.orders.step import told
+from signer.edge.proxies.find import GatewayPod
+from signer.edge.proxies.http import Seen
 from signer.edge.reserved import Existing, in_the_way
 from signer.tenancy.verdict import Refuse, Unready
 from signer.tenancy.world import Rate
@@ -100,22 +102,6 @@ class TestHosts:
         permitted = self.ask("a.evil.example", "b.evil.example", claims=mine)
         assert permitted == Permitted((host("a.evil.example"), host("b.evil.example")))
 
-    def test_one_host_does_not_keep_the_rest(self) -> None:
-        """A Gateway with a host of another's among its own is served for its own, and told of the other."""
-        (wish,) = gateway_wishes(
-            gateway(https("mine.example.com", "shop.example.com"), namespace="evil"), LE
-        ).certificates
-        found = obtainable(wish, EVIL, EdgeWorld(claimed("shop.example.com"), ()))
-        assert not isinstance(found, Unready)
-        kept, refused = found
-        assert kept is not None
-        assert [str(one) for one in kept.hosts] == ["mine.example.com"]
-        assert [(str(one), why.code) for one, why in refused] == [("shop.example.com", "HostTaken")]
-        nothing = obtainable(wish, EVIL, EdgeWorld(claimed("shop.example.com", "mine.example.com"), ()))
-        assert not isinstance(nothing, Unready)
-        assert (nothing[0], len(nothing[1])) == (None, 2)
-        assert isinstance(obtainable(wish, EVIL, EdgeWorld({}, (), unsynced="not yet")), Unready)
-
     def test_quotas(self) -> None:
         """A rate of the policy that grants a host comes with the permission."""
         rate = Rate(3, timedelta(hours=1))
@@ -153,13 +139,6 @@ class TestHosts:
 
 
 class TestWhatIsSeenAndTold:
-    @pytest.mark.parametrize(
-        "address", ["127.0.0.1", "169.254.169.254", "10.96.0.1", "::ffff:203.0.113.7", "localhost"]
-    )
-    def test_names_that_point_inside(self, address: str) -> None:
-        """A host that resolves to an address inside makes the self check dial nothing there."""
-        assert not may_dial(address, ["203.0.113.7"])
-
     def test_no_body_is_shown(self) -> None:
         """What an address answers never gets into a status: only its number does."""
         found = classify(host("a.example.com"), "/x", Seen(None, (), status=200))

@@ -95,12 +95,14 @@ class TestState:
             assert "Events" in row.why
 
     def test_by_hand(self) -> None:
-        """A Certificate that a user wrote for the Gateway's Secret, beside it, is what serves it; a wildcard does so too."""
+        """Where a user's own Certificate keeps the Gateway's Secret, its state is shown; a wildcard's is for those below."""
         meta, ready = {"namespace": "foo", "name": "old"}, [{"type": "Ready", "status": "True"}]
         spec = {"secretName": "tls", "dnsNames": ["*.example.com"]}
         found = msgspec.convert({"metadata": meta, "spec": spec, "status": {"conditions": ready}}, Certificate)
-        (row,) = rows(certificates=(READY, found))
+        (row,) = rows(certificates=(found,))
         assert (row.state, row.secret) == ("ready", "foo/tls")
+        (row,) = rows(certificates=(READY, found))
+        assert row.secret == "istio-system/tls"
         more = gateway(https(HOST, "b.example.net"), annotations=ASKED)
         assert [row.state for row in rows(more, certificates=(found,))] == ["ready", "waiting"]
 

@@ -214,7 +214,11 @@ BAD_KEYS = {
     "white space": (b" \n", "InvalidKey", "it is empty"),
     "no block": (b"key", "InvalidKey", "there is no PEM block"),
     "unfinished": (GOOD_KEY[:80], "InvalidKey", "a PEM block without its END line"),
-    "a certificate": (pki.CA("x").pem, "InvalidKey", "a PEM block 'CERTIFICATE' where a private key is expected"),
+    "a certificate": (
+        pki.CA("x", now=pki.ANY_TIME).pem,
+        "InvalidKey",
+        "a PEM block 'CERTIFICATE' where a private key is expected",
+    ),
     "a public key": (
         pki.key("p256")
         .public_key()

@@ -3,7 +3,6 @@
 import base64
 import ssl
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -187,20 +186,12 @@ class TestOrder:
 
     def test_pod(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """In a Pod, its ServiceAccount is used, its token read again, and IPv6 addresses get their brackets."""
-        loader: Any = import_module("kubernetes.config.incluster_config").InClusterConfigLoader
         (tmp_path / "token").write_text("pod-token")
         (tmp_path / "ca.crt").write_text("ca")
         (tmp_path / "namespace").write_text("mesh\n")
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
-
-        def load(client_configuration: Any) -> None:
-            loader(token_filename=str(tmp_path / "token"), cert_filename=str(tmp_path / "ca.crt")).load_and_set(
-                client_configuration
-            )
-
-        monkeypatch.setattr("kubernetes.config.load_incluster_config", load)
-        monkeypatch.setattr("signer.kube.config._SERVICE_ACCOUNT_NAMESPACE", tmp_path / "namespace")
+        monkeypatch.setattr("signer.kube.config._SERVICE_ACCOUNT", tmp_path)
         config = load_config()
         assert (config.host, config.namespace, config.ca_file) == (
             "https://[fd00::1]:443",
@@ -208,6 +199,24 @@ class TestOrder:
             str(tmp_path / "ca.crt"),
         )
         assert (config.authorization() or "").lower() == "bearer pod-token"
+        (tmp_path / "token").write_text("next-token\n")
+        assert config.authorization() == "Bearer next-token"
+
+    @pytest.mark.parametrize("name", ["token", "ca.crt"])
+    def test_empty_files(self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A Pod's file that is empty, or missing, is an error that names it; no namespace is none."""
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.9")
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+        monkeypatch.setattr("signer.kube.config._SERVICE_ACCOUNT", tmp_path)
+        (tmp_path / "token").write_text("pod-token")
+        (tmp_path / "ca.crt").write_text("ca")
+        assert (load_config().host, load_config().namespace) == ("https://10.0.0.9:443", "")
+        (tmp_path / name).write_text("\n")
+        with pytest.raises(ConfigError, match=f"the {name} file {tmp_path}/{name} is empty"):
+            load_config()
+        (tmp_path / name).unlink()
+        with pytest.raises(ConfigError, match=f"the {name} file {tmp_path}/{name} cannot be read"):
+            load_config()
 
     def test_half_a_pod(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A Pod without a mounted token is an error that says so."""

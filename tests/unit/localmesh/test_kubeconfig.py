@@ -9,9 +9,9 @@ from tests.localmesh import kubeconfig
 from tests.localmesh.errors import LocalMeshError
 from tests.localmesh.kubeconfig import Access
 from tests.localmesh.pki import Pair
-from tests.pki import CA
+from tests.pki import ANY_TIME, CA
 
-SERVER = CA("server")
+SERVER = CA("server", now=ANY_TIME)
 BY_TOKEN = Access("https://127.0.0.1:6443", SERVER.pem, token="secret")
 BY_CERTIFICATE = Access("https://127.0.0.1:6443", SERVER.pem, client=Pair(SERVER.pem, SERVER.key_pem))
 

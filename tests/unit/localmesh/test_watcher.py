@@ -9,14 +9,16 @@ import pytest
 from tests.localmesh import kubeconfig
 from tests.localmesh.kubeconfig import Access
 from tests.localmesh.watcher import Count, Watcher
-from tests.pki import CA
+from tests.pki import ANY_TIME, CA
 
 PEM, OTHER = "-----BEGIN CERTIFICATE-----\nA\n", "-----BEGIN CERTIFICATE-----\nB\n"
 
 
 @pytest.fixture
 def watcher(tmp_path: Path) -> Watcher:
-    return Watcher(kubeconfig.write(tmp_path / "k", Access("https://127.0.0.1:1", CA("server").pem, token="t")))
+    return Watcher(
+        kubeconfig.write(tmp_path / "k", Access("https://127.0.0.1:1", CA("server", now=ANY_TIME).pem, token="t"))
+    )
 
 
 def item(uid: str = "u", *conditions: str, certificate: str = "") -> dict[str, Any]:

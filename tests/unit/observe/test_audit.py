@@ -236,6 +236,47 @@ async def test_close_writes_what_is_left(tmp_path: Path) -> None:
     assert [json.loads(text)["uid"] for text in path.read_text().splitlines()] == ["u1", "u2"]
 
 
+async def test_a_torn_line_stays_alone(tmp_path: Path) -> None:
+    """What a process that was killed left of a line is not joined with the first line of the next."""
+    path = tmp_path / "audit.log"
+    path.write_text('{"audit":"intent","uid":"u0"}\n{"audit":"int')
+    log = AuditLog.to(str(path))
+    log.write(line("u1"))
+    log.close()
+    await asyncio.sleep(0)
+    whole, torn, own = path.read_text().splitlines()
+    assert (json.loads(whole)["uid"], torn, json.loads(own)["uid"]) == ("u0", '{"audit":"int', "u1")
+
+
+@virtual_time
+async def test_what_is_lost_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    """Lines that still find no place when the process ends are told with their number, and counted."""
+    lost: list[None] = []
+    log = AuditLog.to("/dev/full", on_lost=lambda: lost.append(None))
+    for n in range(96):
+        log.write(line(f"u{n}"))
+    await asyncio.sleep(0)
+    log.close()
+    assert len(lost) == 96
+    assert "audit log: 96 lines are lost: No space left on device" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "hostile", ["\u202e", "\u2028", "\u2029", "\x7f", "\x85", "\u200b", "\U000e0001", "\x1b[2J", "\n"]
+)
+async def test_nothing_looks_like_something_else(tmp_path: Path, hostile: str) -> None:
+    """What a stranger wrote reads back as it was, and the file holds only what is printable; other scripts stay."""
+    path = tmp_path / "audit.log"
+    log = AuditLog.to(str(path))
+    log.write(AuditLine(time="t", audit="intent", verdict="refuse", requester=f"a{hostile}bü€𝄞"))
+    log.close()
+    await asyncio.sleep(0)
+    text = path.read_text()
+    assert text.removesuffix("\n").isprintable()
+    assert "ü€𝄞" in text
+    assert json.loads(text)["requester"] == f"a{hostile}bü€𝄞"
+
+
 async def test_nowhere() -> None:
     """With "none" nothing is written and nothing counted."""
     counted: list[str] = []

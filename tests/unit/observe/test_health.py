@@ -102,4 +102,4 @@ async def test_ends() -> None:
 def test_bind(bind: str, host: str) -> None:
     """An address without a host means all of them, and IPv6 stands in brackets."""
     made = HealthServer(bind, Metrics().registry, ready={}, live={})
-    assert (made._host, made.port) == (host, 9402)
+    assert (made._listener.host, made.port) == (host, 9402)

@@ -64,3 +64,15 @@ def test_noise(capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("aiohttp.access", "urllib3.connectionpool", "kubernetes.client.rest", "asyncio"):
         logging.getLogger(name).info("GET /?token=x")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("hostile", ["\u202e", "\u2028", "\x1b[2J", "\x85", "\x7f"])
+def test_nothing_looks_like_something_else(capsys: pytest.CaptureFixture[str], hostile: str) -> None:
+    """A hostile name moves no cursor, turns no text and makes no line, in either form and in a traceback."""
+    for form in ("text", "json"):
+        set_up(form, "info")
+        try:
+            dict[str, str]()[f"a{hostile}b"]
+        except KeyError:
+            logging.getLogger("signer.x").exception("request %s", f"a{hostile}b")
+        assert capsys.readouterr().err.replace("\n", "").isprintable()

@@ -112,7 +112,7 @@ class TestKeys:
 
     def test_by_the_root_in_the_mesh_config(self, index: Index) -> None:
         """A mesh signer whose CA was never seen is known by the root that stands beside it in the mesh config."""
-        ca = pki.CA("root")
+        ca = pki.CA("root", now=NOW)
         index.config_maps.put("istio", mesh("foo", pem=ca.pem.decode()))
         index.settle(NOW)
         assert index.world.keys == {

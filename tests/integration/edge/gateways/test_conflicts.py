@@ -62,6 +62,35 @@ class TestConflicts:
         assert "another namespace" in await here.told("SecretConflict", "late", second)
         await here.served("shop-tls", a, namespace=here.gateways)
 
+    async def test_a_certificate_by_hand(self, here: EdgeWorld) -> None:
+        """A Certificate that somebody wrote for the Secret keeps it, whatever its own name: none is made beside it."""
+        a = host(here, "a")
+        await here.pod(here.namespace)
+        await here.issuer("own", {"selfSigned": {}})
+        fields = {"secretName": "shop-tls", "dnsNames": [a], "issuerRef": {"name": "own"}}
+        await here.make(CERTIFICATES, "older-guide", {"spec": fields})
+        first = await here.served("shop-tls", a)
+        await here.gateway(https(a))
+        assert "older-guide" in await here.told("CertificateExists", "shop")
+        assert await here.find(CERTIFICATES, "shop-tls") is None
+        assert (await here.served("shop-tls", a)).serial_number == first.serial_number
+        await here.client.delete(CERTIFICATES, "older-guide", here.namespace)
+        await here.client.delete(SECRETS, "shop-tls", here.namespace)
+        assert (await here.served("shop-tls", a)).serial_number != first.serial_number
+        assert await here.find(CERTIFICATES, "shop-tls") is not None
+
+    async def test_an_administrators_certificate(self, here: EdgeWorld) -> None:
+        """One that somebody wrote in the gateways' namespace is not for a tenant's Gateway, which does not learn its name."""
+        a = host(here, "a")
+        await here.policy("a", a, namespaces=[here.namespace])
+        issuer = {"name": here.issuer_name, "kind": "ClusterIssuer"}
+        spec = {"secretName": "shop-tls", "dnsNames": [host(here, "admin")], "issuerRef": issuer}
+        await here.make(CERTIFICATES, "older-guide", {"spec": spec}, here.gateways)
+        await here.served("shop-tls", host(here, "admin"), namespace=here.gateways)
+        await here.gateway(https(a))
+        assert "older-guide" not in await here.told("SecretConflict")
+        assert await here.find(CERTIFICATES, "shop-tls", here.gateways) is None
+
     async def test_two_gateways_of_one_namespace(self, here: EdgeWorld) -> None:
         """Two Gateways of one namespace with one credentialName share a certificate; with another issuer the second is told."""
         a, b, c = (host(here, label) for label in "abc")
@@ -92,42 +121,6 @@ class TestConflicts:
         assert secret is not None
         assert set(secret["data"]) == {"password"}
         assert await here.find(CERTIFICATES, "shop-tls") is None
-
-    @pytest.mark.parametrize("first", ["certificate", "gateway"])
-    async def test_a_certificate_by_hand(self, here: EdgeWorld, first: str) -> None:
-        """A Certificate that a user wrote for the Gateway's Secret serves it, under any name, and whichever came first."""
-        a, b = host(here, "a"), host(here, "b")
-        await here.pod(here.namespace)
-
-        async def write() -> None:
-            fields = {"secretName": "shop-tls", "commonName": None, "dnsNames": [a]}
-            await here.certificate("by-hand", here.issuer_name, **fields)
-
-        if first == "certificate":
-            await write()
-        await here.gateway(https(a), https(b, credential="next-tls"))
-        await here.served("next-tls", b)
-        if first == "gateway":
-            await here.served("shop-tls", a)
-            await write()
-        await here.until("no Certificate of ours", lambda: gone(here, CERTIFICATES, "shop-tls"))
-        await here.ready("Certificate", "by-hand")
-        await here.served("shop-tls", a)
-        found = await here.find(SECRETS, "shop-tls")
-        assert found is not None
-        assert found["metadata"]["annotations"]["cert-manager.io/certificate-name"] == "by-hand"
-
-    async def test_an_administrators_certificate(self, here: EdgeWorld) -> None:
-        """A Certificate by hand in the gateways' namespace is not for a tenant's Gateway, which is told so."""
-        a = host(here, "a")
-        await here.policy("a", a, namespaces=[here.namespace])
-        issuer = {"name": here.issuer_name, "kind": "ClusterIssuer"}
-        spec = {"secretName": "shop-tls", "dnsNames": [host(here, "admin")], "issuerRef": issuer}
-        await here.make(CERTIFICATES, "by-hand", {"spec": spec}, here.gateways)
-        await here.served("shop-tls", host(here, "admin"), namespace=here.gateways)
-        await here.gateway(https(a))
-        assert "by hand" in await here.told("SecretConflict")
-        assert await here.find(CERTIFICATES, "shop-tls", here.gateways) is None
 
     async def test_a_labelled_pod(self, here: EdgeWorld) -> None:
         """A Pod with the gateway's labels in a third namespace draws no key there."""

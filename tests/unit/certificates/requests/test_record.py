@@ -71,7 +71,7 @@ def request(**spec: Any) -> CertificateRequest:
 
 
 async def issue(scene: Scene, write: Any) -> None:
-    ca = pki.CA("leaf", not_before=NOW, not_after=NOW + timedelta(hours=1))
+    ca = pki.CA("leaf", now=NOW, not_before=NOW, not_after=NOW + timedelta(hours=1))
     await scene.record.issue(request(), read_request(CSR), state(FOO), GRANT, ca.pem, write)
 
 

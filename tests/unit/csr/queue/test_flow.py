@@ -15,7 +15,7 @@ from tests.pki import key, workload_csr
 from tests.unit.csr.crafted import ISTIOD, request, workload
 from tests.vectors import craft
 
-VECTORS = Path(__file__).parents[2] / "vectors" / "requests"
+VECTORS = Path(__file__).parents[3] / "vectors" / "requests"
 HERE = frozenset({"foo", "istio-system"})
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from signer.api.challenge import Challenge
 from signer.edge.challenges.checks import SelfChecks
+from signer.edge.challenges.presenter import Cause, Found
 from signer.edge.challenges.step import Checks
-from signer.edge.http01.check import Cause, Found
 from signer.edge.issuers.shares import NAMESPACE_SHARE
 from tests.unit.edge.issuance import challenge
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signer.api.challenge import FINALIZER
-from signer.edge.challenges.queue import scheduled
+from signer.edge.challenges.schedule import scheduled
 from signer.edge.challenges.step import LONGEST_INTERVAL, PASSES, Checks, Do, Step, challenge_step, interval, waited
 from tests.unit.edge.issuance import challenge
 
@@ -20,8 +20,7 @@ READY = Checks(passes=PASSES, last=NOW)
 
 
 def step(status: Any, checks: Checks = NONE, **more: Any) -> Step:
-    self_check = more.pop("self_check", True)
-    return challenge_step(challenge(status=status, **more), (FINALIZER,), checks, NOW, self_check=self_check)
+    return challenge_step(challenge(status=status, **more), (FINALIZER,), checks, NOW)
 
 
 @pytest.mark.parametrize(
@@ -66,11 +65,10 @@ def test_let_go_once() -> None:
 
 
 def test_not_before_the_answer_is_seen() -> None:
-    """The CA is not told before the answer was seen several times in a row, unless the issuer says not to look."""
+    """The CA is not told before the answer was seen several times in a row."""
     presented = {"processing": True, "state": "pending", "presented": True}
     for failures in (0, 1, 100):
         assert step(presented, Checks(failures=failures)).do is Do.SELF_CHECK
-    assert step(presented, self_check=False).do is Do.ACCEPT
 
 
 def test_intervals() -> None:
@@ -121,13 +119,12 @@ class TestTurns:
         )
 
     def test_tenants_in_turn(self) -> None:
-        """Nobody's thousand Challenges keep another's one waiting; whose they are may be told by more than a namespace."""
+        """Nobody's thousand Challenges keep another's one waiting."""
         many = [queued(number, creationTimestamp="2026-01-01T00:00:00Z") for number in range(50)]
         late = queued(99, namespace="foo")
         assert ("foo", "c099") in scheduled([*many, late], NOW, limit=2)
         busy = [queued(number, status={"processing": True}) for number in range(50, 60)]
         assert scheduled([*many, *busy, late], NOW, limit=11) == (("foo", "c099"),)
-        assert ("foo", "c099") not in scheduled([*many, late], NOW, limit=2, tenant=lambda _: "one")
 
     def test_names_that_do_not_resolve(self) -> None:
         """What has waited for minutes costs no place, but keeps its name."""

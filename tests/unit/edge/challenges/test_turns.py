@@ -40,10 +40,10 @@ class Writer:
         pass
 
 
-def given(orders: list[Order], *challenges: Challenge, limit: int = 60) -> list[str]:
+def given(orders: list[Order], *challenges: Challenge) -> list[str]:
     """The names that get a turn."""
     writer = Writer()
-    turns = Turns(Store(*challenges), Store(*orders), writer, clock=lambda: NOW, limit=limit)  # type: ignore[arg-type]  # what it needs of them
+    turns = Turns(Store(*challenges), Store(*orders), writer, clock=lambda: NOW)  # type: ignore[arg-type]  # what it needs of them
     asyncio.run(turns.give())
     return writer.given
 

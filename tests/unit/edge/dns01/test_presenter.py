@@ -8,10 +8,10 @@ import pytest
 
 from signer.api.challenge import Challenge
 from signer.authorities.registry import Registry
+from signer.edge.challenges.presenter import Cause
 from signer.edge.dns01 import presenter as dns_presenter
 from signer.edge.dns01.presenter import DnsPresenter
 from signer.edge.dns01.queries import Questions
-from signer.edge.http01.check import Cause
 from signer.kube.client import ApiClient
 from tests.fakes.dns_faults import scripted
 

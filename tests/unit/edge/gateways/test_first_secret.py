@@ -9,6 +9,7 @@ from cryptography import x509
 
 from signer.api.certificate import Certificate
 from signer.api.secret import Secret
+from signer.api.tls_secret import is_placeholder
 from signer.edge.gateways.first_secret import (
     credentials,
     new_placeholder,
@@ -19,7 +20,6 @@ from signer.edge.gateways.first_secret import (
     wait_for_issuance,
     waits,
 )
-from signer.edge.gateways.placeholder import is_placeholder
 from tests import pki
 from tests.unit.edge.objects import gateway, host, http, https
 
@@ -53,7 +53,7 @@ class TestContent:
 
     def test_what_was_deleted(self) -> None:
         """A certificate that is still valid is had again with its key; no placeholder, no other key, nothing that ended."""
-        ca = pki.CA("issued")
+        ca = pki.CA("issued", now=NOW)
         now = ca.certificate.not_valid_before_utc + timedelta(hours=1)
         data = {"tls.crt": ca.pem, "tls.key": ca.key_pem}
         assert still_good(secret(data | {"other": b"x"}), now) == data

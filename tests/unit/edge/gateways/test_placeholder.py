@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from signer.edge.gateways.placeholder import is_placeholder, placeholder
+from signer.api.tls_secret import is_placeholder
+from signer.edge.gateways.placeholder import placeholder
 from tests import pki
 from tests.unit.edge.objects import host
 
@@ -29,4 +30,4 @@ def test_placeholder() -> None:
 
 def test_another_certificate() -> None:
     """A certificate of a CA is none."""
-    assert not is_placeholder(pki.CA("root").certificate)
+    assert not is_placeholder(pki.CA("root", now=NOW).certificate)

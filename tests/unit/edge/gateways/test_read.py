@@ -35,7 +35,7 @@ class TestIstioGateway:
         assert wanted(found) == {"app": ["application.sample.com"]}
         assert found.passed == ()
         (wish,) = found.certificates
-        assert (wish.issuer, wish.key_algorithm, wish.dns01_only) == (LE, "", ())
+        assert (wish.issuer, wish.key_algorithm) == (LE, "")
         assert str(wish.sources[0]) == "Gateway foo/shop"
 
     def test_many_hosts_and_servers(self) -> None:
@@ -60,7 +60,6 @@ class TestIstioGateway:
         found = gateway_wishes(gateway(https("*.example.com", "example.com")), LE)
         (wish,) = found.certificates
         assert [str(host) for host in wish.hosts] == ["example.com", "*.example.com"]
-        assert [str(host) for host in wish.dns01_only] == ["*.example.com"]
 
     def test_every_host(self) -> None:
         """The host * is narrowed by the hosts of the VirtualServices on the Gateway."""

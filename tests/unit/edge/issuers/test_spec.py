@@ -14,7 +14,7 @@ from signer.edge.issuers.spec import AcmeIssuer, External, judge_acme
 from signer.tenancy.verdict import Refuse
 from tests import pki
 
-BUNDLE = base64.b64encode(pki.CA("root").pem).decode()
+BUNDLE = base64.b64encode(pki.CA("root", now=pki.ANY_TIME).pem).decode()
 SMALLEST: dict[str, Any] = {
     "server": "https://acme-v02.api.letsencrypt.org/directory",
     "privateKeySecretRef": {"name": "letsencrypt"},

@@ -26,7 +26,7 @@ from tests import pki
 NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
 KEY = ("shop", "web")
-CA = pki.CA("root")
+CA = pki.CA("root", now=NOW)
 
 
 def leaf(age: dt.timedelta, length: dt.timedelta) -> bytes:

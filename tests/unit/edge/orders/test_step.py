@@ -132,6 +132,24 @@ class TestSteps:
         assert isinstance(found, Fail)
         assert found.reason.message == "a.example.com: the CA said why"
 
+    def test_a_failed_challenge_among_others(self) -> None:
+        """A proof that failed ends the Order though others still wait, and before the CA's order says so."""
+        one = order(
+            pending(authorization("a.example.com", 1), authorization("b.example.com", 2)),
+            dnsNames=["a.example.com", "b.example.com"],
+        )
+        found = step(one)
+        assert isinstance(found, MakeChallenges)
+        first, second = (
+            msgspec.convert(
+                challenge_body(one, each, KEY) | {"status": {"state": state, "reason": "wrong answer"}}, Challenge
+            )
+            for each, state in zip(found.challenges, ("processing", "invalid"), strict=True)
+        )
+        failed = step(one, first, second)
+        assert isinstance(failed, Fail)
+        assert failed.reason.message == "b.example.com: wrong answer"
+
     def test_the_end(self) -> None:
         """Ready is finalized, processing is asked again, valid is fetched, and then there is nothing more to do."""
         assert step(order(pending(state="ready"))) == Finalize()

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from signer.edge.host import Host
-from signer.edge.http01.check import Seen
 from signer.edge.proxies.dial import Limit, addresses
-from signer.edge.proxies.http import GatewayAddress, look
+from signer.edge.proxies.http import GatewayAddress, Seen, look
 
 HOST = Host("shop.example.com")
 KEY = "answer"
@@ -100,6 +99,19 @@ def test_the_answer() -> None:
     """An answer that is there is found, and the time is not used up."""
     with Pod(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nanswer", b"") as pod:
         assert asked(pod, 20).matches
+
+
+@pytest.mark.parametrize("location", ["", "http://shop.example.com:80/y", "https://127.0.0.2/y", "//127.0.0.2/y"])
+def test_names_that_point_inside(location: str) -> None:
+    """A host that resolves to an address inside, or is redirected to one, makes a look dial nothing there."""
+    answer = b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"
+    if location:
+        answer = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
+    with Pod(answer, b"") as pod, socket.create_server(("127.0.0.2", pod.ports[80])) as inside:
+        asyncio.run(look(HOST, "/x", KEY, pod, ("127.0.0.2",), ("127.0.0.2",), seconds=5))
+        inside.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            inside.accept()
 
 
 def test_over_before_it_began() -> None:

@@ -13,7 +13,7 @@ import pytest
 from signer.kube.client import ApiClient
 from signer.kube.config import ConnectionConfig
 from signer.kube.http.sockets import Sockets
-from tests.pki import CA
+from tests.pki import ANY_TIME, CA
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n1\r\n{\r\n"
 
@@ -22,7 +22,7 @@ class SilentServer:
     """A TLS server that begins an answer (or nothing, without `head`), and then neither reads nor says farewell."""
 
     def __init__(self, folder: Path, head: bytes) -> None:
-        ca = CA("API server")
+        ca = CA("API server", now=ANY_TIME)
         pem = folder / "server.pem"
         pem.write_bytes(ca.key_pem + ca.pem)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,4 +1,4 @@
-"""Why a CertificateRequest would be signed or not: the controller's own steps and the wall's own decision. Pure."""
+"""What would become of a CertificateRequest: the controller's own steps and the wall's own decision. Pure."""
 
 from datetime import datetime
 from typing import Literal
@@ -12,10 +12,11 @@ from signer.api.signername import signer_name_of
 from signer.certificates.requests import steps
 from signer.certificates.requests.signing import decide_request
 from signer.certificates.well_known import APPROVED, DENIED, INVALID_REQUEST, READY
-from signer.commands.advice import advise
-from signer.commands.asking import Asked, content_of
 from signer.commands.command import NotFoundOut
-from signer.commands.explaining import Explanation, known, mode_notes
+from signer.commands.explanations.advice import advise_on
+from signer.commands.explanations.csr import Explanation
+from signer.commands.explanations.grounds import CA_UNREAD, known, mode_notes
+from signer.commands.explanations.requests import Asked, content_of
 from signer.commands.live import Mesh
 from signer.tenancy.claim import Limits
 from signer.tenancy.verdict import Grant, Reason, Refuse
@@ -41,13 +42,12 @@ def explain_request(
     )
     notes = list(mode_notes(mesh, now))
     if signer in mesh.unread:
-        notes.append("the CA's Secret may not be read by you, so the CA itself was not looked at")
+        notes.append(CA_UNREAD)
     metadata = msgspec.structs.replace(request.metadata, deletion_timestamp=None)
     anew = msgspec.structs.replace(request, metadata=metadata, raw_status=_NOW_APPROVED)
     verdict, reasons, grant = _judge(anew, mesh, auto_approve=auto_approve, now=now)
     if grant is not None:
         notes += [f"enforcing would refuse it: {reason.message}" for reason in grant.would_refuse]
-    advice = dict.fromkeys(advise(one.code, mesh.world, namespace, signer, asked.content.username) for one in reasons)
     return Explanation(
         asked,
         verdict,
@@ -61,7 +61,7 @@ def explain_request(
         ends=now + grant.lifetime if grant is not None else None,
         notes=tuple(notes),
         known=tuple(known(mesh, namespace, signer, now)),
-        advice=tuple(one for one in advice if one),
+        advice=advise_on(reasons, mesh.world, namespace, signer, asked.content.username),
     )
 
 

@@ -5,7 +5,7 @@ waits for as long as it takes, so what has waited long costs no place: nobody ca
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from signer.api.challenge import Challenge
@@ -18,20 +18,12 @@ PATIENCE = timedelta(minutes=2)
 """How long an answer is looked for before its Challenge no longer counts: it is looked for twice a minute then."""
 
 
-def _namespace(challenge: Challenge) -> str:
-    return challenge.metadata.namespace
-
-
 def scheduled(
-    challenges: Iterable[Challenge],
-    now: datetime,
-    limit: int = MAX_CONCURRENT,
-    tenant: Callable[[Challenge], str] = _namespace,
+    challenges: Iterable[Challenge], now: datetime, limit: int = MAX_CONCURRENT
 ) -> tuple[tuple[str, str], ...]:
-    """Return (namespace, name) of those to set `processing` on now. Give it genuine Challenges only (see lifecycle).
+    """Return (namespace, name) of those to set `processing` on now. Give it genuine Challenges only (orders.step.genuine).
 
-    `tenant` says whose a Challenge is: in a gateway's namespace there are many tenants'. Those with the fewest under way
-    come first, then the oldest. Those that are finished count for nothing.
+    Those of the namespace with the fewest under way come first, then the oldest. Those that are finished count for nothing.
     """
     alive = [one for one in challenges if not one.problem and one.status.state not in FINAL_STATES]
     running = [one for one in alive if one.status.processing]
@@ -39,10 +31,10 @@ def scheduled(
     waiting = [one for one in alive if not one.status.processing and not one.metadata.deletion_timestamp]
     taken = {_place(one) for one in running}
     busy = [one for one in running if waited(one, now) < PATIENCE]
-    under_way = Counter(map(tenant, busy))
+    under_way = Counter(one.metadata.namespace for one in busy)
     free = limit - len(busy)
     found = []
-    for one in _in_turn(waiting, tenant, under_way):
+    for one in _in_turn(waiting, under_way):
         if free <= 0:
             break
         if _place(one) in taken:
@@ -53,16 +45,13 @@ def scheduled(
     return tuple(found)
 
 
-def _in_turn(
-    waiting: Iterable[Challenge], tenant: Callable[[Challenge], str], under_way: Counter[str]
-) -> list[Challenge]:
-    """Each tenant's oldest first, then each one's second, with what it has under way reckoned in."""
+def _in_turn(waiting: Iterable[Challenge], under_way: Counter[str]) -> list[Challenge]:
+    """Each namespace's oldest first, then each one's second, with what it has under way reckoned in."""
     turns = Counter(under_way)
     ranked = []
     for one in sorted(waiting, key=_age):
-        whose = tenant(one)
-        ranked.append((turns[whose], _age(one), one))
-        turns[whose] += 1
+        ranked.append((turns[one.metadata.namespace], _age(one), one))
+        turns[one.metadata.namespace] += 1
     return [one for _, _, one in sorted(ranked, key=lambda entry: entry[:2])]
 
 

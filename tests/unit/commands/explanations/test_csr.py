@@ -9,9 +9,9 @@ import pytest
 from signer.api.issuer import IssuerRef
 from signer.api.meta import Condition
 from signer.api.signername import signer_name_of
-from signer.commands.advice import advise
-from signer.commands.asking import Asked, as_requester, workload_request
-from signer.commands.explaining import Explanation, Question, explain
+from signer.commands.explanations.advice import advise
+from signer.commands.explanations.csr import Explanation, Question, explain
+from signer.commands.explanations.requests import Asked, as_requester, workload_request
 from signer.commands.live import Mesh
 from signer.tenancy.claim import Limits
 from signer.tenancy.world import NO_CLAIMS, Policy, Settings

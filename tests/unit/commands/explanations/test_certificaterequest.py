@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from signer.api.certificaterequest import CertificateRequest
-from signer.commands.asking import read_certificate_request, read_file
 from signer.commands.command import NotFoundOut
-from signer.commands.explaining import Explanation
-from signer.commands.explaining_requests import explain_request
+from signer.commands.explanations.certificaterequest import explain_request
+from signer.commands.explanations.csr import Explanation
+from signer.commands.explanations.requests import read_certificate_request, read_file
 from signer.commands.live import Mesh
 from signer.tenancy.world import Policy, Settings
 from tests import pki

@@ -1,8 +1,7 @@
-"""Why a request would be signed or not: the signer's own decision, and what it rests on, in plain words. Pure."""
+"""What would become of a CertificateSigningRequest: the signer's own decision, and what it rests on. Pure."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from issuers.errors import MalformedRequest
@@ -11,19 +10,16 @@ from issuers.spiffe import parse_spiffe_id
 from signer.api.issuer import IssuerRef
 from signer.api.meta import find_condition, to_rfc3339
 from signer.api.signername import signer_name_of
-from signer.commands.advice import advise
-from signer.commands.asking import Asked
+from signer.commands.explanations.advice import advise_on
+from signer.commands.explanations.grounds import CA_UNREAD, SHOWN, known, mode_notes
+from signer.commands.explanations.requests import Asked
 from signer.commands.live import Mesh
-from signer.commands.tables import ago
 from signer.csr.evaluate import evaluate
 from signer.csr.outcome import Answers, AskKey, AskReference, Issue, Verdict
 from signer.tenancy.claim import Claim, Limits
 from signer.tenancy.decide import decide
-from signer.tenancy.grants import grace_ends
 from signer.tenancy.verdict import Bind, Grant, Reason, Refuse, Reread, Unready, Wait
-from signer.tenancy.world import NO_CLAIMS, Binding
-
-_SHOWN = 8
+from signer.tenancy.world import Binding
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +82,7 @@ def explain(
     if isinstance(verdict, AskReference):
         return Question(verdict.issuer)
     if signer in mesh.unread:
-        notes.append("the CA's Secret may not be read by you, so the CA itself was not looked at")
+        notes.append(CA_UNREAD)
     if isinstance(verdict, Bind):
         notes.append(
             f"namespace {verdict.namespace} owns {signer} from then on: a SignerBinding {signer.name} is stored first"
@@ -110,12 +106,9 @@ def explain(
         text = f"{signer} signs each certificate with its own key: it is issued if the request's key is in {where}"
         return replace(found, verdict="ask", reasons=(Reason("SelfSigned", text),), notes=tuple(notes))
     reasons = _reasons(verdict)
-    advice = dict.fromkeys(
-        advise(reason.code, mesh.world, namespace, signer, asked.content.username) for reason in reasons
-    )
+    advice = advise_on(reasons, mesh.world, namespace, signer, asked.content.username)
     kind: Literal["refuse", "wait"] = "refuse" if isinstance(verdict, Refuse) else "wait"
-    advice_given = tuple(sentence for sentence in advice if sentence)
-    return replace(found, verdict=kind, reasons=reasons, notes=tuple(notes), advice=advice_given)
+    return replace(found, verdict=kind, reasons=reasons, notes=tuple(notes), advice=advice)
 
 
 def _reasons(verdict: object) -> tuple[Reason, ...]:
@@ -178,114 +171,5 @@ def _identity(asked: Asked, mesh: Mesh) -> tuple[str, str]:
     uri = request.uris[0] if len(request.uris) == 1 else ""
     if (spiffe_id := parse_spiffe_id(uri)) is not None:
         return uri, spiffe_id.namespace
-    names = ", ".join((*request.uris, *request.dns_names)[:_SHOWN])
+    names = ", ".join((*request.uris, *request.dns_names)[:SHOWN])
     return names, mesh.world.settings.istio_namespace if request.dns_names and not request.uris else ""
-
-
-def mode_notes(mesh: Mesh, now: datetime) -> Iterator[str]:
-    """Say that the wall is off, or only watches."""
-    settings = mesh.world.settings
-    if settings.mode == "off":
-        yield "the wall is off (--tenancy=off): everything is signed that cert-manager would sign"
-    elif not settings.enforces(now) and settings.audit_until is not None:
-        yield f"the wall only watches until {to_rfc3339(settings.audit_until)} (--tenancy=audit)"
-
-
-def known(mesh: Mesh, namespace: str, signer: IssuerRef, now: datetime) -> Iterator[tuple[str, str]]:
-    """Say what a decision about this namespace and this signer rests on."""
-    world = mesh.world
-    yield str(signer), _issuer_text(mesh, signer, now)
-    yield "mesh signer", _mesh_signer_text(mesh, signer)
-    if namespace:
-        claims = world.claims.get(namespace, NO_CLAIMS)
-        yield f"namespace {namespace}", _namespace_text(mesh, namespace)
-        for problem in claims.problems:
-            yield "problem", problem
-    if signer.kind == "ClusterIssuer":
-        yield "owner", _owner_text(mesh, signer, now)
-    if claimants := sorted(world.claimants.get(signer, ())):
-        more = f" and {len(claimants) - _SHOWN} more" if len(claimants) > _SHOWN else ""
-        yield "claimed by", ", ".join(claimants[:_SHOWN]) + more
-    for policy in world.policies.get(signer, ()):
-        exists = world.namespaces.get(namespace)
-        covers = f"covers namespace {namespace}" if policy.covers(namespace, exists) else "does not cover it"
-        yield f"SignerPolicy {policy.name}", f"cannot be read: {policy.problem}" if policy.problem else covers
-    defaults = ", ".join(map(str, sorted(world.defaults)))
-    yield "mesh default", defaults or "none: a namespace that claims nothing has no signer"
-    for problem in (*world.config.problems, *mesh.remarks):
-        yield "problem", problem
-
-
-def _issuer_text(mesh: Mesh, signer: IssuerRef, now: datetime) -> str:
-    state = mesh.issuers.get(signer)
-    if state is None:
-        known = ", ".join(sorted(ref.name for ref in mesh.issuers if ref.kind == signer.kind)[:_SHOWN])
-        return f"does not exist; there are: {known or 'none'}"
-    if state.authority is not None:
-        ends = state.authority.not_after
-        return f"ready; its CA ends {to_rfc3339(ends)} ({ago(ends, now)})"
-    if state.ready:
-        return f"ready, of the type {state.kind}, without a CA"
-    return f"not ready: {state.message}"
-
-
-def _mesh_signer_text(mesh: Mesh, signer: IssuerRef) -> str:
-    world = mesh.world
-    why = []
-    if signer in world.config.signers:
-        why.append("meshConfig.caCertificates names it")
-    if signer in world.defaults:
-        why.append("it is the mesh's default")
-    if signer in world.policies:
-        why.append("a SignerPolicy names it")
-    if signer in world.bindings:
-        why.append("it has an owner")
-    authority = mesh.authority(signer)
-    if authority is not None and signer not in world.signers:
-        others = sorted(map(str, world.keys.get(authority.key_id, ())))
-        if others:
-            why.append(f"its CA has the key of {', '.join(others)}")
-    if not why and signer in world.signers:
-        why.append("a mesh config named it before")
-    return "yes: " + "; ".join(why) if why else "no: no mesh config, SignerPolicy or SignerBinding names it"
-
-
-def _namespace_text(mesh: Mesh, namespace: str) -> str:
-    if namespace not in mesh.world.namespaces:
-        return "does not exist, and nothing was ever heard of it"
-    claims = mesh.world.claims.get(namespace, NO_CLAIMS)
-    if not claims.signers:
-        named = f" (ProxyConfig {claims.speaker.name} names none)" if claims.speaker is not None else ""
-        return f"claims no signer{named}"
-    parts = []
-    for signer, name in sorted(claims.signers.items()):
-        scope = "for all its workloads" if signer == claims.whole else "for some of its workloads"
-        parts.append(f"claims {signer} {scope} (ProxyConfig {name.name})")
-    return "; ".join(parts)
-
-
-def _owner_text(mesh: Mesh, signer: IssuerRef, now: datetime) -> str:
-    world = mesh.world
-    binding = world.bindings.get(signer)
-    if binding is None:
-        if signer in world.policies:
-            return "nobody: SignerPolicies give it out"
-        if signer not in world.signers:
-            return "nobody: it is no signer of the mesh"
-        if signer.name in world.namespaces:
-            return f"nobody yet; namespace {signer.name} alone can own it, having its name"
-        return "nobody yet; the first namespace that claims it will"
-    if binding.problem:
-        return f"SignerBinding {signer.name} cannot be read: {binding.problem}"
-    text = f"namespace {binding.namespace} since {to_rfc3339(binding.created)}"
-    exists = world.namespaces.get(binding.namespace)
-    if exists is None:
-        return f"{text}, which is gone; nobody else gets it before it is released"
-    if exists.uid != binding.namespace_uid:
-        return f"{text}, which is gone; the one of its name now is another (its uid is {exists.uid})"
-    if binding.last_issued is not None:
-        text += f", last certificate {ago(binding.last_issued, now)}"
-    if signer not in world.claims.get(binding.namespace, NO_CLAIMS).signers:
-        end = grace_ends(binding, world.settings.grace, now=now).astimezone(UTC)
-        text += f"; it claims it no longer, and may renew until {to_rfc3339(end)}"
-    return text

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signer.commands.asking import Asked, as_requester, read_file, read_object, workload_request
 from signer.commands.command import NotFoundOut
+from signer.commands.explanations.requests import Asked, as_requester, read_file, read_object, workload_request
 from signer.commands.live import Json
 from tests import pki
 

@@ -3,8 +3,11 @@
 Advice never says to open the wall further than the one that is refused needs.
 """
 
+from collections.abc import Iterable
+
 from signer.api.issuer import IssuerRef
 from signer.api.signername import signer_name_of
+from signer.tenancy.verdict import Reason
 from signer.tenancy.world import World
 
 _FIXED = {
@@ -28,6 +31,14 @@ _FIXED = {
     "DeniedReference": "Give the requester the verb `reference` on signers.cert-manager.io of this Issuer.",
     "MeshNotRead": "Wait until the signer has read the mesh; see /readyz if that takes more than a minute.",
 }
+
+
+def advise_on(
+    reasons: Iterable[Reason], world: World, namespace: str, signer: IssuerRef, requester: str
+) -> tuple[str, ...]:
+    """Say what to do about each of these reasons, the same thing once."""
+    found = dict.fromkeys(advise(reason.code, world, namespace, signer, requester) for reason in reasons)
+    return tuple(sentence for sentence in found if sentence)
 
 
 def advise(code: str, world: World, namespace: str, signer: IssuerRef, requester: str) -> str:

@@ -1,0 +1,7 @@
+"""Labels of our own, said once: what is ours is found by them. Names that cert-manager gave are in certificates/well_known."""
+
+EDGE_LABEL = "mesh-signer.dev/edge"
+SOURCE_NAMESPACE = "mesh-signer.dev/source-namespace"
+SOURCE_NAMESPACE_UID = "mesh-signer.dev/source-namespace-uid"
+
+PART_OF = {"app.kubernetes.io/part-of": "mesh-signer"}

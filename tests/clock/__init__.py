@@ -1,0 +1,1 @@
+"""The unit tests as if it were another year: `python -m tests.clock`."""
