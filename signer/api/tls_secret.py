@@ -1,10 +1,36 @@
-"""What a Secret of the type kubernetes.io/tls holds, said once for all who read or write one. Pure."""
+"""What a Secret of the type kubernetes.io/tls holds, said once for all who read or write one. Pure.
+
+Anybody may have written what is in one: nothing here raises for it. Parsing a key takes milliseconds.
+"""
+
+import hashlib
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 
+from signer.api.secret import TLS_CERT, TLS_KEY, Secret
+
+MAX_CHAIN = 256 * 1024
+"""Bytes of tls.crt that are read, a hundred certificates and more: a Secret may hold a MiB."""
 PLACEHOLDER_NAME = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "mesh-signer placeholder")])
 """Subject and issuer of the self-signed certificate that stands in a gateway's Secret before there is another."""
+
+
+def leaf_of(chain: bytes) -> x509.Certificate | None:
+    """Return the first certificate of a chain in PEM; None when any of it cannot be read."""
+    if len(chain) > MAX_CHAIN:
+        return None
+    try:
+        return x509.load_pem_x509_certificates(chain)[0]
+    except (ValueError, IndexError):
+        return None
+
+
+def read_leaf(secret: Secret) -> x509.Certificate | None:
+    """Return the certificate that a Secret is for; None when there is none that can be read."""
+    return leaf_of(secret.data.get(TLS_CERT, b""))
 
 
 def is_placeholder(certificate: x509.Certificate) -> bool:
@@ -13,3 +39,36 @@ def is_placeholder(certificate: x509.Certificate) -> bool:
         return certificate.subject == PLACEHOLDER_NAME and certificate.issuer == PLACEHOLDER_NAME
     except ValueError:
         return False
+
+
+def is_ca(certificate: x509.Certificate) -> bool:
+    """Tell whether a certificate is a CA's; one whose extensions cannot be read counts as one."""
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+    except ValueError:
+        return True
+
+
+def public_key_hash(certificate: x509.Certificate) -> str:
+    """Name a certificate's public key: SHA-256 of its SubjectPublicKeyInfo (DER), in hex.
+
+    Raises ValueError, UnsupportedAlgorithm for a key that cannot be read.
+    """
+    spki = certificate.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return hashlib.sha256(spki).hexdigest()
+
+
+def key_pair(secret: Secret) -> str | None:
+    """Name the public key of a Secret's certificate, if the private key beside it fits."""
+    leaf = read_leaf(secret)
+    if leaf is None:
+        return None
+    try:
+        key = serialization.load_pem_private_key(secret.data.get(TLS_KEY, b""), None)
+        return public_key_hash(leaf) if key.public_key() == leaf.public_key() else None
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None

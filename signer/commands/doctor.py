@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 from signer.api.crd import CUSTOM_RESOURCE_DEFINITIONS
+from signer.api.pod import PODS
 from signer.commands.checks import access, install, istiod, mesh, workloads
 from signer.commands.checks.facts import Access, Facts, Finding
 from signer.commands.command import FINE, FOUND, UNKNOWN, add_options, run, say
@@ -30,7 +31,6 @@ _CLUSTER_ROLE_BINDINGS = Resource(_RBAC, "v1", "clusterrolebindings", "ClusterRo
 _ROLES = Resource(_RBAC, "v1", "roles", "Role", namespaced=True)
 _ROLE_BINDINGS = Resource(_RBAC, "v1", "rolebindings", "RoleBinding", namespaced=True)
 _DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", namespaced=True)
-_PODS = Resource("", "v1", "pods", "Pod", namespaced=True)
 _POLICIES = Resource(_ADMISSION, "v1", "validatingadmissionpolicies", "ValidatingAdmissionPolicy", namespaced=False)
 _BINDINGS = Resource(
     _ADMISSION, "v1", "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", namespaced=False
@@ -130,7 +130,7 @@ async def _gather(client: ApiClient, settings: Settings) -> Facts:
                 _CLUSTER_ROLES,
                 _CLUSTER_ROLE_BINDINGS,
                 _DEPLOYMENTS,
-                _PODS,
+                PODS,
                 _POLICIES,
                 _BINDINGS,
             )

@@ -146,7 +146,7 @@ class AcmeControllers:
         challenges.subscribe(self._acme.challenge_changed)
         order_queue: WorkQueue[tuple[str, str]] = self._queue(ORDER_NAME)
         challenge_queue: WorkQueue[tuple[str, str]] = self._queue(CHALLENGE_NAME)
-        gate = OrderGate(self._client, accounts, self._claims, clock=self._clock)
+        gate = OrderGate(accounts, self._claims, clock=self._clock)
         ordered = OrderController(
             self._client,
             self._recorder,

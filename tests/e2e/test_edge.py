@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from signer.edge.gateways.first_secret import new_placeholder
+from signer.edge.gateways.placeholder import new_placeholder
 from signer.edge.host import Host
 from tests.e2e.edge_steps import (
     PATIENCE,

@@ -20,7 +20,7 @@ import yaml
 from signer.api.gateway import Gateway
 from signer.api.virtualservice import VirtualService
 from signer.edge.gateways.bodies import gateway_secret
-from signer.edge.gateways.first_secret import new_placeholder
+from signer.edge.gateways.placeholder import new_placeholder
 from signer.edge.gateways.read import gateway_wishes
 from signer.edge.http01.check import shadows
 from signer.edge.http01.mode import Mode, mode_for_gateway

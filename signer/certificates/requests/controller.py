@@ -9,8 +9,6 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-from cryptography.x509 import BasicConstraints, ExtensionNotFound
-
 from issuers.certificate import new_serial
 from issuers.errors import InvalidAuthority
 from issuers.private_key import load_key
@@ -18,7 +16,8 @@ from issuers.x509.keys import PrivateKey
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.issuer import IssuerRef
 from signer.api.meta import find_condition
-from signer.api.secret import TLS_CERT, TLS_KEY, Secret
+from signer.api.secret import TLS_KEY, Secret
+from signer.api.tls_secret import is_ca, read_leaf
 from signer.authorities.ordering import Failed, Ordered, Ordering
 from signer.authorities.registry import Registry
 from signer.authorities.state import IssuerState
@@ -28,7 +27,6 @@ from signer.certificates.requests import steps
 from signer.certificates.requests.record import RequestRecord
 from signer.certificates.requests.signing import Signed, decide_request, sign_request
 from signer.certificates.requests.status import APPROVED_MESSAGE, ISSUED_MESSAGE, StatusPatch
-from signer.certificates.secrets.view import read_leaf
 from signer.certificates.watched import Watched
 from signer.certificates.well_known import PENDING, READY
 from signer.kube.errors import Conflict, Forbidden, NotFound
@@ -282,12 +280,5 @@ class RequestController:
 
 def _holds_ca(secret: Secret) -> bool:
     """Tell whether the Secret holds a CA: its key signs nothing on anybody's mere request."""
-    leaf, _ = read_leaf(secret.data.get(TLS_CERT, b""))
-    if leaf is None:
-        return False
-    try:
-        return leaf.extensions.get_extension_for_class(BasicConstraints).value.ca
-    except ExtensionNotFound:
-        return False
-    except ValueError:
-        return True
+    leaf = read_leaf(secret)
+    return leaf is not None and is_ca(leaf)

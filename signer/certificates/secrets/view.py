@@ -13,7 +13,7 @@ from issuers.errors import InvalidAuthority
 from issuers.private_key import load_key
 from signer.api.certificate import CertificateSpec, PrivateKeySpec
 from signer.api.secret import TLS_CERT, TLS_KEY, Secret
-from signer.api.tls_secret import is_placeholder
+from signer.api.tls_secret import is_placeholder, leaf_of
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
@@ -86,10 +86,8 @@ def read_leaf(pem: bytes) -> tuple[x509.Certificate | None, str]:
     """Read the first certificate of a chain; on failure None and why."""
     if not pem:
         return None, "tls.crt: empty"
-    try:
-        return x509.load_pem_x509_certificates(pem)[0], ""
-    except ValueError:
-        return None, "tls.crt: no readable PEM certificate"
+    leaf = leaf_of(pem)
+    return leaf, "" if leaf is not None else "tls.crt: no readable PEM certificate"
 
 
 def spki_of(certificate: x509.Certificate) -> bytes:

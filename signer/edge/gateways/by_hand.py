@@ -15,9 +15,9 @@ from signer.api.certificate import Certificate
 from signer.api.secret import SECRETS
 from signer.edge.gateways.bodies import by_hand_secret
 from signer.edge.gateways.certificates import EdgeCertificates, Key
-from signer.edge.gateways.first_secret import new_placeholder, own_hosts, placeholder_left, selectors_naming, waits
+from signer.edge.gateways.placeholder import new_placeholder, own_hosts, placeholder_left, selectors_naming, waits
+from signer.edge.gateways.placement import NO_POD_RECHECK
 from signer.edge.gateways.sources import GatewaySources
-from signer.edge.gateways.targets import NO_POD_RECHECK
 from signer.edge.proxies.find import Proxies, selects
 from signer.kube.client import ApiClient
 from signer.kube.errors import AlreadyExists, NotFound

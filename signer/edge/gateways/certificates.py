@@ -12,7 +12,7 @@ from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
 from signer.api.meta import has_condition
 from signer.edge.gateways.bodies import certificate_body
-from signer.edge.gateways.first_secret import waits
+from signer.edge.gateways.placeholder import waits
 from signer.edge.gateways.wish import Wish
 from signer.edge.host import Host, read_host
 from signer.kube.client import ApiClient

@@ -15,14 +15,14 @@ from signer.edge.gateways.by_hand import ByHand
 from signer.edge.gateways.certificates import EdgeCertificates
 from signer.edge.gateways.gather import Wanted, gather
 from signer.edge.gateways.look import Look, Telling
+from signer.edge.gateways.placement import NO_POD_RECHECK, NoGateway, Placement, place
 from signer.edge.gateways.secrets import GatewaySecrets
 from signer.edge.gateways.serving import Expected
 from signer.edge.gateways.sources import GatewaySources
-from signer.edge.gateways.targets import BLOCKED_RECHECK, Targets
 from signer.edge.gateways.wish import Wish
 from signer.edge.host import Host
 from signer.edge.hosts.claims import Claims
-from signer.edge.hosts.decide import Asker, decide
+from signer.edge.hosts.decide import Asker, decide, granted_by_policy
 from signer.edge.proxies.find import Proxies
 from signer.kube.errors import Conflict, Forbidden, NotFound
 from signer.kube.queue import WorkQueue
@@ -31,6 +31,7 @@ from signer.tenancy.verdict import Reason, Refuse, Unready
 logger = logging.getLogger(__name__)
 
 _UNREADY_RECHECK = 1.0
+_BLOCKED_RECHECK = 30.0
 _KEPT_RECHECK = 3600.0
 
 
@@ -40,6 +41,60 @@ class EdgeOptions:
 
     gateway_namespaces: frozenset[str] = frozenset({"istio-system"})
     default: IssuerReference | None = None
+
+
+class Targets:
+    """Finds the namespaces where a Secret is wanted: asks for the Pods that serve a wish's objects.
+
+    `gateway_namespaces` are where administrators let proxies of others run.
+    """
+
+    def __init__(self, claims: Claims, proxies: Proxies, gateway_namespaces: frozenset[str]) -> None:
+        self._claims = claims
+        self._proxies = proxies
+        self._gateway_namespaces = gateway_namespaces
+
+    async def of(self, look: Look, wanted: Wanted, wish: Wish) -> set[str]:
+        """The namespaces; none when there is no proxy yet, or none where it may go, which is told.
+
+        Raises ApiError, Unreachable.
+        """
+        namespace = look.asker.namespace
+        granted = all(granted_by_policy(host, look.asker, self._claims.policies.values()) for host in wish.hosts)
+        found: set[str] = set()
+        waits = False
+        for selector in wanted.selectors_of(wish):
+            if selector is None:
+                found.add(namespace)
+                continue
+            pods = await self._proxies.find(selector, (namespace, *sorted(self._gateway_namespaces)))
+            placed = place(
+                namespace,
+                selector,
+                pods,
+                gateway_namespaces=self._gateway_namespaces,
+                granted=granted,
+                namespaced_issuer=wish.issuer.normal()[1] == "Issuer",
+            )
+            match placed:
+                case Placement(namespaces, passed):
+                    found.update(namespaces)
+                    for reason in passed:
+                        look.tell(wish.sources, reason)
+                case NoGateway(reason):
+                    waits = True
+                    look.tell(wish.sources, reason)
+                case Refuse(reasons):
+                    for reason in reasons:
+                        look.tell(wish.sources, reason)
+        if waits:
+            look.undecided.add(wish.secret_name)
+            look.soon(NO_POD_RECHECK)
+        elif not found:
+            look.soon(_BLOCKED_RECHECK)
+        if not found:
+            look.states["waiting" if waits else "refused"] += 1
+        return found
 
 
 class GatewayController:
@@ -113,7 +168,7 @@ class GatewayController:
         if not wanted.unsure:
             await self._settle(look, wanted)
         else:
-            look.soon(BLOCKED_RECHECK)
+            look.soon(_BLOCKED_RECHECK)
         if look.again is not None:
             self.queue.add_after(namespace, look.again)
 
@@ -201,7 +256,7 @@ class GatewayController:
                 return True
             why = made
         look.tell(wish.sources, why)
-        look.soon(BLOCKED_RECHECK)
+        look.soon(_BLOCKED_RECHECK)
         return False
 
     def _tell_of_rivals(self, look: Look, wanted: Wanted) -> None:

@@ -13,6 +13,8 @@ from signer.edge.proxies.find import GatewayPod, selects
 from signer.tenancy.claims import shown
 from signer.tenancy.verdict import Reason, Refuse
 
+NO_POD_RECHECK = 5.0
+"""Seconds; Pods are not watched."""
 _SHOWN = 3
 
 
@@ -39,21 +41,16 @@ def place(
     gateway_namespaces: Collection[str],
     granted: bool,
     namespaced_issuer: bool = False,
-    own_namespace_only: bool = False,
 ) -> Placement | NoGateway | Refuse:
     """Decide where the Secrets of an Istio Gateway (or an Ingress, by Istio's ingress selector) go.
 
     `granted`: an EdgePolicy gives all of its hosts to `namespace`; only then is anything written into another one.
     `namespaced_issuer`: its issuer is an Issuer, whose ACME server the tenant chose: it fills no Secret elsewhere.
-    `own_namespace_only`: istiod has PILOT_SCOPE_GATEWAY_TO_NAMESPACE, so proxies elsewhere do not serve it.
     """
     running = {pod.namespace for pod in pods if selects(selector, pod.labels)}
-    if own_namespace_only:
-        running &= {namespace}
     if not running:
         listed = ", ".join(f"{key}={value}" for key, value in sorted(selector.items())) or "(empty)"
-        where = f" in namespace {namespace}" if own_namespace_only else ""
-        return NoGateway(Reason("NoGatewayPod", f"no Pod matches the Gateway's selector {shown(listed)}{where} yet"))
+        return NoGateway(Reason("NoGatewayPod", f"no Pod matches the Gateway's selector {shown(listed)} yet"))
     found, passed = set(), []
     if namespace in running:
         found.add(namespace)

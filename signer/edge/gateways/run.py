@@ -21,8 +21,8 @@ from signer.authorities.registry import Registry
 from signer.edge.gateways.by_hand import ByHand
 from signer.edge.gateways.certificates import EdgeCertificates
 from signer.edge.gateways.controller import EdgeOptions, GatewayController
-from signer.edge.gateways.first_secret import waits
 from signer.edge.gateways.look import Telling
+from signer.edge.gateways.placeholder import waits
 from signer.edge.gateways.secrets import GatewaySecrets
 from signer.edge.gateways.served import ServedProbes
 from signer.edge.gateways.sources import GatewaySources

@@ -15,9 +15,9 @@ from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateReque
 from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
 from signer.api.meta import from_rfc3339, to_rfc3339
 from signer.api.secret import SECRETS, TLS_CERT, Secret
-from signer.api.tls_secret import is_placeholder
+from signer.api.tls_secret import is_ca, is_placeholder, key_pair, public_key_hash, read_leaf
 from signer.edge.gateways.bodies import FAO_LABEL, PLACEHOLDER, UNUSED_SINCE, gateway_secret
-from signer.edge.gateways.first_secret import new_placeholder, still_good, wait_for_issuance
+from signer.edge.gateways.placeholder import new_placeholder, still_good, wait_for_issuance
 from signer.edge.gateways.wish import Wish
 from signer.edge.hosts.decide import Asker
 from signer.edge.hosts.retention import KEPT, Fate, fate
@@ -26,9 +26,7 @@ from signer.edge.hosts.secret_records import (
     Kept,
     SecretRecords,
     answers,
-    key_pair,
     proves,
-    public_key_hash,
 )
 from signer.edge.reserved import Existing, in_the_way
 from signer.kube.client import ApiClient
@@ -166,7 +164,7 @@ class GatewaySecrets:
         if data is None:
             data = await asyncio.to_thread(new_placeholder, wish.hosts, now)
         body = gateway_secret(wish, target, source_namespace_uid=asker.uid, data=data, placeholder=placeholder)
-        leaf = x509.load_pem_x509_certificates(data[TLS_CERT])[0]
+        leaf = x509.load_pem_x509_certificates(data[TLS_CERT])[0]  # what we made, or read before
         noted = await self._records.announce(claim, key, public_key_hash(leaf))
         created = await self._client.create(SECRETS, body)
         await self._records.made(noted, key, created["metadata"]["uid"])
@@ -221,28 +219,12 @@ class GatewaySecrets:
 
 def holds_placeholder(secret: Secret) -> bool:
     """Tell whether a placeholder is what a Secret holds."""
-    leaf = _leaf(secret)
+    leaf = read_leaf(secret)
     return leaf is not None and is_placeholder(leaf)
 
 
 def existing(secret: Secret) -> Existing:
     """See a Secret as the rules do."""
     meta = secret.metadata
-    leaf = _leaf(secret)
-    return Existing(meta.uid, secret.type, _is_ca(leaf), leaf is not None, meta.labels)
-
-
-def _leaf(secret: Secret) -> x509.Certificate | None:
-    try:
-        return x509.load_pem_x509_certificates(secret.data.get(TLS_CERT, b""))[0]
-    except (ValueError, IndexError):
-        return None
-
-
-def _is_ca(leaf: x509.Certificate | None) -> bool:
-    if leaf is None:
-        return False
-    try:
-        return leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, ValueError):
-        return False
+    leaf = read_leaf(secret)
+    return Existing(meta.uid, secret.type, leaf is not None and is_ca(leaf), leaf is not None, meta.labels)

@@ -11,14 +11,12 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from cryptography import x509
 
 from signer.api.gateway import APIGateway, Gateway
-from signer.api.hostclaim import HOST_CLAIMS
 from signer.api.ingress import Ingress
 from signer.api.meta import find_condition, set_condition
-from signer.api.secret import TLS_CERT, Secret
-from signer.api.tls_secret import is_placeholder
+from signer.api.secret import Secret
+from signer.api.tls_secret import is_placeholder, read_leaf
 from signer.edge.gateways.look import Telling
 from signer.edge.gateways.serving import (
     MAX_PODS,
@@ -139,7 +137,7 @@ class ServedProbes:
         found = set()
         for target in expected.targets:
             secret = self._secrets.store.get((target, expected.wish.secret_name))
-            leaf = await asyncio.to_thread(_leaf, secret) if secret is not None else None
+            leaf = await asyncio.to_thread(read_leaf, secret) if secret is not None else None
             if leaf is None or is_placeholder(leaf):
                 return frozenset()
             found.add(leaf.serial_number)
@@ -186,10 +184,8 @@ class ServedProbes:
         )
         if conditions == claim.status.conditions:
             return
-        meta = {"resourceVersion": claim.metadata.resource_version, "uid": claim.metadata.uid}
-        body = {"metadata": meta, "status": {"conditions": msgspec.to_builtins(conditions)}}
         try:
-            await self._client.patch(HOST_CLAIMS, claim.metadata.name, body, subresource="status")
+            await self._claims.write_status(claim, {"conditions": msgspec.to_builtins(conditions)})
         except (Conflict, NotFound) as error:
             logger.debug("HostClaim %s: %s", claim.metadata.name, error)
             raise
@@ -205,10 +201,3 @@ class ServedProbes:
         self._states[key] = state
         listed = list(self._states.values())
         self._on_states({one: listed.count(one) for one in STATES})
-
-
-def _leaf(secret: Secret) -> x509.Certificate | None:
-    try:
-        return x509.load_pem_x509_certificates(secret.data.get(TLS_CERT, b""))[0]
-    except (ValueError, IndexError):
-        return None

@@ -12,7 +12,7 @@ from typing import Literal
 from signer.api.gateway import APIGateway, Gateway
 from signer.api.ingress import Ingress
 from signer.api.meta import Condition
-from signer.edge.gateways.first_secret import credentials_of
+from signer.edge.gateways.placeholder import credentials_of
 from signer.edge.gateways.wish import Wish
 from signer.edge.host import Host
 from signer.edge.proxies.tls import Sight

@@ -5,7 +5,8 @@ and a name below it are never taken at once by two namespaces.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,11 +15,22 @@ import msgspec
 from signer.api.certificate import IssuerReference
 from signer.api.edgepolicy import EDGE_POLICIES, EdgePolicy
 from signer.api.hostclaim import HOST_CLAIMS, HostClaim
-from signer.api.meta import find_condition, set_condition, to_rfc3339
+from signer.api.meta import Condition, find_condition, set_condition, to_rfc3339
 from signer.api.namespace import NAMESPACES, NamespaceObject
 from signer.edge.host import Host
-from signer.edge.hosts.decide import Asker, Claim, EdgeWorld, HostVerdict, Take, decide, new_claim, read_claim
-from signer.edge.hosts.permission import Permitted, TakeFirst, may_order
+from signer.edge.hosts.decide import (
+    Asker,
+    Claim,
+    EdgeWorld,
+    HostVerdict,
+    Permitted,
+    Take,
+    TakeFirst,
+    decide,
+    may_order,
+    new_claim,
+    read_claim,
+)
 from signer.edge.hosts.policy import HostPolicy, read_edge_policy
 from signer.edge.hosts.retention import Fate, fate
 from signer.edge.hosts.secret_records import SecretRecords
@@ -31,6 +43,7 @@ from signer.tenancy.world import LABEL_PREFIX
 
 CONFLICT = "Conflict"
 _MOST_CONTENDERS = 16
+_CONTENDERS_NAMED = 3
 _NOT_READ = "HostClaims, EdgePolicies and namespaces were not read yet"
 
 
@@ -56,7 +69,7 @@ class Claims:
         self.namespaces = Reflector(
             client, NAMESPACES, JsonCodec(NamespaceObject), on_restart=lambda _: on_restart(NAMESPACES.plural)
         )
-        self.secrets = SecretRecords(client, self.hosts)
+        self.secrets = SecretRecords(client, self.hosts, self.write_status)
         self.hosts.subscribe(self._claim_changed)
         self.edge_policies.subscribe(self._policy_changed)
 
@@ -131,10 +144,10 @@ class Claims:
             is_wanted = claim.namespace_uid == uid and claim.host in wanted
             match fate(wanted=is_wanted, unused_since=claim.unused_since, now=now):
                 case Fate.NOTE_UNUSED:
-                    await self._patch(obj, {"unusedSince": to_rfc3339(now)})
+                    await self._note(obj, {"unusedSince": to_rfc3339(now)})
                     again = 0.0
                 case Fate.NOTE_USED:
-                    await self._patch(obj, {"unusedSince": None})
+                    await self._note(obj, {"unusedSince": None})
                 case Fate.REMOVE if obj.status.secrets:
                     again = 0.0  # it says which Secret is ours, which goes first
                 case Fate.REMOVE:
@@ -156,29 +169,27 @@ class Claims:
             if wants == (namespace in listed) or (wants and len(listed) >= _MOST_CONTENDERS):
                 continue
             contenders = tuple(sorted({*listed, namespace} if wants else set(listed) - {namespace}))
-            await self._patch(obj, {"contenders": list(contenders), "conditions": self._conditions(obj, contenders)})
+            conditions = conflict(obj.status.conditions, contenders, self._clock())
+            await self._note(obj, {"contenders": list(contenders), "conditions": msgspec.to_builtins(conditions)})
 
-    def _conditions(self, obj: HostClaim, contenders: tuple[str, ...]) -> list[dict[str, Any]]:
-        before = obj.status.conditions
-        if contenders:
-            message = f"wanted by {', '.join(contenders[:3])} too" + (" and others" if len(contenders) > 3 else "")
-            new = set_condition(before, CONFLICT, "True", reason="HostContended", message=message, now=self._clock())
-        elif find_condition(before, CONFLICT) is not None:
-            message = "nobody else wants it"
-            new = set_condition(before, CONFLICT, "False", reason="NoContender", message=message, now=self._clock())
-        else:
-            new = tuple(before)
-        found: list[dict[str, Any]] = msgspec.to_builtins(new)
-        return found
+    async def write_status(
+        self, obj: HostClaim, status: Mapping[str, Any], *, whatever_changed: bool = False
+    ) -> HostClaim:
+        """Write these fields of a claim's status, and return the claim as stored. Nobody else writes it.
 
-    async def _patch(self, obj: HostClaim, status: Mapping[str, Any]) -> None:
-        meta = {"resourceVersion": obj.metadata.resource_version, "uid": obj.metadata.uid}
-        try:
-            await self._client.patch(
-                HOST_CLAIMS, obj.metadata.name, {"metadata": meta, "status": dict(status)}, subresource="status"
-            )
-        except NotFound:
-            return
+        `whatever_changed`: for a field that one alone writes, whatever else was written since `obj` was read.
+        Raises ApiError (Conflict: it changed, or is another one; NotFound), Unreachable.
+        """
+        meta = {"uid": obj.metadata.uid}
+        if not whatever_changed:
+            meta["resourceVersion"] = obj.metadata.resource_version
+        body = {"metadata": meta, "status": dict(status)}
+        stored = await self._client.patch(HOST_CLAIMS, obj.metadata.name, body, subresource="status")
+        return msgspec.convert(stored, HostClaim)
+
+    async def _note(self, obj: HostClaim, status: Mapping[str, Any]) -> None:
+        with contextlib.suppress(NotFound):
+            await self.write_status(obj, status)
 
     async def _remove(self, obj: HostClaim) -> None:
         meta = obj.metadata
@@ -222,3 +233,14 @@ class Claims:
             self.policies.pop(change.key[1], None)
         else:
             self.policies[change.key[1]] = read_edge_policy(change.new)
+
+
+def conflict(before: Sequence[Condition], contenders: Sequence[str], now: datetime) -> tuple[Condition, ...]:
+    """Return a claim's conditions with what they say of other namespaces that want its host. Pure."""
+    if contenders:
+        more = " and others" if len(contenders) > _CONTENDERS_NAMED else ""
+        message = f"wanted by {', '.join(contenders[:_CONTENDERS_NAMED])} too{more}"
+        return set_condition(before, CONFLICT, "True", reason="HostContended", message=message, now=now)
+    if find_condition(before, CONFLICT) is not None:
+        return set_condition(before, CONFLICT, "False", reason="NoContender", message="nobody else wants it", now=now)
+    return tuple(before)

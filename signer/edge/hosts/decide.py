@@ -1,12 +1,13 @@
 """Who may have a certificate for which public host: claims, first come first served, and the admins' EdgePolicies.
 
 Pure: what must be stored first is a verdict of its own. It is asked wherever an Order is made, whoever asks and however
-the name is to be proven. First means first stored by us, by an atomic create; creationTimestamps of users' objects
+the name is to be proven: a Certificate written by hand, with DNS-01, for a neighbour's host passes here like any other.
+First means first stored by us, by an atomic create; creationTimestamps of users' objects
 count for nothing. One process at a time makes claims (the leader), so that a wildcard and a name below it cannot be
 claimed at once by two namespaces.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,10 +16,10 @@ from signer.api.certificate import IssuerReference
 from signer.api.hostclaim import HOST_CLAIMS, HostClaim
 from signer.api.meta import from_rfc3339
 from signer.api.names import is_label
-from signer.edge.host import Host, read_host
+from signer.edge.host import MAX_NAMES, Host, read_host
 from signer.edge.hosts.policy import HostPolicy, deciding
 from signer.edge.hosts.retention import KEPT
-from signer.tenancy.claims import shown
+from signer.tenancy.claims import capped, shown
 from signer.tenancy.verdict import Reason, Refuse, Unready
 from signer.tenancy.world import Rate
 
@@ -70,6 +71,21 @@ class EdgeWorld:
     unsynced: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Permitted:
+    """Every name is the asker's. `rates` are those of the EdgePolicies that grant them, by policy."""
+
+    hosts: tuple[Host, ...]
+    rates: tuple[tuple[str, Rate], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TakeFirst:
+    """First store these claims, each by atomic create, then ask again."""
+
+    claims: tuple[Take, ...]
+
+
 HostVerdict = Granted | Take | Refuse | Unready
 
 
@@ -95,6 +111,44 @@ def decide(host: Host, asker: Asker, issuer: IssuerReference, world: EdgeWorld) 
     if own is None:
         return Take(host, asker.namespace, asker.uid)
     return Granted(host, policy.name if policy else "", policy.rate if policy else None)
+
+
+def may_order(
+    names: Iterable[str], asker: Asker, issuer: IssuerReference, world: EdgeWorld, *, max_names: int = MAX_NAMES
+) -> Permitted | TakeFirst | Refuse | Unready:
+    """Decide about all names of one certificate at once: no claim is taken unless every name can be had."""
+    hosts: list[Host] = []
+    reasons: list[Reason] = []
+    listed = list(dict.fromkeys(names))
+    if not listed:
+        return Refuse((Reason("NoHost", "there is no DNS name to order"),))
+    if len(listed) > max_names:
+        return Refuse((Reason("TooManyHosts", f"{len(listed)} names; a certificate has {max_names} at most"),))
+    for name in listed:
+        host = read_host(name)
+        if isinstance(host, str):
+            reasons.append(Reason("InvalidHost", host))
+        else:
+            hosts.append(host)
+    takes: list[Take] = []
+    rates: dict[str, Rate] = {}
+    for host in hosts:
+        verdict = decide(host, asker, issuer, world)
+        match verdict:
+            case Unready():
+                return verdict
+            case Refuse(found):
+                reasons.extend(found)
+            case Take():
+                takes.append(verdict)
+            case Granted(policy=policy, rate=rate):
+                if rate is not None:
+                    rates[policy] = rate
+    if reasons:
+        return Refuse(_bounded(reasons))
+    if takes:
+        return TakeFirst(tuple(takes))
+    return Permitted(tuple(hosts), tuple(sorted(rates.items())))
 
 
 def granted_by_policy(host: Host, asker: Asker, policies: Collection[HostPolicy]) -> bool:
@@ -187,6 +241,13 @@ def _judge_count(policy: HostPolicy, asker: Asker, world: EdgeWorld, reasons: li
                 f"this namespace has {held} hosts, and EdgePolicy {policy.name} allows {policy.max_hosts}",
             )
         )
+
+
+def _bounded(reasons: list[Reason]) -> tuple[Reason, ...]:
+    """The first reasons, each once: a certificate has a hundred names, and people read a few."""
+    unique = list(dict.fromkeys(reasons))
+    kept = len(capped([reason.message for reason in unique]))
+    return tuple(unique[:kept])
 
 
 def new_claim(take: Take) -> dict[str, Any]:

@@ -12,8 +12,7 @@ from signer.api.certificaterequest import CertificateRequest
 from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
 from signer.edge.host import Host
 from signer.edge.hosts.claims import Claims
-from signer.edge.hosts.decide import Asker
-from signer.edge.hosts.permission import Permitted
+from signer.edge.hosts.decide import Asker, Permitted
 from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound, Unreachable
 from signer.tenancy.verdict import Reason, Refuse, Unready

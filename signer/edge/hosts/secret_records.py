@@ -6,24 +6,24 @@ again by the private key, which nobody else has. It lies on the claim of one of 
 Used on the loop, in the leader.
 """
 
-import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.hostclaim import HOST_CLAIMS, HostClaim, SecretRecord
-from signer.api.secret import TLS_CERT, TLS_KEY, Secret
+from signer.api.secret import Secret
+from signer.api.tls_secret import key_pair, leaf_of, public_key_hash
 from signer.edge.hosts.decide import Asker
 from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound
 from signer.kube.reflector import Change, Reflector
 
 Key = tuple[str, str]
+WriteStatus = Callable[[HostClaim, Mapping[str, Any]], Awaitable[HostClaim]]
 MOST_SECRETS = 64
 """On one claim; as the CustomResourceDefinition says."""
 
@@ -43,24 +43,6 @@ class Kept:
         return self.record.namespace, self.record.name
 
 
-def public_key_hash(certificate: x509.Certificate) -> str:
-    """Name a public key, as records do."""
-    spki = certificate.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return hashlib.sha256(spki).hexdigest()
-
-
-def key_pair(secret: Secret) -> str | None:
-    """Name the public key of a Secret's certificate, if the private key beside it fits."""
-    try:
-        leaf = x509.load_pem_x509_certificates(secret.data.get(TLS_CERT, b""))[0]
-        key = serialization.load_pem_private_key(secret.data.get(TLS_KEY, b""), None)
-        return public_key_hash(leaf) if key.public_key() == leaf.public_key() else None
-    except (ValueError, TypeError, IndexError, UnsupportedAlgorithm):
-        return None
-
-
 def proves(record: SecretRecord, secret: Secret) -> bool:
     """Tell whether a Secret is the recorded one: by its UID; or, where that could not be noted any more, by its keys."""
     if record.uid:
@@ -70,23 +52,24 @@ def proves(record: SecretRecord, secret: Secret) -> bool:
 
 def answers(request: CertificateRequest, public_key: str) -> bool:
     """Tell whether a request was answered with a certificate for this public key."""
+    leaf = leaf_of(request.status.certificate)
     try:
-        leaf = x509.load_pem_x509_certificates(request.status.certificate)[0]
-        return public_key_hash(leaf) == public_key
-    except (ValueError, IndexError, UnsupportedAlgorithm):
+        return leaf is not None and public_key_hash(leaf) == public_key
+    except (ValueError, UnsupportedAlgorithm):
         return False
 
 
 class SecretRecords:
-    """The records of all claims, by Secret.
+    """The records of all claims, by Secret. `write` writes fields of a claim's status, as Claims does.
 
     What was noted last is remembered beside what the watch shows: that may come late, and a claim may be released by an
     administrator while its Secret is still ours.
     """
 
-    def __init__(self, client: ApiClient, hosts: Reflector[HostClaim]) -> None:
+    def __init__(self, client: ApiClient, hosts: Reflector[HostClaim], write: WriteStatus) -> None:
         self._client = client
         self._hosts = hosts
+        self._write_status = write
         self._of: dict[Key, dict[str, Kept]] = {}
         self._noted: dict[Key, Kept] = {}
         hosts.subscribe(self._changed)
@@ -181,12 +164,7 @@ class SecretRecords:
             self._noted[key] = Kept(record, obj.metadata.name, obj.spec.namespace, obj.spec.namespace_uid)
         if tuple(after) == before:
             return obj
-        body = {
-            "metadata": {"uid": obj.metadata.uid, "resourceVersion": obj.metadata.resource_version},
-            "status": {"secrets": msgspec.to_builtins(after)},
-        }
-        written = await self._client.patch(HOST_CLAIMS, obj.metadata.name, body, subresource="status")
-        return msgspec.convert(written, HostClaim)
+        return await self._write_status(obj, {"secrets": msgspec.to_builtins(after)})
 
     def _changed(self, change: Change[HostClaim]) -> None:
         if change.kind == "synced":

@@ -21,7 +21,6 @@ from signer.edge.orders.history import History, Obtained, renews, urgent
 from signer.edge.orders.rates import Held as HeldByRate
 from signer.edge.orders.rates import ask_rates
 from signer.edge.orders.records import OrderRecords, claim_of, named
-from signer.kube.client import ApiClient
 from signer.tenancy.world import Rate
 
 
@@ -51,7 +50,6 @@ class OrderGate:
 
     def __init__(
         self,
-        client: ApiClient,
         accounts: Accounts,
         claims: Callable[[], Claims | None] | None,
         *,
@@ -62,7 +60,7 @@ class OrderGate:
         self._clock = clock
         self._fraction = fraction
         self._overdue: set[str] = set()
-        self._records = OrderRecords(client, claims, self._count_again, clock=clock)
+        self._records = OrderRecords(claims, self._count_again, clock=clock)
         self.on_released = self._records.on_released
 
     # -- what is asked --

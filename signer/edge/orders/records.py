@@ -11,11 +11,10 @@ import msgspec
 
 from issuers.acme.identifiers import identifiers, set_key
 from issuers.acme.order import Wish
-from signer.api.hostclaim import HOST_CLAIMS, HostClaim
+from signer.api.hostclaim import HostClaim
 from signer.edge.host import Host
 from signer.edge.hosts.claims import Claims
 from signer.edge.orders.history import History, pruned, read_history, write_history
-from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, Unreachable
 from signer.kube.reflector import Change
 
@@ -32,13 +31,11 @@ class OrderRecords:
 
     def __init__(
         self,
-        client: ApiClient,
         claims: Callable[[], Claims | None] | None,
         on_read: Callable[[list[tuple[str, History]]], None],
         *,
         clock: Callable[[], dt.datetime],
     ) -> None:
-        self._client = client
         self._claims_now = claims
         self._on_read = on_read
         self._released: list[Callable[[], None]] = []
@@ -100,12 +97,12 @@ class OrderRecords:
         kept = pruned(self._histories.get(claim, {}).values(), self._clock())
         self._histories[claim] = {(one.names, one.account): one for one in kept}
         records = tuple(write_history(one) for one in kept)
-        if obj is None or obj.status.issuances == records:
+        if self._read is None or obj is None or obj.status.issuances == records:
             return
         # Nobody else writes this field, so that it needs no resourceVersion; the UID keeps it from a claim made anew.
-        body = {"metadata": {"uid": obj.metadata.uid}, "status": {"issuances": msgspec.to_builtins(records)}}
+        status = {"issuances": msgspec.to_builtins(records)}
         try:
-            await self._client.patch(HOST_CLAIMS, claim, body, subresource="status")
+            await self._read.write_status(obj, status, whatever_changed=True)
         except (ApiError, Unreachable) as error:
             log.warning("HostClaim %s: what was ordered could not be put on record: %s", claim, error)
 

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from cryptography import x509
 
 from issuers.acme.client import Session
 from issuers.acme.errors import AcmeError, RateLimited, judge
@@ -21,8 +20,8 @@ from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.issuer import IssuerRef
 from signer.api.meta import from_rfc3339, has_condition, set_condition
 from signer.api.renew_before import renew_before_of
-from signer.api.secret import SECRETS, TLS_CERT, Secret
-from signer.api.tls_secret import is_placeholder
+from signer.api.secret import SECRETS, Secret
+from signer.api.tls_secret import is_placeholder, read_leaf
 from signer.edge.issuers.accounts import Account, Accounts
 from signer.edge.issuers.shares import BUSY_RECHECK, Shares
 from signer.edge.orders.gate import OrderGate
@@ -115,11 +114,11 @@ class RenewalController:
             return
         try:
             found = msgspec.convert(await self._client.get(SECRETS, certificate.spec.secret_name, key[0]), Secret)
-            leaf = x509.load_pem_x509_certificate(found.data.get(TLS_CERT, b""))
-        except (NotFound, ValueError):
+        except NotFound:
             return
-        name = certificate_id(leaf)
-        if name is None or is_placeholder(leaf):
+        leaf = read_leaf(found)
+        name = certificate_id(leaf) if leaf is not None else None
+        if leaf is None or name is None or is_placeholder(leaf):
             return
         fraction = (leaf.serial_number % 9973) / 9973
         known = self._advised.get(key)

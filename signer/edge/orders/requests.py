@@ -18,8 +18,8 @@ from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateReque
 from signer.api.challenge import Challenge
 from signer.api.issuer import IssuerRef
 from signer.api.order import FAILED_STATES, FINAL_STATES, ORDERS, Order
-from signer.api.secret import SECRETS, TLS_CERT, Secret
-from signer.api.tls_secret import is_placeholder
+from signer.api.secret import SECRETS, Secret
+from signer.api.tls_secret import is_placeholder, read_leaf
 from signer.authorities.ordering import Answer, Failed, Issued, Ordered
 from signer.authorities.state import IssuerState
 from signer.edge.host import Host
@@ -223,7 +223,9 @@ class OrderedRequests:
             secret_name = str(certificate["spec"].get("secretName", ""))
             found = await self._client.get(SECRETS, secret_name, request.metadata.namespace)
             secret = msgspec.convert(found, Secret)
-            leaf = x509.load_pem_x509_certificate(secret.data.get(TLS_CERT, b""))
+            leaf = read_leaf(secret)
+            if leaf is None:
+                return ""
             served = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         except (NotFound, ValueError, x509.ExtensionNotFound):
             return ""

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import msgspec
 
+from signer.api.pod import PODS
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError
-from signer.kube.resource import Resource
 
-PODS = Resource("", "v1", "pods", "Pod", namespaced=True)
 _SHOWN = 3
 
 

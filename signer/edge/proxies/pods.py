@@ -11,6 +11,7 @@ from typing import Any
 
 from signer.api.gateway import APIGateway, Gateway
 from signer.api.ingress import INGRESS_SELECTOR, Ingress
+from signer.api.pod import PODS
 from signer.edge.host import Host
 from signer.edge.proxies.find import selects
 from signer.edge.proxies.http import GatewayAddress
@@ -18,7 +19,6 @@ from signer.kube.client import ApiClient
 from signer.kube.resource import Resource
 from signer.tenancy.verdict import Reason
 
-PODS = Resource("", "v1", "pods", "Pod", namespaced=True)
 SERVICES = Resource("", "v1", "services", "Service", namespaced=True)
 GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 _PUBLIC = (80, 443)

@@ -18,12 +18,12 @@ from signer.api.gateway import GATEWAYS
 from signer.api.hostclaim import HOST_CLAIMS
 from signer.api.issuer import CLUSTER_ISSUERS
 from signer.api.namespace import NAMESPACES
+from signer.api.pod import PODS
 from signer.api.secret import SECRETS
 from signer.authorities.registry import Registry
 from signer.certificates.run import ControllerOptions, Controllers
 from signer.edge.gateways.controller import EdgeOptions
 from signer.edge.gateways.run import GatewayRun
-from signer.edge.proxies.find import PODS
 from signer.kube.client import ApiClient
 from signer.kube.config import load_config
 from signer.kube.errors import NotFound

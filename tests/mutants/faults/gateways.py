@@ -3,7 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 _RECORDS = "signer/edge/hosts/secret_records.py"
-_FIRST = "signer/edge/gateways/first_secret.py"
+_PLACEHOLDER = "signer/edge/gateways/placeholder.py"
 _SERVING = "signer/edge/gateways/serving.py"
 _UNIT = "tests/unit/edge"
 
@@ -17,7 +17,7 @@ MUTANTS = (
     ),
     Mutant(
         "a Secret without the private key is known by the certificate alone",
-        _RECORDS,
+        "signer/api/tls_secret.py",
         "        return public_key_hash(leaf) if key.public_key() == leaf.public_key() else None\n",
         "        return public_key_hash(leaf) if key else None\n",
         (f"{_UNIT}/hosts/test_secret_records.py",),
@@ -38,17 +38,17 @@ MUTANTS = (
     ),
     Mutant(
         "a deleted Secret gets a certificate back that has ended",
-        _FIRST,
+        _PLACEHOLDER,
         "    valid = leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc\n",
         "    valid = leaf.not_valid_before_utc <= now\n",
-        (f"{_UNIT}/gateways/test_first_secret.py",),
+        (f"{_UNIT}/gateways/test_placeholder.py",),
     ),
     Mutant(
         "the Secret of a user's CA gets a placeholder",
-        _FIRST,
+        _PLACEHOLDER,
         "certificate.problem or spec.is_ca or",
         "certificate.problem or",
-        (f"{_UNIT}/gateways/test_first_secret.py",),
+        (f"{_UNIT}/gateways/test_placeholder.py",),
     ),
     Mutant(
         "a Certificate that somebody wrote for the Secret under another name is not seen",

@@ -25,7 +25,7 @@ SAID_OTHERWISE = {
     "issuers/certificate.py": "a serial number is drawn where none is given",
     "signer/certificates/controller.py": "says that the other files are",
     "signer/edge/gateways/controller.py": "says that the other files are",
-    "signer/edge/gateways/first_secret.py": "says that it makes a key",
+    "signer/edge/gateways/placeholder.py": "says that it makes a key",
     "signer/kube/errors.py": "a date in Retry-After is held against the clock where no time is given",
     "signer/kube/backoff.py": "one formula is, and the jitter is beside it",
 }

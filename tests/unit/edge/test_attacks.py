@@ -10,8 +10,7 @@ import yaml
 from signer.api.certificate import IssuerReference
 from signer.edge.gateways.placement import Placement, place
 from signer.edge.gateways.read import gateway_wishes
-from signer.edge.hosts.decide import Asker, Claim, EdgeWorld, Take
-from signer.edge.hosts.permission import Permitted, TakeFirst, may_order
+from signer.edge.hosts.decide import Asker, Claim, EdgeWorld, Permitted, Take, TakeFirst, may_order
 from signer.edge.hosts.policy import HostPolicy
 from signer.edge.http01.check import classify
 from signer.edge.orders.step import told

@@ -14,8 +14,8 @@ from signer.api.gateway import API_GATEWAYS, GATEWAYS
 from signer.api.hostclaim import HOST_CLAIMS
 from signer.api.ingress import INGRESSES
 from signer.api.namespace import NAMESPACES
+from signer.api.pod import PODS
 from signer.api.secret import SECRETS
-from signer.edge.proxies.find import PODS
 from tests.integration.edge.gateway_world import (
     EdgeWorld,
     edge_world,

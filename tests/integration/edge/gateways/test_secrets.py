@@ -11,9 +11,9 @@ from signer.api.gateway import GATEWAYS
 from signer.api.hostclaim import HOST_CLAIMS
 from signer.api.issuer import CLUSTER_ISSUERS
 from signer.api.secret import SECRETS
-from signer.edge.gateways.first_secret import new_placeholder
+from signer.api.tls_secret import public_key_hash
+from signer.edge.gateways.placeholder import new_placeholder
 from signer.edge.host import Host, read_host
-from signer.edge.hosts.secret_records import public_key_hash
 from tests.integration.edge.gateway_world import EdgeWorld, edge_world, https, install, is_placeholder
 from tests.integration.slow_controllers import Json, install_crds
 from tests.localmesh import Cluster

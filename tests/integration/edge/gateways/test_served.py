@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from signer.api.pod import PODS
 from signer.api.secret import SECRETS
-from signer.edge.gateways.first_secret import new_placeholder
+from signer.edge.gateways.placeholder import new_placeholder
 from signer.edge.host import Host
-from signer.edge.proxies.find import PODS
 from signer.kube.resource import Resource
 from tests.integration.edge.gateway_world import INGRESS_LABELS, EdgeWorld, edge_world, https, install
 from tests.integration.slow_controllers import Json, condition, install_crds

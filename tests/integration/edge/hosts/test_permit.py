@@ -11,7 +11,7 @@ from signer.api.certificate import CERTIFICATES
 from signer.api.certificaterequest import CertificateRequest
 from signer.edge.host import Host
 from signer.edge.hosts.claims import Claims
-from signer.edge.hosts.permission import Permitted
+from signer.edge.hosts.decide import Permitted
 from signer.edge.hosts.permit import Permitting
 from signer.tenancy.verdict import Refuse
 from tests.integration.edge.gateway_world import EdgeWorld, edge_world, https, install

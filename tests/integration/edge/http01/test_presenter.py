@@ -12,6 +12,7 @@ import pytest
 
 from signer.api.gateway import GATEWAYS
 from signer.api.namespace import NAMESPACES
+from signer.api.pod import PODS
 from signer.api.virtualservice import VIRTUAL_SERVICES
 from signer.edge.http01.mode import ALLOW_REDIRECT_CHANGE
 from signer.edge.http01.presenter import GatewayPresenter
@@ -19,7 +20,6 @@ from signer.edge.http01.redirect import TAKEN
 from signer.edge.http01.redirect_writer import FIELD_MANAGER
 from signer.edge.http01.routes import CHALLENGE_UID
 from signer.edge.proxies.http import no_resolver
-from signer.edge.proxies.pods import PODS
 from signer.kube.client import ApiClient
 from signer.kube.config import load_config
 from signer.kube.resource import Resource

@@ -15,11 +15,9 @@ def pods(*namespaces: str) -> list[GatewayPod]:
 
 
 def placed(
-    running: list[GatewayPod], *, namespace: str = "foo", granted: bool = True, own: bool = False
+    running: list[GatewayPod], *, namespace: str = "foo", granted: bool = True
 ) -> Placement | NoGateway | Refuse:
-    return place(
-        namespace, SELECTOR, running, gateway_namespaces=("istio-system",), granted=granted, own_namespace_only=own
-    )
+    return place(namespace, SELECTOR, running, gateway_namespaces=("istio-system",), granted=granted)
 
 
 def test_own_gateway() -> None:
@@ -59,12 +57,6 @@ def test_no_gateway_yet() -> None:
     found = placed([GatewayPod("istio-system", {"istio": "other"})])
     assert isinstance(found, NoGateway)
     assert "istio=ingressgateway" in found.reason.message
-
-
-def test_own_namespace_only() -> None:
-    """Where istiod scopes Gateways to their namespace, proxies elsewhere count for nothing."""
-    assert placed(pods("foo", "istio-system"), own=True) == Placement(("foo",))
-    assert isinstance(placed(pods("istio-system"), own=True), NoGateway)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import pytest
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.hostclaim import SecretRecord
 from signer.api.secret import Secret
-from signer.edge.hosts.secret_records import answers, key_pair, proves, public_key_hash
+from signer.api.tls_secret import key_pair, public_key_hash
+from signer.edge.hosts.secret_records import answers, proves
 from tests import pki
 
 CA = pki.CA("issued", now=pki.ANY_TIME)

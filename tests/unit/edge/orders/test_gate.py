@@ -15,7 +15,6 @@ from issuers.acme.renewal import Life
 from signer.edge.issuers.accounts import Account, Accounts
 from signer.edge.orders.gate import Counted, OrderGate, Waits, replayed
 from signer.edge.orders.history import History, Obtained
-from signer.kube.client import ApiClient
 from signer.kube.errors import Unreachable
 
 NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
@@ -49,8 +48,7 @@ async def accounts() -> AsyncIterator[Accounts]:
 @pytest.fixture
 def gate(accounts: Accounts, clock: Clock) -> OrderGate:
     """A gate that keeps everything in memory, and adds nothing by chance."""
-    client = cast("ApiClient", None)  # nothing is written without claims
-    return OrderGate(client, accounts, None, clock=clock, fraction=lambda: 0.0)
+    return OrderGate(accounts, None, clock=clock, fraction=lambda: 0.0)
 
 
 def wish(*names: str, replaces: str | None = None) -> Wish:
@@ -163,7 +161,7 @@ async def test_renewals_have_their_third(gate: OrderGate) -> None:
 async def test_before_claims_are_read(accounts: Accounts, clock: Clock) -> None:
     """Nothing is granted while what was ordered is not read."""
     not_yet: Callable[[], Any] = lambda: None  # noqa: E731 - of one line
-    gate = OrderGate(cast("ApiClient", None), accounts, not_yet, clock=clock)
+    gate = OrderGate(accounts, not_yet, clock=clock)
     with pytest.raises(Unreachable):
         gate.ask(ACCOUNT, "shop", wish())
     with pytest.raises(Unreachable):
