@@ -6,10 +6,8 @@ Nothing of Orders is done before Orders and Challenges were read once; issuers d
 
 import asyncio
 import logging
-import traceback
-from collections.abc import Awaitable, Callable, Hashable
-from datetime import UTC, datetime
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.challenge import CHALLENGES, Challenge
@@ -29,10 +27,12 @@ from signer.edge.orders.gate import OrderGate
 from signer.edge.orders.renewals import RenewalController
 from signer.edge.orders.requests import OrderedRequests
 from signer.kube.client import ApiClient
+from signer.kube.clock import utc_now
 from signer.kube.encoding.codec import JsonCodec
 from signer.kube.errors import ApiError, Unreachable
-from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Reflector
+from signer.kube.superseded import Key
+from signer.observe.controller_queue import ControllerQueue
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
 
@@ -45,11 +45,6 @@ ALL = (ACME_ISSUERS, ORDER_NAME, CHALLENGE_NAME)
 _WORKERS = 16
 _TIDY_AGAIN = 30.0
 """Seconds; a definition may be on its way, or a right be missing."""
-K = TypeVar("K", bound=Hashable)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 class AcmeControllers:
@@ -73,7 +68,7 @@ class AcmeControllers:
         permit: Permit | None = None,
         claims: Callable[[], Claims | None] | None = None,
         tidy: Callable[[frozenset[str]], Awaitable[None]] | None = None,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._client = client
         self._registry = registry
@@ -118,7 +113,7 @@ class AcmeControllers:
             await accounts.close()
 
     async def _run_issuers(self, accounts: Accounts) -> None:
-        queue: WorkQueue[IssuerRef] = self._queue(ACME_ISSUERS)
+        queue = ControllerQueue[IssuerRef](self._metrics, ACME_ISSUERS)
         self._issuers = controller = AcmeIssuerController(
             self._client,
             self._registry,
@@ -131,7 +126,7 @@ class AcmeControllers:
         await self._registry.synced.wait()
         for state in self._registry.states():
             queue.add(state.ref)
-        await queue.run(self._counted(ACME_ISSUERS, controller.reconcile), workers=4)
+        await queue.run(controller.reconcile, workers=4)
 
     async def _run_orders(self, accounts: Accounts) -> None:
         orders = Reflector(
@@ -144,8 +139,8 @@ class AcmeControllers:
             on_restart=lambda _: self._metrics.watch_restarted(CHALLENGES.plural),
         )
         challenges.subscribe(self._acme.challenge_changed)
-        order_queue: WorkQueue[tuple[str, str]] = self._queue(ORDER_NAME)
-        challenge_queue: WorkQueue[tuple[str, str]] = self._queue(CHALLENGE_NAME)
+        order_queue = ControllerQueue[Key](self._metrics, ORDER_NAME)
+        challenge_queue = ControllerQueue[Key](self._metrics, CHALLENGE_NAME)
         gate = OrderGate(self._client, accounts, self._claims, clock=self._clock)
         ordered = OrderController(
             self._client,
@@ -177,7 +172,7 @@ class AcmeControllers:
             JsonCodec(Certificate),
             on_restart=lambda _: self._metrics.watch_restarted(CERTIFICATES.plural),
         )
-        renewal_queue: WorkQueue[tuple[str, str]] = self._queue("renewals")
+        renewal_queue = ControllerQueue[Key](self._metrics, "renewals")
         renewing = RenewalController(
             self._client, self._recorder, certificates, accounts, renewal_queue, gate, clock=self._clock
         )
@@ -190,12 +185,10 @@ class AcmeControllers:
                 await synced.wait()
             tasks.create_task(self._tidy_up(challenges))
             if ORDER_NAME in self._names:
-                tasks.create_task(renewal_queue.run(self._counted("renewals", renewing.reconcile), workers=2))
-                tasks.create_task(order_queue.run(self._counted(ORDER_NAME, ordered.reconcile), workers=_WORKERS))
+                tasks.create_task(renewal_queue.run(renewing.reconcile, workers=2))
+                tasks.create_task(order_queue.run(ordered.reconcile, workers=_WORKERS))
             if CHALLENGE_NAME in self._names:
-                tasks.create_task(
-                    challenge_queue.run(self._counted(CHALLENGE_NAME, proving.reconcile), workers=_WORKERS)
-                )
+                tasks.create_task(challenge_queue.run(proving.reconcile, workers=_WORKERS))
 
     def _alternatives(self, ref: IssuerRef) -> Alternatives:
         state = self._registry.get(ref)
@@ -214,23 +207,3 @@ class AcmeControllers:
                 await asyncio.sleep(_TIDY_AGAIN)
             else:
                 return
-
-    def _queue(self, controller: str) -> WorkQueue[K]:
-        def failed(key: K, error: Exception) -> None:
-            self._metrics.sync_errors.labels(controller).inc()
-            named = "/".join(key) if isinstance(key, tuple) else str(key)
-            if isinstance(error, ApiError | Unreachable):
-                log.warning("%s: %s: %s", controller, named, error)
-            else:
-                # The text of an unforeseen exception may quote what it choked on: only its kind and place are told.
-                where = traceback.extract_tb(error.__traceback__)[-1:]
-                log.error("%s: %s: unforeseen %s at %s", controller, named, type(error).__name__, where)
-
-        return WorkQueue(on_error=failed)
-
-    def _counted(self, controller: str, handler: Callable[[K], Awaitable[None]]) -> Callable[[K], Awaitable[None]]:
-        async def handle(key: K) -> None:
-            self._metrics.sync_calls.labels(controller).inc()
-            await handler(key)
-
-        return handle

@@ -35,7 +35,6 @@ from signer.edge.orders.failures import OrderFailures
 from signer.edge.orders.family import OrderFamily, hosts_of_order
 from signer.edge.orders.gate import OrderGate, Waits
 from signer.edge.orders.history import Obtained
-from signer.edge.orders.insisting import insist
 from signer.edge.orders.make import is_rehearsal
 from signer.edge.orders.values import (
     answer_for,
@@ -51,7 +50,7 @@ from signer.edge.orders.values import (
     until_next_look,
     wish_of,
 )
-from signer.edge.orders.writer import OrderWriter
+from signer.edge.orders.writer import OrderWriter, insist
 from signer.kube.client import ApiClient
 from signer.kube.errors import Conflict, NotFound
 from signer.kube.queue import WorkQueue

@@ -18,6 +18,7 @@ from issuers.acme.client import Session
 from issuers.acme.errors import AcmeError, RateLimited, judge
 from issuers.acme.renewal import SHORT_LIFE, Advice, Why, certificate_id, emergency, life, next_check, plan, take_advice
 from signer.api.certificate import CERTIFICATES, Certificate
+from signer.api.event import reference_to
 from signer.api.issuer import IssuerRef
 from signer.api.meta import from_rfc3339, has_condition, set_condition
 from signer.api.renew_before import renew_before_of
@@ -31,7 +32,7 @@ from signer.kube.errors import Conflict, NotFound
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change, Reflector
 from signer.kube.superseded import Key
-from signer.observe.events import EventRecorder, EventType, ObjectReference
+from signer.observe.events import EventRecorder, EventType
 
 log = logging.getLogger(__name__)
 
@@ -200,11 +201,7 @@ class RenewalController:
         self._emit(certificate, "Normal", str(why), message)
 
     def _emit(self, certificate: Certificate, kind: EventType, reason: str, message: str) -> None:
-        meta = certificate.metadata
-        about = ObjectReference(
-            CERTIFICATES.api_version, CERTIFICATES.kind, meta.namespace, meta.name, meta.uid, meta.resource_version
-        )
-        self._recorder.emit(about, kind, reason, message)
+        self._recorder.emit(reference_to(CERTIFICATES, certificate.metadata), kind, reason, message)
 
 
 def _resting(certificate: Certificate, *, hurry: bool) -> datetime | None:
