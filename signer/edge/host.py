@@ -5,6 +5,7 @@ Sources: RFC 1123; RFC 5890, 2.3.1 (reserved LDH labels); CA/Browser Forum Basel
 names); RFC 6761, 6762, and ICANN's resolution on .internal for the names that are nobody's.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from signer.api.names import is_subdomain
@@ -39,6 +40,12 @@ class Host:
     def below(self, other: str) -> bool:
         """Tell whether it is this name or below it."""
         return self.name == other or self.name.endswith(f".{other}")
+
+    def is_in(self, names: Iterable[str]) -> bool:
+        """Tell whether a certificate for these names serves it: a wildcard stands for one label (RFC 9525, 6.3)."""
+        listed = {name.lower() for name in names}
+        over = Host(self.name.partition(".")[2], wildcard=True)
+        return str(self) in listed or (not self.wildcard and str(over) in listed)
 
 
 def read_host(text: str) -> Host | str:

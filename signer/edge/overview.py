@@ -55,12 +55,15 @@ class Objects:
 def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
     """Return the rows, by host; the same rules say what is wanted and who may have it as in the controller."""
     made: dict[tuple[str, str], Certificate] = {}
-    for one in sorted(objects.certificates, key=lambda one: one.metadata.namespace):
+    by_hand: dict[tuple[str, str], Certificate] = {}
+    for one in sorted(objects.certificates, key=lambda one: (one.metadata.namespace, one.metadata.name)):
         if one.metadata.labels.get(EDGE_LABEL) == "true":
             uid = one.metadata.annotations.get(SOURCE_NAMESPACE_UID, "")
             origin = one.metadata.labels.get(SOURCE_NAMESPACE, "")
             if origin in objects.namespaces and objects.namespaces[origin].metadata.uid == uid:
                 made.setdefault((origin, one.metadata.name), one)
+        elif one.spec.secret_name:
+            by_hand.setdefault((one.metadata.namespace, one.spec.secret_name), one)
     rows: list[Row] = []
     by_namespace: dict[str, list[Gateway | APIGateway | Ingress]] = {}
     for obj in objects.sources:
@@ -77,7 +80,8 @@ def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
                 rows.append(Row("", source, "", "refused", why=text))
         asker = Asker(name, namespace.metadata.uid, namespace.labels_under(LABEL_PREFIX))
         for wish in wanted.wishes:
-            rows += _rows(wish, made.get((name, wish.secret_name)), asker, objects)
+            key = (name, wish.secret_name)
+            rows += _rows(wish, made.get(key) or by_hand.get(key), asker, objects)
     return sorted(rows, key=lambda row: (row.host == "", row.host, row.source))
 
 
@@ -86,7 +90,7 @@ def _rows(wish: Wish, certificate: Certificate | None, asker: Asker, objects: Ob
     issuer = name if kind == "ClusterIssuer" else f"{wish.sources[0].namespace}/{name}"
     for host in wish.hosts:
         state, why = _state(host, wish, certificate, asker, objects.world)
-        mine = certificate if certificate is not None and str(host) in certificate.spec.dns_names else None
+        mine = certificate if certificate is not None and host.is_in(certificate.spec.dns_names) else None
         status = mine.status if mine is not None else None
         shown = objects.served.get(host.claim_name) if state == "ready" else None
         for source in wish.sources:
@@ -111,7 +115,7 @@ def _state(
         return "refused", "; ".join(reason.message for reason in verdict.reasons)
     if certificate is None:
         return "waiting", "no Certificate yet: the Events of the object say why"
-    if str(host) not in certificate.spec.dns_names:
+    if not host.is_in(certificate.spec.dns_names):
         return "waiting", "not in the Certificate yet"
     ready = find_condition(certificate.status.conditions, "Ready")
     if ready is not None and ready.status == "True":

@@ -51,6 +51,20 @@ MUTANTS = (
         (f"{_UNIT}/gateways/test_first_secret.py",),
     ),
     Mutant(
+        "a Certificate that somebody wrote for the Secret under another name is not seen",
+        "signer/edge/gateways/certificates.py",
+        "    if by_hand:\n",
+        "    if by_hand and there is not None:\n",
+        (f"{_UNIT}/gateways/test_certificates.py",),
+    ),
+    Mutant(
+        "a tenant reads the name of an administrator's Certificate",
+        "signer/edge/gateways/certificates.py",
+        "    if source != target and (by_hand or there is not None):\n",
+        "    if source != target and there is not None:\n",
+        (f"{_UNIT}/gateways/test_certificates.py",),
+    ),
+    Mutant(
         "one Pod that shows the certificate is enough",
         _SERVING,
         "    if seen and not missed and not other:\n",

@@ -92,3 +92,15 @@ def test_below() -> None:
     assert Host("shop.example.com").below("example.com")
     assert Host("example.com").below("example.com")
     assert not Host("badexample.com").below("example.com")
+
+
+def test_in_a_certificates_names() -> None:
+    """A certificate serves the names that it has, in any case, and those one label below its wildcards."""
+    names = ("*.Example.com", "shop.example.org")
+    assert Host("a.example.com").is_in(names)
+    assert Host("example.com", wildcard=True).is_in(names)
+    assert Host("shop.example.org").is_in(names)
+    assert not Host("a.b.example.com").is_in(names)
+    assert not Host("example.com").is_in(names)
+    assert not Host("example.org", wildcard=True).is_in(names)
+    assert not Host("a.example.com", wildcard=True).is_in(names)

@@ -94,6 +94,18 @@ class TestState:
             assert (row.state, row.secret) == ("waiting", "")
             assert "Events" in row.why
 
+    def test_by_hand(self) -> None:
+        """Where a user's own Certificate keeps the Gateway's Secret, its state is shown; a wildcard's is for those below."""
+        meta, ready = {"namespace": "foo", "name": "old"}, [{"type": "Ready", "status": "True"}]
+        spec = {"secretName": "tls", "dnsNames": ["*.example.com"]}
+        found = msgspec.convert({"metadata": meta, "spec": spec, "status": {"conditions": ready}}, Certificate)
+        (row,) = rows(certificates=(found,))
+        assert (row.state, row.secret) == ("ready", "foo/tls")
+        (row,) = rows(certificates=(READY, found))
+        assert row.secret == "istio-system/tls"
+        more = gateway(https(HOST, "b.example.net"), annotations=ASKED)
+        assert [row.state for row in rows(more, certificates=(found,))] == ["ready", "waiting"]
+
     def test_a_host_that_was_added(self) -> None:
         """A host that is not in the Certificate yet waits, while the other is ready."""
         more = gateway(https(HOST, "b.example.com"), annotations=ASKED)

@@ -79,6 +79,18 @@ class TestConflicts:
         assert (await here.served("shop-tls", a)).serial_number != first.serial_number
         assert await here.find(CERTIFICATES, "shop-tls") is not None
 
+    async def test_an_administrators_certificate(self, here: EdgeWorld) -> None:
+        """One that somebody wrote in the gateways' namespace is not for a tenant's Gateway, which does not learn its name."""
+        a = host(here, "a")
+        await here.policy("a", a, namespaces=[here.namespace])
+        issuer = {"name": here.issuer_name, "kind": "ClusterIssuer"}
+        spec = {"secretName": "shop-tls", "dnsNames": [host(here, "admin")], "issuerRef": issuer}
+        await here.make(CERTIFICATES, "older-guide", {"spec": spec}, here.gateways)
+        await here.served("shop-tls", host(here, "admin"), namespace=here.gateways)
+        await here.gateway(https(a))
+        assert "older-guide" not in await here.told("SecretConflict")
+        assert await here.find(CERTIFICATES, "shop-tls", here.gateways) is None
+
     async def test_two_gateways_of_one_namespace(self, here: EdgeWorld) -> None:
         """Two Gateways of one namespace with one credentialName share a certificate; with another issuer the second is told."""
         a, b, c = (host(here, label) for label in "abc")
