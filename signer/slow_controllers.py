@@ -207,7 +207,7 @@ class SlowControllers:
         from signer.edge.http01.presenter import GatewayPresenter  # noqa: PLC0415 - see above
         from signer.edge.proxies.http import no_resolver  # noqa: PLC0415 - see above
         from signer.edge.proxies.resolve import asking  # noqa: PLC0415 - see above
-        from signer.edge.run import AcmeControllers  # noqa: PLC0415 - see above
+        from signer.edge.run import AcmeControllers, AcmeOptions  # noqa: PLC0415 - see above
 
         edge_settings = self._settings.edge
         namespaces = self._gateway_namespaces()
@@ -230,12 +230,14 @@ class SlowControllers:
             self._registry,
             self._recorder,
             self._metrics,
-            ByType({"HTTP-01": presenter, "DNS-01": records}),
-            names=names,
-            cluster_resource_namespace=self._settings.cluster_resource_namespace,
-            permit=permitting.permit,
-            claims=lambda: edge.claims if edge is not None else None,
-            tidy=presenter.tidy,
+            AcmeOptions(
+                ByType({"HTTP-01": presenter, "DNS-01": records}),
+                names=names,
+                cluster_resource_namespace=self._settings.cluster_resource_namespace,
+                permit=permitting.permit,
+                claims=lambda: edge.claims if edge is not None else None,
+                tidy=presenter.tidy,
+            ),
         )
 
     def _solver(self) -> "SolverService | None":

@@ -12,6 +12,8 @@ import pytest
 
 from tests.localmesh import Cluster, ExistingCluster, LocalCluster
 
+pytest_plugins = ["tests.left_open"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(

@@ -10,6 +10,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
+from signer.kube.resource import Resource
+
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -41,6 +43,18 @@ class ObjectMeta(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def owned_by(self, uid: str) -> bool:
         """Tell whether the object with this uid is the controlling owner."""
         return bool(uid) and any(ref.uid == uid and ref.controller for ref in self.owner_references)
+
+
+def controller_reference(resource: Resource, metadata: ObjectMeta) -> dict[str, Any]:
+    """Return the entry of ownerReferences by which this object controls another, which goes when it goes."""
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "name": metadata.name,
+        "uid": metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

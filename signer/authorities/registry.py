@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from issuers.authority import Authority, load_authority
 from issuers.errors import InvalidAuthority
@@ -28,6 +28,7 @@ from signer.authorities.state import (
     judge_spec,
 )
 from signer.kube.client import ApiClient
+from signer.kube.clock import utc_now
 from signer.kube.encoding.codec import JsonCodec
 from signer.kube.reflector import Change, Reflector
 from signer.kube.resource import Resource
@@ -45,10 +46,6 @@ _LONGEST_TIMER = 3600.0
 _LONGEST_LOAD = 10.0
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Registry:
     """The issuers as they are now.
 
@@ -62,7 +59,7 @@ class Registry:
         *,
         cluster_resource_namespace: str,
         on_restart: OnRestart = lambda _resource: None,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._client = client
         self._namespace = cluster_resource_namespace

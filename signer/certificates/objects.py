@@ -7,6 +7,7 @@ import msgspec
 
 from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
+from signer.api.event import reference_to
 from signer.api.issuer import Issuer
 from signer.api.secret import SECRETS, Secret
 from signer.certificates.secrets.content import Content
@@ -14,7 +15,7 @@ from signer.certificates.well_known import FIELD_MANAGER
 from signer.kube.client import ApiClient
 from signer.kube.errors import Conflict, NotFound
 from signer.kube.resource import Resource
-from signer.observe.events import EventRecorder, EventType, ObjectReference
+from signer.observe.events import EventRecorder, EventType
 
 Key = tuple[str, str]
 Emit = Callable[[EventType, str, str], None]
@@ -29,10 +30,7 @@ class Objects:
 
     def emitter(self, resource: Resource, obj: Certificate | CertificateRequest | Issuer) -> Emit:
         """A function that writes Events about this object."""
-        meta = obj.metadata
-        ref = ObjectReference(
-            resource.api_version, resource.kind, meta.namespace, meta.name, meta.uid, meta.resource_version
-        )
+        ref = reference_to(resource, obj.metadata)
         return lambda kind, reason, message: self._recorder.emit(ref, kind, reason, message)
 
     async def secret(self, namespace: str, name: str) -> Secret | None:

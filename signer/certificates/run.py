@@ -5,11 +5,9 @@
 
 import asyncio
 import logging
-import traceback
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import TypeVar
+from datetime import datetime
 
 from signer.api.issuer import IssuerRef
 from signer.authorities.ordering import Ordering
@@ -22,9 +20,9 @@ from signer.certificates.requests.controller import RequestController
 from signer.certificates.requests.record import RequestRecord
 from signer.certificates.watched import Watched
 from signer.kube.client import ApiClient
-from signer.kube.errors import ApiError, Unreachable
-from signer.kube.queue import WorkQueue
+from signer.kube.clock import utc_now
 from signer.observe.audit import AuditLog
+from signer.observe.controller_queue import ControllerQueue
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
 from signer.tenancy.claim import Limits
@@ -36,8 +34,7 @@ log = logging.getLogger(__name__)
 ISSUERS = "issuers"
 CERTIFICATES = "certificates"
 CERTIFICATE_REQUESTS = "certificaterequests"
-K = TypeVar("K", bound=Hashable)
-Handler = Callable[[K], Awaitable[None]]
+Handler = Callable[[Key], Awaitable[None]]
 _WORKERS = 4
 
 
@@ -56,10 +53,6 @@ class ControllerOptions:
     ordering: Ordering | None = None
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Controllers:
     """Runs the controllers that the options name, until cancelled."""
 
@@ -71,7 +64,7 @@ class Controllers:
         metrics: Metrics,
         options: ControllerOptions,
         *,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._client = client
         self._registry = registry
@@ -99,21 +92,21 @@ class Controllers:
             handler(ref)
 
     async def _run_issuers(self) -> None:
-        queue: WorkQueue[IssuerRef] = self._queue(ISSUERS)
+        queue = ControllerQueue[IssuerRef](self._metrics, ISSUERS)
         controller = IssuerController(self._registry, self._objects, clock=self._clock)
         self._handlers.append(queue.add)
         await self._registry.synced.wait()
         for state in self._registry.states():
             queue.add(state.ref)
-        await queue.run(self._counted(ISSUERS, controller.reconcile), workers=2)
+        await queue.run(controller.reconcile, workers=2)
 
     async def _run_certificates(self, names: tuple[str, ...]) -> None:
         watched = Watched(self._client, on_restart=self._metrics.watch_restarted)
         gauges = CertificateGauges(self._metrics)
         watched.certificates.subscribe(gauges.changed)
-        work: list[tuple[WorkQueue[Key], Handler[Key]]] = []
+        work: list[tuple[ControllerQueue[Key], Handler]] = []
         if CERTIFICATES in names:
-            queue: WorkQueue[Key] = self._queue(CERTIFICATES)
+            queue = ControllerQueue[Key](self._metrics, CERTIFICATES)
             certificates = CertificateController(
                 watched,
                 self._objects,
@@ -121,9 +114,9 @@ class Controllers:
                 owner_ref=self._options.enable_certificate_owner_ref,
                 clock=self._clock,
             )
-            work.append((queue, self._counted(CERTIFICATES, certificates.reconcile)))
+            work.append((queue, certificates.reconcile))
         if CERTIFICATE_REQUESTS in names:
-            queue = self._queue(CERTIFICATE_REQUESTS)
+            queue = ControllerQueue[Key](self._metrics, CERTIFICATE_REQUESTS)
             requests = RequestController(
                 watched,
                 self._registry,
@@ -144,13 +137,13 @@ class Controllers:
                 ),
             )
             self._handlers.append(requests.issuer_changed)
-            work.append((queue, self._counted(CERTIFICATE_REQUESTS, requests.reconcile)))
+            work.append((queue, requests.reconcile))
         try:
             await self._work(watched, work)
         finally:
             gauges.clear()
 
-    async def _work(self, watched: Watched, work: list[tuple[WorkQueue[Key], Handler[Key]]]) -> None:
+    async def _work(self, watched: Watched, work: list[tuple[ControllerQueue[Key], Handler]]) -> None:
         reflectors = (watched.certificates, watched.requests, watched.secrets)
         async with asyncio.TaskGroup() as tasks:
             for run in (reflector.run for reflector in reflectors):
@@ -164,26 +157,3 @@ class Controllers:
             )
             for queue, handler in work:
                 tasks.create_task(queue.run(handler, workers=_WORKERS))
-
-    def _queue(self, controller: str) -> WorkQueue[K]:
-        def failed(key: K, error: Exception) -> None:
-            self._metrics.sync_errors.labels(controller).inc()
-            if isinstance(error, ApiError | Unreachable):
-                log.warning("%s: %s: %s", controller, _named(key), error)
-            else:
-                # The text of an unforeseen exception may quote what it choked on: only its kind and place are told.
-                where = traceback.extract_tb(error.__traceback__)[-1:]
-                log.error("%s: %s: unforeseen %s at %s", controller, _named(key), type(error).__name__, where)
-
-        return WorkQueue(on_error=failed)
-
-    def _counted(self, controller: str, handler: Handler[K]) -> Handler[K]:
-        async def handle(key: K) -> None:
-            self._metrics.sync_calls.labels(controller).inc()
-            await handler(key)
-
-        return handle
-
-
-def _named(key: object) -> str:
-    return "/".join(key) if isinstance(key, tuple) else str(key)

@@ -10,8 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
+from datetime import datetime
 
 from signer.api.certificatesigningrequest import CertificateSigningRequest, RequestContent, read_content
 from signer.api.issuer import IssuerRef
@@ -35,6 +34,7 @@ from signer.csr.queue.replica import Sharing
 from signer.csr.queue.unapproved import Unapproved
 from signer.csr.queue.waiting import RECHECK, Waiting
 from signer.csr.record import Around, Record
+from signer.kube.clock import utc_now
 from signer.kube.encoding.protobuf import ProtobufError
 from signer.kube.reflector import Change, Reflector
 from signer.observe.audit import AuditLog
@@ -46,7 +46,6 @@ from signer.tenancy.verdict import Bind, Refuse, Reread, Unready, Wait
 from signer.tenancy.world import World, without_wall
 
 log = logging.getLogger(__name__)
-_now = partial(datetime.now, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ class RequestController:
         mesh: Mesh | None = None,
         intake: Intake | None = None,
         clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], datetime] = _now,
+        wall: Callable[[], datetime] = utc_now,
     ) -> None:
         self._reflector = reflector
         self._registry = registry

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from signer.api.certificatesigningrequest import CertificateSigningRequest
+from signer.api.event import ObjectReference
 from signer.api.issuer import IssuerRef
 from signer.api.signername import parse_signer_name, signer_name_of
 from signer.authorities.state import IssuerState
@@ -18,7 +19,7 @@ from signer.csr.outcome import Issue
 from signer.csr.queue.backlog import Pending
 from signer.csr.refusals import Kind, Refusals
 from signer.observe.audit import AuditLine, AuditLog, Outcome
-from signer.observe.events import EventRecorder, EventType, ObjectReference
+from signer.observe.events import EventRecorder, EventType
 from signer.observe.metrics import Metrics
 from signer.observe.printable import printable
 from signer.observe.series import Series

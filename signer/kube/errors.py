@@ -18,6 +18,7 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 
+from signer.kube.clock import utc_now
 from signer.kube.encoding import protobuf
 
 # A status message may quote a whole hostile object; logs and conditions get this much of it.
@@ -194,4 +195,4 @@ def _retry_after_header(value: str | None, now: datetime | None) -> float | None
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
-    return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
+    return max(0.0, (date - (now or utc_now())).total_seconds())

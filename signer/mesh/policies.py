@@ -7,13 +7,14 @@ namespace's label may change what several cover.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
 from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy, SignerPolicyStatus
 from signer.authorities.registry import Registry
 from signer.kube.client import ApiClient
+from signer.kube.clock import utc_now
 from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
 from signer.kube.objects import Json
 from signer.mesh.watcher import MeshWatcher
@@ -27,15 +28,11 @@ _SETTLES = 1.0
 _RETRY = 10.0
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class PolicyStatuses:
     """Keeps status of all SignerPolicies; `run` may be called again after it was cancelled."""
 
     def __init__(
-        self, client: ApiClient, registry: Registry, mesh: MeshWatcher, *, clock: Callable[[], datetime] = _now
+        self, client: ApiClient, registry: Registry, mesh: MeshWatcher, *, clock: Callable[[], datetime] = utc_now
     ) -> None:
         self._client = client
         self._registry = registry

@@ -8,7 +8,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
-from signer.observe.events import EventRecorder, ObjectReference
+from signer.api.event import ObjectReference
+from signer.observe.events import EventRecorder
 
 log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from signer.api.configmap import CONFIG_MAPS
+from signer.api.event import ObjectReference
 from signer.api.issuer import IssuerRef
 from signer.api.signername import signer_name_of
 from signer.authorities.registry import Registry
@@ -18,7 +19,7 @@ from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
 from signer.kube.objects import Json
 from signer.mesh.watcher import MeshWatcher
-from signer.observe.events import EventRecorder, ObjectReference
+from signer.observe.events import EventRecorder
 from signer.tenancy.meshconfig.edit import Edited, edit_mesh_config
 from signer.tenancy.meshconfig.read import MESH_KEY
 from signer.tenancy.world import World

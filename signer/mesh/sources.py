@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from signer.api.configmap import CONFIG_MAPS, ConfigMap
+from signer.api.event import reference_to
 from signer.api.meta import ObjectMeta
 from signer.api.namespace import NAMESPACES, NamespaceObject
 from signer.api.proxyconfig import PROXY_CONFIGS, ProxyConfig
@@ -23,7 +24,6 @@ from signer.kube.resource import Resource
 from signer.kube.served import Served, locate, locate_newest
 from signer.mesh.reports import Reports
 from signer.mesh.slim import slim_metadata, slim_namespace, slim_proxy_config
-from signer.observe.events import ObjectReference
 from signer.tenancy.claims import read_claims
 from signer.tenancy.index import Index
 from signer.tenancy.meshconfig.read import DEFAULT_CONFIG_MAP, MESH_KEY, is_revision
@@ -159,7 +159,7 @@ class Sources:
                 self._index.proxy_configs.put(obj)
             problems = () if gone else read_claims((obj,), self._index.world.settings.signer_domain).problems
             resource = self._proxy_configs.resource or PROXY_CONFIGS
-            self._reports.problems(_reference(resource, obj.metadata), problems)
+            self._reports.problems(reference_to(resource, obj.metadata), problems)
         self._changed()
 
     def _config_map_changed(self, change: Change[ConfigMap]) -> None:
@@ -173,7 +173,7 @@ class Sources:
         """Put a ConfigMap of Istio's namespace into the index, None: it is gone."""
         problems = self._index.config_maps.put(name, data)
         if metadata is not None:
-            self._reports.problems(_reference(CONFIG_MAPS, metadata), problems)
+            self._reports.problems(reference_to(CONFIG_MAPS, metadata), problems)
 
     def _namespace_changed(self, change: Change[NamespaceObject]) -> None:
         if change.kind == "deleted":
@@ -192,7 +192,7 @@ class Sources:
                 self._index.remove_policy(obj.metadata.name)
             else:
                 problem = self._index.put_policy(obj).problem
-            self._reports.problems(_reference(SIGNER_POLICIES, obj.metadata), (problem,) if problem else ())
+            self._reports.problems(reference_to(SIGNER_POLICIES, obj.metadata), (problem,) if problem else ())
         self._changed()
 
     def _binding_changed(self, change: Change[SignerBinding]) -> None:
@@ -205,7 +205,7 @@ class Sources:
                 self._index.remove_binding(obj.metadata.name, obj.metadata.uid)
             else:
                 problem = self._index.put_binding(obj).problem
-            self._reports.problems(_reference(SIGNER_BINDINGS, obj.metadata), (problem,) if problem else ())
+            self._reports.problems(reference_to(SIGNER_BINDINGS, obj.metadata), (problem,) if problem else ())
         self._changed()
 
     def _retain_policies(self) -> None:
@@ -242,10 +242,4 @@ def _of_served(name: str, served: Served[Any], *, absent: str = "") -> _Source:
         lambda: served.known and not (absent and served.absent),
         lambda: absent if served.absent else served.trouble,
         lambda: served.last_contact,
-    )
-
-
-def _reference(resource: Resource, metadata: ObjectMeta) -> ObjectReference:
-    return ObjectReference(
-        resource.api_version, resource.kind, metadata.namespace, metadata.name, metadata.uid, metadata.resource_version
     )

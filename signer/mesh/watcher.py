@@ -8,12 +8,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from signer.api.issuer import IssuerRef
 from signer.api.signerpolicy import SignerPolicy
 from signer.authorities.registry import Registry
 from signer.kube.client import ApiClient
+from signer.kube.clock import utc_now
 from signer.kube.errors import Unreachable
 from signer.mesh.bindings import Bindings
 from signer.mesh.policy_counts import PolicyCounts
@@ -35,10 +36,6 @@ _READS = 8
 _TRIES = 3
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class MeshWatcher:
     """The mesh as it is now, in `world`. `synced` is set once everything was read for the first time.
 
@@ -57,7 +54,7 @@ class MeshWatcher:
         owners: bool = True,
         on_restart: Callable[[str], None] = lambda _resource: None,
         on_source_age: Callable[[str, float], None] = lambda _source, _age: None,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.synced = asyncio.Event()

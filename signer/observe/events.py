@@ -12,12 +12,12 @@ import secrets
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from signer.api.event import EVENTS
+from signer.api.event import EVENTS, ObjectReference
 from signer.kube.client import ApiClient
+from signer.kube.clock import utc_now
 from signer.kube.errors import ApiError, NotFound, Unreachable
 
 log = logging.getLogger(__name__)
@@ -37,18 +37,6 @@ _COURTESY_BURST = 10
 _SHARE_RATE = 0.5
 _SHARE_BURST = 20
 _SHARES = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectReference:
-    """The object that an Event is about; `namespace` is "" for a cluster-scoped one."""
-
-    api_version: str
-    kind: str
-    namespace: str
-    name: str
-    uid: str
-    resource_version: str = field(default="", compare=False)  # a repeat is one also when the object has changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +157,7 @@ class EventRecorder:
             self._on_drop()
 
     async def _write_once(self, event: _Event) -> None:
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = utc_now().strftime("%Y-%m-%dT%H:%M:%SZ")
         written = self._known.get(event)
         if written is not None:
             written.count += 1

@@ -70,7 +70,7 @@ class Proxy:
         self._cluster = cluster
         self._port = free_port()
         self._watches: set[asyncio.Transport] = set()
-        self._loop = asyncio.new_event_loop()
+        self._loop: Any = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._runner: web.AppRunner | None = None
         self._upstream: aiohttp.ClientSession | None = None
@@ -133,8 +133,10 @@ class Proxy:
         await web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=context).start()
 
     async def _stop(self) -> None:
-        await self._cut()
         if self._runner is not None:
+            for site in list(self._runner.sites):
+                await site.stop()  # first of all: clients that were cut off dial again at once
+            await self._cut()
             await self._runner.cleanup()
         if self._upstream is not None:
             await self._upstream.close()
@@ -142,7 +144,11 @@ class Proxy:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        await asyncio.sleep(0.05)  # aiohttp closes TLS connections in the background
+        # A connection that is in its TLS handshake, or waits for the other side's farewell, is known to the loop alone.
+        for transport in list(self._loop._transports.values()):
+            transport.abort()
+        await asyncio.sleep(0)  # aborting takes a turn of the loop
+        assert all(transport.get_extra_info("socket").fileno() == -1 for transport in self._loop._transports.values())
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()

@@ -28,7 +28,7 @@ from signer.edge.challenges.presenter import Presenter
 from signer.edge.gateways.controller import EdgeOptions
 from signer.edge.gateways.run import GatewayRun
 from signer.edge.hosts.permit import Permitting
-from signer.edge.run import AcmeControllers
+from signer.edge.run import AcmeControllers, AcmeOptions
 from signer.kube.client import ApiClient
 from signer.kube.config import load_config
 from signer.kube.errors import NotFound
@@ -104,10 +104,12 @@ class World:
                     registry,
                     recorder,
                     self.metrics,
-                    presenter,
-                    cluster_resource_namespace=self.namespace,
-                    permit=Permitting(self.own, claims, ()).permit if claims is not None else None,
-                    claims=claims,
+                    AcmeOptions(
+                        presenter,
+                        cluster_resource_namespace=self.namespace,
+                        permit=Permitting(self.own, claims, ()).permit if claims is not None else None,
+                        claims=claims,
+                    ),
                     clock=self.now,
                 )
             )

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from signer.api.certificate import CERTIFICATES, Certificate, IssuerReference, SecretTemplate
+from signer.api.meta import controller_reference
 from signer.api.secret import CA_CERT, TLS_CERT, TLS_KEY, TLS_TYPE, Secret
 from signer.certificates import well_known
 
@@ -127,14 +128,7 @@ def issuer_of(secret: Secret, certificate: Certificate) -> IssuerReference:
 
 def owner_reference(certificate: Certificate) -> dict[str, Any]:
     """The Certificate as the controlling owner of what is made for it."""
-    return {
-        "apiVersion": CERTIFICATES.api_version,
-        "kind": CERTIFICATES.kind,
-        "name": certificate.metadata.name,
-        "uid": certificate.metadata.uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
+    return controller_reference(CERTIFICATES, certificate.metadata)
 
 
 def annotations_for(leaf: x509.Certificate) -> dict[str, str]:

@@ -6,7 +6,6 @@ A Challenge that we would not have made ourselves is never worked on.
 
 import contextlib
 import logging
-from collections.abc import Callable
 from datetime import datetime
 
 from issuers.acme.client import Session
@@ -23,17 +22,16 @@ from signer.edge.challenges.presenter import Presenter
 from signer.edge.challenges.step import POLL_INTERVAL, Do, challenge_step
 from signer.edge.challenges.turns import Turns
 from signer.edge.challenges.writer import ChallengeWriter
-from signer.edge.issuers.accounts import Account, Accounts
+from signer.edge.issuers.accounts import Account
 from signer.edge.issuers.shares import BUSY_RECHECK, Shares
+from signer.edge.issuers.term import Term
 from signer.edge.orders.family import OrderFamily
 from signer.edge.orders.step import genuine, told
 from signer.edge.orders.values import answer_for, issuer_of
-from signer.kube.client import ApiClient
 from signer.kube.errors import Conflict, NotFound
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change, Reflector
 from signer.kube.superseded import Key, Superseded
-from signer.observe.events import EventRecorder
 
 log = logging.getLogger(__name__)
 
@@ -51,32 +49,29 @@ class ChallengeController:
 
     def __init__(
         self,
-        client: ApiClient,
-        recorder: EventRecorder,
+        term: Term,
         family: OrderFamily,
-        order_store: Reflector[Order],
+        orders: Reflector[Order],
         challenges: Reflector[Challenge],
-        accounts: Accounts,
         presenter: Presenter,
         queue: WorkQueue[Key],
-        *,
-        clock: Callable[[], datetime],
     ) -> None:
+        clock = term.clock
         self._family = family
         self._challenges = challenges
-        self._accounts = accounts
+        self._accounts = term.accounts
         self._presenter = presenter
         self._clock = clock
         self._superseded = Superseded()
-        self._writer = ChallengeWriter(client, recorder, self._superseded)
-        self._turns = Turns(challenges, order_store, self._writer, clock=clock)
+        self._writer = ChallengeWriter(term.client, term.recorder, self._superseded)
+        self._turns = Turns(challenges, orders, self._writer, clock=clock)
         self._checks = SelfChecks(presenter, self._writer, clock=clock)
         self._shares = Shares()
         self._pauses: dict[str, datetime] = {}
         self.queue = queue
         challenges.subscribe(self._changed)
-        order_store.subscribe(self._order_changed)
-        accounts.on_ready(self._account_ready)
+        orders.subscribe(self._order_changed)
+        term.accounts.on_ready(self._account_ready)
 
     def _changed(self, change: Change[Challenge]) -> None:
         self.queue.add(SCHEDULE)

@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 
 from signer.api.challenge import CHALLENGES, FINALIZER, Challenge
+from signer.api.event import reference_to
 from signer.edge.orders.step import told
 from signer.kube.client import ApiClient
 from signer.kube.superseded import Superseded
-from signer.observe.events import EventRecorder, EventType, ObjectReference
+from signer.observe.events import EventRecorder, EventType
 
 
 class ChallengeWriter:
@@ -60,8 +61,5 @@ class ChallengeWriter:
 
     def emit(self, challenge: Challenge, kind: EventType, reason: str, message: str) -> None:
         """Write an Event about it."""
-        meta = challenge.metadata
-        about = ObjectReference(
-            CHALLENGES.api_version, CHALLENGES.kind, meta.namespace, meta.name, meta.uid, meta.resource_version
-        )
-        self._recorder.emit(about, kind, reason, message, share=meta.namespace)
+        about = reference_to(CHALLENGES, challenge.metadata)
+        self._recorder.emit(about, kind, reason, message, share=about.namespace)

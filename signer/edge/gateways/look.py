@@ -6,13 +6,14 @@ A reason is written as an Event when it comes, not at each look; one that goes a
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from signer.api.event import ObjectReference
 from signer.api.gateway import API_GATEWAYS, GATEWAYS
 from signer.api.ingress import INGRESSES
 from signer.edge.gateways.certificates import Key
 from signer.edge.gateways.serving import Expected
 from signer.edge.gateways.wish import Passed, Source
 from signer.edge.hosts.decide import Asker
-from signer.observe.events import EventRecorder, EventType, ObjectReference
+from signer.observe.events import EventRecorder, EventType
 from signer.tenancy.verdict import Reason
 
 STATES = ("kept", "waiting", "refused")

@@ -5,9 +5,8 @@
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from prometheus_client import Gauge
@@ -30,9 +29,11 @@ from signer.edge.hosts.claims import Claims
 from signer.edge.hosts.policy_status import EdgePolicyStatuses
 from signer.edge.proxies.find import Proxies
 from signer.kube.client import ApiClient
+from signer.kube.clock import utc_now
 from signer.kube.errors import ApiError, Unreachable
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change
+from signer.observe.controller_queue import ControllerQueue
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
 
@@ -41,10 +42,6 @@ log = logging.getLogger(__name__)
 GATEWAYS = "gateways"
 _WORKERS = 4
 _PROBERS = 4
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 class GatewayRun:
@@ -59,7 +56,7 @@ class GatewayRun:
         options: EdgeOptions,
         *,
         work: bool = True,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.claims: Claims | None = None
         self._work = work
@@ -79,7 +76,7 @@ class GatewayRun:
             self.claims = None
 
     async def _run(self, claims: Claims) -> None:
-        queue: WorkQueue[str] = WorkQueue(on_error=self._failed)
+        queue = ControllerQueue[str](self._metrics, GATEWAYS)
         restarted = self._metrics.watch_restarted
         ready = False
 
@@ -94,6 +91,12 @@ class GatewayRun:
             for other in waiting():
                 changed(other)
 
+        def probe_failed(key: tuple[str, str], error: Exception) -> None:
+            if isinstance(error, ApiError | Unreachable):
+                log.debug("gateways: what is served from Secret %s of namespace %s: %s", key[1], key[0], error)
+            else:
+                queue.failed(key[0], error)
+
         def waiting() -> set[str]:
             found = ((name, one) for name in certificates.by_hand for one in certificates.by_hand_in(name))
             return {name for name, one in found if waits(one)}
@@ -107,7 +110,7 @@ class GatewayRun:
         proxies = Proxies(self._client)
         by_hand = ByHand(self._client, certificates, sources, proxies, is_ca_secret=is_ca, clock=self._clock)
         telling = Telling(self._recorder, self._counter(self._metrics.edge_certificates))
-        probe_queue: WorkQueue[tuple[str, str]] = WorkQueue(on_error=self._probe_failed)
+        probe_queue: WorkQueue[tuple[str, str]] = WorkQueue(on_error=probe_failed)
         probes = ServedProbes(
             self._client,
             sources,
@@ -176,7 +179,7 @@ class GatewayRun:
             for namespace in sorted(found):
                 queue.add(namespace)
             tasks.create_task(statuses.run())
-            tasks.create_task(queue.run(self._counted(controller), workers=_WORKERS))
+            tasks.create_task(queue.run(controller.reconcile, workers=_WORKERS))
             tasks.create_task(probe_queue.run(probes.look, workers=_PROBERS))
 
     @staticmethod
@@ -186,28 +189,6 @@ class GatewayRun:
                 gauge.labels(state).set(number)
 
         return count
-
-    def _probe_failed(self, key: tuple[str, str], error: Exception) -> None:
-        if isinstance(error, ApiError | Unreachable):
-            log.debug("gateways: what is served from Secret %s of namespace %s: %s", key[1], key[0], error)
-        else:
-            self._failed(key[0], error)
-
-    def _counted(self, controller: GatewayController) -> Callable[[str], Any]:
-        async def handle(namespace: str) -> None:
-            self._metrics.sync_calls.labels(GATEWAYS).inc()
-            await controller.reconcile(namespace)
-
-        return handle
-
-    def _failed(self, namespace: str, error: Exception) -> None:
-        self._metrics.sync_errors.labels(GATEWAYS).inc()
-        if isinstance(error, ApiError | Unreachable):
-            log.warning("gateways: namespace %s: %s", namespace, error)
-        else:
-            # The text of an unforeseen exception may quote what it choked on: only its kind and place are told.
-            where = traceback.extract_tb(error.__traceback__)[-1:]
-            log.error("gateways: namespace %s: unforeseen %s at %s", namespace, type(error).__name__, where)
 
 
 def _matters(change: Change[HostClaim]) -> bool:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from issuers.acme import limits
 from issuers.acme.account import AccountKey
@@ -17,6 +17,7 @@ from issuers.acme.client.transport import Exchange
 from issuers.acme.targets import ANYWHERE, AddressRule
 from signer.api.issuer import IssuerRef
 from signer.edge.issuers.spec import AcmeIssuer
+from signer.kube.clock import utc_now
 
 _THREADS = 16
 
@@ -36,10 +37,6 @@ class Account:
         return self.sessions.account_url or self.issuer.server
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Accounts:
     """The accounts by issuer.
 
@@ -50,7 +47,7 @@ class Accounts:
     def __init__(
         self,
         *,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = utc_now,
         observe: Callable[[Exchange, bool], None] | None = None,
     ) -> None:
         self._observe = observe

@@ -8,7 +8,6 @@ Sources: RFC 8555, 7.3; cert-manager v1.20, pkg/issuer/acme/setup.go (reasons).
 import base64
 import hashlib
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -26,14 +25,13 @@ from issuers.acme.targets import same_origin
 from signer.api.acmeissuer import read_acme_status
 from signer.api.issuer import Issuer, IssuerRef
 from signer.authorities.registry import Registry
-from signer.edge.issuers.accounts import Account, Accounts
+from signer.edge.issuers.accounts import Account
 from signer.edge.issuers.secrets import INVALID, NOT_REGISTERED, NOT_VERIFIED, AccountSecrets, Unusable
 from signer.edge.issuers.shares import BUSY_RECHECK, Shares
 from signer.edge.issuers.spec import AcmeIssuer, judge_acme
 from signer.edge.issuers.status import AcmeIssuerStatus
-from signer.kube.client import ApiClient
+from signer.edge.issuers.term import Term
 from signer.kube.queue import WorkQueue
-from signer.observe.events import EventRecorder
 from signer.tenancy.verdict import Refuse
 
 log = logging.getLogger(__name__)
@@ -61,26 +59,23 @@ class AcmeIssuerController:
 
     def __init__(
         self,
-        client: ApiClient,
+        term: Term,
         registry: Registry,
-        recorder: EventRecorder,
-        accounts: Accounts,
         queue: WorkQueue[IssuerRef],
         *,
         cluster_resource_namespace: str,
-        clock: Callable[[], datetime],
     ) -> None:
         self._registry = registry
-        self._accounts = accounts
+        self._accounts = term.accounts
         self._namespace = cluster_resource_namespace
-        self._clock = clock
+        self._clock = term.clock
         self._shares = Shares(tenant=1)
-        self._secrets = AccountSecrets(client)
-        self._status = AcmeIssuerStatus(client, recorder, clock=clock)
+        self._secrets = AccountSecrets(term.client)
+        self._status = AcmeIssuerStatus(term.client, term.recorder, clock=term.clock)
         self._pauses: dict[IssuerRef, _Pause] = {}
         self._users: dict[tuple[str, str], set[IssuerRef]] = {}
         self.queue = queue
-        accounts.on_lost(queue.add)
+        term.accounts.on_lost(queue.add)
 
     def secret_changed(self, namespace: str, name: str) -> None:
         """Look again at the issuers whose account key or binding lies in this Secret."""

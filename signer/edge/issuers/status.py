@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 
 from signer.api.acmeissuer import read_acme_status
+from signer.api.event import reference_to
 from signer.api.issuer import CLUSTER_ISSUERS, ISSUERS, Issuer, IssuerRef
 from signer.api.meta import find_condition, set_condition
 from signer.kube.client import ApiClient
 from signer.kube.errors import Conflict, NotFound
-from signer.observe.events import EventRecorder, ObjectReference
+from signer.observe.events import EventRecorder
 
 READY = "Ready"
 
@@ -65,9 +66,6 @@ class AcmeIssuerStatus:
         except NotFound:
             return True
         if before is None or (before.status == "True") != ready or before.reason != reason:
-            meta = issuer.metadata
-            about = ObjectReference(
-                resource.api_version, resource.kind, meta.namespace, meta.name, meta.uid, meta.resource_version
-            )
+            about = reference_to(resource, issuer.metadata)
             self._recorder.emit(about, "Normal" if ready else "Warning", reason, message)
         return True

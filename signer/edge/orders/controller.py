@@ -6,7 +6,6 @@ not have made ourselves is never worked on.
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -20,22 +19,19 @@ from issuers.acme.order import Order as Placed
 from issuers.acme.order import OrderStatus, Wish
 from issuers.acme.renewal import certificate_id, life
 from signer.api.certificaterequest import CertificateRequest
-from signer.api.challenge import Challenge
 from signer.api.duration import parse_duration
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
 from signer.api.order import Order
 from signer.edge.hosts.permit import Permit
-from signer.edge.issuers.accounts import Account, Accounts
-from signer.edge.issuers.choice import Alternatives
-from signer.edge.issuers.metrics import AcmeMetrics
+from signer.edge.issuers.accounts import Account
 from signer.edge.issuers.shares import BUSY_RECHECK, Shares
+from signer.edge.issuers.term import Term
 from signer.edge.orders import step as steps
 from signer.edge.orders.failures import OrderFailures
 from signer.edge.orders.family import OrderFamily, hosts_of_order
 from signer.edge.orders.gate import OrderGate, Waits
 from signer.edge.orders.history import Obtained
-from signer.edge.orders.insisting import insist
 from signer.edge.orders.make import is_rehearsal
 from signer.edge.orders.values import (
     answer_for,
@@ -51,13 +47,11 @@ from signer.edge.orders.values import (
     until_next_look,
     wish_of,
 )
-from signer.edge.orders.writer import OrderWriter
-from signer.kube.client import ApiClient
+from signer.edge.orders.writer import OrderWriter, insist
 from signer.kube.errors import Conflict, NotFound
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change, Reflector
 from signer.kube.superseded import Key
-from signer.observe.events import EventRecorder
 from signer.tenancy.verdict import Refuse
 from signer.tenancy.world import Rate
 
@@ -72,39 +66,34 @@ class OrderController:
 
     def __init__(
         self,
-        client: ApiClient,
-        recorder: EventRecorder,
+        term: Term,
         orders: Reflector[Order],
-        challenges: Reflector[Challenge],
-        accounts: Accounts,
-        queue: WorkQueue[Key],
+        family: OrderFamily,
         gate: OrderGate,
-        alternatives: Callable[[IssuerRef], Alternatives],
-        metrics: AcmeMetrics,
+        queue: WorkQueue[Key],
         *,
         permit: Permit | None = None,
-        clock: Callable[[], datetime],
     ) -> None:
         self._orders = orders
-        self._accounts = accounts
+        self._family = family
+        self._accounts = term.accounts
         self._gate = gate
-        self._metrics = metrics
+        self._metrics = term.metrics
         self._permit = permit
-        self._clock = clock
+        self._clock = term.clock
         self._shares = Shares()
-        self._writer = OrderWriter(client, recorder)
-        self.family = OrderFamily(client, challenges, alternatives, queue.add)
-        self._failures = OrderFailures(orders, accounts, gate, self.family, self._writer, queue, metrics, clock=clock)
+        self._writer = OrderWriter(term.client, term.recorder)
+        self._failures = OrderFailures(term, orders, gate, family, self._writer, queue)
         self.queue = queue
         orders.subscribe(self._order_changed)
-        accounts.on_ready(self._account_ready)
+        term.accounts.on_ready(self._account_ready)
         gate.on_released(self._wake_unplaced)
 
     def _order_changed(self, change: Change[Order]) -> None:
         if change.kind == "synced":
             return
         if change.new is None and change.old is not None:
-            self.family.forget(change.old)
+            self._family.forget(change.old)
             self._failures.forget(change.old)
         self.queue.add(change.key)
 
@@ -122,11 +111,11 @@ class OrderController:
         if self._writer.stale(order) or order.metadata.deletion_timestamp:
             return
         if finished(order):
-            await self._writer.tidy(leftover(order, self.family.challenges(order)))
+            await self._writer.tidy(leftover(order, self._family.challenges(order)))
             return
         ref = issuer_of(order)
         account = self._accounts.get(ref) if ref is not None else None
-        owner = await self.family.owner(order)
+        owner = await self._family.owner(order)
         if account is None or ref is None or owner is None:
             return  # taken up when the account is there; one that is not ours is left alone
         wait = self._failures.pause(order)
@@ -155,7 +144,7 @@ class OrderController:
         """Take one step; the Order as it is then, or None when there is nothing to do now."""
         labels, solvers = owner.metadata.labels, account.issuer.solvers
         answer = partial(answer_for, account=account)
-        match steps.order_step(order, self.family.challenges(order), solvers, labels, answer):
+        match steps.order_step(order, self._family.challenges(order), solvers, labels, answer):
             case steps.PlaceOrder():
                 return await self._place(order, account, owner)
             case steps.ReadOrder():
@@ -180,7 +169,7 @@ class OrderController:
                     order, "errored", reason.message, RetryLater(reason.code, reason.message)
                 )
             case _:
-                await self._writer.tidy(leftover(order, self.family.challenges(order)))
+                await self._writer.tidy(leftover(order, self._family.challenges(order)))
                 return None
 
     async def _place(self, order: Order, account: Account, owner: CertificateRequest) -> Order | None:

@@ -3,7 +3,6 @@
 Runs on the loop, in the leader.
 """
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from issuers.acme.errors import AcmeError, Failure, Fatal, RateLimited, Refused, RetryLater, judge
@@ -11,9 +10,9 @@ from signer.api.certificaterequest import CertificateRequest
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
 from signer.api.order import Order
-from signer.edge.issuers.accounts import Account, Accounts
+from signer.edge.issuers.accounts import Account
 from signer.edge.issuers.choice import ENOUGH
-from signer.edge.issuers.metrics import AcmeMetrics
+from signer.edge.issuers.term import Term
 from signer.edge.orders.family import OrderFamily
 from signer.edge.orders.gate import OrderGate
 from signer.edge.orders.values import issuer_of, key_of, wish_of
@@ -31,24 +30,21 @@ class OrderFailures:
 
     def __init__(
         self,
+        term: Term,
         orders: Reflector[Order],
-        accounts: Accounts,
         gate: OrderGate,
         family: OrderFamily,
         writer: OrderWriter,
         queue: WorkQueue[Key],
-        metrics: AcmeMetrics,
-        *,
-        clock: Callable[[], datetime],
     ) -> None:
         self._orders = orders
-        self._accounts = accounts
+        self._accounts = term.accounts
         self._gate = gate
         self._family = family
         self._writer = writer
         self._queue = queue
-        self._metrics = metrics
-        self._clock = clock
+        self._metrics = term.metrics
+        self._clock = term.clock
         self._away: dict[str, datetime] = {}  # since when the CA of an Order (uid) does not answer
         self._pauses: dict[str, datetime] = {}  # until when the CA of an Order (uid) wants to be left alone
 

@@ -1,6 +1,6 @@
 """Before an order goes to a CA: pauses after failures, the rate of EdgePolicies, and our own limits before the CA's.
 
-Used on the loop, in the leader. What is counted is in memory at once and then on a HostClaim (order_history.py), which is
+Used on the loop, in the leader. What is counted is in memory at once and then on a HostClaim (history.py), which is
 read again at the start of a term. Names without a claim are counted in memory only.
 """
 
@@ -17,9 +17,7 @@ from issuers.acme.order import Wish
 from signer.api.meta import to_rfc3339
 from signer.edge.hosts.claims import Claims
 from signer.edge.issuers.accounts import Account, Accounts
-from signer.edge.orders.history import History, Obtained, renews, urgent
-from signer.edge.orders.rates import Held as HeldByRate
-from signer.edge.orders.rates import ask_rates
+from signer.edge.orders.history import HeldByRate, History, Obtained, ask_rates, renews, urgent
 from signer.edge.orders.records import OrderRecords, claim_of, named
 from signer.tenancy.world import Rate
 

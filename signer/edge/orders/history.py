@@ -1,11 +1,12 @@
 """What was ordered for a set of names, and what came of it, as a HostClaim's status keeps it. Pure: the time is an argument.
 
 A record lies on the claim of the first of the names. Tenants cannot write it, and it outlives Certificates, Gateways and
-restarts. Limits, pauses after failures and the rate of EdgePolicies follow from it.
+restarts. Limits, pauses after failures and the rate of EdgePolicies follow from it. A rate is of new certificates in a time,
+for each namespace: renewals are not counted, as a limit must never let a certificate end.
 """
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from issuers.acme.backoff import Attempts, after_failure
@@ -13,6 +14,8 @@ from issuers.acme.errors import Failure, Fatal, RetryLater
 from issuers.acme.renewal import Life, emergency
 from signer.api.hostclaim import IssuanceRecord
 from signer.api.meta import from_rfc3339, to_rfc3339
+from signer.tenancy.claims import shown
+from signer.tenancy.world import Rate
 
 MOST_RECORDS = 16
 MOST_TIMES = 8
@@ -25,6 +28,7 @@ RATE_LIMITED = "rateLimited"
 # The CA does not want these names at all: asked again once a day.
 _HOPELESS = frozenset({"rejectedIdentifier", "unsupportedIdentifier"})
 NO_ATTEMPTS = Attempts()
+_LONG_AGO = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,45 @@ def pruned(histories: Iterable[History], now: dt.datetime) -> tuple[History, ...
     return tuple(kept[-MOST_RECORDS:])
 
 
-_LONG_AGO = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+@dataclass(frozen=True, slots=True)
+class HeldByRate:
+    """Not before `until`, by the rate of this EdgePolicy."""
+
+    policy: str
+    rate: Rate
+    until: dt.datetime
+
+    def text(self, namespace: str) -> str:
+        """All of it, for people."""
+        return (
+            f"EdgePolicy {shown(self.policy)}: rate: namespace {namespace} had {self.rate.certificates} new certificates"
+            f" in {_period(self.rate.per)}; the next is ordered at {to_rfc3339(self.until)}"
+        )
+
+
+def ask_rates(
+    rates: Sequence[tuple[str, Rate]], of_namespace: Iterable[History], now: dt.datetime
+) -> HeldByRate | None:
+    """Whether one more new certificate is within all of these; of several that hold it back, the one that does longest."""
+    histories = tuple(of_namespace) if rates else ()
+    latest: HeldByRate | None = None
+    for policy, rate in rates:
+        made = sorted(
+            at for one in histories if policy in one.policies for at in one.orders if now - rate.per < at <= now
+        )
+        if len(made) >= rate.certificates:
+            until = made[-rate.certificates] + rate.per
+            if latest is None or until > latest.until:
+                latest = HeldByRate(policy, rate, until)
+    return latest
+
+
+def _period(per: dt.timedelta) -> str:
+    seconds = int(per.total_seconds())
+    for size, unit in ((3600, "h"), (60, "m")):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
 
 
 def _times(texts: Iterable[str]) -> tuple[dt.datetime, ...]:

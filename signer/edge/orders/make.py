@@ -1,4 +1,4 @@
-"""The Order for a CertificateRequest: its body, and whether one that is there is what we would make. Pure.
+"""The Order for a CertificateRequest: its hosts, its body, and whether one that is there is what we would make. Pure.
 
 The same request has the same Order, and one more for the rehearsal.
 """
@@ -7,13 +7,19 @@ import hashlib
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from cryptography import x509
+
+from issuers.acme.identifiers import MAX_IDENTIFIERS
+from issuers.request import SigningRequest
 from signer.api.certificate import IssuerReference
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.issuer import IssuerRef
 from signer.api.labels import PART_OF
+from signer.api.meta import controller_reference
 from signer.api.order import ORDERS, Order
-from signer.edge.host import Host
+from signer.edge.host import Host, read_host
 from signer.edge.issuers.choice import Alternatives
+from signer.tenancy.claims import shown
 
 _REHEARSAL = "\0rehearsal"
 
@@ -60,16 +66,7 @@ def order_body(
             "name": order_name(meta.name, meta.uid, rehearsal=rehearsal),
             "namespace": meta.namespace,
             "labels": dict(PART_OF),
-            "ownerReferences": [
-                {
-                    "apiVersion": CERTIFICATE_REQUESTS.api_version,
-                    "kind": CERTIFICATE_REQUESTS.kind,
-                    "name": meta.name,
-                    "uid": meta.uid,
-                    "controller": True,
-                    "blockOwnerDeletion": True,
-                }
-            ],
+            "ownerReferences": [controller_reference(CERTIFICATE_REQUESTS, meta)],
         },
         "spec": spec,
     }
@@ -105,3 +102,38 @@ def genuine_order(
         and order.metadata.owned_by(request.metadata.uid)
         and order.raw_spec == wanted["spec"]
     )
+
+
+def hosts_of(csr: SigningRequest) -> tuple[Host, ...] | str:
+    """The hosts that a CSR asks for, sorted; or a sentence that says why no public CA would sign it."""
+    others = {
+        "ipAddresses": csr.ip_addresses,  # RFC 8738; nobody can be asked who has an address, as HostClaims say of a host
+        "uris": csr.uris,
+        "emailAddresses": csr.email_addresses,
+        "otherNames": csr.other_names,
+    }
+    if extra := [f"spec.{field}" for field, values in others.items() if values]:
+        return (
+            f"{', '.join(extra)}: an ACME issuer gives certificates for DNS names only; the request has other names too"
+        )
+    wanted = [*csr.dns_names, *_common_names(csr)]
+    found: set[Host] = set()
+    for name in wanted:
+        host = read_host(name)
+        if isinstance(host, str):
+            return host
+        found.add(host)
+    if not found:
+        return "the request has no DNS name"
+    if len(found) > MAX_IDENTIFIERS:
+        return f"the request has {len(found)} names; a certificate has {MAX_IDENTIFIERS} at most"
+    if csr.is_ca:
+        return "an ACME issuer gives no CA certificates"
+    long = [str(host) for host in found if len(str(host)) > 253]
+    return f"{shown(long[0])} is too long" if long else tuple(sorted(found))
+
+
+def _common_names(csr: SigningRequest) -> tuple[str, ...]:
+    request = x509.load_der_x509_csr(csr.der)
+    found = request.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return tuple(str(one.value) for one in found)

@@ -6,7 +6,6 @@ so that it is the same after a restart. Runs on the loop, in the leader; the con
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,20 +16,21 @@ from issuers.acme.client import Session
 from issuers.acme.errors import AcmeError, RateLimited, judge
 from issuers.acme.renewal import SHORT_LIFE, Advice, Why, certificate_id, emergency, life, next_check, plan, take_advice
 from signer.api.certificate import CERTIFICATES, Certificate
+from signer.api.event import reference_to
 from signer.api.issuer import IssuerRef
 from signer.api.meta import from_rfc3339, has_condition, set_condition
 from signer.api.renew_before import renew_before_of
 from signer.api.secret import SECRETS, Secret
 from signer.api.tls_secret import is_placeholder, read_leaf
-from signer.edge.issuers.accounts import Account, Accounts
+from signer.edge.issuers.accounts import Account
 from signer.edge.issuers.shares import BUSY_RECHECK, Shares
+from signer.edge.issuers.term import Term
 from signer.edge.orders.gate import OrderGate
-from signer.kube.client import ApiClient
 from signer.kube.errors import Conflict, NotFound
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change, Reflector
 from signer.kube.superseded import Key
-from signer.observe.events import EventRecorder, EventType, ObjectReference
+from signer.observe.events import EventType
 
 log = logging.getLogger(__name__)
 
@@ -60,27 +60,23 @@ class RenewalController:
 
     def __init__(
         self,
-        client: ApiClient,
-        recorder: EventRecorder,
+        term: Term,
         certificates: Reflector[Certificate],
-        accounts: Accounts,
-        queue: WorkQueue[Key],
         gate: OrderGate,
-        *,
-        clock: Callable[[], datetime],
+        queue: WorkQueue[Key],
     ) -> None:
-        self._client = client
-        self._recorder = recorder
+        self._client = term.client
+        self._recorder = term.recorder
         self._certificates = certificates
-        self._accounts = accounts
-        self._clock = clock
+        self._accounts = term.accounts
+        self._clock = term.clock
         self._shares = Shares(cluster=1, tenant=1)
         self._gate = gate
         self._advised: dict[Key, _Known] = {}
         self._warned: dict[Key, str] = {}  # CertIDs
         self.queue = queue
         certificates.subscribe(self._changed)
-        accounts.on_ready(self._account_ready)
+        term.accounts.on_ready(self._account_ready)
 
     def _changed(self, change: Change[Certificate]) -> None:
         if change.kind == "synced":
@@ -199,11 +195,7 @@ class RenewalController:
         self._emit(certificate, "Normal", str(why), message)
 
     def _emit(self, certificate: Certificate, kind: EventType, reason: str, message: str) -> None:
-        meta = certificate.metadata
-        about = ObjectReference(
-            CERTIFICATES.api_version, CERTIFICATES.kind, meta.namespace, meta.name, meta.uid, meta.resource_version
-        )
-        self._recorder.emit(about, kind, reason, message)
+        self._recorder.emit(reference_to(CERTIFICATES, certificate.metadata), kind, reason, message)
 
 
 def _resting(certificate: Certificate, *, hurry: bool) -> datetime | None:

@@ -27,8 +27,7 @@ from signer.edge.hosts.permit import Permit
 from signer.edge.issuers.accounts import Accounts
 from signer.edge.issuers.choice import Alternatives, Candidate, choose, read_alternatives, reference
 from signer.edge.orders.gate import OrderGate
-from signer.edge.orders.make import genuine_order, order_body
-from signer.edge.orders.request_names import hosts_of
+from signer.edge.orders.make import genuine_order, hosts_of, order_body
 from signer.kube.client import ApiClient
 from signer.kube.errors import AlreadyExists, Conflict, NotFound
 from signer.kube.reflector import Change, Reflector

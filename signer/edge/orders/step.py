@@ -17,6 +17,7 @@ from typing import Any
 
 from signer.api.challenge import CHALLENGES, FINALIZER, Challenge
 from signer.api.labels import PART_OF
+from signer.api.meta import controller_reference
 from signer.api.order import FAILED_STATES, ORDERS, Authorization, OfferedChallenge, Order
 from signer.edge.orders.solver_choice import solver_for
 from signer.tenancy.claims import shown
@@ -28,7 +29,7 @@ _MAX_REASON = 512
 _ANOTHER_ACCOUNT = Reason("AccountChanged", "the issuer's account has another key than when this was ordered")
 
 AnswerOf = Callable[[str, str], str]
-"""What proves a name, by a challenge's type and token (order_values.answer_for)."""
+"""What proves a name, by a challenge's type and token (values.answer_for)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,16 +237,7 @@ def challenge_body(order: Order, made: MakeChallenge, key: str) -> dict[str, Any
             "namespace": order.metadata.namespace,
             "labels": dict(PART_OF),
             "finalizers": [FINALIZER],
-            "ownerReferences": [
-                {
-                    "apiVersion": ORDERS.api_version,
-                    "kind": ORDERS.kind,
-                    "name": order.metadata.name,
-                    "uid": order.metadata.uid,
-                    "controller": True,
-                    "blockOwnerDeletion": True,
-                }
-            ],
+            "ownerReferences": [controller_reference(ORDERS, order.metadata)],
         },
         "spec": {
             "url": made.offered.url,

@@ -1,24 +1,32 @@
 """What is written of Orders: their status, their Challenges, and Events about them.
 
-Runs on the loop, in the leader. Every write is noted as superseding what the cache still has.
+Runs on the loop, in the leader. Every write is noted as superseding what the cache still has. `insist` holds its worker
+until a write is done: nothing else could be done without the API server.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from signer.api.challenge import CHALLENGES, Challenge
+from signer.api.event import reference_to
 from signer.api.meta import to_rfc3339
 from signer.api.order import ORDERS, Order
 from signer.edge.orders.step import MakeChallenge, challenge_body, told
 from signer.edge.orders.values import key_of
+from signer.kube import backoff
 from signer.kube.client import ApiClient
-from signer.kube.errors import AlreadyExists, Conflict, NotFound
+from signer.kube.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound, Unreachable
 from signer.kube.superseded import Key, Superseded
-from signer.observe.events import EventRecorder, EventType, ObjectReference
+from signer.observe.events import EventRecorder, EventType
+
+T = TypeVar("T")
+# Seconds between the tries of `insist`.
+_FIRST, _CAP = 0.2, 5.0
 
 
 class OrderWriter:
@@ -101,8 +109,22 @@ class OrderWriter:
 
     def emit(self, order: Order, kind: EventType, reason: str, message: str) -> None:
         """Write an Event about it."""
-        meta = order.metadata
-        about = ObjectReference(
-            ORDERS.api_version, ORDERS.kind, meta.namespace, meta.name, meta.uid, meta.resource_version
-        )
-        self._recorder.emit(about, kind, reason, message, share=meta.namespace)
+        about = reference_to(ORDERS, order.metadata)
+        self._recorder.emit(about, kind, reason, message, share=about.namespace)
+
+
+async def insist(write: Callable[[], Awaitable[T]], *, tries: int = 200) -> T:
+    """Write what a CA does not say twice, until it is done, for 15 minutes.
+
+    Raises what an API server says for good: NotFound, Conflict, Invalid.
+    Forbidden is not for good: one that has just started knows no roles yet.
+    """
+    for failures in range(1, tries):
+        try:
+            return await write()
+        except (NotFound, Conflict, Invalid):
+            raise
+        except (ApiError, Unreachable) as error:
+            asked = getattr(error, "retry_after", None)
+            await asyncio.sleep(backoff.delay(failures, first=_FIRST, cap=_CAP, retry_after=asked))
+    return await write()

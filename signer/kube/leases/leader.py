@@ -13,8 +13,9 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Literal
 
+from signer.kube.clock import utc_now
 from signer.kube.errors import ApiError, Unreachable
-from signer.kube.leases.own import OwnLease, monotonic, utc_now
+from signer.kube.leases.own import OwnLease, monotonic
 from signer.kube.objects import ObjectRequests
 
 logger = logging.getLogger(__name__)

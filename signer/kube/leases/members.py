@@ -13,9 +13,10 @@ from datetime import datetime
 import msgspec
 
 from signer.kube.client import ApiClient
+from signer.kube.clock import utc_now
 from signer.kube.encoding.codec import JsonCodec
 from signer.kube.errors import ApiError, Unreachable
-from signer.kube.leases.own import OwnLease, utc_now
+from signer.kube.leases.own import OwnLease
 from signer.kube.leases.record import LEASES, Sighting, lease_name
 from signer.kube.reflector import Change, Reflector
 

@@ -6,8 +6,9 @@ Concurrency: used by one task at a time. Deadlines are on the loop's monotonic c
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 
+from signer.kube.clock import utc_now
 from signer.kube.errors import AlreadyExists, Conflict, NotFound
 from signer.kube.leases.record import LEASES, Json, Sighting, held, released, sight
 from signer.kube.objects import ObjectRequests
@@ -16,11 +17,6 @@ from signer.kube.objects import ObjectRequests
 def monotonic() -> float:
     """The loop's clock, so that a test may bring its own."""
     return asyncio.get_running_loop().time()
-
-
-def utc_now() -> datetime:
-    """The wall clock, for what people read in a Lease."""
-    return datetime.now(UTC)
 
 
 class OwnLease:

@@ -12,7 +12,6 @@ LIMITS = "issuers/acme/limits.py"
 ACCOUNT = "issuers/acme/account.py"
 HISTORY = "signer/edge/orders/history.py"
 GATE = "signer/edge/orders/gate.py"
-RATES = "signer/edge/orders/rates.py"
 CHOICE = "signer/edge/issuers/choice.py"
 MAKING = "signer/edge/orders/make.py"
 TESTS = "tests/unit/issuers_acme"
@@ -210,7 +209,7 @@ MUTANTS = (
     ),
     Mutant(
         "one more than the rate",
-        RATES,
+        HISTORY,
         "        if len(made) >= rate.certificates:\n",
         "        if len(made) > rate.certificates:\n",
         (f"{EDGE}/orders/test_rates.py",),

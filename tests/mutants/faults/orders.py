@@ -81,7 +81,7 @@ MUTANTS = (
     ),
     Mutant(
         "a CA's answer is lost with the first write that fails",
-        "signer/edge/orders/insisting.py",
+        "signer/edge/orders/writer.py",
         "        except (NotFound, Conflict, Invalid):\n",
         "        except (ApiError, Unreachable):\n",
         (f"{_UNIT}/orders/test_insisting.py",),

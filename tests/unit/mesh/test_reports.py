@@ -5,8 +5,9 @@ from typing import Any, cast
 
 import pytest
 
+from signer.api.event import ObjectReference
 from signer.mesh.reports import Reports
-from signer.observe.events import EventRecorder, ObjectReference
+from signer.observe.events import EventRecorder
 
 
 class Recorder:

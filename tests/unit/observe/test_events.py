@@ -6,8 +6,9 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+from signer.api.event import ObjectReference
 from signer.kube.client import ApiClient
-from signer.observe.events import EventRecorder, ObjectReference, event_object
+from signer.observe.events import EventRecorder, event_object
 from tests.fakes.apiserver import FakeApiServer, Reply, Seen, status
 from tests.fakes.virtual_time import virtual_time
 

@@ -66,8 +66,8 @@ class TestConflicts:
         """A Certificate that somebody wrote for the Secret keeps it, whatever its own name: none is made beside it."""
         a = host(here, "a")
         await here.pod(here.namespace)
-        await here.issuer("own", {"selfSigned": {}})
-        fields = {"secretName": "shop-tls", "dnsNames": [a], "issuerRef": {"name": "own"}}
+        own = await here.issuer("own", {"selfSigned": {}})
+        fields = {"secretName": "shop-tls", "dnsNames": [a], "issuerRef": {"name": own, "kind": "ClusterIssuer"}}
         await here.make(CERTIFICATES, "older-guide", {"spec": fields})
         first = await here.served("shop-tls", a)
         await here.gateway(https(a))

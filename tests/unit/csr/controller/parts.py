@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from signer.api.certificatesigningrequest import CertificateSigningRequest, RequestContent
+from signer.api.event import ObjectReference
 from signer.api.issuer import IssuerRef
 from signer.authorities.state import IssuerState
 from signer.csr.answers.compose import Answer
 from signer.csr.answers.writer import Written
 from signer.kube.reflector import Change
-from signer.observe.events import ObjectReference
 from signer.tenancy.world import World
 from tests.unit.csr.crafted import FOO
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from signer.edge.orders.insisting import insist
+from signer.edge.orders.writer import insist
 from signer.kube.errors import ApiError, Conflict, Forbidden, NotFound, ServerError, TooManyRequests, Unreachable
 from tests.fakes.virtual_time import virtual_time
 

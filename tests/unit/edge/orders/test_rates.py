@@ -5,8 +5,7 @@ import datetime as dt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signer.edge.orders.history import History
-from signer.edge.orders.rates import Held, ask_rates
+from signer.edge.orders.history import HeldByRate, History, ask_rates
 from signer.tenancy.world import Rate
 
 NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
@@ -25,7 +24,7 @@ def made(*minutes: int, policy: str = "shop", renewal: bool = False) -> list[His
 def test_held_until_the_window_has_room() -> None:
     """The third in an hour waits until the first of the two is an hour old, and says so."""
     held = ask_rates([TWO], made(50, 10), NOW)
-    assert held == Held("shop", Rate(2, HOUR), NOW + dt.timedelta(minutes=10))
+    assert held == HeldByRate("shop", Rate(2, HOUR), NOW + dt.timedelta(minutes=10))
     text = held.text("foo")
     assert "2 new certificates in 1h" in text
     assert "2026-11-23T12:10:00Z" in text
@@ -44,7 +43,7 @@ def test_the_longest_counts() -> None:
     """Of several policies that hold it back, the one that does so longest is told."""
     histories = [*made(10, 20), *made(10, policy="all")]
     held = ask_rates([TWO, ("all", Rate(1, 5 * HOUR))], histories, NOW)
-    assert isinstance(held, Held)
+    assert isinstance(held, HeldByRate)
     assert held.policy == "all"
 
 

@@ -18,6 +18,7 @@ from issuers.acme.errors import AcmeError, Unreachable
 from signer.api.certificate import Certificate
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
+from signer.edge.issuers.term import Term
 from signer.edge.orders.renewals import RenewalController
 from signer.kube.queue import WorkQueue
 from signer.kube.superseded import Key
@@ -68,13 +69,16 @@ class World:
         self.queue: WorkQueue[Key] = WorkQueue()
         ref = IssuerRef("ClusterIssuer", "", "le")
         self.controller = RenewalController(
-            cast("Any", self),
-            cast("Any", SimpleNamespace(emit=lambda _about, _kind, reason, _message: self.events.append(reason))),
+            Term(
+                cast("Any", self),
+                cast("Any", SimpleNamespace(emit=lambda _about, _kind, reason, _message: self.events.append(reason))),
+                cast("Any", SimpleNamespace(get={ref: account}.get, on_ready=lambda _: None)),
+                cast("Any", None),
+                clock=lambda: NOW,
+            ),
             cast("Any", SimpleNamespace(store=store, subscribe=lambda _: None)),
-            cast("Any", SimpleNamespace(get={ref: account}.get, on_ready=lambda _: None)),
-            self.queue,
             cast("Any", SimpleNamespace(overdue=self.overdue.append)),
-            clock=lambda: NOW,
+            self.queue,
         )
 
     async def _call(self, _method: object, _name: str) -> RenewalInfo | None:
