@@ -24,7 +24,6 @@ from signer.kube.encoding.protobuf_codec import ProtobufCodec
 from signer.kube.leases.leader import Leadership
 from signer.kube.leases.members import Members
 from signer.kube.reflector import Reflector
-from signer.mesh.gauges import MeshGauges
 from signer.mesh.reports import Reports
 from signer.mesh.watcher import MeshWatcher
 from signer.observe.audit import AuditLog
@@ -35,7 +34,7 @@ from signer.readiness import Readiness
 from signer.settings.given import SettingsError
 from signer.settings.values import CSR, Settings
 from signer.slow_controllers import SlowControllers
-from signer.tenancy.claim import Limits
+from signer.tenancy.verdict import Limits
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +91,7 @@ class _Process:
 
     def _watcher(self) -> MeshWatcher:
         settings = self._settings
-        gauges = MeshGauges(self._metrics)
+        metrics = self._metrics
         mesh = MeshWatcher(
             self._client,
             self._registry,
@@ -100,10 +99,15 @@ class _Process:
             settings.tenancy(),
             shared=settings.shared_mesh_config,
             owners=settings.controllers is None or CSR in settings.controllers,
-            on_restart=self._metrics.watch_restarted,
-            on_source_age=gauges.source_age,
+            on_restart=metrics.watch_restarted,
+            on_source_age=lambda source, seconds: metrics.mesh_source_age.labels(source).set(seconds),
         )
-        mesh.subscribe(lambda: gauges.update(mesh.world))
+
+        def show() -> None:
+            metrics.mesh_signers.set(len(mesh.world.signers))
+            metrics.bindings.set(len(mesh.world.bindings))
+
+        mesh.subscribe(show)
         return mesh
 
     def _speaks(self) -> bool:

@@ -17,10 +17,9 @@ from signer.commands.live import Mesh
 from signer.commands.tables import ago
 from signer.csr.evaluate import evaluate
 from signer.csr.outcome import Answers, AskKey, AskReference, Issue, Verdict
-from signer.tenancy.claim import Claim, Limits
 from signer.tenancy.decide import decide
 from signer.tenancy.grants import grace_ends
-from signer.tenancy.verdict import Bind, Grant, Reason, Refuse, Reread, Unready, Wait
+from signer.tenancy.verdict import Bind, Claim, Grant, Limits, Reason, Refuse, Reread, Unready, Wait
 from signer.tenancy.world import NO_CLAIMS, Binding
 
 _SHOWN = 8

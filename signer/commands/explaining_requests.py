@@ -17,8 +17,7 @@ from signer.commands.asking import Asked, content_of
 from signer.commands.command import NotFoundOut
 from signer.commands.explaining import Explanation, known, mode_notes
 from signer.commands.live import Mesh
-from signer.tenancy.claim import Limits
-from signer.tenancy.verdict import Grant, Reason, Refuse
+from signer.tenancy.verdict import Grant, Limits, Reason, Refuse
 
 _NOW_APPROVED = {"conditions": [{"type": APPROVED, "status": "True"}]}
 

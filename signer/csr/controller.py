@@ -40,9 +40,8 @@ from signer.kube.reflector import Change, Reflector
 from signer.observe.audit import AuditLog
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
-from signer.tenancy.claim import Limits
 from signer.tenancy.decide import is_mesh, unready
-from signer.tenancy.verdict import Bind, Refuse, Reread, Unready, Wait
+from signer.tenancy.verdict import Bind, Limits, Refuse, Reread, Unready, Wait
 from signer.tenancy.world import World, without_wall
 
 log = logging.getLogger(__name__)

@@ -21,9 +21,8 @@ from signer.api.duration import InvalidDuration, format_duration, parse_duration
 from signer.api.issuer import IssuerRef
 from signer.authorities.state import PENDING, TYPE_MISSING, IssuerState
 from signer.csr.outcome import Answers, AskKey, AskReference, Issue, NoKey, Verdict
-from signer.tenancy.claim import Claim, Limits
 from signer.tenancy.decide import decide, is_mesh, unready
-from signer.tenancy.verdict import Bind, Grant, Reason, Refuse, Reread, Unready, Wait
+from signer.tenancy.verdict import Bind, Claim, Grant, Limits, Reason, Refuse, Reread, Unready, Wait
 from signer.tenancy.world import World
 
 DURATION_ANNOTATION = "experimental.cert-manager.io/request-duration"

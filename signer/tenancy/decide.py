@@ -9,10 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 from signer.api.issuer import IssuerRef
 from signer.tenancy import rules
-from signer.tenancy.claim import Claim, Limits
 from signer.tenancy.grants import Claimable, Granted, NotGranted, granted
 from signer.tenancy.rules import Identity
-from signer.tenancy.verdict import Bind, Grant, Reason, Refuse, Reread, Unready
+from signer.tenancy.verdict import Bind, Claim, Grant, Limits, Reason, Refuse, Reread, Unready
 from signer.tenancy.world import Policy, World
 
 # Clocks differ: what begins a little earlier than it was asked for is valid everywhere at once.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from signer.csr.outcome import Issue
 from signer.csr.queue.backlog import Backlog, Pending
-from signer.csr.queue.rate import Limited, Rates
+from signer.csr.queue.buckets import Buckets, Limited
 from signer.csr.record import Record
 
 WAITS_FOR_RATE = "RateLimited"
@@ -23,7 +23,7 @@ class Pacing:
         self._backlog = backlog
         self._record = record
         self._clock = clock
-        self._rates = Rates()
+        self._buckets = Buckets()
         self._timers: dict[Limited, asyncio.TimerHandle] = {}
 
     def holds(self, pending: Pending, verdict: Issue) -> bool:
@@ -32,7 +32,7 @@ class Pacing:
             return False
         limited = Limited(verdict.rate, verdict.namespace, pending.ref)
         if not self._backlog.waiting_on(limited):
-            wait = self._rates.take(limited, self._clock())
+            wait = self._buckets.take(limited, self._clock())
             if not wait:
                 pending.paid = True
                 return False
@@ -64,7 +64,7 @@ class Pacing:
         """There is room again, for the first one that waits."""
         del self._timers[limited]
         while self._backlog.waiting_on(limited):
-            if wait := self._rates.take(limited, self._clock()):
+            if wait := self._buckets.take(limited, self._clock()):
                 self._await_token(limited, wait)
                 return
             for pending in self._backlog.release(limited, 1):

@@ -11,7 +11,7 @@ from signer.api.issuer import IssuerRef
 from signer.authorities.state import IssuerState
 from signer.csr.evaluate import DURATION_ANNOTATION, IS_CA_ANNOTATION, PRIVATE_KEY_ANNOTATION, evaluate
 from signer.csr.outcome import NOTHING_ASKED, Answers, Verdict
-from signer.tenancy.claim import Limits
+from signer.tenancy.verdict import Limits
 from signer.tenancy.world import without_wall
 from tests.pki import csr, key, name
 from tests.unit.csr.crafted import (

@@ -11,8 +11,7 @@ from signer.api.issuer import IssuerRef
 from signer.csr.answers.compose import issue
 from signer.csr.evaluate import evaluate
 from signer.csr.outcome import Answers, Issue, Verdict
-from signer.tenancy.claim import Limits
-from signer.tenancy.verdict import Refuse
+from signer.tenancy.verdict import Limits, Refuse
 from signer.tenancy.world import World
 from tests.unit.csr.crafted import FOO, NOW, ready, request
 from tests.unit.tenancy.worlds import BAR, DEFAULT, OTHER, binding, world

@@ -14,8 +14,7 @@ from signer.csr.outcome import NOTHING_ASKED, Issue
 from signer.kube.encoding.protobuf import unwrap
 from signer.observe.audit import AuditLine
 from signer.observe.printable import printable
-from signer.tenancy.claim import Limits
-from signer.tenancy.verdict import Reason, Refuse
+from signer.tenancy.verdict import Limits, Reason, Refuse
 from signer.tenancy.world import without_wall
 from tests.pki import csr, key, name, spiffe
 from tests.unit.csr.crafted import FOO, FOO_SIGNER, ISTIOD, NOW, authority, ca, ready, request

@@ -18,7 +18,7 @@ from signer.csr.queue.intake import Intake
 from signer.csr.queue.replica import Sharing
 from signer.observe.audit import AuditLog
 from signer.observe.metrics import Metrics
-from signer.tenancy.claim import Limits
+from signer.tenancy.verdict import Limits
 from signer.tenancy.world import World
 from tests.unit.csr.controller.parts import (
     Disk,

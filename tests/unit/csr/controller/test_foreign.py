@@ -12,7 +12,7 @@ from signer.csr.answers.compose import issue
 from signer.csr.evaluate import evaluate
 from signer.csr.foreign import is_ours
 from signer.csr.outcome import Answers, Issue
-from signer.tenancy.claim import Limits
+from signer.tenancy.verdict import Limits
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.csr.controller.scene import Scene, running
 from tests.unit.csr.crafted import FOO, FOO_SIGNER, NOW, ca, encoded, ready, request, workload
