@@ -14,7 +14,7 @@ from signer import __version__
 from signer.api.certificatesigningrequest import CERTIFICATE_SIGNING_REQUESTS
 from signer.authorities.registry import Registry
 from signer.csr.answers.writer import Writer
-from signer.csr.controller import Options, RequestController
+from signer.csr.controller import Options, Parts, RequestController
 from signer.csr.questions import Questions
 from signer.csr.queue.intake import Intake
 from signer.csr.queue.replica import Sharing
@@ -157,22 +157,24 @@ class _Process:
             on_restart=lambda _why: self._metrics.watch_restarted(CERTIFICATE_SIGNING_REQUESTS.plural),
         )
         requests = RequestController(
-            reflector,
-            self._registry,
-            Writer(client),
-            Questions(client, self._registry),
-            Sharing(settings.identity, members.members, time.monotonic),
-            self._recorder,
-            self._metrics,
-            self._audit,
+            Parts(
+                reflector,
+                intake,
+                self._registry,
+                Questions(client, self._registry),
+                Writer(client),
+                Sharing(settings.identity, members.members, time.monotonic),
+                self._recorder,
+                self._metrics,
+                self._audit,
+                self._mesh,
+            ),
             Options(
                 settings.cluster_resource_namespace,
                 Limits(allow_ca_requests=settings.allow_ca_requests),
                 settings.write_window,
                 settings.drain_seconds,
             ),
-            intake=intake,
-            mesh=self._mesh,
         )
         self._readiness.requests, self._readiness.reflector = requests, reflector
         return requests, members
