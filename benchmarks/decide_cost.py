@@ -16,9 +16,8 @@ from issuers.request import SigningRequest, read_request
 from issuers.template import mesh_template
 from signer.api.issuer import IssuerRef
 from signer.csr.queue.flow import claimed_identity
-from signer.tenancy.claim import Claim, Limits
 from signer.tenancy.decide import decide
-from signer.tenancy.verdict import Bind, Grant, Refuse, Reread
+from signer.tenancy.verdict import Bind, Claim, Grant, Limits, Refuse, Reread
 from signer.tenancy.world import Binding, Claims, MeshConfig, Namespace, Policy, ProxyConfigName, World
 from tests.pki import key, workload_csr
 

@@ -14,7 +14,7 @@ from signer import __version__
 from signer.api.certificatesigningrequest import CERTIFICATE_SIGNING_REQUESTS
 from signer.authorities.registry import Registry
 from signer.csr.answers.writer import Writer
-from signer.csr.controller import Options, RequestController
+from signer.csr.controller import Options, Parts, RequestController
 from signer.csr.questions import Questions
 from signer.csr.queue.intake import Intake
 from signer.csr.queue.replica import Sharing
@@ -24,7 +24,6 @@ from signer.kube.encoding.protobuf_codec import ProtobufCodec
 from signer.kube.leases.leader import Leadership
 from signer.kube.leases.members import Members
 from signer.kube.reflector import Reflector
-from signer.mesh.gauges import MeshGauges
 from signer.mesh.reports import Reports
 from signer.mesh.watcher import MeshWatcher
 from signer.observe.audit import AuditLog
@@ -35,7 +34,7 @@ from signer.readiness import Readiness
 from signer.settings.given import SettingsError
 from signer.settings.values import CSR, Settings
 from signer.slow_controllers import Shared, SlowControllers
-from signer.tenancy.claim import Limits
+from signer.tenancy.verdict import Limits
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +93,7 @@ class _Process:
 
     def _watcher(self) -> MeshWatcher:
         settings = self._settings
-        gauges = MeshGauges(self._metrics)
+        metrics = self._metrics
         mesh = MeshWatcher(
             self._client,
             self._registry,
@@ -102,10 +101,15 @@ class _Process:
             settings.tenancy(),
             shared=settings.shared_mesh_config,
             owners=settings.controllers is None or CSR in settings.controllers,
-            on_restart=self._metrics.watch_restarted,
-            on_source_age=gauges.source_age,
+            on_restart=metrics.watch_restarted,
+            on_source_age=lambda source, seconds: metrics.mesh_source_age.labels(source).set(seconds),
         )
-        mesh.subscribe(lambda: gauges.update(mesh.world))
+
+        def show() -> None:
+            metrics.mesh_signers.set(len(mesh.world.signers))
+            metrics.bindings.set(len(mesh.world.bindings))
+
+        mesh.subscribe(show)
         return mesh
 
     def _speaks(self) -> bool:
@@ -155,22 +159,24 @@ class _Process:
             on_restart=lambda _why: self._metrics.watch_restarted(CERTIFICATE_SIGNING_REQUESTS.plural),
         )
         requests = RequestController(
-            reflector,
-            self._registry,
-            Writer(client),
-            Questions(client, self._registry),
-            Sharing(settings.identity, members.members, time.monotonic),
-            self._recorder,
-            self._metrics,
-            self._audit,
+            Parts(
+                reflector,
+                intake,
+                self._registry,
+                Questions(client, self._registry),
+                Writer(client),
+                Sharing(settings.identity, members.members, time.monotonic),
+                self._recorder,
+                self._metrics,
+                self._audit,
+                self._mesh,
+            ),
             Options(
                 settings.cluster_resource_namespace,
                 Limits(allow_ca_requests=settings.allow_ca_requests),
                 settings.write_window,
                 settings.drain_seconds,
             ),
-            intake=intake,
-            mesh=self._mesh,
         )
         self._readiness.requests, self._readiness.reflector = requests, reflector
         return requests, members

@@ -21,8 +21,8 @@ from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
 from signer.settings.given import SettingsError
 from signer.settings.values import CSR, POLICIES, SLOW_CONTROLLERS, Settings
-from signer.tenancy.claim import Limits
 from signer.tenancy.tally import Tally
+from signer.tenancy.verdict import Limits
 from signer.tenancy.world import without_wall
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class SlowControllers:
         if mesh is None:
             return parts
         if asked is None or POLICIES in asked:
-            from signer.mesh.policies import PolicyStatuses  # noqa: PLC0415 - see above
+            from signer.mesh.policy_statuses import PolicyStatuses  # noqa: PLC0415 - see above
 
             parts.append(PolicyStatuses(self._client, self._registry, mesh).run)
         if self._settings.manage_mesh_config and (asked is None or set(asked) != {CSR}):

@@ -16,7 +16,7 @@ from signer.api.certificate import CERTIFICATES, Certificate, PrivateKeySpec
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS
 from signer.api.meta import find_condition, from_rfc3339
 from signer.api.secret import CA_CERT, SECRETS, TLS_CERT, TLS_KEY, Secret
-from signer.certificates import issuance
+from signer.certificates import steps
 from signer.certificates.issuing import Issuing
 from signer.certificates.matching import RequestView, view_request
 from signer.certificates.objects import Emit, Key, Objects
@@ -113,7 +113,7 @@ class CertificateController:
         if blocked is not None:
             await self._refuse(certificate, blocked)
             self.queue.add_after(key, _BLOCKED_RECHECK)
-        elif issuance.issuing(certificate):
+        elif steps.issuing(certificate):
             await self._issuing.go_on(certificate, seen.view, seen.shared)
         else:
             await self._keep(key, seen)
@@ -122,7 +122,7 @@ class CertificateController:
         meta = certificate.metadata
         key = (meta.namespace, certificate.spec.secret_name)
         secret = self._watched.secrets.store.get(key) or await self._objects.secret(*key)
-        current = issuance.current_request(certificate, self._watched.requests_of(certificate))
+        current = steps.current_request(certificate, self._watched.requests_of(certificate))
         return _Seen(
             certificate,
             await self._view(certificate, secret),
@@ -167,7 +167,7 @@ class CertificateController:
             return
         emit = self._objects.emitter(CERTIFICATES, certificate)
         certificate = await self._write_status(
-            certificate, status.issuing(why, issuance.key_secret_name(certificate), now)
+            certificate, status.issuing(why, steps.key_secret_name(certificate), now)
         )
         emit("Normal", "Issuing", why.message)
         _warn_of_rotation(certificate, emit)
@@ -196,7 +196,7 @@ class CertificateController:
         leaf = view.leaf
         if seen.current is not None and _key_is_ours(seen):
             request = seen.current.request
-            if issuance.outcome(request).state == "issued":
+            if steps.outcome(request).state == "issued":
                 leaf, _ = read_leaf(request.status.certificate)
                 issued = IssuedData(issued.key, request.status.certificate, request.status.ca, request.spec.issuer_ref)
         elif view.placeholder or not ownership.holds(certificate, view.secret):
@@ -214,7 +214,7 @@ class CertificateController:
         """Remove what finished issuances leave behind."""
         for secret in self._watched.key_secrets_of(certificate):
             await self._objects.delete(SECRETS, secret)
-        for request in issuance.superfluous_requests(certificate, self._watched.requests_of(certificate)):
+        for request in steps.superfluous_requests(certificate, self._watched.requests_of(certificate)):
             await self._objects.delete(CERTIFICATE_REQUESTS, request)
 
     def _wake_for_renewal(self, key: Key, status: Status, now: datetime) -> None:

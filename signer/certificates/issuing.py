@@ -16,7 +16,7 @@ from issuers.private_key import encode_key, generate_key
 from signer.api.certificate import CERTIFICATES, Certificate, PrivateKeySpec
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.secret import NEXT_KEY_LABEL, SECRETS, TLS_KEY, Secret
-from signer.certificates import issuance
+from signer.certificates import steps
 from signer.certificates.compose import compose_csr
 from signer.certificates.matching import view_request
 from signer.certificates.objects import Objects
@@ -66,7 +66,7 @@ class Issuing:
         """Take the next steps. `shared`: other Certificates name the Secret too, so this one will not be Ready."""
         if not certificate.status.next_private_key_secret_name:
             # Begun by `cmctl renew`, which sets the condition alone.
-            name = issuance.key_secret_name(certificate)
+            name = steps.key_secret_name(certificate)
             certificate = await self._write_status(certificate, Status.of(certificate).next_key(name))
         try:
             key = await self._next_key(certificate, view)
@@ -76,11 +76,11 @@ class Issuing:
             await self._write_status(certificate, Status.of(certificate).refused(defect, self._clock()))
             self._emit(certificate, "Warning", defect.reason, defect.message)
             return
-        result = issuance.outcome(request)
+        result = steps.outcome(request)
         if result.state == "failed":
             await self._fail(certificate, result.reason, result.message)
         elif result.state == "issued":
-            leaf = issuance.issued_leaf(request, key)
+            leaf = steps.issued_leaf(request, key)
             if isinstance(leaf, Defect):
                 await self._fail(certificate, leaf.reason, leaf.message)
             else:
@@ -94,7 +94,7 @@ class Issuing:
 
     async def _next_key(self, certificate: Certificate, view: SecretView | None) -> KeyView:
         """Find the key of this issuance, or make it and store it before anything is asked with it."""
-        namespace, name = certificate.metadata.namespace, issuance.key_secret_name(certificate)
+        namespace, name = certificate.metadata.namespace, steps.key_secret_name(certificate)
         secret = self._watched.secrets.store.get((namespace, name)) or await self._objects.secret(namespace, name)
         kept = self._kept_key(certificate, view)
         if secret is not None:
@@ -107,7 +107,7 @@ class Issuing:
         else:
             algorithm, size = wanted_key(certificate.spec)
             key = await asyncio.to_thread(generate_key, algorithm, size or None)
-        body = issuance.key_secret_body(certificate, name, encode_key(key, "PKCS8"))
+        body = steps.key_secret_body(certificate, name, encode_key(key, "PKCS8"))
         await self._objects.create_secret(body)
         if kept is not None:
             secret_name = certificate.spec.secret_name
@@ -158,17 +158,17 @@ class Issuing:
 
     async def _next_request(self, certificate: Certificate, key: KeyView) -> CertificateRequest:
         """Find the request of this issuance, or make it; one that no longer fits is thrown away."""
-        found = issuance.next_request(certificate, self._watched.requests_of(certificate))
+        found = steps.next_request(certificate, self._watched.requests_of(certificate))
         if found is not None:
-            why = issuance.obsolete(view_request(found), certificate, key)
+            why = steps.obsolete(view_request(found), certificate, key)
             if not why:
                 return found
             await self._drop(certificate, found, why)
-        key_secret = issuance.key_secret_name(certificate)
+        key_secret = steps.key_secret_name(certificate)
         csr = await asyncio.to_thread(compose_csr, certificate.spec, key.key)
         first = (certificate.status.revision or 0) + 1
         for revision in range(first, first + _TAKEN_NAMES):
-            body = issuance.request_body(certificate, revision, csr, key_secret)
+            body = steps.request_body(certificate, revision, csr, key_secret)
             name = body["metadata"]["name"]
             try:
                 created = await self._objects.create_request(body)
@@ -176,7 +176,7 @@ class Issuing:
                 there = await self._objects.request(certificate.metadata.namespace, name)
                 if there is None or not there.metadata.owned_by(certificate.metadata.uid):
                     continue
-                if why := issuance.obsolete(view_request(there), certificate, key):
+                if why := steps.obsolete(view_request(there), certificate, key):
                     await self._drop(certificate, there, why)
                     raise
                 return there
@@ -225,7 +225,7 @@ class Issuing:
         now = self._clock()
         new_view = await asyncio.to_thread(inspect, written)
         facts = Facts(certificate, new_view, view_request(request), now)
-        status = Status.of(certificate).issued(issuance.revision_of(request))
+        status = Status.of(certificate).issued(steps.revision_of(request))
         await self._write_status(certificate, status.readiness(shared or not_ready(facts), leaf, now))
         self._emit(certificate, "Normal", "Issuing", "The certificate has been successfully issued")
 

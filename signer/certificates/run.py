@@ -9,24 +9,29 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from prometheus_client import Gauge
+
+from signer.api.certificate import Certificate
 from signer.api.issuer import IssuerRef
+from signer.api.meta import find_condition, from_rfc3339
 from signer.authorities.ordering import Ordering
 from signer.authorities.registry import Registry
 from signer.certificates.controller import CertificateController
-from signer.certificates.gauges import CertificateGauges
 from signer.certificates.issuer_controller import IssuerController
 from signer.certificates.objects import Key, Objects
 from signer.certificates.requests.controller import RequestController
 from signer.certificates.requests.record import RequestRecord
 from signer.certificates.watched import Watched
+from signer.certificates.well_known import READY
 from signer.kube.client import ApiClient
 from signer.kube.clock import utc_now
+from signer.kube.reflector import Change
 from signer.observe.audit import AuditLog
 from signer.observe.controller_queue import ControllerQueue
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
-from signer.tenancy.claim import Limits
 from signer.tenancy.tally import Tally
+from signer.tenancy.verdict import Limits
 from signer.tenancy.world import World, without_wall
 
 log = logging.getLogger(__name__)
@@ -36,6 +41,8 @@ CERTIFICATES = "certificates"
 CERTIFICATE_REQUESTS = "certificaterequests"
 Handler = Callable[[Key], Awaitable[None]]
 _WORKERS = 4
+_CONDITIONS = ("True", "False", "Unknown")
+Labels = tuple[str, str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,3 +164,53 @@ class Controllers:
             )
             for queue, handler in work:
                 tasks.create_task(queue.run(handler, workers=_WORKERS))
+
+
+class CertificateGauges:
+    """The metrics of Certificates under cert-manager's names: one series of each kind for a Certificate while it exists."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._ready = metrics.certificate_ready_status
+        self._dates: dict[str, tuple[Gauge, ...]] = {
+            "not_after": (metrics.certificate_expiration, metrics.certificate_not_after),
+            "not_before": (metrics.certificate_not_before,),
+            "renewal_time": (metrics.certificate_renewal,),
+        }
+        self._labels: dict[tuple[str, str], Labels] = {}
+
+    def changed(self, change: Change[Certificate]) -> None:
+        """Follow one change."""
+        old = self._labels.get(change.key)
+        new = _labels(change.new) if change.new is not None else None
+        if old is not None and old != new:
+            self._drop(old)
+            del self._labels[change.key]
+        if change.new is None or new is None:
+            return
+        self._labels[change.key] = new
+        condition = find_condition(change.new.status.conditions, READY)
+        state = condition.status if condition is not None else "Unknown"
+        for name in _CONDITIONS:
+            self._ready.labels(*new, name).set(1 if state == name else 0)
+        for date, gauges in self._dates.items():
+            moment = from_rfc3339(getattr(change.new.status, date))
+            for gauge in gauges:
+                gauge.labels(*new).set(moment.timestamp() if moment is not None else 0)
+
+    def clear(self) -> None:
+        """Remove every series: this process no longer keeps them up to date."""
+        for labels in self._labels.values():
+            self._drop(labels)
+        self._labels.clear()
+
+    def _drop(self, labels: Labels) -> None:
+        for name in _CONDITIONS:
+            self._ready.remove(*labels, name)
+        for gauges in self._dates.values():
+            for gauge in gauges:
+                gauge.remove(*labels)
+
+
+def _labels(certificate: Certificate) -> Labels:
+    meta, ref = certificate.metadata, certificate.spec.issuer_ref
+    return meta.name, meta.namespace, ref.name, ref.kind, ref.group

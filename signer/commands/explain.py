@@ -29,7 +29,7 @@ from signer.csr.questions import Questions
 from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound
 from signer.settings.values import Settings
-from signer.tenancy.claim import Limits
+from signer.tenancy.verdict import Limits
 
 _DESCRIPTION = """\
 Say what the signer would do with a request, and why: with a CertificateSigningRequest (NAME) or a CertificateRequest

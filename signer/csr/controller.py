@@ -8,31 +8,28 @@ the window allows (delivery.py). Between two requests the loop runs once, so tha
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, KeysView
 from dataclasses import dataclass
 from datetime import datetime
 
 from signer.api.certificatesigningrequest import CertificateSigningRequest, RequestContent, read_content
-from signer.api.issuer import IssuerRef
 from signer.api.signername import parse_signer_name
 from signer.authorities.registry import Registry
 from signer.csr.answers.compose import Answer
-from signer.csr.answers.delivery import Delivery
+from signer.csr.answers.delivery import Delivery, Room
 from signer.csr.answers.signing import Signing
 from signer.csr.answers.writer import Writer
-from signer.csr.evaluate import evaluate
+from signer.csr.evaluate import Circumstances, case_of, evaluate
 from signer.csr.foreign import ForeignCertificates
-from signer.csr.gauges import Gauges
 from signer.csr.inquiries import Mesh
-from signer.csr.outcome import NOTHING_ASKED, Issue
+from signer.csr.outcome import NOTHING_ASKED, Issue, Verdict
 from signer.csr.questions import Questions
 from signer.csr.queue.backlog import Backlog, Pending, Stage
 from signer.csr.queue.flow import flow_of
 from signer.csr.queue.intake import Intake
 from signer.csr.queue.pacing import Pacing
 from signer.csr.queue.replica import Sharing
-from signer.csr.queue.unapproved import Unapproved
-from signer.csr.queue.waiting import RECHECK, Waiting
+from signer.csr.queue.waiting import RECHECK, Sources, Waiting
 from signer.csr.record import Around, Record
 from signer.kube.clock import utc_now
 from signer.kube.encoding.protobuf import ProtobufError
@@ -40,12 +37,13 @@ from signer.kube.reflector import Change, Reflector
 from signer.observe.audit import AuditLog
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
-from signer.tenancy.claim import Limits
-from signer.tenancy.decide import is_mesh, unready
-from signer.tenancy.verdict import Bind, Refuse, Reread, Unready, Wait
+from signer.tenancy.decide import unready
+from signer.tenancy.verdict import Bind, Limits, Refuse, Reread, Unready, Wait
 from signer.tenancy.world import World, without_wall
 
 log = logging.getLogger(__name__)
+# Seconds until an Event says that nobody has approved a request.
+_APPROVAL_PATIENCE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,61 +56,64 @@ class Options:
     drain_seconds: float = 20.0
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the hot path works with: where requests come from and answers go, who signs them, who is told.
+
+    `intake` is what `reflector` reads requests with. Without a `mesh` there is no wall: all passes that cert-manager
+    would sign.
+    """
+
+    reflector: Reflector[CertificateSigningRequest]
+    intake: Intake
+    registry: Registry
+    questions: Questions
+    writer: Writer
+    sharing: Sharing
+    recorder: EventRecorder
+    metrics: Metrics
+    audit: AuditLog
+    mesh: Mesh | None = None
+
+
 class RequestController:
     """Answers requests until cancelled; `drain` works off what is there.
 
-    `intake` is what `reflector` reads requests with. Without a `mesh` there is no wall: all passes that cert-manager
-    would sign. `foreign` and `waiting` say in `trouble` why we are not ready on account of others, "" when we are.
+    `foreign` and `waiting` say in `trouble` why we are not ready on account of others, "" when we are.
     """
 
     def __init__(
         self,
-        reflector: Reflector[CertificateSigningRequest],
-        registry: Registry,
-        writer: Writer,
-        questions: Questions,
-        sharing: Sharing,
-        recorder: EventRecorder,
-        metrics: Metrics,
-        audit: AuditLog,
+        parts: Parts,
         options: Options,
         *,
-        mesh: Mesh | None = None,
-        intake: Intake | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._reflector = reflector
+        registry, mesh, metrics, audit = parts.registry, parts.mesh, parts.metrics, parts.audit
+        self._reflector = parts.reflector
         self._registry = registry
-        self._sharing = sharing
+        self._sharing = parts.sharing
         self._options = options
         self._clock = clock
         self._wall = wall
         self._mesh = mesh
         self._no_wall = without_wall()
         around = Around(registry.get, lambda: self.world, clock, wall)
-        self._record = Record(recorder, metrics, audit, around)
+        self._record = Record(parts.recorder, metrics, audit, around)
         self._backlog = Backlog(lambda reason, step: metrics.waiting.labels(reason).inc(step))
-        self._delivery = Delivery(
-            writer,
-            self._backlog,
-            self._record,
-            audit,
-            window=options.write_window,
-            shared=mesh is not None,
-            clock=clock,
-            stored=self._stored,
-        )
-        self.waiting = Waiting(self._backlog, registry, questions, mesh, self._record, around, self._delivery.try_again)
+        room = Room(options.write_window, shared=mesh is not None, clock=clock)
+        self._delivery = Delivery(parts.writer, self._backlog, self._record, audit, room, self._stored)
+        sources = Sources(registry, parts.questions, mesh)
+        self.waiting = Waiting(self._backlog, sources, self._record, around, self._delivery.try_again)
         self._pacing = Pacing(self._backlog, self._record, clock)
         self._signing = Signing(self._delivery, self._record)
-        self._unapproved = Unapproved(self._record, clock)
+        self._unapproved = _Unapproved(self._record, clock)
         self.foreign = ForeignCertificates(self._backlog, self._unapproved.uids, around.world, around, self._record)
         self._draining = False
-        self._gauges = Gauges(metrics, self._backlog, self._delivery, audit, around.world, wall)
-        reflector.subscribe(self._changed)
-        if intake is not None:
-            intake.subscribe(self.foreign.look)
+        self._gauges = _Gauges(metrics, self._backlog, self._delivery, audit, around.world, wall)
+        parts.reflector.subscribe(self._changed)
+        parts.intake.subscribe(self.foreign.look)
 
     @property
     def world(self) -> World:
@@ -154,7 +155,7 @@ class RequestController:
             pending = self._backlog.get(old.uid)
             if pending is not None and not pending.taken:
                 self._sharing.answered(old.uid)
-            if pending is not None and pending.stage is not Stage.WORKING and isinstance(pending.unsent, Answer):
+            if pending is not None and pending.stage is not Stage.WORKING and pending.unsent is not None:
                 # Our own write may have done that: the audit log must not end on "unknown" when it can be known.
                 self._delivery.settle_aside(pending, pending.unsent)
             self._gone(old.uid)
@@ -207,8 +208,8 @@ class RequestController:
         if answer.refused:
             self.foreign.refused(pending.csr)
             self._mesh.refused(pending.ref)
-        elif isinstance(answer.verdict, Issue) and answer.verdict.mesh:
-            self._mesh.issued(pending.ref, answer.verdict.namespace, self._wall(), answer.verdict.policy)
+        elif isinstance(answer.verdict, Issue) and (grant := answer.verdict.grant).mesh:
+            self._mesh.issued(pending.ref, grant.namespace, self._wall(), grant.policy)
 
     # Deciding, in turn.
 
@@ -229,14 +230,12 @@ class RequestController:
         if self._left_to_owner(pending):
             return
         pending.taken = True
-        if isinstance(pending.unsent, Answer) and pending.unsent.csr.resource_version == csr.resource_version:
-            self._delivery.start(pending, self._delivery.write(pending, pending.unsent))
-            return
-        if isinstance(pending.unsent, Answer):
+        if (unsent := pending.unsent) is not None:
+            if unsent.csr.resource_version == csr.resource_version:
+                self._delivery.start(pending, self._delivery.write(pending, unsent))
+                return
             # The object has changed since, and is unanswered: so that write was not stored.
-            self._record.outcome(
-                pending, pending.unsent, "conflict", "the request changed before the answer was stored"
-            )
+            self._record.outcome(pending, unsent, "conflict", "the request changed before the answer was stored")
             pending.unsent = None
         try:
             content = read_content(csr)
@@ -245,20 +244,16 @@ class RequestController:
             log.error("request %s: the API server's bytes cannot be read: %s", csr.name, error)  # noqa: TRY400
             self._delivery.try_again(pending)
             return
-        now, world = self._wall(), self.world
-        verdict = evaluate(
-            content,
-            pending.ref,
-            self._registry.get,
-            pending.answers,
-            limits=self._options.limits,
-            world=world,
-            cluster_resource_namespace=self._options.cluster_resource_namespace,
-            now=now,
-        )
-        pending.mesh = world.settings.mode != "off" and self._is_mesh(pending.ref, content)
+        world, ref = self.world, pending.ref
+        case = case_of(content, ref, self._registry.get(ref), pending.answers, world)
+        pending.mesh = case.standing.mesh
+        options, now = self._options, self._wall()
+        around = Circumstances(options.limits, world, options.cluster_resource_namespace, now)
+        self._carry_out(pending, evaluate(case, around), content, now)
+
+    def _carry_out(self, pending: Pending, verdict: Verdict, content: RequestContent, now: datetime) -> None:
         if isinstance(verdict, Issue):
-            if not self._pacing.holds(pending, verdict):
+            if not self._pacing.holds(pending, verdict.grant):
                 self._signing.issue(pending, verdict)
         elif isinstance(verdict, Refuse):
             self._signing.refuse(pending, verdict, content, now)
@@ -270,11 +265,6 @@ class RequestController:
             self.waiting.for_mesh(pending, verdict)
         else:
             self._delivery.start(pending, self.waiting.for_answer(pending, verdict, content))
-
-    def _is_mesh(self, ref: IssuerRef, content: RequestContent) -> bool:
-        state = self._registry.get(ref)
-        key = state.authority.key_id if state is not None and state.authority is not None else ""
-        return is_mesh(self.world, requester=content.username, signer=ref, ca_key_id=key)
 
     # What time brings.
 
@@ -292,3 +282,67 @@ class RequestController:
                 for csr in tuple(self._reflector.store.values()):
                     if csr.approved and not csr.answered and self._backlog.get(csr.uid) is None:
                         self._offer(csr)
+
+
+class _Unapproved:
+    """The requests that nobody has approved yet, by uid: nothing is ever written to them, but after a while an Event says so.
+
+    `clock` is monotonic, in seconds.
+    """
+
+    def __init__(self, record: Record, clock: Callable[[], float]) -> None:
+        self._record = record
+        self._clock = clock
+        self._seen: dict[str, tuple[CertificateSigningRequest, float]] = {}
+
+    @property
+    def uids(self) -> KeysView[str]:
+        """A view of those that wait now."""
+        return self._seen.keys()
+
+    def put(self, csr: CertificateSigningRequest) -> None:
+        """Take a request in; one that is known already keeps its time."""
+        self._seen.setdefault(csr.uid, (csr, self._clock()))
+
+    def remove(self, uid: str) -> None:
+        """Forget a request that was approved, answered or deleted."""
+        self._seen.pop(uid, None)
+
+    def turn(self) -> None:
+        """Tell of those that have waited for some seconds. To be called each second or so."""
+        late = self._clock() - _APPROVAL_PATIENCE
+        for uid, (csr, since) in tuple(self._seen.items()):
+            if since <= late:
+                self._seen[uid] = (csr, float("inf"))  # told once, however often the object changes
+                self._record.waits_for_approval(csr)
+
+
+class _Gauges:
+    """What the hot path shows of itself: its queue, its window, the audit log's state, and the wall's mode.
+
+    `world` gives what is decided from, `wall` the time of day.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        backlog: Backlog,
+        delivery: Delivery,
+        audit: AuditLog,
+        world: Callable[[], World],
+        wall: Callable[[], datetime],
+    ) -> None:
+        self._metrics = metrics
+        self._world = world
+        self._wall = wall
+        metrics.queued.set_function(lambda: backlog.ready)
+        metrics.in_flight.set_function(lambda: delivery.in_flight)
+        metrics.window.set_function(lambda: delivery.window.size)
+        metrics.audit_failing.set_function(lambda: bool(audit.trouble))
+
+    def turn(self) -> None:
+        """Show the wall's mode, which ends by the clock. To be called each second or so."""
+        settings = self._world().settings
+        mode = settings.mode if settings.mode == "off" else "enforce" if settings.enforces(self._wall()) else "audit"
+        for each in ("enforce", "audit", "off"):
+            self._metrics.tenancy.labels(each).set(each == mode)

@@ -5,12 +5,9 @@ what users know stays true. What must be asked over the network (may the request
 in that Secret?) comes back as a question; the caller asks and evaluates again with the answer.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from issuers.authority import Authority
 from issuers.certificate import CertificateTemplate, template_for
 from issuers.errors import MalformedRequest, TemplateError
 from issuers.istio_request import dns_names, uri_name
@@ -21,9 +18,8 @@ from signer.api.duration import InvalidDuration, format_duration, parse_duration
 from signer.api.issuer import IssuerRef
 from signer.authorities.state import PENDING, TYPE_MISSING, IssuerState
 from signer.csr.outcome import Answers, AskKey, AskReference, Issue, NoKey, Verdict
-from signer.tenancy.claim import Claim, Limits
-from signer.tenancy.decide import decide, is_mesh, unready
-from signer.tenancy.verdict import Bind, Grant, Reason, Refuse, Reread, Unready, Wait
+from signer.tenancy.decide import Standing, judge, standing
+from signer.tenancy.verdict import Bind, Claim, Grant, Limits, Reason, Refuse, Reread, Unready, Wait
 from signer.tenancy.world import World
 
 DURATION_ANNOTATION = "experimental.cert-manager.io/request-duration"
@@ -45,38 +41,45 @@ class Circumstances:
     now: datetime
 
 
-def evaluate(
-    content: RequestContent,
-    ref: IssuerRef,
-    lookup: Callable[[IssuerRef], IssuerState | None],
-    answers: Answers,
-    *,
-    limits: Limits,
-    world: World,
-    cluster_resource_namespace: str,
-    now: datetime,
-) -> Verdict:
-    """Decide what happens to an approved, unanswered request for the issuer `ref`.
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One approved, unanswered request: what it says, the issuer that it names, and what was found out for it.
+
+    `state` is None for an issuer that does not exist; `standing` is how the request stands to the wall.
+    """
+
+    content: RequestContent
+    ref: IssuerRef
+    state: IssuerState | None
+    answers: Answers
+    standing: Standing
+
+
+def case_of(content: RequestContent, ref: IssuerRef, state: IssuerState | None, answers: Answers, world: World) -> Case:
+    """Put together what `evaluate` decides on."""
+    key_id = state.authority.key_id if state is not None and state.authority is not None else ""
+    found = standing(world, requester=content.username, signer=ref, ca_key_id=key_id)
+    return Case(content, ref, state, answers, found)
+
+
+def evaluate(case: Case, around: Circumstances) -> Verdict:
+    """Decide what happens to a request.
 
     Raises nothing for anything that a requester or an issuer's author can write.
     """
-    state = lookup(ref)
+    content, ref, state, mesh = case.content, case.ref, case.state, case.standing.mesh
     if state is None:
         return Wait(Reason("IssuerNotFound", f"Referenced issuer does not exist: {ref}"), ref)
     if state.reason == TYPE_MISSING:
         return Wait(Reason("IssuerTypeMissing", state.message), ref)
     if ref.kind == "Issuer":
-        if answers.may_reference is None:
+        if case.answers.may_reference is None:
             return AskReference(ref, content)
-        if not answers.may_reference:
+        if not case.answers.may_reference:
             message = f"Requester may not reference Namespaced Issuer {ref.namespace}/{ref.name}"
             return Refuse((Reason("DeniedReference", message),))
-    mesh = False
-    if world.settings.mode != "off":
-        if (waiting := unready(world)) is not None:
-            return waiting
-        key_id = state.authority.key_id if state.authority is not None else ""
-        mesh = is_mesh(world, requester=content.username, signer=ref, ca_key_id=key_id)
+    if case.standing.unready is not None:
+        return case.standing.unready
     # A mesh request's annotations count for nothing: they can be changed after the approval.
     asked = _expiration(content) if mesh else requested_duration(content)
     if isinstance(asked, Refuse):
@@ -87,10 +90,9 @@ def evaluate(
     if state.kind == "acme":
         message = f"{ref} is an ACME issuer, which answers CertificateRequests only"
         return Refuse((Reason("UnsupportedIssuer", message),))
-    around = Circumstances(limits, world, cluster_resource_namespace, now)
-    if state.kind == "selfSigned" and not (mesh and world.settings.enforces(now)):
-        return _self_signed(content, state, answers, asked, around)
-    return _by_ca(content, state, answers, asked, around, mesh=mesh)
+    if state.kind == "selfSigned" and not (mesh and around.world.settings.enforces(around.now)):
+        return _self_signed(case, state, asked, around)
+    return _by_ca(case, state, asked, around)
 
 
 def _expiration(content: RequestContent) -> timedelta | None:
@@ -124,13 +126,9 @@ def _read(content: RequestContent) -> SigningRequest | Refuse:
 
 
 def _decide(
-    content: RequestContent,
-    request: SigningRequest,
-    state: IssuerState,
-    answers: Answers,
-    asked: timedelta | None,
-    around: Circumstances,
+    case: Case, request: SigningRequest, state: IssuerState, asked: timedelta | None, around: Circumstances
 ) -> Grant | Refuse | Unready | Bind | Reread:
+    content = case.content
     authority = state.authority
     claim = Claim(
         content.username,
@@ -144,7 +142,7 @@ def _decide(
         ca_not_after=authority.not_after if authority is not None else None,
         root_key_id=authority.root_key_id if authority is not None else "",
     )
-    return decide(claim, around.world, around.limits, fresh=answers.fresh, now=around.now)
+    return judge(claim, case.standing, around.world, around.limits, fresh=case.answers.fresh, now=around.now)
 
 
 def _template(
@@ -176,80 +174,48 @@ def _template(
 
 
 def _by_ca(
-    content: RequestContent,
-    state: IssuerState,
-    answers: Answers,
-    asked: timedelta | None,
-    around: Circumstances,
-    *,
-    mesh: bool,
+    case: Case, state: IssuerState, asked: timedelta | None, around: Circumstances
 ) -> Issue | Refuse | Unready | Bind | Reread:
-    request = _read(content)
+    request = _read(case.content)
     if isinstance(request, Refuse):
-        return Refuse((Reason("UnexpectedContents", request.message),)) if mesh else request
-    grant = _decide(content, request, state, answers, asked, around)
+        return Refuse((Reason("UnexpectedContents", request.message),)) if case.standing.mesh else request
+    grant = _decide(case, request, state, asked, around)
     if not isinstance(grant, Grant):
         return grant
-    template = _template(content, request, state, grant, around)
+    template = _template(case.content, request, state, grant, around)
     if isinstance(template, Refuse):
         return template
-    return _issue(template, state.authority, None, content, request, grant)
-
-
-def _issue(
-    template: CertificateTemplate,
-    authority: Authority | None,
-    key: Any,
-    content: RequestContent,
-    request: SigningRequest,
-    grant: Grant,
-) -> Issue:
-    return Issue(
-        template,
-        authority,
-        key,
-        requester=content.username,
-        identity=_identity(request),
-        mesh=grant.mesh,
-        namespace=grant.namespace,
-        source=grant.source,
-        policy=grant.policy,
-        append_root=grant.append_root,
-        rate=grant.rate,
-        would_refuse=grant.would_refuse,
-    )
+    requester, identity = case.content.username, _identity(request)
+    return Issue(template, state.authority, grant, requester=requester, identity=identity)
 
 
 def _self_signed(
-    content: RequestContent,
-    state: IssuerState,
-    answers: Answers,
-    asked: timedelta | None,
-    around: Circumstances,
+    case: Case, state: IssuerState, asked: timedelta | None, around: Circumstances
 ) -> Issue | Refuse | Wait | Unready | AskKey | Bind | Reread:
+    content, key = case.content, case.answers.key
     name = content.annotations.get(PRIVATE_KEY_ANNOTATION, "")
     if not name:
         message = f"Missing private key reference annotation: {PRIVATE_KEY_ANNOTATION}"
         return Refuse((Reason("MissingAnnotation", message),))
     namespace = state.ref.namespace or around.cluster_resource_namespace
-    if answers.key is None:
+    if key is None:
         return AskKey(namespace, name)
-    if isinstance(answers.key, NoKey):
+    if isinstance(key, NoKey):
         message = f"Referenced Secret {namespace}/{name} not found, or it holds no key that may be used here"
         return Wait(Reason("SecretNotFound", message), state.ref, (namespace, name))
     request = _read(content)
     if isinstance(request, Refuse):
         return request
-    if answers.key.public_key() != request.public_key:
+    if key.public_key() != request.public_key:
         message = f"Referenced private key in Secret {namespace}/{name} does not match that in the request"
         return Refuse((Reason("ErrorKeyMatch", message),))
-    grant = _decide(content, request, state, answers, asked, around)
+    grant = _decide(case, request, state, asked, around)
     if not isinstance(grant, Grant):
         return grant
     template = _template(content, request, state, grant, around)
     if isinstance(template, Refuse):
         return template
-    return _issue(template, None, answers.key, content, request, grant)
+    return Issue(template, None, grant, key, requester=content.username, identity=_identity(request))
 
 
 def _identity(request: SigningRequest) -> str:

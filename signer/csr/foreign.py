@@ -17,7 +17,6 @@ from issuers.x509 import der, extensions
 from issuers.x509.subject import EMPTY_NAME
 from signer.api.certificatesigningrequest import CertificateSigningRequest, read_certificate, read_content
 from signer.api.signername import parse_signer_name
-from signer.csr.answers.compose import Answer
 from signer.csr.queue.backlog import Backlog
 from signer.csr.record import Around, Record
 from signer.tenancy.decide import BACKDATE
@@ -105,7 +104,7 @@ class ForeignCertificates:
         if ref is None or not known or ref not in self._world().signers:
             return  # answered by us, or long ago, or of nobody who could harm the mesh
         chain = read_certificate(csr)
-        if pending is not None and isinstance(pending.answer, Answer) and pending.answer.pem == chain:
+        if pending is not None and pending.answer is not None and pending.answer.pem == chain:
             return
         created = datetime.fromtimestamp(read_content(csr).created, UTC)
         # What another replica lets pass in audit mode has cert-manager's form.

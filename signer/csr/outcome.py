@@ -7,30 +7,19 @@ from issuers.authority import Authority
 from issuers.certificate import CertificateTemplate
 from signer.api.certificatesigningrequest import RequestContent
 from signer.api.issuer import IssuerRef
-from signer.tenancy.verdict import Bind, Reason, Refuse, Reread, Unready, Wait
-from signer.tenancy.world import Rate
+from signer.tenancy.verdict import Bind, Grant, Refuse, Reread, Unready, Wait
 
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """To be issued: what the certificate says, and who signs it (`authority`, else the request's own `key`).
-
-    For a request of the mesh (`mesh`) `namespace` is the tenant's, `source` says where the grant comes from, `policy`
-    which SignerPolicy allowed it. `would_refuse` holds what enforcing would have said, in audit mode.
-    """
+    """To be issued: what the certificate says, who signs it (`authority`, else the request's own `key`), on what `grant`."""
 
     template: CertificateTemplate
     authority: Authority | None
+    grant: Grant
     key: Any = field(default=None, repr=False)
     requester: str = ""
     identity: str = ""
-    mesh: bool = False
-    namespace: str = ""
-    source: str = ""
-    policy: str = ""
-    append_root: bool = False
-    rate: Rate | None = None
-    would_refuse: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

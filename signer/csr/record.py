@@ -23,7 +23,7 @@ from signer.observe.events import EventRecorder, EventType
 from signer.observe.metrics import Metrics
 from signer.observe.printable import printable
 from signer.observe.series import Series
-from signer.tenancy.verdict import Refuse
+from signer.tenancy.verdict import Grant, Refuse
 from signer.tenancy.world import NO_CLAIMS, World
 
 log = logging.getLogger(__name__)
@@ -92,9 +92,9 @@ class Record:
         elif result.outcome == "stored" and isinstance(verdict, Issue):
             latency = self._metrics.latency
             latency.labels(self._series.follow(latency, signer)).observe(self._around.clock() - pending.since)
-            if verdict.mesh:
-                self._series.count(self._metrics.issued, signer, verdict.namespace)
-            self._would_refuse(pending, verdict)
+            if verdict.grant.mesh:
+                self._series.count(self._metrics.issued, signer, verdict.grant.namespace)
+            self._would_refuse(pending, verdict.grant)
             message = "Certificate fetched from issuer successfully"
             self._event(pending.csr, "Normal", "CertificateIssued", message, courtesy=True)
 
@@ -165,13 +165,13 @@ class Record:
         if kind.signer is not None:
             self._tell_tenant(kind.namespace, kind.signer, kind.reason, message)
 
-    def _would_refuse(self, pending: Pending, verdict: Issue) -> None:
-        if not verdict.would_refuse:
+    def _would_refuse(self, pending: Pending, grant: Grant) -> None:
+        if not grant.would_refuse:
             return
-        first = verdict.would_refuse[0]
+        first = grant.would_refuse[0]
         self._series.count(self._metrics.would_refuse, pending.csr.signer_name, pending.flow.namespace, first.code)
         if self._would.first(self._kind(pending, first.code), self._around.clock()):
-            text = "; ".join(reason.message for reason in verdict.would_refuse)
+            text = "; ".join(reason.message for reason in grant.would_refuse)
             log.warning("request %s issued in audit mode; it would be refused: %s", pending.csr.name, printable(text))
 
     def _tell_tenant(self, namespace: str, ref: IssuerRef, reason: str, message: str) -> None:

@@ -19,7 +19,6 @@ from signer.kube.encoding.codec import Codec, Key, Problem, WatchEvent, named
 from signer.kube.encoding.framing import CodecError
 from signer.kube.errors import ApiError, Forbidden, Gone, NotFound, Unreachable
 from signer.kube.resource import Resource
-from signer.kube.restarts import history_may_be_wrong, restart_reason
 
 logger = logging.getLogger(__name__)
 
@@ -156,14 +155,14 @@ class Reflector(Generic[T]):
                 raise
             except (ApiError, Unreachable, CodecError) as caught:
                 error = caught
-            self._on_restart(restart_reason(error))
+            self._on_restart(_restart_reason(error))
             if self._opened is not None and self._clock() - self._opened >= GOOD_CONNECTION:
                 self._failures = barren = 0
                 if error is None or isinstance(error, SilentConnection):
                     continue
             if error is None:
                 await self._pause()
-            elif history_may_be_wrong(error) and (barren := barren + 1) >= RESUMES_BEFORE_RELIST:
+            elif _history_may_be_wrong(error) and (barren := barren + 1) >= RESUMES_BEFORE_RELIST:
                 raise error
             else:
                 await self._after_trouble(error)
@@ -293,3 +292,20 @@ class Reflector(Generic[T]):
         self._failures += 1
         wait = backoff.delay(self._failures, first=FIRST_DELAY, cap=cap, retry_after=retry_after, random=self._random)
         await self._sleep(wait)
+
+
+def _restart_reason(error: Exception | None) -> str:
+    """Name the reason in a word, for a metric; None is the end of the stream."""
+    if error is None:
+        return "eof"
+    if isinstance(error, SilentConnection):
+        return "silent"
+    return "unreachable" if isinstance(error, Unreachable) else "error"
+
+
+def _history_may_be_wrong(error: Exception) -> bool:
+    """Tell whether our resourceVersion itself may be what the server chokes on, as after etcd was restored from a backup.
+
+    Not so for refusals that a list would meet just as well, and a list costs an overloaded server much more.
+    """
+    return isinstance(error, CodecError) or (isinstance(error, ApiError) and error.status not in {401, 403, 429, 503})

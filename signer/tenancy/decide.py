@@ -6,13 +6,13 @@ to a CA's key: whoever names it by another issuer meets the same rules (docs/ten
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from signer.api.issuer import IssuerRef
 from signer.tenancy import rules
-from signer.tenancy.claim import Claim, Limits
 from signer.tenancy.grants import Claimable, Granted, NotGranted, granted
 from signer.tenancy.rules import Identity
-from signer.tenancy.verdict import Bind, Grant, Reason, Refuse, Reread, Unready
+from signer.tenancy.verdict import Bind, Claim, Grant, Limits, Reason, Refuse, Reread, Unready
 from signer.tenancy.world import Policy, World
 
 # Clocks differ: what begins a little earlier than it was asked for is valid everywhere at once.
@@ -28,7 +28,30 @@ _NO_LIFETIME = timedelta(seconds=1)
 Decision = Grant | Refuse | Unready | Bind | Reread
 
 
-def is_mesh(world: World, *, requester: str, signer: IssuerRef, ca_key_id: str) -> bool:
+class Standing(NamedTuple):
+    """How a request stands to the wall now.
+
+    `walled`: there is a wall. `unready`: why nothing can be decided yet, None when it can. `mesh`: the request is the
+    mesh's, so that the wall's rules for workloads are for it.
+    """
+
+    walled: bool
+    unready: Unready | None = None
+    mesh: bool = False
+
+
+_NO_WALL = Standing(walled=False)
+
+
+def standing(world: World, *, requester: str, signer: IssuerRef, ca_key_id: str) -> Standing:
+    """Tell how a request stands to the wall: to be asked once for each, and given to `judge`."""
+    if world.settings.mode == "off":
+        return _NO_WALL
+    mesh = _is_mesh(world, requester=requester, signer=signer, ca_key_id=ca_key_id)
+    return Standing(walled=True, unready=unready(world), mesh=mesh)
+
+
+def _is_mesh(world: World, *, requester: str, signer: IssuerRef, ca_key_id: str) -> bool:
     """Tell whether a request is the mesh's: asked by istiod, of a mesh signer, or of a CA whose key the mesh trusts.
 
     That is a mesh signer's key, and that of a root above one: what either signs, a tenant's workloads take.
@@ -50,12 +73,17 @@ def decide(claim: Claim, world: World, limits: Limits, *, fresh: bool, now: date
     `fresh`: the tenant's ProxyConfigs and the mesh config were read live for this request. A Grant without `mesh` is
     cert-manager's rule: the certificate is what the request says.
     """
-    if world.settings.mode == "off":
+    found = standing(world, requester=claim.requester, signer=claim.signer, ca_key_id=claim.ca_key_id)
+    return judge(claim, found, world, limits, fresh=fresh, now=now)
+
+
+def judge(claim: Claim, found: Standing, world: World, limits: Limits, *, fresh: bool, now: datetime) -> Decision:
+    """As `decide`, where it is known already how the claim stands to the wall (`found`, of this claim and this world)."""
+    if not found.walled:
         return _unbound(claim, limits)
-    if (waiting := unready(world)) is not None:
-        return waiting
-    mesh = is_mesh(world, requester=claim.requester, signer=claim.signer, ca_key_id=claim.ca_key_id)
-    if not mesh and not _speaks_for_the_mesh(claim, world):
+    if found.unready is not None:
+        return found.unready
+    if not found.mesh and not _speaks_for_the_mesh(claim, world):
         if world.settings.unbound == "deny" and _needs_binding(claim, world):
             message = f"{claim.signer} is no signer of the mesh, and others are not served (--unbound=deny)"
             return _refuse(claim, world, limits, [Reason("UnboundSigner", message)], now)

@@ -33,8 +33,7 @@ from signer.kube.errors import Conflict, Forbidden, NotFound
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change
 from signer.kube.superseded import Superseded
-from signer.tenancy.claim import Limits
-from signer.tenancy.verdict import Grant, Reason, Refuse, Unready
+from signer.tenancy.verdict import Grant, Limits, Reason, Refuse, Unready
 from signer.tenancy.world import World, without_wall
 
 logger = logging.getLogger(__name__)

@@ -13,9 +13,8 @@ from issuers.x509.keys import PrivateKey
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.issuer import SelfSignedIssuer
 from signer.authorities.state import IssuerState
-from signer.tenancy.claim import Claim, Limits
 from signer.tenancy.decide import decide
-from signer.tenancy.verdict import Bind, Grant, Reason, Refuse, Reread, Unready
+from signer.tenancy.verdict import Bind, Claim, Grant, Limits, Reason, Refuse, Reread, Unready
 from signer.tenancy.world import World
 
 

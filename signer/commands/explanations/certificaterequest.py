@@ -18,8 +18,7 @@ from signer.commands.explanations.csr import Explanation
 from signer.commands.explanations.grounds import CA_UNREAD, known, mode_notes
 from signer.commands.explanations.requests import Asked, content_of
 from signer.commands.live import Mesh
-from signer.tenancy.claim import Limits
-from signer.tenancy.verdict import Grant, Reason, Refuse
+from signer.tenancy.verdict import Grant, Limits, Reason, Refuse
 
 _NOW_APPROVED = {"conditions": [{"type": APPROVED, "status": "True"}]}
 

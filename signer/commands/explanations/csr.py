@@ -14,11 +14,10 @@ from signer.commands.explanations.advice import advise_on
 from signer.commands.explanations.grounds import CA_UNREAD, SHOWN, known, mode_notes
 from signer.commands.explanations.requests import Asked
 from signer.commands.live import Mesh
-from signer.csr.evaluate import evaluate
+from signer.csr.evaluate import Circumstances, case_of, evaluate
 from signer.csr.outcome import Answers, AskKey, AskReference, Issue, Verdict
-from signer.tenancy.claim import Claim, Limits
 from signer.tenancy.decide import decide
-from signer.tenancy.verdict import Bind, Grant, Reason, Refuse, Reread, Unready, Wait
+from signer.tenancy.verdict import Bind, Claim, Grant, Limits, Reason, Refuse, Reread, Unready, Wait
 from signer.tenancy.world import Binding
 
 
@@ -96,8 +95,8 @@ def explain(
         notes.extend(mode_notes(mesh, now))
     if isinstance(verdict, Issue):
         ends = verdict.template.not_after
-        notes += [f"enforcing would refuse it: {reason.message}" for reason in verdict.would_refuse]
-        source = verdict.source or f"{signer} is no signer of the mesh: signed as cert-manager would"
+        notes += [f"enforcing would refuse it: {reason.message}" for reason in verdict.grant.would_refuse]
+        source = verdict.grant.source or f"{signer} is no signer of the mesh: signed as cert-manager would"
         return replace(found, verdict="issue", source=source, ends=ends, notes=tuple(notes))
     if isinstance(verdict, Grant):
         return replace(found, verdict="issue", source=verdict.source, ends=now + verdict.lifetime, notes=tuple(notes))
@@ -122,16 +121,9 @@ def _reasons(verdict: object) -> tuple[Reason, ...]:
 def _judge(
     asked: Asked, signer: IssuerRef, mesh: Mesh, now: datetime, limits: Limits, may_reference: bool | None
 ) -> Verdict | Grant:
-    verdict = evaluate(
-        asked.content,
-        signer,
-        mesh.issuers.get,
-        Answers(may_reference=may_reference, fresh=True),
-        limits=limits,
-        world=mesh.world,
-        cluster_resource_namespace=mesh.world.settings.cluster_resource_namespace,
-        now=now,
-    )
+    answers = Answers(may_reference=may_reference, fresh=True)
+    case = case_of(asked.content, signer, mesh.issuers.get(signer), answers, mesh.world)
+    verdict = evaluate(case, Circumstances(limits, mesh.world, mesh.world.settings.cluster_resource_namespace, now))
     if isinstance(verdict, Wait) and signer in mesh.unread:
         return _without_secret(asked, signer, mesh, now)
     return verdict

@@ -41,7 +41,7 @@ def issue(csr: CertificateSigningRequest, verdict: Issue, *, serial: int) -> Ans
         issued = self_sign(verdict.template, verdict.key, serial=serial)
     lifetime = int((issued.not_after - issued.not_before).total_seconds())
     pem = issued.pem
-    if verdict.append_root and verdict.authority is not None:
+    if verdict.grant.append_root and verdict.authority is not None:
         pem += verdict.authority.root_pem or b""
     body = with_certificate(csr, pem)
     return Answer(csr, verdict, body, pem, issued.serial, lifetime, verdict.requester)
@@ -74,9 +74,9 @@ def audit_line(answer: Answer, *, now: datetime, outcome: Outcome | None = None,
         line.reasons = [f"{reason.code}: {printable(reason.message)}" for reason in verdict.reasons]
         return line
     line.identity = printable(verdict.identity)
-    line.namespace = verdict.namespace
-    line.source = verdict.source
-    line.would_refuse = [f"{reason.code}: {printable(reason.message)}" for reason in verdict.would_refuse]
+    line.namespace = verdict.grant.namespace
+    line.source = verdict.grant.source
+    line.would_refuse = [f"{reason.code}: {printable(reason.message)}" for reason in verdict.grant.would_refuse]
     line.serial = f"{answer.serial:x}"
     line.lifetime = answer.lifetime
     line.ca_key = verdict.authority.key_id if verdict.authority is not None else ""

@@ -9,6 +9,7 @@ import logging
 import traceback
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from signer.csr.answers.compose import Answer
@@ -32,11 +33,20 @@ AUDIT = "AuditLog"
 Work = Coroutine[Any, Any, None]
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much may be under way at once: `window` writes, and with `shared` a part of it for each flow; `clock` in seconds."""
+
+    window: int
+    shared: bool
+    clock: Callable[[], float]
+
+
 class Delivery:
     """Writes answers of pending requests. `stored(pending, answer)` is told of each that is there for good.
 
-    `in_flight` is how many tasks that hold a place in the window are under way, `window` how many may be. With `shared`, a
-    flow that has its part of it under way is held in the backlog.
+    `in_flight` is how many tasks that hold a place in the window are under way, `window` how many may be. A flow that has
+    its part of it under way is held in the backlog, where the window is shared.
     """
 
     def __init__(
@@ -45,21 +55,18 @@ class Delivery:
         backlog: Backlog,
         record: Record,
         audit: AuditLog,
-        *,
-        window: int,
-        shared: bool,
-        clock: Callable[[], float],
+        room: Room,
         stored: Callable[[Pending, Answer], None],
     ) -> None:
         self._writer = writer
         self._backlog = backlog
         self._record = record
         self._audit = audit
-        self._clock = clock
+        self._clock = room.clock
         self._stored = stored
-        self.window = Window(window)
+        self.window = Window(room.window)
         self.in_flight = 0
-        self._shared = shared
+        self._shared = room.shared
         self._by_flow: Counter[Flow] = Counter()
         self._share = Share()
         self._tasks: set[asyncio.Task[None]] = set()

@@ -11,10 +11,10 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import islice
-from typing import Any
 
 from signer.api.certificatesigningrequest import CertificateSigningRequest
 from signer.api.issuer import IssuerRef
+from signer.csr.answers.compose import Answer
 from signer.csr.outcome import NOTHING_ASKED, Answers
 from signer.csr.queue.flow import NO_FLOW, Flow
 from signer.csr.queue.turns import Turns
@@ -50,8 +50,8 @@ class Pending:
     paid: bool = False
     mesh: bool = False
     hushed: bool = False
-    unsent: Any = field(default=None, repr=False)
-    answer: Any = field(default=None, repr=False)
+    unsent: Answer | None = field(default=None, repr=False)
+    answer: Answer | None = field(default=None, repr=False)
     told: set[str] = field(default_factory=set)
     waits_for: str = ""
     secret: tuple[str, str] | None = None

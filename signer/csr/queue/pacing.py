@@ -6,10 +6,10 @@ Each replica counts by itself. Used on the loop only.
 import asyncio
 from collections.abc import Callable
 
-from signer.csr.outcome import Issue
 from signer.csr.queue.backlog import Backlog, Pending
-from signer.csr.queue.rate import Limited, Rates
+from signer.csr.queue.buckets import Buckets, Limited
 from signer.csr.record import Record
+from signer.tenancy.verdict import Grant
 
 WAITS_FOR_RATE = "RateLimited"
 # What waits longer is decided anew: the policy may have changed.
@@ -23,16 +23,16 @@ class Pacing:
         self._backlog = backlog
         self._record = record
         self._clock = clock
-        self._rates = Rates()
+        self._buckets = Buckets()
         self._timers: dict[Limited, asyncio.TimerHandle] = {}
 
-    def holds(self, pending: Pending, verdict: Issue) -> bool:
+    def holds(self, pending: Pending, grant: Grant) -> bool:
         """Put a request aside if its rate says so; False when it may be issued now, which is then counted."""
-        if verdict.rate is None or pending.paid:
+        if grant.rate is None or pending.paid:
             return False
-        limited = Limited(verdict.rate, verdict.namespace, pending.ref)
+        limited = Limited(grant.rate, grant.namespace, pending.ref)
         if not self._backlog.waiting_on(limited):
-            wait = self._rates.take(limited, self._clock())
+            wait = self._buckets.take(limited, self._clock())
             if not wait:
                 pending.paid = True
                 return False
@@ -64,7 +64,7 @@ class Pacing:
         """There is room again, for the first one that waits."""
         del self._timers[limited]
         while self._backlog.waiting_on(limited):
-            if wait := self._rates.take(limited, self._clock()):
+            if wait := self._buckets.take(limited, self._clock()):
                 self._await_token(limited, wait)
                 return
             for pending in self._backlog.release(limited, 1):

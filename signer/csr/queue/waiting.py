@@ -6,6 +6,7 @@ What waits goes on by itself when that changes, and is decided anew each half mi
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from signer.api.certificatesigningrequest import RequestContent
 from signer.authorities.registry import Registry
@@ -32,22 +33,30 @@ _TELL_AFTER = 5
 TryAgain = Callable[[Pending, float | None], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where what is waited for comes from: issuers and Secrets, cert-manager's questions, and the wall's; no wall, no `mesh`."""
+
+    registry: Registry
+    questions: Questions
+    mesh: Mesh | None
+
+
 class Waiting:
     """Puts requests of `backlog` aside. `try_again` takes one whose question had no answer, and the seconds to wait."""
 
     def __init__(
         self,
         backlog: Backlog,
-        registry: Registry,
-        questions: Questions,
-        mesh: Mesh | None,
+        sources: Sources,
         record: Record,
         around: Around,
         try_again: TryAgain,
     ) -> None:
+        registry, mesh = sources.registry, sources.mesh
         self._backlog = backlog
         self._registry = registry
-        self._questions = questions
+        self._questions = sources.questions
         self._record = record
         self._around = around
         self._try_again = try_again

@@ -23,8 +23,8 @@ MUTANTS = (
     Mutant(
         "who may not reference an Issuer gets its certificate",
         EVALUATE,
-        "        if not answers.may_reference:\n",
-        "        if answers.may_reference is None:\n",
+        "        if not case.answers.may_reference:\n",
+        "        if case.answers.may_reference is None:\n",
         DECIDED,
     ),
     Mutant(
@@ -65,8 +65,8 @@ MUTANTS = (
     Mutant(
         "the wall's refusal is passed over",
         EVALUATE,
-        "    return decide(claim, around.world, around.limits, fresh=answers.fresh, now=around.now)\n",
-        "    found = decide(claim, around.world, around.limits, fresh=answers.fresh, now=around.now)\n"
+        "    return judge(claim, case.standing, around.world, around.limits, fresh=case.answers.fresh, now=around.now)\n",
+        "    found = judge(claim, case.standing, around.world, around.limits, fresh=case.answers.fresh, now=around.now)\n"
         "    return Grant(timedelta(days=1)) if isinstance(found, Refuse) else found\n",
         DECIDED,
     ),
@@ -80,7 +80,7 @@ MUTANTS = (
     Mutant(
         "a selfSigned issuer is asked for a key before the wall is",
         EVALUATE,
-        '    if state.kind == "selfSigned" and not (mesh and world.settings.enforces(now)):\n',
+        '    if state.kind == "selfSigned" and not (mesh and around.world.settings.enforces(around.now)):\n',
         '    if state.kind == "selfSigned":\n',
         ("tests/unit/csr/test_mesh_requests.py", "tests/unit/csr/test_mesh_attacks.py"),
     ),
@@ -94,8 +94,8 @@ MUTANTS = (
     Mutant(
         "a self-signed certificate is made with somebody else's key",
         EVALUATE,
-        "    if answers.key.public_key() != request.public_key:\n",
-        "    if answers.key is None:\n",
+        "    if key.public_key() != request.public_key:\n",
+        "    if key is None:\n",
         DECIDED,
     ),
     Mutant(
@@ -108,8 +108,8 @@ MUTANTS = (
     Mutant(
         "the requester is missing in the audit log",
         EVALUATE,
-        "        requester=content.username,\n        identity=_identity(request),\n",
-        "        identity=_identity(request),\n",
+        "    requester, identity = case.content.username, _identity(request)\n",
+        '    requester, identity = "", _identity(request)\n',
         DECIDED,
     ),
     Mutant(

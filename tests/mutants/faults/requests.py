@@ -34,8 +34,8 @@ MUTANTS = (
     Mutant(
         "an answer for an older version of the object is sent again",
         CONTROLLER,
-        " and pending.unsent.csr.resource_version == csr.resource_version:\n",
-        ":\n",
+        "            if unsent.csr.resource_version == csr.resource_version:\n",
+        "            if unsent:\n",
         TROUBLE,
     ),
     Mutant(

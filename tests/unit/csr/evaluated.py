@@ -9,9 +9,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from signer.api.certificatesigningrequest import RequestContent, read_content
 from signer.api.issuer import IssuerRef
 from signer.authorities.state import IssuerState
-from signer.csr.evaluate import DURATION_ANNOTATION, IS_CA_ANNOTATION, PRIVATE_KEY_ANNOTATION, evaluate
+from signer.csr.evaluate import (
+    DURATION_ANNOTATION,
+    IS_CA_ANNOTATION,
+    PRIVATE_KEY_ANNOTATION,
+    Circumstances,
+    case_of,
+    evaluate,
+)
 from signer.csr.outcome import NOTHING_ASKED, Answers, Verdict
-from signer.tenancy.claim import Limits
+from signer.tenancy.verdict import Limits
 from signer.tenancy.world import without_wall
 from tests.pki import csr, key, name
 from tests.unit.csr.crafted import (
@@ -35,17 +42,9 @@ class Case:
     limits: Limits = field(default_factory=Limits)
 
     def judge(self) -> Verdict:
-        states = {} if self.state is None else {self.ref: self.state}
-        return evaluate(
-            self.content(),
-            self.ref,
-            states.get,
-            self.answers,
-            limits=self.limits,
-            world=without_wall(),
-            cluster_resource_namespace="cert-manager",
-            now=NOW,
-        )
+        world = without_wall()
+        case = case_of(self.content(), self.ref, self.state, self.answers, world)
+        return evaluate(case, Circumstances(self.limits, world, "cert-manager", NOW))
 
     def content(self) -> RequestContent:
         return read_content(request(**self.fields))

@@ -9,10 +9,9 @@ from cryptography import x509
 from signer.api.certificatesigningrequest import read_content
 from signer.api.issuer import IssuerRef
 from signer.csr.answers.compose import issue
-from signer.csr.evaluate import evaluate
+from signer.csr.evaluate import Circumstances, case_of, evaluate
 from signer.csr.outcome import Answers, Issue, Verdict
-from signer.tenancy.claim import Limits
-from signer.tenancy.verdict import Refuse
+from signer.tenancy.verdict import Limits, Refuse
 from signer.tenancy.world import World
 from tests.unit.csr.crafted import FOO, NOW, ready, request
 from tests.unit.tenancy.worlds import BAR, DEFAULT, OTHER, binding, world
@@ -39,17 +38,9 @@ def judge(
 ) -> Verdict:
     """The verdict on a request for `signer`, as istiod unless `username` says otherwise."""
     content = replace(read_content(request(request=csr, signer=NAMES[signer], **fields)), created=int(now.timestamp()))
-    states = {signer: state or ready(signer)}
-    return evaluate(
-        content,
-        signer,
-        states.get,
-        Answers(fresh=fresh),
-        limits=Limits(),
-        world=mesh if mesh is not None else world(bindings=OWNED),
-        cluster_resource_namespace="cert-manager",
-        now=now,
-    )
+    mesh = mesh if mesh is not None else world(bindings=OWNED)
+    case = case_of(content, signer, state or ready(signer), Answers(fresh=fresh), mesh)
+    return evaluate(case, Circumstances(Limits(), mesh, "cert-manager", now))
 
 
 def codes(verdict: Verdict) -> list[str]:

@@ -8,8 +8,7 @@ from cryptography import x509
 from signer.authorities.state import PENDING, TYPE_MISSING
 from signer.csr.evaluate import DURATION_ANNOTATION, IS_CA_ANNOTATION, PRIVATE_KEY_ANNOTATION
 from signer.csr.outcome import NOTHING_ASKED, Answers, AskKey, AskReference, Issue, NoKey
-from signer.tenancy.claim import Limits
-from signer.tenancy.verdict import Reason, Refuse, Wait
+from signer.tenancy.verdict import Limits, Reason, Refuse, Wait
 from tests.pki import csr, key, key_usage
 from tests.unit.csr.crafted import (
     FOO,

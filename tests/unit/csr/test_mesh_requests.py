@@ -194,10 +194,10 @@ class TestModes:
         mesh = world(bindings=OWNED, settings=Settings(mode="audit", audit_until=self.UNTIL))
         verdict = judge(workload_csr("bar"), mesh=mesh)
         assert isinstance(verdict, Issue)
-        assert [reason.code for reason in verdict.would_refuse] == ["TenantMismatch"]
+        assert [reason.code for reason in verdict.grant.would_refuse] == ["TenantMismatch"]
         honest = judge(workload_csr("foo"), mesh=mesh)
         assert isinstance(honest, Issue)
-        assert (honest.mesh, honest.would_refuse) == (True, ())
+        assert (honest.grant.mesh, honest.grant.would_refuse) == (True, ())
 
     def test_audit_ends(self) -> None:
         """Audit mode that was left on enforces after its end."""
@@ -209,7 +209,7 @@ class TestModes:
         """Without the wall the theft works, as with every other signer."""
         verdict = judge(workload_csr("bar"), mesh=world(settings=Settings(mode="off")))
         assert isinstance(verdict, Issue)
-        assert not verdict.mesh
+        assert not verdict.grant.mesh
 
     def test_unbound(self) -> None:
         """Other signers behave as cert-manager does, unless --unbound=deny."""

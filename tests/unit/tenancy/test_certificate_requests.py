@@ -8,9 +8,8 @@ import pytest
 
 from issuers.request import read_request
 from signer.api.issuer import IssuerRef
-from signer.tenancy.claim import Claim, Limits
 from signer.tenancy.decide import Decision, decide
-from signer.tenancy.verdict import Grant, Refuse, Unready
+from signer.tenancy.verdict import Claim, Grant, Limits, Refuse, Unready
 from signer.tenancy.world import Policy, Rate, Settings, World
 from tests.pki import csr, name, spiffe
 from tests.unit.csr.crafted import NOW, authority

@@ -7,9 +7,8 @@ import pytest
 
 from issuers.request import read_request
 from signer.api.issuer import IssuerRef
-from signer.tenancy.claim import Claim, Limits
 from signer.tenancy.decide import Decision, decide
-from signer.tenancy.verdict import Grant, Reason, Refuse, Wait
+from signer.tenancy.verdict import Claim, Grant, Limits, Reason, Refuse, Wait
 from signer.tenancy.world import without_wall
 from tests.unit.csr.crafted import FOO, ISTIOD, NOW, USAGES, authority, workload
 

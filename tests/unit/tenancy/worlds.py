@@ -6,7 +6,7 @@ from typing import Any
 
 from issuers.request import read_request
 from signer.api.issuer import IssuerRef
-from signer.tenancy.claim import Claim
+from signer.tenancy.verdict import Claim
 from signer.tenancy.world import (
     Binding,
     Claims,

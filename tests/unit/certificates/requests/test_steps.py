@@ -21,8 +21,7 @@ from signer.authorities.state import IssuerState
 from signer.certificates.requests import status as request_status
 from signer.certificates.requests import steps
 from signer.certificates.requests.signing import Signed, decide_request, sign_request, topmost
-from signer.tenancy.claim import Limits
-from signer.tenancy.verdict import Grant, Refuse
+from signer.tenancy.verdict import Grant, Limits, Refuse
 from signer.tenancy.world import without_wall
 from tests.unit.certificates import samples
 from tests.unit.certificates.samples import NOW, Json

@@ -13,7 +13,7 @@ from signer.commands.explanations.advice import advise
 from signer.commands.explanations.csr import Explanation, Question, explain
 from signer.commands.explanations.requests import Asked, as_requester, workload_request
 from signer.commands.live import Mesh
-from signer.tenancy.claim import Limits
+from signer.tenancy.verdict import Limits
 from signer.tenancy.world import NO_CLAIMS, Policy, Settings
 from tests import pki
 from tests.unit.commands.meshes import ALL, entries, mesh, state

@@ -7,15 +7,14 @@ import pytest
 from cryptography import x509
 
 from issuers.errors import SigningFailed
-from signer.api.certificatesigningrequest import read_certificate, read_content, read_object
+from signer.api.certificatesigningrequest import CertificateSigningRequest, read_certificate, read_content, read_object
 from signer.csr.answers.compose import Answer, audit_line, issue, refuse
-from signer.csr.evaluate import evaluate
+from signer.csr.evaluate import Circumstances, case_of, evaluate
 from signer.csr.outcome import NOTHING_ASKED, Issue
 from signer.kube.encoding.protobuf import unwrap
 from signer.observe.audit import AuditLine
 from signer.observe.printable import printable
-from signer.tenancy.claim import Limits
-from signer.tenancy.verdict import Reason, Refuse
+from signer.tenancy.verdict import Limits, Reason, Refuse
 from signer.tenancy.world import without_wall
 from tests.pki import csr, key, name, spiffe
 from tests.unit.csr.crafted import FOO, FOO_SIGNER, ISTIOD, NOW, authority, ca, ready, request
@@ -24,17 +23,10 @@ SERIAL = 0xC0FFEE
 REFUSAL = Refuse((Reason("InvalidDuration", "too short"), Reason("Other", "and\x1b[31m odd")))
 
 
-def verdict() -> Issue:
-    found = evaluate(
-        read_content(request()),
-        FOO,
-        {FOO: ready()}.get,
-        NOTHING_ASKED,
-        limits=Limits(),
-        world=without_wall(),
-        cluster_resource_namespace="cert-manager",
-        now=NOW,
-    )
+def verdict(asked: CertificateSigningRequest | None = None) -> Issue:
+    world = without_wall()
+    case = case_of(read_content(asked or request()), FOO, ready(), NOTHING_ASKED, world)
+    found = evaluate(case, Circumstances(Limits(), world, "cert-manager", NOW))
     assert isinstance(found, Issue)
     return found
 
@@ -62,18 +54,8 @@ class TestIssue:
         """Without a CA the request's own key signs."""
         own = key("p256", n=79)
         asked = request(request=csr(own, subject=name("own"), dns=["own.example"]))
-        found = evaluate(
-            read_content(asked),
-            FOO,
-            {FOO: ready()}.get,
-            NOTHING_ASKED,
-            limits=Limits(),
-            world=without_wall(),
-            cluster_resource_namespace="cert-manager",
-            now=NOW,
-        )
-        assert isinstance(found, Issue)
-        made = issue(asked, Issue(found.template, None, key=own), serial=SERIAL)
+        found = verdict(asked)
+        made = issue(asked, Issue(found.template, None, found.grant, key=own), serial=SERIAL)
         (leaf,) = x509.load_pem_x509_certificates(made.pem)
         leaf.verify_directly_issued_by(leaf)
         assert made.requester == ""

@@ -23,7 +23,7 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 def certificate() -> Answer:
     csr = request()
     # The verdict behind a certificate is nothing to the writer.
-    return Answer(csr, Issue(None, None), with_certificate(csr, PEM), PEM)  # type: ignore[arg-type]
+    return Answer(csr, Issue(None, None, None), with_certificate(csr, PEM), PEM)  # type: ignore[arg-type]
 
 
 def refusal() -> Answer:

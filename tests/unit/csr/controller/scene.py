@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from signer.csr.controller import Options, RequestController
+from signer.csr.controller import Options, Parts, RequestController
 from signer.csr.queue.intake import Intake
 from signer.csr.queue.replica import Sharing
 from signer.observe.audit import AuditLog
 from signer.observe.metrics import Metrics
-from signer.tenancy.claim import Limits
+from signer.tenancy.verdict import Limits
 from signer.tenancy.world import World
 from tests.unit.csr.controller.parts import (
     Disk,
@@ -56,17 +56,19 @@ class Scene:
         self.disk = Disk(self.stream)
         self.sharing = Sharing("a", lambda: self.members, self.loop.time)
         self.controller = RequestController(
-            cast("Any", self.reflector),
-            cast("Any", self.registry),
-            cast("Any", self.writer),
-            cast("Any", self.questions),
-            self.sharing,
-            cast("Any", self.recorder),
-            self.metrics,
-            AuditLog(self.disk, stop=self.audit_stop),
+            Parts(
+                cast("Any", self.reflector),
+                self.intake,
+                cast("Any", self.registry),
+                cast("Any", self.questions),
+                cast("Any", self.writer),
+                self.sharing,
+                cast("Any", self.recorder),
+                self.metrics,
+                AuditLog(self.disk, stop=self.audit_stop),
+                self.mesh,
+            ),
             self.options,
-            mesh=self.mesh,
-            intake=self.intake,
             clock=self.loop.time,
             wall=self.wall,
         )

@@ -9,10 +9,10 @@ import pytest
 from issuers.certificate import new_serial
 from signer.api.certificatesigningrequest import read_content
 from signer.csr.answers.compose import issue
-from signer.csr.evaluate import evaluate
+from signer.csr.evaluate import Circumstances, case_of, evaluate
 from signer.csr.foreign import is_ours
 from signer.csr.outcome import Answers, Issue
-from signer.tenancy.claim import Limits
+from signer.tenancy.verdict import Limits
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.csr.controller.scene import Scene, running
 from tests.unit.csr.crafted import FOO, FOO_SIGNER, NOW, ca, encoded, ready, request, workload
@@ -25,16 +25,9 @@ FOREIGN = ca().intermediate("leaf", is_ca=False, now=NOW).pem
 
 def by_us(**options: Any) -> bytes:
     """What a replica of ours would write to the same request: `options` are the world's."""
-    verdict = evaluate(
-        read_content(request(created=NOW)),
-        FOO,
-        {FOO: ready()}.get,
-        Answers(),
-        limits=Limits(),
-        world=world(bindings=OWNED, **options),
-        cluster_resource_namespace="cert-manager",
-        now=NOW + timedelta(seconds=3),
-    )
+    mesh = world(bindings=OWNED, **options)
+    case = case_of(read_content(request(created=NOW)), FOO, ready(), Answers(), mesh)
+    verdict = evaluate(case, Circumstances(Limits(), mesh, "cert-manager", NOW + timedelta(seconds=3)))
     assert isinstance(verdict, Issue)
     return issue(request(), verdict, serial=new_serial()).pem
 

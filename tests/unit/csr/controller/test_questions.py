@@ -6,7 +6,7 @@ import pytest
 
 from signer.csr.controller import Options
 from signer.kube.errors import Forbidden, ServerError, TooManyRequests, Unreachable
-from signer.tenancy.claim import Limits
+from signer.tenancy.verdict import Limits
 from tests.fakes.virtual_time import virtual_time
 from tests.pki import csr, key, name
 from tests.unit.csr.controller.scene import running

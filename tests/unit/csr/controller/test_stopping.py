@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from signer.csr.controller import Options
-from signer.tenancy.claim import Limits
+from signer.tenancy.verdict import Limits
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.csr.controller.scene import running
 

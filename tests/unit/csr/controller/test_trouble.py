@@ -8,8 +8,8 @@ from issuers.errors import SigningFailed
 from signer.api.certificatesigningrequest import CertificateSigningRequest
 from signer.csr.answers.compose import Answer, issue
 from signer.csr.answers.writer import Written
-from signer.csr.evaluate import evaluate
-from signer.csr.outcome import Issue
+from signer.csr.evaluate import Case, Circumstances, evaluate
+from signer.csr.outcome import Issue, Verdict
 from signer.observe.audit import Outcome
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.csr.controller.scene import running
@@ -226,11 +226,11 @@ class TestUnforeseen:
         """A request that trips the code itself is tried again with pauses, and the others get their certificates."""
         calls: list[str] = []
 
-        def tripping(content: object, *more: object, **rest: object) -> object:
-            calls.append(content.username)  # type: ignore[attr-defined]  # the real content
-            if content.username == "eve":  # type: ignore[attr-defined]
+        def tripping(case: Case, around: Circumstances) -> Verdict:
+            calls.append(case.content.username)
+            if case.content.username == "eve":
                 raise RuntimeError("boom")
-            return evaluate(content, *more, **rest)  # type: ignore[arg-type]
+            return evaluate(case, around)
 
         monkeypatch.setattr("signer.csr.controller.evaluate", tripping)
         async with running() as scene:

@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 
 from signer.api.certificaterequest import CertificateRequest
-from signer.certificates import issuance
+from signer.certificates import steps
 from signer.certificates.matching import view_request
 from signer.certificates.secrets.view import key_mismatches
 from signer.certificates.spec_check import Defect
@@ -49,14 +49,14 @@ APPROVED = condition("Approved")
 )
 def test_outcome(conditions: list[Json], state: str, reason: str) -> None:
     """Each final state of a request is told apart; a denial counts even beside a certificate."""
-    found = issuance.outcome(answered(conditions=conditions))
+    found = steps.outcome(answered(conditions=conditions))
     assert (found.state, found.reason) == (state, reason)
 
 
 def test_ready_without_a_certificate() -> None:
     """A request that says Ready and brings nothing is not finished."""
     ready = [condition("Ready", "True", "Issued")]
-    assert issuance.outcome(answered(conditions=ready, certificate="")).state == "pending"
+    assert steps.outcome(answered(conditions=ready, certificate="")).state == "pending"
 
 
 def test_which_request() -> None:
@@ -64,11 +64,11 @@ def test_which_request() -> None:
     certificate = samples.certificate()
     first, second, third = (samples.request(number) for number in (1, 2, 3))
     bare = msgspec.structs.replace(second, metadata=msgspec.structs.replace(second.metadata, annotations={}))
-    assert issuance.current_request(certificate, [second, first]) is first
-    assert issuance.current_request(certificate, [second]) is None
-    assert issuance.next_request(certificate, [first, third, second]) is third
-    assert issuance.next_request(certificate, [first, bare]) is None
-    assert issuance.current_request(samples.with_status(certificate, revision=None), [bare]) is None
+    assert steps.current_request(certificate, [second, first]) is first
+    assert steps.current_request(certificate, [second]) is None
+    assert steps.next_request(certificate, [first, third, second]) is third
+    assert steps.next_request(certificate, [first, bare]) is None
+    assert steps.current_request(samples.with_status(certificate, revision=None), [bare]) is None
 
 
 @pytest.mark.parametrize("text", ["", "-1", "x", "٣", "1.5", "99999999999"])
@@ -77,7 +77,7 @@ def test_revision_is_a_number(text: str) -> None:
     request = samples.request(1)
     notes = {"cert-manager.io/certificate-revision": text}
     changed = msgspec.structs.replace(request, metadata=msgspec.structs.replace(request.metadata, annotations=notes))
-    assert issuance.revision_of(changed) == 0
+    assert steps.revision_of(changed) == 0
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def test_history(limit: int | None, present: int, gone: list[int]) -> None:
     """The oldest beyond the limit go, one is the default, and the present one always stays."""
     certificate = samples.with_status(samples.certificate(revisionHistoryLimit=limit), revision=present)
     requests = [samples.request(number) for number in (3, 1, 4, 2)]
-    found = issuance.superfluous_requests(certificate, requests)
-    assert [issuance.revision_of(request) for request in found] == gone
+    found = steps.superfluous_requests(certificate, requests)
+    assert [steps.revision_of(request) for request in found] == gone
 
 
 ISSUING = condition("Issuing", when="2026-06-01T12:00:00Z")
@@ -114,7 +114,7 @@ FAILED = [condition("Ready", "False", "Failed")]
 def test_obsolete(status: Json, spec: Json, key: int, said: str) -> None:
     """A request is made anew when spec or key changed, or when it failed before this issuance began; else it is kept."""
     certificate = samples.with_status(samples.certificate(**spec), conditions=[ISSUING])
-    found = issuance.obsolete(view_request(answered(**status)), certificate, samples.key_view(key))
+    found = steps.obsolete(view_request(answered(**status)), certificate, samples.key_view(key))
     assert said in found
     assert bool(found) == bool(said)
 
@@ -124,16 +124,16 @@ def test_unreadable_request_is_obsolete() -> None:
     body = samples.request_json(2)
     body["spec"]["request"] = base64.b64encode(b"junk").decode()
     view = view_request(msgspec.convert(body, CertificateRequest))
-    assert issuance.obsolete(view, samples.certificate(), samples.key_view())
+    assert steps.obsolete(view, samples.certificate(), samples.key_view())
 
 
 def test_issued_leaf() -> None:
     """An answer is stored only when it is a certificate for our key."""
-    good = issuance.issued_leaf(samples.request(), samples.key_view())
+    good = steps.issued_leaf(samples.request(), samples.key_view())
     assert isinstance(good, x509.Certificate)
     for bad in (
-        issuance.issued_leaf(samples.request(), samples.key_view(1)),
-        issuance.issued_leaf(answered(certificate=base64.b64encode(b"junk").decode()), samples.key_view()),
+        steps.issued_leaf(samples.request(), samples.key_view(1)),
+        steps.issued_leaf(answered(certificate=base64.b64encode(b"junk").decode()), samples.key_view()),
     ):
         assert isinstance(bad, Defect)
         assert bad.reason == "InvalidCertificate"
@@ -142,26 +142,26 @@ def test_issued_leaf() -> None:
 def test_names_are_stable_and_short() -> None:
     """Names follow from the Certificate alone, fit into 253 characters, and differ for long names that differ late."""
     certificate = samples.certificate()
-    assert issuance.request_name(certificate, 3) == "leaf-3"
-    assert issuance.key_secret_name(certificate) == issuance.key_secret_name(samples.certificate())
+    assert steps.request_name(certificate, 3) == "leaf-3"
+    assert steps.key_secret_name(certificate) == steps.key_secret_name(samples.certificate())
     later = samples.with_status(certificate, revision=2)
-    assert issuance.key_secret_name(later) != issuance.key_secret_name(certificate)
+    assert steps.key_secret_name(later) != steps.key_secret_name(certificate)
     named = samples.with_status(certificate, nextPrivateKeySecretName="given")
-    assert issuance.key_secret_name(named) == "given"
+    assert steps.key_secret_name(named) == "given"
     found = set()
     for last in "ab":
         meta = msgspec.structs.replace(certificate.metadata, name="n" * 252 + last)
         long = msgspec.structs.replace(certificate, metadata=meta)
-        found |= {issuance.request_name(long, 123456), issuance.key_secret_name(long)}
+        found |= {steps.request_name(long, 123456), steps.key_secret_name(long)}
         assert all(len(name) <= 253 for name in found)
     assert len(found) == 4
     other = msgspec.structs.replace(certificate, metadata=msgspec.structs.replace(certificate.metadata, uid="another"))
-    assert issuance.key_secret_name(other) != issuance.key_secret_name(certificate)
+    assert steps.key_secret_name(other) != steps.key_secret_name(certificate)
 
 
 def test_request_body() -> None:
     """A request carries the wish, the notes that issuers and tools look for, and its owner."""
-    body = issuance.request_body(samples.certificate(isCA=True), 2, b"csr", "keys")
+    body = steps.request_body(samples.certificate(isCA=True), 2, b"csr", "keys")
     assert body["metadata"]["annotations"] == {
         "cert-manager.io/certificate-name": "leaf",
         "cert-manager.io/certificate-revision": "2",
@@ -179,7 +179,7 @@ def test_request_body() -> None:
 
 def test_key_secret_body() -> None:
     """The next key's Secret is labelled and owned, so that it is found again and never outlives its Certificate."""
-    body = issuance.key_secret_body(samples.certificate(), "keys", b"pem")
+    body = steps.key_secret_body(samples.certificate(), "keys", b"pem")
     assert body["metadata"]["labels"]["cert-manager.io/next-private-key"] == "true"
     assert body["metadata"]["labels"]["controller.cert-manager.io/fao"] == "true"
     assert body["metadata"]["ownerReferences"][0]["controller"] is True

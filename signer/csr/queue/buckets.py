@@ -20,7 +20,7 @@ class Limited(NamedTuple):
     signer: IssuerRef
 
 
-class Rates:
+class Buckets:
     """All buckets. Each holds `rate.certificates` at most and is filled evenly over `rate.per`."""
 
     def __init__(self) -> None:
