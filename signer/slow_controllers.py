@@ -191,10 +191,9 @@ class SlowControllers:
         options = EdgeOptions(
             gateway_namespaces=self._gateway_namespaces(),
             default=default if default.name else None,
+            work="gateways" in names,
         )
-        return GatewayRun(
-            self._client, self._registry, self._recorder, self._metrics, options, work="gateways" in names
-        )
+        return GatewayRun(self._client, self._registry, self._recorder, self._metrics, options)
 
     def _acme(self, names: tuple[str, ...], edge: "GatewayRun | None") -> "AcmeControllers | None":
         """Make the controllers of ACME issuers, Orders and Challenges."""

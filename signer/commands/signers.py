@@ -7,9 +7,9 @@ from typing import Any
 from signer.api.issuer import IssuerRef
 from signer.api.names import is_issuer
 from signer.api.signername import parse_signer_name, signer_name_of
+from signer.api.text import shown
 from signer.authorities.state import IssuerState
 from signer.commands.command import NotFoundOut
-from signer.tenancy.claims import shown
 
 _KINDS = {"clusterissuer": "ClusterIssuer", "clusterissuers": "ClusterIssuer", "issuer": "Issuer", "issuers": "Issuer"}
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from signer.api.names import is_subdomain
-from signer.tenancy.claims import shown
+from signer.api.text import shown
 
 MAX_NAMES = 100
 """Names in one certificate: Let's Encrypt's limit; profiles without a common name have 25."""

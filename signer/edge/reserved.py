@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from signer.api.names import is_subdomain
 from signer.api.secret import TLS_TYPE
-from signer.tenancy.claims import shown
+from signer.api.text import shown
 from signer.tenancy.verdict import Reason
 
 RESERVED = frozenset(

@@ -8,7 +8,7 @@ from signer.api.meta import from_rfc3339
 from signer.api.names import is_label
 from signer.api.signerbinding import SIGNER_BINDINGS, SignerBinding
 from signer.api.signername import signer_name_of
-from signer.tenancy.claims import shown
+from signer.api.text import shown
 from signer.tenancy.world import Binding
 
 _UNKNOWN = datetime.fromtimestamp(0, UTC)

@@ -15,11 +15,10 @@ from signer.api.meta import from_rfc3339
 from signer.api.names import is_issuer
 from signer.api.proxyconfig import CERT_SIGNER, ProxyConfig
 from signer.api.signername import CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN, parse_signer_name
+from signer.api.text import capped, shown
 from signer.tenancy.world import Claims, ProxyConfigName
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
-_SHOWN = 10
-_SHOWN_VALUE = 80
 
 
 def signer_of(value: str, domain: str) -> IssuerRef | None:
@@ -46,11 +45,6 @@ def value_problem(value: str, domain: str) -> str:
     if not value or not is_ours(f"{domain}/") or signer_of(value, domain) is not None:
         return ""
     return f"{shown(value)} is no issuer's name under {domain}"
-
-
-def shown(value: str) -> str:
-    """Quote a hostile text for a message, cut to a line."""
-    return repr(value) if len(value) <= _SHOWN_VALUE else f"{value[:_SHOWN_VALUE]!r}... ({len(value)} characters)"
 
 
 def read_claims(proxy_configs: Iterable[ProxyConfig], signer_domain: str) -> Claims:
@@ -89,13 +83,6 @@ def read_claims(proxy_configs: Iterable[ProxyConfig], signer_domain: str) -> Cla
         since=from_rfc3339(whole.metadata.creation_timestamp) if whole is not None else None,
         problems=capped(problems),
     )
-
-
-def capped(problems: list[str]) -> tuple[str, ...]:
-    """Keep the first problems: an object may have thousands, and people read a few."""
-    if len(problems) <= _SHOWN:
-        return tuple(problems)
-    return (*problems[:_SHOWN], f"and {len(problems) - _SHOWN} more")
 
 
 def _age(one: ProxyConfig) -> tuple[datetime, str]:

@@ -13,7 +13,8 @@ from signer.api.duration import InvalidDuration, parse_duration
 from signer.api.issuer import IssuerRef
 from signer.api.names import is_dns_pattern, is_label, is_label_key, is_label_value, is_subdomain, is_trust_domain
 from signer.api.signerpolicy import PolicyKey, SignerPolicy, SignerPolicySpec
-from signer.tenancy.claims import capped, read_signer_name, shown
+from signer.api.text import capped, shown
+from signer.tenancy.claims import read_signer_name
 from signer.tenancy.world import LABEL_PREFIX, KeyRule, Policy, Rate
 
 MIN_LIFETIME = timedelta(minutes=1)

@@ -94,7 +94,7 @@ class World:
         recorder = EventRecorder(self.own, instance="test")
         registry = Registry(self.own, cluster_resource_namespace=self.namespace)
         options, acme = self.options, list[AcmeControllers]()
-        edge = GatewayRun(self.own, registry, recorder, self.metrics, EdgeOptions(), work=False, clock=self.now)
+        edge = GatewayRun(self.own, registry, recorder, self.metrics, EdgeOptions(work=False), clock=self.now)
         claims = (lambda: edge.claims) if self.hosts else None
         presenter = self.presenting(self.own, registry) if self.presenting is not None else self.presenter
         if presenter is not None:

@@ -18,8 +18,8 @@ from signer.api.certificaterequest import CertificateRequest
 from signer.api.certificatesigningrequest import RequestContent
 from signer.api.meta import from_rfc3339
 from signer.api.names import is_label, is_subdomain
+from signer.api.text import shown
 from signer.commands.command import NotFoundOut
-from signer.tenancy.claims import shown
 from signer.tenancy.meshconfig.yaml import UnreadableYAML, read_yaml
 from signer.tenancy.rules import WORKLOAD_USAGES
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from signer.api.labels import PART_OF
+from signer.api.text import shown
 from signer.edge.challenges.presenter import Cause, Found
 from signer.kube.resource import Resource
-from signer.tenancy.claims import shown
 from signer.tenancy.verdict import Reason, Refuse
 
 PREFIX = "_acme-challenge."

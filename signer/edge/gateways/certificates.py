@@ -11,6 +11,7 @@ import msgspec
 from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
 from signer.api.meta import has_condition
+from signer.api.text import shown
 from signer.edge.gateways.bodies import certificate_body
 from signer.edge.gateways.placeholder import waits
 from signer.edge.gateways.wish import Wish
@@ -19,7 +20,6 @@ from signer.kube.client import ApiClient
 from signer.kube.encoding.codec import JsonCodec
 from signer.kube.errors import AlreadyExists, Conflict, NotFound
 from signer.kube.reflector import Change, Reflector
-from signer.tenancy.claims import shown
 from signer.tenancy.verdict import Reason
 
 Key = tuple[str, str]

@@ -12,13 +12,10 @@ from dataclasses import dataclass, replace
 from signer.api.certificate import Certificate, IssuerReference
 from signer.api.labels import SOURCE_NAMESPACE_UID
 from signer.edge.gateways.by_hand import ByHand
-from signer.edge.gateways.certificates import EdgeCertificates
 from signer.edge.gateways.gather import Wanted, gather
-from signer.edge.gateways.look import Look, Telling
+from signer.edge.gateways.look import Known, Look, Telling
 from signer.edge.gateways.placement import NO_POD_RECHECK, NoGateway, Placement, place
-from signer.edge.gateways.secrets import GatewaySecrets
 from signer.edge.gateways.serving import Expected
-from signer.edge.gateways.sources import GatewaySources
 from signer.edge.gateways.wish import Wish
 from signer.edge.host import Host
 from signer.edge.hosts.claims import Claims
@@ -37,10 +34,14 @@ _KEPT_RECHECK = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class EdgeOptions:
-    """`default` is the issuer of objects that name none; `gateway_namespaces` are where proxies of others may run."""
+    """`default` is the issuer of objects that name none; `gateway_namespaces` are where proxies of others may run.
+
+    `work`: without it HostClaims are kept only, for whoever else takes hosts in this process.
+    """
 
     gateway_namespaces: frozenset[str] = frozenset({"istio-system"})
     default: IssuerReference | None = None
+    work: bool = True
 
 
 class Targets:
@@ -102,25 +103,21 @@ class GatewayController:
 
     def __init__(
         self,
-        sources: GatewaySources,
-        claims: Claims,
-        certificates: EdgeCertificates,
-        secrets: GatewaySecrets,
+        known: Known,
         by_hand: ByHand,
-        proxies: Proxies,
         telling: Telling,
         queue: WorkQueue[str],
         options: EdgeOptions,
         *,
         on_kept: Callable[[str, list[Expected]], None] = lambda _namespace, _expected: None,
     ) -> None:
-        self._sources = sources
-        self._claims = claims
-        self._certificates = certificates
-        self._secrets = secrets
+        self._sources = known.sources
+        self._claims = known.claims
+        self._certificates = known.certificates
+        self._secrets = known.secrets
         self._by_hand = by_hand
         self._options = options
-        self._targets = Targets(claims, proxies, options.gateway_namespaces)
+        self._targets = Targets(known.claims, known.proxies, options.gateway_namespaces)
         self._telling = telling
         self._on_kept = on_kept
         self.queue = queue

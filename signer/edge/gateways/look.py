@@ -9,16 +9,31 @@ from dataclasses import dataclass, field
 from signer.api.event import ObjectReference
 from signer.api.gateway import API_GATEWAYS, GATEWAYS
 from signer.api.ingress import INGRESSES
-from signer.edge.gateways.certificates import Key
+from signer.edge.gateways.certificates import EdgeCertificates, Key
+from signer.edge.gateways.secrets import GatewaySecrets
 from signer.edge.gateways.serving import Expected
+from signer.edge.gateways.sources import GatewaySources
 from signer.edge.gateways.wish import Passed, Source
+from signer.edge.hosts.claims import Claims
 from signer.edge.hosts.decide import Asker
+from signer.edge.proxies.find import Proxies
 from signer.observe.events import EventRecorder, EventType
 from signer.tenancy.verdict import Reason
 
 STATES = ("kept", "waiting", "refused")
 _RESOURCES = {"Gateway": GATEWAYS, "APIGateway": API_GATEWAYS, "Ingress": INGRESSES}
 Told = tuple[Source, EventType, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What looks rest on while this process leads: who wants something, who has which host, what was made, where proxies run."""
+
+    sources: GatewaySources
+    claims: Claims
+    certificates: EdgeCertificates
+    secrets: GatewaySecrets
+    proxies: Proxies
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from signer.api.certificate import IssuerReference
 from signer.api.issuer import GROUP
-from signer.tenancy.claims import shown
+from signer.api.text import shown
 from signer.tenancy.verdict import Reason
 
 CLUSTER_ISSUER = "cert-manager.io/cluster-issuer"

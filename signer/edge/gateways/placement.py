@@ -9,8 +9,8 @@ Source: Istio, pilot/pkg/model/credentials/resource.go, pilot/pkg/xds/sds.go
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from signer.api.text import shown
 from signer.edge.proxies.find import GatewayPod, selects
-from signer.tenancy.claims import shown
 from signer.tenancy.verdict import Reason, Refuse
 
 NO_POD_RECHECK = 5.0

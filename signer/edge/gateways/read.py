@@ -12,11 +12,11 @@ from signer.api.certificate import IssuerReference
 from signer.api.gateway import APIGateway, Gateway, Server, ServerTLS
 from signer.api.ingress import Ingress
 from signer.api.meta import ObjectMeta
+from signer.api.text import shown
 from signer.edge.gateways.opt_in import options_of
 from signer.edge.gateways.wish import Passed, Source, SourceKind, Wish, Wishes
 from signer.edge.host import MAX_NAMES, Host, read_host
 from signer.edge.reserved import NOT_OURS, reserved_name, secret_named
-from signer.tenancy.claims import shown
 from signer.tenancy.verdict import Reason
 
 MAX_SERVERS = 1000

@@ -20,7 +20,7 @@ from signer.authorities.registry import Registry
 from signer.edge.gateways.by_hand import ByHand
 from signer.edge.gateways.certificates import EdgeCertificates
 from signer.edge.gateways.controller import EdgeOptions, GatewayController
-from signer.edge.gateways.look import Telling
+from signer.edge.gateways.look import Known, Telling
 from signer.edge.gateways.placeholder import waits
 from signer.edge.gateways.secrets import GatewaySecrets
 from signer.edge.gateways.served import ServedProbes
@@ -45,7 +45,7 @@ _PROBERS = 4
 
 
 class GatewayRun:
-    """Runs the controller until cancelled; without `work` it only keeps `claims`, for whoever else takes hosts here."""
+    """Runs the controller until cancelled; without `options.work` it only keeps `claims`, for whoever else takes hosts here."""
 
     def __init__(
         self,
@@ -55,11 +55,9 @@ class GatewayRun:
         metrics: Metrics,
         options: EdgeOptions,
         *,
-        work: bool = True,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.claims: Claims | None = None
-        self._work = work
         self._client = client
         self._registry = registry
         self._recorder = recorder
@@ -71,7 +69,7 @@ class GatewayRun:
         """Watch and work until cancelled. Nothing is decided before everything was read once."""
         claims = self.claims = Claims(self._client, clock=self._clock, on_restart=self._metrics.watch_restarted)
         try:
-            await (self._run(claims) if self._work else claims.run())
+            await (self._run(claims) if self._options.work else claims.run())
         finally:
             self.claims = None
 
@@ -108,26 +106,21 @@ class GatewayRun:
             self._client, is_ca, claims.secrets, certificates.made, clock=self._clock, on_restart=restarted
         )
         proxies = Proxies(self._client)
+        known = Known(sources, claims, certificates, secrets, proxies)
         by_hand = ByHand(self._client, certificates, sources, proxies, is_ca_secret=is_ca, clock=self._clock)
         telling = Telling(self._recorder, self._counter(self._metrics.edge_certificates))
         probe_queue: WorkQueue[tuple[str, str]] = WorkQueue(on_error=probe_failed)
         probes = ServedProbes(
             self._client,
-            sources,
-            claims,
-            secrets.watch,
+            known,
             telling,
             probe_queue,
             clock=self._clock,
             on_states=self._counter(self._metrics.edge_served),
         )
         controller = GatewayController(
-            sources,
-            claims,
-            certificates,
-            secrets,
+            known,
             by_hand,
-            proxies,
             telling,
             queue,
             self._options,

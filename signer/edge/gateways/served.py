@@ -17,7 +17,7 @@ from signer.api.ingress import Ingress
 from signer.api.meta import find_condition, set_condition
 from signer.api.secret import Secret
 from signer.api.tls_secret import is_placeholder, read_leaf
-from signer.edge.gateways.look import Telling
+from signer.edge.gateways.look import Known, Telling
 from signer.edge.gateways.serving import (
     MAX_PODS,
     SERVED,
@@ -32,15 +32,13 @@ from signer.edge.gateways.serving import (
     next_look,
     worst,
 )
-from signer.edge.gateways.sources import GatewaySources
 from signer.edge.host import Host
-from signer.edge.hosts.claims import Claims
 from signer.edge.proxies.pods import GatewayPods
 from signer.edge.proxies.tls import Sight, shown
 from signer.kube.client import ApiClient
 from signer.kube.errors import Conflict, NotFound
 from signer.kube.queue import WorkQueue
-from signer.kube.reflector import Change, Reflector
+from signer.kube.reflector import Change
 from signer.tenancy.verdict import Reason
 
 logger = logging.getLogger(__name__)
@@ -55,9 +53,7 @@ class ServedProbes:
     def __init__(
         self,
         client: ApiClient,
-        sources: GatewaySources,
-        claims: Claims,
-        secrets: Reflector[Secret],
+        known: Known,
         telling: Telling,
         queue: WorkQueue[Key],
         *,
@@ -65,9 +61,9 @@ class ServedProbes:
         on_states: Callable[[Mapping[str, int]], None] = lambda _: None,
     ) -> None:
         self._client = client
-        self._sources = sources
-        self._claims = claims
-        self._secrets = secrets
+        self._sources = known.sources
+        self._claims = known.claims
+        self._secrets = known.secrets.watch
         self._telling = telling
         self._clock = clock
         self._on_states = on_states
@@ -77,7 +73,7 @@ class ServedProbes:
         self._first: dict[Key, tuple[frozenset[int], datetime]] = {}
         self._states: dict[Key, State] = {}
         self.queue = queue
-        secrets.subscribe(self._secret_changed)
+        self._secrets.subscribe(self._secret_changed)
 
     def expect(self, namespace: str, expected: Iterable[Expected]) -> None:
         """Say what a namespace's gateways should serve from now on; what is not said any more is forgotten."""

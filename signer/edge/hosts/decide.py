@@ -16,10 +16,10 @@ from signer.api.certificate import IssuerReference
 from signer.api.hostclaim import HOST_CLAIMS, HostClaim
 from signer.api.meta import from_rfc3339
 from signer.api.names import is_label
+from signer.api.text import capped, shown
 from signer.edge.host import MAX_NAMES, Host, read_host
 from signer.edge.hosts.policy import HostPolicy, deciding
 from signer.edge.hosts.retention import KEPT
-from signer.tenancy.claims import capped, shown
 from signer.tenancy.verdict import Reason, Refuse, Unready
 from signer.tenancy.world import Rate
 

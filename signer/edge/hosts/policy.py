@@ -12,8 +12,8 @@ from signer.api.certificate import IssuerReference
 from signer.api.duration import InvalidDuration, parse_duration
 from signer.api.edgepolicy import EdgePolicy, EdgePolicySpec
 from signer.api.names import is_label, is_label_key, is_label_value, is_subdomain
+from signer.api.text import capped, shown
 from signer.edge.host import Host
-from signer.tenancy.claims import capped, shown
 from signer.tenancy.policies import MAX_RATE_PERIOD, MIN_RATE_PERIOD
 from signer.tenancy.world import LABEL_PREFIX, Rate
 

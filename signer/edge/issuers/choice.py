@@ -12,7 +12,7 @@ from issuers.acme.backoff import Attempts
 from signer.api.certificate import IssuerReference
 from signer.api.issuer import GROUP, Issuer, IssuerRef
 from signer.api.names import is_subdomain
-from signer.tenancy.claims import shown
+from signer.api.text import shown
 
 FALLBACKS = "mesh-signer.dev/fallback-issuers"
 REHEARSAL = "mesh-signer.dev/rehearsal-issuer"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from signer.api.names import is_label, is_subdomain
-from signer.tenancy.claims import shown
+from signer.api.text import shown
 
 PROVIDERS = ("rfc2136", "externalDNS")
 """What we can prove names by; the others are cert-manager's, and are told by name."""

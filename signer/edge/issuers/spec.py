@@ -17,10 +17,10 @@ from signer.api.acmeissuer import AcmeSpec, ExternalAccountBinding, read_acme, u
 from signer.api.issuer import Issuer
 from signer.api.names import is_subdomain
 from signer.api.secret import TLS_KEY
+from signer.api.text import capped, shown
 from signer.edge.issuers.choice import read_alternatives
 from signer.edge.issuers.dns01_spec import read_dns01
 from signer.edge.reserved import read_by_istio
-from signer.tenancy.claims import capped, shown
 from signer.tenancy.verdict import Reason, Refuse
 
 MAX_BUNDLE = 256 * 1024

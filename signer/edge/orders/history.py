@@ -14,7 +14,7 @@ from issuers.acme.errors import Failure, Fatal, RetryLater
 from issuers.acme.renewal import Life, emergency
 from signer.api.hostclaim import IssuanceRecord
 from signer.api.meta import from_rfc3339, to_rfc3339
-from signer.tenancy.claims import shown
+from signer.api.text import shown
 from signer.tenancy.world import Rate
 
 MOST_RECORDS = 16

@@ -17,9 +17,9 @@ from signer.api.issuer import IssuerRef
 from signer.api.labels import PART_OF
 from signer.api.meta import controller_reference
 from signer.api.order import ORDERS, Order
+from signer.api.text import shown
 from signer.edge.host import Host, read_host
 from signer.edge.issuers.choice import Alternatives
-from signer.tenancy.claims import shown
 
 _REHEARSAL = "\0rehearsal"
 

@@ -19,8 +19,8 @@ from signer.api.challenge import CHALLENGES, FINALIZER, Challenge
 from signer.api.labels import PART_OF
 from signer.api.meta import controller_reference
 from signer.api.order import FAILED_STATES, ORDERS, Authorization, OfferedChallenge, Order
+from signer.api.text import shown
 from signer.edge.orders.solver_choice import solver_for
-from signer.tenancy.claims import shown
 from signer.tenancy.verdict import Reason, Refuse
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{22,128}", re.ASCII)

@@ -14,7 +14,8 @@ from typing import Any
 from signer.api.issuer import IssuerRef
 from signer.api.names import is_label, is_trust_domain
 from signer.api.proxyconfig import CERT_SIGNER
-from signer.tenancy.claims import capped, is_ours, read_signer_name, shown, signer_of, value_problem
+from signer.api.text import capped, shown
+from signer.tenancy.claims import is_ours, read_signer_name, signer_of, value_problem
 from signer.tenancy.meshconfig.yaml import UnreadableYAML, read_yaml
 from signer.tenancy.world import DEFAULT_TRUST_DOMAIN, CertificateAuthorityEntry, MeshConfig, Settings
 
