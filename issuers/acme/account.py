@@ -15,6 +15,7 @@ from josepy.jwk import JWK, JWKEC, JWKRSA
 from issuers import private_key
 from issuers.errors import InvalidAuthority
 
+_SLOW_BITS = 4096
 # RFC 7518, section 3.4: the algorithm follows from the curve.
 _CURVES: dict[str, JWASignature] = {"secp256r1": ES256, "secp384r1": ES384, "secp521r1": ES512}
 # RFC 8555, section 7.3.4: a MAC. The short end is ours: a guessable one would let others join the outer account.
@@ -37,6 +38,11 @@ class AccountKey:
     jwk: JWK = field(repr=False)
     algorithm: JWASignature
     thumbprint: str
+
+    @property
+    def slow(self) -> bool:
+        """Whether a signature takes so long (10 ms and more: RSA of 4096 bits) that a loop should not wait for it."""
+        return isinstance(self.jwk, JWKRSA) and self.jwk.key.key_size >= _SLOW_BITS
 
 
 @dataclass(frozen=True, slots=True)

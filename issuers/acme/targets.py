@@ -35,18 +35,19 @@ class Origin(NamedTuple):
 
 def origin(url: str) -> Origin:
     """The origin of an https URL. Raises ForbiddenTarget for any other, and for credentials or a fragment in it."""
-    shown = printable(url, 200)
     if len(url) > _MAX_URL or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
-        raise ForbiddenTarget(f"{shown}: not a URL of at most {_MAX_URL} ASCII characters")
+        raise ForbiddenTarget(f"{printable(url, 200)}: not a URL of at most {_MAX_URL} ASCII characters")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise ForbiddenTarget(f"{shown}: not a URL") from None
+        raise ForbiddenTarget(f"{printable(url, 200)}: not a URL") from None
     if parts.scheme != "https":
-        raise ForbiddenTarget(f"{shown}: only https is used")
+        raise ForbiddenTarget(f"{printable(url, 200)}: only https is used")
     if not host or parts.username is not None or parts.password is not None or parts.fragment or port == 0:
-        raise ForbiddenTarget(f"{shown}: a URL with a host, without credentials and fragment, is expected")
+        raise ForbiddenTarget(
+            f"{printable(url, 200)}: a URL with a host, without credentials and fragment, is expected"
+        )
     return Origin(host, port or 443)
 
 

@@ -1,5 +1,6 @@
 """A gateway answers an ACME challenge by a VirtualService alone, as the edge relies on; no controller of ours is in this."""
 
+import asyncio
 import datetime as dt
 import socket
 import time
@@ -11,6 +12,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from issuers.acme.chain import Chain
 from issuers.acme.client import Session
 from signer.api.tls_secret import is_placeholder
 from signer.edge.gateways.placeholder import placeholder
@@ -83,13 +85,17 @@ def test_a_challenge_through_a_gateway_that_redirects(edge: Edge) -> None:
     assert (plain.status, plain.location) == (301, f"https://{HOST}/")
 
     presenter = Presenter(edge, ("foo", "shop"))
-    session = Session(server(edge.pebble.directory, edge.pebble.authority.certificate), KEY, utc_now)
-    try:
-        join(session)
-        driver = Driver(session, KEY, cast("ChallengeServer", presenter), wish(HOST), wanted=("http-01",))
-        chain = driver.chains()[0]
-    finally:
-        session.close()
+
+    async def obtain() -> tuple[Driver, Chain]:
+        session = Session(server(edge.pebble.directory, edge.pebble.authority.certificate), KEY, utc_now)
+        try:
+            await join(session)
+            driver = Driver(session, KEY, cast("ChallengeServer", presenter), wish(HOST), wanted=("http-01",))
+            return driver, (await driver.chains())[0]
+        finally:
+            await session.close()
+
+    driver, chain = asyncio.run(obtain())
     assert presenter.made
     write_secret(edge, "shop", chain.pem, cast("ec.EllipticCurvePrivateKey", driver.leaf_key))
     edge.cluster.wait_for(lambda: edge.visit(HOST).trusted, "the certificate at the gateway")

@@ -13,6 +13,7 @@ import email.utils
 import http.client
 import http.server
 import json
+import socket
 import ssl
 import tempfile
 import threading
@@ -111,6 +112,8 @@ class FaultyCA:
     ) -> None:
         self._ended.set()
         self._server.shutdown()
+        # A client on the loop that waits here cannot end a connection: that is done for it.
+        self._server.hang_up()
         self._server.server_close()  # joins the connections' threads
         self._thread.join()
 
@@ -174,10 +177,25 @@ class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = False
     context: ssl.SSLContext
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._open: set[socket.socket] = set()
+
+    def hang_up(self) -> None:
+        """Shut the connections that are open, under whoever waits for them."""
+        for plain in tuple(self._open):
+            with contextlib.suppress(OSError):
+                plain.shutdown(socket.SHUT_RDWR)
+
     def finish_request(self, request: Any, client_address: Any) -> None:
         # In the connection's own thread: a client that does not speak TLS must not stop the others.
-        with self.context.wrap_socket(request, server_side=True) as secured:
-            super().finish_request(secured, client_address)
+        with request.dup() as plain:
+            self._open.add(plain)
+            try:
+                with self.context.wrap_socket(request, server_side=True) as secured:
+                    super().finish_request(secured, client_address)
+            finally:
+                self._open.discard(plain)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that leave are part of the tests."""

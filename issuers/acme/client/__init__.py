@@ -1,7 +1,6 @@
-"""The network part of `issuers.acme`: `Sessions` for asynchronous callers, `Session` underneath, `Server` to say where."""
+"""The network part of `issuers.acme`: `Session` for one account's steps, `Server` to say where."""
 
 from issuers.acme.client.session import RenewalInfo, Session
-from issuers.acme.client.sessions import Sessions
-from issuers.acme.client.transport import Server
+from issuers.acme.client.transport import NO_ANSWER, Exchange, Server
 
-__all__ = ["RenewalInfo", "Server", "Session", "Sessions"]
+__all__ = ["NO_ANSWER", "Exchange", "RenewalInfo", "Server", "Session"]

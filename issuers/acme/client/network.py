@@ -3,9 +3,10 @@
 It stands in place of the `acme` library's ClientNetwork, which forgets the nonce of an error, tries a refused nonce once
 more only, and drops the header Retry-After and the problem of a 409. Signing itself is the library's.
 
-Not thread-safe, like its Transport.
+Used on one event loop, by any number of requests at once: a nonce is taken by one of them only.
 """
 
+import asyncio
 import base64
 import binascii
 import datetime as dt
@@ -23,7 +24,7 @@ from issuers.acme.client.transport import Answer, Transport
 from issuers.acme.errors import MalformedAnswer, Refused
 
 # RFC 8555, section 6.5: a refused nonce is no failure, the same request is sent with the next one. So often, that nine of
-# ten may be refused and most requests still pass; and no longer than this, or a slow CA would keep a thread for minutes.
+# ten may be refused and most requests still pass; and no longer than this, or a slow CA would keep a worker for minutes.
 NONCE_TRIES = 20
 _NONCE_SECONDS = 30.0
 _MAX_NONCES = 10
@@ -48,11 +49,11 @@ class Network:
         """What carries the requests."""
         return self._transport
 
-    def get(self, url: str) -> Answer:
+    async def get(self, url: str) -> Answer:
         """An unsigned GET. Raises Refused, and what Transport raises."""
-        return self._checked(self._transport.exchange("GET", url))
+        return self._checked(await self._transport.exchange("GET", url))
 
-    def post(
+    async def post(
         self,
         url: str,
         payload: bytes,
@@ -74,25 +75,27 @@ class Network:
         """
         headers = {"Content-Type": _JOSE, **({"Accept": accept} if accept else {})}
 
-        def once() -> Answer:
-            signed = jws.JWS.sign(
-                payload,
-                key=self._key.jwk,
-                alg=self._key.algorithm,
-                nonce=self._nonce(new_nonce),
-                url=url,
-                kid=account,
-            )
-            body = signed.json_dumps().encode()
-            return self._checked(self._transport.exchange("POST", url, body=body, headers=headers))
+        async def once() -> Answer:
+            nonce = await self._nonce(new_nonce)
+            if self._key.slow:
+                body = await asyncio.to_thread(self._signed, payload, url, nonce, account)
+            else:
+                body = self._signed(payload, url, nonce, account)
+            return self._checked(await self._transport.exchange("POST", url, body=body, headers=headers))
 
         # No wait between the tries: a refused nonce says nothing about load, and its answer brings a good one.
-        tries = tenacity.Retrying(
+        tries = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(_nonce_refused),
             stop=tenacity.stop_after_attempt(NONCE_TRIES) | tenacity.stop_after_delay(_NONCE_SECONDS),
             reraise=True,
         )
-        return tries(once)
+        return await tries(once)
+
+    def _signed(self, payload: bytes, url: str, nonce: bytes, account: str | None) -> bytes:
+        key = self._key
+        signed = jws.JWS.sign(payload, key=key.jwk, alg=key.algorithm, nonce=nonce, url=url, kid=account)
+        text: str = signed.json_dumps()
+        return text.encode()
 
     def retry_after(self, answer: Answer) -> dt.datetime | None:
         """The answer's Retry-After as an instant."""
@@ -106,9 +109,9 @@ class Network:
             raise Refused(problem, retry_after=self.retry_after(answer))
         return answer
 
-    def _nonce(self, new_nonce: str) -> bytes:
+    async def _nonce(self, new_nonce: str) -> bytes:
         if not self._nonces:
-            self._checked(self._transport.exchange("HEAD", new_nonce))
+            self._checked(await self._transport.exchange("HEAD", new_nonce))
             if not self._nonces:
                 raise MalformedAnswer("newNonce: the answer has no Replay-Nonce")
         return self._nonces.pop()
@@ -126,7 +129,7 @@ class Network:
 def alternates(answer: Answer, url: str) -> tuple[str, ...]:
     """The URLs of the Link headers with rel="alternate" (RFC 8555, section 7.4.2), absolute."""
     found: list[str] = []
-    for header in answer.headers.get_all("Link") or ():
+    for header in answer.headers.getall("Link", ()):
         for target, parameters in _LINK.findall(header[:8192]):
             if _ALTERNATE.search(parameters):
                 found.append(urljoin(url, target))

@@ -8,7 +8,6 @@ import contextlib
 import logging
 from datetime import datetime
 
-from issuers.acme.client import Session
 from issuers.acme.errors import AcmeError, Fatal, Refused, judge
 from issuers.acme.identifiers import identifier
 from issuers.acme.order import Authorization, AuthorizationStatus, ChallengeStatus, Wish
@@ -228,7 +227,7 @@ class ChallengeController:
     async def _proof(self, challenge: Challenge, account: Account) -> Authorization:
         spec = challenge.spec
         name = identifier(f"*.{spec.dns_name}" if spec.wildcard else spec.dns_name)
-        return await account.sessions.call(Session.authorization, spec.authorization_url, Wish((name,)))
+        return await account.session.authorization(spec.authorization_url, Wish((name,)))
 
     async def _present(self, key: Key, challenge: Challenge) -> Challenge | None:
         waiting = await self._presenter.present(challenge)
@@ -250,7 +249,7 @@ class ChallengeController:
         kind = spec.type.lower()
         offered = Offered(kind, spec.url, spec.token, ChallengeStatus.PENDING)
         try:
-            await account.sessions.call(Session.accept, offered)
+            await account.session.accept(offered)
         except Refused as error:
             if error.http_status == 429 or error.http_status >= 500:
                 raise

@@ -1,24 +1,24 @@
 """The ACME accounts that are registered now, and how their servers are spoken to.
 
-Lives on the loop; requests run in threads (issuers.acme.client). What is kept here is memory only: after a restart the
-controller of ACME issuers fills it again, from Secrets and status, mostly without a word to the servers.
+Lives on the loop. What is kept here is memory only: after a restart the controller of ACME issuers fills it again, from
+Secrets and status, mostly without a word to the servers.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from issuers.acme import limits
 from issuers.acme.account import AccountKey
-from issuers.acme.client import Server, Sessions
-from issuers.acme.client.transport import Exchange
+from issuers.acme.client import Exchange, Server, Session
 from issuers.acme.targets import ANYWHERE, AddressRule
 from signer.api.issuer import IssuerRef
 from signer.edge.issuers.spec import AcmeIssuer
 from signer.kube.clock import utc_now
 
+# Names are looked up in these; all else is on the loop.
 _THREADS = 16
 
 
@@ -28,20 +28,20 @@ class Account:
 
     issuer: AcmeIssuer
     key: AccountKey
-    sessions: Sessions
+    session: Session
     pem: bytes = field(repr=False)
 
     @property
     def url(self) -> str:
         """The account's URL at its CA: what was ordered is kept by it."""
-        return self.sessions.account_url or self.issuer.server
+        return self.session.account_url or self.issuer.server
 
 
 class Accounts:
     """The accounts by issuer.
 
     The servers of namespaced Issuers stand at public addresses; ClusterIssuers are the administrators' and may name any.
-    `observe` is told of each exchange with a server, in its thread, and whether the server is one that a tenant chose.
+    `observe` is told of each exchange with a server, and whether the server is one that a tenant chose.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class Accounts:
     ) -> None:
         self._observe = observe
         self._clock = clock
-        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="acme")
-        # Servers that tenants chose may answer slowly on purpose: they keep no thread from the administrators'.
-        self._tenants = ThreadPoolExecutor(_THREADS, thread_name_prefix="acme-tenants")
+        self._names = ThreadPoolExecutor(_THREADS, thread_name_prefix="acme")
+        # Name servers that tenants chose may answer slowly on purpose: they keep no thread from the administrators'.
+        self._tenants_names = ThreadPoolExecutor(_THREADS, thread_name_prefix="acme-tenants")
         self._accounts: dict[IssuerRef, Account] = {}
-        self._retired: list[Sessions] = []
+        self._retired: list[Session] = []
         self._unknown: set[IssuerRef] = set()
         self._ready: list[Callable[[IssuerRef], None]] = []
         self._lost: list[Callable[[IssuerRef], None]] = []
@@ -75,16 +75,17 @@ class Accounts:
         """Call the handler with each issuer whose server no longer knows the account."""
         self._lost.append(handler)
 
-    def open(self, issuer: AcmeIssuer, key: AccountKey) -> Sessions:
-        """Make a conversation with an issuer's server. Close it by `retire`, or keep it by `put`."""
+    def open(self, issuer: AcmeIssuer, key: AccountKey) -> Session:
+        """Make a conversation with an issuer's server. Let go of it by `retire`, or keep it by `put`."""
         server = Server(
             issuer.server,
             ANYWHERE if issuer.anywhere else AddressRule(),
             issuer.ca_bundle or None,
             verify=issuer.verify,
             observe=self._observer(tenants=not issuer.anywhere),
+            threads=self._names if issuer.anywhere else self._tenants_names,
         )
-        return Sessions(server, key, self._executor if issuer.anywhere else self._tenants, self._clock)
+        return Session(server, key, self._clock)
 
     def _observer(self, *, tenants: bool) -> Callable[[Exchange], None] | None:
         observe = self._observe
@@ -101,11 +102,11 @@ class Accounts:
     def drop(self, ref: IssuerRef) -> None:
         """The issuer has no account now. Requests that are under way may still end."""
         if (old := self._accounts.pop(ref, None)) is not None:
-            self.retire(old.sessions)
+            self.retire(old.session)
 
-    def retire(self, sessions: Sessions) -> None:
-        """Let go of a conversation; its connections are closed when nothing can use them any more."""
-        self._retired.append(sessions)
+    def retire(self, session: Session) -> None:
+        """Let go of a conversation; it is closed when nothing can use it any more."""
+        self._retired.append(session)
 
     def lost(self, ref: IssuerRef) -> None:
         """The server said that it does not know the account: look again."""
@@ -119,13 +120,10 @@ class Accounts:
         return ref in self._unknown
 
     async def close(self) -> None:
-        """End the threads, once what they do is done, and all connections."""
-        for executor in (self._executor, self._tenants):
-            await asyncio.to_thread(executor.shutdown, wait=True, cancel_futures=True)
-        for sessions in self._all():
-            sessions.close()
+        """End all connections and threads."""
+        for session in (*self._retired, *(account.session for account in self._accounts.values())):
+            await session.close()
         self._accounts.clear()
         self._retired.clear()
-
-    def _all(self) -> Iterable[Sessions]:
-        return (*self._retired, *(account.sessions for account in self._accounts.values()))
+        for executor in (self._names, self._tenants_names):
+            await asyncio.to_thread(executor.shutdown, wait=True, cancel_futures=True)

@@ -19,7 +19,7 @@ from issuers.acme.account import (
     Registration,
     load_key,
 )
-from issuers.acme.client import Session, Sessions
+from issuers.acme.client import Session
 from issuers.acme.errors import AcmeError, Fatal, ForbiddenTarget, judge
 from issuers.acme.targets import same_origin
 from signer.api.acmeissuer import read_acme_status
@@ -145,38 +145,38 @@ class AcmeIssuerController:
             raise Unusable(NOT_VERIFIED, f"Secret {spec.secret_namespace}/{spec.account_secret}: {error}") from None
         key_hash = _hash(key)
         known = self._accounts.get(ref)
-        if known is not None and known.issuer == spec and known.pem == pem and known.sessions.account_url:
-            return known.sessions.account_url, key_hash
+        if known is not None and known.issuer == spec and known.pem == pem and known.session.account_url:
+            return known.session.account_url, key_hash
         if (pause := self._pauses.get(ref)) is not None and (pause.spec, pause.pem) == (spec, pem):
             left = (pause.until - self._clock()).total_seconds()
             if left > 0:
                 raise Unusable(pause.why.reason, str(pause.why), left)
         registration = await self._secrets.registration(spec)
         try:
-            sessions = self._accounts.open(spec, key)
+            session = self._accounts.open(spec, key)
         except ForbiddenTarget as error:
             raise Unusable(INVALID, f"spec.acme: {error}") from None
         try:
-            sessions.account_url = await self._url(ref, issuer, spec, sessions, registration, key_hash)
+            session.account_url = await self._url(ref, issuer, spec, session, registration, key_hash)
         except AcmeError as error:
-            self._accounts.retire(sessions)
+            self._accounts.retire(session)
             why, until = self._judged(error)
             if until is not None:
                 self._pauses[ref] = _Pause(spec, pem, until, why)
             raise why from error
         except BaseException:
-            self._accounts.retire(sessions)
+            self._accounts.retire(session)
             raise
         self._pauses.pop(ref, None)
-        self._accounts.put(ref, Account(spec, key, sessions, pem))
-        return sessions.account_url, key_hash
+        self._accounts.put(ref, Account(spec, key, session, pem))
+        return session.account_url, key_hash
 
     async def _url(
         self,
         ref: IssuerRef,
         issuer: Issuer,
         spec: AcmeIssuer,
-        sessions: Sessions,
+        session: Session,
         registration: Registration,
         key_hash: str,
     ) -> str:
@@ -190,16 +190,16 @@ class AcmeIssuerController:
             else:
                 if before.last_registered_email == emails:
                     return before.uri
-                sessions.account_url = before.uri
-                await sessions.call(Session.update_account, registration)
+                session.account_url = before.uri
+                await session.update_account(registration)
                 return before.uri
         # Finding needs no binding and changes nothing; an account that was there keeps its contacts until they are set.
-        found = await sessions.call(Session.find_account)
+        found = await session.find_account()
         if found is None:
-            return (await sessions.call(Session.register, registration)).url
-        sessions.account_url = found.url
+            return (await session.register(registration)).url
+        session.account_url = found.url
         if tuple(found.contact or ()) != registration.contact():
-            await sessions.call(Session.update_account, registration)
+            await session.update_account(registration)
         return found.url
 
     def _judged(self, error: AcmeError) -> tuple[Unusable, datetime | None]:

@@ -1,12 +1,10 @@
 """The metrics of ACME: requests to the servers, Orders, and Challenges under cert-manager's names.
 
-`exchange` is called in the threads that speak with servers, all else on the loop. Labels are bounded: the servers of
+Used on the loop. Labels are bounded: the servers of
 tenants have no names of their own, and no more than MOST_CHALLENGES Challenges are shown.
 """
 
-import threading
-
-from issuers.acme.client.transport import NO_ANSWER, Exchange
+from issuers.acme.client import NO_ANSWER, Exchange
 from signer.api.challenge import Challenge
 from signer.api.issuer import IssuerRef
 from signer.kube.reflector import Change
@@ -37,7 +35,6 @@ class AcmeMetrics:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._lock = threading.Lock()
         self._challenges: dict[tuple[str, str], Labels] = {}
 
     def exchange(self, seen: Exchange, tenants: bool) -> None:
@@ -46,9 +43,8 @@ class AcmeMetrics:
         status = f"{code // 100}xx" if tenants and code != NO_ANSWER else str(code)
         action = ACTIONS.get(seen.action, "unnamed_action")
         labels = ("https", OTHER if tenants else seen.host, action, seen.method, status)
-        with self._lock:
-            self._metrics.acme_requests.labels(*labels).inc()
-            self._metrics.acme_request_seconds.labels(*labels).observe(seen.seconds)
+        self._metrics.acme_requests.labels(*labels).inc()
+        self._metrics.acme_request_seconds.labels(*labels).observe(seen.seconds)
 
     def order(self, ref: IssuerRef | None, result: str) -> None:
         """Count what came of an Order: placed, held, valid or failed."""

@@ -1,6 +1,6 @@
 """Orders: what a CertificateRequest of an ACME issuer becomes, worked off step by step (step.py).
 
-Runs on the loop, in the leader; the conversation with the server is in threads. Each step is stored before the next one,
+Runs on the loop, in the leader; Each step is stored before the next one,
 so that a process that dies goes on with the same order: nothing but the Order itself is needed. An Order that we would
 not have made ourselves is never worked on.
 """
@@ -13,7 +13,6 @@ from functools import partial
 import msgspec
 
 from issuers.acme.chain import choose_chain, read_chain
-from issuers.acme.client import Session
 from issuers.acme.errors import AcmeError, Refused, RetryLater
 from issuers.acme.order import Order as Placed
 from issuers.acme.order import OrderStatus, Wish
@@ -195,7 +194,7 @@ class OrderController:
             self.queue.add_after(key_of(order), max((asked.until - self._clock()).total_seconds(), 1.0))
             return None
         try:
-            placed = await account.sessions.call(Session.new_order, wish)
+            placed = await account.session.new_order(wish)
         except AcmeError:
             self._gate.withdrawn(asked)
             raise
@@ -218,7 +217,7 @@ class OrderController:
 
     async def _read(self, order: Order, account: Account) -> Order | None:
         try:
-            placed = await account.sessions.call(Session.order, order.status.url, wish_of(order))
+            placed = await account.session.order(order.status.url, wish_of(order))
         except Refused as error:
             if error.http_status == 404:
                 return await self._failures.end(order, "expired", "the CA no longer knows the order", None)
@@ -236,7 +235,7 @@ class OrderController:
 
     async def _read_proofs(self, order: Order, account: Account, urls: tuple[str, ...]) -> Order:
         wish = wish_of(order)
-        found = {url: await account.sessions.call(Session.authorization, url, wish) for url in urls}
+        found = {url: await account.session.authorization(url, wish) for url in urls}
         listed = [
             proof_of(found[one.url]) if one.url in found else msgspec.to_builtins(one)
             for one in order.status.authorizations
@@ -247,7 +246,7 @@ class OrderController:
         wish = wish_of(order)
         placed = Placed(order.status.url, OrderStatus.READY, wish.identifiers, (), order.status.finalize_url)
         try:
-            after = await account.sessions.call(Session.finalize, placed, csr_of(order), wish)
+            after = await account.session.finalize(placed, csr_of(order), wish)
         except Refused as error:
             if error.code != "orderNotReady":
                 raise
@@ -257,12 +256,12 @@ class OrderController:
 
     async def _fetch(self, order: Order, account: Account) -> Order | None:
         wish = wish_of(order)
-        placed = await account.sessions.call(Session.order, order.status.url, wish)
+        placed = await account.session.order(order.status.url, wish)
         if placed.certificate is None:
             self._again(order, placed.retry_after)
             return None
         preferred = account.issuer.preferred_chain
-        pems = await account.sessions.call(Session.chains, placed.certificate, all_of_them=bool(preferred))
+        pems = await account.session.chains(placed.certificate, all_of_them=bool(preferred))
         csr, now = csr_of(order), self._clock()
         chosen = choose_chain([read_chain(pem, wish, csr, now) for pem in pems], preferred or None)
         written = await self._writer.patch(order, {"certificate": base64_text(chosen.pem), "reason": None})

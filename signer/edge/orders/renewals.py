@@ -2,7 +2,7 @@
 
 An issuance begins as by `cmctl renew`, by the Issuing condition. The controller of Certificates renews at
 status.renewalTime by itself; whichever comes first counts. The instant in the CA's window follows from the serial number,
-so that it is the same after a restart. Runs on the loop, in the leader; the conversation with the CA is in threads.
+so that it is the same after a restart. Runs on the loop, in the leader.
 """
 
 import logging
@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from issuers.acme.client import Session
 from issuers.acme.errors import AcmeError, RateLimited, judge
 from issuers.acme.renewal import SHORT_LIFE, Advice, Why, certificate_id, emergency, life, next_check, plan, take_advice
 from signer.api.certificate import CERTIFICATES, Certificate
@@ -148,7 +147,7 @@ class RenewalController:
         """What the CA advises; when it does not answer, what it said last of this certificate."""
         before = known.advice if known is not None and known.certificate_id == name else None
         try:
-            info = await account.sessions.call(Session.renewal_info, name)
+            info = await account.session.renewal_info(name)
         except AcmeError as error:
             verdict = judge(error, now)
             asked = verdict.not_before if isinstance(verdict, RateLimited) else None

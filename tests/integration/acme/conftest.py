@@ -1,6 +1,6 @@
 """A challenge server for all, a CA and sessions for each test."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
@@ -16,7 +16,7 @@ __all__ = ["answers", "start", "talk"]
 
 
 @pytest.fixture
-def talk() -> Iterator[Callable[..., Session]]:
+async def talk() -> AsyncIterator[Callable[..., Session]]:
     """Opens sessions, and closes them at the end."""
     opened: list[Session] = []
 
@@ -27,4 +27,4 @@ def talk() -> Iterator[Callable[..., Session]]:
 
     yield make
     for one in opened:
-        one.close()
+        await one.close()

@@ -3,12 +3,13 @@
 `python -m tests.integration.acme.driving` reads JSON from stdin and resumes an order that another process made.
 """
 
+import asyncio
 import datetime as dt
 import ipaddress
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -51,20 +52,20 @@ def server(directory: str, bundle: bytes, seconds: float = 10) -> Server:
     return Server(directory, LOOPBACK, bundle, seconds=seconds)
 
 
-def join(session: Session, registration: Registration | None = None) -> None:
+async def join(session: Session, registration: Registration | None = None) -> None:
     """Register, and use the account."""
-    session.account_url = session.register(registration or Registration()).url
+    session.account_url = (await session.register(registration or Registration())).url
 
 
-def patiently(act: Callable[[], T]) -> T:
+async def patiently(act: Callable[[], Awaitable[T]]) -> T:
     """Again and again while it may pass, without the waits of a controller."""
     for _ in range(200):
         try:
-            return act()
+            return await act()
         except AcmeError as error:
             if not isinstance(judge(error, utc_now()), RetryLater):
                 raise
-    return act()
+    return await act()
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class Driver:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self.leaf_key, hashes.SHA256())
 
-    def run(self, until: str = "") -> Step:
+    async def run(self, until: str = "") -> Step:
         """To the end, which is Download or Failed; or to the first step called `until`.
 
         What may pass is tried again, as the controller would after its backoff; what is fatal is raised.
@@ -168,24 +169,24 @@ class Driver:
         while time.monotonic() < end:
             try:
                 if self.order is None:
-                    self.order = self.session.new_order(self.wish)
+                    self.order = await self.session.new_order(self.wish)
                 step = next_step(self.order, known)
                 self.steps.append(type(step).__name__)
                 if type(step).__name__ == until:
                     return step
                 match step:
                     case FetchAuthorizations(urls):
-                        known |= {url: self.session.authorization(url, self.wish) for url in urls}
+                        known |= {url: await self.session.authorization(url, self.wish) for url in urls}
                     case Solve(found):
                         for one in found:
-                            self._solve(one)
+                            await self._solve(one)
                         known = {}
                     case Poll():
-                        time.sleep(0.1)
+                        await asyncio.sleep(0.1)
                         known = {}
-                        self.order = self.session.order(self.order.url, self.wish)
+                        self.order = await self.session.order(self.order.url, self.wish)
                     case Finalize():
-                        self.order = self.session.finalize(self.order, self.csr(), self.wish)
+                        self.order = await self.session.finalize(self.order, self.csr(), self.wish)
                     case _:
                         return step
             except AcmeError as error:
@@ -196,14 +197,16 @@ class Driver:
                 known = {}  # part of a step may have been done
         raise TimeoutError(f"no end after {self.refusals[-3:]}, {self.steps[-9:]}")
 
-    def chains(self) -> list[Chain]:
+    async def chains(self) -> list[Chain]:
         """All chains of the certificate, checked; the order must be there."""
-        step = self.run()
+        step = await self.run()
         assert isinstance(step, Download), step
-        found = patiently(lambda: self.session.chains(step.url)) if self.patient else self.session.chains(step.url)
+        found = await (
+            patiently(lambda: self.session.chains(step.url)) if self.patient else self.session.chains(step.url)
+        )
         return [read_chain(pem, self.wish, self.leaf_key, utc_now()) for pem in found]
 
-    def _solve(self, one: order.Authorization) -> None:
+    async def _solve(self, one: order.Authorization) -> None:
         chosen = choose(one, self.wanted)
         if self.present and self.challenges is not None:
             thumbprint = self.key.thumbprint
@@ -212,7 +215,7 @@ class Driver:
             else:
                 record = f"_acme-challenge.{one.identifier.base}"
                 self.challenges.add_txt(record, challenge.dns_value(chosen.token, thumbprint))
-        self.session.accept(chosen)
+        await self.session.accept(chosen)
 
 
 def choose(one: order.Authorization, wanted: Sequence[str]) -> order.Challenge:
@@ -221,20 +224,20 @@ def choose(one: order.Authorization, wanted: Sequence[str]) -> order.Challenge:
     return next(offered[kind] for kind in wanted if kind in offered)
 
 
-def main() -> None:
+async def main() -> None:
     """Resume an order of which only the URL, the names and the account's key are known."""
     given = json.load(sys.stdin)
     key = load_key(given["key"].encode())
     session = Session(server(given["directory"], given["bundle"].encode()), key, utc_now)
-    account = session.find_account()
+    account = await session.find_account()
     assert account is not None
     session.account_url = account.url
     driver = Driver(session, key, None, wish(*given["names"]))
-    driver.order = session.order(given["order"], driver.wish)
-    chains = driver.chains()
-    session.close()
+    driver.order = await session.order(given["order"], driver.wish)
+    chains = await driver.chains()
+    await session.close()
     print(json.dumps({"steps": driver.steps, "leaf": chains[0].leaf.serial_number}))
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(main())

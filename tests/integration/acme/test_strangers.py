@@ -23,32 +23,32 @@ from tests.localmesh.pebble import ChallengeServer
 pytestmark = pytest.mark.integration
 
 
-def test_addresses(start: Start, talk: Talk) -> None:
+async def test_addresses(start: Start, talk: Talk) -> None:
     """Without a word of the issuer's own, no address of our network is dialled: nothing reaches the server."""
     ca = start()
     quiet = ca.log.read_text().count("GET /dir")
     with pytest.raises(ForbiddenTarget, match=r"127\.0\.0\.1 is a loopback address"):
-        talk(ca, addresses=AddressRule()).directory()
+        await talk(ca, addresses=AddressRule()).directory()
     assert ca.log.read_text().count("GET /dir") == quiet
 
 
 @pytest.mark.parametrize("url", ["http://localhost:1/dir", "https://user@localhost/dir", "https://localhost/dir#x"])
-def test_directory_urls(url: str) -> None:
+async def test_directory_urls(url: str) -> None:
     """Only https, and nothing in the URL that is not for the server."""
     with pytest.raises(ForbiddenTarget):
         Session(Server(url, LOOPBACK), KEY, utc_now)
 
 
-def test_trust(start: Start, talk: Talk) -> None:
+async def test_trust(start: Start, talk: Talk) -> None:
     """The CA's TLS is trusted by the bundle only: not without, not by another's, and always with skipTLSVerify."""
     ca, other = start(), start()
     with pytest.raises(Unreachable, match="not trusted"):
-        talk(ca, ca_bundle=None).directory()
+        await talk(ca, ca_bundle=None).directory()
     with pytest.raises(Unreachable, match="not trusted"):
-        talk(ca, ca_bundle=other.authority.certificate).directory()
+        await talk(ca, ca_bundle=other.authority.certificate).directory()
     with pytest.raises(ForbiddenTarget, match="caBundle"):
         talk(ca, ca_bundle=b"nothing")
-    assert talk(ca, ca_bundle=None, verify=False).directory().new_order
+    assert (await talk(ca, ca_bundle=None, verify=False).directory()).new_order
 
 
 @pytest.mark.parametrize(
@@ -59,21 +59,21 @@ def test_trust(start: Start, talk: Talk) -> None:
         ("renewalInfo", "https://169.254.169.254/latest/meta-data"),
     ],
 )
-def test_urls_of_the_directory(start: Start, talk: Talk, field: str, value: str) -> None:
+async def test_urls_of_the_directory(start: Start, talk: Talk, field: str, value: str) -> None:
     """A directory that sends us elsewhere is not followed anywhere."""
     with FaultyCA(start()) as ca:
         ca.rule = times(1, "/dir", edit(lambda found: found.update({field: value})), "GET")
         with pytest.raises(ForbiddenTarget, match=field):
-            talk(ca).directory()
+            await talk(ca).directory()
 
 
 @pytest.mark.parametrize("status", [301, 307])
-def test_redirects(start: Start, talk: Talk, status: int) -> None:
+async def test_redirects(start: Start, talk: Talk, status: int) -> None:
     """A redirect is not followed, not even to the same origin."""
     with FaultyCA(start()) as ca:
         ca.rule = times(1, "/dir", Reply(status, (("Location", ca.directory),)), "GET")
         with pytest.raises(MalformedAnswer, match="redirect"):
-            talk(ca).directory()
+            await talk(ca).directory()
         assert len(ca.seen) == 1
 
 
@@ -90,45 +90,45 @@ def test_redirects(start: Start, talk: Talk, status: int) -> None:
         ("authZ", lambda a: a.update(status="perhaps"), "status"),
     ],
 )
-def test_hostile_answers(
+async def test_hostile_answers(
     start: Start, talk: Talk, path: str, change: Callable[[dict[str, object]], None], match: str
 ) -> None:
     """What a CA answers is taken only for the names that were ordered, with URLs of its own and tokens that are some."""
     with FaultyCA(start()) as ca:
         session = talk(ca)
-        join(session)
+        await join(session)
         ca.rule = times(1, path, edit(change))
         asked = wish("hostile.example.com")
 
-        def both() -> None:
-            session.authorization(session.new_order(asked).authorizations[0], asked)
+        async def both() -> None:
+            await session.authorization((await session.new_order(asked)).authorizations[0], asked)
 
         with pytest.raises((MalformedAnswer, ForbiddenTarget), match=match):
-            both()
+            await both()
 
 
-def test_too_large(start: Start, talk: Talk) -> None:
+async def test_too_large(start: Start, talk: Talk) -> None:
     """An answer of more than 1 MiB is not read to its end."""
     with FaultyCA(start()) as ca:
         ca.rule = times(1, "/dir", Reply(200, (), b" " * ((1 << 20) + 1)), "GET")
         with pytest.raises(MalformedAnswer, match="more than 1048576 bytes"):
-            talk(ca).directory()
+            await talk(ca).directory()
 
 
-def test_another_certificate(start: Start, talk: Talk, answers: ChallengeServer) -> None:
+async def test_another_certificate(start: Start, talk: Talk, answers: ChallengeServer) -> None:
     """A certificate for another key or other names is not taken, whoever signed it."""
     session = talk(start())
-    join(session)
+    await join(session)
     driver = Driver(session, KEY, answers, wish("mine.example.com"))
-    driver.chains()
+    await driver.chains()
     driver.leaf_key = generate_key("ECDSA")
     with pytest.raises(MalformedAnswer, match="another key"):
-        driver.chains()
+        await driver.chains()
 
 
 @pytest.mark.parametrize("says", [b"", b"\x16", b"HTTP/1.1 200 OK\r\n\r\n"])
-def test_a_server_that_is_none(says: bytes) -> None:
-    """Who takes the connection and says nothing, or no TLS, holds a thread no longer than an exchange may last."""
+async def test_a_server_that_is_none(says: bytes) -> None:
+    """Who takes the connection and says nothing, or no TLS, holds nobody longer than an exchange may last."""
     ended = threading.Event()
 
     def serve(listening: socket.socket) -> None:
@@ -143,8 +143,8 @@ def test_a_server_that_is_none(says: bytes) -> None:
         session = Session(Server(url, LOOPBACK, seconds=0.5), KEY, utc_now)
         started = time.monotonic()
         with pytest.raises(Unreachable):
-            session.directory()
+            await session.directory()
         assert time.monotonic() - started < 10
-        session.close()
+        await session.close()
         ended.set()
         served.result(5)

@@ -1,29 +1,33 @@
-"""Links to alternative chains, and the one thread of each session."""
+"""Links to alternative chains, nonces, and what is not dialled."""
 
 import asyncio
-import http.client
-import threading
-from concurrent.futures import ThreadPoolExecutor
+import base64
+import datetime as dt
+import json
+from typing import cast
 
 import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
 
+from issuers import private_key
 from issuers.acme.account import generate_key, load_key
-from issuers.acme.client import Server, Session, Sessions
-from issuers.acme.client.network import alternates
-from issuers.acme.client.transport import Answer
-from issuers.acme.errors import ForbiddenTarget
+from issuers.acme.client import Server as At
+from issuers.acme.client import Session
+from issuers.acme.client.network import Network, alternates
+from issuers.acme.client.transport import Answer, Transport
+from issuers.acme.errors import ForbiddenTarget, Unreachable
 from issuers.acme.identifiers import identifiers
 from issuers.acme.order import Wish
+from issuers.private_key import encode_key
 
+NOW = dt.datetime(2026, 11, 23, tzinfo=dt.UTC)
 KEY = load_key(generate_key())
 WISH = Wish(identifiers(["a.example"]))
 
 
 def answer(*links: str) -> Answer:
-    headers = http.client.HTTPMessage()
-    for link in links:
-        headers["Link"] = link
-    return Answer(200, headers, b"")
+    headers = CIMultiDict([("Link", link) for link in links])
+    return Answer(200, CIMultiDictProxy(headers), b"")
 
 
 @pytest.mark.parametrize(
@@ -54,34 +58,76 @@ def test_a_hostile_header() -> None:
         assert alternates(answer(text), "https://ca/cert") == ()
 
 
-async def test_a_session_for_each_thread() -> None:
-    """Two threads never share a session, one thread keeps its own, and all know the account."""
-    server = Server("https://ca.example/dir")
-    meet = threading.Barrier(2, timeout=10)
+class Server:
+    """Answers in the CA's place: what it was asked, and the nonces that it saw."""
 
-    def which(session: Session) -> tuple[int, str | None]:
-        meet.wait()
-        return id(session), session.account_url
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.nonces: list[str] = []
 
-    with ThreadPoolExecutor(2) as threads:
-        sessions = Sessions(server, KEY, threads)
-        sessions.account_url = "https://ca.example/me"
-        first = set(await asyncio.gather(sessions.call(which), sessions.call(which)))
-        second = set(await asyncio.gather(sessions.call(which), sessions.call(which)))
-        sessions.close()
-    assert len(first) == 2
-    assert first == second
-    assert {url for _, url in first} == {"https://ca.example/me"}
+    async def exchange(
+        self, method: str, url: str, *, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Answer:
+        del headers
+        self.asked.append(f"{method} {url}")
+        number = len(self.asked)
+        await asyncio.sleep(0)
+        if body is not None:
+            protected = json.loads(base64.urlsafe_b64decode(json.loads(body)["protected"] + "=="))
+            self.nonces.append(protected["nonce"])
+        nonce = base64.urlsafe_b64encode(f"nonce {number}".encode()).decode().rstrip("=")
+        return Answer(200, CIMultiDictProxy(CIMultiDict({"Replay-Nonce": nonce})), b"{}")
+
+
+async def test_each_nonce_once() -> None:
+    """Requests at the same time share the nonces that there are, and never use one twice; none waits for another."""
+    server = Server()
+    network = Network(cast("Transport", server), KEY, lambda: NOW)
+    for _ in range(3):
+        await asyncio.gather(
+            *(network.post("https://ca/order", b"", "https://ca/nonce", account="https://ca/me") for _ in range(5))
+        )
+    assert len(server.nonces) == len(set(server.nonces)) == 15
+    # Those of the answers are used before any is asked for.
+    assert server.asked.count("HEAD https://ca/nonce") == 5
+
+
+async def test_a_slow_key_leaves_the_loop_alone() -> None:
+    """An account key of RSA 4096 signs in a thread, and what it signs is the same."""
+    slow = load_key(encode_key(private_key.generate_key("RSA", 4096)))
+    assert slow.slow
+    assert not KEY.slow
+    server = Server()
+    network = Network(cast("Transport", server), slow, lambda: NOW)
+    found = await network.post("https://ca/order", b"", "https://ca/nonce", account="https://ca/me")
+    assert found.status == 200
+    assert len(server.nonces) == 1
 
 
 async def test_errors_come_through() -> None:
     """What is wrong with an issuer is raised where it was called; without an account nothing is sent."""
-    with ThreadPoolExecutor(1) as threads:
-        sessions = Sessions(Server("http://ca.example/dir"), KEY, threads)
-        with pytest.raises(ForbiddenTarget, match="only https"):
-            await sessions.call(Session.directory)
-        sessions.close()
-        with pytest.raises(RuntimeError, match="account_url"):
-            await Sessions(Server("https://ca.example/dir"), KEY, threads).call(
-                Session.order, "https://ca.example/o", WISH
-            )
+    with pytest.raises(ForbiddenTarget, match="only https"):
+        Session(At("http://ca.example/dir"), KEY, lambda: NOW)
+    session = Session(At("https://ca.example/dir"), KEY, lambda: NOW)
+    with pytest.raises(RuntimeError, match="account_url"):
+        await session.order("https://ca.example/o", WISH)
+    await session.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        await session.directory()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
+async def test_addresses_of_ours(host: str) -> None:
+    """However an address of our own network is written, it is not dialled."""
+    session = Session(At(f"https://{host}:1/dir"), KEY, lambda: NOW)
+    with pytest.raises(ForbiddenTarget, match=r"is not dialled: .* is a loopback address"):
+        await session.directory()
+    await session.close()
+
+
+async def test_an_address_in_another_form() -> None:
+    """A number that the system would take for an address is no host name."""
+    session = Session(At("https://2130706433:1/dir"), KEY, lambda: NOW)
+    with pytest.raises((ForbiddenTarget, Unreachable)):
+        await session.directory()
+    await session.close()

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from issuers.acme.client.transport import NO_ANSWER, Exchange
+from issuers.acme.client import NO_ANSWER, Exchange
 from signer.api.challenge import Challenge
 from signer.api.issuer import IssuerRef
 from signer.edge.issuers.metrics import MOST_CHALLENGES, AcmeMetrics

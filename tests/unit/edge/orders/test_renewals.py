@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from issuers.acme.answers import Window
-from issuers.acme.client.session import RenewalInfo
+from issuers.acme.client import RenewalInfo
 from issuers.acme.errors import AcmeError, Unreachable
 from signer.api.certificate import Certificate
 from signer.api.issuer import IssuerRef
@@ -65,7 +65,7 @@ class World:
             "status": {"conditions": conditions, **status},
         }
         store = {KEY: msgspec.convert(certificate, Certificate)}
-        account = SimpleNamespace(sessions=SimpleNamespace(call=self._call))
+        account = SimpleNamespace(session=SimpleNamespace(renewal_info=self._renewal_info))
         self.queue: WorkQueue[Key] = WorkQueue()
         ref = IssuerRef("ClusterIssuer", "", "le")
         self.controller = RenewalController(
@@ -81,7 +81,7 @@ class World:
             self.queue,
         )
 
-    async def _call(self, _method: object, _name: str) -> RenewalInfo | None:
+    async def _renewal_info(self, _name: str) -> RenewalInfo | None:
         if isinstance(self._info, AcmeError):
             raise self._info
         return self._info
