@@ -44,11 +44,12 @@ test: binaries ## all tests, on real servers: three parts side by side, the outp
 test-fast: $(READY) ## the tests that need no server, in seconds
 	$(BIN)/python -m pytest -q tests/unit
 
-lint: $(READY) ## ruff, mypy strict, import-linter
+lint: $(READY) ## ruff, mypy strict, import-linter, vulture
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vulture
 
 format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix .

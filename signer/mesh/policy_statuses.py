@@ -6,7 +6,7 @@ namespace's label may change what several cover.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -34,13 +34,10 @@ def _now() -> datetime:
 class PolicyStatuses:
     """Keeps status of all SignerPolicies; `run` may be called again after it was cancelled."""
 
-    def __init__(
-        self, client: ApiClient, registry: Registry, mesh: MeshWatcher, *, clock: Callable[[], datetime] = _now
-    ) -> None:
+    def __init__(self, client: ApiClient, registry: Registry, mesh: MeshWatcher) -> None:
         self._client = client
         self._registry = registry
         self._mesh = mesh
-        self._clock = clock
         self._told = ""
         self._changed = asyncio.Event()
         mesh.subscribe(self._changed.set)
@@ -84,7 +81,7 @@ class PolicyStatuses:
         wanted = {}
         for name, obj in stored.items():
             status = policy_status(
-                obj.status, policies[name], coverage[name], generation=obj.metadata.generation, now=self._clock()
+                obj.status, policies[name], coverage[name], generation=obj.metadata.generation, now=_now()
             )
             if status != obj.status:
                 wanted[name] = (obj, status)

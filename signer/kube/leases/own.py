@@ -4,7 +4,6 @@ Concurrency: used by one task at a time. Deadlines are on the loop's monotonic c
 """
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -18,7 +17,7 @@ def monotonic() -> float:
     return asyncio.get_running_loop().time()
 
 
-def utc_now() -> datetime:
+def _now() -> datetime:
     """The wall clock, for what people read in a Lease."""
     return datetime.now(UTC)
 
@@ -35,7 +34,6 @@ class OwnLease:
         *,
         duration: float,
         labels: dict[str, str] | None = None,
-        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._client = client
         self._namespace = namespace
@@ -43,7 +41,6 @@ class OwnLease:
         self._identity = identity
         self._duration = duration
         self._labels = labels or {}
-        self._now = now
         self._written: Json | None = None
         self._sighting: Sighting | None = None
         self.holder = ""
@@ -65,7 +62,7 @@ class OwnLease:
                 # Somebody deleted the Lease. Its holder, if it lives, writes it anew; give it the time that it had.
                 return False
             metadata = {"name": self.name, "namespace": self._namespace, "labels": self._labels}
-            wanted = held({"metadata": metadata}, self._identity, self._duration, self._now())
+            wanted = held({"metadata": metadata}, self._identity, self._duration, _now())
             try:
                 self._took(await self._client.create(LEASES, wanted))
             except AlreadyExists:
@@ -90,10 +87,10 @@ class OwnLease:
             if delete:
                 await self._client.delete(LEASES, self.name, self._namespace, uid=lease["metadata"].get("uid"))
             else:
-                await self._client.replace(LEASES, released(lease, self._now()))
+                await self._client.replace(LEASES, released(lease, _now()))
 
     async def _write(self, lease: Json) -> None:
-        self._took(await self._client.replace(LEASES, held(lease, self._identity, self._duration, self._now())))
+        self._took(await self._client.replace(LEASES, held(lease, self._identity, self._duration, _now())))
 
     def _took(self, lease: Json) -> None:
         self._written = lease
