@@ -47,11 +47,12 @@ test-fast: $(READY) ## the tests that need no server, in seconds
 test-clock: $(READY) ## the same as if it were another year: no test may mix a fixed time with the clock
 	@$(BIN)/python -m tests.clock
 
-lint: $(READY) ## ruff, mypy strict, import-linter
+lint: $(READY) ## ruff, mypy strict, import-linter, vulture
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vulture
 
 format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix .

@@ -40,7 +40,6 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     metadata: SecretMeta
     type: str = "Opaque"
     data: dict[str, bytes] = {}
-    immutable: bool = False
 
     def __repr__(self) -> str:
         """Name the Secret and the keys of its data, never a value."""

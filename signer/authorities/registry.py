@@ -23,7 +23,6 @@ from signer.authorities.state import (
     IssuerState,
     NeedsSecret,
     SecretMissing,
-    issuer_type,
     judge_ca,
     judge_spec,
 )
@@ -279,8 +278,3 @@ class Registry:
     def _tell(self, ref: IssuerRef) -> None:
         for handler in self._handlers:
             handler(ref)
-
-
-def describe(state: IssuerState) -> str:
-    """Say in one line what an issuer is, for a log."""
-    return f"{state.ref} ({issuer_type(state.issuer) or 'no type'}): {'ready' if state.ready else state.message}"

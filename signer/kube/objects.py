@@ -60,7 +60,6 @@ class ObjectRequests(ABC):
         resource: Resource,
         namespace: str | None = None,
         label_selector: str | None = None,
-        field_selector: str | None = None,
         *,
         page_size: int = 500,
     ) -> list[Json]:
@@ -72,8 +71,6 @@ class ObjectRequests(ABC):
         query: dict[str, str | int | bool] = {"limit": page_size}
         if label_selector:
             query["labelSelector"] = label_selector
-        if field_selector:
-            query["fieldSelector"] = field_selector
         while True:
             page = _object(await self.request("GET", resource.path(namespace), query=query))
             items.extend(page.get("items") or ())

@@ -40,7 +40,6 @@ class WorkQueue(Generic[K]):
         self._later: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
         self._idle: deque[asyncio.Future[None]] = deque()
-        self._draining = False
 
     def __len__(self) -> int:
         """How many keys wait to be handled now."""
@@ -51,18 +50,13 @@ class WorkQueue(Generic[K]):
         """How many keys are being handled."""
         return len(self._working)
 
-    @property
-    def delayed(self) -> int:
-        """How many keys wait for their time."""
-        return len(self._later)
-
     def failures(self, key: K) -> int:
         """How many times in a row the key went back with `add_backoff`."""
         return self._failures.get(key, 0)
 
     def add(self, key: K) -> None:
         """Have the key handled as soon as a worker is free."""
-        if self._draining or key in self._dirty:
+        if key in self._dirty:
             return
         self._dirty.add(key)
         if key not in self._working:
@@ -70,8 +64,6 @@ class WorkQueue(Generic[K]):
 
     def add_after(self, key: K, seconds: float) -> None:
         """Have the key handled after that time; of several times that were asked for, the earliest counts."""
-        if self._draining:
-            return
         if seconds <= 0:
             self.add(key)
             return
@@ -94,23 +86,13 @@ class WorkQueue(Generic[K]):
         self._failures.pop(key, None)
 
     async def run(self, handler: Callable[[K], Awaitable[None]], workers: int = 1) -> None:
-        """Handle keys until `shut_down` was called and everything is done, or until cancelled.
+        """Handle keys until cancelled.
 
         A handler that raises gets its key back with backoff; one that returns without add_backoff has its failures forgotten.
         """
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(self._worker(handler))
-
-    def shut_down(self) -> None:
-        """Drain: take no more keys, drop the delayed ones, and let `run` return when what is queued has been handled."""
-        self._draining = True
-        for timer in self._later.values():
-            timer.cancel()
-        self._later.clear()
-        for waiter in self._idle:
-            if not waiter.done():
-                waiter.set_result(None)
 
     def _due(self, key: K) -> None:
         del self._later[key]
@@ -124,10 +106,8 @@ class WorkQueue(Generic[K]):
                 waiter.set_result(None)
                 break
 
-    async def _next(self) -> K | None:
+    async def _next(self) -> K:
         while not self._ready:
-            if self._draining:
-                return None
             waiter = asyncio.get_running_loop().create_future()
             self._idle.append(waiter)
             await waiter
@@ -136,8 +116,6 @@ class WorkQueue(Generic[K]):
     async def _worker(self, handler: Callable[[K], Awaitable[None]]) -> None:
         while True:
             key = await self._next()
-            if key is None:
-                return
             self._dirty.discard(key)
             self._working.add(key)
             before = self._failures.get(key, 0)

@@ -59,7 +59,6 @@ class Reflector(Generic[T]):
         codec: how to read it; what it decodes to None is treated as absent.
         namespace: None means all.
         label_selector: as in the API.
-        field_selector: as in the API.
         page_size: objects in one page of a list.
         on_restart: called with why a watch ended ("eof", "silent", "unreachable", "expired", "error"): for metrics.
         inactivity: seconds of silence after which a watch counts as dead.
@@ -81,7 +80,6 @@ class Reflector(Generic[T]):
         *,
         namespace: str | None = None,
         label_selector: str | None = None,
-        field_selector: str | None = None,
         page_size: int = PAGE,
         on_restart: Callable[[str], None] = lambda _reason: None,
         inactivity: float = INACTIVITY,
@@ -100,8 +98,6 @@ class Reflector(Generic[T]):
         self._query: dict[str, str | int | bool] = {}
         if label_selector:
             self._query["labelSelector"] = label_selector
-        if field_selector:
-            self._query["fieldSelector"] = field_selector
         self._page_size = page_size
         self._on_restart = on_restart
         self._inactivity = inactivity

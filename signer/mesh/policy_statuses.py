@@ -6,8 +6,7 @@ namespace's label may change what several cover.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 
 import msgspec
 
@@ -31,13 +30,10 @@ _RETRY = 10.0
 class PolicyStatuses:
     """Keeps status of all SignerPolicies; `run` may be called again after it was cancelled."""
 
-    def __init__(
-        self, client: ApiClient, registry: Registry, mesh: MeshWatcher, *, clock: Callable[[], datetime] = utc_now
-    ) -> None:
+    def __init__(self, client: ApiClient, registry: Registry, mesh: MeshWatcher) -> None:
         self._client = client
         self._registry = registry
         self._mesh = mesh
-        self._clock = clock
         self._told = ""
         self._changed = asyncio.Event()
         mesh.subscribe(self._changed.set)
@@ -81,7 +77,7 @@ class PolicyStatuses:
         wanted = {}
         for name, obj in stored.items():
             status = policy_status(
-                obj.status, policies[name], coverage[name], generation=obj.metadata.generation, now=self._clock()
+                obj.status, policies[name], coverage[name], generation=obj.metadata.generation, now=utc_now()
             )
             if status != obj.status:
                 wanted[name] = (obj, status)

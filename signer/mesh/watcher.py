@@ -54,7 +54,6 @@ class MeshWatcher:
         owners: bool = True,
         on_restart: Callable[[str], None] = lambda _resource: None,
         on_source_age: Callable[[str, float], None] = lambda _source, _age: None,
-        clock: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.synced = asyncio.Event()
@@ -64,11 +63,10 @@ class MeshWatcher:
         self._shared = shared
         self._owners = owners
         self._on_source_age = on_source_age
-        self._clock = clock
         self._handlers: list[Callable[[], None]] = []
         self._scheduled = False
         self.index = Index(settings, shared=shared)
-        self.bindings = Bindings(client, self.index, self._changed, clock)
+        self.bindings = Bindings(client, self.index, self._changed, utc_now)
         self._sources = Sources(
             client, self.index, reports, self._changed, shared=shared, on_restart=on_restart, monotonic=monotonic
         )
@@ -177,7 +175,7 @@ class MeshWatcher:
 
     def _settle(self) -> None:
         self._scheduled = False
-        touched = self.index.settle(self._clock())
+        touched = self.index.settle(utc_now())
         self._judge_sources()
         if self._owners:
             for signer in touched:

@@ -120,13 +120,8 @@ def policy_status(
     *,
     generation: int,
     now: datetime,
-    issued: int | None = None,
-    refused: int | None = None,
 ) -> SignerPolicyStatus:
-    """Return the status to write; equal to the old one when there is nothing to write.
-
-    `issued` and `refused` None leave the counts as they are.
-    """
+    """Return the status to write, with the counts of the old one; equal to it when there is nothing to write."""
     ready, reason, message = _ready(policy, coverage)
     conditions = set_condition(
         old.conditions, READY, ready, reason=reason, message=message, now=now, generation=generation
@@ -146,8 +141,6 @@ def policy_status(
         conditions=conditions,
         namespace_count=len(coverage.namespaces),
         namespaces=coverage.namespaces[:FIRST_NAMES],
-        issued=old.issued if issued is None else issued,
-        refused=old.refused if refused is None else refused,
     )
 
 

@@ -10,7 +10,6 @@ from typing import Literal, cast
 
 from issuers.x509.usages import EXTENDED_USAGES, KEY_USAGES
 from signer.api.duration import InvalidDuration, parse_duration
-from signer.api.issuer import IssuerRef
 from signer.api.names import is_dns_pattern, is_label, is_label_key, is_label_value, is_subdomain, is_trust_domain
 from signer.api.signerpolicy import PolicyKey, SignerPolicy, SignerPolicySpec
 from signer.api.text import capped, shown
@@ -131,12 +130,3 @@ def _key(field: str, key: PolicyKey) -> Iterator[str]:
         yield f"{field}: sizes are 1 or more"
     if len(sizes) == 2 and sizes[0] > sizes[1]:
         yield f"{field}: minSize {sizes[0]} is more than maxSize {sizes[1]}"
-
-
-def speaks_about(policies: Iterable[Policy]) -> dict[IssuerRef, tuple[Policy, ...]]:
-    """Order policies by the signers that they name, each list by the policies' names."""
-    found: dict[IssuerRef, list[Policy]] = {}
-    for policy in sorted(policies, key=lambda one: one.name):
-        for signer in policy.signers:
-            found.setdefault(signer, []).append(policy)
-    return {signer: tuple(listed) for signer, listed in found.items()}

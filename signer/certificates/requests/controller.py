@@ -5,7 +5,6 @@ settled by one status write that carries its resourceVersion, so a second answer
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from datetime import datetime
 
@@ -36,8 +35,6 @@ from signer.kube.superseded import Superseded
 from signer.tenancy.verdict import Grant, Limits, Reason, Refuse, Unready
 from signer.tenancy.world import World, without_wall
 
-logger = logging.getLogger(__name__)
-
 # A Secret without cert-manager's label is not watched; whoever waits for one asks again this often.
 _MESH_RECHECK = 2.0
 _AUDIT_RECHECK = 2.0
@@ -62,7 +59,6 @@ class RequestController:
         ordering: Ordering | None = None,
         clock: Callable[[], datetime],
         record: RequestRecord,
-        serial: Callable[[], int] = new_serial,
     ) -> None:
         self._watched = watched
         self._registry = registry
@@ -73,7 +69,6 @@ class RequestController:
         self._ordering = ordering
         self._clock = clock
         self._record = record
-        self._serial = serial
         self._superseded = Superseded()
         self._waiting: dict[IssuerRef, set[Key]] = {}
         self._waits_for: dict[Key, IssuerRef] = {}
@@ -211,7 +206,7 @@ class RequestController:
             grant,
             key=step.key,
             now=self._clock(),
-            serial=self._serial(),
+            serial=new_serial(),
         )
         if isinstance(signed, Refuse):
             await self._fail(key, request, signed.code, signed.message, reasons=signed.reasons)

@@ -31,7 +31,7 @@ _SWEEP = 60.0
 
 
 class RequestRecord:
-    """Tells the audit log, the metrics and `tally` of answers. `wall` gives the time of day, `clock` seconds."""
+    """Tells the audit log, the metrics and `tally` of answers. `wall` gives the time of day."""
 
     def __init__(
         self,
@@ -41,20 +41,18 @@ class RequestRecord:
         registry: Registry,
         world: World,
         wall: Callable[[], datetime],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._metrics = metrics
         self._audit = audit
         self._tally = tally
         self._world = world
         self._wall = wall
-        self._clock = clock
         self._series = Series(
             signer_exists=lambda name: (ref := parse_signer_name(name)) is not None and registry.get(ref) is not None,
             namespace_exists=lambda name: name in world.namespaces,
-            clock=clock,
+            clock=time.monotonic,
         )
-        self._swept = clock()
+        self._swept = time.monotonic()
 
     @property
     def blocked(self) -> bool:
@@ -142,8 +140,8 @@ class RequestRecord:
             self._audit.write(msgspec.structs.replace(line, **ended))
 
     def _count_refusal(self, line: AuditLine, code: str) -> None:
-        if self._clock() >= self._swept + _SWEEP:
-            self._swept = self._clock()
+        if time.monotonic() >= self._swept + _SWEEP:
+            self._swept = time.monotonic()
             self._series.sweep()
         self._series.count(self._metrics.refusals, line.signer, line.namespace, code)
 

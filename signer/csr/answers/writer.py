@@ -4,7 +4,6 @@ The write carries the resourceVersion that was decided on, so an answer can be s
 gets a 409. Used on the loop only; keeps no state.
 """
 
-import logging
 from dataclasses import dataclass
 
 from signer.api.certificatesigningrequest import (
@@ -18,8 +17,6 @@ from signer.kube.client import ApiClient
 from signer.kube.encoding import protobuf
 from signer.kube.errors import ApiError, Conflict, NotFound, TooManyRequests, Unreachable
 from signer.observe.audit import Outcome
-
-log = logging.getLogger(__name__)
 
 _PROTOBUF = "application/vnd.kubernetes.protobuf"
 # The answer to the PUT is not needed: only its metadata is sent back.

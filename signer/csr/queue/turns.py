@@ -24,11 +24,6 @@ class Turns(Generic[T]):
     def __len__(self) -> int:
         return self._count
 
-    @property
-    def flows(self) -> int:
-        """How many flows have something ready, held ones not counted."""
-        return len(self._flows)
-
     def add(self, flow: Hashable, key: str, item: T) -> None:
         """Put an item at the end of its flow; a flow that had none comes after all others."""
         queue = self._queue(flow)

@@ -108,23 +108,19 @@ _json_event = msgspec.json.Decoder(_JsonEvent).decode
 
 
 class JsonCodec(Generic[T]):
-    """JSON read with msgspec into `type_`, a Struct that has `metadata.name` and `metadata.namespace` (or give `key`).
+    """JSON read with msgspec into `type_`, a Struct that has `metadata.name` and `metadata.namespace`.
 
     Args:
         type_: what to make of an object.
         keep: turns an object into what the store holds, or None when it is not of interest; what it raises is a Problem.
-        key: (namespace, name) of an object.
     """
 
     accept = "application/json"
     watch_accept = "application/json"
 
-    def __init__(
-        self, type_: type[T], *, keep: Callable[[T], T | None] | None = None, key: Callable[[T], Key] | None = None
-    ) -> None:
+    def __init__(self, type_: type[T], *, keep: Callable[[T], T | None] | None = None) -> None:
         self._decode = msgspec.json.Decoder(type_).decode
         self._keep = keep
-        self._key = key or _metadata_key
 
     def framer(self) -> Framer:
         """See Codec."""
@@ -132,7 +128,7 @@ class JsonCodec(Generic[T]):
 
     def key(self, obj: T) -> Key:
         """See Codec."""
-        return self._key(obj)
+        return _metadata_key(obj)
 
     def decode_list(self, body: bytes) -> ListPage[T]:
         """See Codec."""

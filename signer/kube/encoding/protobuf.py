@@ -28,14 +28,6 @@ class Field(NamedTuple):
     value: int | bytes
 
 
-class Envelope(NamedTuple):
-    """The content of runtime.Unknown: the object's type and its raw message."""
-
-    api_version: str
-    kind: str
-    raw: bytes
-
-
 def read_varint(buf: bytes, pos: int) -> tuple[int, int]:
     """Read an unsigned varint of at most 64 bits at `pos`; returns (value, position after it)."""
     try:
@@ -159,13 +151,11 @@ def write_bytes_field(number: int, payload: bytes) -> bytes:
     return varint(number << 3 | LENGTH) + varint(len(payload)) + payload
 
 
-def wrap(api_version: str, kind: str, raw: bytes) -> bytes:
-    """A request body: magic, then runtime.Unknown{1: TypeMeta{1: apiVersion, 2: kind}, 2: raw}."""
-    return envelope_prefix(api_version, kind) + varint(len(raw)) + raw
-
-
 def envelope_prefix(api_version: str, kind: str) -> bytes:
-    """The constant part of `wrap`, to be made once on a hot path; what follows is varint(len(raw)) + raw."""
+    """The constant part of a request body, to be made once on a hot path; what follows is varint(len(raw)) + raw.
+
+    That is: magic, then runtime.Unknown{1: TypeMeta{1: apiVersion, 2: kind}, 2: raw}.
+    """
     type_meta = write_bytes_field(1, api_version.encode()) + write_bytes_field(2, kind.encode())
     return MAGIC + write_bytes_field(1, type_meta) + write_tag(2, LENGTH)
 
@@ -182,17 +172,3 @@ def raw_span(body: bytes, start: int = 0, end: int | None = None) -> tuple[int, 
             raise ProtobufError("the envelope's content is encoded")
     # An object with no field set is an empty raw, which proto3-minded writers may leave out.
     return (start, start) if span is None else span
-
-
-def unwrap(body: bytes) -> Envelope:
-    """Open an envelope; raises ProtobufError when there is none."""
-    start, end = raw_span(body)
-    api_version = kind = ""
-    for tag, a, b in scan(body, len(MAGIC)):
-        if tag == 0x0A:  # 1: typeMeta
-            for inner, c, d in scan(body, a, b):
-                if inner == 0x0A:
-                    api_version = text(body, c, d)
-                elif inner == 0x12:
-                    kind = text(body, c, d)
-    return Envelope(api_version, kind, body[start:end])

@@ -10,10 +10,8 @@ import logging
 import random
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from datetime import datetime
 from typing import Any, Literal
 
-from signer.kube.clock import utc_now
 from signer.kube.errors import ApiError, Unreachable
 from signer.kube.leases.own import OwnLease, monotonic
 from signer.kube.objects import ObjectRequests
@@ -45,17 +43,15 @@ class Leadership:
         duration: float = 15.0,
         renew: float = 10.0,
         retry: float = 2.0,
-        now: Callable[[], datetime] = utc_now,
     ) -> None:
         if not 0 < retry < renew < duration:
             raise ValueError("a Lease needs retry < renew < duration")
-        self._lease = OwnLease(client, namespace, name, identity, duration=duration, now=now)
+        self._lease = OwnLease(client, namespace, name, identity, duration=duration)
         self._where = f"Lease {namespace}/{name}"
         self._renew = renew
         self._retry = retry
         self._spare = duration - renew
         self._trouble = ""
-        self.leading = False
 
     async def run(self, lead: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run `lead` whenever, and only while, the Lease is ours.
@@ -68,7 +64,6 @@ class Leadership:
             deadline = await self._acquire()
             logger.info("%s: leading", self._where)
             work = asyncio.create_task(lead())
-            self.leading = True
             try:
                 await self._keep(deadline, work)
                 if work.done():
@@ -76,7 +71,6 @@ class Leadership:
                     return
             finally:
                 await self._stop(work)
-                self.leading = False
                 await self._give_up()
             logger.warning("%s: lost it, standing again", self._where)
 

@@ -8,12 +8,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 
 import msgspec
 
 from signer.kube.client import ApiClient
-from signer.kube.clock import utc_now
 from signer.kube.encoding.codec import JsonCodec
 from signer.kube.errors import ApiError, Unreachable
 from signer.kube.leases.own import OwnLease
@@ -57,7 +55,6 @@ class Members:
         identity: who we are; different for each process (Pod name).
         duration: seconds without renewal after which a member counts as dead.
         on_change: called with the members when they change.
-        now: wall clock, for what people read in the Lease.
     """
 
     def __init__(
@@ -69,7 +66,6 @@ class Members:
         *,
         duration: float = 5.0,
         on_change: Callable[[tuple[str, ...]], None] = lambda _members: None,
-        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._client = client
         self._namespace = namespace
@@ -83,7 +79,6 @@ class Members:
             identity,
             duration=duration,
             labels={GROUP_LABEL: group},
-            now=now,
         )
         self._reflector = Reflector(
             client,

@@ -4,9 +4,7 @@ Concurrency: used by one task at a time. Deadlines are on the loop's monotonic c
 """
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 
 from signer.kube.clock import utc_now
 from signer.kube.errors import AlreadyExists, Conflict, NotFound
@@ -31,7 +29,6 @@ class OwnLease:
         *,
         duration: float,
         labels: dict[str, str] | None = None,
-        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._client = client
         self._namespace = namespace
@@ -39,7 +36,6 @@ class OwnLease:
         self._identity = identity
         self._duration = duration
         self._labels = labels or {}
-        self._now = now
         self._written: Json | None = None
         self._sighting: Sighting | None = None
         self.holder = ""
@@ -61,7 +57,7 @@ class OwnLease:
                 # Somebody deleted the Lease. Its holder, if it lives, writes it anew; give it the time that it had.
                 return False
             metadata = {"name": self.name, "namespace": self._namespace, "labels": self._labels}
-            wanted = held({"metadata": metadata}, self._identity, self._duration, self._now())
+            wanted = held({"metadata": metadata}, self._identity, self._duration, utc_now())
             try:
                 self._took(await self._client.create(LEASES, wanted))
             except AlreadyExists:
@@ -86,10 +82,10 @@ class OwnLease:
             if delete:
                 await self._client.delete(LEASES, self.name, self._namespace, uid=lease["metadata"].get("uid"))
             else:
-                await self._client.replace(LEASES, released(lease, self._now()))
+                await self._client.replace(LEASES, released(lease, utc_now()))
 
     async def _write(self, lease: Json) -> None:
-        self._took(await self._client.replace(LEASES, held(lease, self._identity, self._duration, self._now())))
+        self._took(await self._client.replace(LEASES, held(lease, self._identity, self._duration, utc_now())))
 
     def _took(self, lease: Json) -> None:
         self._written = lease

@@ -15,7 +15,8 @@ from signer.api.certificatesigningrequest import (
     with_failed,
 )
 from signer.kube.encoding import protobuf
-from signer.kube.encoding.protobuf import ProtobufError, fields, unwrap
+from signer.kube.encoding.protobuf import ProtobufError, fields
+from tests.fakes.envelopes import unwrap
 from tests.unit.csr.crafted import FOO_SIGNER, GROUPS, ISTIOD, NOW, USAGES, encoded, request, workload
 
 PEM = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"

@@ -8,7 +8,6 @@ import pytest
 from issuers.authority import load_authority
 from signer.api.issuer import IssuerRef
 from signer.authorities import registry as module
-from signer.authorities.registry import describe
 from signer.authorities.state import BAD_KEY_PAIR, NO_KEY_PAIR, SELF_SIGNED_READY, TYPE_MISSING, VERIFIED
 from tests.fakes.virtual_time import virtual_time
 from tests.pki import CA
@@ -226,16 +225,3 @@ async def test_an_unforeseen_failure_tells_no_secret(
         assert "PRIVATE KEY" not in world.message()
     assert "PRIVATE KEY" not in caplog.text
     assert "Secret cert-manager/foo-ca could not be read as a CA: unforeseen failure" in caplog.text
-
-
-@virtual_time
-async def test_describe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An issuer is one line for the log."""
-    async with watching(monkeypatch) as world:
-        world.sync()
-        world.put_issuer(issuer(FOO, {"selfSigned": {}}))
-        world.put_issuer(issuer(BAR, {}))
-        assert [describe(state) for state in world.registry.states()] == [
-            "ClusterIssuer foo (selfSigned): ready",
-            "ClusterIssuer bar (no type): ClusterIssuer bar: spec names no issuer type (ca, selfSigned)",
-        ]

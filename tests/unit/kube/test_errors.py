@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signer.kube import errors
-from signer.kube.encoding.protobuf import wrap, write_bytes_field, write_varint_field
+from signer.kube.encoding.protobuf import write_bytes_field, write_varint_field
 from signer.kube.errors import (
     AlreadyExists,
     ApiError,
@@ -22,6 +22,7 @@ from signer.kube.errors import (
     error_from_response,
     error_from_status,
 )
+from tests.fakes.envelopes import wrap
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 

@@ -116,10 +116,10 @@ class TestDelays:
         async with working(queue, log):
             queue.add_after("a", 30)
             queue.add_after("b", 0)
-            assert queue.delayed == 1
+            assert len(queue._later) == 1
             await asyncio.sleep(60)
             assert log.began == [(0, "b"), (30, "a")]
-            assert queue.delayed == 0
+            assert len(queue._later) == 0
 
     @pytest.mark.parametrize("times", [(30, 10, 20), (10, 30, 20)])
     @virtual_time
@@ -248,35 +248,6 @@ class TestErrors:
 
 
 class TestEnd:
-    @virtual_time
-    async def test_drains(self) -> None:
-        """After shut_down what is queued and in work is finished, what is delayed or new is dropped, and run returns."""
-        queue: WorkQueue[str] = WorkQueue()
-        log = Log()
-        async with working(queue, log, workers=2) as task:
-            for key in "abc":
-                queue.add(key)
-            queue.add_after("later", 1)
-            await asyncio.sleep(0.5)
-            queue.add("a")
-            queue.shut_down()
-            assert queue.delayed == 0
-            queue.add("new")
-            queue.add_after("new later", 1)
-            await asyncio.wait_for(task, 10)
-            assert sorted(key for _, key in log.began) == ["a", "a", "b", "c"]
-
-    @virtual_time
-    async def test_idle_workers_end(self) -> None:
-        """Workers that have nothing to do end at once."""
-        queue: WorkQueue[str] = WorkQueue()
-        async with working(queue, Log(), workers=3) as task:
-            await asyncio.sleep(1)
-            queue.shut_down()
-            start = now()
-            await asyncio.wait_for(task, 10)
-            assert now() == start
-
     @virtual_time
     async def test_cancelled(self) -> None:
         """Cancelling run cancels what is in work."""

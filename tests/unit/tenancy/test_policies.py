@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from signer.api.issuer import IssuerRef
 from signer.api.signerpolicy import SignerPolicy
-from signer.tenancy.policies import read_policy, speaks_about
+from signer.tenancy.policies import read_policy
 from signer.tenancy.world import KeyRule, Namespace, Policy, Rate
 from tests.unit.api.test_proxyconfig import JSON
 
@@ -117,7 +117,6 @@ def test_a_mistake_grants_nothing(fields: dict[str, Any], field: str) -> None:
     assert len(found.problem) < 300
     assert found.signers == {FOO}
     assert not found.covers("foo", Namespace("u", {"tenant": "foo"}))
-    assert speaks_about([found]) == {FOO: (found,)}
 
 
 @pytest.mark.parametrize("spec", [None, {}, {"signers": []}, {"signers": None}, [], "x"])
@@ -133,12 +132,6 @@ def test_all_mistakes_at_once() -> None:
     found = with_foo(maxLifetime="x", usages=["y"], dnsNames=["Z"])
     assert all(field in found.problem for field in ("spec.maxLifetime", "spec.usages[0]", "spec.dnsNames[0]"))
     assert with_foo(usages=["y"] * 1000).problem.endswith("; and 990 more")
-
-
-def test_by_signer() -> None:
-    """Policies are found by each signer that they name, in the order of their names."""
-    one, two = read({"signers": [f"{DOMAIN}/foo", f"{DOMAIN}/bar"]}, "b"), read({"signers": [f"{DOMAIN}/foo"]}, "a")
-    assert speaks_about([one, two]) == {FOO: (two, one), BAR: (one,)}
 
 
 FIELDS = ["signers", "namespaces", "keys", "rate", "maxLifetime", "usages", "allowCA", "dnsNames"]

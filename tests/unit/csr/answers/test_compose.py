@@ -11,11 +11,11 @@ from signer.api.certificatesigningrequest import CertificateSigningRequest, read
 from signer.csr.answers.compose import Answer, audit_line, issue, refuse
 from signer.csr.evaluate import Circumstances, case_of, evaluate
 from signer.csr.outcome import NOTHING_ASKED, Issue
-from signer.kube.encoding.protobuf import unwrap
 from signer.observe.audit import AuditLine
 from signer.observe.printable import printable
 from signer.tenancy.verdict import Limits, Reason, Refuse
 from signer.tenancy.world import without_wall
+from tests.fakes.envelopes import unwrap
 from tests.pki import csr, key, name, spiffe
 from tests.unit.csr.crafted import FOO, FOO_SIGNER, ISTIOD, NOW, authority, ca, ready, request
 

@@ -9,9 +9,9 @@ from signer.csr.answers.compose import Answer, refuse
 from signer.csr.answers.writer import Writer, Written
 from signer.csr.outcome import Issue
 from signer.kube.client import ApiClient
-from signer.kube.encoding.protobuf import wrap
 from signer.tenancy.verdict import Reason, Refuse
 from tests.fakes.apiserver import FakeApiServer, Reply, status
+from tests.fakes.envelopes import wrap
 from tests.unit.csr.crafted import NOW, encoded, request
 
 PEM = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from signer.kube.encoding import framing
 from signer.kube.encoding.codec import JsonCodec
 from signer.kube.encoding.framing import CodecError, LengthFramer, LineFramer
-from signer.kube.encoding.protobuf import MAGIC, scan, text, wrap, write_bytes_field, write_varint_field
+from signer.kube.encoding.protobuf import MAGIC, scan, text, write_bytes_field, write_varint_field
 from signer.kube.encoding.protobuf_codec import ProtobufCodec
 from signer.kube.errors import Gone
+from tests.fakes.envelopes import wrap
 from tests.fakes.following import Thing
 
 

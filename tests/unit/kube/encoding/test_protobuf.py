@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from signer.kube.encoding import protobuf
 from signer.kube.encoding.protobuf import FIXED32, FIXED64, LENGTH, VARINT, Field, ProtobufError
+from tests.fakes.envelopes import unwrap, wrap
 
 uint64 = st.integers(0, 2**64 - 1)
 numbers = st.integers(1, 2**29 - 1)
@@ -141,18 +142,18 @@ class TestEnvelope:
     @given(st.binary(max_size=300))
     def test_round_trip(self, raw: bytes) -> None:
         """What is wrapped is unwrapped, type and all."""
-        body = protobuf.wrap("certificates.k8s.io/v1", "CertificateSigningRequest", raw)
-        assert protobuf.unwrap(body) == ("certificates.k8s.io/v1", "CertificateSigningRequest", raw)
+        body = wrap("certificates.k8s.io/v1", "CertificateSigningRequest", raw)
+        assert unwrap(body) == ("certificates.k8s.io/v1", "CertificateSigningRequest", raw)
         start, end = protobuf.raw_span(b"xx" + body, 2)
         assert (b"xx" + body)[start:end] == raw
 
     def test_bytes(self) -> None:
         """The envelope is what the API server expects: magic, TypeMeta in field 1, the object in field 2."""
-        assert protobuf.wrap("v1", "Pod", b"abc") == b"k8s\x00\x0a\x09\x0a\x02v1\x12\x03Pod\x12\x03abc"
+        assert wrap("v1", "Pod", b"abc") == b"k8s\x00\x0a\x09\x0a\x02v1\x12\x03Pod\x12\x03abc"
 
     def test_no_raw(self) -> None:
         """An envelope without content is an empty object."""
-        assert protobuf.unwrap(protobuf.MAGIC).raw == b""
+        assert unwrap(protobuf.MAGIC).raw == b""
 
     @pytest.mark.parametrize(
         "body", [b"", b"k8s", b"K8s\x00\x12\x00", b"\x12\x00", b"k8s\x00\x12\x05ab", b"k8s\x00\x1a\x04gzip\x12\x00"]
@@ -166,4 +167,4 @@ class TestEnvelope:
     def test_any_bytes(self, data: bytes) -> None:
         """Arbitrary content of an envelope gives an envelope or ProtobufError."""
         with contextlib.suppress(ProtobufError):
-            protobuf.unwrap(protobuf.MAGIC + data)
+            unwrap(protobuf.MAGIC + data)

@@ -47,6 +47,7 @@ class Workplace:
 
 class Replica:
     def __init__(self, server: LeaseServer, place: Workplace, name: str, **more: Any) -> None:
+        self.name = name
         self.client = LeaseClient(server)
         self.leadership = Leadership(self.client, "ns", "lock", name, duration=DURATION, renew=RENEW, retry=RETRY)
         self.task = asyncio.create_task(self.leadership.run(more.pop("lead", None) or place.work(name, **more)))
@@ -73,10 +74,9 @@ async def replicas(place: Workplace, *names: str, **more: Any) -> AsyncIterator[
 async def test_one_leads() -> None:
     """The first replica leads, and keeps leading while it renews; the others wait."""
     place = Workplace()
-    async with replicas(place, "a", "b", "c") as (server, all_of_them):
+    async with replicas(place, "a", "b", "c") as (server, _):
         await asyncio.sleep(3600)
         assert place.working == ["a"]
-        assert [replica.leadership.leading for replica in all_of_them] == [True, False, False]
         assert (server.spec("lock")["holderIdentity"], server.spec("lock")["leaseTransitions"]) == ("a", 0)
         renewals = [at for at, _, _ in server.history]
         assert max(after - before for before, after in itertools.pairwise(renewals)) < RENEW
@@ -142,7 +142,7 @@ async def test_all_at_once() -> None:
     for _ in range(5):
         await asyncio.sleep(60)
         assert len(place.working) == 1
-        leader = next(replica for replica in standing if replica.leadership.leading)
+        leader = next(replica for replica in standing if place.working == [replica.name])
         leader.task.cancel()
         await asyncio.wait([leader.task])
         standing.remove(leader)
@@ -250,7 +250,6 @@ class TestTheWorkEnds:
                 await a.task
             assert now() - start < 31
             assert "holderIdentity" not in server.spec("lock")
-            assert not a.leadership.leading
 
     @virtual_time
     async def test_is_done(self) -> None:
