@@ -55,7 +55,8 @@ def spec_defect(certificate: Certificate) -> Defect | None:
 
 
 def _capped(text: str) -> str:
-    """The text, or its beginning when it is longer than MESSAGE_LIMIT."""
+    """The text, or its beginning when it is longer than MESSAGE_LIMIT; with nothing in it that cannot be shown."""
+    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
     data = text.encode(errors="replace")
     return text if len(data) <= MESSAGE_LIMIT else data[:MESSAGE_LIMIT].decode(errors="ignore") + " ... and more"
 

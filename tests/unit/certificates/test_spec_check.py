@@ -212,3 +212,10 @@ def test_what_our_reader_would_refuse(spec: dict[str, Any], said: str) -> None:
     assert found.reason == "InvalidSpec"
     assert said in found.message
     assert found.message.isprintable()
+
+
+def test_the_name_of_an_unknown_field_can_be_shown() -> None:
+    """What a schema that keeps unknown fields lets through is told without its control characters."""
+    found = spec_defect(samples.certificate(subject={"local\x1fities": ["a"]}))
+    assert found is not None
+    assert found.message.startswith("spec.subject.local\N{REPLACEMENT CHARACTER}ities: not supported")
