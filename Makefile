@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help venv demo demo-edge test test-fast test-clock lint format bench mutants localmesh binaries lock clean
+.PHONY: help venv demo demo-edge test test-fast test-clock lint format bench mutants fuzz localmesh binaries lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -72,6 +72,13 @@ bench: binaries ## the benchmarks' tables, with the ratios and the machine; twen
 mutants: $(READY) ## plant one-line faults in the core; each must be caught by a test
 	@$(BIN)/python -m tests.mutants
 
+$(VENV)/.fuzz: requirements-fuzz.lock $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-fuzz.lock
+	@touch $@
+
+fuzz: $(VENV)/.fuzz ## fuzz what strangers send: SECONDS=60 for each target, TARGET=csr for one
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(TARGET)
+
 localmesh: binaries ## a local cluster to play with, until Ctrl-C
 	@$(BIN)/python -m tests.localmesh up
 
@@ -79,11 +86,12 @@ localmesh: binaries ## a local cluster to play with, until Ctrl-C
 COMPILE := env -u PIP_FIND_LINKS $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-lock: $(READY) ## renew the three lock files from pyproject.toml
+lock: $(READY) ## renew the four lock files from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
 	$(COMPILE) --extra fast --group dev -o requirements-dev.lock pyproject.toml requirements-build.in
 	$(COMPILE) --extra fast -o requirements.lock pyproject.toml
 	$(COMPILE) -o requirements-build.lock requirements-build.in
+	$(COMPILE) --group fuzz -o requirements-fuzz.lock
 
 clean: ## remove the virtual environment and caches (not the built servers)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -144,8 +144,9 @@ def object_identifier(content: bytes) -> str:
 def encode_object_identifier(dotted: str) -> bytes:
     """Write an OBJECT IDENTIFIER, with its header. Raises DerError when the text is not one."""
     parts = dotted.split(".")
-    if len(parts) < 2 or not all(part.isascii() and part.isdigit() for part in parts):
-        raise DerError(f"{dotted!r} is not an object identifier")
+    # Ten digits hold every arc that is taken; Python makes no number of thousands of them.
+    if len(parts) < 2 or not all(part.isascii() and part.isdigit() and len(part) <= 10 for part in parts):
+        raise DerError(f"{dotted[:64]!r} is not an object identifier")
     arcs = [int(part) for part in parts]
     if arcs[0] > 2 or (arcs[0] < 2 and arcs[1] > 39) or any(arc > 0x7FFFFFFF for arc in arcs):
         raise DerError(f"{dotted!r} is not an object identifier")

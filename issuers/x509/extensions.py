@@ -90,6 +90,7 @@ def decode_authority_key_id(value: bytes) -> bytes:
 
 def decode_uris(value: bytes) -> tuple[bytes, ...]:
     """Collect every URI of a CRLDistributionPoints or AuthorityInfoAccess, in order. Raises der.DerError."""
+    der.check_depth(value, 0, len(value))
     found: list[bytes] = []
     _collect_uris(value, 0, len(value), found)
     return tuple(found)

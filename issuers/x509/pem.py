@@ -11,6 +11,7 @@ _REQUEST = "CERTIFICATE REQUEST"
 _BEGIN_REQUEST = b"-----BEGIN CERTIFICATE REQUEST-----"
 _END_REQUEST = b"-----END CERTIFICATE REQUEST-----"
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----[ \t]*\r?\n")
+_END_OF_LINE = re.compile(rb"[ \t]*(?:\r?\n|\Z)")
 _LINE = 64
 
 
@@ -88,8 +89,12 @@ def read_blocks(text: bytes) -> list[tuple[str, bytes]]:
             raise PemError(
                 "a PEM block with headers: it is encrypted" if b"ENCRYPTED" in body else "a PEM block with headers"
             )
-        blocks.append((label.decode("ascii"), _base64(b"".join(body.split()))))
+        # The white space that Go passes over, and no other.
+        blocks.append((label.decode("ascii"), _base64(body.translate(None, b" \t\r\n"))))
         pos = end + len(label) + 14
+        if not _END_OF_LINE.match(text, pos):
+            # Go takes no such line for the end, and would read another block here, or none.
+            raise PemError("a PEM block with more on its END line")
     return blocks
 
 

@@ -16,6 +16,7 @@ from issuers.x509 import subject as names
 from signer.api.certificate import CertificateSpec, Subject
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.duration import InvalidDuration, parse_duration
+from signer.certificates.leaf_names import leaf_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,21 @@ def request_mismatches(view: RequestView, spec: CertificateSpec) -> tuple[str, .
     """Name the fields of the spec that this request does not ask for as the spec does."""
     if view.csr is None:
         return ("spec",)
-    asked, csr = view.request.spec, view.csr
+    asked = view.request.spec
+    found = list(csr_mismatches(view.csr, spec))
+    if asked.is_ca != spec.is_ca:
+        found.append("spec.isCA")
+    if sorted(asked.usages) != sorted(spec.usages):
+        found.append("spec.usages")
+    if asked.duration is not None and spec.duration is not None and not _same(asked.duration, spec.duration):
+        found.append("spec.duration")
+    if asked.issuer_ref.normal() != spec.issuer_ref.normal():
+        found.append("spec.issuerRef")
+    return tuple(found)
+
+
+def csr_mismatches(csr: SigningRequest, spec: CertificateSpec) -> tuple[str, ...]:
+    """Name the fields with subject and names that a CSR does not ask for as the spec does."""
     found = [
         *_san_mismatches(
             spec,
@@ -55,14 +70,6 @@ def request_mismatches(view: RequestView, spec: CertificateSpec) -> tuple[str, .
     wanted = general_names.encode_general_names(other_names=[(name.oid, name.utf8_value) for name in spec.other_names])
     if _other_names(csr.san_der) != _other_names(wanted):
         found.append("spec.otherNames")
-    if asked.is_ca != spec.is_ca:
-        found.append("spec.isCA")
-    if sorted(asked.usages) != sorted(spec.usages):
-        found.append("spec.usages")
-    if asked.duration is not None and spec.duration is not None and not _same(asked.duration, spec.duration):
-        found.append("spec.duration")
-    if asked.issuer_ref.normal() != spec.issuer_ref.normal():
-        found.append("spec.issuerRef")
     return tuple(found)
 
 
@@ -72,16 +79,10 @@ def certificate_mismatches(leaf: x509.Certificate, spec: CertificateSpec) -> tup
     Looser than `request_mismatches`, as in cert-manager: an issuer may move a name between common name and DNS names
     or set subject fields of its own, and a lost request must not cause a new certificate.
     """
-    try:
-        san: x509.SubjectAlternativeName | None = leaf.extensions.get_extension_for_class(
-            x509.SubjectAlternativeName
-        ).value
-    except x509.ExtensionNotFound:
-        san = None
-    except ValueError:
+    read = leaf_names(leaf)
+    if read.names is None:
         return ("spec.dnsNames",)
-    dns = san.get_values_for_type(x509.DNSName) if san else []
-    common = [str(a.value) for a in leaf.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
+    dns, common = read.names.dns_names, read.texts(names.COMMON_NAME)
     have, want = {*dns, *common}, {*spec.dns_names, *((spec.common_name,) if spec.common_name else ())}
     found = []
     if have != want:
@@ -92,9 +93,9 @@ def certificate_mismatches(leaf: x509.Certificate, spec: CertificateSpec) -> tup
     found.extend(
         _san_mismatches(
             spec,
-            ips=[str(ip) for ip in san.get_values_for_type(x509.IPAddress)] if san else [],
-            uris=san.get_values_for_type(x509.UniformResourceIdentifier) if san else [],
-            emails=san.get_values_for_type(x509.RFC822Name) if san else [],
+            ips=read.names.ip_addresses,
+            uris=read.names.uris,
+            emails=read.names.email_addresses,
             dns=None,
         )
     )

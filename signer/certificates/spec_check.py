@@ -1,4 +1,4 @@
-"""Is a Certificate's spec one that we can issue? What cert-manager's webhook refuses, and what we do not support.
+"""Is a Certificate's spec one that we can issue? What cert-manager's webhook refuses, and what we do not support or read.
 
 Pure. Everything that is wrong is told at once, each with its field.
 Source: cert-manager v1.20, internal/apis/certmanager/validation/certificate.go.
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from issuers.x509.usages import EXTENDED_USAGES, KEY_USAGES
 from signer.api.certificate import Certificate, CertificateSpec, NameConstraintItem, PrivateKeySpec
 from signer.api.duration import InvalidDuration, parse_duration
+from signer.certificates.readable import unreadable
 from signer.certificates.renewal import DEFAULT_DURATION, MIN_DURATION, MIN_RENEW_BEFORE
 from signer.certificates.well_known import ALLOW_DIRECT_INJECTION, RESERVED_PREFIXES
 
@@ -48,12 +49,14 @@ def spec_defect(certificate: Certificate) -> Defect | None:
     if certificate.unsupported:
         fields = _capped(", ".join(certificate.unsupported))
         return Defect(UNSUPPORTED, f"{fields}: not supported by this version of mesh-signer; nothing is issued")
-    problems = tuple(_problems(certificate.spec))
+    # What is wrong by the API's own rules is told in its words; only what it lets through is tried on the reader.
+    problems = tuple(_problems(certificate.spec)) or tuple(unreadable(certificate.spec))
     return Defect(INVALID, _capped("; ".join(problems))) if problems else None
 
 
 def _capped(text: str) -> str:
-    """The text, or its beginning when it is longer than MESSAGE_LIMIT."""
+    """The text, or its beginning when it is longer than MESSAGE_LIMIT; with nothing in it that cannot be shown."""
+    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
     data = text.encode(errors="replace")
     return text if len(data) <= MESSAGE_LIMIT else data[:MESSAGE_LIMIT].decode(errors="ignore") + " ... and more"
 
@@ -83,7 +86,7 @@ def _problems(spec: CertificateSpec) -> Iterator[str]:
         yield from _entry_problems("spec.secretTemplate.annotations", spec.secret_template.annotations)
         for key, value in sorted(labels.items()):
             if len(value) > 63 or not _LABEL_VALUE.fullmatch(value):
-                yield f"spec.secretTemplate.labels[{key[:80]}]: {value[:80]!r} is no label's value"
+                yield f"spec.secretTemplate.labels[{ascii(key[:80])[1:-1]}]: {value[:80]!r} is no label's value"
     yield from _constraint_problems(spec)
 
 
@@ -103,7 +106,7 @@ def _name_problems(spec: CertificateSpec) -> Iterator[str]:
         if not name.isascii() or not name.isprintable() or " " in name or not _is(_absolute_uri, name):
             yield f"spec.uris[{index}]: {name[:80]!r} is no URI"
     for index, name in enumerate(spec.email_addresses):
-        if not _EMAIL.fullmatch(name):
+        if not _EMAIL.fullmatch(name) or not name.isascii() or not name.isprintable():
             yield f"spec.emailAddresses[{index}]: {name[:80]!r} is no e-mail address (the address alone is wanted)"
     for index, other in enumerate(spec.other_names):
         if not _OID.fullmatch(other.oid):

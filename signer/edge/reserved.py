@@ -50,7 +50,6 @@ class Existing:
     uid: str
     type: str
     is_ca: bool = False
-    holds_certificate: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -1,10 +1,7 @@
 """cert-manager's own code as a peer, and what it is asked: CSRs, CAs and usages of every kind that is taken."""
 
-import json
-import subprocess
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
@@ -12,33 +9,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests import pki
-from tests.localmesh.build import build_module
+from tests.localmesh.certmanagerpki import Peer, build_peer
 from tests.vectors import craft
 from tests.vectors.craft import Csr, children
 
 TESTS = Path(__file__).parents[1]
-
-
-class Peer:
-    """The Go program: one question, one answer."""
-
-    def __init__(self, program: Path) -> None:
-        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def ask(self, **question: Any) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(question) + "\n")
-        self.process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return answer
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.close()
-        self.process.wait(timeout=10)
-        self.process.stdout.close()
 
 
 def start_peer(config: pytest.Config) -> Peer:
@@ -46,8 +21,7 @@ def start_peer(config: pytest.Config) -> Peer:
     # The first build takes a minute or two: its progress must be seen.
     capture = config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
-        program = build_module(TESTS / "localmesh" / "gotools" / "certmanagerpki", ".", "certmanagerpki")
-    return Peer(program)
+        return build_peer()
 
 
 PARTS = ("version", "serial", "signature algorithm", "issuer", "validity", "subject", "public key", "extensions")

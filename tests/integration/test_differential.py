@@ -20,7 +20,8 @@ from issuers.private_key import encode_key
 from issuers.request import read_request
 from issuers.x509.subject import Subject
 from tests import pki
-from tests.integration.cert_manager import AUTHORITIES, REQUESTS, USAGES, Peer, compare, start_peer
+from tests.integration.cert_manager import AUTHORITIES, REQUESTS, USAGES, compare, start_peer
+from tests.localmesh.certmanagerpki import Peer
 from tests.vectors import craft
 from tests.vectors.craft import Csr
 

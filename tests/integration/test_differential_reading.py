@@ -3,8 +3,6 @@
 The other side is Go's crypto/x509 in tests/localmesh/gotools/certmanagerpki. We may refuse what Go takes, and do.
 """
 
-import base64
-import ipaddress
 import json
 import random
 from collections.abc import Iterator
@@ -16,10 +14,10 @@ from issuers.request import read_request
 from tests.integration.cert_manager import (
     CONSTRAINTS,
     TESTS,
-    Peer,
     general,
     start_peer,
 )
+from tests.localmesh.certmanagerpki import Peer, assert_go_reads_the_same
 from tests.vectors import craft
 from tests.vectors.craft import Csr, children
 
@@ -37,22 +35,7 @@ def assert_same_reading(peer: Peer, text: bytes) -> bool:
         ours = read_request(text)
     except MalformedRequest:
         return False
-    theirs = peer.ask(op="read", csr=text.decode("latin-1"))
-    assert "error" not in theirs, (theirs["error"], text)
-    reading = theirs["reading"]
-
-    def raw(value: str | None) -> bytes:
-        return base64.b64decode(value or "")
-
-    assert raw(reading["subject"]) == ours.subject_der
-    assert raw(reading["spki"]) == ours.spki
-    assert (reading["dnsNames"] or []) == list(ours.dns_names)
-    assert (reading["emails"] or []) == list(ours.email_addresses)
-    assert (reading["uris"] or []) == list(ours.uris)
-    assert [raw(ip) for ip in reading["ips"] or []] == [ipaddress.ip_address(ip).packed for ip in ours.ip_addresses]
-    assert reading["otherNames"] == ours.other_names
-    assert reading["sans"] == (0 if ours.san_der is None else 1)
-    assert raw(reading["san"]) == (ours.san_der or b"")
+    assert_go_reads_the_same(peer, text, ours)
     return True
 
 

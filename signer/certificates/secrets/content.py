@@ -7,16 +7,19 @@ gone from the spec go from the Secret too, and what others put there stays.
 import base64
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from issuers.x509.general_names import GeneralNames
 from signer.api.certificate import CERTIFICATES, Certificate, IssuerReference, SecretTemplate
 from signer.api.meta import controller_reference
 from signer.api.secret import CA_CERT, TLS_CERT, TLS_KEY, TLS_TYPE, Secret
 from signer.certificates import well_known
+from signer.certificates.leaf_names import leaf_names
 
 _SUBJECT_ANNOTATIONS = {
     "organizations": NameOID.ORGANIZATION_NAME,
@@ -133,30 +136,23 @@ def owner_reference(certificate: Certificate) -> dict[str, Any]:
 
 def annotations_for(leaf: x509.Certificate) -> dict[str, str]:
     """Describe a certificate as cert-manager does on its Secrets: some entries are always there, if only empty."""
-    subject = leaf.subject
-    found: dict[str, str] = {well_known.COMMON_NAME: ",".join(_values(subject, NameOID.COMMON_NAME))}
+    read = leaf_names(leaf)
+    found: dict[str, str] = {well_known.COMMON_NAME: ",".join(read.texts(NameOID.COMMON_NAME.dotted_string))}
     for name, oid in _SUBJECT_ANNOTATIONS.items():
-        if values := _values(subject, oid):
+        if values := read.texts(oid.dotted_string):
             found[well_known.SUBJECT_PREFIX + name] = _csv(values)
-    if serial := _values(subject, NameOID.SERIAL_NUMBER):
+    if serial := read.texts(NameOID.SERIAL_NUMBER.dotted_string):
         found[well_known.SUBJECT_PREFIX + "serialnumber"] = serial[0]
-    try:
-        san = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
-        san = x509.SubjectAlternativeName([])
-    found[well_known.ALT_NAMES] = _csv(san.get_values_for_type(x509.DNSName))
-    found[well_known.IP_SANS] = _csv([str(ip) for ip in san.get_values_for_type(x509.IPAddress)])
-    found[well_known.URI_SANS] = _csv(san.get_values_for_type(x509.UniformResourceIdentifier))
-    if emails := san.get_values_for_type(x509.RFC822Name):
-        found[well_known.EMAIL_SANS] = _csv(emails)
+    names = read.names or GeneralNames()
+    found[well_known.ALT_NAMES] = _csv(names.dns_names)
+    found[well_known.IP_SANS] = _csv(names.ip_addresses)
+    found[well_known.URI_SANS] = _csv(names.uris)
+    if names.email_addresses:
+        found[well_known.EMAIL_SANS] = _csv(names.email_addresses)
     return found
 
 
-def _values(name: x509.Name, oid: x509.ObjectIdentifier) -> list[str]:
-    return [str(attribute.value) for attribute in name.get_attributes_for_oid(oid)]
-
-
-def _csv(values: list[str]) -> str:
+def _csv(values: Sequence[str]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(values)
     return text.getvalue()

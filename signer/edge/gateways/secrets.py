@@ -227,4 +227,4 @@ def existing(secret: Secret) -> Existing:
     """See a Secret as the rules do."""
     meta = secret.metadata
     leaf = read_leaf(secret)
-    return Existing(meta.uid, secret.type, leaf is not None and is_ca(leaf), leaf is not None, meta.labels)
+    return Existing(meta.uid, secret.type, leaf is not None and is_ca(leaf), meta.labels)

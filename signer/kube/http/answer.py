@@ -18,10 +18,9 @@ _MOST_INTERIM = 8
 _LONGEST_SIZE_LINE = 256
 # A head without its last line end. A line without a name, a folded one, and one with a bare CR, LF or NUL are what request
 # smuggling is made of. One expression for all the lines, since it is run for every certificate; it never goes back.
-_HEAD = re.compile(
-    rb"HTTP/1\.1 ([1-5][0-9][0-9])(?: [^\0\r\n]*+)?+"
-    rb"((?:\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[^\0\r\n]*+)*+)"
-)
+_LINES = rb"(?:\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[^\0\r\n]*+)*+"
+_HEAD = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9])(?: [^\0\r\n]*+)?+(" + _LINES + rb")")
+_TRAILERS = re.compile(_LINES)
 _WANTED = re.compile(
     rb"\r\n(content-length|transfer-encoding|connection|retry-after|content-type):([^\r]*)", re.IGNORECASE
 )
@@ -188,6 +187,8 @@ class AnswerReader:
         if end < 0:
             self._scanned = max(start, len(self._buffer) - 3)
             return None
+        if not _TRAILERS.fullmatch(self._buffer, start, end):
+            raise Malformed("the answer's trailers are no header lines")
         return self._whole(bytes(self._body), end + 4)
 
     def _whole(self, body: bytes, end: int) -> Answer:

@@ -9,7 +9,9 @@ from cryptography import x509
 
 from signer.api.certificate import CertificateSpec
 from signer.certificates.matching import certificate_mismatches
+from tests.fuzz.certificate import assert_issued_as_wished
 from tests.pki import ANY_TIME, CA
+from tests.unit.certificates import samples
 
 SPEC: dict[str, Any] = {
     "secretName": "s",
@@ -46,3 +48,10 @@ def test_each_name_counts() -> None:
     for field in ("uris", "emailAddresses", "ipAddresses", "dnsNames"):
         wanted = {**SPEC, field: SPEC[field][:1]}
         assert certificate_mismatches(leaf(SPEC), msgspec.convert(wanted, CertificateSpec)) == (f"spec.{field}",)
+
+
+def test_odd_extensions_and_subjects_hide_no_names() -> None:
+    """What the library refuses or warns of, and Go does not, is no reason for a new certificate."""
+    names = {"commonName": "a", "dnsNames": ["a.example"]}
+    for odd in ({"usages": ["encipher only"]}, {"subject": {"countries": ["", "DEU"]}}):
+        assert_issued_as_wished(samples.certificate(**odd, **names))

@@ -167,3 +167,55 @@ def test_message_cut() -> None:
     short = spec_defect(samples.certificate(dnsNames=[""] * 3))
     assert short is not None
     assert short.message.endswith("spec.dnsNames[2]: '' is no DNS name")
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"uris": ["urn:a", "spiffe://[::1]/a"]}, "spec.uris[1]: URI 'spiffe://[::1]/a' is not an absolute URI"),
+        ({"uris": ["https://a/%zz"]}, "spec.uris[0]"),
+        ({"commonName": "a\tb"}, "spec.commonName: "),
+        ({"subject": {"organizations": ["a", "b\x7f"]}}, "spec.subject.organizations[1]: "),
+        ({"subject": {"organizations": ["", ""]}}, "spec.subject.organizations: a text stands there twice"),
+        ({"subject": {"streetAddresses": ["one\nstreet"]}}, "spec.subject.streetAddresses[0]: "),
+        ({"subject": {"serialNumber": "\x00"}}, "spec.subject.serialNumber: "),
+        ({"subject": {"countries": ["\ud800"]}}, "spec.subject.countries[0]: '\\ud800' is no text"),
+        ({"emailAddresses": ["ü@a.example"]}, "spec.emailAddresses[0]: 'ü@a.example' is no e-mail address"),
+        ({"emailAddresses": ["\x01@a.example"]}, "spec.emailAddresses[0]"),
+        ({"otherNames": [{"oid": "1.99", "utf8Value": "a"}]}, "spec.otherNames[0]: '1.99' is not an object identifier"),
+        ({"otherNames": [{"oid": "1.2.4294967296", "utf8Value": "a"}]}, "spec.otherNames[0]"),
+        ({"otherNames": [{"oid": "1.2." + "9" * 5000, "utf8Value": "a"}]}, "spec.otherNames[0]"),
+        ({"otherNames": [{"oid": "1.2" + ".2147483647" * 20, "utf8Value": "a"}]}, "spec.otherNames[0]"),
+        ({"dnsNames": [f"{n}.example" for n in range(1001)]}, "spec.dnsNames: with the other names 1006; at most 1000"),
+        ({"dnsNames": [f"{n}" + "x" * 60 for n in range(900)]}, "spec.dnsNames: the request would have"),
+        ({"subject": {"localities": ["x" * 60000]}}, "spec.subject.localities: the request would have"),
+        ({"usages": ["digital signature"] * 65}, "spec.usages: 65 usages"),
+        ({"isCA": True, "usages": ["digital signature"] * 64}, "spec.usages: 65 usages"),
+        (
+            {"isCA": True, "nameConstraints": {"permitted": {"dnsDomains": ["a", "b..c"]}}},
+            "spec.nameConstraints.permitted.dnsDomains[1]: ",
+        ),
+        (
+            {"isCA": True, "nameConstraints": {"excluded": {"uriDomains": ["10.0.0.1"]}}},
+            "spec.nameConstraints.excluded.uriDomains[0]: ",
+        ),
+        (
+            {"isCA": True, "nameConstraints": {"excluded": {"emailAddresses": ["a b@c"]}}},
+            "spec.nameConstraints.excluded.emailAddresses[0]: ",
+        ),
+    ],
+)
+def test_what_our_reader_would_refuse(spec: dict[str, Any], said: str) -> None:
+    """A text that the API takes and the reader of requests does not is refused before there is a request, by its field."""
+    found = spec_defect(samples.certificate(**spec))
+    assert found is not None
+    assert found.reason == "InvalidSpec"
+    assert said in found.message
+    assert found.message.isprintable()
+
+
+def test_the_name_of_an_unknown_field_can_be_shown() -> None:
+    """What a schema that keeps unknown fields lets through is told without its control characters."""
+    found = spec_defect(samples.certificate(subject={"local\x1fities": ["a"]}))
+    assert found is not None
+    assert found.message.startswith("spec.subject.local\N{REPLACEMENT CHARACTER}ities: not supported")

@@ -21,7 +21,10 @@ def declared(group: str) -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     lists = {
         "run time": [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["fast"]],
-        "development": [*project["dependency-groups"]["dev"], *project["build-system"]["requires"]],
+        "development": [
+            *(name for group in project["dependency-groups"].values() for name in group),
+            *project["build-system"]["requires"],
+        ],
     }
     return {re.split(r"[<>=!~\[; ]", one)[0] for one in lists[group]}
 

@@ -36,6 +36,14 @@ type request struct {
 	IssuingCertificateURLs []string `json:"issuingCertificateURLs"`
 
 	Certificate *certmanager.Certificate `json:"certificate"`
+
+	// Data is a text that holds PEM blocks.
+	Data []byte `json:"data"`
+}
+
+type block struct {
+	Type  string `json:"type"`
+	Bytes []byte `json:"bytes"`
 }
 
 type reading struct {
@@ -56,6 +64,7 @@ type answer struct {
 	CA      string   `json:"ca,omitempty"`
 	CSR     string   `json:"csr,omitempty"`
 	Reading *reading `json:"reading,omitempty"`
+	Blocks  []block  `json:"blocks"`
 }
 
 func main() {
@@ -88,6 +97,8 @@ func handle(req *request) (answer, error) {
 		return compose(req)
 	case "read":
 		return read(req)
+	case "pem":
+		return blocks(req), nil
 	}
 	return answer{}, fmt.Errorf("unknown op %q", req.Op)
 }
@@ -222,4 +233,13 @@ func read(req *request) (answer, error) {
 		got.SANs++
 	}
 	return answer{Reading: got}, nil
+}
+
+// blocks tells which PEM blocks Go finds, one after the other, as who reads a chain does.
+func blocks(req *request) answer {
+	var got answer
+	for found, rest := pem.Decode(req.Data); found != nil; found, rest = pem.Decode(rest) {
+		got.Blocks = append(got.Blocks, block{Type: found.Type, Bytes: found.Bytes})
+	}
+	return got
 }

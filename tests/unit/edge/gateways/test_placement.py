@@ -133,7 +133,6 @@ def test_names_of_secrets(credential: str, found: str | None) -> None:
         (Existing("u", "kubernetes.io/tls", is_ca=True), "u", False, "CASecret"),
         (Existing("u", "kubernetes.io/tls"), "u", True, "CASecret"),
         (Existing("u", "kubernetes.io/tls", labels={"istio/multiCluster": "true"}), "u", False, "ForeignSecret"),
-        (Existing("u", "Opaque", holds_certificate=False), None, False, "ForeignSecret"),
     ],
 )
 def test_what_is_in_the_way(existing: Existing | None, our_uid: str | None, issuers_ca: bool, code: str | None) -> None:

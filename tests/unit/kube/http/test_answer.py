@@ -76,6 +76,8 @@ def test_headers() -> None:
         OK + b"Content-Length: 1001\r\n\r\n",
         OK + b"Content-Length: 1\r\n\r\nab",
         OK + b"A: " + b"a" * LONGEST_HEAD,
+        CHUNKED + b"0\r\nno colon\r\n\r\n",
+        CHUNKED + b"0\r\nA: b\nC: d\r\n\r\n",
         CHUNKED + b"x\r\n",
         CHUNKED + b"-1\r\n",
         CHUNKED + b"5 \r\nhelloX\n",
