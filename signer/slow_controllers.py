@@ -204,8 +204,7 @@ class SlowControllers:
         from signer.edge.dns01.queries import Questions  # noqa: PLC0415 - see above
         from signer.edge.hosts.permit import Permitting  # noqa: PLC0415 - see above
         from signer.edge.http01.presenter import GatewayPresenter  # noqa: PLC0415 - see above
-        from signer.edge.proxies.http import no_resolver  # noqa: PLC0415 - see above
-        from signer.edge.proxies.resolve import asking  # noqa: PLC0415 - see above
+        from signer.edge.proxies.resolve import asking, no_resolver  # noqa: PLC0415 - see above
         from signer.edge.run import AcmeControllers, AcmeOptions  # noqa: PLC0415 - see above
 
         edge_settings = self._settings.edge

@@ -1,7 +1,7 @@
 """Self checks of Challenges: how many passed in a row, and whether one may be made now.
 
 Kept in memory only: a restart makes them again, without harm. Runs on the loop, in the leader. The Pods that are asked may
-be a tenant's, so the checks of one namespace keep a few of the workers and threads at most.
+be a tenant's, so the checks of one namespace keep a few of the workers at most.
 """
 
 from collections.abc import Callable

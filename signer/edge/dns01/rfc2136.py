@@ -19,7 +19,7 @@ import dns.update
 from issuers.acme.targets import AddressRule
 from signer.edge.dns01.queries import NoAnswer, Questions, zone_at
 from signer.edge.issuers.dns01_spec import Rfc2136
-from signer.edge.proxies.dial import addresses
+from signer.edge.proxies.resolve import addresses
 from signer.tenancy.verdict import Reason
 
 TTL = 1

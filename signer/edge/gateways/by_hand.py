@@ -18,7 +18,8 @@ from signer.edge.gateways.certificates import EdgeCertificates, Key
 from signer.edge.gateways.placeholder import new_placeholder, own_hosts, placeholder_left, selectors_naming, waits
 from signer.edge.gateways.placement import NO_POD_RECHECK
 from signer.edge.gateways.sources import GatewaySources
-from signer.edge.proxies.find import Proxies, selects
+from signer.edge.proxies.find import Proxies
+from signer.edge.proxies.values import selects
 from signer.kube.client import ApiClient
 from signer.kube.errors import AlreadyExists, NotFound
 

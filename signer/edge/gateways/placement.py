@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from signer.api.text import shown
-from signer.edge.proxies.find import GatewayPod, selects
+from signer.edge.proxies.values import GatewayPod, selects
 from signer.tenancy.verdict import Reason, Refuse
 
 NO_POD_RECHECK = 5.0

@@ -34,7 +34,8 @@ from signer.edge.gateways.serving import (
 )
 from signer.edge.host import Host
 from signer.edge.proxies.pods import GatewayPods
-from signer.edge.proxies.tls import Sight, shown
+from signer.edge.proxies.tls import shown
+from signer.edge.proxies.values import Sight
 from signer.kube.client import ApiClient
 from signer.kube.errors import Conflict, NotFound
 from signer.kube.queue import WorkQueue

@@ -15,7 +15,7 @@ from signer.api.meta import Condition
 from signer.edge.gateways.placeholder import credentials_of
 from signer.edge.gateways.wish import Wish
 from signer.edge.host import Host
-from signer.edge.proxies.tls import Sight
+from signer.edge.proxies.values import Sight
 
 SERVED = "Served"
 """The type of a HostClaim's condition."""

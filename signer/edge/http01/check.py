@@ -10,7 +10,7 @@ from signer.api.virtualservice import HTTPMatch, HTTPRule, StringMatch, VirtualS
 from signer.edge.challenges.presenter import Cause, Found
 from signer.edge.host import Host
 from signer.edge.http01.routes import SOLVER_SERVICE
-from signer.edge.proxies.http import Seen
+from signer.edge.proxies.values import Seen
 
 _NOT_BEHIND = frozenset((502, 503, 504))
 

@@ -34,8 +34,10 @@ from signer.edge.http01.routes import (
     reference_grant,
     virtual_service,
 )
-from signer.edge.proxies.http import Resolve, look, system_resolver
+from signer.edge.proxies.http import look
 from signer.edge.proxies.pods import GatewayPods, Served
+from signer.edge.proxies.resolve import Resolve, system_resolver
+from signer.edge.proxies.values import Asked
 from signer.kube.client import ApiClient
 from signer.kube.errors import AlreadyExists, Conflict, NotFound
 from signer.kube.resource import Resource
@@ -119,9 +121,10 @@ class GatewayPresenter:
                 return Found(Cause.NOT_ROUTED, kept.message)
         path = f"{CHALLENGE_PATH}{challenge.spec.token}"
         resolved = await self._resolve(str(host))
+        asked = Asked(host, path, challenge.spec.key, resolved, place.served.public)
         found = Found(Cause.NOT_REACHED, f"no Pod of the gateway of {host} has an address yet")
         for pod in place.served.pods[:_MAX_PODS]:
-            seen = await look(host, path, challenge.spec.key, pod, resolved, place.served.public)
+            seen = await look(asked, pod)
             found = classify(host, path, seen)
             if found.cause in _BY_ROUTE:
                 found = classify(host, path, seen, await self._shadows(challenge, host, path, place))

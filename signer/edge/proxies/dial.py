@@ -1,80 +1,54 @@
-"""Looks at gateways' Pods: in threads of their own, and with an end that no slow answer moves.
+"""Connects to a gateway's Pod, for one look. Only the Pod's own address is dialled, whatever a host resolves to.
 
-A Pod may be a tenant's, and may answer byte by byte for hours, while a socket's timeout counts from byte to byte. So the
-connection is shut under whoever waits for it when the time for all of a look is over. Nothing else of ours, least of all
-signing, uses these threads: who fills them delays looks, and those of his own namespace first (self_checks.py).
+A Pod may be a tenant's: a connection and its handshake have one end that no slow answer moves, what is read lies in a
+bounded buffer, and nothing stays open. Used on the loop.
 """
 
 import asyncio
-import contextlib
-import socket
-import threading
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Self, TypeVar
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
 
-T = TypeVar("T")
-_STEP_SECONDS = 5.0
-_executor = ThreadPoolExecutor(32, thread_name_prefix="look")
-# The system's resolver cannot be told to stop: who asks for names whose servers hang fills these, and nothing else.
-_resolvers = ThreadPoolExecutor(16, thread_name_prefix="resolve")
+from signer.edge.proxies.values import GatewayAddress
+
+LONGEST_LINE = 8192
+"""Bytes that are looked through for an end; about twice as many are read ahead."""
+_SECONDS = 5.0
+_CIPHERS = {"RSA": "aRSA", "ECDSA": "aECDSA"}
 
 
-async def in_thread(look: Callable[[], T]) -> T:
-    """Run a look, which blocks."""
-    return await asyncio.get_running_loop().run_in_executor(_executor, look)
+@asynccontextmanager
+async def dialled(
+    gateway: GatewayAddress, public: int, server_name: str | None = None, key_algorithm: str = ""
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Connect to where a Pod listens for this public port; with TLS if there is a `server_name`. Closed with the block.
+
+    `key_algorithm`: of the certificate to be shown, where a gateway has two; "" for whichever. Raises OSError, of which
+    TimeoutError and ssl.SSLError are some.
+    """
+    async with asyncio.timeout(_SECONDS):
+        reader, writer = await asyncio.open_connection(
+            gateway.address,
+            gateway.ports.get(public, public),
+            limit=LONGEST_LINE,
+            ssl=_whatever_is_shown(key_algorithm) if server_name is not None else None,
+            server_hostname=server_name,
+        )
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
 
 
-async def addresses(host: str, port: int, kind: socket.SocketKind, seconds: float) -> tuple[str, ...]:
-    """The addresses of a name as any program here finds them, each once. Raises OSError, UnicodeError."""
-    loop = asyncio.get_running_loop()
-    asked = loop.run_in_executor(_resolvers, lambda: socket.getaddrinfo(host, port, type=kind))
-    found = await asyncio.wait_for(asked, seconds)
-    return tuple(dict.fromkeys(str(one[4][0]) for one in found))
-
-
-class Limit:
-    """The time for all of one look, in seconds: a context manager. `over` tells whether it was used up."""
-
-    def __init__(self, seconds: float) -> None:
-        self.over = False
-        self._until = time.monotonic() + seconds
-        self._lock = threading.Lock()
-        self._open: list[socket.socket] = []
-        self._timer = threading.Timer(seconds, self._end)
-        self._timer.daemon = True
-
-    def __enter__(self) -> Self:
-        self._timer.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._timer.cancel()
-        with self._lock:
-            for one in self._open:
-                one.close()
-            self._open.clear()
-
-    def connect(self, address: str, port: int) -> socket.socket:
-        """Connect within what is left of the time. Raises OSError."""
-        left = self._until - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        sock = socket.create_connection((address, port), timeout=min(left, _STEP_SECONDS))
-        with self._lock:
-            if self.over:
-                sock.close()
-                raise TimeoutError
-            self._open.append(sock.dup())  # TLS takes the other one over
-        return sock
-
-    def _end(self) -> None:
-        with self._lock:
-            self.over = True
-            for one in self._open:
-                with contextlib.suppress(OSError):
-                    one.shutdown(socket.SHUT_RDWR)
+@cache
+def _whatever_is_shown(key_algorithm: str) -> ssl.SSLContext:
+    """As a CA does on the way of a redirect (RFC 8555, 8.3). It reads no roots, which would cost more than all the rest."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if key_algorithm in _CIPHERS:
+        # Only up to TLS 1.2 do the ciphers say which kind of certificate is wanted.
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(_CIPHERS[key_algorithm])
+    return context

@@ -4,28 +4,15 @@ Used on the loop. Only namespaces that may receive a Secret are asked about, and
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import msgspec
 
 from signer.api.pod import PODS
+from signer.edge.proxies.values import GatewayPod
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError
 
 _SHOWN = 3
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayPod:
-    """A Pod that could be a gateway's proxy."""
-
-    namespace: str
-    labels: Mapping[str, str]
-
-
-def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    """Tell whether a Gateway's selector takes a Pod; an empty one takes all, as in Istio."""
-    return all(labels.get(key) == value for key, value in selector.items())
 
 
 class _Meta(msgspec.Struct, frozen=True):

@@ -1,155 +1,105 @@
-"""One look at a challenge's answer through a gateway, as a CA would look; and whether the host is in DNS.
+"""One look at a challenge's answer through a gateway, as a CA would look.
 
-Only addresses of the gateway's own Pods are dialled, whatever the host resolves to, so that nobody is reached by writing
-a DNS record. Blocking parts run in threads. Nothing of an answer is kept but whether it is the right one.
+A Pod may be a tenant's, and may answer byte by byte for hours, or as fast as it can without end: all of a look has one end,
+and so do the bytes that are read. Neither aiohttp nor http.client bounds what comes before an answer (interim answers), and
+six Pods that sent nothing else held the loop up for three seconds at a time with aiohttp; so the few lines of framing are
+ours, and the fields are http.client's to read. Used on the loop. Nothing of an answer is kept but whether it is the right one.
+Source: RFC 9112, 4, 6 and 7.1
 """
 
-import http.client
-import socket
+import asyncio
+import re
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from dataclasses import replace
+from http.client import HTTPException, HTTPMessage, parse_headers
+from io import BytesIO
+from urllib.parse import quote, urljoin, urlsplit
 
-from signer.edge.host import Host
-from signer.edge.proxies.dial import Limit, addresses, in_thread
+from signer.edge.proxies.dial import dialled
+from signer.edge.proxies.values import MAX_BODY, Asked, GatewayAddress, Seen, may_follow
 
-MAX_BODY = 1024
-"""Bytes that are read of an answer; a key authorization has fewer than 200."""
-MAX_REDIRECTS = 10
-_PORTS = {"http": 80, "https": 443}
-
-_SECONDS = 5.0
-_LOOK_SECONDS = 10.0
-Resolve = Callable[[str], Awaitable[tuple[str, ...] | None]]
-"""The addresses of a host; () when there is none, None when DNS is not asked."""
+_SECONDS = 10.0
+_MOST_HEADS = 8
+_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})\b")
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+_IN_PATHS = "/%:@!$&'()*+,;=~"
+_NO_ANSWER = (OSError, ValueError, HTTPException, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayAddress:
-    """One Pod of a gateway: its address, and where it listens for the public ports 80 and 443."""
-
-    address: str
-    ports: Mapping[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What one self check saw.
-
-    `resolved`: the host's public addresses, None if DNS was not asked. `gateways`: the gateway's own addresses. `error`:
-    what kept it from an answer ("reset", "refused", "timeout", "tls"; "" for none). `redirect`: a location that must not
-    be followed. `matches`: the body is the key authorization; `overlong`: it was longer than MAX_BODY.
-    """
-
-    resolved: tuple[str, ...] | None
-    gateways: tuple[str, ...]
-    error: str = ""
-    through_https: bool = False
-    status: int = 0
-    redirect: str = ""
-    matches: bool = False
-    overlong: bool = False
-
-
-async def system_resolver(host: str) -> tuple[str, ...] | None:
-    """Ask as any program here would; a resolver that cannot be asked now is as good as no answer."""
+async def look(asked: Asked, gateway: GatewayAddress, *, seconds: float = _SECONDS) -> Seen:
+    """Ask one Pod of a gateway for the answer, following redirects as a CA does."""
     try:
-        return await addresses(f"{host}.", 80, socket.SOCK_STREAM, _SECONDS)
-    except OSError:  # TimeoutError is one
-        return ()
+        async with asyncio.timeout(seconds):
+            return await _follow(asked, gateway)
+    except TimeoutError:
+        return Seen(asked.resolved, asked.public, error="timeout")
 
 
-async def no_resolver(_host: str) -> tuple[str, ...] | None:
-    """Leave DNS to the CA."""
-    return None
-
-
-async def look(
-    host: Host,
-    path: str,
-    key: str,
-    gateway: GatewayAddress,
-    resolved: tuple[str, ...] | None,
-    public: tuple[str, ...],
-    *,
-    seconds: float = _LOOK_SECONDS,
-) -> Seen:
-    """Ask one Pod of a gateway for the answer, following redirects as a CA does. `public`: its Service's addresses."""
-    return await in_thread(lambda: _look(host, path, key, gateway, resolved, public, Limit(seconds)))
-
-
-def _look(
-    host: Host,
-    path: str,
-    key: str,
-    gateway: GatewayAddress,
-    resolved: tuple[str, ...] | None,
-    public: tuple[str, ...],
-    limit: Limit,
-) -> Seen:
-    with limit:
-        return _follow(host, path, key, gateway, resolved, public, limit)
-
-
-def _follow(
-    host: Host,
-    path: str,
-    key: str,
-    gateway: GatewayAddress,
-    resolved: tuple[str, ...] | None,
-    public: tuple[str, ...],
-    limit: Limit,
-) -> Seen:
-    scheme, target, followed, secure = "http", path, 0, False
-
-    def seen(**what: object) -> Seen:
-        return Seen(resolved, public, through_https=secure, **what)  # type: ignore[arg-type]  # the fields of Seen
-
+async def _follow(asked: Asked, gateway: GatewayAddress) -> Seen:
+    scheme, path, followed = "http", asked.path, 0
     while True:
-        secure = scheme == "https"
+        seen = Seen(asked.resolved, asked.public, through_https=scheme == "https")
         try:
-            status, location, body = _ask(str(host), target, scheme, gateway, limit)
-        except (OSError, http.client.HTTPException) as error:
-            return seen(error="timeout" if limit.over else _cause(error))
-        if limit.over:
-            return seen(error="timeout")  # it may have ended in a half answer
-        if status in (301, 302, 303, 307, 308) and location:
-            try:
-                parts = urlsplit(location)
-                port = parts.port
-            except ValueError:
-                return seen(status=status, redirect="elsewhere")
-            same = not parts.netloc or (parts.hostname or "").lower() == str(host)
-            if not same or not may_follow(parts.scheme or scheme, port, followed):
-                return seen(status=status, redirect="elsewhere")
-            scheme = {80: "http", 443: "https"}.get(port or 0, parts.scheme or scheme)
-            target, followed = parts.path or "/", followed + 1
-            continue
-        matches = body[:MAX_BODY].strip() == key.encode()
-        return seen(status=status, matches=matches, overlong=len(body) > MAX_BODY)
+            status, location, body = await _ask(str(asked.host), path, gateway, secure=scheme == "https")
+        except _NO_ANSWER as error:
+            return replace(seen, error=_cause(error))
+        if not location:
+            matches = body[:MAX_BODY].strip() == asked.key.encode()
+            return replace(seen, status=status, matches=matches, overlong=len(body) > MAX_BODY)
+        try:
+            parts = urlsplit(location)
+            port = parts.port
+        except ValueError:
+            return replace(seen, status=status, redirect="elsewhere")
+        same = not parts.netloc or (parts.hostname or "").lower() == str(asked.host)
+        if not same or not may_follow(parts.scheme or scheme, port, followed):
+            return replace(seen, status=status, redirect="elsewhere")
+        scheme = {80: "http", 443: "https"}.get(port or 0, parts.scheme or scheme)
+        path, followed = urljoin(path, parts.path or "/"), followed + 1
 
 
-def _ask(host: str, path: str, scheme: str, gateway: GatewayAddress, limit: Limit) -> tuple[int, str, bytes]:
-    public = 443 if scheme == "https" else 80
-    sock = limit.connect(gateway.address, gateway.ports.get(public, public))
-    try:
-        if scheme == "https":
-            # As a CA does on the way of a redirect: whatever certificate is there will do (RFC 8555, 8.3).
-            context = ssl.create_default_context()
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-            sock = context.wrap_socket(sock, server_hostname=host)
-        connection = http.client.HTTPConnection(host, public)
-        connection.sock = sock
-        connection.request("GET", path, headers={"Host": host, "Connection": "close", "Accept": "*/*"})
-        answer = connection.getresponse()
-        return answer.status, answer.getheader("Location") or "", answer.read(MAX_BODY + 1)
-    finally:
-        sock.close()
+async def _ask(host: str, path: str, gateway: GatewayAddress, *, secure: bool) -> tuple[int, str, bytes]:
+    """Return the status; of a redirect its location, of an answer with status 200 the first bytes of its body."""
+    fields = f"Host: {host}\r\nAccept: */*\r\nAccept-Encoding: identity\r\nConnection: close\r\n"
+    path = quote(path, safe=_IN_PATHS)
+    async with dialled(gateway, 443 if secure else 80, host if secure else None) as (reader, writer):
+        writer.write(f"GET {path} HTTP/1.1\r\n{fields}\r\n".encode("ascii"))
+        status, headers = await _head(reader)
+        if status in _REDIRECTS and (location := headers.get("Location")):
+            return status, location, b""
+        return status, "", await _body(reader, headers) if status == 200 else b""
 
 
-def _cause(error: OSError | http.client.HTTPException) -> str:
+async def _head(reader: asyncio.StreamReader) -> tuple[int, HTTPMessage]:
+    """Read status and fields, past a few interim answers."""
+    for _ in range(_MOST_HEADS):
+        lines = BytesIO(await reader.readuntil(b"\r\n\r\n"))
+        found = _STATUS.match(lines.readline())
+        if found is None:
+            break
+        if (status := int(found[1])) >= 200:
+            return status, parse_headers(lines)
+    raise ValueError("this is no answer in HTTP/1.1")
+
+
+async def _body(reader: asyncio.StreamReader, headers: HTTPMessage) -> bytes:
+    """Read one byte more than an answer may have, at most; one that ends before its end is an IncompleteReadError."""
+    most = MAX_BODY + 1
+    body = b""
+    if headers.get("Transfer-Encoding") is not None:
+        while len(body) < most and (size := int((await reader.readuntil(b"\r\n")).partition(b";")[0], 16)):
+            body += await reader.readexactly(min(size, most - len(body)))
+            if len(body) < most:
+                await reader.readexactly(2)
+    elif (length := headers.get("Content-Length")) is not None:
+        body = await reader.readexactly(min(int(length), most))
+    else:
+        while len(body) < most and (more := await reader.read(most - len(body))):
+            body += more
+    return body
+
+
+def _cause(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "timeout"
     if isinstance(error, ConnectionRefusedError):
@@ -157,8 +107,3 @@ def _cause(error: OSError | http.client.HTTPException) -> str:
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
         return "tls"
     return "reset"
-
-
-def may_follow(scheme: str, port: int | None, followed: int) -> bool:
-    """Tell whether a redirect is followed: as CAs do, to ports 80 and 443 only, and so many at most (RFC 8555, 8.3)."""
-    return followed < MAX_REDIRECTS and scheme in _PORTS and (port is None or port in _PORTS.values())

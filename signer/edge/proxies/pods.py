@@ -13,8 +13,7 @@ from signer.api.gateway import APIGateway, Gateway
 from signer.api.ingress import INGRESS_SELECTOR, Ingress
 from signer.api.pod import PODS
 from signer.edge.host import Host
-from signer.edge.proxies.find import selects
-from signer.edge.proxies.http import GatewayAddress
+from signer.edge.proxies.values import GatewayAddress, selects
 from signer.kube.client import ApiClient
 from signer.kube.resource import Resource
 from signer.tenancy.verdict import Reason

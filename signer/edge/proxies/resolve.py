@@ -1,20 +1,45 @@
-"""Asks the recursive DNS servers that an operator names, in place of the system's: for the checks before a CA is told.
+"""Finds the addresses of names: as the system does, or at the recursive DNS servers that an operator names in its place.
 
-A host that an outside CA can find may be unknown, or another, to a cluster's own DNS. Used on the loop.
+A host that an outside CA can find may be unknown, or another, to a cluster's own DNS. Used on the loop. The system is asked
+in threads of its own: getaddrinfo blocks and cannot be told to stop, and what it reads besides DNS (/etc/hosts,
+hostAliases of a Pod) nothing else here does. Who asks for names whose servers hang fills those threads, and nothing else.
 Source: RFC 1034, 5.3.1 (a stub resolver); the question is for the name as it is written, without search domains.
 """
 
 import asyncio
-from collections.abc import Sequence
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from dns.asyncresolver import Resolver
 from dns.exception import DNSException
 from dns.nameserver import Do53Nameserver
 from dns.rdatatype import AAAA, A, RdataType
 
-from signer.edge.proxies.http import Resolve, system_resolver
-
 _SECONDS = 5.0
+_threads = ThreadPoolExecutor(16, thread_name_prefix="resolve")
+Resolve = Callable[[str], Awaitable[tuple[str, ...] | None]]
+"""The addresses of a host; () when there is none, None when DNS is not asked."""
+
+
+async def addresses(host: str, port: int, kind: socket.SocketKind, seconds: float) -> tuple[str, ...]:
+    """The addresses of a name as any program here finds them, each once. Raises OSError, UnicodeError."""
+    asked = asyncio.get_running_loop().run_in_executor(_threads, lambda: socket.getaddrinfo(host, port, type=kind))
+    found = await asyncio.wait_for(asked, seconds)
+    return tuple(dict.fromkeys(str(one[4][0]) for one in found))
+
+
+async def system_resolver(host: str) -> tuple[str, ...] | None:
+    """Ask as any program here would; a resolver that cannot be asked now is as good as no answer."""
+    try:
+        return await addresses(f"{host}.", 80, socket.SOCK_STREAM, _SECONDS)
+    except OSError:  # TimeoutError is one
+        return ()
+
+
+async def no_resolver(_host: str) -> tuple[str, ...] | None:
+    """Leave DNS to the CA."""
+    return None
 
 
 def recursive_resolver(nameservers: Sequence[tuple[str, int]]) -> Resolver:
@@ -34,7 +59,7 @@ def asking(nameservers: Sequence[tuple[str, int]]) -> Resolve:
         return system_resolver
     resolver = recursive_resolver(nameservers)
 
-    async def addresses(host: str, kind: RdataType) -> list[str]:
+    async def found(host: str, kind: RdataType) -> list[str]:
         try:
             answer = await resolver.resolve(f"{host}.", kind, search=False)
         except (DNSException, OSError):
@@ -42,7 +67,7 @@ def asking(nameservers: Sequence[tuple[str, int]]) -> Resolve:
         return [str(record.address) for record in answer]
 
     async def resolve(host: str) -> tuple[str, ...] | None:
-        found = await asyncio.gather(addresses(host, A), addresses(host, AAAA))
-        return tuple(dict.fromkeys(found[0] + found[1]))
+        of_both = await asyncio.gather(found(host, A), found(host, AAAA))
+        return tuple(dict.fromkeys(of_both[0] + of_both[1]))
 
     return resolve

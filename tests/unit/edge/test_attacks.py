@@ -14,8 +14,7 @@ from signer.edge.hosts.decide import Asker, Claim, EdgeWorld, Permitted, Take, T
 from signer.edge.hosts.policy import HostPolicy
 from signer.edge.http01.check import classify
 from signer.edge.orders.step import told
-from signer.edge.proxies.find import GatewayPod
-from signer.edge.proxies.http import Seen
+from signer.edge.proxies.values import GatewayPod, Seen
 from signer.edge.reserved import Existing, in_the_way
 from signer.tenancy.verdict import Refuse, Unready
 from signer.tenancy.world import Rate

@@ -19,7 +19,7 @@ from signer.edge.http01.presenter import GatewayPresenter
 from signer.edge.http01.redirect import TAKEN
 from signer.edge.http01.redirect_writer import FIELD_MANAGER
 from signer.edge.http01.routes import CHALLENGE_UID
-from signer.edge.proxies.http import no_resolver
+from signer.edge.proxies.resolve import no_resolver
 from signer.kube.client import ApiClient
 from signer.kube.config import load_config
 from signer.kube.resource import Resource

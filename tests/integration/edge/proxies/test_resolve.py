@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from signer.edge.proxies.http import system_resolver
-from signer.edge.proxies.resolve import asking
+from signer.edge.proxies.resolve import asking, system_resolver
 from tests.localmesh.pebble import ChallengeServer
 from tests.localmesh.processes import free_port
 

@@ -3,7 +3,7 @@
 import pytest
 
 from signer.edge.gateways.placement import NoGateway, Placement, place
-from signer.edge.proxies.find import GatewayPod, selects
+from signer.edge.proxies.values import GatewayPod, selects
 from signer.edge.reserved import Existing, in_the_way, reserved_name, secret_named
 from signer.tenancy.verdict import Reason, Refuse
 

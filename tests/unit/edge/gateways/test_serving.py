@@ -9,7 +9,7 @@ from signer.api.meta import Condition
 from signer.edge.gateways.gather import gather
 from signer.edge.gateways.serving import Found, due, hosts_on, judge, known_served, next_look, worst
 from signer.edge.gateways.wish import Wish
-from signer.edge.proxies.tls import Sight, asked_for
+from signer.edge.proxies.values import Sight, asked_for
 from tests.unit.edge.gateways.test_placeholder import NOW
 from tests.unit.edge.objects import LE, api_gateway, gateway, host, http, https, ingress, listener
 

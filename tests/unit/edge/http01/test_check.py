@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from signer.api.virtualservice import VirtualService
 from signer.edge.challenges.presenter import Cause, Found
 from signer.edge.http01.check import classify, shadows
-from signer.edge.proxies.http import Seen, may_follow
+from signer.edge.proxies.values import Seen, may_follow
 from tests.unit.edge.objects import host
 
 HOST = host("application.sample.com")

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 import pytest
 
 from signer.edge.host import Host
-from signer.edge.proxies.dial import Limit, addresses
-from signer.edge.proxies.http import GatewayAddress, Seen, look
+from signer.edge.proxies.http import look
+from signer.edge.proxies.resolve import addresses
+from signer.edge.proxies.values import Asked, GatewayAddress, Seen
 
 HOST = Host("shop.example.com")
-KEY = "answer"
+ASKED = Asked(HOST, "/x", "answer")
+REDIRECT = b"HTTP/1.1 301 Moved\r\nLocation: http://shop.example.com/x\r\nContent-Length: 0\r\n\r\n"
 DRIP = 0.02
 
 
@@ -27,6 +29,7 @@ class Pod:
         self._ended = threading.Event()
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self.dialled = 0
         self.address = GatewayAddress("127.0.0.1", {80: self._listening.getsockname()[1]})
 
     def __enter__(self) -> GatewayAddress:
@@ -45,6 +48,7 @@ class Pod:
         with contextlib.suppress(OSError):
             while True:
                 peer, _ = self._listening.accept()
+                self.dialled += 1
                 self._threads.append(threading.Thread(target=self._answer, args=(peer,), daemon=True))
                 self._threads[-1].start()
 
@@ -65,7 +69,7 @@ class Pod:
 
 def asked(pod: GatewayAddress, seconds: float = 0.5) -> Seen:
     """What a look finds."""
-    return asyncio.run(look(HOST, "/x", KEY, pod, None, (), seconds=seconds))
+    return asyncio.run(look(ASKED, pod, seconds=seconds))
 
 
 @pytest.mark.parametrize(
@@ -91,13 +95,22 @@ def test_answers_without_end(first: bytes, again: bytes) -> None:
 
 def test_redirects_without_end() -> None:
     """A Pod that leads in a circle is followed a few times only."""
-    with Pod(b"HTTP/1.1 301 Moved\r\nLocation: http://shop.example.com/x\r\nContent-Length: 0\r\n\r\n", b"") as pod:
+    with Pod(REDIRECT, b"") as pod:
         assert asked(pod, 20).redirect == "elsewhere"
 
 
-def test_the_answer() -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nanswer",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nan\r\n4\r\nswer\r\n0\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nanswer\n",
+    ],
+    ids=["length", "chunks", "interim"],
+)
+def test_the_answer(answer: bytes) -> None:
     """An answer that is there is found, and the time is not used up."""
-    with Pod(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nanswer", b"") as pod:
+    with Pod(answer, b"") as pod:
         assert asked(pod, 20).matches
 
 
@@ -108,23 +121,76 @@ def test_names_that_point_inside(location: str) -> None:
     if location:
         answer = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
     with Pod(answer, b"") as pod, socket.create_server(("127.0.0.2", pod.ports[80])) as inside:
-        asyncio.run(look(HOST, "/x", KEY, pod, ("127.0.0.2",), ("127.0.0.2",), seconds=5))
+        asked = Asked(HOST, "/x", "answer", ("127.0.0.2",), ("127.0.0.2",))
+        asyncio.run(look(asked, pod, seconds=5))
         inside.setblocking(False)
         with pytest.raises(BlockingIOError):
             inside.accept()
 
 
+@pytest.mark.parametrize("fields", ["Content-Length: 2000", "Transfer-Encoding: chunked"])
+def test_too_long(fields: str) -> None:
+    """A body is read a little further than an answer can go, and what is longer is told."""
+    size = b"7d0\r\n" if "chunked" in fields else b""
+    with Pod(f"HTTP/1.1 200 OK\r\n{fields}\r\n\r\n".encode() + size + b"a" * 1025, b"") as pod:
+        assert asked(pod, 20) == Seen(None, (), status=200, overlong=True)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 100,
+        b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 10_000,
+        b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: a\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n",
+    ],
+    ids=["interim", "fields", "another", "negative", "letters", "chunk"],
+)
+def test_no_answer(answer: bytes) -> None:
+    """What is no answer, or has no end before it begins, is none at once: it is not read on for all of the time."""
+    with Pod(answer, b"") as pod:
+        assert asked(pod, 20) == Seen(None, (), error="reset")
+
+
+def test_nobody_there() -> None:
+    """A Pod that listens nowhere is told as such."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    assert asked(GatewayAddress("127.0.0.1", {80: port})).error == "refused"
+
+
 def test_over_before_it_began() -> None:
-    """Who comes too late dials nobody."""
-    with Limit(0.0) as limit, pytest.raises(TimeoutError):
-        limit.connect("127.0.0.1", 9)
+    """Who comes too late dials nobody: a redirect that is complete after the time is not followed."""
+    pod = Pod(b"", REDIRECT)
+    with pod as address:
+        assert asked(address).error == "timeout"
+        time.sleep(len(REDIRECT) * DRIP)
+    assert pod.dialled == 1
 
 
-def test_threads_of_their_own() -> None:
-    """While more looks hang than there are threads for them, other blocking work of ours is done at once."""
+def test_half_an_answer() -> None:
+    """An answer that ends before its end does not count, right as it looks."""
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\nanswer")
+        writer.close()
+
+    async def see() -> Seen:
+        async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+            return await look(ASKED, GatewayAddress("127.0.0.1", {80: server.sockets[0].getsockname()[1]}))
+
+    seen = asyncio.run(see())
+    assert (seen.error, seen.matches) == ("reset", False)
+
+
+def test_looks_in_nobodys_way() -> None:
+    """While many looks hang, other work of ours, blocking and not, is done at once."""
 
     async def crowd(pod: GatewayAddress) -> None:
-        looks = [asyncio.create_task(look(HOST, "/x", KEY, pod, None, (), seconds=1.0)) for _ in range(40)]
+        looks = [asyncio.create_task(look(ASKED, pod, seconds=1.0)) for _ in range(40)]
         await asyncio.sleep(0.1)
         assert await asyncio.to_thread(lambda: "done") == "done"
         assert not any(one.done() for one in looks)
@@ -143,12 +209,12 @@ def test_names_whose_servers_hang(monkeypatch: pytest.MonkeyPatch) -> None:
         return []
 
     async def ask() -> None:
-        monkeypatch.setattr("signer.edge.proxies.dial.socket.getaddrinfo", hang)
+        monkeypatch.setattr("signer.edge.proxies.resolve.socket.getaddrinfo", hang)
         asked_for = [
             asyncio.create_task(addresses(f"h{number}.example", 80, socket.SOCK_STREAM, 0.2)) for number in range(40)
         ]
         await asyncio.sleep(0)
-        assert await asyncio.to_thread(lambda: "done") == "done"
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "done"), 10) == "done"
         found = await asyncio.gather(*asked_for, return_exceptions=True)
         assert {type(one) for one in found} == {TimeoutError}
         going_on.set()
