@@ -27,18 +27,18 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 @asynccontextmanager
 async def pod(serve: Serve, context: ssl.SSLContext | None = None) -> AsyncIterator[GatewayAddress]:
     served: set[asyncio.Task[None]] = set()
-    arrived = asyncio.Event()
+    over = asyncio.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         served.add(asyncio.current_task())  # type: ignore[arg-type]  # there is one
-        arrived.set()
         with contextlib.suppress(OSError):
-            await serve(reader, writer)
+            if not over.is_set():  # a client may have gone before the server is told that it came
+                await serve(reader, writer)
         writer.transport.abort()
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context) as server:
         yield GatewayAddress("127.0.0.1", {443: server.sockets[0].getsockname()[1]})
-        await arrived.wait()  # a client may have gone before the server is told of it
+        over.set()
         await asyncio.gather(*served)
 
 
