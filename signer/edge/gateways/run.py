@@ -189,7 +189,12 @@ def _matters(change: Change[HostClaim]) -> bool:
     old, new = change.old, change.new
     if old is None or new is None or _spec_differs(change):
         return True
-    return (old.status.contenders, old.status.unused_since) != (new.status.contenders, new.status.unused_since)
+    # A claim that is unused goes once no Secret is on record: the look that removed the last one may not have seen that yet.
+    released = bool(old.status.secrets) and not new.status.secrets
+    return released or (old.status.contenders, old.status.unused_since) != (
+        new.status.contenders,
+        new.status.unused_since,
+    )
 
 
 def _spec_differs(change: Change[Any]) -> bool:
