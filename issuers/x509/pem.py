@@ -82,7 +82,8 @@ def read_blocks(text: bytes) -> list[tuple[str, bytes]]:
             raise PemError("a PEM block with a broken BEGIN line")
         label = found[1]
         end = text.find(b"-----END %b-----" % label, found.end())
-        if end < 0 or b"-----" in text[found.end() : end]:
+        # Go wants END at the start of a line, as BEGIN.
+        if end < 0 or text[end - 1] != 0x0A or b"-----" in text[found.end() : end]:
             raise PemError("a PEM block without its END line")
         body = text[found.end() : end]
         if b":" in body:

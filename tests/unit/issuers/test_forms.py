@@ -179,6 +179,7 @@ def test_blocks_are_found_between_comments() -> None:
         (CERT.replace(b"-----\n", b"-----\nA: b\n\n", 1), "with headers$"),
         (CERT.replace(b"-----\n", b"-----\nProc-Type: 4,ENCRYPTED\n\n", 1), "it is encrypted"),
         (CERT.replace(b"MDEy", b"MD*y"), "not canonical base64"),
+        (CERT.replace(b"\n-----END", b"-----END"), "without its END"),
         (CERT.replace(b"MDEy", b"\x0cMDEy"), "not canonical base64"),
         (CERT.replace(b"-----END CERTIFICATE-----", b"-----END CERTIFICATE-----BEGIN X-----"), "more on its END line"),
         (b"-----BEGIN X-----\n-----END X-----\n", "is empty"),
