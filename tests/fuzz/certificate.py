@@ -16,6 +16,7 @@ from issuers.certificate import self_sign, template_for
 from issuers.errors import TemplateError
 from issuers.private_key import generate_key
 from issuers.request import SigningRequest, read_request
+from issuers.x509 import der
 from issuers.x509.general_names import encode_general_names
 from issuers.x509.keys import PrivateKey
 from issuers.x509.usages import CERT_SIGN, DEFAULT_USAGES, split_usages
@@ -145,7 +146,8 @@ def assert_wish(spec: CertificateSpec, read: SigningRequest) -> None:
     assert read.other_names == len(spec.other_names)
     if spec.other_names:
         for one in spec.other_names:
-            assert encode_general_names(other_names=[(one.oid, one.utf8_value)])[2:] in (read.san_der or b"")
+            written = encode_general_names(other_names=[(one.oid, one.utf8_value)])
+            assert written[der.only(written, 0, len(written), der.SEQUENCE)[0] :] in (read.san_der or b"")
     subject = spec.subject or Subject()
     wanted = [
         *([("2.5.4.3", spec.common_name)] if spec.common_name else []),

@@ -201,3 +201,12 @@ def test_the_size_limit_of_a_request_is_exact() -> None:
     assert read_request(good + b"\n" * fill).uris == (craft.FOO,)
     with pytest.raises(MalformedRequest, match="65537 bytes; at most 65536"):
         read_request(good + b"\n" * (fill + 1))
+
+
+@pytest.mark.parametrize("rest", [b"\r ", b"\x0b", b" \x0c\n", b"\r\r\n"])
+def test_white_space_that_go_does_not_take_for_a_lines_end(rest: bytes) -> None:
+    """What follows END on its line is nothing to Go but spaces and tabs; else it finds no request there."""
+    text = pem.encode("CERTIFICATE REQUEST", b"\x30\x00").rstrip(b"\n")
+    assert pem.read_request(text + b" \t\r\n\n \n") == pem.read_request(text) == b"\x30\x00"
+    with pytest.raises(pem.PemError, match="data after the PEM block"):
+        pem.read_request(text + rest)
