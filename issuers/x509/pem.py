@@ -32,7 +32,7 @@ def read_request(pem: bytes) -> bytes:
     if end < 0 or not pem.startswith(_END_REQUEST, end):
         raise PemError("the PEM block has no matching END line")
     rest = pem[end + len(_END_REQUEST) :]
-    if rest and not rest.isspace():
+    if not _END_OF_LINE.match(rest) or (rest and not rest.isspace()):
         if b"-----BEGIN " in rest:
             raise PemError("two PEM blocks, one is expected")
         raise PemError("data after the PEM block")
@@ -82,7 +82,8 @@ def read_blocks(text: bytes) -> list[tuple[str, bytes]]:
             raise PemError("a PEM block with a broken BEGIN line")
         label = found[1]
         end = text.find(b"-----END %b-----" % label, found.end())
-        if end < 0 or b"-----" in text[found.end() : end]:
+        # Go wants END at the start of a line, as BEGIN.
+        if end < 0 or text[end - 1] != 0x0A or b"-----" in text[found.end() : end]:
             raise PemError("a PEM block without its END line")
         body = text[found.end() : end]
         if b":" in body:

@@ -179,6 +179,7 @@ def test_blocks_are_found_between_comments() -> None:
         (CERT.replace(b"-----\n", b"-----\nA: b\n\n", 1), "with headers$"),
         (CERT.replace(b"-----\n", b"-----\nProc-Type: 4,ENCRYPTED\n\n", 1), "it is encrypted"),
         (CERT.replace(b"MDEy", b"MD*y"), "not canonical base64"),
+        (CERT.replace(b"\n-----END", b"-----END"), "without its END"),
         (CERT.replace(b"MDEy", b"\x0cMDEy"), "not canonical base64"),
         (CERT.replace(b"-----END CERTIFICATE-----", b"-----END CERTIFICATE-----BEGIN X-----"), "more on its END line"),
         (b"-----BEGIN X-----\n-----END X-----\n", "is empty"),
@@ -200,3 +201,12 @@ def test_the_size_limit_of_a_request_is_exact() -> None:
     assert read_request(good + b"\n" * fill).uris == (craft.FOO,)
     with pytest.raises(MalformedRequest, match="65537 bytes; at most 65536"):
         read_request(good + b"\n" * (fill + 1))
+
+
+@pytest.mark.parametrize("rest", [b"\r ", b"\x0b", b" \x0c\n", b"\r\r\n"])
+def test_white_space_that_go_does_not_take_for_a_lines_end(rest: bytes) -> None:
+    """What follows END on its line is nothing to Go but spaces and tabs; else it finds no request there."""
+    text = pem.encode("CERTIFICATE REQUEST", b"\x30\x00").rstrip(b"\n")
+    assert pem.read_request(text + b" \t\r\n\n \n") == pem.read_request(text) == b"\x30\x00"
+    with pytest.raises(pem.PemError, match="data after the PEM block"):
+        pem.read_request(text + rest)
