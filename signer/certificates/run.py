@@ -28,7 +28,7 @@ from signer.certificates.well_known import READY
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, Unreachable
 from signer.kube.queue import WorkQueue
-from signer.kube.reflector import Change
+from signer.kube.reflector import Change, Reflector
 from signer.observe.audit import AuditLog
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
@@ -89,15 +89,15 @@ class Controllers:
         self._handlers: list[Callable[[IssuerRef], None]] = []
         registry.subscribe(self._issuer_changed)
 
-    async def run(self) -> None:
-        """Watch and work until cancelled. Nothing is decided before everything was read once."""
+    async def run(self, certificates: Reflector[Certificate]) -> None:
+        """Work until cancelled. Nothing is decided before everything was read once. `certificates` is run elsewhere."""
         names = self._options.names
         try:
             async with asyncio.TaskGroup() as tasks:
                 if ISSUERS in names:
                     tasks.create_task(self._run_issuers())
                 if CERTIFICATES in names or CERTIFICATE_REQUESTS in names:
-                    tasks.create_task(self._run_certificates(names))
+                    tasks.create_task(self._run_certificates(names, certificates))
         finally:
             self._handlers.clear()
 
@@ -114,8 +114,8 @@ class Controllers:
             queue.add(state.ref)
         await queue.run(self._counted(ISSUERS, controller.reconcile), workers=2)
 
-    async def _run_certificates(self, names: tuple[str, ...]) -> None:
-        watched = Watched(self._client, on_restart=self._metrics.watch_restarted)
+    async def _run_certificates(self, names: tuple[str, ...], shared: Reflector[Certificate]) -> None:
+        watched = Watched(self._client, shared, on_restart=self._metrics.watch_restarted)
         gauges = CertificateGauges(self._metrics)
         watched.certificates.subscribe(gauges.changed)
         work: list[tuple[WorkQueue[Key], Handler[Key]]] = []
@@ -158,12 +158,11 @@ class Controllers:
             gauges.clear()
 
     async def _work(self, watched: Watched, work: list[tuple[WorkQueue[Key], Handler[Key]]]) -> None:
-        reflectors = (watched.certificates, watched.requests, watched.secrets)
         async with asyncio.TaskGroup() as tasks:
-            for run in (reflector.run for reflector in reflectors):
+            for run in (watched.requests.run, watched.secrets.run):
                 tasks.create_task(run())
-            for synced in (self._registry.synced, *(reflector.synced for reflector in reflectors)):
-                await synced.wait()
+            for source in (self._registry, watched.certificates, watched.requests, watched.secrets):
+                await source.synced.wait()
             log.info(
                 "controllers: %d Certificates, %d CertificateRequests",
                 len(watched.certificates.store),

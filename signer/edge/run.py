@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from issuers.acme.targets import AddressRule
-from signer.api.certificate import CERTIFICATES, Certificate
+from signer.api.certificate import Certificate
 from signer.api.challenge import CHALLENGES, Challenge
 from signer.api.issuer import IssuerRef
 from signer.api.order import ORDERS, Order
@@ -104,8 +104,8 @@ class AcmeControllers:
         if self._issuers is not None:
             self._issuers.secret_changed(namespace, name)
 
-    async def run(self) -> None:
-        """Watch and work until cancelled."""
+    async def run(self, certificates: Reflector[Certificate]) -> None:
+        """Watch and work until cancelled. `certificates` is run elsewhere, since others need it too."""
         accounts = self._accounts = Accounts(
             tenant_addresses=self._addresses, clock=self._clock, observe=self._acme.exchange
         )
@@ -115,7 +115,7 @@ class AcmeControllers:
                 if ACME_ISSUERS in self._names:
                     tasks.create_task(self._run_issuers(accounts))
                 if ORDER_NAME in self._names or CHALLENGE_NAME in self._names:
-                    tasks.create_task(self._run_orders(accounts))
+                    tasks.create_task(self._run_orders(accounts, certificates))
         finally:
             self._accounts, self._issuers = None, None
             self.ordering.follow(None, None)
@@ -138,7 +138,7 @@ class AcmeControllers:
             queue.add(state.ref)
         await queue.run(self._counted(ACME_ISSUERS, controller.reconcile), workers=4)
 
-    async def _run_orders(self, accounts: Accounts) -> None:
+    async def _run_orders(self, accounts: Accounts, certificates: Reflector[Certificate]) -> None:
         orders = Reflector(
             self._client, ORDERS, JsonCodec(Order), on_restart=lambda _: self._metrics.watch_restarted(ORDERS.plural)
         )
@@ -176,12 +176,6 @@ class AcmeControllers:
             challenge_queue,
             clock=self._clock,
         )
-        certificates = Reflector(
-            self._client,
-            CERTIFICATES,
-            JsonCodec(Certificate),
-            on_restart=lambda _: self._metrics.watch_restarted(CERTIFICATES.plural),
-        )
         renewal_queue: WorkQueue[tuple[str, str]] = self._queue("renewals")
         renewing = RenewalController(
             self._client, self._recorder, certificates, accounts, renewal_queue, gate, clock=self._clock
@@ -190,7 +184,6 @@ class AcmeControllers:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(orders.run())
             tasks.create_task(challenges.run())
-            tasks.create_task(certificates.run())
             for synced in (self._registry.synced, orders.synced, challenges.synced):
                 await synced.wait()
             tasks.create_task(self._tidy_up(challenges))
