@@ -37,6 +37,7 @@ Part = Callable[[], Coroutine[None, None, None]]
 
 _CRD_POLL_SECONDS = 3.0
 CHALLENGES = "challenges"
+_NEED_CERTIFICATES = frozenset({"certificates", "certificaterequests", "gateways", "orders", CHALLENGES})
 
 
 async def _nothing() -> None:
@@ -144,6 +145,7 @@ class SlowControllers:
     def _certificates(self, names: tuple[str, ...]) -> Part:
         """Make the controllers of issuers, Certificates and CertificateRequests, and those of the edge."""
         from signer.certificates.run import ControllerOptions, Controllers  # noqa: PLC0415 - see above
+        from signer.certificates.watched import watch_certificates  # noqa: PLC0415 - see above
 
         settings = self._settings
         log.info("controllers: %s", ", ".join(names))
@@ -168,12 +170,15 @@ class SlowControllers:
         )
 
         async def run() -> None:
+            watch = watch_certificates(self._client, self._metrics.watch_restarted)
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(certificates.run())
+                tasks.create_task(certificates.run(watch))
                 if edge is not None:
-                    tasks.create_task(edge.run())
+                    tasks.create_task(edge.run(watch))
                 if acme is not None:
-                    tasks.create_task(acme.run())
+                    tasks.create_task(acme.run(watch))
+                if _NEED_CERTIFICATES & set(names):
+                    tasks.create_task(watch.run())
 
         return run
 

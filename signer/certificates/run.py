@@ -25,7 +25,7 @@ from signer.certificates.watched import Watched
 from signer.certificates.well_known import READY
 from signer.kube.client import ApiClient
 from signer.kube.clock import utc_now
-from signer.kube.reflector import Change
+from signer.kube.reflector import Change, Reflector
 from signer.observe.audit import AuditLog
 from signer.observe.controller_queue import ControllerQueue
 from signer.observe.events import EventRecorder
@@ -82,15 +82,15 @@ class Controllers:
         self._handlers: list[Callable[[IssuerRef], None]] = []
         registry.subscribe(self._issuer_changed)
 
-    async def run(self) -> None:
-        """Watch and work until cancelled. Nothing is decided before everything was read once."""
+    async def run(self, certificates: Reflector[Certificate]) -> None:
+        """Work until cancelled. Nothing is decided before everything was read once. `certificates` is run elsewhere."""
         names = self._options.names
         try:
             async with asyncio.TaskGroup() as tasks:
                 if ISSUERS in names:
                     tasks.create_task(self._run_issuers())
                 if CERTIFICATES in names or CERTIFICATE_REQUESTS in names:
-                    tasks.create_task(self._run_certificates(names))
+                    tasks.create_task(self._run_certificates(names, certificates))
         finally:
             self._handlers.clear()
 
@@ -107,8 +107,8 @@ class Controllers:
             queue.add(state.ref)
         await queue.run(controller.reconcile, workers=2)
 
-    async def _run_certificates(self, names: tuple[str, ...]) -> None:
-        watched = Watched(self._client, on_restart=self._metrics.watch_restarted)
+    async def _run_certificates(self, names: tuple[str, ...], shared: Reflector[Certificate]) -> None:
+        watched = Watched(self._client, shared, on_restart=self._metrics.watch_restarted)
         gauges = CertificateGauges(self._metrics)
         watched.certificates.subscribe(gauges.changed)
         work: list[tuple[ControllerQueue[Key], Handler]] = []
@@ -151,12 +151,11 @@ class Controllers:
             gauges.clear()
 
     async def _work(self, watched: Watched, work: list[tuple[ControllerQueue[Key], Handler]]) -> None:
-        reflectors = (watched.certificates, watched.requests, watched.secrets)
         async with asyncio.TaskGroup() as tasks:
-            for run in (reflector.run for reflector in reflectors):
+            for run in (watched.requests.run, watched.secrets.run):
                 tasks.create_task(run())
-            for synced in (self._registry.synced, *(reflector.synced for reflector in reflectors)):
-                await synced.wait()
+            for source in (self._registry, watched.certificates, watched.requests, watched.secrets):
+                await source.synced.wait()
             log.info(
                 "controllers: %d Certificates, %d CertificateRequests",
                 len(watched.certificates.store),

@@ -21,18 +21,27 @@ Key = tuple[str, str]
 """(namespace, name)."""
 
 
-class Watched:
-    """Reflectors of Certificates, CertificateRequests and labelled Secrets, with indexes by owner and Secret name.
+def watch_certificates(client: ApiClient, on_restart: Callable[[str], None]) -> Reflector[Certificate]:
+    """Make the one watch of Certificates: all that the leader runs subscribes to it, and the leader runs it."""
+    return Reflector(
+        client, CERTIFICATES, JsonCodec(Certificate), on_restart=lambda _why: on_restart(CERTIFICATES.plural)
+    )
 
-    `enqueue` is called with the key of each Certificate that must be looked at again; `on_restart` with a resource's
-    name when its watch was opened again.
+
+class Watched:
+    """Certificates, and reflectors of CertificateRequests and labelled Secrets, with indexes by owner and Secret name.
+
+    `certificates` is run by whoever made it. `enqueue` is called with the key of each Certificate that must be looked at
+    again; `on_restart` with a resource's name when its watch was opened again.
     """
 
-    def __init__(self, client: ApiClient, *, on_restart: Callable[[str], None]) -> None:
+    def __init__(
+        self, client: ApiClient, certificates: Reflector[Certificate], *, on_restart: Callable[[str], None]
+    ) -> None:
         def restarted(resource: Resource) -> Callable[[str], None]:
             return lambda _why: on_restart(resource.plural)
 
-        self.certificates = Reflector(client, CERTIFICATES, JsonCodec(Certificate), on_restart=restarted(CERTIFICATES))
+        self.certificates = certificates
         self.requests = Reflector(
             client, CERTIFICATE_REQUESTS, JsonCodec(CertificateRequest), on_restart=restarted(CERTIFICATE_REQUESTS)
         )

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from signer.api.certificate import CERTIFICATES, Certificate
+from signer.api.certificate import Certificate
 from signer.api.challenge import CHALLENGES, Challenge
 from signer.api.issuer import IssuerRef
 from signer.api.order import ORDERS, Order
@@ -104,8 +104,8 @@ class AcmeControllers:
         if self._issuers is not None:
             self._issuers.secret_changed(namespace, name)
 
-    async def run(self) -> None:
-        """Watch and work until cancelled."""
+    async def run(self, certificates: Reflector[Certificate]) -> None:
+        """Watch and work until cancelled. `certificates` is run elsewhere, since others need it too."""
         accounts = self._accounts = Accounts(clock=self._clock, observe=self._acme.exchange)
         accounts.on_ready(self.ordering.account_ready)
         term = Term(self._client, self._recorder, accounts, self._acme, self._clock)
@@ -114,7 +114,7 @@ class AcmeControllers:
                 if ACME_ISSUERS in self._options.names:
                     tasks.create_task(self._run_issuers(term))
                 if ORDER_NAME in self._options.names or CHALLENGE_NAME in self._options.names:
-                    tasks.create_task(self._run_orders(term))
+                    tasks.create_task(self._run_orders(term, certificates))
         finally:
             self._accounts, self._issuers = None, None
             self.ordering.follow(None, None)
@@ -131,7 +131,7 @@ class AcmeControllers:
             queue.add(state.ref)
         await queue.run(controller.reconcile, workers=4)
 
-    async def _run_orders(self, term: Term) -> None:
+    async def _run_orders(self, term: Term, certificates: Reflector[Certificate]) -> None:
         orders = Reflector(
             self._client, ORDERS, JsonCodec(Order), on_restart=lambda _: self._metrics.watch_restarted(ORDERS.plural)
         )
@@ -148,19 +148,12 @@ class AcmeControllers:
         family = OrderFamily(self._client, challenges, self._alternatives, order_queue.add)
         ordered = OrderController(term, orders, family, gate, order_queue, permit=self._options.permit)
         proving = ChallengeController(term, family, orders, challenges, self._options.presenter, challenge_queue)
-        certificates = Reflector(
-            self._client,
-            CERTIFICATES,
-            JsonCodec(Certificate),
-            on_restart=lambda _: self._metrics.watch_restarted(CERTIFICATES.plural),
-        )
         renewal_queue = ControllerQueue[Key](self._metrics, "renewals")
         renewing = RenewalController(term, certificates, gate, renewal_queue)
         self.ordering.follow(orders, challenges, gate)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(orders.run())
             tasks.create_task(challenges.run())
-            tasks.create_task(certificates.run())
             for synced in (self._registry.synced, orders.synced, challenges.synced):
                 await synced.wait()
             tasks.create_task(self._tidy_up(challenges))

@@ -118,7 +118,14 @@ class Reflector(Generic[T]):
         return self._trouble
 
     def subscribe(self, handler: Callable[[Change[T]], None]) -> None:
-        """Call `handler` for each change from now on, on the loop. What it raises is logged and goes no further."""
+        """Call `handler` for each change, on the loop. What it raises is logged and goes no further.
+
+        Who comes late is told first, as added, what is there already: several may share one reflector, in any order.
+        """
+        for key, new in self.store.items():
+            self._call(handler, Change("added", key, None, new))
+        if self.synced.is_set():
+            self._call(handler, Change("synced", ("", ""), None, None))
         self._handlers.append(handler)
 
     async def run(self) -> None:
@@ -245,10 +252,13 @@ class Reflector(Generic[T]):
 
     def _tell(self, change: Change[T]) -> None:
         for handler in self._handlers:
-            try:
-                handler(change)
-            except Exception:  # a handler's fault must not stop the watch
-                logger.exception("%s %s: a handler failed on %s", self._where, named(change.key), change.kind)
+            self._call(handler, change)
+
+    def _call(self, handler: Callable[[Change[T]], None], change: Change[T]) -> None:
+        try:
+            handler(change)
+        except Exception:  # a handler's fault must not stop the watch
+            logger.exception("%s %s: a handler failed on %s", self._where, named(change.key), change.kind)
 
     def _report(self, problem: Problem) -> None:
         """Say once that an object cannot be read, and again only when the reason changes."""

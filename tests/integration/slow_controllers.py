@@ -24,6 +24,7 @@ from signer.api.order import ORDERS
 from signer.api.secret import SECRETS
 from signer.authorities.registry import Registry
 from signer.certificates.run import ControllerOptions, Controllers
+from signer.certificates.watched import watch_certificates
 from signer.edge.challenges.presenter import Presenter
 from signer.edge.gateways.controller import EdgeOptions
 from signer.edge.gateways.run import GatewayRun
@@ -115,11 +116,15 @@ class World:
             )
             options = replace(options, ordering=acme[0].ordering)
         controllers = Controllers(self.own, registry, recorder, self.metrics, options, clock=self.now)
+        watch = watch_certificates(self.own, self.metrics.watch_restarted)
         async with asyncio.TaskGroup() as tasks:
-            for run in (recorder.run, registry.run, controllers.run, *(one.run for one in acme)):
+            for run in (recorder.run, registry.run, watch.run):
                 tasks.create_task(run())
+            tasks.create_task(controllers.run(watch))
+            for one in acme:
+                tasks.create_task(one.run(watch))
             if self.hosts:
-                tasks.create_task(edge.run())
+                tasks.create_task(edge.run(watch))
 
     def now(self) -> datetime:
         """The time that the controllers see."""

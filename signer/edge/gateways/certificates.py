@@ -17,7 +17,6 @@ from signer.edge.gateways.placeholder import waits
 from signer.edge.gateways.wish import Wish
 from signer.edge.host import Host, read_host
 from signer.kube.client import ApiClient
-from signer.kube.encoding.codec import JsonCodec
 from signer.kube.errors import AlreadyExists, Conflict, NotFound
 from signer.kube.reflector import Change, Reflector
 from signer.tenancy.verdict import Reason
@@ -30,18 +29,14 @@ _OPTIONAL = ("commonName", "duration", "renewBefore", "revisionHistoryLimit")
 class EdgeCertificates:
     """Certificates by who wanted them and by namespace. `changed` is called with a namespace to look at again."""
 
-    def __init__(
-        self, client: ApiClient, changed: Callable[[str], None], *, on_restart: Callable[[str], None] = lambda _: None
-    ) -> None:
+    def __init__(self, client: ApiClient, watch: Reflector[Certificate], changed: Callable[[str], None]) -> None:
         self._client = client
         self._changed = changed
         self.of_source: dict[str, set[Key]] = {}
         self.of_namespace: dict[str, set[Key]] = {}
         self.by_hand: dict[str, set[Key]] = {}
         self._for_secret: dict[Key, set[Key]] = {}
-        self.watch = Reflector(
-            client, CERTIFICATES, JsonCodec(Certificate), on_restart=lambda _: on_restart(CERTIFICATES.plural)
-        )
+        self.watch = watch
         self.watch.subscribe(self._noticed)
 
     async def prepare(self, wish: Wish, target: str, source_uid: str, secret_uid: str) -> Reason | bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from prometheus_client import Gauge
 
+from signer.api.certificate import Certificate
 from signer.api.edgepolicy import EdgePolicy
 from signer.api.hostclaim import HostClaim
 from signer.api.labels import SOURCE_NAMESPACE
@@ -32,7 +33,7 @@ from signer.kube.client import ApiClient
 from signer.kube.clock import utc_now
 from signer.kube.errors import ApiError, Unreachable
 from signer.kube.queue import WorkQueue
-from signer.kube.reflector import Change
+from signer.kube.reflector import Change, Reflector
 from signer.observe.controller_queue import ControllerQueue
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
@@ -65,15 +66,18 @@ class GatewayRun:
         self._options = options
         self._clock = clock
 
-    async def run(self) -> None:
-        """Watch and work until cancelled. Nothing is decided before everything was read once."""
+    async def run(self, certificates: Reflector[Certificate]) -> None:
+        """Watch and work until cancelled. Nothing is decided before everything was read once.
+
+        `certificates` is run elsewhere, since others need it too.
+        """
         claims = self.claims = Claims(self._client, clock=self._clock, on_restart=self._metrics.watch_restarted)
         try:
-            await (self._run(claims) if self._options.work else claims.run())
+            await (self._run(claims, certificates) if self._options.work else claims.run())
         finally:
             self.claims = None
 
-    async def _run(self, claims: Claims) -> None:
+    async def _run(self, claims: Claims, shared: Reflector[Certificate]) -> None:
         queue = ControllerQueue[str](self._metrics, GATEWAYS)
         restarted = self._metrics.watch_restarted
         ready = False
@@ -100,7 +104,7 @@ class GatewayRun:
             return {name for name, one in found if waits(one)}
 
         sources = GatewaySources(self._client, source_changed, on_restart=restarted)
-        certificates = EdgeCertificates(self._client, changed, on_restart=restarted)
+        certificates = EdgeCertificates(self._client, shared, changed)
         is_ca = self._registry.is_ca_secret
         secrets = GatewaySecrets(
             self._client, is_ca, claims.secrets, certificates.made, clock=self._clock, on_restart=restarted
@@ -159,7 +163,7 @@ class GatewayRun:
         claims.edge_policies.subscribe(policy_changed)
         claims.namespaces.subscribe(namespace_changed)
         async with asyncio.TaskGroup() as tasks:
-            for run in (sources.run, claims.run, certificates.watch.run, secrets.watch.run):
+            for run in (sources.run, claims.run, secrets.watch.run):
                 tasks.create_task(run())
             await self._registry.synced.wait()
             await claims.synced()

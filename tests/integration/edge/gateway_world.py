@@ -22,6 +22,7 @@ from signer.api.pod import PODS
 from signer.api.secret import SECRETS
 from signer.authorities.registry import Registry
 from signer.certificates.run import ControllerOptions, Controllers
+from signer.certificates.watched import watch_certificates
 from signer.edge.gateways.controller import EdgeOptions
 from signer.edge.gateways.run import GatewayRun
 from signer.kube.client import ApiClient
@@ -61,9 +62,12 @@ class EdgeWorld(World):
         controllers = Controllers(self.own, registry, recorder, self.metrics, self.options, clock=self.now)
         options = EdgeOptions(gateway_namespaces=frozenset({self.gateways}), default=self.default)
         edge = GatewayRun(self.own, registry, recorder, self.metrics, options, clock=self.now)
+        watch = watch_certificates(self.own, self.metrics.watch_restarted)
         async with asyncio.TaskGroup() as tasks:
-            for run in (recorder.run, registry.run, controllers.run, edge.run):
+            for run in (recorder.run, registry.run, watch.run):
                 tasks.create_task(run())
+            for sharing in (controllers, edge):
+                tasks.create_task(sharing.run(watch))
 
     async def make(self, resource: Resource, name: str, body: Json, namespace: str | None = None, **meta: Any) -> Json:
         """Create any object; cluster-scoped ones go when the test ends."""

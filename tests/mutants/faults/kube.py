@@ -53,8 +53,8 @@ MUTANTS = (
     Mutant(
         "a handler that raises stops the watch",
         REFLECTOR,
-        "            except Exception:  # a handler's fault must not stop the watch\n",
-        "            except KeyError:\n",
+        "        except Exception:  # a handler's fault must not stop the watch\n",
+        "        except KeyError:\n",
         WATCHING,
     ),
     Mutant(

@@ -9,7 +9,7 @@ from signer.api.certificate import Certificate
 from signer.api.secret import Secret
 from signer.certificates.controller import CertificateController
 from signer.certificates.objects import Key, Objects
-from signer.certificates.watched import Watched
+from signer.certificates.watched import Watched, watch_certificates
 from signer.kube.client import ApiClient
 from signer.kube.queue import WorkQueue
 from signer.kube.superseded import Superseded
@@ -69,7 +69,8 @@ class StopHere(Exception):
 
 
 def controller(live: Secret | None, cached: Secret | None) -> tuple[CertificateController, ScriptedObjects]:
-    watched = Watched(cast("ApiClient", None), on_restart=lambda _name: None)
+    nowhere = cast("ApiClient", None)
+    watched = Watched(nowhere, watch_certificates(nowhere, lambda _name: None), on_restart=lambda _name: None)
     watched.certificates.store[KEY] = samples.certificate(dnsNames=["changed.example"])
     if cached is not None:
         watched.secrets.store[KEY] = cached

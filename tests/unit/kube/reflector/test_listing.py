@@ -3,8 +3,9 @@
 import asyncio
 
 from signer.kube.client import LARGEST_BODY
+from signer.kube.reflector import Change
 from tests.fakes.apiserver import FakeApiServer, Hang, Watch, event, page, status, thing
-from tests.fakes.following import following
+from tests.fakes.following import Thing, following
 from tests.fakes.virtual_time import virtual_time
 
 
@@ -120,6 +121,20 @@ class TestRelist:
             assert deleted.new is None
             assert deleted.old is not None
             assert seen.names() == {"same", "changes", "comes"}
+
+    @virtual_time
+    async def test_a_late_subscriber(self) -> None:
+        """Who subscribes after the list knows all the same what is there: several may share one reflector."""
+        server = FakeApiServer(lists=[page(thing("a"), thing("b"))])
+        async with following(server) as seen:
+            await seen.until(server.watched)
+            late: list[Change[Thing]] = []
+            seen.reflector.subscribe(late.append)
+            assert [(change.kind, change.key[1], change.old) for change in late] == [
+                ("added", "a", None),
+                ("added", "b", None),
+                ("synced", "", None),
+            ]
 
     @virtual_time
     async def test_first_sync_stays(self) -> None:
