@@ -32,7 +32,7 @@ def read_request(pem: bytes) -> bytes:
     if end < 0 or not pem.startswith(_END_REQUEST, end):
         raise PemError("the PEM block has no matching END line")
     rest = pem[end + len(_END_REQUEST) :]
-    if not _END_OF_LINE.match(rest) or (rest and not rest.isspace()):
+    if rest and not rest.isspace():
         if b"-----BEGIN " in rest:
             raise PemError("two PEM blocks, one is expected")
         raise PemError("data after the PEM block")
@@ -43,6 +43,8 @@ def read_request(pem: bytes) -> bytes:
         raise PemError("PEM headers are not accepted")
     if not text.startswith(b"\n") or not text.endswith(b"\n") or b"\n\n" in text:
         raise PemError("the PEM block has empty or unfinished lines")
+    if not _END_OF_LINE.match(rest):
+        raise PemError("data after the PEM block")
     return _base64(text.replace(b"\n", b""))
 
 
