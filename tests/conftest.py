@@ -4,12 +4,14 @@ Tests in tests/unit ask for none and so need no server.
 """
 
 import secrets
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import examples  # noqa: F401 - it sets hypothesis' profiles
 from tests.localmesh import Cluster, ExistingCluster, LocalCluster
 
 pytest_plugins = ["tests.left_open"]
@@ -22,6 +24,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="run against this existing cluster (cluster-admin rights) instead of a local one; fault tests are skipped",
     )
+    parser.addoption(
+        "--part",
+        metavar="N/M",
+        help="only the Nth of M parts of the test files, so that M processes run all of them side by side",
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    part: str | None = config.getoption("--part")
+    if part is None or not collection_path.name.startswith("test_") or not collection_path.is_file():
+        return None
+    number, parts = map(int, part.split("/"))
+    # By name, so that it is the same in each process, and no process reads the files of another.
+    name = collection_path.relative_to(config.rootpath).as_posix()
+    return True if zlib.crc32(name.encode()) % parts != number - 1 else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from signer.api.crd import CERTIFICATES_CRD, CUSTOM_RESOURCE_DEFINITIONS, OURS_ANNOTATION, ours, read_crd
 from signer.kube.resource import Resource
+from tests.unit.manifests.kustomize import read_all
 
 MANIFEST = Path(__file__).parents[3] / "manifests" / "crds" / "cert-manager.io_certificates.yaml"
 
@@ -23,7 +23,7 @@ NOT_OURS: list[dict[str, Any]] = [
 
 def test_the_shipped_manifest_is_ours() -> None:
     """The CRD that manifests/crds installs is known again."""
-    crd = yaml.safe_load(MANIFEST.read_text())
+    (crd,) = read_all(MANIFEST.read_text())
     assert crd["metadata"]["name"] == CERTIFICATES_CRD
     assert ours(crd)
 

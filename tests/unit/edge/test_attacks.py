@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from signer.api.certificate import IssuerReference
 from signer.edge.gateways.placement import Placement, place
@@ -19,6 +18,7 @@ from signer.edge.reserved import Existing, in_the_way
 from signer.tenancy.verdict import Refuse, Unready
 from signer.tenancy.world import Rate
 from tests.unit.edge.objects import LE, gateway, host, https
+from tests.unit.manifests.kustomize import read_all
 
 EVIL = Asker("evil", "uid-evil", {"mesh-signer.dev/tenant": "evil"})
 VICTIM = Asker("victim", "uid-victim", {})
@@ -152,7 +152,7 @@ class TestWhatIsSeenAndTold:
 def test_no_role_for_users_writes_orders() -> None:
     """What we ship to be added to users' roles lets nobody make or change an Order, a Challenge or a HostClaim."""
     manifests = Path(__file__).parents[3] / "manifests"
-    found = [one for path in manifests.rglob("*.yaml") for one in yaml.safe_load_all(path.read_text("utf-8")) if one]
+    found = [one for path in manifests.rglob("*.yaml") for one in read_all(path.read_text("utf-8")) if one]
     roles = [one for one in found if one.get("kind") == "ClusterRole"]
     shared = [one for one in roles if any("aggregate-to" in label for label in one["metadata"].get("labels", {}))]
     assert shared

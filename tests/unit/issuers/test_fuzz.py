@@ -15,13 +15,14 @@ from issuers.private_key import load_key
 from issuers.request import read_request
 from issuers.x509.pem import read_blocks
 from tests import pki
+from tests.examples import examples
 from tests.vectors import craft
 from tests.vectors.craft import Csr
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 SECRET = pki.CA("root", now=NOW).secret()
 AUTHORITY = load_authority(SECRET["tls.crt"], SECRET["tls.key"], SECRET["ca.crt"], now=NOW)
-FUZZ = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FUZZ = settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 GOOD = Csr(
     subject=craft.seq(craft.rdn((craft.CN, craft.utf8("foo")))),

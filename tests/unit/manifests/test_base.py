@@ -5,13 +5,12 @@ import re
 from typing import Any
 
 import pytest
-import yaml
 
 import signer
 from signer.edge.http01.routes import SOLVER_PORT, SOLVER_SERVICE
 from signer.settings.options import add_arguments
 from signer.settings.values import Settings, settings_from
-from tests.unit.manifests.kustomize import MANIFESTS, Objects, build, build_with_components
+from tests.unit.manifests.kustomize import MANIFESTS, Objects, build, build_with_components, read_all
 
 DEPLOYMENTS = ("mesh-signer", "mesh-signer-controllers")
 EDGE_POLICIES = {
@@ -270,5 +269,5 @@ def test_every_manifest_is_one_that_kubernetes_can_read() -> None:
     files = sorted(MANIFESTS.rglob("*.yaml"))
     assert len(files) > 20
     for path in files:
-        for one in yaml.safe_load_all(path.read_text("utf-8")):
+        for one in read_all(path.read_text("utf-8")):
             assert {"apiVersion", "kind"} <= set(one), path

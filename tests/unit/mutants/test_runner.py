@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutants import runner
 from tests.mutants.mutant import Mutant
 from tests.mutants.runner import judge, judge_all
 
@@ -43,8 +44,14 @@ def test_verdicts(copy: Path, planted: Mutant, verdict: str, note: str) -> None:
     assert (copy / "code_under_test.py").read_text() == CODE
 
 
-def test_each_is_judged_once_and_in_order(copy: Path) -> None:
+def test_each_is_judged_once_and_in_order(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every fault has one result, in the catalogue's order, and each is told as it comes."""
+
+    def run(copy: Path, _tests: object) -> tuple[int, str]:
+        right = (copy / "code_under_test.py").read_text() == CODE
+        return (0, "") if right else (1, "FAILED tests/test_it.py::test_double")
+
+    monkeypatch.setattr(runner, "run_tests", run)  # what pytest says of a fault is above
     told: list[int] = []
     planted = [mutant("n * 2", f"n * {n}") for n in (3, 2, 4)]
     results = judge_all([copy], planted, lambda number, _: told.append(number))

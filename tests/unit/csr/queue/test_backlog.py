@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from signer.csr.outcome import Answers
 from signer.csr.queue.backlog import Backlog, Pending, Stage
+from tests.examples import examples
 from tests.fakes.virtual_time import VirtualLoop, virtual_time
 from tests.unit.csr.crafted import FOO, SHOP, request
 
@@ -241,4 +242,4 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 TestAnyOrder = pytest.mark.filterwarnings("default::ResourceWarning")(AnyOrder.TestCase)
-TestAnyOrder.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+TestAnyOrder.settings = settings(max_examples=examples(50), stateful_step_count=30, deadline=None)

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signer.kube.http.answer import LARGEST_ERROR, LONGEST_HEAD, Answer, AnswerReader, Malformed
+from tests.examples import examples
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -131,7 +132,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.one_of(st.sampled_from(PIECES), st.binary(max_size=30)), max_size=6), st.integers(1, 50))
 def test_hostile_bytes(pieces: list[bytes], step: int) -> None:
     """No bytes make the reader raise anything but Malformed, and splitting does not change the first answer."""

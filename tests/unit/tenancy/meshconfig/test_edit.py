@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from signer.tenancy.meshconfig import text as meshconfig_text
 from signer.tenancy.meshconfig.edit import edit_mesh_config, in_step, same_key
 from tests import pki
+from tests.examples import examples
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -315,7 +316,7 @@ def test_both_loaders(loader: type, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.text.startswith("# Größe\n# Written by hand.\n")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(documents())
 def test_loaders_agree(text: str) -> None:
     """Every place that is looked at is the same by both loaders."""
@@ -327,7 +328,7 @@ def test_loaders_agree(text: str) -> None:
     assert found[0] == found[1]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(documents(), st.dictionaries(st.sampled_from(NAMES), st.integers(0, 1)), st.booleans())
 def test_any_layout(text: str, wish: dict[str, int], force: bool) -> None:
     """Whatever the layout: every root that was not refused is in step, the rest is as it was, twice is as once."""
@@ -362,7 +363,7 @@ def test_any_layout(text: str, wish: dict[str, int], force: bool) -> None:
     assert bool(found.changes) == (found.text != text)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.text(alphabet="ab:-#|>[]{}&*!'\"\\%@`, \n\t\r?0~", max_size=60))
 def test_any_text(text: str) -> None:
     """No text, however malformed, makes it raise; what it returns as edited says what was asked."""
