@@ -35,7 +35,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """The objects of a cluster that may serve hosts; Gateways are as their users wrote them (redirects.users_servers)."""
+    """The objects of a cluster that may serve hosts; Gateways are as their users wrote them (redirect.users_servers)."""
 
     gateways: tuple[Gateway, ...] = ()
     api_gateways: tuple[APIGateway, ...] = ()

@@ -1,6 +1,6 @@
 """What a self check saw, and its cause in words that tell what to change; which routes could stand in the way.
 
-Pure. The dialling is elsewhere; here is only which addresses may be dialled, and what came of it. No byte of a body ever
+Pure. The looks are made elsewhere (proxies/http.py); here is only what came of them. No byte of a body ever
 goes into a message: the answer may come from anywhere.
 """
 

@@ -1,6 +1,6 @@
 """HTTP-01 through the gateway that serves the host: what answers is put in place for the time of the challenge.
 
-choosing.py says on which object and in which of the modes of solver_mode.py; where none can work, the Challenge says what
+carrier.py says on which object and in which of the modes of mode.py; where none can work, the Challenge says what
 to change. Used on the loop, in the leader. Nothing is remembered: what was made is found by its labels, and a redirect
 that was taken by what stands in the Gateway.
 """

@@ -1,4 +1,4 @@
-"""Takes a Gateway's redirect for the time of a challenge, and gives it back (mode C; redirects.py says what changes).
+"""Takes a Gateway's redirect for the time of a challenge, and gives it back (mode C; redirect.py says what changes).
 
 Each write names the resourceVersion that it was made for: who edits the Gateway at the same time is never written over.
 Used on the loop, in the leader. Nothing is remembered but what stands in the Gateway.

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from issuers.acme.answers import TOKEN
 from signer.api.gateway import GATEWAYS
 from signer.api.httproute import HTTP_ROUTES, REFERENCE_GRANTS
 from signer.api.ingress import CLASS_ANNOTATION, INGRESSES
@@ -24,7 +25,6 @@ CHALLENGE_UID = "mesh-signer.dev/challenge-uid"
 SOLVER_SERVICE = "mesh-signer-http01-solver"
 SOLVER_PORT = 8089
 """The Service of manifests/base in the controllers' namespace; its Pods may listen on another port."""
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{22,128}", re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9_-]{22,128}\.[A-Za-z0-9_-]{43}", re.ASCII)
 """RFC 8555, 8.1: the token, a point, and the SHA-256 thumbprint of the account's key."""
 
@@ -49,7 +49,7 @@ class Answer:
 
     def __post_init__(self) -> None:
         """Refuse, with ValueError, what a hostile CA could have sent to be served or written into a route."""
-        if not _TOKEN.fullmatch(self.token):
+        if not TOKEN.fullmatch(self.token):
             raise ValueError("the token is none: 22 to 128 characters of base64url are expected (RFC 8555, 8.1)")
         if not _KEY.fullmatch(self.key) or not self.key.startswith(f"{self.token}."):
             raise ValueError("the key authorization is not the token, a point, and a thumbprint (RFC 8555, 8.1)")

@@ -10,11 +10,11 @@ Source: RFC 8555, 7.1.6 and 7.4.
 """
 
 import hashlib
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from issuers.acme.answers import TOKEN
 from signer.api.challenge import CHALLENGES, FINALIZER, Challenge
 from signer.api.labels import PART_OF
 from signer.api.meta import controller_reference
@@ -23,7 +23,6 @@ from signer.api.text import shown
 from signer.edge.orders.solver_choice import solver_for
 from signer.tenancy.verdict import Reason, Refuse
 
-TOKEN = re.compile(r"[A-Za-z0-9_-]{22,128}", re.ASCII)
 _TYPES = {"http-01": "HTTP-01", "dns-01": "DNS-01"}
 _MAX_REASON = 512
 _ANOTHER_ACCOUNT = Reason("AccountChanged", "the issuer's account has another key than when this was ordered")

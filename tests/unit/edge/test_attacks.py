@@ -13,7 +13,8 @@ from signer.edge.hosts.decide import Asker, Claim, EdgeWorld, Permitted, Take, T
 from signer.edge.hosts.policy import HostPolicy
 from signer.edge.http01.check import classify
 from signer.edge.orders.step import told
-from signer.edge.proxies.values import GatewayPod, Seen
+from signer.edge.proxies.http import look
+from signer.edge.proxies.values import Asked, GatewayAddress, GatewayPod, Seen
 from signer.edge.reserved import Existing, in_the_way
 from signer.tenancy.verdict import Refuse, Unready
 from signer.tenancy.world import Rate
@@ -137,6 +138,22 @@ class TestHosts:
 
 
 class TestWhatIsSeenAndTold:
+    @pytest.mark.parametrize(
+        "address", ["127.0.0.1", "169.254.169.254", "10.96.0.1", "::ffff:203.0.113.7", "localhost"]
+    )
+    async def test_names_that_point_inside(self, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A host that resolves to an address inside makes the self check dial nothing there."""
+        dialled: list[tuple[str, int]] = []
+
+        async def dial(where: str, port: int, **_: object) -> None:
+            dialled.append((where, port))
+            raise ConnectionRefusedError
+
+        monkeypatch.setattr("signer.edge.proxies.dial.asyncio.open_connection", dial)
+        asked = Asked(host("a.example.com"), "/x", "key", (address,), ("203.0.113.7",))
+        assert (await look(asked, GatewayAddress("203.0.113.7", {80: 8080}))).error == "refused"
+        assert dialled == [("203.0.113.7", 8080)]
+
     def test_no_body_is_shown(self) -> None:
         """What an address answers never gets into a status: only its number does."""
         found = classify(host("a.example.com"), "/x", Seen(None, (), status=200))
