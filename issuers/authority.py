@@ -120,7 +120,7 @@ def _read_members(name: str, text: bytes) -> list[_Member]:
         for label, data in pem.read_blocks(text):
             if label != "CERTIFICATE":
                 raise InvalidAuthority("InvalidCertificate", name, f"a PEM block {label!r} among the certificates")
-            # A certificate that stands there twice is one (tools write bundles that overlap).
+            # A certificate that appears twice is one (tools write bundles that overlap).
             if all(data != member.der for member in members):
                 members.append(_read_member(name, data))
     except pem.PemError as error:

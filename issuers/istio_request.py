@@ -50,5 +50,5 @@ def unexpected_contents(request: SigningRequest, san: bytes) -> str:
     start, _ = der.only(request.der, 0, len(request.der), der.SEQUENCE)
     info = request_info(subject=request.subject_der, spki=request.spki, san=san)
     if not request.der.startswith(info, start):
-        return "it holds more than a key and the names, or spells them in another way than Istio does"
+        return "it holds more than a key and the names, or spells them differently from Istio"
     return ""

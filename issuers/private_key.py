@@ -84,13 +84,13 @@ def load_key(text: bytes, *, field: str = "tls.key") -> PrivateKey:
         # The library's message is left out: it may quote what it read.
         raise InvalidAuthority("InvalidKey", field, "the private key is broken or of an unknown kind") from None
     if not isinstance(key, PrivateKey):
-        raise InvalidAuthority("InvalidKey", field, "a private key of another kind than RSA, EC and Ed25519")
+        raise InvalidAuthority("InvalidKey", field, "a private key of a kind other than RSA, EC and Ed25519")
     try:
         algorithm = keys.algorithm_for(key)
     except keys.KeyRefused as error:
         raise InvalidAuthority("WeakKey", field, str(error)) from None
     if not _signs(key, algorithm):
-        raise InvalidAuthority("InvalidKey", field, "the private key is broken: it makes no valid signature")
+        raise InvalidAuthority("InvalidKey", field, "the private key is broken: it does not make valid signatures")
     return key
 
 

@@ -16,7 +16,7 @@ COMMANDS = {
     "explain": "what would become of a request, and why",
     "tenants": "who has which signer, and why",
     "mesh-config": "print or write the roots that Istio needs for the signers",
-    "doctor": "what is wrong with the mesh's wall",
+    "doctor": "check what the wall between tenants stands on",
     "edge": "public hosts and their certificates",
     "convert": "turn old cert-manager and Ingress manifests into today's",
 }

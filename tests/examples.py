@@ -15,4 +15,6 @@ settings.load_profile("all")  # pytest's --hypothesis-profile=fast comes later, 
 
 def examples(count: int) -> int:
     """So many of the `count` examples that a property wants for itself as the profile allows."""
-    return max(1, count * settings.default.max_examples // USUAL)
+    profile = settings.default
+    assert profile is not None, "a profile is loaded above"
+    return max(1, count * profile.max_examples // USUAL)

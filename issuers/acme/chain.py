@@ -51,7 +51,7 @@ def read_chain(pem: bytes, wish: Wish, key: PrivateKey | x509.CertificateSigning
         pem: the CA's text.
         wish: what was ordered.
         key: whose certificate it must be: the private key, or the request that was sent.
-        now: aware UTC; a certificate that has ended already is no certificate.
+        now: aware UTC; a certificate that has ended already is not a certificate.
     """
     if pem.count(b"-----BEGIN ") != pem.count(b"-----END ") or not pem.rstrip().endswith(b"-----"):
         raise MalformedAnswer("certificate: the chain is cut off")
@@ -88,11 +88,11 @@ def _check_leaf(
     leaf: x509.Certificate, wish: Wish, key: PrivateKey | x509.CertificateSigningRequest, now: dt.datetime
 ) -> None:
     if leaf.public_key() != key.public_key():
-        raise MalformedAnswer("certificate: it is for another key than the one that was sent")
+        raise MalformedAnswer("certificate: it is for a different key than the one that was sent")
     if _names(leaf) != set(wish.identifiers):
-        raise MalformedAnswer("certificate: it is for other names than those that were ordered")
+        raise MalformedAnswer("certificate: it is for different names than those that were ordered")
     if leaf.not_valid_after_utc <= now:
-        raise MalformedAnswer("certificate: it has ended already")
+        raise MalformedAnswer("certificate: it has already expired")
     try:
         constraints = leaf.extensions.get_extension_for_class(x509.BasicConstraints).value
     except x509.ExtensionNotFound:

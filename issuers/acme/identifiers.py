@@ -51,7 +51,7 @@ def identifier(name: str) -> Identifier:
     if len(text.removeprefix("*.")) > 253 or not _DNS.fullmatch(text):
         raise BadIdentifier(f"{name[:300]!r} is not a DNS name with a dot, a wildcard of one, or an IP address")
     if text.rsplit(".", 1)[-1].isdigit():
-        raise BadIdentifier(f"{name[:300]!r} ends in a number, but is no IP address")
+        raise BadIdentifier(f"{name[:300]!r} ends in a number, but is not an IP address")
     return Identifier("dns", text)
 
 

@@ -24,7 +24,7 @@ Extensions = dict[bytes, tuple[bool, bytes]]
 def read_extensions(buf: bytes, pos: int, end: int) -> Extensions:
     """Read the content of `Extensions` (RFC 5280, 4.1): a row of SEQUENCE {identifier, critical, OCTET STRING}.
 
-    The order is kept. Raises der.DerError, also when one identifier stands there twice.
+    The order is kept. Raises der.DerError, also when one identifier appears twice.
     """
     found: Extensions = {}
     while pos < end:
@@ -43,7 +43,7 @@ def read_extensions(buf: bytes, pos: int, end: int) -> Extensions:
         if tag != der.OCTET_STRING or after != stop:
             raise der.DerError("an extension that is not identifier, criticality and value")
         if identifier in found:
-            raise der.DerError(f"extension {dotted} is there twice")
+            raise der.DerError(f"extension {dotted} appears twice")
         found[identifier] = (critical, buf[content:after])
         pos = stop
     return found

@@ -226,7 +226,7 @@ def algorithm_for(key: PrivateKey) -> SignatureAlgorithm:
         return by_curve[key.curve.name]
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return PURE_ED25519
-    raise KeyRefused("a key of another kind than RSA, EC and Ed25519")
+    raise KeyRefused("a key of a kind other than RSA, EC and Ed25519")
 
 
 def public_bytes(key: PublicKey) -> bytes:

@@ -100,7 +100,7 @@ def _text(tag: int, content: bytes) -> str:
             if any(ord(char) > 0xFFFD or 0xFDD0 <= ord(char) <= 0xFDEF for char in text):
                 raise der.DerError("a BMPString with reserved characters")
         else:
-            raise der.DerError(f"an attribute of kind 0x{tag:02x}, which is no text")
+            raise der.DerError(f"an attribute of kind 0x{tag:02x}, which is not text")
     except UnicodeDecodeError:
         raise der.DerError("an attribute with a broken text") from None
     if _CONTROL.search(text):

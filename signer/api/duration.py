@@ -23,7 +23,7 @@ _MAX_TEXT = 128
 
 
 class InvalidDuration(ValueError):
-    """The text is no duration in Go's grammar, or is out of the range of 64 bits of nanoseconds."""
+    """The text is not a duration in Go's grammar, or is out of the range of 64 bits of nanoseconds."""
 
 
 def parse_duration_ns(text: str) -> int:

@@ -115,7 +115,7 @@ def to_rfc3339(moment: datetime) -> str:
 
 
 def from_rfc3339(text: str | None) -> datetime | None:
-    """Read a time of the API server; None for nothing, and for text that is no time with a zone."""
+    """Read a time of the API server; None for nothing, and for text that is not a time with a zone."""
     if not text:
         return None
     try:

@@ -88,7 +88,7 @@ class CertificateController:
         try:
             await self._work(key, certificate)
         except Conflict as error:
-            logger.debug("Certificate %s/%s: somebody was faster: %s", *key, error)
+            logger.debug("Certificate %s/%s: another writer was faster: %s", *key, error)
             self.queue.add_backoff(key)
         except NotFound:
             # The Certificate or its namespace went away meanwhile; if not, there is a next time.

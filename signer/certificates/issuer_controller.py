@@ -22,7 +22,7 @@ from signer.kube.errors import Conflict, NotFound
 def status_patch(issuer: Issuer, state: IssuerState, now: datetime) -> dict[str, Any] | None:
     """The merge patch that makes the issuer's Ready condition say what is known, None when it does.
 
-    A CA that is still being read is no news. Pure.
+    A CA that is still being read is not news. Pure.
     """
     if state.reason == PENDING:
         return None

@@ -22,7 +22,7 @@ Emit = Callable[[EventType, str, str], None]
 
 
 class Objects:
-    """The calls that the controllers make, with and without the errors that mean "somebody was faster"."""
+    """The calls that the controllers make, with and without the errors that mean "another writer was faster"."""
 
     def __init__(self, client: ApiClient, recorder: EventRecorder) -> None:
         self._client = client

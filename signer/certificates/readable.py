@@ -31,7 +31,7 @@ def unreadable(spec: api.CertificateSpec) -> Iterator[str]:
     for field, listed in _subject_texts(spec).items():
         yield from _each(field, listed, _read_subject)
         if len(set(listed)) < len(listed):
-            yield f"{field}: a text stands there twice"
+            yield f"{field}: a text appears twice"
     for field, listed in _name_texts(spec).items():
         yield from _each(field, listed, _NAME_READERS[field])
     for index, other in enumerate(spec.other_names):
@@ -111,7 +111,7 @@ def _each(field: str, values: Sequence[object], read: Callable[..., bool]) -> It
         try:
             why = "" if read(value) else "it would be read as something else"
         except UnicodeError:
-            why = f"{ascii(value)[:_SHOWN]} is no text that may stand there"
+            why = f"{ascii(value)[:_SHOWN]} is not text that may stand there"
         except ValueError as error:
             why = str(error)
         if why:

@@ -65,7 +65,7 @@ def _problems(spec: CertificateSpec) -> Iterator[str]:
     if not spec.secret_name:
         yield "spec.secretName: must be set"
     elif len(spec.secret_name) > 253 or not _SUBDOMAIN.fullmatch(spec.secret_name):
-        yield f"spec.secretName: {spec.secret_name[:80]!r} is no Secret's name"
+        yield f"spec.secretName: {spec.secret_name[:80]!r} is not a valid Secret name"
     if not spec.issuer_ref.name:
         yield "spec.issuerRef.name: must be set"
     if spec.issuer_ref.ours and spec.issuer_ref.kind not in ("", "Issuer", "ClusterIssuer"):
@@ -77,7 +77,7 @@ def _problems(spec: CertificateSpec) -> Iterator[str]:
     yield from _time_problems(spec)
     for index, usage in enumerate(spec.usages):
         if usage not in _USAGES:
-            yield f"spec.usages[{index}]: {usage!r} is no known usage"
+            yield f"spec.usages[{index}]: {usage!r} is not a known usage"
     if spec.revision_history_limit is not None and spec.revision_history_limit < 1:
         yield f"spec.revisionHistoryLimit: {spec.revision_history_limit} is less than 1"
     if spec.secret_template is not None:
@@ -86,7 +86,7 @@ def _problems(spec: CertificateSpec) -> Iterator[str]:
         yield from _entry_problems("spec.secretTemplate.annotations", spec.secret_template.annotations)
         for key, value in sorted(labels.items()):
             if len(value) > 63 or not _LABEL_VALUE.fullmatch(value):
-                yield f"spec.secretTemplate.labels[{ascii(key[:80])[1:-1]}]: {value[:80]!r} is no label's value"
+                yield f"spec.secretTemplate.labels[{ascii(key[:80])[1:-1]}]: {value[:80]!r} is not a valid label value"
     yield from _constraint_problems(spec)
 
 
@@ -98,19 +98,19 @@ def _name_problems(spec: CertificateSpec) -> Iterator[str]:
         yield f"spec.commonName: {len(spec.common_name)} characters, 64 are allowed"
     for index, name in enumerate(spec.dns_names):
         if not name or not name.isascii() or not name.isprintable() or " " in name:
-            yield f"spec.dnsNames[{index}]: {name[:80]!r} is no DNS name"
+            yield f"spec.dnsNames[{index}]: {name[:80]!r} is not a valid DNS name"
     for index, name in enumerate(spec.ip_addresses):
         if "%" in name or not _is(ipaddress.ip_address, name):
-            yield f"spec.ipAddresses[{index}]: {name[:80]!r} is no IP address"
+            yield f"spec.ipAddresses[{index}]: {name[:80]!r} is not an IP address"
     for index, name in enumerate(spec.uris):
         if not name.isascii() or not name.isprintable() or " " in name or not _is(_absolute_uri, name):
-            yield f"spec.uris[{index}]: {name[:80]!r} is no URI"
+            yield f"spec.uris[{index}]: {name[:80]!r} is not a valid URI"
     for index, name in enumerate(spec.email_addresses):
         if not _EMAIL.fullmatch(name) or not name.isascii() or not name.isprintable():
-            yield f"spec.emailAddresses[{index}]: {name[:80]!r} is no e-mail address (the address alone is wanted)"
+            yield f"spec.emailAddresses[{index}]: {name[:80]!r} is not a valid e-mail address (give the address alone)"
     for index, other in enumerate(spec.other_names):
         if not _OID.fullmatch(other.oid):
-            yield f"spec.otherNames[{index}].oid: {other.oid[:80]!r} is no object identifier"
+            yield f"spec.otherNames[{index}].oid: {other.oid[:80]!r} is not an object identifier"
         if not other.utf8_value:
             yield f"spec.otherNames[{index}].utf8Value: must be set"
 
@@ -119,7 +119,7 @@ def _key_problems(key: PrivateKeySpec) -> Iterator[str]:
     if key.algorithm not in ("", "RSA", "ECDSA", "Ed25519"):
         yield f"spec.privateKey.algorithm: {key.algorithm!r} is none of RSA, ECDSA, Ed25519"
     elif key.algorithm == "ECDSA" and key.size and key.size not in EC_SIZES:
-        yield f"spec.privateKey.size: {key.size} is none of 256, 384, 521 (ECDSA)"
+        yield f"spec.privateKey.size: {key.size} is not one of 256, 384, 521 (ECDSA)"
     elif key.algorithm in ("", "RSA") and key.size and key.size not in RSA_SIZES:
         yield f"spec.privateKey.size: {key.size} is not between 2048 and 8192 (RSA)"
     if key.encoding not in ("", "PKCS1", "PKCS8"):
@@ -177,7 +177,7 @@ def _entry_problems(field: str, entries: Mapping[str, str]) -> Iterator[str]:
         prefix, slash, name = key.rpartition("/")
         prefix_fits = not slash or (len(prefix) <= 253 and _SUBDOMAIN.fullmatch(prefix))
         if not (prefix_fits and name and len(name) <= 63 and _LABEL_VALUE.fullmatch(name)):
-            yield f"{field}: {key[:80]!r} is no label's or annotation's name"
+            yield f"{field}: {key[:80]!r} is not a valid label or annotation name"
         elif key.startswith(RESERVED_PREFIXES) and key != ALLOW_DIRECT_INJECTION:
             yield f"{field}[{key}]: this prefix is reserved"
 
@@ -193,7 +193,7 @@ def _constraint_problems(spec: CertificateSpec) -> Iterator[str]:
     for side, item in (("permitted", constraints.permitted), ("excluded", constraints.excluded)):
         for index, network in enumerate((item or NameConstraintItem()).ip_ranges):
             if not _is(_network, network):
-                yield f"spec.nameConstraints.{side}.ipRanges[{index}]: {network[:80]!r} is no CIDR range"
+                yield f"spec.nameConstraints.{side}.ipRanges[{index}]: {network[:80]!r} is not a CIDR range"
 
 
 def _is(read: Callable[[str], object], text: str) -> bool:

@@ -1,6 +1,6 @@
 """What the commands share that ask a cluster something and end: their options, their client, their exit status.
 
-0: all is well. 1: it was found out, and something is refused or to be mended. 2: it could not be found out, or the
+0: all is well. 1: it was found out, and something is refused or to be mended. 2: it could not be determined, or the
 command line is wrong. One event loop for each call.
 """
 

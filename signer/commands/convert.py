@@ -16,7 +16,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     """Give the subcommand its description and its options."""
     parser.description = (
         "Turn manifests of cert-manager.io/v1alpha2 and v1alpha3, certmanager.k8s.io/v1alpha1 and Ingresses of"
-        " extensions/v1beta1 into today's. Objects go to stdout, notes about what has no equal or is misspelt to"
+        " extensions/v1beta1 into today's. Objects go to stdout, notes about what has no equivalent or is misspelt to"
         " stderr; other objects pass unchanged. Comments are not kept."
     )
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="YAML or JSON; - or none: stdin")

@@ -58,9 +58,9 @@ _COLOURS = {"error": "red", "warning": "yellow", "unknown": "yellow"}
 _AT_ONCE = 8
 
 _DESCRIPTION = """\
-Check what the wall between tenants stands on: CRDs, rights of ours and of everybody who could go round it, istiod's
+Check what the wall between tenants stands on: CRDs, rights of ours and of everybody who could bypass it, istiod's
 settings, roots, CAs, claims, workloads, gateways, cert-manager beside us, admission policies. Nothing is written. Exit
-status: 0 nothing is to be mended, 1 something is, 2 nothing is as far as it could be checked, but not all could be.
+status: 0 no problems, 1 problems, 2 no problems found, but some checks could not run.
 """
 
 
@@ -114,7 +114,7 @@ def report(findings: list[Finding], *, terminal: bool) -> str:
     counts = [(sum(one.severity == kind for one in findings), kind) for kind in _ORDER]
     words = {"error": "errors", "warning": "warnings", "unknown": "not checked", "note": "notes"}
     summary = ", ".join(f"{count} {words[kind]}" for count, kind in counts if count)
-    return "\n".join([*lines, summary or "nothing to mend"])
+    return "\n".join([*lines, summary or "no problems found"])
 
 
 async def _gather(client: ApiClient, settings: Settings) -> Facts:

@@ -35,7 +35,7 @@ _DESCRIPTION = """\
 List each host that a Gateway or an Ingress wants a certificate for: the object, its issuer, the state (ready, issuing,
 failing, waiting, refused), whether the gateway's Pods show this certificate, when it ends and is renewed, and what is in
 the way. With hosts given: these only.
-Exit status: 0 all are ready, 1 one is not, 2 it could not be found out.
+Exit status: 0 all are ready, 1 one is not, 2 it could not be determined.
 """
 _READ = (
     GATEWAYS,

@@ -35,7 +35,7 @@ _DESCRIPTION = """\
 Say what the signer would do with a request, and why: with a CertificateSigningRequest (NAME) or a CertificateRequest
 (NAMESPACE/NAME) of the cluster, one in a file (-f, - for standard input; also a CSR in PEM, with --signer), or with the
 request of a workload (--namespace, --service-account, --signer). Nothing is written. Exit status: 0 it is signed, 1 it
-is refused or waits, 2 it could not be found out.
+is refused or waits, 2 it could not be determined.
 """
 _WORDS = {
     "issue": ("SIGNED", "green"),
@@ -65,7 +65,7 @@ def call(options: argparse.Namespace) -> int:
 
     async def work(client: ApiClient, settings: Settings) -> int:
         if sum(given is not None for given in (options.name, options.filename, options.workload)) != 1:
-            raise NotFoundOut("say one of NAME, -f FILE, or --namespace with --service-account and --signer")
+            raise NotFoundOut("give one of NAME, -f FILE, or --namespace with --service-account and --signer")
         now = datetime.now(UTC)
         asked = await _find(client, options)
         mesh = (await read_mesh(client, settings, now=now)).require()
@@ -140,7 +140,7 @@ def _complete(asked: Asked | None, mesh: Mesh, options: argparse.Namespace, sett
 async def _explain(client: ApiClient, asked: Asked, mesh: Mesh, now: datetime, settings: Settings) -> Explanation:
     if parse_signer_name(asked.signer_name) is None:
         raise NotFoundOut(
-            f"{asked.title} asks {clean(asked.signer_name)}, which is no signer of ours: we leave it alone"
+            f"{asked.title} asks {clean(asked.signer_name)}, which is not one of our signers: we leave it alone"
         )
     signer = parse_signer(asked.signer_name, settings.cert_signer_domain)
     limits = Limits(allow_ca_requests=settings.allow_ca_requests)
@@ -151,7 +151,7 @@ async def _explain(client: ApiClient, asked: Asked, mesh: Mesh, now: datetime, s
         allowed = await Questions(client, registry).may_reference(found.issuer, asked.content)
         found = explain(asked, signer, mesh, now=now, limits=limits, may_reference=allowed)
     if isinstance(found, Question):
-        raise NotFoundOut(f"whether the requester may reference {signer} could not be found out")
+        raise NotFoundOut(f"whether the requester may reference {signer} could not be determined")
     return found
 
 

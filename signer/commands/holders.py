@@ -142,9 +142,7 @@ def manifest(found: Iterable[Proposal]) -> str:
         name = signer_name_of(one.signer)
         lines = [f"# Each namespace listed here gets certificates of {one.signer}, and no other namespace does."]
         if one.refused:
-            lines.append(
-                "# Those behind a # claim it and are refused today: take the # away only for the same tenant's."
-            )
+            lines.append("# Those behind a # claim it and are refused today: remove the # only for the same tenant's.")
         lines += [
             "apiVersion: mesh-signer.dev/v1alpha1",
             "kind: SignerPolicy",

@@ -28,7 +28,7 @@ _DESCRIPTION = """\
 Print meshConfig.caCertificates with the root of each signer, and the rule by which istiod may approve requests for
 them: for the signers named, else for all signers of the mesh whose CA is ready. With --write, put the roots into
 istiod's ConfigMap, where istiod takes them up at once. Exit status: 0 all signers are there, 1 one is missing or was
-refused, 2 it could not be found out.
+refused, 2 it could not be determined.
 """
 
 
@@ -95,7 +95,7 @@ def _yaml(value: Any) -> str:
 async def _write(client: ApiClient, settings: Settings, roots: Roots, options: argparse.Namespace) -> int:
     name = f"{DEFAULT_CONFIG_MAP}-{options.revision}" if options.revision else DEFAULT_CONFIG_MAP
     if options.revision and not is_revision(name):
-        raise NotFoundOut(f"--revision: {options.revision!r} can be no revision")
+        raise NotFoundOut(f"--revision: {options.revision!r} is not a valid revision name")
     where = f"ConfigMap {settings.istio_namespace}/{name}"
     for _ in range(_TRIES):
         try:

@@ -10,7 +10,7 @@ _COLOURS = {"red": "31", "yellow": "33", "green": "32"}
 def clean(text: str) -> str:
     """Make a text harmless on a terminal: tenants write names and messages, and a terminal obeys control characters.
 
-    New lines become spaces; what is no printable character is written as its number.
+    New lines become spaces; what is not a printable character is written as its number.
     """
     flat = " ".join(text.split())
     return "".join(

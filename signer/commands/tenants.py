@@ -24,7 +24,7 @@ _DESCRIPTION = """\
 List each namespace with each signer that it claims, owns or is given, where the grant comes from, when the CA ends and
 when a certificate was last issued. `tenants --propose` prints SignerPolicies for signers that several namespaces use;
 `tenants release SIGNER` lets another namespace own a signer. Exit status: 0 every claim is granted, 1 one is refused,
-2 it could not be found out.
+2 it could not be determined.
 """
 
 
@@ -112,7 +112,7 @@ async def _release(client: ApiClient, settings: Settings, text: str, *, yes: boo
     )
     if not yes:
         if not sys.stdin.isatty():
-            raise NotFoundOut(f"{question} Nothing was done: say --yes to release it")
+            raise NotFoundOut(f"{question} Nothing was done: use --yes to release it")
         answer = await asyncio.to_thread(input, f"{question}\nRelease it? [y/N] ")
         if answer.strip().lower() not in {"y", "yes"}:
             say("nothing was done")

@@ -70,12 +70,12 @@ def todays_duration(value: Any, place: str, notes: Notes) -> Any:
     written = text(value)
     if match := _DAYS.fullmatch(written):
         hours = f"{int(match[1]) * 24}h"
-        notes.add(place, f"{written} is no duration (there is no unit d); now {hours}")
+        notes.add(place, f"{written} is not a duration (there is no unit d); now {hours}")
         return hours
     try:
         parse_duration(written)
     except InvalidDuration:
-        notes.add(place, f"{shown(value)} is no duration, as 2160h; mend it before it is applied")
+        notes.add(place, f"{shown(value)} is not a duration, as 2160h; correct it before you apply it")
     return value
 
 

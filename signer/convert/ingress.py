@@ -84,5 +84,5 @@ def _backend(backend: dict[str, Any], place: str, notes: Notes) -> dict[str, Any
     else:
         named = {"name": text(port)}
         if not named["name"]:
-            notes.add(f"{place}.servicePort", "is missing; mend it before it is applied")
+            notes.add(f"{place}.servicePort", "is missing; correct it before you apply it")
     return {"service": {"name": text(backend.get("serviceName")), "port": named}}

@@ -75,7 +75,7 @@ def _todays_server(url: str, place: str, notes: Notes) -> str:
         parts = urlsplit(url)
         host, path = (parts.hostname or "").lower(), parts.path
     except ValueError:
-        notes.add(place, f"{shown(url)} is no URL")
+        notes.add(place, f"{shown(url)} is not a URL")
         return url
     if host not in _LETS_ENCRYPT:
         if parts.scheme != "https":

@@ -67,9 +67,9 @@ def _annotations(old: dict[str, Any], notes: Notes) -> dict[str, Any]:
         if key in _RENAMED:
             found.setdefault(_RENAMED[key], value)
         elif key in _GONE:
-            notes.add(place, f"has no equal: {_GONE[key]}")
+            notes.add(place, f"has no equivalent: {_GONE[key]}")
         elif key.startswith(_OLD):
-            notes.add(place, "has no equal and is left out")
+            notes.add(place, "has no equivalent and is left out")
         else:
             found[key] = value
     return found

@@ -19,22 +19,22 @@ MAX_DEPTH = 64
 
 
 class UnreadableManifest(ValueError):
-    """The text is no YAML of Kubernetes objects; the message names the place."""
+    """The text is not valid YAML of Kubernetes objects; the message names the place."""
 
 
 class _Loader(yaml.SafeLoader):
     """The safe loader, told apart so that its rules can differ."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that stands twice: tools disagree about which one counts."""
+        """Refuse a key that appears twice: tools disagree about which one counts."""
         seen: set[str] = set()
         for key, _ in node.value:
             if key.tag == "tag:yaml.org,2002:merge":
                 continue
             if not isinstance(key, yaml.ScalarNode):
-                raise UnreadableManifest(f"line {key.start_mark.line + 1}: a key that is no text")
+                raise UnreadableManifest(f"line {key.start_mark.line + 1}: a key that is not text")
             if key.value in seen:
-                raise UnreadableManifest(f"line {key.start_mark.line + 1}: the key {key.value[:60]!r} stands twice")
+                raise UnreadableManifest(f"line {key.start_mark.line + 1}: the key {key.value[:60]!r} appears twice")
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -101,9 +101,9 @@ def read_stream(source: str) -> list[dict[str, Any]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}: " if mark is not None else ""
-        raise UnreadableManifest(f"{where}no YAML: {error.problem or error.context}") from None
+        raise UnreadableManifest(f"{where}not valid YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise UnreadableManifest(f"no YAML: {type(error).__name__}") from None
+        raise UnreadableManifest(f"not valid YAML: {type(error).__name__}") from None
     return found
 
 
@@ -131,7 +131,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
-                raise UnreadableManifest(f"the key {str(key)[:60]!r} is no text; put it in quotes")
+                raise UnreadableManifest(f"the key {str(key)[:60]!r} is not text; put it in quotes")
         return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, list):
         return [_plain(one) for one in value]

@@ -141,7 +141,7 @@ class RequestController:
         while self._busy and self._clock() < deadline:  # noqa: ASYNC110 - once in a life
             await asyncio.sleep(0.01)
         if left := self._busy:
-            log.warning("stopping with %d requests unanswered; they are taken up again after the start", left)
+            log.warning("stopping with %d requests unanswered; they are picked up again after the restart", left)
 
     @property
     def _busy(self) -> int:

@@ -164,7 +164,7 @@ class Inquiries:
         )
         # The text of what was not foreseen may quote what it choked on.
         why = str(error) if isinstance(error, ApiError | Unreachable) else type(error).__name__
-        log.warning("%s; it is tried again: %s", what, why)
+        log.warning("%s; it will be retried: %s", what, why)
         now = self._clock()
         since = self._failing[type(question)].since if type(question) in self._failing else now
         self._failing[type(question)] = _Failing(since, now, f"{what}: {why}")

@@ -116,7 +116,7 @@ class Record:
         """Log that an answer could not be written; each is tried again, so one line for many is enough."""
         if self._around.clock() >= self._quiet_until:
             self._quiet_until = self._around.clock() + _COMPLAIN_SECONDS
-            log.warning("an answer could not be written and is tried again: %s", message)
+            log.warning("an answer could not be written and will be retried: %s", message)
 
     def tell(self, pending: Pending, type_: EventType, reason: str, message: str) -> None:
         """Emit an Event on a request, once for each reason."""

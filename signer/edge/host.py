@@ -58,7 +58,7 @@ def read_host(text: str) -> Host | str:
     if not text.isascii():
         return f"{shown(text)} is not ASCII; write it in its xn-- form"
     if host.name.endswith(".") or not is_subdomain(host.name):
-        return f"{shown(text)} is no DNS name"
+        return f"{shown(text)} is not a valid DNS name"
     labels = host.name.split(".")
     if any(len(label) > 63 for label in labels):
         return f"{shown(text)} has a label of more than 63 characters"

@@ -67,7 +67,7 @@ def secret_named(credential: str) -> str | Reason:
             INVALID_NAME, f"{shown(credential)} names a Secret of another namespace; name one without a namespace"
         )
     if not is_subdomain(name):
-        return Reason(INVALID_NAME, f"{shown(credential)} is no Secret's name")
+        return Reason(INVALID_NAME, f"{shown(credential)} is not a valid Secret name")
     return name
 
 
@@ -101,9 +101,9 @@ def in_the_way(name: str, existing: Existing | None, our_uid: str | None, *, iss
         return None
     if existing.type != TLS_TYPE:
         return Reason(
-            "ForeignSecret", f"Secret {shown(name)} is there with type {shown(existing.type)}; choose another"
+            "ForeignSecret", f"Secret {shown(name)} already exists with type {shown(existing.type)}; choose another"
         )
     return Reason(
         "ForeignSecret",
-        f"Secret {shown(name)} is there and was not made by mesh-signer for this; delete it, or choose another name",
+        f"Secret {shown(name)} already exists and was not made by mesh-signer for this; delete it, or choose another name",
     )

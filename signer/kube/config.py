@@ -87,7 +87,7 @@ def load_config(kubeconfig: str | None = None, context: str | None = None) -> Co
         path = "~/.kube/config"
         if not Path(path).expanduser().exists():
             raise ConfigError(
-                "no kubeconfig given, $KUBECONFIG is not set, this is no Pod, and ~/.kube/config does not exist"
+                "no kubeconfig given, $KUBECONFIG is not set, this is not a Pod, and ~/.kube/config does not exist"
             )
     return _from_kubeconfig(path, context)
 

@@ -122,7 +122,7 @@ def api_error(status: int, reason: str = "", message: str = "", retry_after: flo
 def error_from_response(
     status: int, headers: Mapping[str, str], body: bytes, *, now: datetime | None = None
 ) -> ApiError:
-    """Make the exception for an HTTP answer. Never fails: a body that is no metav1.Status becomes the message itself.
+    """Make the exception for an HTTP answer. Never fails: a body that is not a metav1.Status becomes the message itself.
 
     Args:
         status: the HTTP code, 400 or more.

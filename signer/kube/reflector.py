@@ -290,7 +290,7 @@ class Reflector(Generic[T]):
         trouble = f"{type(error).__name__} {error}"
         if trouble != self._trouble:
             self._trouble = trouble
-            logger.warning("cannot watch %s, trying again: %s", self._where, error)
+            logger.warning("cannot watch %s, retrying: %s", self._where, error)
         retry_after = error.retry_after if isinstance(error, ApiError) else None
         await self._pause(retry_after, cap=FORBIDDEN_DELAY if isinstance(error, Forbidden) else LONGEST_DELAY)
 

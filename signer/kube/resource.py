@@ -61,7 +61,7 @@ class Resource:
             subresource: for example "status"; needs a name.
 
         Raises:
-            ValueError: the parts make no path: a name that is no path segment, a namespaced object without its namespace,
+            ValueError: the parts make no path: a name that is not a path segment, a namespaced object without its namespace,
                 a namespace for a cluster-scoped resource, a subresource without a name.
         """
         if namespace and not self.namespaced:

@@ -156,7 +156,7 @@ class Served(Generic[T]):
             found = await self.locate()
         except (ApiError, Unreachable) as error:
             if str(error) != self._trouble:
-                log.warning("cannot find out whether %s are served: %s", self.name, error)
+                log.warning("cannot determine whether %s are served: %s", self.name, error)
             self._trouble = str(error)
             return misses
         self._trouble = ""

@@ -30,7 +30,7 @@ def versions_of_discovery(resource: Resource, documents: Iterable[Mapping[str, A
 def preferred_version(served: Iterable[str]) -> str | None:
     """Pick the version to watch: stable before beta before alpha, newer before older; None when none is served.
 
-    Every served version shows every object, so one is enough. A name that is no version of Kubernetes' form comes last.
+    Every served version shows every object, so one is enough. A name that is not a version of Kubernetes' form comes last.
     Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/
     """
 

@@ -1,6 +1,6 @@
 """What is kept of objects that there may be ten thousand of: their names, and what the wall reads. Pure.
 
-What is left out is no change either, so that a status or an annotation that somebody writes costs nothing.
+What is left out is not a change either, so that a status or an annotation that somebody writes costs nothing.
 """
 
 import msgspec
@@ -32,7 +32,7 @@ def slim_namespace(obj: NamespaceObject) -> NamespaceObject:
 
 
 def slim_proxy_config(obj: ProxyConfig) -> ProxyConfig:
-    """Keep of a ProxyConfig what claims; a spec that is no mapping stays as it is, to be told of."""
+    """Keep of a ProxyConfig what claims; a spec that is not a mapping stays as it is, to be told of."""
     raw = obj.raw_spec
     if isinstance(raw, dict):
         raw = {name: _slim_variables(raw[name]) if name == _VARIABLES else raw[name] for name in _SPEC if name in raw}

@@ -90,7 +90,7 @@ class MeshWatcher:
         return self._sources.policies
 
     def mesh_configs(self) -> dict[str, str]:
-        """Return the mesh config of each revision, by its ConfigMap's name; the shared one is none of ours to write."""
+        """Return the mesh config of each revision, by its ConfigMap's name; the shared one is not one of ours to write."""
         return {name: data[MESH_KEY] for name, data in self.index.config_maps.texts.items() if name != self._shared}
 
     def subscribe(self, handler: Callable[[], None]) -> None:

@@ -88,7 +88,7 @@ class Metrics:
             "mesh_signer_audit_lines_lost_total", "Audit lines that could not be written, nor kept."
         )
         self.audit_failing = gauge(
-            "mesh_signer_audit_failing", "Whether audit lines cannot be written now: 1 is a reason to wake somebody."
+            "mesh_signer_audit_failing", "1 while audit lines cannot be written: a reason to wake somebody."
         )
         self.tenancy = gauge(
             "mesh_signer_tenancy_mode", "1 for the mode of the wall that is in force: enforce, audit or off.", "mode"
@@ -108,7 +108,7 @@ class Metrics:
             "reason",
         )
         self.ca_not_after = gauge(
-            "mesh_signer_ca_not_after_timestamp_seconds", "When an issuer's CA ends.", "kind", "namespace", "name"
+            "mesh_signer_ca_not_after_timestamp_seconds", "When an issuer's CA expires.", "kind", "namespace", "name"
         )
         self.edge_certificates = gauge(
             "mesh_signer_edge_certificates",

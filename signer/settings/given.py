@@ -55,7 +55,7 @@ class Given:
         try:
             parsed = float(value)
         except ValueError:
-            raise SettingsError(f"--{name}: {value!r} is no number") from None
+            raise SettingsError(f"--{name}: {value!r} is not a number") from None
         if not low <= parsed <= high:
             raise SettingsError(f"--{name}: {value} is not between {low:g} and {high:g}")
         return parsed
@@ -66,13 +66,13 @@ class Given:
         for one in allowed:
             if value == one:
                 return one
-        raise SettingsError(f"--{name}: {value!r} is none of {', '.join(allowed)}")
+        raise SettingsError(f"--{name}: {value!r} is not one of {', '.join(allowed)}")
 
     def namespace(self, name: str, default: str) -> str:
         """Read the name of a namespace."""
         value = self.text(name, default)
         if not NAMESPACE.fullmatch(value):
-            raise SettingsError(f"--{name}: {value!r} can be no namespace")
+            raise SettingsError(f"--{name}: {value!r} is not a valid namespace name")
         return value
 
     def address(self, name: str, default: str) -> str:
@@ -82,7 +82,7 @@ class Given:
         if text != "none" and not (colon and port.isascii() and port.isdigit() and int(port) < 1 << 16):
             raise SettingsError(f"--{name}: {text!r} is neither ADDRESS:PORT nor none")
         if ":" in host and not (host.startswith("[") and host.endswith("]")):
-            raise SettingsError(f"--{name}: an IPv6 address stands in brackets, as in [{host}]:{port}")
+            raise SettingsError(f"--{name}: an IPv6 address needs brackets, as in [{host}]:{port}")
         return text
 
     def duration(self, name: str, default: timedelta, low: timedelta, high: timedelta) -> timedelta:
@@ -91,7 +91,7 @@ class Given:
         try:
             parsed = parse_duration(value)
         except InvalidDuration:
-            raise SettingsError(f"--{name}: {value!r} is no duration, as 24h or 90m are") from None
+            raise SettingsError(f"--{name}: {value!r} is not a duration, as 24h or 90m are") from None
         if not low <= parsed <= high:
             raise SettingsError(f"--{name}: {value} is not between {format_duration(low)} and {format_duration(high)}")
         return parsed
@@ -101,14 +101,14 @@ class Given:
         found = frozenset(one.strip() for one in self.text(name, "").split(",") if one.strip())
         for one in sorted(found):
             if not shape.fullmatch(one):
-                raise SettingsError(f"--{name}: {one!r} can be no {what}")
+                raise SettingsError(f"--{name}: {one!r} is not a valid {what}")
         return found
 
     def object_name(self, name: str, what: str) -> str:
         """Read the name of an object in Kubernetes, or "" for none; `what` says which object."""
         value = self.text(name, "")
         if value and not DNS_NAME.fullmatch(value):
-            raise SettingsError(f"--{name}: {value!r} can be no {what}")
+            raise SettingsError(f"--{name}: {value!r} is not a valid {what}")
         return value
 
     def nameservers(self, name: str) -> tuple[tuple[str, int], ...]:
@@ -122,7 +122,7 @@ def _nameserver(name: str, text: str) -> tuple[str, int]:
         address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
         number = int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else 0
     except ValueError:
-        raise SettingsError(f"--{name}: {text!r} is no IP address, nor one with a port") from None
+        raise SettingsError(f"--{name}: {text!r} is not an IP address, with or without a port") from None
     if not 0 < number < 65536:
         raise SettingsError(f"--{name}: {text!r} has no port from 1 to 65535")
     return str(address), number

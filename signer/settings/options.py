@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser, only: Collection[str] | None 
         metavar="BOOL",
     )
     option("write-window", "how many status writes may be under way at once (default 64)", metavar="N")
-    option("drain-seconds", "how long to work off what is there after SIGTERM (default 20)", metavar="SECONDS")
+    option("drain-seconds", "how long to finish pending work after SIGTERM (default 20)", metavar="SECONDS")
     option(
         "leader-elect", "whether the slow controllers work only while holding a Lease (default true)", metavar="BOOL"
     )
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser, only: Collection[str] | None 
     option("audit-until", "when --tenancy=audit ends and the wall enforces, as in 2026-12-31T00:00:00Z", metavar="TIME")
     option(
         "unbound",
-        "what of signers that are none of the mesh's: allow, as cert-manager does, or deny (default allow)",
+        "how to treat signers outside the mesh: allow, as cert-manager does, or deny (default allow)",
         choices=UNBOUND,
     )
     option(

@@ -145,7 +145,7 @@ def _audit_until(text: str, mode: str) -> datetime | None:
         return None
     until = from_rfc3339(text)
     if until is None:
-        raise SettingsError(f"--audit-until: {text!r} is no time, as 2026-12-31T00:00:00Z is")
+        raise SettingsError(f"--audit-until: {text!r} is not a time, as 2026-12-31T00:00:00Z is")
     return until
 
 
@@ -157,5 +157,5 @@ def _controllers(text: str) -> tuple[str, ...] | None:
         return CONTROLLERS
     for name in names:
         if name not in CONTROLLERS:
-            raise SettingsError(f"--controllers: {name!r} is none of {', '.join(CONTROLLERS)}")
+            raise SettingsError(f"--controllers: {name!r} is not one of {', '.join(CONTROLLERS)}")
     return tuple(name for name in CONTROLLERS if name in names)

@@ -58,7 +58,7 @@ def _problem(obj: SignerBinding, signer: IssuerRef) -> str:
     if obj.spec.signer_name != signer_name_of(signer):
         return f"spec.signerName: is {shown(obj.spec.signer_name)}, and by its name must be {signer_name_of(signer)}"
     if not is_label(obj.spec.namespace):
-        return f"spec.namespace: {shown(obj.spec.namespace)} is no namespace's name"
+        return f"spec.namespace: {shown(obj.spec.namespace)} is not a valid namespace name"
     if not obj.spec.namespace_uid:
         return "spec.namespaceUID: is missing"
     return ""

@@ -44,7 +44,7 @@ def value_problem(value: str, domain: str) -> str:
     """Say what is wrong with a value of ISTIO_META_CERT_SIGNER; "" if nothing is, or if it is not ours to judge."""
     if not value or not is_ours(f"{domain}/") or signer_of(value, domain) is not None:
         return ""
-    return f"{shown(value)} is no issuer's name under {domain}"
+    return f"{shown(value)} is not a valid issuer name under {domain}"
 
 
 def read_claims(proxy_configs: Iterable[ProxyConfig], signer_domain: str) -> Claims:

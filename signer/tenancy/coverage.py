@@ -1,7 +1,7 @@
 """What SignerPolicies come to, for their status: which namespaces each covers, and where two say different things. Pure.
 
 A decision never asks here: it takes the covering policies in the order of their names, and one that allows a request is
-enough (decide.py). So an overlap with other limits is no error, but seldom what was meant; it is told on each of them.
+enough (decide.py). So an overlap with other limits is not an error, but seldom what was meant; it is told on each of them.
 The cost grows with what is covered, not with policies times namespaces; it runs after changes, never for a request.
 """
 

@@ -85,7 +85,7 @@ def judge(claim: Claim, found: Standing, world: World, limits: Limits, *, fresh:
         return found.unready
     if not found.mesh and not _speaks_for_the_mesh(claim, world):
         if world.settings.unbound == "deny" and _needs_binding(claim, world):
-            message = f"{claim.signer} is no signer of the mesh, and others are not served (--unbound=deny)"
+            message = f"{claim.signer} is not a signer of the mesh, and others are not served (--unbound=deny)"
             return _refuse(claim, world, limits, [Reason("UnboundSigner", message)], now)
         return _unbound(claim, limits)
     if world.stale:

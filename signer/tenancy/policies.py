@@ -76,11 +76,11 @@ def _problems(spec: SignerPolicySpec) -> Iterator[str]:
         for key, value in spec.namespaces.match_labels.items():
             if not is_label_key(key, LABEL_PREFIX):
                 yield (
-                    f"spec.namespaces.matchLabels: {shown(key)} is no label under {LABEL_PREFIX}; "
+                    f"spec.namespaces.matchLabels: {shown(key)} is not a label under {LABEL_PREFIX}; "
                     "others may be the tenant's own"
                 )
             if not is_label_value(value):
-                yield f"spec.namespaces.matchLabels: {shown(value)} is no label's value"
+                yield f"spec.namespaces.matchLabels: {shown(value)} is not a valid label value"
     yield from _each("serviceAccounts", spec.service_accounts, is_subdomain, "a service account's name")
     yield from _each("dnsNames", spec.dns_names, is_dns_pattern, 'a DNS name in lower case, or "*." and one')
     if spec.max_lifetime is not None:
@@ -112,7 +112,7 @@ def _duration(field: str, text: str, least: timedelta, most: timedelta) -> Itera
     try:
         found = parse_duration(text)
     except InvalidDuration:
-        yield f"spec.{field}: {shown(text)} is no duration, as 24h or 90m"
+        yield f"spec.{field}: {shown(text)} is not a duration, as 24h or 90m"
         return
     if found < least:
         yield f"spec.{field}: {shown(text)} is less than {least}"

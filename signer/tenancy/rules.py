@@ -50,7 +50,7 @@ def _workload(request: SigningRequest) -> Identity | Reason:
         return Reason("UnexpectedContents", f"the request has {found}; a workload's has one, its SPIFFE ID")
     spiffe_id = parse_spiffe_id(request.uris[0])
     if spiffe_id is None:
-        return Reason("UnexpectedContents", f"the URI {request.uris[0]!r} is no workload's SPIFFE ID")
+        return Reason("UnexpectedContents", f"the URI {request.uris[0]!r} is not a workload's SPIFFE ID")
     if wrong := unexpected_contents(request, uri_name(request.uris[0])):
         return Reason(
             "UnexpectedContents", f"the request of {spiffe_id} is not what Istio asks for a workload: {wrong}"
@@ -125,7 +125,9 @@ def check_names(request: SigningRequest, namespace: str, policy: Policy, world: 
         identity = parse_spiffe_id(uri)
         if identity is None or identity.namespace != namespace or identity.trust_domain not in domains:
             reasons.append(
-                Reason("IdentityNotAllowed", f"the URI {uri!r} is no SPIFFE ID of namespace {namespace} in this mesh")
+                Reason(
+                    "IdentityNotAllowed", f"the URI {uri!r} is not a SPIFFE ID of namespace {namespace} in this mesh"
+                )
             )
         elif policy.service_accounts and identity.service_account not in policy.service_accounts:
             message = f"SignerPolicy {policy.name} does not name service account {identity.service_account}"

@@ -1,6 +1,6 @@
 """What is put to the wall (a claim, the operator's limits), and what it answers: a verdict is a value, never an exception.
 
-An exception says that something could not be found out; a verdict says what was found. Every reason of a refusal is
+An exception says that something could not be determined; a verdict says what was found. Every reason of a refusal is
 kept, so that a person mends all of them at once. Immutable, shared freely.
 """
 

@@ -78,7 +78,7 @@ class ProxyConfigName:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a namespace's ProxyConfigs ask for. A claim is no grant.
+    """What a namespace's ProxyConfigs ask for. A claim is not a grant.
 
     `whole` is the claim for all its workloads (of the oldest ProxyConfig without a selector), None for nothing;
     `signers` maps every claimed signer, those behind selectors too, to the ProxyConfig that says so. `speaker` is the

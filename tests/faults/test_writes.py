@@ -154,7 +154,7 @@ def test_storm(
 
 
 def test_refused_for_good(place: Place, issuer: str, start: Start, proxy: Proxy, account: Path) -> None:
-    """An answer that the API server will not take does not stop the others, is told of by an Event, and is tried again."""
+    """An answer that the API server will not take does not stop the others, is told of by an Event, and will be retried."""
     victim = place.create(issuer)
     name = victim["metadata"]["name"]
 

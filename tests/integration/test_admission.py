@@ -253,7 +253,7 @@ class TestClaims:
         )
 
     def test_of_no_namespace(self, tenant: Person, namespace: str) -> None:
-        """Being cluster-admin in one's own namespace is no right to claim: that would be every signer."""
+        """Being cluster-admin in one's own namespace is not a right to claim: that would be every signer."""
         tenant.bound("cluster-admin", namespace)
         assert refusal(lambda: tenant.post(proxy_configs(namespace), proxy_config("a", {SIGNER: "foo"})))
 

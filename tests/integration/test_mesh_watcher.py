@@ -279,7 +279,7 @@ class TestSources:
             await until("the mended one", lambda: world.config.signers == {tenants.ref("bar")})
 
     async def test_a_mesh_config_that_was_never_readable(self, tenants: Tenants) -> None:
-        """A mesh config that cannot be read from the start is no empty one: it is waited for, by its name."""
+        """A mesh config that cannot be read from the start is not an empty one: it is waited for, by its name."""
         tenants.mesh_config(text="- 1")
         async with watching(tenants) as watcher:
             where = f"ConfigMap {tenants.istio}/istio: mesh: "

@@ -39,7 +39,7 @@ class TestNamespacedIssuers:
     def test_another_namespace(
         self, place: Place, name: str, root: pki.CA, namespace: str, readable: Callable[[], str], cluster: Cluster
     ) -> None:
-        """The right to one namespace's Issuers is no right to those of another."""
+        """The right to one namespace's Issuers is not a right to those of another."""
         readable()
         other = f"{namespace}-2"
         cluster.create_namespace(other)

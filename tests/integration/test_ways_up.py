@@ -285,7 +285,7 @@ class TestSecrets:
                 lambda name=name: controllers.patch(path(namespace, name), {"data": {"tls.crt": DATA["tls.key"]}}),
                 lambda name=name, kind=kind: controllers.apply(path(namespace, name), secret(name, kind, data=DATA)),
                 lambda name=name: controllers.delete(path(namespace, name)),
-                # Saying that it is a Certificate's is no record: what counts is what was there before.
+                # Saying that it is a Certificate's is not a record: what counts is what was there before.
                 lambda name=name: controllers.patch(
                     path(namespace, name), {"metadata": {"annotations": {CERTIFICATE_NAME: "up"}}}
                 ),

@@ -133,7 +133,7 @@ class ApiServer(Process):
             "authorization-mode": "Node,RBAC",
             "service-cluster-ip-range": "10.0.0.0/24",
             "allow-privileged": "true",
-            # A loopback address is no valid endpoint; without this the log fills with that complaint.
+            # A loopback address is not a valid endpoint; without this the log fills with that complaint.
             "endpoint-reconciler-type": "none",
             # With this, stop() takes 2 s with open watches; without, the server waits a minute for them to end.
             "shutdown-send-retry-after": "true",

@@ -10,11 +10,11 @@ def add_extensions() -> None:
     accepted("unknown-extension", with_extensions(own, craft.extension("1.2.3.4", b"\x05\x00", TRUE)))
     accepted("san-not-critical", with_extensions(craft.san(craft.uri(FOO), critical=b"")), san_critical=False)
     refused(
-        "san-twice", with_extensions(own, craft.san(craft.uri(BAR))), "extensions", "extension 2.5.29.17 is there twice"
+        "san-twice", with_extensions(own, craft.san(craft.uri(BAR))), "extensions", "extension 2.5.29.17 appears twice"
     )
     unknown = craft.extension("1.2.3.4", b"")
     refused(
-        "unknown-extension-twice", with_extensions(unknown, unknown), "extensions", "extension 1.2.3.4 is there twice"
+        "unknown-extension-twice", with_extensions(unknown, unknown), "extensions", "extension 1.2.3.4 appears twice"
     )
     refused(
         "critical-spelt-false",

@@ -226,7 +226,7 @@ def add_subjects() -> None:
             f"subject-{name}",
             subject(craft.rdn((CN, craft.tlv(tag, b"\x00\x00\x00a")))),
             "subject",
-            f"an attribute of kind 0x{tag:02x}, which is no text",
+            f"an attribute of kind 0x{tag:02x}, which is not text",
         )
     refused("subject-empty-rdn", subject(craft.tlv(0x31)), "subject", "an empty relative distinguished name")
     order = "attributes of a relative distinguished name out of order"

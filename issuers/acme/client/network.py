@@ -23,7 +23,7 @@ from issuers.acme.answers import read_problem
 from issuers.acme.client.transport import Answer, Transport
 from issuers.acme.errors import MalformedAnswer, Refused
 
-# RFC 8555, section 6.5: a refused nonce is no failure, the same request is sent with the next one. So often, that nine of
+# RFC 8555, section 6.5: a refused nonce is not a failure, the same request is sent with the next one. So often, that nine of
 # ten may be refused and most requests still pass; and no longer than this, or a slow CA would keep a worker for minutes.
 NONCE_TRIES = 20
 _NONCE_SECONDS = 30.0

@@ -231,7 +231,7 @@ def _allowed(origin: Origin, rule: AddressRule, addresses: list[str]) -> list[st
     allowed = [one for one in addresses if one not in refused]
     if not allowed:
         told = ", ".join(f"{one} is {reason}" for one, reason in list(refused.items())[:5])
-        raise ForbiddenTarget(f"{origin} is not dialled: {told or 'it has no address'}")
+        raise ForbiddenTarget(f"{origin} is not connected to: {told or 'it has no address'}")
     return allowed
 
 

@@ -38,7 +38,7 @@ def decide_request(
 ) -> Grant | Refuse | Unready:
     """Ask the wall whether an approved request may be signed by a ready issuer. On the loop: the world changes there."""
     authority = state.authority
-    # spec.username is the requester's own word unless cert-manager's webhook set it, so it is no evidence.
+    # spec.username is the requester's own word unless cert-manager's webhook set it, so it is not evidence.
     claim = Claim(
         requester="",
         signer=state.ref,

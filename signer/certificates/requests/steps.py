@@ -113,7 +113,7 @@ def consider(
     ref = request.spec.issuer_ref.resolve(request.metadata.namespace)
     if ref is None:
         reference = request.spec.issuer_ref
-        message = f"spec.issuerRef: kind {reference.kind!r}, name {reference.name!r} is no Issuer or ClusterIssuer"
+        message = f"spec.issuerRef: kind {reference.kind!r}, name {reference.name!r} is not an Issuer or ClusterIssuer"
         return Fail("InvalidRequest", message, invalid=True)
     return _for_issuer(request, lookup(ref), ref, key)
 
@@ -132,7 +132,7 @@ def _for_issuer(
     except InvalidDuration as error:
         return Fail("InvalidRequest", f"spec.duration: {error}", invalid=True)
     if not timedelta(0) < lifetime <= _LONGEST:
-        return Fail("InvalidRequest", f"spec.duration: {request.spec.duration} is no lifetime", invalid=True)
+        return Fail("InvalidRequest", f"spec.duration: {request.spec.duration} is not a lifetime", invalid=True)
     try:
         csr = read_request(request.spec.request)
     except MalformedRequest as error:

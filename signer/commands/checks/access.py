@@ -99,7 +99,7 @@ def check_others(facts: Facts) -> Iterator[Finding]:
     listings = (facts.cluster_roles, facts.cluster_role_bindings, facts.roles, facts.role_bindings)
     problems = [listing.problem for listing in listings if listing.problem]
     if problems:
-        yield Finding("unknown", "rights", f"who else could go round the wall was not checked: {some(problems)}")
+        yield Finding("unknown", "rights", f"who else could bypass the wall was not checked: {some(problems)}")
         return
     roles = Roles(facts)
     admins: set[Subject] = set()
@@ -182,7 +182,7 @@ def _signers(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Findi
     yield from _told(
         strangers,
         "who may sign for our signers beside mesh-signer, and so issue what it refuses",
-        "take the verb `sign` on our signers from them, or apply manifests/overlays/istio",
+        "revoke their verb `sign` on our signers, or apply manifests/overlays/istio",
     )
 
 
@@ -194,7 +194,7 @@ def _approvers(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Fin
     yield from _told(
         _strangers(facts, both, admins),
         "who may approve requests for our signers beside istiod (what they approve is judged like any other request)",
-        "take the verb `approve` on our signers from them if they need it no longer",
+        "revoke their verb `approve` on our signers if they no longer need it",
         "note",
     )
 
@@ -231,7 +231,7 @@ def _mesh_config(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[F
     yield from _told(
         _strangers(facts, found, admins),
         "who may write Istio's mesh config, which says what the mesh's signers and their roots are",
-        f"take the right to write ConfigMaps in namespace {namespace} from whoever is no admin of the mesh",
+        f"revoke the right to write ConfigMaps in namespace {namespace} from whoever is not a mesh admin",
     )
 
 
@@ -242,7 +242,7 @@ def _policies(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Find
         yield from _told(
             _strangers(facts, found, admins, known),
             f"who may write {what}, which say who may have which signer",
-            f"take the right to write {resource}.mesh-signer.dev from whoever is no admin of the mesh",
+            f"revoke the right to write {resource}.mesh-signer.dev from whoever is not a mesh admin",
         )
 
 
@@ -256,7 +256,7 @@ def _secrets(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Findi
     yield from _told(
         {one: by for one, by in strangers.items() if one not in beside},
         f"who may read or write the Secrets of the CAs, in namespace {namespace}",
-        "take the right from them, or move the CAs to another namespace (--cluster-resource-namespace)",
+        "revoke that right, or move the CAs to another namespace (--cluster-resource-namespace)",
     )
     yield from _told(beside, "who lives beside the CAs and may read or write their Secrets", "", "note")
 
@@ -272,5 +272,5 @@ def _istiods(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Findi
     yield from _told(
         _strangers(facts, found, admins),
         "who may act as istiod, and so ask for any workload's certificate",
-        f"take `impersonate`, and `create` on serviceaccounts/token in namespace {namespace}, from them",
+        f"revoke `impersonate`, and `create` on serviceaccounts/token in namespace {namespace}, from them",
     )

@@ -17,7 +17,7 @@ class Finding:
     """One thing that was found: `what` is the case, `where`, and how to `mend` it.
 
     error: the wall is open, or nothing works. warning: it will be, or somebody may open it. unknown: it could not be
-    checked. note: nothing to mend, but to know.
+    checked. note: nothing to fix, but to know.
     """
 
     severity: Severity

@@ -137,11 +137,11 @@ def _settings(facts: Facts, deployment: Json, where: str) -> Iterator[Finding]:
     mode = _option(deployment, "tenancy") or "enforce"
     if mode == "off":
         text = "it runs with --tenancy=off: there is no wall, every workload gets the signer that it asks for"
-        yield Finding("error", "mesh-signer", text, where, "take --tenancy=off away")
+        yield Finding("error", "mesh-signer", text, where, "remove --tenancy=off")
     elif mode == "audit":
         until = _option(deployment, "audit-until") or "an unknown time"
         text = f"it runs with --tenancy=audit until {until}: what it would refuse is signed"
-        yield Finding("warning", "mesh-signer", text, where, "take --tenancy=audit away when the audit log is clean")
+        yield Finding("warning", "mesh-signer", text, where, "remove --tenancy=audit when the audit log is clean")
     settings = facts.settings
     for name, here in (
         ("istio-namespace", settings.istio_namespace),
@@ -190,7 +190,7 @@ def check_cert_manager(facts: Facts) -> Iterator[Finding]:
             "cert-manager",
             "cert-manager answers CertificateSigningRequests too, and signs what mesh-signer refuses",
             where,
-            f"take the feature gate {_GATE} away, or --controllers=*,-{_CSR_CONTROLLER}; then see "
+            f"remove the feature gate {_GATE}, or --controllers=*,-{_CSR_CONTROLLER}; then see "
             "manifests/overlays/beside-cert-manager",
         )
 

@@ -40,7 +40,7 @@ def check_istiod(facts: Facts) -> Iterator[Finding]:
     found = istiods(facts)
     if not found:
         text = f"there is no istiod in namespace {namespace}"
-        yield Finding("warning", "istiod", text, f"namespace {namespace}", "say --istio-namespace if it is elsewhere")
+        yield Finding("warning", "istiod", text, f"namespace {namespace}", "set --istio-namespace if it is elsewhere")
     for deployment in found:
         yield from _environment(facts, deployment)
 
@@ -68,10 +68,10 @@ def _environment(facts: Facts, deployment: Json) -> Iterator[Finding]:
         text = f"CERT_SIGNER_DOMAIN is {domain!r}, and this command expects {facts.settings.cert_signer_domain}"
         yield error(text, "set it, or run mesh-signer with the --cert-signer-domain of istiod")
     if (env.get("ENABLE_CA_SERVER") or "true").lower() not in _TRUE:
-        yield error("ENABLE_CA_SERVER is off: no workload can ask for a certificate", "take ENABLE_CA_SERVER away")
+        yield error("ENABLE_CA_SERVER is off: no workload can ask for a certificate", "remove ENABLE_CA_SERVER")
     if (env.get(_MULTIROOT) or "").lower() in _TRUE:
         text = f"{_MULTIROOT} is on: workloads that take part trust every tenant's root, and the wall is gone for them"
-        yield error(text, f"take {_MULTIROOT} away")
+        yield error(text, f"remove {_MULTIROOT}")
     if "external-ca-cert" in {one.get("name") for one in items(template, "spec", "volumes")} and _mounted(template):
         text = "external-ca-cert is mounted: if its root-cert.pem is there, all workloads are given that one root"
         yield Finding("warning", "istiod", text, where, "remove the Secret external-ca-cert and the mount")
@@ -118,7 +118,7 @@ def check_multiroot(facts: Facts) -> Iterator[Finding]:
     ]
     if places:
         text = f"{_XDS_AGENT} is on: these proxies would take all tenants' roots as soon as {_MULTIROOT} is on"
-        yield Finding("error" if multiroot else "warning", "multi-root", text, some(places), f"take {_XDS_AGENT} away")
+        yield Finding("error" if multiroot else "warning", "multi-root", text, some(places), f"remove {_XDS_AGENT}")
 
 
 def _says_xds_agent(text: str) -> bool:

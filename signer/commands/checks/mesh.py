@@ -26,14 +26,14 @@ def check_cas(facts: Facts) -> Iterator[Finding]:
         if state is None:
             if ref in mesh.world.config.signers or ref in mesh.world.policies:
                 text = f"{ref} is a signer of the mesh and does not exist"
-                yield Finding("warning", "cas", text, _named_by(facts, ref), f"make {ref}, or take its name away there")
+                yield Finding("warning", "cas", text, _named_by(facts, ref), f"make {ref}, or remove its name there")
         elif not state.ready:
             yield Finding("error", "cas", f"{ref} is not ready: {state.message}", str(ref), "see the message")
         elif state.authority is None:
             text = f"{ref} is of the type {state.kind}: it has no CA, so every mesh request for it is refused"
             yield Finding("error", "cas", text, str(ref), "give it spec.ca")
         elif state.authority.not_after - facts.now < _SOON:
-            text = f"{ref}: its CA ends {to_rfc3339(state.authority.not_after)}"
+            text = f"{ref}: its CA expires {to_rfc3339(state.authority.not_after)}"
             yield Finding("error", "cas", text, str(ref), "renew it, then `mesh-signer mesh-config --write`")
         elif state.warning:
             yield Finding("warning", "cas", f"{ref}: {state.warning}", str(ref), "renew it")

@@ -55,7 +55,7 @@ def check_workloads(facts: Facts) -> Iterator[Finding]:
                 "workloads",
                 f"{count} for {ref} and may not have it: {verdict.reason.code}: {verdict.reason.message}",
                 f"namespace {namespace}: {some(sorted(pods), 3)}",
-                f"take {CERT_SIGNER} away from them, or see mesh-signer explain --namespace={namespace} "
+                f"remove {CERT_SIGNER} from them, or see mesh-signer explain --namespace={namespace} "
                 f"--signer={ref.name}",
             )
 

@@ -24,8 +24,8 @@ _FIXED = {
     "resource namespace.",
     "SignerTypeNotAllowed": "A signer of the mesh is a `ca` issuer: give it spec.ca.secretName.",
     "UnboundSigner": "The signer runs with --unbound=deny: write a SignerPolicy that names this signer.",
-    "IssuerNotReady": "Mend the issuer; the request is taken up again by itself.",
-    "IssuerNotFound": "Make the issuer, or correct the name in the ProxyConfig or Pod that asks for it; the request is "
+    "IssuerNotReady": "Fix the issuer; the request is then picked up again automatically.",
+    "IssuerNotFound": "Create the issuer, or correct the name in the ProxyConfig or Pod that asks for it; the request is "
     "taken up again by itself.",
     "IssuerTypeMissing": "Give the issuer a type, such as spec.ca.",
     "DeniedReference": "Give the requester the verb `reference` on signers.cert-manager.io of this Issuer.",
@@ -50,7 +50,7 @@ def advise(code: str, world: World, namespace: str, signer: IssuerRef, requester
         if signer.kind == "Issuer":
             return "An Issuer is for its own namespace: use a ClusterIssuer, or name both in a SignerPolicy."
         return (
-            f"If {namespace} shall have it, let a ProxyConfig of {namespace} name it (ISTIO_META_CERT_SIGNER: "
+            f"If {namespace} should have it, let a ProxyConfig of {namespace} name it (ISTIO_META_CERT_SIGNER: "
             f"{signer.name}), or write a SignerPolicy with both. A Pod's annotation, label or environment grants nothing."
         )
     if code == "SignerClaimed":
@@ -66,11 +66,11 @@ def advise(code: str, world: World, namespace: str, signer: IssuerRef, requester
         return "`mesh-signer tenants --propose` prints a SignerPolicy for all that claim it: read it, then apply it."
     if code == "NotAMeshSigner":
         return (
-            f"If it shall be a signer of the mesh: mesh-signer mesh-config {signer_name_of(signer)} --write, or a "
+            f"If it should be a signer of the mesh: mesh-signer mesh-config {signer_name_of(signer)} --write, or a "
             "SignerPolicy that names it. Only admins can do either."
         )
     if code == "NamespaceNotFound":
-        return f"Nothing was ever heard of a namespace {namespace}: is its name spelled right?"
+        return f"No namespace {namespace} is known: is its name spelled right?"
     if code == "RequesterNotAllowed":
         accounts = ", ".join(sorted(world.requesters)) or "nobody"
         return (

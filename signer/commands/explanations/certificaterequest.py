@@ -26,10 +26,10 @@ _NOW_APPROVED = {"conditions": [{"type": APPROVED, "status": "True"}]}
 def explain_request(
     request: CertificateRequest, mesh: Mesh, *, title: str, auto_approve: bool, now: datetime
 ) -> Explanation:
-    """Decide as the controller would if it were made, and approved, now. Raises NotFoundOut when it is none of ours."""
+    """Decide as the controller would if it were made, and approved, now. Raises NotFoundOut when it is not one of ours."""
     ref = request.spec.issuer_ref
     if not ref.ours and not request.problem:
-        raise NotFoundOut(f"{title} asks an issuer of group {ref.group!r}, which is none of ours: we leave it alone")
+        raise NotFoundOut(f"{title} asks an issuer of group {ref.group!r}, which is not one of ours: we leave it alone")
     namespace = request.metadata.namespace
     signer = ref.resolve(namespace) or IssuerRef("ClusterIssuer", "", ref.name)
     asked = Asked(
@@ -54,7 +54,7 @@ def explain_request(
         namespace,
         signer,
         reasons=reasons,
-        source=(grant.source or f"{signer} is no signer of the mesh here: signed as cert-manager would")
+        source=(grant.source or f"{signer} is not a signer of the mesh here: signed as cert-manager would")
         if grant
         else "",
         ends=now + grant.lifetime if grant is not None else None,

@@ -96,7 +96,7 @@ def explain(
     if isinstance(verdict, Issue):
         ends = verdict.template.not_after
         notes += [f"enforcing would refuse it: {reason.message}" for reason in verdict.grant.would_refuse]
-        source = verdict.grant.source or f"{signer} is no signer of the mesh: signed as cert-manager would"
+        source = verdict.grant.source or f"{signer} is not a signer of the mesh: signed as cert-manager would"
         return replace(found, verdict="issue", source=source, ends=ends, notes=tuple(notes))
     if isinstance(verdict, Grant):
         return replace(found, verdict="issue", source=verdict.source, ends=now + verdict.lifetime, notes=tuple(notes))

@@ -21,7 +21,7 @@ def mode_notes(mesh: Mesh, now: datetime) -> Iterator[str]:
     if settings.mode == "off":
         yield "the wall is off (--tenancy=off): everything is signed that cert-manager would sign"
     elif not settings.enforces(now) and settings.audit_until is not None:
-        yield f"the wall only watches until {to_rfc3339(settings.audit_until)} (--tenancy=audit)"
+        yield f"the wall only reports until {to_rfc3339(settings.audit_until)} (--tenancy=audit)"
 
 
 def known(mesh: Mesh, namespace: str, signer: IssuerRef, now: datetime) -> Iterator[tuple[str, str]]:
@@ -56,7 +56,7 @@ def _issuer_text(mesh: Mesh, signer: IssuerRef, now: datetime) -> str:
         return f"does not exist; there are: {known or 'none'}"
     if state.authority is not None:
         ends = state.authority.not_after
-        return f"ready; its CA ends {to_rfc3339(ends)} ({ago(ends, now)})"
+        return f"ready; its CA expires {to_rfc3339(ends)} ({ago(ends, now)})"
     if state.ready:
         return f"ready, of the type {state.kind}, without a CA"
     return f"not ready: {state.message}"
@@ -85,7 +85,7 @@ def _mesh_signer_text(mesh: Mesh, signer: IssuerRef) -> str:
 
 def _namespace_text(mesh: Mesh, namespace: str) -> str:
     if namespace not in mesh.world.namespaces:
-        return "does not exist, and nothing was ever heard of it"
+        return "does not exist, and never has as far as is known"
     claims = mesh.world.claims.get(namespace, NO_CLAIMS)
     if not claims.signers:
         named = f" (ProxyConfig {claims.speaker.name} names none)" if claims.speaker is not None else ""
@@ -104,7 +104,7 @@ def _owner_text(mesh: Mesh, signer: IssuerRef, now: datetime) -> str:
         if signer in world.policies:
             return "nobody: SignerPolicies give it out"
         if signer not in world.signers:
-            return "nobody: it is no signer of the mesh"
+            return "nobody: it is not a signer of the mesh"
         if signer.name in world.namespaces:
             return f"nobody yet; namespace {signer.name} alone can own it, having its name"
         return "nobody yet; the first namespace that claims it will"

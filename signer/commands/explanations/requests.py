@@ -42,7 +42,9 @@ def workload_request(trust_domain: str, namespace: str, service_account: str, si
     """Return the request that istiod would make for a workload, with a key made for it. Raises NotFoundOut."""
     identity = f"spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}"
     if not is_label(namespace) or not is_subdomain(service_account) or parse_spiffe_id(identity) is None:
-        raise NotFoundOut(f"{shown(namespace)} and {shown(service_account)} can be no namespace and service account")
+        raise NotFoundOut(
+            f"{shown(namespace)} and {shown(service_account)} are not a valid namespace and service account name"
+        )
     names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(identity)])
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).add_extension(names, critical=True)
     pem = builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(Encoding.PEM)
@@ -54,7 +56,7 @@ def read_file(text: str, signer_name: str) -> Asked | CertificateRequest:
     """Read a request of either kind (YAML or JSON), or a CSR in PEM, which asks `signer_name`. Raises NotFoundOut."""
     if _PEM in text and not text.lstrip().startswith(("{", "apiVersion", "kind", "---\n", "#")):
         if not signer_name:
-            raise NotFoundOut("a CSR in PEM names no signer: say --signer")
+            raise NotFoundOut("a CSR in PEM names no signer: add --signer")
         return Asked("the CSR in the file", signer_name, _istiods(text.encode()))
     try:
         read_yaml(text)  # within bounds; but it reads no numbers
@@ -65,7 +67,7 @@ def read_file(text: str, signer_name: str) -> Asked | CertificateRequest:
     if kind == "CertificateRequest":
         return read_certificate_request(document)
     if kind != "CertificateSigningRequest":
-        raise NotFoundOut("the file is no CertificateSigningRequest or CertificateRequest, nor a CSR in PEM")
+        raise NotFoundOut("the file is not a CertificateSigningRequest, a CertificateRequest or a CSR in PEM")
     return read_object(document, "the request in the file")
 
 
@@ -127,7 +129,7 @@ def _became(conditions: Mapping[str, Mapping[str, Any]], status: Mapping[str, An
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError("it is no text")
+        raise TypeError("it is not text")
     return value
 
 

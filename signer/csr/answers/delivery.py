@@ -166,7 +166,7 @@ class Delivery:
         places = traceback.extract_tb(error.__traceback__)
         place = f"{places[-1].name} line {places[-1].lineno}" if places else "nowhere"
         kind = type(error).__name__
-        log.error("request %s: unforeseen failure; it is tried again (%s in %s)", pending.csr.name, kind, place)
+        log.error("request %s: unforeseen failure; it will be retried (%s in %s)", pending.csr.name, kind, place)
         self.try_again(pending)
 
     def _take_place(self, flow: Flow) -> None:

@@ -80,7 +80,7 @@ class Writer:
     async def settle(self, answer: Answer) -> Written:
         """Find out what became of an answer that was sent, without a known outcome, to a request that needs none now.
 
-        `unknown` means that this could not be found out either. Raises nothing.
+        `unknown` means that this could not be determined either. Raises nothing.
         """
         stored: Outcome = "refused" if answer.refused else "stored"
         return await self._after_conflict(answer, stored, "answered by somebody else", unsure=True)

@@ -32,7 +32,7 @@ class Stage(Enum):
 class Pending:
     """One approved, unanswered request. `since` is when it was seen approved (monotonic seconds).
 
-    `taken` tells that this replica has worked on it, so that its end is no sign of life of another one.
+    `taken` tells that this replica has worked on it, so that its end is not a sign of life of another one.
     `unsent` is the answer whose write has an unknown outcome, kept for the object version in `csr`: it is sent again
     as it is, so that no second certificate is made; `answer` is the one that was sent last. `flow` is whose queue it
     stands in, `mesh` whether the wall is for it; `paid` tells that its policy's rate has let it pass, `hushed` that its

@@ -51,7 +51,7 @@ class Pacing:
             self._record.rate_limited(pending, limited.namespace)
         rate = limited.rate
         message = (
-            f"Waits: a SignerPolicy gives namespace {limited.namespace} {rate.certificates} certificates of "
+            f"Waiting: a SignerPolicy allows namespace {limited.namespace} {rate.certificates} certificates of "
             f"{limited.signer} in {rate.per.total_seconds():g} s"
         )
         self._record.tell(pending, "Warning", "RateLimited", message)

@@ -130,7 +130,7 @@ class Waiting:
         if pending.failures >= _TELL_AFTER:
             # The text of what was not foreseen may quote what it choked on.
             why = str(error) if isinstance(error, ApiError | Unreachable) else type(error).__name__
-            self._record.tell(pending, "Warning", "InquiryFailed", f"{what}; it is tried again: {why}")
+            self._record.tell(pending, "Warning", "InquiryFailed", f"{what}; it will be retried: {why}")
         self._try_again(pending, error.retry_after if isinstance(error, ApiError) else None)
 
     def _world_changed(self) -> None:
@@ -153,5 +153,5 @@ class Waiting:
 
 def _named(question: AskReference | AskKey) -> str:
     if isinstance(question, AskReference):
-        return f"whether the requester may reference {question.issuer} cannot be found out"
+        return f"whether the requester may reference {question.issuer} cannot be determined"
     return f"Secret {question.namespace}/{question.name} cannot be read"

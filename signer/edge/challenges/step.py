@@ -28,7 +28,7 @@ class Do(Enum):
     AWAIT_TURN = "wait until it is scheduled"
     SYNC = "ask the CA how the challenge is, and store its state"
     PRESENT = "put the answer in place, then store presented and presentedAt"
-    SELF_CHECK = "look whether the answer can be seen"
+    SELF_CHECK = "check whether the answer can be seen"
     ACCEPT = "tell the CA that the answer is in place, then store state processing"
     POLL = "ask the CA how the authorization is"
     CLEAN_UP = "take away what was presented, then store presented false and processing false"

@@ -106,7 +106,7 @@ class DnsPresenter:
         """Ask every server of the record's zone, once; the first that lacks the value is told."""
         ref, name = issuer_of(challenge), record_name(challenge.spec.dns_name)
         if ref is None:
-            return waiting(name, "its issuer is none of ours")
+            return waiting(name, "its issuer is not one of ours")
         try:
             async with asyncio.timeout(_STEP_SECONDS):
                 return await self._check(ref, name, challenge.spec.key)
@@ -157,7 +157,7 @@ class DnsPresenter:
         ref = issuer_of(challenge)
         settings = self._settings(challenge)
         if ref is None or isinstance(settings, Reason):
-            return settings if isinstance(settings, Reason) else Reason("BadIssuer", "its issuer is none of ours")
+            return settings if isinstance(settings, Reason) else Reason("BadIssuer", "its issuer is not one of ours")
         target = await self._target(challenge, settings)
         if isinstance(target, Reason):
             return target

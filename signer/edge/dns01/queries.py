@@ -37,7 +37,7 @@ _AT_ONCE = 64
 
 
 class NoAnswer(Exception):
-    """What could not be found out, in words for a person."""
+    """What could not be determined, in words for a person."""
 
 
 class Questions:

@@ -32,14 +32,16 @@ def record_name(dns_name: str) -> str:
 def delegated(name: str, cname_of: Callable[[str], str | None]) -> str | Refuse:
     """Follow CNAMEs from a record's name to where the TXT record is to be written (cnameStrategy: Follow).
 
-    `cname_of` gives the target that was found for a name, or None. A loop, too many hops, or a target that is no name is
+    `cname_of` gives the target that was found for a name, or None. A loop, too many hops, or a target that is not a name is
     refused: whoever has the zone chose it, and we write where it leads.
     """
     seen = [name]
     while (target := cname_of(seen[-1])) is not None:
         clean = target.lower().rstrip(".")
         if not is_name(clean):
-            return Refuse((Reason("BadDelegation", f"{shown(seen[-1])} leads to {shown(target)}, which is no name"),))
+            return Refuse(
+                (Reason("BadDelegation", f"{shown(seen[-1])} leads to {shown(target)}, which is not a name"),)
+            )
         if clean in seen or len(seen) > MAX_HOPS:
             return Refuse(
                 (Reason("BadDelegation", f"the CNAMEs of {shown(name)} lead in a circle, or on for too long"),)

@@ -42,7 +42,7 @@ class EdgeCertificates:
     async def prepare(self, wish: Wish, target: str, source_uid: str, secret_uid: str) -> Reason | bool:
         """Have the Certificate for a wish as it should be; whether it was created now, or what is in the way.
 
-        Raises ApiError (Conflict: somebody was faster, ask again), Unreachable.
+        Raises ApiError (Conflict: another writer was faster, ask again), Unreachable.
         """
         key = (target, wish.secret_name)
         body = certificate_body(wish, target, source_namespace_uid=source_uid, secret_uid=secret_uid)

@@ -141,7 +141,7 @@ class GatewayController:
         try:
             await self._work(namespace)
         except (Conflict, NotFound) as error:
-            logger.debug("namespace %s: somebody was faster: %s", namespace, error)
+            logger.debug("namespace %s: another writer was faster: %s", namespace, error)
             self.queue.add_backoff(namespace)
         except Forbidden as error:
             if "being terminated" not in error.message:

@@ -41,7 +41,9 @@ def wanted_issuer(
             return None
         kind, group = annotations.get(ISSUER_KIND, ""), annotations.get(ISSUER_GROUP, "")
         if group not in ("", GROUP):
-            return Reason("ForeignIssuer", f"{ISSUER_GROUP}: {shown(group)} is not {GROUP}; no ACME issuer of ours")
+            return Reason(
+                "ForeignIssuer", f"{ISSUER_GROUP}: {shown(group)} is not {GROUP}; not one of our ACME issuers"
+            )
         if cluster:
             return IssuerReference(name=cluster, kind="ClusterIssuer", group=GROUP)
         if kind not in ("", "Issuer", "ClusterIssuer"):

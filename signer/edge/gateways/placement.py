@@ -79,7 +79,7 @@ def place(
         passed.append(
             Reason(
                 "NotAGatewayNamespace",
-                f"its proxies run in {', '.join(foreign[:_SHOWN])}, which is none of --gateway-namespaces",
+                f"its proxies run in {', '.join(foreign[:_SHOWN])}, which is not one of --gateway-namespaces",
             )
         )
     if not found:

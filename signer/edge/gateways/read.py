@@ -187,7 +187,7 @@ def api_gateway_wishes(gateway: APIGateway, issuer: IssuerReference, *, max_name
         for number, ref in enumerate(refs):
             where = f"{place}.tls.certificateRefs[{number}]"
             if (ref.group, ref.kind or "Secret") != ("", "Secret"):
-                reading.skip(where, NOT_OURS, f"{shown(f'{ref.group}/{ref.kind}')} is no Secret", harmless=True)
+                reading.skip(where, NOT_OURS, f"{shown(f'{ref.group}/{ref.kind}')} is not a Secret", harmless=True)
             elif ref.namespace not in ("", gateway.metadata.namespace):
                 reading.skip(
                     f"{where}.namespace",

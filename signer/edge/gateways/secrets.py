@@ -76,7 +76,7 @@ class GatewaySecrets:
         """Have a Secret of ours for the wish in the target namespace.
 
         `issuing`: its Certificate has begun to ask for another certificate. Returns what is in the way; or after how
-        many seconds to ask again; or None. Raises ApiError (Conflict: somebody was faster, ask again), Unreachable.
+        many seconds to ask again; or None. Raises ApiError (Conflict: another writer was faster, ask again), Unreachable.
         """
         key = (target, wish.secret_name)
         secret = self.watch.store.get(key) or await self._read(key)

@@ -261,7 +261,7 @@ def new_claim(take: Take) -> dict[str, Any]:
 
 
 def read_claim(obj: HostClaim) -> Claim | None:
-    """Read a HostClaim; never raises. None for an object whose name is no host's: it is about nothing."""
+    """Read a HostClaim; never raises. None for an object whose name is not a host's: it is about nothing."""
     name = obj.metadata.name
     by_name = read_host(_unclaimed(name))
     if isinstance(by_name, str):
@@ -280,7 +280,7 @@ def _problem(obj: HostClaim, host: Host) -> str:
     if obj.spec.host != str(host):
         return f"spec.host: is {shown(obj.spec.host)}, and by its name must be {host}"
     if not is_label(obj.spec.namespace):
-        return f"spec.namespace: {shown(obj.spec.namespace)} is no namespace's name"
+        return f"spec.namespace: {shown(obj.spec.namespace)} is not a valid namespace name"
     if not obj.spec.namespace_uid:
         return "spec.namespaceUID: is missing"
     return ""

@@ -80,21 +80,21 @@ def _problems(spec: EdgePolicySpec) -> Iterator[str]:
         yield "spec.hostSuffixes: at least one is expected"
     for index, suffix in enumerate(spec.host_suffixes):
         if not is_subdomain(suffix):
-            yield f"spec.hostSuffixes[{index}]: {shown(suffix)} is no DNS name in lower case"
+            yield f"spec.hostSuffixes[{index}]: {shown(suffix)} is not a valid DNS name in lower case"
     if spec.namespaces is not None:
         yield from _namespace_problems(spec.namespaces.names, spec.namespaces.match_labels)
     for index, issuer in enumerate(spec.issuers):
         if issuer.kind not in ("ClusterIssuer", "Issuer"):
             yield f"spec.issuers[{index}].kind: {shown(issuer.kind)} is neither ClusterIssuer nor Issuer"
         if not is_subdomain(issuer.name):
-            yield f"spec.issuers[{index}].name: {shown(issuer.name)} is no issuer's name"
+            yield f"spec.issuers[{index}].name: {shown(issuer.name)} is not a valid issuer name"
     if spec.max_hosts is not None and spec.max_hosts < 1:
         yield "spec.maxHosts: must be 1 or more"
     if spec.rate is not None:
         if spec.rate.certificates < 1:
             yield "spec.rate.certificates: must be 1 or more"
         if not MIN_RATE_PERIOD <= _period(spec.rate.per) <= MAX_RATE_PERIOD:
-            yield f"spec.rate.per: {shown(spec.rate.per)} is no duration from 1s to 24h"
+            yield f"spec.rate.per: {shown(spec.rate.per)} is not a duration from 1s to 24h"
 
 
 def _namespace_problems(names: Iterable[str], labels: Mapping[str, str]) -> Iterator[str]:
@@ -103,12 +103,12 @@ def _namespace_problems(names: Iterable[str], labels: Mapping[str, str]) -> Iter
         yield "spec.namespaces: names or matchLabels is expected; leave namespaces out to mean none"
     for index, name in enumerate(names):
         if not is_label(name):
-            yield f"spec.namespaces.names[{index}]: {shown(name)} is no namespace's name"
+            yield f"spec.namespaces.names[{index}]: {shown(name)} is not a valid namespace name"
     for key, value in labels.items():
         if not is_label_key(key, LABEL_PREFIX):
-            yield f"spec.namespaces.matchLabels: {shown(key)} is no label under {LABEL_PREFIX}; others may be the tenant's own"
+            yield f"spec.namespaces.matchLabels: {shown(key)} is not a label under {LABEL_PREFIX}; others may be the tenant's own"
         if not is_label_value(value):
-            yield f"spec.namespaces.matchLabels: {shown(value)} is no label's value"
+            yield f"spec.namespaces.matchLabels: {shown(value)} is not a valid label value"
 
 
 def _period(text: str) -> timedelta:

@@ -22,7 +22,7 @@ def classify(host: Host, path: str, seen: Seen, shadows: Collection[str] = ()) -
     if seen.resolved is not None and seen.gateways and not set(seen.resolved) & set(seen.gateways):
         shown = ", ".join(seen.resolved[:3])
         message = (
-            f"{host} resolves to {shown}, which is none of the gateway's addresses ({', '.join(seen.gateways[:3])})"
+            f"{host} resolves to {shown}, which is not one of the gateway's addresses ({', '.join(seen.gateways[:3])})"
         )
         if not seen.matches:
             return _waiting(Cause.WRONG_ADDRESS, host, path, message)

@@ -129,7 +129,7 @@ def _redirect_in_the_way(
     if any(_mode(view) == "MUTUAL" for view in https):
         return _refuse(
             "MutualTLS",
-            f"{gateway} redirects {host} to https, where a client certificate is asked, which a CA has not; {change}",
+            f"{gateway} redirects {host} to https, where a client certificate is required, which a CA does not have; {change}",
         )
     return _refuse(
         "RoutesRestricted",

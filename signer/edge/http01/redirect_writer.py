@@ -38,7 +38,7 @@ class Redirects:
             return Reason("NoGateway", f"Gateway {gateway[0]}/{gateway[1]} is gone")
 
     async def give_back(self, uid: str) -> None:
-        """Give back what was taken for a Challenge, on whichever Gateway; nothing taken is no error."""
+        """Give back what was taken for a Challenge, on whichever Gateway; nothing taken is not an error."""
         for one in await self._lists.gateways():
             if giving_back(one, uid) is not None:
                 await self._give_back((one["metadata"]["namespace"], one["metadata"]["name"]), uid)

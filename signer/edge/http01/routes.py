@@ -50,7 +50,7 @@ class Answer:
     def __post_init__(self) -> None:
         """Refuse, with ValueError, what a hostile CA could have sent to be served or written into a route."""
         if not TOKEN.fullmatch(self.token):
-            raise ValueError("the token is none: 22 to 128 characters of base64url are expected (RFC 8555, 8.1)")
+            raise ValueError("the token is malformed: 22 to 128 characters of base64url are expected (RFC 8555, 8.1)")
         if not _KEY.fullmatch(self.key) or not self.key.startswith(f"{self.token}."):
             raise ValueError("the key authorization is not the token, a point, and a thumbprint (RFC 8555, 8.1)")
         if self.host.wildcard:

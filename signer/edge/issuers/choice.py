@@ -63,7 +63,7 @@ def _read(text: str, issuer: Issuer) -> IssuerRef | str:
     kind, _, name = text.rpartition("/")
     kind = kind or ("Issuer" if namespace else "ClusterIssuer")
     if kind not in _KINDS or not is_subdomain(name):
-        return f"{shown(text)} is no issuer's name"
+        return f"{shown(text)} is not a valid issuer name"
     if kind == "Issuer" and not namespace:
         return f"{shown(text)}: a ClusterIssuer is followed by ClusterIssuers only"
     ref = IssuerRef("Issuer", namespace, name) if kind == "Issuer" else IssuerRef("ClusterIssuer", "", name)

@@ -122,7 +122,7 @@ def _rfc2136(settings: Mapping[str, Any], place: str, problems: list[str], *, cl
 def _tsig(ref: Any, key_name: str, algorithm: str, place: str, problems: list[str]) -> Tsig | None:
     found = algorithm.upper() or "HMACMD5"
     if found not in ALGORITHMS:
-        problems.append(f"{place}.tsigAlgorithm: {shown(algorithm)} is none of {', '.join(ALGORITHMS)}")
+        problems.append(f"{place}.tsigAlgorithm: {shown(algorithm)} is not one of {', '.join(ALGORITHMS)}")
     if not isinstance(ref, dict) or not all(isinstance(ref.get(name, ""), str) for name in ("name", "key")):
         problems.append(f"{place}.tsigSecretSecretRef: name and key of a Secret are expected")
         return None
@@ -133,11 +133,11 @@ def _tsig(ref: Any, key_name: str, algorithm: str, place: str, problems: list[st
         return None
     name, key = ref.get("name", ""), ref.get("key", "")
     if not _HOST.fullmatch(key_name.lower().removesuffix(".")):
-        problems.append(f"{place}.tsigKeyName: {shown(key_name)} is no name of a key")
+        problems.append(f"{place}.tsigKeyName: {shown(key_name)} is not a valid key name")
     if not is_subdomain(name):
-        problems.append(f"{place}.tsigSecretSecretRef.name: {shown(name)} is no Secret's name")
+        problems.append(f"{place}.tsigSecretSecretRef.name: {shown(name)} is not a valid Secret name")
     if not _SECRET_KEY.fullmatch(key):
-        problems.append(f"{place}.tsigSecretSecretRef.key: {shown(key)} is no key of a Secret")
+        problems.append(f"{place}.tsigSecretSecretRef.key: {shown(key)} is not a valid Secret key")
     return Tsig(key_name, ALGORITHMS.get(found, ""), name, key)
 
 
@@ -145,7 +145,7 @@ def _external_dns(settings: Mapping[str, Any], place: str, problems: list[str], 
     problems += _unknown(settings, ("namespace",), place)
     namespace = settings.get("namespace") or ""
     if not isinstance(namespace, str) or (namespace and not is_label(namespace)):
-        problems.append(f"{place}.namespace: {shown(str(namespace))} can be no namespace")
+        problems.append(f"{place}.namespace: {shown(str(namespace))} is not a valid namespace name")
         return ExternalDns()
     if namespace and not cluster_wide:
         problems.append(f"{place}.namespace: only a ClusterIssuer may name one; an Issuer's objects lie beside it")

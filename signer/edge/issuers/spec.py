@@ -101,7 +101,7 @@ def _problems(spec: AcmeSpec, *, cluster_wide: bool) -> Iterator[str]:
         except ForbiddenTarget as error:
             yield f"spec.acme.server: {error}"
     if spec.email and not _EMAIL.fullmatch(spec.email):
-        yield f"spec.acme.email: {shown(spec.email)} is no e-mail address"
+        yield f"spec.acme.email: {shown(spec.email)} is not a valid e-mail address"
     yield from _secret_ref(
         "spec.acme.privateKeySecretRef", spec.private_key_secret_ref.name, spec.private_key_secret_ref.key
     )
@@ -117,7 +117,7 @@ def _problems(spec: AcmeSpec, *, cluster_wide: bool) -> Iterator[str]:
         yield from _binding_problems(spec.external_account_binding)
     for name, text in (("preferredChain", spec.preferred_chain), ("profile", spec.profile)):
         if len(text) > 64 or not text.isprintable():
-            yield f"spec.acme.{name}: {shown(text)} is no name of at most 64 characters"
+            yield f"spec.acme.{name}: {shown(text)} is not a name of at most 64 characters"
     if len(spec.solvers) > MAX_SOLVERS:
         yield f"spec.acme.solvers: {len(spec.solvers)} are too many; {MAX_SOLVERS} at most"
     else:
@@ -127,9 +127,9 @@ def _problems(spec: AcmeSpec, *, cluster_wide: bool) -> Iterator[str]:
 
 def _secret_ref(place: str, name: str, key: str) -> Iterator[str]:
     if not is_subdomain(name):
-        yield f"{place}.name: {shown(name)} is no Secret's name" if name else f"{place}.name: must be set"
+        yield f"{place}.name: {shown(name)} is not a valid Secret name" if name else f"{place}.name: must be set"
     if key and not _SECRET_KEY.fullmatch(key):
-        yield f"{place}.key: {shown(key)} is no key of a Secret"
+        yield f"{place}.key: {shown(key)} is not a valid Secret key"
 
 
 def _binding_problems(binding: ExternalAccountBinding) -> Iterator[str]:

@@ -50,7 +50,7 @@ class ReadAuthorizations:
 
 @dataclass(frozen=True, slots=True)
 class MakeChallenge:
-    """Create the Challenge for this authorization, under `name`, which follows from it: AlreadyExists is no error."""
+    """Create the Challenge for this authorization, under `name`, which follows from it: AlreadyExists is not an error."""
 
     name: str
     authorization: Authorization
@@ -214,7 +214,7 @@ def unordered(order: Order) -> Reason | None:
         for one in authorization.challenges:
             if one.type in _TYPES and not TOKEN.fullmatch(one.token):
                 return Reason(
-                    "MalformedChallenge", f"the CA sent a token for {shown(name)} that is none (RFC 8555, 8.3)"
+                    "MalformedChallenge", f"the CA sent a token for {shown(name)} that is malformed (RFC 8555, 8.3)"
                 )
     return None
 

@@ -75,7 +75,7 @@ class Codec(Protocol[T]):
         """Read one page; raises CodecError when not even the list's metadata can be read."""
 
     def decode_event(self, frame: bytes) -> WatchEvent[T]:
-        """Read one frame; raises CodecError when it is no watch event at all."""
+        """Read one frame; raises CodecError when it is not a watch event at all."""
 
     def key(self, obj: T) -> Key:
         """(namespace, name) of an object."""

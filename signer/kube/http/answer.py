@@ -160,7 +160,7 @@ class AnswerReader:
                 return None
             found = _CHUNK_SIZE.fullmatch(buffer, self._position, line_end)
             if found is None:
-                raise Malformed("a chunk's size is no number")
+                raise Malformed("a chunk's size is not a number")
             size = int(found[1], 16)
             if size == 0:
                 return self._read_trailers(line_end)

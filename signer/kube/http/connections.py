@@ -87,7 +87,7 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment] # create_connection makes no other kind; uvloop's is no subclass
+        self._transport = transport  # type: ignore[assignment] # create_connection makes no other kind; uvloop's is not a subclass
         if self.closed:
             transport.abort()  # type: ignore[attr-defined] # as above
 

@@ -95,7 +95,7 @@ class Exchanges:
         config, tls = self._credentials.config, self._credentials.tls
         url = URL(config.host, encoded=True)
         if not url.host or not url.port:
-            raise ValueError(f"{config.host} names no host or port")
+            raise ValueError(f"{config.host} does not name a host and port")
         context = tls if isinstance(tls, ssl.SSLContext) else None
         # A trailing dot is for the resolver; no certificate has it.
         origin = Origin(url.host, url.port, context, config.server_name or url.host.rstrip("."))

@@ -99,7 +99,7 @@ def _refuse(entries: list[Entry], wanted: dict[str, _Root], refused: list[str], 
                 refused.append(f"{signer}: {where} takes its roots from a spiffeBundleUrl")
             elif there and there[-1].public_key != root.public_key and not force:
                 refused.append(
-                    f"{signer}: the root in {where} has another public key (it ends {there[-1].ends}); whoever trusts "
+                    f"{signer}: the root in {where} has another public key (it expires {there[-1].ends}); whoever trusts "
                     "it would accept no certificate under the new root (--force replaces it all the same)"
                 )
             else:
@@ -126,7 +126,7 @@ def _edit(document: MeshConfigText, wanted: dict[str, _Root], refused: list[str]
         expected += [keeper, *entries]
     new: list[dict[str, object]] = [{"pem": root.pem, "certSigners": [signer]} for signer, root in missing.items()]
     pieces += document.insert(new)
-    changes += [f"{signer}: an entry with its root, which ends {root.ends}" for signer, root in missing.items()]
+    changes += [f"{signer}: an entry with its root, which expires {root.ends}" for signer, root in missing.items()]
     if not pieces:
         return Edited(document.text, (), tuple(refused))
     edited = splice(document.text, pieces)
@@ -178,7 +178,7 @@ def _told(entry: Entry, wanted: Mapping[str, _Root]) -> list[str]:
             there = _read_roots(entry.pem)
             same = there and there[-1].public_key == wanted[signer].public_key
             kind = "of the same key" if same else "with another key" if there else "where no certificate was"
-            told.append(f"{signer}: a root {kind}, which ends {wanted[signer].ends}")
+            told.append(f"{signer}: a root {kind}, which expires {wanted[signer].ends}")
     return told
 
 

@@ -110,7 +110,7 @@ def _read(name: str, text: str, settings: Settings, problems: list[str]) -> _Rea
     if document is None:
         return read
     if not isinstance(document, dict):
-        problem("", "is no mapping")
+        problem("", "is not a mapping")
         read.bad_domain = True
         return read
 
@@ -120,17 +120,17 @@ def _read(name: str, text: str, settings: Settings, problems: list[str]) -> _Rea
             read.trust_domain = domain
         else:
             read.bad_domain = True
-            problem("trustDomain", f"{_what(domain)} is no trust domain")
+            problem("trustDomain", f"{_what(domain)} is not a trust domain")
     root = _field(document, "rootNamespace")
     if root is not None:
         if isinstance(root, str) and is_label(root):
             read.root_namespace = root
         else:
-            problem("rootNamespace", f"{_what(root)} is no namespace's name")
+            problem("rootNamespace", f"{_what(root)} is not a valid namespace name")
     read.cert_signer = _default_signer(document, settings.signer_domain, problem)
     entries = _field(document, "caCertificates")
     if entries is not None and not isinstance(entries, list):
-        problem("caCertificates", "is no list")
+        problem("caCertificates", "is not a list")
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
         _read_authority(f"caCertificates[{index}]", entry, read, problem)
     return read
@@ -144,14 +144,14 @@ def _default_signer(document: dict[Any, Any], domain: str, problem: Any) -> str 
         if inner is None:
             return None
         if not isinstance(inner, dict):
-            problem(where, "is no mapping")
+            problem(where, "is not a mapping")
             return None
         found = inner
     value = found.get(CERT_SIGNER)
     if value is None:
         return None
     if not isinstance(value, str):
-        problem(f"{where}.{CERT_SIGNER}", f"{_what(value)} is no text")
+        problem(f"{where}.{CERT_SIGNER}", f"{_what(value)} is not text")
         return None
     if wrong := value_problem(value, domain):
         problem(f"{where}.{CERT_SIGNER}", wrong)
@@ -160,18 +160,18 @@ def _default_signer(document: dict[Any, Any], domain: str, problem: Any) -> str 
 
 def _read_authority(where: str, entry: object, read: _Read, problem: Any) -> None:
     if not isinstance(entry, dict):
-        problem(where, "is no mapping")
+        problem(where, "is not a mapping")
         return
     listed = _field(entry, "certSigners")
     if listed is not None and not isinstance(listed, list):
-        problem(f"{where}.certSigners", "is no list")
+        problem(f"{where}.certSigners", "is not a list")
     signers: set[IssuerRef] = set()
     for index, name in enumerate(listed if isinstance(listed, list) else ()):
         ref = read_signer_name(name) if isinstance(name, str) else None
         if ref is not None:
             signers.add(ref)
         elif not isinstance(name, str) or is_ours(name):
-            problem(f"{where}.certSigners[{index}]", f"{_what(name)} is no signer's name")
+            problem(f"{where}.certSigners[{index}]", f"{_what(name)} is not a valid signer name")
     read.signers |= signers
     pem = entry.get("pem")
     if pem is None:
@@ -179,7 +179,7 @@ def _read_authority(where: str, entry: object, read: _Read, problem: Any) -> Non
     if isinstance(pem, str) and len(pem) <= _MAX_PEM:
         read.authorities.append(CertificateAuthorityEntry(pem, frozenset(signers)))
     else:
-        problem(f"{where}.pem", f"is longer than {_MAX_PEM} characters" if isinstance(pem, str) else "is no text")
+        problem(f"{where}.pem", f"is longer than {_MAX_PEM} characters" if isinstance(pem, str) else "is not text")
 
 
 def _field(mapping: dict[Any, Any], name: str) -> Any:

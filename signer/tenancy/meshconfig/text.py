@@ -65,7 +65,7 @@ class MeshConfigText:
         self._newline = "\r\n" if "\r\n" in text else "\n"
         found = [pair for pair in _pairs(self._root) if pair[0].value in AUTHORITIES]
         if len(found) > 1:
-            raise UneditableText("caCertificates stands there twice")
+            raise UneditableText("caCertificates appears twice")
         self._key: yaml.Node | None = found[0][0] if found else None
         self._list: yaml.Node | None = found[0][1] if found else None
         self.entries = self._entries()
@@ -77,19 +77,19 @@ class MeshConfigText:
         if value is None:
             return []
         if not isinstance(value, list) or not isinstance(self._list, yaml.SequenceNode):
-            raise UneditableText("caCertificates is no list")
+            raise UneditableText("caCertificates is not a list")
         found = []
         for index, (item, node) in enumerate(zip(value, self._list.value, strict=True)):
             if not isinstance(item, dict) or not isinstance(node, yaml.MappingNode):
-                raise UneditableText(f"caCertificates[{index}] is no mapping")
+                raise UneditableText(f"caCertificates[{index}] is not a mapping")
             keys = [key.value for key, _ in node.value]
             if len(set(keys)) < len(keys) or all(name in keys for name in SIGNERS):
                 raise UneditableText(f"caCertificates[{index}] has a field twice")
             names = next((item[name] for name in SIGNERS if name in item), None) or []
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-                raise UneditableText(f"caCertificates[{index}].certSigners is no list of names")
+                raise UneditableText(f"caCertificates[{index}].certSigners is not a list of names")
             if not isinstance(item.get("pem", ""), str | None):
-                raise UneditableText(f"caCertificates[{index}].pem is no text")
+                raise UneditableText(f"caCertificates[{index}].pem is not text")
             found.append(Entry(index, item, node, tuple(dict.fromkeys(names))))
         return found
 
@@ -213,7 +213,7 @@ def _read(text: str) -> tuple[dict[str, object], yaml.MappingNode | None]:
     if value is None:
         return {}, None
     if not isinstance(value, dict) or not isinstance(root, yaml.MappingNode):
-        raise UneditableText("it is no mapping")
+        raise UneditableText("it is not a mapping")
     return value, root
 
 

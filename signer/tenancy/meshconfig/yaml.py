@@ -19,7 +19,7 @@ MAX_DEPTH = 64
 
 
 class UnreadableYAML(ValueError):
-    """The text is no YAML, or more than we read; the message says which."""
+    """The text is not valid YAML, or more than we read; the message says which."""
 
 
 class NotText:
@@ -50,9 +50,9 @@ def read_yaml(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f" in line {mark.line + 1}" if mark is not None else ""
-        raise UnreadableYAML(f"is no YAML{where}: {error.problem or error.context}") from None
+        raise UnreadableYAML(f"is not valid YAML{where}: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UnreadableYAML(f"is no YAML: {type(error).__name__}") from None
+        raise UnreadableYAML(f"is not valid YAML: {type(error).__name__}") from None
 
 
 def _weigh(text: str) -> None:

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.integration
 
 
 async def test_an_order_that_is_gone(start: Start, talk: Talk) -> None:
-    """An order that the CA has forgotten is no fatal matter."""
+    """An order that the CA has forgotten is not a fatal matter."""
     session = talk(start())
     await join(session)
     made = await session.new_order(wish("gone.example.com"))
@@ -81,7 +81,7 @@ async def test_replaces_without_ari(start: Start, talk: Talk) -> None:
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
 async def test_rate_limited(start: Start, talk: Talk, form: str) -> None:
-    """429 is no failure: both forms of Retry-After give the same aware instant, and the nonce is not lost."""
+    """429 is not a failure: both forms of Retry-After give the same aware instant, and the nonce is not lost."""
     until = utc_now().replace(microsecond=0) + dt.timedelta(hours=2)
     header = "7200" if form == "seconds" else http_date(until)
     with FaultyCA(start()) as ca:
@@ -98,7 +98,7 @@ async def test_rate_limited(start: Start, talk: Talk, form: str) -> None:
 
 
 async def test_unavailable(start: Start, talk: Talk) -> None:
-    """503 passes by itself; a page that is no problem document is not shown to anybody."""
+    """503 passes by itself; a page that is not a problem document is not shown to anybody."""
     page = Reply(503, (("Content-Type", "text/html"), ("Retry-After", "120")), b"<h1>secret maintenance</h1>")
     with FaultyCA(start()) as ca:
         session = talk(ca)
@@ -178,7 +178,7 @@ async def test_too_slow(start: Start, talk: Talk) -> None:
 
 
 async def test_cut_off(start: Start, talk: Talk, answers: ChallengeServer) -> None:
-    """A chain that breaks off, on the wire or in its text, is no chain; the same order gives the whole one afterwards."""
+    """A chain that breaks off, on the wire or in its text, is not a chain; the same order gives the whole one afterwards."""
     with FaultyCA(start()) as ca:
         session = talk(ca)
         await join(session)

@@ -51,7 +51,7 @@ async def test_secret_lost_and_restored(here: World) -> None:
 
 
 async def test_not_a_ca(here: World) -> None:
-    """A certificate that is no CA is told as such."""
+    """A certificate that is not a CA is told as such."""
     selfsigned = await here.issuer("selfsigned", {"selfSigned": {}})
     await here.certificate("leaf", selfsigned)
     name = await here.issuer("wrong", {"ca": {"secretName": "leaf"}})

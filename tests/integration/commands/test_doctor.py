@@ -1,4 +1,4 @@
-"""mesh-signer doctor on a real API server, as an operator who is no cluster-admin runs it."""
+"""mesh-signer doctor on a real API server, as an operator who is not a cluster-admin runs it."""
 
 import json
 import subprocess

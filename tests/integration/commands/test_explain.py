@@ -1,4 +1,4 @@
-"""mesh-signer explain on a real API server, as an operator who is no cluster-admin runs it."""
+"""mesh-signer explain on a real API server, as an operator who is not a cluster-admin runs it."""
 
 import base64
 from pathlib import Path

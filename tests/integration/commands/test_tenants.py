@@ -1,4 +1,4 @@
-"""mesh-signer tenants on a real API server, as an operator who is no cluster-admin runs it."""
+"""mesh-signer tenants on a real API server, as an operator who is not a cluster-admin runs it."""
 
 import io
 

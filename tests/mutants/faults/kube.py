@@ -86,7 +86,7 @@ MUTANTS = (
         BYTES,
     ),
     Mutant(
-        "a string that is no UTF-8 raises another error than ProtobufError",
+        "a string that is not UTF-8 raises another error than ProtobufError",
         PROTOBUF,
         "    except UnicodeDecodeError:\n        raise ProtobufError",
         "    except KeyError:\n        raise ProtobufError",

@@ -55,7 +55,7 @@ def test_reading_never_fails(kind: Any, spec: Any, status: Any) -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_a_problem_names_the_field(kind: Any) -> None:
-    """A spec that is no object is told with its place."""
+    """A spec that is not an object is told with its place."""
     assert read(kind, []).problem.startswith("spec: ")
     assert read(kind).problem == ""
 

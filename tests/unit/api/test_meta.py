@@ -82,7 +82,7 @@ class TestTimes:
         ],
     )
     def test_read(self, text: str | None, moment: datetime | None) -> None:
-        """RFC 3339 with a zone is read, all else is no time."""
+        """RFC 3339 with a zone is read, all else is not a time."""
         assert from_rfc3339(text) == moment
 
 

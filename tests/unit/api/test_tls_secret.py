@@ -24,7 +24,7 @@ def test_the_first_of_a_chain() -> None:
 
 @pytest.mark.parametrize("chain", [b"", b"x", CA.pem[:100], CA.pem + OTHER.pem.replace(b"M", b"!", 1)])
 def test_what_cannot_be_read(chain: bytes) -> None:
-    """What is no certificate, or a chain that is broken further down, is none, and raises nothing."""
+    """What is not a certificate, or a chain that is broken further down, is none, and raises nothing."""
     assert leaf_of(chain) is None
     assert read_leaf(secret(crt=chain)) is None
     assert key_pair(secret(crt=chain, key=CA.key_pem)) is None

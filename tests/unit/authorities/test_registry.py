@@ -164,7 +164,7 @@ class TestRepair:
 
     @virtual_time
     async def test_another_secret_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """An issuer that names another Secret signs with that, and the former is no CA's any more."""
+        """An issuer that names another Secret signs with that, and the former is not a CA's any more."""
         async with watching(monkeypatch) as world:
             world.sync()
             world.put_secret(ca())

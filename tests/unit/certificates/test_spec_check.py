@@ -162,11 +162,11 @@ def test_message_cut() -> None:
     """A cut message begins with the first defects and says that there are more; a short one is whole."""
     found = spec_defect(samples.certificate(dnsNames=[""] * 5000))
     assert found is not None
-    assert found.message.startswith("spec.dnsNames[0]: '' is no DNS name; spec.dnsNames[1]: ")
+    assert found.message.startswith("spec.dnsNames[0]: '' is not a valid DNS name; spec.dnsNames[1]: ")
     assert found.message.endswith(" ... and more")
     short = spec_defect(samples.certificate(dnsNames=[""] * 3))
     assert short is not None
-    assert short.message.endswith("spec.dnsNames[2]: '' is no DNS name")
+    assert short.message.endswith("spec.dnsNames[2]: '' is not a valid DNS name")
 
 
 @pytest.mark.parametrize(
@@ -176,11 +176,11 @@ def test_message_cut() -> None:
         ({"uris": ["https://a/%zz"]}, "spec.uris[0]"),
         ({"commonName": "a\tb"}, "spec.commonName: "),
         ({"subject": {"organizations": ["a", "b\x7f"]}}, "spec.subject.organizations[1]: "),
-        ({"subject": {"organizations": ["", ""]}}, "spec.subject.organizations: a text stands there twice"),
+        ({"subject": {"organizations": ["", ""]}}, "spec.subject.organizations: a text appears twice"),
         ({"subject": {"streetAddresses": ["one\nstreet"]}}, "spec.subject.streetAddresses[0]: "),
         ({"subject": {"serialNumber": "\x00"}}, "spec.subject.serialNumber: "),
-        ({"subject": {"countries": ["\ud800"]}}, "spec.subject.countries[0]: '\\ud800' is no text"),
-        ({"emailAddresses": ["ü@a.example"]}, "spec.emailAddresses[0]: 'ü@a.example' is no e-mail address"),
+        ({"subject": {"countries": ["\ud800"]}}, "spec.subject.countries[0]: '\\ud800' is not text"),
+        ({"emailAddresses": ["ü@a.example"]}, "spec.emailAddresses[0]: 'ü@a.example' is not a valid e-mail address"),
         ({"emailAddresses": ["\x01@a.example"]}, "spec.emailAddresses[0]"),
         ({"otherNames": [{"oid": "1.99", "utf8Value": "a"}]}, "spec.otherNames[0]: '1.99' is not an object identifier"),
         ({"otherNames": [{"oid": "1.2.4294967296", "utf8Value": "a"}]}, "spec.otherNames[0]"),

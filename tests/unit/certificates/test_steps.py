@@ -73,7 +73,7 @@ def test_which_request() -> None:
 
 @pytest.mark.parametrize("text", ["", "-1", "x", "٣", "1.5", "99999999999"])
 def test_revision_is_a_number(text: str) -> None:
-    """A revision that is no number belongs to no issuance."""
+    """A revision that is not a number belongs to no issuance."""
     request = samples.request(1)
     notes = {"cert-manager.io/certificate-revision": text}
     changed = msgspec.structs.replace(request, metadata=msgspec.structs.replace(request.metadata, annotations=notes))

@@ -163,7 +163,7 @@ def istiod(env: dict[str, str] | None = None, **changes: Any) -> list[str]:
 
 
 def test_istiod() -> None:
-    """An istiod that is set as the Istio task says has nothing to mend; what makes it ask nobody, or another, is told."""
+    """An istiod that is set as the Istio task says has no problems found; what makes it ask nobody, or another, is told."""
     assert istiod(HEALTHY) == []
     assert "EXTERNAL_CA" in istiod(HEALTHY | {"EXTERNAL_CA": ""})[0]
     assert "CERT_SIGNER_DOMAIN is 'x'" in istiod(HEALTHY | {"CERT_SIGNER_DOMAIN": "x"})[0]

@@ -212,4 +212,4 @@ def test_report() -> None:
         "1 errors, 1 notes",
     ]
     assert report(found, terminal=True).startswith("\x1b[31mERROR\x1b[0m")
-    assert report([], terminal=False) == "nothing to mend"
+    assert report([], terminal=False) == "no problems found"

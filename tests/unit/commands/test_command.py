@@ -40,7 +40,7 @@ def test_no_kubeconfig(command: str, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_nobody_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An API server that is away is "could not be found out", named by its cause."""
+    """An API server that is away is "could not be determined", named by its cause."""
     config = tmp_path / "config"
     config.write_text(KUBECONFIG)
     assert main(["tenants", f"--kubeconfig={config}"]) == 2

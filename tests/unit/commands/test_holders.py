@@ -75,7 +75,7 @@ def test_own_issuer() -> None:
 
 
 def test_kept() -> None:
-    """A signer whose owner claims it no longer stays his, which is no refusal."""
+    """A signer whose owner claims it no longer stays his, which is not a refusal."""
     long_ago = NOW - timedelta(days=100)
     old = binding(FOO, "foo", claim_ended=long_ago, last_issued=long_ago)
     found = rows(world(claimed={"foo": NO_CLAIMS}, bindings=(old,)))

@@ -132,7 +132,7 @@ class TestGuides:
         }
         assert lines(found) == [
             "CertificateRequest my-ca-cr: spec.duraton: misspelt: duration is meant; it had no effect until now",
-            "CertificateRequest my-ca-cr: spec.duration: 90d is no duration (there is no unit d); now 2160h",
+            "CertificateRequest my-ca-cr: spec.duration: 90d is not a duration (there is no unit d); now 2160h",
         ]
 
     def test_a_request_that_was_cut(self) -> None:
@@ -190,9 +190,9 @@ class TestInput:
         [
             ("a: [", "line"),
             ("- 1", "an object is expected"),
-            ("a: 1\na: 2", "stands twice"),
-            ("1: a", "is no text"),
-            ("? [a]\n: b", "a key that is no text"),
+            ("a: 1\na: 2", "appears twice"),
+            ("1: a", "is not text"),
+            ("? [a]\n: b", "a key that is not text"),
             ("a: !!binary aGk=", "does not know"),
             ("a: !!python/object:os.system x", "no YAML"),
             ("a: &a [*a]", "contains itself"),
@@ -202,7 +202,7 @@ class TestInput:
         ],
     )
     def test_unreadable(self, text: str, word: str) -> None:
-        """What is no stream of objects, or grows beyond all bounds, is refused with one line."""
+        """What is not a stream of objects, or grows beyond all bounds, is refused with one line."""
         with pytest.raises(UnreadableManifest, match=word) as caught:
             read_stream(text)
         assert len(str(caught.value).splitlines()) == 1

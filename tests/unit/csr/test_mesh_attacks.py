@@ -115,7 +115,7 @@ class TestTheft:
         assert codes(judge(workload_csr("foo"), username=username)) == ["RequesterNotAllowed"]
 
     def test_signers_without_a_ca(self) -> None:
-        """A selfSigned issuer is no signer of the mesh."""
+        """A selfSigned issuer is not a signer of the mesh."""
         notes = {PRIVATE_KEY_ANNOTATION: "foo-ca-selfsigned"}
         assert codes(judge(workload_csr("foo"), state=self_signed(), annotations=notes)) == ["SignerTypeNotAllowed"]
 

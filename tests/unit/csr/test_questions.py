@@ -160,7 +160,7 @@ def next_key() -> Reply:
 
 
 def damaged(certificate: bytes) -> bytes:
-    """Put an extension in twice: what pyca raises for it is no ValueError."""
+    """Put an extension in twice: what pyca raises for it is not a ValueError."""
     found = x509.load_pem_x509_certificate(certificate)
     raw = found.public_bytes(Encoding.DER)
     ski = bytes.fromhex("0603551d0e")
@@ -181,7 +181,7 @@ UNUSABLE: list[tuple[str, Callable[[], Reply]]] = [
     ("a CA's", lambda: secret(tls_key=key_pem(KEY), tls_crt=ISSUER.pem)),
     ("an unreadable certificate", lambda: secret(tls_key=key_pem(KEY), tls_crt=b"x")),
     ("a certificate with one extension twice", lambda: secret(tls_key=key_pem(KEY), tls_crt=damaged(ISSUER.pem))),
-    ("a certificate that is no base64", lambda: secret(tls_key=key_pem(KEY), tls_crt="%")),
+    ("a certificate that is not base64", lambda: secret(tls_key=key_pem(KEY), tls_crt="%")),
     ("the key of a Certificate that is being renewed, which may be a CA's", next_key),
     ("no key", lambda: secret(tls_crt=LEAF.pem)),
     ("an empty key", lambda: secret(tls_key=b"")),
@@ -199,7 +199,7 @@ UNUSABLE: list[tuple[str, Callable[[], Reply]]] = [
 class TestKey:
     @pytest.mark.parametrize(("_what", "reply"), USABLE, ids=[row[0] for row in USABLE])
     async def test_usable(self, _what: str, reply: Callable[[], Reply]) -> None:
-        """The key of a Secret that is no CA's is given."""
+        """The key of a Secret that is not a CA's is given."""
         async with Asked(reply()) as asked:
             found = await asked.questions.key("cert-manager", "own-key")
             assert asked.server.seen[0].path == "/api/v1/namespaces/cert-manager/secrets/own-key"

@@ -77,7 +77,7 @@ def test_progress() -> None:
 
 @pytest.mark.parametrize("text", ["\x1b[2Ja", "a\x07"])
 def test_what_cannot_be_drawn(text: str) -> None:
-    """A control sequence that is no colour is an error, not a wrong picture."""
+    """A control sequence that is not a colour is an error, not a wrong picture."""
     with pytest.raises(ValueError, match="cannot be drawn"):
         parse(text)
 

@@ -123,7 +123,7 @@ class TestHosts:
         assert isinstance(self.ask(*names), Refuse)
 
     def test_before_all_is_read(self) -> None:
-        """A restart is no moment in which claims are not known."""
+        """A restart is not a moment in which claims are not known."""
         assert isinstance(self.ask("shop.example.com", unsynced="HostClaims were not read yet"), Unready)
 
     def test_another_issuer(self) -> None:

@@ -69,7 +69,7 @@ def test_hosts(text: str, found: Host) -> None:
     ],
 )
 def test_no_hosts(text: str) -> None:
-    """What no public CA certifies, and what is no name at all, is told in one short line."""
+    """What no public CA certifies, and what is not a name at all, is told in one short line."""
     found = read_host(text)
     assert isinstance(found, str)
     assert len(found) < 250

@@ -129,7 +129,7 @@ class TestRefused:
         assert "EdgePolicy" in row.why
 
     def test_passed_over(self) -> None:
-        """What cannot be had has a line of its own, without a host, at the end; what is none of ours has none."""
+        """What cannot be had has a line of its own, without a host, at the end; what is not one of ours has none."""
         found = rows(
             gateway(https(HOST), https("b", credential="b"), https("c", credential="builtin://"), annotations=ASKED)
         )

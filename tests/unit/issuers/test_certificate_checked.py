@@ -99,7 +99,7 @@ WORDS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an extension twice": (
         {"authority_key_id": craft.extension("1.2.3.4", b"") * 2},
-        "extension 1.2.3.4 is there twice",
+        "extension 1.2.3.4 appears twice",
     ),
     "an authority key of another form": (
         {"authority_key_id": craft.extension("2.5.29.35", craft.seq())},

@@ -64,7 +64,7 @@ class TestDecision:
         assert all(getattr(template, name) == () for name in lists)
 
     def test_a_path_length_in_the_csr_is_not_taken_over(self) -> None:
-        """As with cert-manager: the CSR's path length is no wish that anyone approved."""
+        """As with cert-manager: the CSR's path length is not a wish that anyone approved."""
         wish = request(craft.extension(craft.BC, craft.seq(craft.TRUE, craft.integer(3)), craft.TRUE))
         assert decide(wish, is_ca=True).path_length is None
 
@@ -83,7 +83,7 @@ class TestDecision:
 
     @pytest.mark.parametrize("duration", [timedelta(0), timedelta(seconds=-1), -DAY, timedelta(milliseconds=999)])
     def test_no_lifetime_is_refused(self, duration: timedelta) -> None:
-        """Nothing, less than a second or a negative time is no lifetime."""
+        """Nothing, less than a second or a negative time is not a lifetime."""
         with pytest.raises(TemplateError, match="is not a lifetime") as refused:
             decide(duration=duration)
         assert refused.value.field == "duration"

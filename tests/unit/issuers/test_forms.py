@@ -106,7 +106,7 @@ def test_object_identifiers_come_back(dotted: str) -> None:
     "dotted", ["", "1", "1.", ".1", "3.1", "0.40", "1.40", "1.2.-3", "1.2.x", "1.2.٣", "1.2.2147483648", "1..2"]
 )
 def test_what_is_no_object_identifier_is_refused(dotted: str) -> None:
-    """A text that is no identifier is refused and not guessed at."""
+    """A text that is not an identifier is refused and not guessed at."""
     with pytest.raises(der.DerError, match="is not an object identifier"):
         der.encode_object_identifier(dotted)
 

@@ -103,7 +103,7 @@ def test_a_signer_needs_a_key_of_its_kind() -> None:
 def test_a_key_of_another_kind_has_no_algorithm() -> None:
     """A caller that passes such a key hears it at once."""
     other: Any = ed448.Ed448PrivateKey.generate()
-    with pytest.raises(keys.KeyRefused, match="a key of another kind than RSA, EC and Ed25519"):
+    with pytest.raises(keys.KeyRefused, match="a key of a kind other than RSA, EC and Ed25519"):
         keys.algorithm_for(other)
 
 
@@ -243,11 +243,11 @@ BAD_KEYS = {
         "InvalidKey",
         "the private key is broken or of an unknown kind",
     ),
-    "DSA": (dsa_key(), "InvalidKey", "a private key of another kind than RSA, EC and Ed25519"),
+    "DSA": (dsa_key(), "InvalidKey", "a private key of a kind other than RSA, EC and Ed25519"),
     "Ed448": (
         other_key(ed448.Ed448PrivateKey.generate()),
         "InvalidKey",
-        "a private key of another kind than RSA, EC and Ed25519",
+        "a private key of a kind other than RSA, EC and Ed25519",
     ),
     "P-224": (
         other_key(ec.generate_private_key(ec.SECP224R1())),

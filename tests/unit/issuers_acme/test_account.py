@@ -41,7 +41,7 @@ def test_existing_keys(algorithm: str, size: int, name: str, form: str) -> None:
 
 @pytest.mark.parametrize("pem", [b"", b"nothing", encode_key(make_key("Ed25519"))])
 def test_keys_that_are_none(pem: bytes) -> None:
-    """What is no usable key is refused with the issuer's field, and nothing of it is shown."""
+    """What is not a usable key is refused with the issuer's field, and nothing of it is shown."""
     with pytest.raises(BadAccount, match=r"^privateKeySecretRef: ") as refused:
         load_key(pem)
     assert refused.value.field == "privateKeySecretRef"

@@ -145,7 +145,7 @@ def test_proofs_that_are_none(change: dict[str, object]) -> None:
 
 
 def test_errors_inside() -> None:
-    """The reason inside a challenge is kept, cleaned; one that is no problem document is an empty one."""
+    """The reason inside a challenge is kept, cleaned; one that is not a problem document is an empty one."""
     problem = {"type": "urn:ietf:params:acme:error:dns", "detail": "no\x1b[31m host\n" + "x" * 600}
     challenge = {"type": "http-01", "url": URL, "token": TOKEN, "status": "invalid", "error": problem}
     found = answers.read_challenge(as_bytes(challenge), CA)

@@ -29,7 +29,7 @@ def test_one_form(name: str, form: Identifier) -> None:
      "a b.example.com", "example.com/x", "a.example.com:80", "1.2.3", "300.1.1.1", "fe80::1%eth0", "a" * 64 + ".com", "a." * 130 + "com", "a.example.com\n.b"],
 )  # fmt: skip
 def test_no_names(name: str) -> None:
-    """What is no public name, wildcard or address is refused, and the message shows it."""
+    """What is not a public name, wildcard or address is refused, and the message shows it."""
     with pytest.raises(BadIdentifier):
         identifier(name)
 

@@ -126,7 +126,7 @@ async def test_addresses_of_ours(host: str) -> None:
 
 
 async def test_an_address_in_another_form() -> None:
-    """A number that the system would take for an address is no host name."""
+    """A number that the system would take for an address is not a host name."""
     session = Session(At("https://2130706433:1/dir"), KEY, lambda: NOW)
     with pytest.raises((ForbiddenTarget, Unreachable)):
         await session.directory()

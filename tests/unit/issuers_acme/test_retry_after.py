@@ -41,7 +41,7 @@ def test_any_date(at: dt.datetime) -> None:
 
 @given(st.text())
 def test_nonsense(text: str) -> None:
-    """Nonsense is no time, and no error."""
+    """Nonsense is not a time, and no error."""
     found = parse(text, NOW)
     assert found is None or found.tzinfo is not None
 

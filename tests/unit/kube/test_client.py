@@ -231,7 +231,7 @@ class TestObjects:
     @pytest.mark.parametrize("body", [b"", b"[]", b"7", b"<html>"])
     @virtual_time
     async def test_no_object(self, body: bytes) -> None:
-        """An answer that is no JSON object is half an answer."""
+        """An answer that is not a JSON object is half an answer."""
         async with FakeApiServer(others=[Reply(body=body)]) as server, client_of(server) as client:
             with pytest.raises(Unreachable):
                 await client.get(THINGS, "a", "ns")

@@ -163,7 +163,7 @@ class TestKubeconfig:
 
     @pytest.mark.parametrize("server", ["", "ftp://x", "10.0.0.1:6443", 7])
     def test_bad_server(self, tmp_path: Path, server: object) -> None:
-        """A server that is no http(s) URL is an error."""
+        """A server that is not a http(s) URL is an error."""
         with pytest.raises(ConfigError):
             load_config(kubeconfig(tmp_path, cluster={"server": server}))
 

@@ -51,7 +51,7 @@ def test_proxy_configs(spec: Any) -> None:
 
 
 def test_namespaces() -> None:
-    """A namespace keeps what names it, whether it ends, and the labels that admins guard; a status is no change."""
+    """A namespace keeps what names it, whether it ends, and the labels that admins guard; a status is not a change."""
     labels = {"mesh-signer.dev/team": "a", "app": "b"}
     ends = "2026-01-02T00:00:00Z"
     raw = {"metadata": METADATA | {"labels": labels, "deletionTimestamp": ends}}

@@ -27,7 +27,7 @@ def test_enough_and_different() -> None:
 
 
 def test_a_stale_fault_is_told() -> None:
-    """A fault whose place is gone, or stands there twice, is an error and not passed over."""
+    """A fault whose place is gone, or appears twice, is an error and not passed over."""
     mutant = Mutant("f", "x.py", "a", "b", ("t",))
     assert mutant.plant("-a-") == "-b-"
     for source in ("", "a a"):

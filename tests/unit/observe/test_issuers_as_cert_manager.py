@@ -30,7 +30,7 @@ def test_condition() -> None:
 
 
 def test_gone() -> None:
-    """An issuer that was deleted leaves no series behind, and one that was never seen is no error."""
+    """An issuer that was deleted leaves no series behind, and one that was never seen is not an error."""
     metrics = Metrics()
     gauges = IssuerGauges(metrics)
     gauges.update(FOO, ready())

@@ -68,7 +68,7 @@ class TestMesh:
         assert index.world.signers == {FOO}
 
     def test_a_config_map_that_never_could_be_read(self) -> None:
-        """A mesh config that was never readable is no empty one: nothing may be decided before it is mended."""
+        """A mesh config that was never readable is not an empty one: nothing may be decided before it is mended."""
         index = Index(Settings())
         index.config_maps.put("istio", {"mesh": "- 1"})
         assert list(index.config_maps.unreadable) == ["istio"]

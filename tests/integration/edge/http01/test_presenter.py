@@ -241,7 +241,7 @@ async def test_the_challenge_is_gone(place: Place) -> None:
 
 
 async def test_server_side_apply(place: Place) -> None:
-    """Afterwards its owner's server-side apply is no conflict with us: we own no field of his Gateway."""
+    """Afterwards its owner's server-side apply is not a conflict with us: we own no field of his Gateway."""
     place.apply(SPEC, "--server-side", "--force-conflicts", "--field-manager=owner")
     presenter = place.presenter()
     assert await presenter.present(place.challenge) is None

@@ -41,7 +41,7 @@ def orders_made(ca: FaultyCA) -> int:
     ids=["s", "date"],
 )
 async def test_rate_limited(here: World, faulty: FaultyCA, retry_after: Callable[[], str]) -> None:
-    """A 429 is waited for as long as it says, is told in the Order, and is no failure of the Certificate."""
+    """A 429 is waited for as long as it says, is told in the Order, and is not a failure of the Certificate."""
     when: list[str] = []
 
     def limited(method: str, path: str) -> Reply | None:
@@ -94,7 +94,7 @@ async def test_a_forgotten_account(here: World, faulty: FaultyCA) -> None:
 @pytest.mark.parametrize("path", ["chalZ", "finalize"])
 @pytest.mark.parametrize(("status", "code"), [(429, "rateLimited"), (503, "serverInternal")])
 async def test_left_alone(here: World, faulty: FaultyCA, path: str, status: int, code: str) -> None:
-    """A CA that names a time at a later step is left alone until then, is asked once, and it is no failure."""
+    """A CA that names a time at a later step is left alone until then, is asked once, and it is not a failure."""
     asked_at: list[float] = []
 
     def busy(method: str, at: str) -> Reply | None:
@@ -184,7 +184,7 @@ async def test_a_ca_that_has_forgotten_everything(here: World, start: Start, pre
 
 
 async def test_already_replaced(here: World, faulty: FaultyCA) -> None:
-    """When the CA says that the certificate was replaced already, the renewal is ordered without it, and is no failure."""
+    """When the CA says that the certificate was replaced already, the renewal is ordered without it, and is not a failure."""
     await asked(here, faulty, "replaced.example")
     await here.ready("Certificate", "web")
     faulty.rule = times(1, "order-plz", problem(409, "alreadyReplaced", "there is one"))

@@ -21,7 +21,7 @@ def secret(**changes: Any) -> Secret:
 
 
 def test_ours() -> None:
-    """A Secret that names the Certificate is its own, of whatever type; a missing one is no obstacle."""
+    """A Secret that names the Certificate is its own, of whatever type; a missing one is not an obstacle."""
     certificate = samples.certificate()
     assert holds(certificate, secret(note="leaf"))
     assert foreign_defect(certificate, secret(note="leaf"), own_key=False) is None
@@ -83,7 +83,7 @@ def test_brought_key() -> None:
 
 
 def test_duplicates() -> None:
-    """Rivals are named; none is no defect."""
+    """Rivals are named; none is not a defect."""
     assert duplicate_defect(samples.certificate(), set()) is None
     found = duplicate_defect(samples.certificate(), {"b", "a"})
     assert found is not None

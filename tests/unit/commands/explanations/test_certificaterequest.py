@@ -60,7 +60,7 @@ def test_audit_mode() -> None:
     settings = Settings(mode="audit", audit_until=NOW + timedelta(days=1))
     found = explained(mesh(world(config=entries(*ALL), settings=settings)), request())
     assert found.verdict == "issue"
-    assert any(note.startswith("the wall only watches until") for note in found.notes)
+    assert any(note.startswith("the wall only reports until") for note in found.notes)
     assert any(note.startswith("enforcing would refuse it: ") for note in found.notes)
 
 
@@ -99,8 +99,8 @@ def test_what_became_of_it() -> None:
 
 
 def test_of_another_group() -> None:
-    """A request for somebody else's issuer is none of ours, and is no refusal."""
-    with pytest.raises(NotFoundOut, match=r"'aws\.example', which is none of ours"):
+    """A request for somebody else's issuer is not one of ours, and is not a refusal."""
+    with pytest.raises(NotFoundOut, match=r"'aws\.example', which is not one of ours"):
         explained(mesh(), request(issuerRef={"name": "x", "group": "aws.example"}))
 
 

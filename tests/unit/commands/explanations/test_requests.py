@@ -72,7 +72,7 @@ def test_files() -> None:
 
 @pytest.mark.parametrize("text", ["", "[", "kind: Pod", "- a", "a: &a [*a]", "\x00"])
 def test_other_files(text: str) -> None:
-    """What is no request is told as such."""
+    """What is not a request is told as such."""
     with pytest.raises(NotFoundOut, match="the file"):
         read_file(text, SIGNER)
 
@@ -96,6 +96,6 @@ def test_workload() -> None:
     ("namespace", "account"), [("A", "x"), ("", "x"), ("a/b", "x"), ("a", ""), ("a", "x/y"), ("a", "é")]
 )
 def test_no_workload(namespace: str, account: str) -> None:
-    """What can be no namespace or service account makes no request."""
-    with pytest.raises(NotFoundOut, match="can be no namespace"):
+    """What is not a valid namespace name or service account makes no request."""
+    with pytest.raises(NotFoundOut, match="is not a valid namespace name"):
         workload_request("cluster.local", namespace, account, SIGNER)

@@ -124,9 +124,9 @@ class TestUnknownOutcome:
             scene.writer.script += [UNKNOWN] * 10_000
             scene.put_many(100)
             await asyncio.sleep(9)
-            assert caplog.text.count("an answer could not be written and is tried again: 503") == 1
+            assert caplog.text.count("an answer could not be written and will be retried: 503") == 1
             await asyncio.sleep(20)
-            assert 1 < caplog.text.count("an answer could not be written and is tried again: 503") <= 3
+            assert 1 < caplog.text.count("an answer could not be written and will be retried: 503") <= 3
 
 
 class TestThrottled:
@@ -219,7 +219,7 @@ class TestUnforeseen:
             await asyncio.sleep(1)
             assert scene.names == ["r0", "r1", "r2", "r0"]
             assert scene.metric("in_flight_writes") == 0
-        assert "request r0: unforeseen failure; it is tried again" in caplog.text
+        assert "request r0: unforeseen failure; it will be retried" in caplog.text
 
     @virtual_time
     async def test_a_failing_decision(self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -239,7 +239,7 @@ class TestUnforeseen:
             await asyncio.sleep(60)
             assert scene.names == ["r0", "r1", "r2"]
             assert 5 < calls.count("eve") < 30
-        assert "request eve: unforeseen failure; it is tried again" in caplog.text
+        assert "request eve: unforeseen failure; it will be retried" in caplog.text
 
     @virtual_time
     async def test_a_failing_question(self, caplog: pytest.LogCaptureFixture) -> None:
@@ -254,8 +254,8 @@ class TestUnforeseen:
 
     @virtual_time
     async def test_unreadable_bytes(self, caplog: pytest.LogCaptureFixture) -> None:
-        """An object whose inside cannot be read is not answered blindly; it is tried again."""
-        # A user name that is no UTF-8: not read by the watch, only when the request is decided.
+        """An object whose inside cannot be read is not answered blindly; it will be retried."""
+        # A user name that is not UTF-8: not read by the watch, only when the request is decided.
         broken = request()
         raw = broken.raw.replace(ISTIOD.encode(), b"\xff" * len(ISTIOD))
         async with running() as scene:

@@ -81,7 +81,7 @@ async def test_told_once() -> None:
 
 @virtual_time
 async def test_nothing_is_told_of_a_ca_that_is_being_read() -> None:
-    """The moment in which a CA is parsed is no news for a user."""
+    """The moment in which a CA is parsed is not news for a user."""
     async with running(issuer=False) as scene:
         scene.registry.set(unready(reason=PENDING))
         scene.put()

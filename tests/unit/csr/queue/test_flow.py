@@ -58,7 +58,7 @@ def test_the_flow() -> None:
     ids=["empty", "no PEM", "no base64", "no end", "space before", "huge"],
 )
 def test_no_identity(text: bytes) -> None:
-    """What is no CSR of a workload has no namespace; it waits with its requester's others."""
+    """What is not a CSR of a workload has no namespace; it waits with its requester's others."""
     assert claimed_identity(text) is None
     assert flow_of(request(request=text), HERE) == Flow(ISTIOD, "")
 

@@ -178,7 +178,7 @@ class TestUpdates:
 
     @pytest.mark.parametrize("secret", [b"", b"not base64!", b"YQ", b"\xff"])
     def test_a_secret_that_is_none(self, secret: bytes) -> None:
-        """What is no TSIG secret is told, and not shown."""
+        """What is not a TSIG secret is told, and not shown."""
         with pytest.raises(ValueError, match="TSIG secret is") as error:
             Updates(Questions(), Rfc2136("127.0.0.1", tsig=TSIG), secret, ANYWHERE)
         assert "not base64!" not in str(error.value)

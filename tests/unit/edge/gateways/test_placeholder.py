@@ -141,7 +141,7 @@ class TestUsersCertificates:
 
 class TestGateways:
     def test_credentials(self) -> None:
-        """Every Secret that a server names, by whatever form; nothing that is no Secret."""
+        """Every Secret that a server names, by whatever form; nothing that is not a Secret."""
         servers = (
             https("a.example.com", credential="one"),
             https("b.example.com", credential="kubernetes://two"),

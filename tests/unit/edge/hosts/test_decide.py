@@ -237,7 +237,7 @@ def test_wrong_claims(name: str, spec: Any) -> None:
 
 
 def test_a_claim_of_no_host() -> None:
-    """An object whose name is no host's is about nothing."""
+    """An object whose name is not a host's is about nothing."""
     assert read_claim(msgspec.convert({"metadata": {"name": "cluster.local"}}, HostClaim)) is None
 
 

@@ -45,7 +45,7 @@ def test_proves(noted: SecretRecord, found: Secret, *, expected: bool) -> None:
 
 @pytest.mark.parametrize("data", [{}, {"tls.crt": b"x", "tls.key": b"y"}, {"tls.crt": CA.pem}])
 def test_no_key_pair(data: dict[str, bytes]) -> None:
-    """What is no key pair names none, and raises nothing."""
+    """What is not a key pair names none, and raises nothing."""
     assert key_pair(secret(data=data)) is None
 
 

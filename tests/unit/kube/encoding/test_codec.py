@@ -201,7 +201,7 @@ class TestJson:
                 reader.decode_event(body)
 
     def test_bookmark_is_not_decoded(self) -> None:
-        """A bookmark's object lacks everything but the version, and is no problem."""
+        """A bookmark's object lacks everything but the version, and is not a problem."""
         found = JsonCodec(Thing).decode_event(
             b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"9"},"value":7}}'
         )

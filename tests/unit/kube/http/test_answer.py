@@ -91,7 +91,7 @@ def test_headers() -> None:
     ],
 )
 def test_malformed(data: bytes) -> None:
-    """What is no plain answer within the limits is refused, in one piece and byte by byte, with a reason that quotes nothing."""
+    """What is not a plain answer within the limits is refused, in one piece and byte by byte, with a reason that quotes nothing."""
     for step in (0, 1):
         with pytest.raises(Malformed) as caught:
             _feed_on(data, step)

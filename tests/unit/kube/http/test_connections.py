@@ -204,7 +204,7 @@ async def test_idle_connection_closed_by_the_server() -> None:
     ids=["nothing", "garbage", "noise", "half", "half a chunk", "too large", "two answers"],
 )
 async def test_no_answer(answer: bytes) -> None:
-    """What is no whole answer is Unreachable, the request is sent once, and the next one gets a new connection."""
+    """What is not a whole answer is Unreachable, the request is sent once, and the next one gets a new connection."""
     async with scene(saying(answer)) as (server, pool):
         with pytest.raises(Unreachable):
             await send(pool)

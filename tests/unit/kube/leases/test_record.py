@@ -35,7 +35,7 @@ class TestTimes:
 
 class TestHeld:
     def test_new(self) -> None:
-        """The first holder of a Lease is no transition."""
+        """The first holder of a Lease is not a transition."""
         spec = held({"metadata": {"name": "l"}}, "a", 14.2, NOON)["spec"]
         assert spec == {
             "holderIdentity": "a",

@@ -256,7 +256,7 @@ class TestNonsense:
     )
     @virtual_time
     async def test_lines(self, line: bytes) -> None:
-        """A line that is no watch event costs the connection, not the reflector."""
+        """A line that is not a watch event costs the connection, not the reflector."""
         server = FakeApiServer(lists=[page()], watches=[Watch((line, Hang)), Watch((event("ADDED", thing("a")), Hang))])
         async with following(server) as seen:
             await seen.until(lambda: seen.names() == {"a"})

@@ -75,7 +75,7 @@ async def test_resumes_after_the_end() -> None:
 
 @virtual_time
 async def test_bookmarks_move_the_start() -> None:
-    """A bookmark moves the place to resume from, is no object, and is told to nobody."""
+    """A bookmark moves the place to resume from, is not an object, and is told to nobody."""
     server = FakeApiServer(
         lists=[page(rv="10")], watches=[Watch((event("ADDED", thing("a", "15")), bookmark("99"), LONG)), Watch((Hang,))]
     )

@@ -190,7 +190,7 @@ def test_the_last_of_a_bundle_counts() -> None:
 
 @pytest.mark.parametrize("pem", ["''", "", "# ca.crt of Secret foo", "|\n      # put ca.crt here", "nonsense", '"x"'])
 def test_a_placeholder_is_filled(pem: str) -> None:
-    """What is no certificate is trusted by nobody, so a root may take its place."""
+    """What is not a certificate is trusted by nobody, so a root may take its place."""
     text = f"caCertificates:\n  - pem: {pem}\n    certSigners: [{signer('foo')}]\n"
     found = edit_mesh_config(text, {signer("foo"): FOO}, force=False)
     assert trusted(found.text) == {signer("foo"): FOO}
@@ -203,7 +203,7 @@ def test_a_placeholder_is_filled(pem: str) -> None:
         ("- a\n", "no mapping"),
         ("a: &x 1\nb: *x\n", "aliases"),
         ("caCertificates: {}\n", "no list"),
-        ("caCertificates: [x]\n", "caCertificates[0] is no mapping"),
+        ("caCertificates: [x]\n", "caCertificates[0] is not a mapping"),
         ("caCertificates: [{certSigners: x}]\n", "caCertificates[0].certSigners"),
         ("caCertificates: [{pem: [x]}]\n", "caCertificates[0].pem"),
         ("caCertificates: [{pem: a, pem: b}]\n", "twice"),

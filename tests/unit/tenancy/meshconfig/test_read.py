@@ -135,7 +135,7 @@ class TestSeveral:
         assert read_mesh_config(config_maps, SETTINGS) == MeshConfig()
 
     def test_shared(self) -> None:
-        """The shared mesh config is the base of every revision, replaced field by field, and is no revision."""
+        """The shared mesh config is the base of every revision, replaced field by field, and is not a revision."""
         shared = {"trustDomain": "shared", "rootNamespace": "root"} | default("foo") | signers("foo")
         found = read(shared="istio-shared", istio_shared=shared, istio={"trustDomain": "own"}, istio_b=default("bar"))
         assert found.trust_domains == {"own", "shared"}
@@ -223,7 +223,7 @@ class TestHostile:
         ids=lambda text: ascii(text[:16]),
     )
     def test_no_mesh_config(self, text: str) -> None:
-        """What is no YAML mapping is a problem, and says nothing; the other revisions count."""
+        """What is not valid YAML mapping is a problem, and says nothing; the other revisions count."""
         found = read(istio=text, istio_b={"trustDomain": "b"} | signers("foo"))
         assert found.problems[0].startswith("ConfigMap istio-system/istio: mesh: ")
         assert len(found.problems[0]) < 400
