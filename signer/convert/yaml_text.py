@@ -72,12 +72,16 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+_ENDS = frozenset("\x85\u2028\u2029")
+"""Line ends of YAML 1.1 that are none for people."""
 _AMBIGUOUS = re.compile(r"[-+.]?[0-9].*|[yYnN]|[-+]?\.(inf|nan)|~|=|<<", re.ASCII | re.IGNORECASE | re.DOTALL)
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
     plain = dumper.represent_str(value)
     # represent_str already asks for "|" or quotes where PyYAML's own rules need them.
+    if not _ENDS.isdisjoint(value):  # PyYAML folds them in its other styles, and a reader sees another text
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"')
     if plain.style is None and _AMBIGUOUS.fullmatch(value):
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="'")
     return plain

@@ -132,7 +132,7 @@ BAD = [
     (
         "controllers",
         "csr,csrs",
-        "--controllers: 'csrs' is none of csr, issuers, certificates, certificaterequests, acmeissuers, orders, challenges, gateways, policies",
+        "--controllers: 'csrs' is not one of csr, issuers, certificates, certificaterequests, acmeissuers, orders, challenges, gateways, policies",
     ),
     ("allow-ca-requests", "maybe", "--allow-ca-requests: 'maybe' is neither true nor false"),
     ("leader-elect", "", "--leader-elect: '' is neither true nor false"),
@@ -169,12 +169,12 @@ BAD = [
         "istiod-accounts",
         "system:serviceaccount:istiod",
         (
-            "--istiod-accounts: 'system:serviceaccount:istiod' can be no user "
+            "--istiod-accounts: 'system:serviceaccount:istiod' is not a valid user "
             "(a service account is system:serviceaccount:NAMESPACE:NAME)"
         ),
     ),
-    ("istiod-dns-names", "istiod.svc,*.svc", "--istiod-dns-names: '*.svc' can be no DNS name"),
-    ("shared-mesh-config", "a_b", "--shared-mesh-config: 'a_b' can be no ConfigMap"),
+    ("istiod-dns-names", "istiod.svc,*.svc", "--istiod-dns-names: '*.svc' is not a valid DNS name"),
+    ("shared-mesh-config", "a_b", "--shared-mesh-config: 'a_b' is not a valid ConfigMap"),
 ]
 
 
@@ -194,7 +194,7 @@ def test_bad(option: str, text: str, message: str) -> None:
 def test_bad_choice_in_the_environment(option: str) -> None:
     """A choice that the command line would refuse is refused from the environment too."""
     name = "MESH_SIGNER_" + option.replace("-", "_").upper()
-    with pytest.raises(SettingsError, match=f"^--{option}: 'loud' is none of"):
+    with pytest.raises(SettingsError, match=f"^--{option}: 'loud' is not one of"):
         settings(**{name: "loud"})
 
 

@@ -39,7 +39,7 @@ def test_cas() -> None:
     ]
     found = whats(check_cas(facts(mesh(issuers=states))))
     assert found == [
-        f"error: {BAR}: its CA ends 2026-11-23T12:00:00Z",
+        f"error: {BAR}: its CA expires 2026-11-23T12:00:00Z",
         f"error: {FOO} is not ready: no Secret",
         f"warning: {DEFAULT} is a signer of the mesh and does not exist",
         f"error: {TEAM} is of the type selfSigned: it has no CA, so every mesh request for it is refused",

@@ -118,7 +118,7 @@ class TestGuides:
         assert 'ingressClass "none"' in told
         assert told.count("left out: it selects cert-manager's solver Pods") == 2
         assert "Ingress istio-system/istio-ingress-certs-mgr: left out: it only routes ACME challenges" in told
-        assert "kubernetes.io/ingress.allow-http]: has no equal" in told
+        assert "kubernetes.io/ingress.allow-http]: has no equivalent" in told
 
     def test_2019(self) -> None:
         """The request of 2019: the misspelt field is mended and its days become hours."""
@@ -194,11 +194,11 @@ class TestInput:
             ("1: a", "is not text"),
             ("? [a]\n: b", "a key that is not text"),
             ("a: !!binary aGk=", "does not know"),
-            ("a: !!python/object:os.system x", "no YAML"),
+            ("a: !!python/object:os.system x", "not valid YAML"),
             ("a: &a [*a]", "contains itself"),
             ("a: " + "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), "deep"),
             ("\n".join(f"a{n}: &a{n} [{', '.join(['*a' + str(n - 1)] * 10) if n else 1}]" for n in range(9)), "values"),
-            ("a: \x00", "no YAML"),
+            ("a: \x00", "not valid YAML"),
         ],
     )
     def test_unreadable(self, text: str, word: str) -> None:
@@ -233,6 +233,13 @@ class TestInput:
         assert yaml.safe_load(write_stream(found.objects) or "null") == (
             json.loads(json.dumps(found.objects[0])) if found.objects else None
         )
+
+    @pytest.mark.parametrize("text", ["\x85", "a\u2028b", "\u2029", "x\x85 y", "a\nb\x85c"])
+    def test_line_ends_of_other_kinds(self, text: str) -> None:
+        """What YAML takes for an end of a line comes out as it went in."""
+        found = [{"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": text}}]
+        for loader in (yaml.SafeLoader, yaml.CSafeLoader):
+            assert list(yaml.load_all(write_stream(found), loader)) == found
 
 
 class TestCommand:

@@ -74,7 +74,7 @@ class TestIssuers:
             ("https://ACME-v02.api.letsencrypt.org/directry", "acme-v02.api", "misspelt"),
             ("http://acme-v02.api.letsencrypt.org/directory", "https://acme-v02.api", "not https"),
             ("http://ca.example/dir", "http://ca.example/dir", "only https"),
-            ("https://[", "https://[", "no URL"),
+            ("https://[", "https://[", "is not a URL"),
             ("https://ca.example/dir", "https://ca.example/dir", ""),
         ],
     )

@@ -1,4 +1,4 @@
-"""Links to alternative chains, nonces, and what is not dialled."""
+"""Links to alternative chains, nonces, and what is not connected to."""
 
 import asyncio
 import base64
@@ -118,9 +118,9 @@ async def test_errors_come_through() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
 async def test_addresses_of_ours(host: str) -> None:
-    """However an address of our own network is written, it is not dialled."""
+    """However an address of our own network is written, it is not connected to."""
     session = Session(At(f"https://{host}:1/dir"), KEY, lambda: NOW)
-    with pytest.raises(ForbiddenTarget, match=r"is not dialled: .* is a loopback address"):
+    with pytest.raises(ForbiddenTarget, match=r"is not connected to: .* is a loopback address"):
         await session.directory()
     await session.close()
 

@@ -144,7 +144,7 @@ def test_not_of_the_mesh() -> None:
     found = explain(plain, OTHER, here, now=NOW)
     assert isinstance(found, Explanation)
     assert found.verdict == "issue"
-    assert "no signer of the mesh" in found.source
+    assert "not a signer of the mesh" in found.source
 
 
 def test_limits_of_the_operator() -> None:

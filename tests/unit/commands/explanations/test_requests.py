@@ -66,7 +66,7 @@ def test_files() -> None:
     asked = read_file(pem, SIGNER)
     assert isinstance(asked, Asked)
     assert asked.content.request == pem.encode()
-    with pytest.raises(NotFoundOut, match="say --signer"):
+    with pytest.raises(NotFoundOut, match="add --signer"):
         read_file(pem, "")
 
 
@@ -96,6 +96,6 @@ def test_workload() -> None:
     ("namespace", "account"), [("A", "x"), ("", "x"), ("a/b", "x"), ("a", ""), ("a", "x/y"), ("a", "é")]
 )
 def test_no_workload(namespace: str, account: str) -> None:
-    """What is not a valid namespace name or service account makes no request."""
-    with pytest.raises(NotFoundOut, match="is not a valid namespace name"):
+    """What are not a valid namespace or service account makes no request."""
+    with pytest.raises(NotFoundOut, match="are not a valid namespace"):
         workload_request("cluster.local", namespace, account, SIGNER)

@@ -34,7 +34,11 @@ def found(**changes: Any) -> Found:
         ({}, Cause.PASSED, "is there"),
         ({"resolved": None}, Cause.PASSED, "is there"),
         ({"resolved": ()}, Cause.NOT_RESOLVED, "lookup application.sample.com: no such host"),
-        ({"resolved": ("198.51.100.1",), "matches": False}, Cause.WRONG_ADDRESS, "198.51.100.1, which is none of the"),
+        (
+            {"resolved": ("198.51.100.1",), "matches": False},
+            Cause.WRONG_ADDRESS,
+            "198.51.100.1, which is not one of the",
+        ),
         ({"resolved": ("198.51.100.1",)}, Cause.PASSED, "is there"),
         ({"error": "refused"}, Cause.NOT_REACHED, "refused"),
         ({"error": "timeout"}, Cause.NOT_REACHED, "timeout"),

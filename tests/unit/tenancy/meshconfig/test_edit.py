@@ -87,7 +87,7 @@ def test_renewed_literal() -> None:
     """A renewed root replaces the old one's lines and nothing else, not even the comment beside it."""
     found = edit_mesh_config(BLOCK, {signer("foo"): FOO_RENEWED}, force=False)
     assert found.text == BLOCK.replace(textwrap.indent(FOO, "    "), textwrap.indent(FOO_RENEWED, "    "))
-    assert found.changes == (f"{signer('foo')}: a root of the same key, which ends 2026-05-01",)
+    assert found.changes == (f"{signer('foo')}: a root of the same key, which expires 2026-05-01",)
 
 
 def test_renewed_quoted() -> None:
@@ -200,9 +200,9 @@ def test_a_placeholder_is_filled(pem: str) -> None:
     ("text", "why"),
     [
         ("a: [", "not YAML in line "),
-        ("- a\n", "no mapping"),
+        ("- a\n", "not a mapping"),
         ("a: &x 1\nb: *x\n", "aliases"),
-        ("caCertificates: {}\n", "no list"),
+        ("caCertificates: {}\n", "not a list"),
         ("caCertificates: [x]\n", "caCertificates[0] is not a mapping"),
         ("caCertificates: [{certSigners: x}]\n", "caCertificates[0].certSigners"),
         ("caCertificates: [{pem: [x]}]\n", "caCertificates[0].pem"),
