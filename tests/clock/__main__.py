@@ -1,4 +1,4 @@
-"""Run the unit tests at two later times: a test that mixes a fixed time with the clock fails, not in a month, but now.
+"""Run the unit tests at two later times, side by side: who mixes a fixed time with the clock learns it now.
 
 libfaketime moves the wall clock of pytest and of every Python that it starts, OpenSSL's included; the monotonic clock,
 which time-outs and event loops go by, stays as it is, and so do the times of files. Programs in Go ask the kernel
@@ -8,8 +8,10 @@ themselves and see the true time.
 import os
 import subprocess
 import sys
+import tempfile
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 from tests.localmesh.debian import NotHere, find_library
 
@@ -37,6 +39,7 @@ def main() -> int:
     except NotHere as error:
         print(f"test-clock: skipped: {error}")
         return 0
+    running: list[tuple[str, subprocess.Popen[bytes], IO[bytes]]] = []
     for shift in SHIFTS:
         env = shifted(library, shift)
         say = [sys.executable, "-c", "from datetime import datetime; print(datetime.now().isoformat())"]
@@ -44,12 +47,30 @@ def main() -> int:
         if (datetime.fromisoformat(seen) - datetime.now()).days < 399:  # noqa: DTZ005 - both are local
             print(f"test-clock: {library} does not move the clock by {shift}: it is {seen}", file=sys.stderr)
             return 1
-        print(f"test-clock: {shift}, it is {seen}", flush=True)
-        tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit"]
-        if subprocess.run(tests, env=env, cwd=ROOT, check=False).returncode != 0:
-            print(f"test-clock: failed at {shift}, {seen}", file=sys.stderr)
-            return 1
-    return 0
+        tests = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--hypothesis-profile=fast",
+            "tests/unit",
+        ]
+        output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - read below, when the tests are over
+        running.append(
+            (f"{shift}, {seen}", subprocess.Popen(tests, env=env, cwd=ROOT, stdout=output, stderr=output), output)
+        )
+    failed = 0
+    for when, process, written in running:
+        with written:
+            status = process.wait()
+            written.seek(0)
+            print(f"test-clock: {when}\n{written.read().decode(errors='replace')}", flush=True)
+        if status != 0:
+            print(f"test-clock: failed at {when}", file=sys.stderr)
+            failed = 1
+    return failed
 
 
 if __name__ == "__main__":

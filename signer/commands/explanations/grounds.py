@@ -85,7 +85,7 @@ def _mesh_signer_text(mesh: Mesh, signer: IssuerRef) -> str:
 
 def _namespace_text(mesh: Mesh, namespace: str) -> str:
     if namespace not in mesh.world.namespaces:
-        return "does not exist, and never has as far as is known"
+        return "does not exist, and was never known"
     claims = mesh.world.claims.get(namespace, NO_CLAIMS)
     if not claims.signers:
         named = f" (ProxyConfig {claims.speaker.name} names none)" if claims.speaker is not None else ""

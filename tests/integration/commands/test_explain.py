@@ -78,7 +78,7 @@ class TestExplain:
         assert found.json["verdict"] == "wait"
         assert found.json["reasons"][0]["code"] == "IssuerNotFound"
         known = {one["about"]: one["is"] for one in found.json["known"]}
-        assert "nothing was ever heard of it" in known[f"namespace {nobody}"]
+        assert "was never known" in known[f"namespace {nobody}"]
         assert known[f"ClusterIssuer {nobody}"].startswith("does not exist; there are: ")
         assert known["mesh signer"].startswith("no: ")
 

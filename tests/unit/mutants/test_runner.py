@@ -13,8 +13,10 @@ TEST = "from code_under_test import double\n\n\ndef test_double():\n    assert d
 
 
 @pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """A repository of one module and one test."""
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of one module and one test, which needs no plugins but the one of the runner's options."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "_hypothesis_pytestplugin")
     (tmp_path / "tests").mkdir()
     (tmp_path / "code_under_test.py").write_text(CODE)
     (tmp_path / "tests" / "test_it.py").write_text(TEST)

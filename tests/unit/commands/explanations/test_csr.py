@@ -71,7 +71,7 @@ def test_signer_of_nobody() -> None:
     assert (found.verdict, found.reasons[0].code) == ("wait", "IssuerNotFound")
     about = known(found)
     assert about[str(OTHER)] == "does not exist; there are: bar, foo, istio-system, team"
-    assert about["namespace nowhere"] == "does not exist, and never has as far as is known"
+    assert about["namespace nowhere"] == "does not exist, and was never known"
     assert about["mesh signer"].startswith("no: ")
 
 

@@ -44,7 +44,7 @@ async def test_one_tenant_has_a_part_of_the_window() -> None:
         await asyncio.sleep(10)
         assert {name[0] for name in scene.names[9:]} == {"b", scene.names[0][0]}
         assert len(scene.names) <= 9 + 2 * 2
-        await scene.until(lambda: len(scene.names) == 220, 2000)
+        await scene.until(lambda: len(scene.writer.writes) == 220, 2000)
         assert 8 < scene.writer.most_under_way <= 16
 
 

@@ -190,7 +190,7 @@ def test_looks_in_nobodys_way() -> None:
     """While many looks hang, other work of ours, blocking and not, is done at once."""
 
     async def crowd(pod: GatewayAddress) -> None:
-        looks = [asyncio.create_task(look(ASKED, pod, seconds=1.0)) for _ in range(40)]
+        looks = [asyncio.create_task(look(ASKED, pod, seconds=3.0)) for _ in range(40)]
         await asyncio.sleep(0.1)
         assert await asyncio.to_thread(lambda: "done") == "done"
         assert not any(one.done() for one in looks)
