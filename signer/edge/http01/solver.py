@@ -99,7 +99,7 @@ class SharedSolver:
         await self._watch.run()
 
     def _changed(self, _change: Change[Challenge]) -> None:
-        # So many are presented at once as the queue lets (queue.MAX_CONCURRENT): reading them all anew is nothing.
+        # As many are presented at once as challenges/schedule.py lets (MAX_CONCURRENT): reading them all anew is nothing.
         self._answers = answers_of(self._watch.store.values())
 
     def _forget(self) -> None:
