@@ -154,6 +154,7 @@ def answers(mesh: Mesh, names: set[str]) -> dict[str, Any]:
 
 def test_long_lifetime_by_the_agent(mesh: Mesh) -> None:
     """The agent asks for 89 days, which istiod lets pass: the workload gets a day."""
+    started = datetime.now(UTC).replace(microsecond=0)
     workload = mesh.place("patient", "foo", "foo", envoy=False, environment={"SECRET_TTL": "2136h"})
     try:
         workload.wait_ready()
@@ -161,4 +162,6 @@ def test_long_lifetime_by_the_agent(mesh: Mesh) -> None:
     finally:
         mesh.remove(workload)
     assert certificate is not None
-    assert certificate.not_valid_after_utc - certificate.not_valid_before_utc <= DAY + BACKDATED
+    # Its end counts from the signature, its start from the request, which on a busy machine may be seconds earlier.
+    assert certificate.not_valid_after_utc <= datetime.now(UTC) + DAY
+    assert certificate.not_valid_before_utc >= started - BACKDATED

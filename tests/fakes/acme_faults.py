@@ -187,15 +187,24 @@ class _Server(http.server.ThreadingHTTPServer):
             with contextlib.suppress(OSError):
                 plain.shutdown(socket.SHUT_RDWR)
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        # Noted by whoever accepts, before its thread starts: once that has ended, `hang_up` knows of every connection.
+        request.settimeout(20)
+        plain = request.dup()
+        self._open.add(plain)
+        super().process_request((request, plain), client_address)
+
     def finish_request(self, request: Any, client_address: Any) -> None:
         # In the connection's own thread: a client that does not speak TLS must not stop the others.
-        with request.dup() as plain:
-            self._open.add(plain)
-            try:
-                with self.context.wrap_socket(request, server_side=True) as secured:
-                    super().finish_request(secured, client_address)
-            finally:
-                self._open.discard(plain)
+        with self.context.wrap_socket(request[0], server_side=True) as secured:
+            super().finish_request(secured, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """End a connection, in its own thread."""
+        own, plain = request
+        super().shutdown_request(own)
+        self._open.discard(plain)
+        plain.close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that leave are part of the tests."""

@@ -256,9 +256,17 @@ class TestSources:
             cluster.kubectl, "delete", "crd/signerbindings.mesh-signer.dev", "crd/signerpolicies.mesh-signer.dev"
         )
         async with watching(tenants) as watcher:
-            await until("what to do", lambda: "kubectl apply -k manifests/crds" in watcher.world.unsynced)
-            assert "SignerPolicies" not in watcher.world.unsynced
-            await asyncio.to_thread(cluster.apply_kustomize, MANIFESTS / "crds")
+            try:
+                # The two are asked for one after the other: what is said of the first may come before the second is told.
+                await until(
+                    "what to do",
+                    lambda: (
+                        "kubectl apply -k manifests/crds" in watcher.world.unsynced
+                        and "SignerPolicies" not in watcher.world.unsynced
+                    ),
+                )
+            finally:
+                await asyncio.to_thread(cluster.apply_kustomize, MANIFESTS / "crds")
             assert (await ready(watcher)).unsynced == ""
 
     async def test_a_mesh_config_that_breaks(self, tenants: Tenants) -> None:
