@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.integration.plain_api import Api
 from tests.localmesh import Cluster, LocalMeshError, kubeconfig
@@ -74,7 +75,7 @@ def ask_all(cluster: Cluster, who: str, questions: Sequence[Ask]) -> list[bool]:
                 "spec": {"user": who, "groups": GROUPS, "resourceAttributes": attributes},
             }
         )
-    text = "\n---\n".join(map(json.dumps, reviews))
+    text = yaml.safe_dump_all(reviews)  # JSON between lines of --- is read as one or the other, by chance
     told = cluster.kubectl("create", "-o", 'jsonpath={.status.allowed}{"\\n"}', "-f", "-", input=text).split()
     assert len(told) == len(questions)
     return [answer == "true" for answer in told]
