@@ -36,7 +36,7 @@ from signer.edge.hosts.retention import Fate, fate
 from signer.edge.hosts.secret_records import SecretRecords
 from signer.kube.client import ApiClient
 from signer.kube.encoding.codec import JsonCodec
-from signer.kube.errors import AlreadyExists, Conflict, NotFound
+from signer.kube.errors import AlreadyExists, NotFound
 from signer.kube.reflector import Change, Reflector
 from signer.tenancy.verdict import Reason, Refuse, Unready
 from signer.tenancy.world import LABEL_PREFIX
@@ -134,6 +134,7 @@ class Claims:
         """Note which hosts of a namespace are unused, and release those that were long enough.
 
         `uid` is "" for a namespace that is gone. Returns after how many seconds to look again, None for never.
+        Raises ApiError (Conflict: a claim changed, ask again), Unreachable.
         """
         again: float | None = None
         for name in sorted(self.of_namespace.get(namespace, ())):
@@ -193,10 +194,8 @@ class Claims:
 
     async def _remove(self, obj: HostClaim) -> None:
         meta = obj.metadata
-        try:
+        with contextlib.suppress(NotFound):
             await self._client.delete(HOST_CLAIMS, meta.name, uid=meta.uid, resource_version=meta.resource_version)
-        except (NotFound, Conflict):
-            return
 
     def _claim_changed(self, change: Change[HostClaim]) -> None:
         if change.kind == "synced":

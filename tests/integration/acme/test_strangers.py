@@ -122,7 +122,7 @@ async def test_another_certificate(start: Start, talk: Talk, answers: ChallengeS
     driver = Driver(session, KEY, answers, wish("mine.example.com"))
     await driver.chains()
     driver.leaf_key = generate_key("ECDSA")
-    with pytest.raises(MalformedAnswer, match="another key"):
+    with pytest.raises(MalformedAnswer, match="a different key"):
         await driver.chains()
 
 

@@ -172,6 +172,7 @@ class TestChanges:
         await here.create("Secret", "mine", {"stringData": {"a": "b"}})
         await here.client.delete(GATEWAYS, "shop", here.namespace)
         await here.until("the Secret noted as unused", lambda: _unused(here))
+        await here.until("the claim noted as unused", lambda: _unused_claim(here, a))
         await here.stop()
         here.ahead = timedelta(days=6, hours=23)
         await here.start()
@@ -230,6 +231,10 @@ class TestOtherSources:
             await here.make(INGRESSES, name, {"spec": spec}, annotations=notes)
         await here.served("ours-tls", a)
         assert await here.find(CERTIFICATES, "theirs-tls") is None
+
+
+async def _unused_claim(here: EdgeWorld, claim: str) -> bool:
+    return "unusedSince" in (await here.find(HOST_CLAIMS, claim) or {}).get("status", {})
 
 
 async def _unused(here: EdgeWorld, namespace: str | None = None) -> bool:
