@@ -6,7 +6,7 @@ and writes only when something differs, so that another writer and we do not cha
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -42,6 +42,23 @@ def status_patch(issuer: Issuer, state: IssuerState, now: datetime) -> dict[str,
         "metadata": {"resourceVersion": issuer.metadata.resource_version},
         "status": {"conditions": msgspec.to_builtins(conditions)},
     }
+
+
+def news(issuer: Issuer, state: IssuerState) -> list[tuple[Literal["Normal", "Warning"], str, str]]:
+    """What to say in Events: type, reason, message. `issuer` has the condition as it was before. Pure.
+
+    What is warned of may begin while the issuer stays Ready, so it is compared apart.
+    """
+    before = find_condition(issuer.status.conditions, READY)
+    found: list[tuple[Literal["Normal", "Warning"], str, str]] = []
+    if before is None or (before.status == "True") != state.ready or before.reason != state.reason:
+        if not state.ready:
+            found.append(("Warning", state.reason, state.message))
+        elif state.message:
+            found.append(("Normal", state.reason, state.message))
+    if state.warning and (before is None or state.warning not in before.message):
+        found.append(("Warning", "CAEndsSoon", state.warning))
+    return found
 
 
 class IssuerController:
@@ -81,14 +98,7 @@ class IssuerController:
         return True
 
     def _tell(self, issuer: Issuer, state: IssuerState) -> None:
-        before = find_condition(issuer.status.conditions, READY)
-        if before is not None and (before.status == "True") == state.ready and before.reason == state.reason:
-            return
         resource = CLUSTER_ISSUERS if state.ref.kind == "ClusterIssuer" else ISSUERS
         emit = self._objects.emitter(resource, issuer)
-        if not state.ready:
-            emit("Warning", state.reason, state.message)
-        elif state.message:
-            emit("Normal", state.reason, state.message)
-        if state.warning:
-            emit("Warning", "CAEndsSoon", state.warning)
+        for kind, reason, message in news(issuer, state):
+            emit(kind, reason, message)

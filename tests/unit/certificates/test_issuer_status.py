@@ -3,10 +3,11 @@
 from typing import Any
 
 import msgspec
+import pytest
 
 from signer.api.issuer import Issuer
 from signer.authorities.state import IssuerState
-from signer.certificates.issuer_controller import status_patch
+from signer.certificates.issuer_controller import news, status_patch
 from tests.unit.certificates.samples import NOW, Json
 
 
@@ -74,6 +75,28 @@ def test_ends_soon() -> None:
     (condition,) = patch["status"]["conditions"]
     assert condition["status"] == "True"
     assert condition["message"] == "Signing CA verified; ends at noon"
+
+
+ENDS: Json = {"message": "Signing CA verified; ends at noon"}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        ((), {}, [("Normal", "KeyPairVerified")]),
+        ((READY,), {}, []),
+        ((READY,), {"message": "Signing CA verified again"}, []),
+        ((READY,), {"ready": False, "reason": "ErrGetKeyPair", "message": "no"}, [("Warning", "ErrGetKeyPair")]),
+        ((), {"warning": "ends at noon"}, [("Normal", "KeyPairVerified"), ("Warning", "CAEndsSoon")]),
+        ((READY,), {"warning": "ends at noon"}, [("Warning", "CAEndsSoon")]),
+        ((READY | ENDS,), {"warning": "ends at noon"}, []),
+        ((READY | ENDS,), {"warning": "ends at one"}, [("Warning", "CAEndsSoon")]),
+        ((READY | ENDS,), {}, []),
+    ],
+)
+def test_news(before: tuple[Json, ...], now: Json, told: list[tuple[str, str]]) -> None:
+    """What is new is said once, and a warning also when the issuer was Ready before and stays so."""
+    assert [one[:2] for one in news(issuer(*before), state(**now))] == told
 
 
 def test_foreign_conditions_stay() -> None:
