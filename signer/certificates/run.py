@@ -27,7 +27,7 @@ from signer.kube.client import ApiClient
 from signer.kube.clock import utc_now
 from signer.kube.reflector import Change, Reflector
 from signer.observe.audit import AuditLog
-from signer.observe.controller_queue import ControllerQueue
+from signer.observe.controller_queue import ControllerQueue, namespace_of
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
 from signer.tenancy.tally import Tally
@@ -40,7 +40,7 @@ ISSUERS = "issuers"
 CERTIFICATES = "certificates"
 CERTIFICATE_REQUESTS = "certificaterequests"
 Handler = Callable[[Key], Awaitable[None]]
-_WORKERS = 4
+_WORKERS = 8
 _CONDITIONS = ("True", "False", "Unknown")
 Labels = tuple[str, str, str, str, str]
 
@@ -99,7 +99,7 @@ class Controllers:
             handler(ref)
 
     async def _run_issuers(self) -> None:
-        queue = ControllerQueue[IssuerRef](self._metrics, ISSUERS)
+        queue = ControllerQueue[IssuerRef](self._metrics, ISSUERS, flow=lambda ref: ref.namespace)
         controller = IssuerController(self._registry, self._objects, clock=self._clock)
         self._handlers.append(queue.add)
         await self._registry.synced.wait()
@@ -113,7 +113,7 @@ class Controllers:
         watched.certificates.subscribe(gauges.changed)
         work: list[tuple[ControllerQueue[Key], Handler]] = []
         if CERTIFICATES in names:
-            queue = ControllerQueue[Key](self._metrics, CERTIFICATES)
+            queue = ControllerQueue[Key](self._metrics, CERTIFICATES, flow=namespace_of)
             certificates = CertificateController(
                 watched,
                 self._objects,
@@ -123,7 +123,7 @@ class Controllers:
             )
             work.append((queue, certificates.reconcile))
         if CERTIFICATE_REQUESTS in names:
-            queue = ControllerQueue[Key](self._metrics, CERTIFICATE_REQUESTS)
+            queue = ControllerQueue[Key](self._metrics, CERTIFICATE_REQUESTS, flow=namespace_of)
             requests = RequestController(
                 watched,
                 self._registry,

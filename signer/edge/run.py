@@ -35,7 +35,7 @@ from signer.kube.encoding.codec import JsonCodec
 from signer.kube.errors import ApiError, Unreachable
 from signer.kube.reflector import Reflector
 from signer.kube.superseded import Key
-from signer.observe.controller_queue import ControllerQueue
+from signer.observe.controller_queue import ControllerQueue, namespace_of
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
 
@@ -122,7 +122,7 @@ class AcmeControllers:
             await accounts.close()
 
     async def _run_issuers(self, term: Term) -> None:
-        queue = ControllerQueue[IssuerRef](self._metrics, ACME_ISSUERS)
+        queue = ControllerQueue[IssuerRef](self._metrics, ACME_ISSUERS, flow=lambda ref: ref.namespace)
         self._issuers = controller = AcmeIssuerController(
             term, self._registry, queue, cluster_resource_namespace=self._options.cluster_resource_namespace
         )
@@ -142,13 +142,13 @@ class AcmeControllers:
             on_restart=lambda _: self._metrics.watch_restarted(CHALLENGES.plural),
         )
         challenges.subscribe(self._acme.challenge_changed)
-        order_queue = ControllerQueue[Key](self._metrics, ORDER_NAME)
-        challenge_queue = ControllerQueue[Key](self._metrics, CHALLENGE_NAME)
+        order_queue = ControllerQueue[Key](self._metrics, ORDER_NAME, flow=namespace_of)
+        challenge_queue = ControllerQueue[Key](self._metrics, CHALLENGE_NAME, flow=namespace_of)
         gate = OrderGate(term.accounts, self._options.claims, clock=self._clock)
         family = OrderFamily(self._client, challenges, self._alternatives, order_queue.add)
         ordered = OrderController(term, orders, family, gate, order_queue, permit=self._options.permit)
         proving = ChallengeController(term, family, orders, challenges, self._options.presenter, challenge_queue)
-        renewal_queue = ControllerQueue[Key](self._metrics, "renewals")
+        renewal_queue = ControllerQueue[Key](self._metrics, "renewals", flow=namespace_of)
         renewing = RenewalController(term, certificates, gate, renewal_queue)
         self.ordering.follow(orders, challenges, gate)
         async with asyncio.TaskGroup() as tasks:

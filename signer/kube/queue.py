@@ -1,5 +1,8 @@
 """A work queue of keys with client-go's promises, on one event loop.
 
+Keys may belong to flows, such as the namespace of an object: flows are served in turn, and of one flow half of the workers at
+most are at work, so that nobody's many or slow keys keep all the others waiting.
+
 Concurrency: everything runs on the loop; only `run` awaits. A key is handled by at most one worker at a time. A key added while it
 is being handled is handled once more afterwards, so nobody has to lock, and no change is lost.
 Time is the loop's (`loop.time()`), so that a test may bring its own clock.
@@ -13,6 +16,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 from signer.kube import backoff
+from signer.kube.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -26,15 +30,24 @@ class WorkQueue(Generic[K]):
         first: seconds before the first retry of a key, doubled for each further one.
         cap: the longest wait between retries, in seconds.
         on_error: called with (key, error) when a handler raised; None means that it is logged.
+        flow: names the flow of a key; None means that all keys are alike.
     """
 
     def __init__(
-        self, *, first: float = 0.5, cap: float = 300.0, on_error: Callable[[K, Exception], None] | None = None
+        self,
+        *,
+        first: float = 0.5,
+        cap: float = 300.0,
+        on_error: Callable[[K, Exception], None] | None = None,
+        flow: Callable[[K], Hashable] | None = None,
     ) -> None:
         self._first = first
         self._cap = cap
         self._on_error = on_error or _log
-        self._ready: deque[K] = deque()
+        self._flow = flow
+        self._ready: Turns[K] = Turns()
+        self._at_work: dict[Hashable, int] = {}
+        self._most_at_work = 0
         self._dirty: set[K] = set()
         self._working: set[K] = set()
         self._later: dict[K, asyncio.TimerHandle] = {}
@@ -90,6 +103,7 @@ class WorkQueue(Generic[K]):
 
         A handler that raises gets its key back with backoff; one that returns without add_backoff has its failures forgotten.
         """
+        self._most_at_work = workers if self._flow is None else max(1, workers // 2)
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(self._worker(handler))
@@ -98,8 +112,14 @@ class WorkQueue(Generic[K]):
         del self._later[key]
         self.add(key)
 
+    def _flow_of(self, key: K) -> Hashable:
+        return None if self._flow is None else self._flow(key)
+
     def _offer(self, key: K) -> None:
-        self._ready.append(key)
+        self._ready.add(self._flow_of(key), key, key)
+        self._wake()
+
+    def _wake(self) -> None:
         while self._idle:
             waiter = self._idle.popleft()
             if not waiter.done():
@@ -107,11 +127,24 @@ class WorkQueue(Generic[K]):
                 break
 
     async def _next(self) -> K:
-        while not self._ready:
+        while (key := self._ready.take()) is None:
             waiter = asyncio.get_running_loop().create_future()
             self._idle.append(waiter)
             await waiter
-        return self._ready.popleft()
+        flow = self._flow_of(key)
+        busy = self._at_work[flow] = self._at_work.get(flow, 0) + 1
+        if busy == self._most_at_work:
+            self._ready.hold(flow)
+        return key
+
+    def _done(self, key: K) -> None:
+        flow = self._flow_of(key)
+        busy = self._at_work[flow] = self._at_work[flow] - 1
+        if not busy:
+            del self._at_work[flow]
+        if busy == self._most_at_work - 1:
+            self._ready.let_go(flow)
+            self._wake()
 
     async def _worker(self, handler: Callable[[K], Awaitable[None]]) -> None:
         while True:
@@ -129,6 +162,7 @@ class WorkQueue(Generic[K]):
                     self.forget(key)
             finally:
                 self._working.discard(key)
+                self._done(key)
                 if key in self._dirty:
                     self._offer(key)
             # A handler that never really waits must not keep the loop from the watches.

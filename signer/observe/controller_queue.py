@@ -17,11 +17,16 @@ log = logging.getLogger(__name__)
 K = TypeVar("K", bound=Hashable)
 
 
-class ControllerQueue(WorkQueue[K]):
-    """A WorkQueue whose calls and errors are in the metrics under the controller's name."""
+def namespace_of(key: tuple[str, str]) -> str:
+    """The flow of an object's key, (namespace, name): controllers serve namespaces in turn."""
+    return key[0]
 
-    def __init__(self, metrics: Metrics, controller: str) -> None:
-        super().__init__(on_error=self.failed)
+
+class ControllerQueue(WorkQueue[K]):
+    """A WorkQueue whose calls and errors are in the metrics under the controller's name. `flow` as there."""
+
+    def __init__(self, metrics: Metrics, controller: str, *, flow: Callable[[K], Hashable] | None = None) -> None:
+        super().__init__(on_error=self.failed, flow=flow)
         self._controller = controller
         self._calls, self._errors = metrics.sync_calls, metrics.sync_errors
 

@@ -17,7 +17,7 @@ from signer.api.issuer import IssuerRef
 from signer.csr.answers.compose import Answer
 from signer.csr.outcome import NOTHING_ASKED, Answers
 from signer.csr.queue.flow import NO_FLOW, Flow
-from signer.csr.queue.turns import Turns
+from signer.kube.turns import Turns
 
 
 class Stage(Enum):

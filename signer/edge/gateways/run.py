@@ -34,7 +34,7 @@ from signer.kube.clock import utc_now
 from signer.kube.errors import ApiError, Unreachable
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change, Reflector
-from signer.observe.controller_queue import ControllerQueue
+from signer.observe.controller_queue import ControllerQueue, namespace_of
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
 
@@ -113,7 +113,7 @@ class GatewayRun:
         known = Known(sources, claims, certificates, secrets, proxies)
         by_hand = ByHand(self._client, certificates, sources, proxies, is_ca_secret=is_ca, clock=self._clock)
         telling = Telling(self._recorder, self._counter(self._metrics.edge_certificates))
-        probe_queue: WorkQueue[tuple[str, str]] = WorkQueue(on_error=probe_failed)
+        probe_queue: WorkQueue[tuple[str, str]] = WorkQueue(on_error=probe_failed, flow=namespace_of)
         probes = ServedProbes(
             self._client,
             known,

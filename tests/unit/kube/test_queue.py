@@ -6,6 +6,8 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from signer.kube.errors import TooManyRequests
 from signer.kube.queue import WorkQueue
@@ -38,16 +40,16 @@ class Log:
         self.at_once = 0
         self.most_at_once = 0
         self.same_at_once = False
-        self._now: list[str] = []
+        self.at_work: list[str] = []
         self._start = now()
 
     async def __call__(self, key: str) -> None:
         self.began.append((round(now() - self._start, 3), key))
-        self.same_at_once |= key in self._now
-        self._now.append(key)
-        self.most_at_once = max(self.most_at_once, len(self._now))
+        self.same_at_once |= key in self.at_work
+        self.at_work.append(key)
+        self.most_at_once = max(self.most_at_once, len(self.at_work))
         await asyncio.sleep(self.takes)
-        self._now.remove(key)
+        self.at_work.remove(key)
 
 
 @virtual_time
@@ -300,3 +302,68 @@ async def test_busy_handlers_let_others_run() -> None:
     assert turns > 500
     task.cancel()
     await asyncio.wait([task])
+
+
+@virtual_time
+async def test_flows_in_turn() -> None:
+    """A flow of three hundred keys delays another flow's one key by the turns that are under way, not by three hundred."""
+    queue: WorkQueue[str] = WorkQueue(flow=lambda key: key[0])
+    for number in range(300):
+        queue.add(f"a{number}")
+    queue.add("b")
+    log = Log()
+    async with working(queue, log, workers=4):
+        await asyncio.sleep(1000)
+        assert (0, "b") in log.began
+        assert len(log.began) == 301
+        assert (len(queue), queue.working) == (0, 0)
+
+
+@virtual_time
+async def test_slow_keys_of_one_flow() -> None:
+    """A flow whose keys never end holds half of the workers; the others' keys go on, and so do its own when one ends."""
+    queue: WorkQueue[str] = WorkQueue(flow=lambda key: key[0])
+    forever = asyncio.Event()
+    log = Log()
+
+    async def handler(key: str) -> None:
+        if key[0] == "a":
+            await forever.wait()
+        await log(key)
+
+    async with working(queue, handler, workers=4):
+        for number in range(9):
+            queue.add(f"a{number}")
+        await asyncio.sleep(1)
+        assert queue.working == 2
+        for number in range(6):
+            queue.add(f"b{number}")
+        await asyncio.sleep(3.5)
+        assert [key for _, key in log.began] == [f"b{number}" for number in range(6)]
+        forever.set()
+        await asyncio.sleep(100)
+        assert {key for _, key in log.began} == {*(f"a{n}" for n in range(9)), *(f"b{n}" for n in range(6))}
+        assert log.most_at_once == 2
+
+
+@given(
+    keys=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.integers(0, 4)), max_size=40),
+    workers=st.integers(1, 5),
+)
+@virtual_time
+async def test_nothing_is_lost(keys: list[tuple[str, int, int]], workers: int) -> None:
+    """Whatever is added when, each key is handled after it was added last, none twice at once, no flow over its half."""
+    queue: WorkQueue[str] = WorkQueue(flow=lambda key: key[0])
+    log = Log(takes=0.3)
+    last: dict[str, float] = {}
+    async with working(queue, log, workers=workers):
+        start = now()
+        for flow, number, pause in keys:
+            queue.add(f"{flow}{number}")
+            last[f"{flow}{number}"] = now() - start
+            assert sum(key[0] == flow for key in log.at_work) <= max(1, workers // 2)
+            await asyncio.sleep(pause / 10)
+        await asyncio.sleep(100)
+        assert not log.same_at_once
+        assert all(any(key == one and when >= added - 0.001 for when, one in log.began) for key, added in last.items())
+        assert (len(queue), queue.working) == (0, 0)

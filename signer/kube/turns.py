@@ -1,6 +1,7 @@
 """Fair turns: what is ready waits in one queue for each flow, and the flows are served one after the other.
 
-So a tenant whose thousand workloads restart at once delays another tenant's one request by one turn, not by a thousand.
+So a tenant whose thousand workloads restart at once delays another tenant's one request by one turn, not by a thousand,
+and one whose objects are all broken delays another's by one of them.
 All flows weigh the same. Whoever adds must see to it that there are not too many flows; one without anything ready
 takes no room. Pure but for its own queues; used on the loop only. Every method takes constant time.
 """
@@ -17,14 +18,14 @@ class Turns(Generic[T]):
 
     def __init__(self) -> None:
         # The first flow is the one whose turn it is; the first item of a flow is its oldest.
-        self._flows: OrderedDict[Hashable, OrderedDict[str, T]] = OrderedDict()
-        self._held: dict[Hashable, OrderedDict[str, T]] = {}
+        self._flows: OrderedDict[Hashable, OrderedDict[Hashable, T]] = OrderedDict()
+        self._held: dict[Hashable, OrderedDict[Hashable, T]] = {}
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def add(self, flow: Hashable, key: str, item: T) -> None:
+    def add(self, flow: Hashable, key: Hashable, item: T) -> None:
         """Put an item at the end of its flow; a flow that had none comes after all others."""
         queue = self._queue(flow)
         if queue is None:
@@ -33,7 +34,7 @@ class Turns(Generic[T]):
             self._count += 1
         queue[key] = item
 
-    def discard(self, flow: Hashable, key: str) -> None:
+    def discard(self, flow: Hashable, key: Hashable) -> None:
         """Take an item out, if it is there."""
         queue = self._queue(flow)
         if queue is not None and queue.pop(key, None) is not None:
@@ -63,6 +64,6 @@ class Turns(Generic[T]):
             return item
         return None
 
-    def _queue(self, flow: Hashable) -> OrderedDict[str, T] | None:
+    def _queue(self, flow: Hashable) -> OrderedDict[Hashable, T] | None:
         held = self._held.get(flow)
         return self._flows.get(flow) if held is None else held

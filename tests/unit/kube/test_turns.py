@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signer.csr.queue.turns import Turns
+from signer.kube.turns import Turns
 
 FLOWS = st.sampled_from("abcde")
 # What happens to a queue: an item comes to a flow, an item is taken out, or the next one is taken.
