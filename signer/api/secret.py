@@ -56,6 +56,11 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
                 annotations |= _names_below(entry.fields_v1, "f:metadata", "f:annotations")
         return frozenset(labels), frozenset(annotations)
 
+    def written_by(self, manager: str) -> tuple[str, ...]:
+        """Name the managers but this one that have set data, each once; the API server orders them by time."""
+        others = (one.manager for one in self.metadata.managed_fields if _names_below(one.fields_v1, "f:data"))
+        return tuple(dict.fromkeys(name for name in others if name and name != manager))
+
 
 def _names_below(fields: Any, *path: str) -> set[str]:
     for step in path:

@@ -7,6 +7,7 @@ issuing.py; all decisions are pure functions in the other files.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,9 +18,10 @@ from signer.api.certificaterequest import CERTIFICATE_REQUESTS
 from signer.api.meta import find_condition, from_rfc3339
 from signer.api.secret import CA_CERT, SECRETS, TLS_CERT, TLS_KEY, Secret
 from signer.certificates import steps
-from signer.certificates.issuing import Issuing
+from signer.certificates.issuing import Issuing, Stuck
 from signer.certificates.matching import RequestView, view_request
 from signer.certificates.objects import Emit, Key, Objects
+from signer.certificates.pacing import counts, paused
 from signer.certificates.policies import Facts, issuance_needed, not_ready
 from signer.certificates.renewal import backoff_left
 from signer.certificates.secrets import ownership
@@ -28,8 +30,8 @@ from signer.certificates.secrets.view import SecretView, inspect, key_mismatches
 from signer.certificates.spec_check import Defect, spec_defect
 from signer.certificates.status import Status
 from signer.certificates.watched import Watched
-from signer.certificates.well_known import READY
-from signer.kube.errors import Conflict, Forbidden, NotFound
+from signer.certificates.well_known import FIELD_MANAGER, READY
+from signer.kube.errors import ApiError, Conflict, Forbidden, NotFound, Unreachable
 from signer.kube.queue import WorkQueue
 from signer.kube.superseded import Superseded
 
@@ -39,6 +41,7 @@ logger = logging.getLogger(__name__)
 _BLOCKED_RECHECK = 30.0
 # asyncio's timers follow the monotonic clock, dates the wall clock: longer waits are looked at in between.
 _LONGEST_TIMER = timedelta(hours=1)
+_WRITE_FAILED = "WriteFailed"
 _CANNOT_REGENERATE = "CannotRegenerateKey"
 
 
@@ -70,7 +73,8 @@ class CertificateController:
         self._owner_ref = owner_ref
         self._superseded = Superseded()
         self._views: dict[Key, SecretView] = {}
-        self._issuing = Issuing(watched, objects, self._write_status, owner_ref=owner_ref, clock=clock)
+        self._issuing = Issuing(watched, objects, self._write_status, queue, owner_ref=owner_ref, clock=clock)
+        self.keys = self._issuing.keys
         self.queue = queue
         watched.enqueue = queue.add
 
@@ -80,6 +84,8 @@ class CertificateController:
         if certificate is None:
             self._superseded.forget(key)
             self._views.pop(key, None)
+            self.keys.forget(key)
+            self._issuing.pacing.forget(key)
             return
         if certificate.metadata.deletion_timestamp or self._superseded.stale(
             key, certificate.metadata.resource_version
@@ -93,11 +99,29 @@ class CertificateController:
         except NotFound:
             # The Certificate or its namespace went away meanwhile; if not, there is a next time.
             self.queue.add_backoff(key)
+        except Stuck as stuck:
+            await self._tell(certificate, stuck.defect)
+            raise stuck.error from stuck
         except Forbidden as error:
             # Its namespace is on its way out: no news for anybody.
-            if "being terminated" not in error.message:
-                raise
-            self.queue.add_backoff(key)
+            if "being terminated" in error.message:
+                self.queue.add_backoff(key)
+                return
+            await self._tell(certificate, Defect(_WRITE_FAILED, error.message))
+            raise
+        except ApiError as error:
+            if error.lasting:
+                await self._tell(certificate, Defect(_WRITE_FAILED, error.message))
+            raise
+
+    async def _tell(self, certificate: Certificate, why: Defect) -> None:
+        """Say what keeps a Certificate from going on, as well as can be: that write may be refused too."""
+        self._objects.emitter(CERTIFICATES, certificate)("Warning", why.reason, why.message)
+        with contextlib.suppress(ApiError, Unreachable):
+            meta = certificate.metadata
+            live = await self._objects.certificate(meta.namespace, meta.name)
+            if live is not None and live.metadata.uid == meta.uid:
+                await self._write_status(live, Status.of(live).stuck(why, self._clock()))
 
     async def _work(self, key: Key, certificate: Certificate) -> None:
         defect = spec_defect(certificate)
@@ -148,14 +172,17 @@ class CertificateController:
         facts = Facts(certificate, view, seen.current, now)
         why = issuance_needed(facts)
         status = Status.of(certificate).readiness(seen.shared or not_ready(facts), view.leaf if view else None, now)
-        left = backoff_left(certificate, now)
         if why is None:
             await self._write_status(certificate, status)
             await self._tidy(certificate)
             self._wake_for_renewal(key, status, now)
             return
-        if left:
+        if left := backoff_left(certificate, now):
             await self._write_status(certificate, status)
+            self.queue.add_after(key, left.total_seconds())
+            return
+        if counts(why.reason) and (left := self._issuing.pacing.left(key, now)):
+            await self._pause(certificate, why, now + left)
             self.queue.add_after(key, left.total_seconds())
             return
         stuck = key_defect(certificate, view)
@@ -172,6 +199,12 @@ class CertificateController:
         emit("Normal", "Issuing", why.message)
         _warn_of_rotation(certificate, emit)
         await self._issuing.go_on(certificate, view, seen.shared)
+
+    async def _pause(self, certificate: Certificate, why: Defect, until: datetime) -> None:
+        """It was issued too often: say so, with who else writes, and keep the history short meanwhile."""
+        await self._tidy(certificate)
+        live = await self._objects.secret(certificate.metadata.namespace, certificate.spec.secret_name)
+        await self._refuse(certificate, paused(why, live.written_by(FIELD_MANAGER) if live is not None else (), until))
 
     async def _cache_is_old(self, certificate: Certificate, view: SecretView | None) -> bool:
         """Ask once more, live, before a new certificate is made: an old copy of the Secret is no reason for one."""

@@ -5,8 +5,9 @@ a Secret of its own, the request under a name that follows from the revision. No
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
 
 from cryptography import x509
@@ -15,16 +16,20 @@ from issuers.errors import TemplateError
 from issuers.private_key import encode_key, generate_key
 from signer.api.certificate import CERTIFICATES, Certificate, PrivateKeySpec
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
+from signer.api.meta import find_condition
 from signer.api.secret import NEXT_KEY_LABEL, SECRETS, TLS_KEY, Secret
 from signer.certificates import steps
 from signer.certificates.compose import compose_csr
+from signer.certificates.key_making import KeyMaking, WantedKey
 from signer.certificates.matching import view_request
-from signer.certificates.objects import Objects
+from signer.certificates.objects import Key, Objects
+from signer.certificates.pacing import Pacing, counts, paused
 from signer.certificates.policies import Facts, not_ready
 from signer.certificates.secrets import ownership
 from signer.certificates.secrets.content import IssuedData, secret_content
 from signer.certificates.secrets.view import (
     KeyView,
+    PrivateKey,
     SecretView,
     inspect,
     key_mismatches,
@@ -34,7 +39,9 @@ from signer.certificates.secrets.view import (
 from signer.certificates.spec_check import INVALID, Defect
 from signer.certificates.status import Status
 from signer.certificates.watched import Watched
-from signer.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid
+from signer.certificates.well_known import ISSUING
+from signer.kube.errors import AlreadyExists, ApiError, Conflict
+from signer.kube.queue import WorkQueue
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +49,34 @@ logger = logging.getLogger(__name__)
 _TAKEN_NAMES = 20
 
 WriteStatus = Callable[[Certificate, Status], Awaitable[Certificate]]
+
+
+class Stuck(Exception):
+    """A write was refused, and somebody must mend what is in its way. `defect` says it; `error` is the API server's."""
+
+    def __init__(self, defect: Defect, error: ApiError) -> None:
+        super().__init__(defect.message)
+        self.defect = defect
+        self.error = error
+
+
+class Paused(Exception):
+    """The next request must wait. `defect` says why, and until when."""
+
+    def __init__(self, defect: Defect) -> None:
+        super().__init__(defect.message)
+        self.defect = defect
+
+
+@contextlib.contextmanager
+def telling(reason: str, what: str) -> Iterator[None]:
+    """Name the step that is stuck when the API server refuses a write for good. Raises Stuck."""
+    try:
+        yield
+    except ApiError as error:
+        if not error.lasting:
+            raise
+        raise Stuck(Defect(reason, f"{what}: {error.message}"), error) from error
 
 
 class Issuing:
@@ -52,6 +87,7 @@ class Issuing:
         watched: Watched,
         objects: Objects,
         write_status: WriteStatus,
+        queue: WorkQueue[Key],
         *,
         owner_ref: bool,
         clock: Callable[[], datetime],
@@ -59,6 +95,9 @@ class Issuing:
         self._watched = watched
         self._objects = objects
         self._write_status = write_status
+        self._queue = queue
+        self.keys = KeyMaking(queue.add)
+        self.pacing = Pacing()
         self._owner_ref = owner_ref
         self._clock = clock
 
@@ -70,14 +109,19 @@ class Issuing:
             certificate = await self._write_status(certificate, Status.of(certificate).next_key(name))
         try:
             key = await self._next_key(certificate, view)
-            request = await self._next_request(certificate, key)
+            request = await self._next_request(certificate, key) if key is not None else None
         except TemplateError as error:
-            defect = Defect(INVALID, f"spec.{error}")
+            defect = Defect(INVALID, f"spec.{error}" if error.field else f"spec{error}")
             await self._write_status(certificate, Status.of(certificate).refused(defect, self._clock()))
             self._emit(certificate, "Warning", defect.reason, defect.message)
             return
-        result = steps.outcome(request)
-        if result.state == "failed":
+        except Paused as pause:
+            await self._wait(certificate, view, shared, pause.defect)
+            return
+        result = steps.outcome(request) if request is not None else steps.Outcome("pending")
+        if request is None or key is None:
+            await self._wait(certificate, view, shared)
+        elif result.state == "failed":
             await self._fail(certificate, result.reason, result.message)
         elif result.state == "issued":
             leaf = steps.issued_leaf(request, key)
@@ -86,14 +130,27 @@ class Issuing:
             else:
                 await self._store(certificate, request, key, leaf, view, shared)
         else:
-            facts = Facts(certificate, view, None, self._clock())
-            status = Status.of(certificate).readiness(
-                shared or not_ready(facts), view.leaf if view is not None else None, self._clock()
-            )
-            await self._write_status(certificate, status)
+            await self._wait(certificate, view, shared)
 
-    async def _next_key(self, certificate: Certificate, view: SecretView | None) -> KeyView:
-        """Find the key of this issuance, or make it and store it before anything is asked with it."""
+    async def _wait(
+        self, certificate: Certificate, view: SecretView | None, shared: Defect | None, why: Defect | None = None
+    ) -> None:
+        """Meanwhile, say what is there, and why it waits if that is not usual."""
+        now = self._clock()
+        defect = shared or not_ready(Facts(certificate, view, None, now))
+        status = Status.of(certificate).readiness(defect, view.leaf if view is not None else None, now)
+        if why is not None:
+            status = status.stuck(why, now)
+            before = find_condition(certificate.status.conditions, ISSUING)
+            if before is None or before.message != why.message:
+                self._emit(certificate, "Warning", why.reason, why.message)
+        await self._write_status(certificate, status)
+
+    async def _next_key(self, certificate: Certificate, view: SecretView | None) -> KeyView | None:
+        """Find the key of this issuance, or make it and store it before anything is asked with it.
+
+        None while it is being made: it takes long, and the Certificate is looked at again when it is there.
+        """
         namespace, name = certificate.metadata.namespace, steps.key_secret_name(certificate)
         secret = self._watched.secrets.store.get((namespace, name)) or await self._objects.secret(namespace, name)
         kept = self._kept_key(certificate, view)
@@ -102,13 +159,12 @@ class Issuing:
             if found is not None:
                 return found
             await self._objects.delete(SECRETS, secret)
-        if kept is not None:
-            key = kept.key
-        else:
-            algorithm, size = wanted_key(certificate.spec)
-            key = await asyncio.to_thread(generate_key, algorithm, size or None)
+        key = kept.key if kept is not None else await self._make_key(certificate)
+        if key is None:
+            return None
         body = steps.key_secret_body(certificate, name, encode_key(key, "PKCS8"))
-        await self._objects.create_secret(body)
+        with telling("SecretWriteFailed", f"Failed to create Secret {name} with the next private key"):
+            await self._objects.create_secret(body)
         if kept is not None:
             secret_name = certificate.spec.secret_name
             self._emit(
@@ -125,6 +181,12 @@ class Issuing:
         if stored is None:
             raise TemplateError("privateKey", problem)
         return stored
+
+    async def _make_key(self, certificate: Certificate) -> PrivateKey | None:
+        wish = WantedKey(certificate.metadata.uid, *wanted_key(certificate.spec))
+        if wish.slow:
+            return self.keys.take((certificate.metadata.namespace, certificate.metadata.name), wish)
+        return await asyncio.to_thread(generate_key, wish.algorithm, wish.size or None)
 
     def _kept_key(self, certificate: Certificate, view: SecretView | None) -> KeyView | None:
         """The key in the Secret, when it is to be kept and fits. One that cannot be read is replaced, and that is told."""
@@ -157,21 +219,29 @@ class Issuing:
         return found if kept is None or found.spki == kept.spki else None
 
     async def _next_request(self, certificate: Certificate, key: KeyView) -> CertificateRequest:
-        """Find the request of this issuance, or make it; one that no longer fits is thrown away."""
+        """Find the request of this issuance, or make it; one that no longer fits is thrown away.
+
+        Raises Paused: requests that are thrown away again and again are made anew more and more seldom.
+        """
         found = steps.next_request(certificate, self._watched.requests_of(certificate))
         if found is not None:
             why = steps.obsolete(view_request(found), certificate, key)
             if not why:
                 return found
+            self._pace(certificate, found, why)
             await self._drop(certificate, found, why)
         key_secret = steps.key_secret_name(certificate)
         csr = await asyncio.to_thread(compose_csr, certificate.spec, key.key)
         first = (certificate.status.revision or 0) + 1
         for revision in range(first, first + _TAKEN_NAMES):
             body = steps.request_body(certificate, revision, csr, key_secret)
+            if why := steps.obsolete(view_request(steps.own_request(body)), certificate, key):
+                # It would be thrown away as soon as it is there, for ever.
+                raise TemplateError("", f"the request that is made of it would not be what it asks for: {why}")
             name = body["metadata"]["name"]
             try:
-                created = await self._objects.create_request(body)
+                with telling("RequestFailed", "Failed to create CertificateRequest"):
+                    created = await self._objects.create_request(body)
             except AlreadyExists:
                 there = await self._objects.request(certificate.metadata.namespace, name)
                 if there is None or not there.metadata.owned_by(certificate.metadata.uid):
@@ -180,13 +250,24 @@ class Issuing:
                     await self._drop(certificate, there, why)
                     raise
                 return there
-            except (Forbidden, Invalid) as error:
-                message = f"Failed to create CertificateRequest: {error.message}"
-                self._emit(certificate, "Warning", "RequestFailed", message)
-                raise
+            self._note(certificate)
             self._emit(certificate, "Normal", "Requested", f'Created new CertificateRequest resource "{name}"')
             return created
         raise Conflict(409, "AlreadyExists", "the names of the next revisions are taken by other CertificateRequests")
+
+    def _pace(self, certificate: Certificate, request: CertificateRequest, why: str) -> None:
+        """Raise Paused when requests of this Certificate are thrown away too often."""
+        key, now = (certificate.metadata.namespace, certificate.metadata.name), self._clock()
+        left = self.pacing.left(key, now)
+        if left:
+            self._queue.add_after(key, left.total_seconds())
+            what = Defect("RequestChanged", f"CertificateRequest {request.metadata.name} is to be made again: {why}")
+            raise Paused(paused(what, (), now + left))
+
+    def _note(self, certificate: Certificate) -> None:
+        why = find_condition(certificate.status.conditions, ISSUING)
+        if why is None or counts(why.reason):
+            self.pacing.note((certificate.metadata.namespace, certificate.metadata.name), self._clock())
 
     async def _drop(self, certificate: Certificate, request: CertificateRequest, why: str) -> None:
         meta = certificate.metadata
@@ -216,12 +297,8 @@ class Issuing:
         )
         existing = view.secret if view is not None else None
         content = secret_content(certificate, issued, leaf, existing=existing, owner_ref=self._owner_ref)
-        try:
+        with telling("SecretWriteFailed", f"Failed to write Secret {certificate.spec.secret_name}"):
             written = await self._objects.apply_secret(meta.namespace, certificate.spec.secret_name, content, existing)
-        except (Forbidden, Invalid) as error:
-            message = f"Failed to write Secret {certificate.spec.secret_name}: {error.message}"
-            self._emit(certificate, "Warning", "SecretWriteFailed", message)
-            raise
         now = self._clock()
         new_view = await asyncio.to_thread(inspect, written)
         facts = Facts(certificate, new_view, view_request(request), now)

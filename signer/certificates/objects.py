@@ -33,6 +33,13 @@ class Objects:
         ref = reference_to(resource, obj.metadata)
         return lambda kind, reason, message: self._recorder.emit(ref, kind, reason, message)
 
+    async def certificate(self, namespace: str, name: str) -> Certificate | None:
+        """Read a Certificate live; None when there is none."""
+        try:
+            return msgspec.convert(await self._client.get(CERTIFICATES, name, namespace), Certificate)
+        except NotFound:
+            return None
+
     async def secret(self, namespace: str, name: str) -> Secret | None:
         """Read a Secret live; None when there is none."""
         try:

@@ -5,9 +5,10 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from prometheus_client import Gauge
 
@@ -112,6 +113,7 @@ class Controllers:
         gauges = CertificateGauges(self._metrics)
         watched.certificates.subscribe(gauges.changed)
         work: list[tuple[ControllerQueue[Key], Handler]] = []
+        background: list[Callable[[], Coroutine[Any, Any, None]]] = [watched.requests.run, watched.secrets.run]
         if CERTIFICATES in names:
             queue = ControllerQueue[Key](self._metrics, CERTIFICATES, flow=namespace_of)
             certificates = CertificateController(
@@ -122,6 +124,7 @@ class Controllers:
                 clock=self._clock,
             )
             work.append((queue, certificates.reconcile))
+            background.append(certificates.keys.run)
         if CERTIFICATE_REQUESTS in names:
             queue = ControllerQueue[Key](self._metrics, CERTIFICATE_REQUESTS, flow=namespace_of)
             requests = RequestController(
@@ -146,13 +149,18 @@ class Controllers:
             self._handlers.append(requests.issuer_changed)
             work.append((queue, requests.reconcile))
         try:
-            await self._work(watched, work)
+            await self._work(watched, background, work)
         finally:
             gauges.clear()
 
-    async def _work(self, watched: Watched, work: list[tuple[ControllerQueue[Key], Handler]]) -> None:
+    async def _work(
+        self,
+        watched: Watched,
+        background: list[Callable[[], Coroutine[Any, Any, None]]],
+        work: list[tuple[ControllerQueue[Key], Handler]],
+    ) -> None:
         async with asyncio.TaskGroup() as tasks:
-            for run in (watched.requests.run, watched.secrets.run):
+            for run in background:
                 tasks.create_task(run())
             for source in (self._registry, watched.certificates, watched.requests, watched.secrets):
                 await source.synced.wait()

@@ -12,7 +12,7 @@ import msgspec
 from cryptography import x509
 
 from signer.api.certificate import Certificate
-from signer.api.meta import Condition, set_condition, to_rfc3339
+from signer.api.meta import Condition, has_condition, set_condition, to_rfc3339
 from signer.certificates.renewal import renewal_time
 from signer.certificates.spec_check import Defect
 from signer.certificates.well_known import ISSUING, READY
@@ -65,6 +65,14 @@ class Status:
     def issuing(self, why: Defect, key_secret: str, now: datetime) -> "Status":
         """Begin an issuance. The name of the next key's Secret is set with it, so that it cannot be lost."""
         return self._set(ISSUING, "True", why, now, {"nextPrivateKeySecretName": key_secret})
+
+    def stuck(self, why: Defect, now: datetime) -> "Status":
+        """Say what keeps an issuance from going on, or, when none is under way, the Certificate from being kept.
+
+        While an issuance is under way what is there may well be in order, so its own condition says it.
+        """
+        under_way = has_condition(self.conditions, ISSUING)
+        return self._set(ISSUING, "True", why, now, {}) if under_way else self._set(READY, "False", why, now, {})
 
     def next_key(self, key_secret: str) -> "Status":
         """Note where the next private key is kept, for an issuance that somebody else began."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+import msgspec
 from cryptography import x509
 
 from signer.api.certificate import Certificate
@@ -162,6 +163,11 @@ def request_body(certificate: Certificate, revision: int, csr_pem: bytes, key_se
         },
         "spec": spec,
     }
+
+
+def own_request(body: dict[str, Any]) -> CertificateRequest:
+    """Read a CertificateRequest that is about to be made as it will be read when it is there."""
+    return msgspec.convert(msgspec.json.decode(msgspec.json.encode(body)), CertificateRequest)
 
 
 def issuing(certificate: Certificate) -> bool:

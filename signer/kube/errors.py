@@ -45,6 +45,18 @@ class ApiError(Exception):
     def __str__(self) -> str:
         return f"{self.status} {self.reason}: {self.message}" if self.reason else f"{self.status}: {self.message}"
 
+    @property
+    def lasting(self) -> bool:
+        """Whether somebody must mend something: a quota, a webhook, a policy, rights, an immutable field, a broken object.
+
+        Not so when the object changed or went, or when the server is busy, starts, or wants new credentials.
+        """
+        return (
+            self.status not in {401, 404, 409, 410, 429}
+            and self.status <= 500
+            and "being terminated" not in self.message
+        )
+
 
 class Unauthorized(ApiError):
     """401: the credentials are not (or no longer) valid."""

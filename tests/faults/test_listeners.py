@@ -1,6 +1,7 @@
 """Connections that ask for nothing: thousands of them cost a process little, and honest callers do not notice."""
 
 import contextlib
+import http.client
 import resource
 import socket
 import time
@@ -9,7 +10,9 @@ from pathlib import Path
 
 from tests.faults.conftest import Start
 from tests.integration.hot_path import Place
-from tests.localmesh.signer import SignerProcess
+from tests.localmesh import LocalCluster
+from tests.localmesh.processes import free_port
+from tests.localmesh.signer import CONTROLLERS_ACCOUNT, NAMESPACE, SignerProcess
 
 HALF_OPEN = 3000
 GROWTH = 20 << 20
@@ -58,3 +61,31 @@ def test_half_open_connections(start: Start, place: Place, issuer: str) -> None:
             largest = max(largest, resident(process))
     assert largest - before < GROWTH
     assert process.alive()[0]
+
+
+def test_half_open_connections_to_the_solver(start: Start, breakable: LocalCluster) -> None:
+    """The port that answers challenges costs as little, and whoever asks and goes is answered all the time."""
+    port = free_port()
+    process = start(
+        "--controllers=acmeissuers,orders,challenges",
+        f"--http01-solver-bind=127.0.0.1:{port}",
+        kubeconfig=breakable.service_account_kubeconfig(NAMESPACE, CONTROLLERS_ACCOUNT),
+    )
+
+    def asked() -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        try:
+            connection.request("GET", "/.well-known/acme-challenge/x", headers={"Host": "a.example.com"})
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    assert asked() == 404
+    before = largest = resident(process)
+    with held(port, HALF_OPEN):
+        for _ in range(20):
+            assert asked() == 404
+            assert process.alive()[0]
+            largest = max(largest, resident(process))
+    assert largest - before < GROWTH
+    assert asked() == 404

@@ -4,7 +4,6 @@ from tests.mutants.mutant import Mutant
 
 _REDIRECTS = "signer/edge/http01/redirect.py"
 _ANSWERS = "signer/edge/http01/solver_answers.py"
-_SERVER = "signer/edge/http01/solver.py"
 _CHOOSING = "signer/edge/http01/carrier.py"
 _OF_REDIRECTS = ("tests/unit/edge/http01/test_redirect.py",)
 _OF_ANSWERS = ("tests/unit/edge/http01/test_solver_answers.py",)
@@ -73,13 +72,6 @@ MUTANTS = (
         _ANSWERS,
         "or len(hosts) != 1:",
         "or not hosts:",
-        _OF_SERVER,
-    ),
-    Mutant(
-        "connections to the solver have no end",
-        _SERVER,
-        "if len(self._open) >= MAX_CONNECTIONS:",
-        "if False:",
         _OF_SERVER,
     ),
 )
