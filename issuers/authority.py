@@ -18,7 +18,8 @@ from issuers.x509.keys import PrivateKey
 from issuers.x509.subject import name_text, read_name
 
 # cert-manager's limit for a chain is 95,000 bytes; ten certificates are far more than any mesh has.
-_MAX_PEM_BYTES = 128 * 1024
+MAX_PEM_BYTES = 128 * 1024
+"""Of each entry of a CA's Secret."""
 _MAX_CHAIN = 10
 _CERT_SIGN = 1 << usages.KEY_USAGES.index("cert sign")
 _LONGEST_WARNING = timedelta(days=30)
@@ -113,7 +114,7 @@ def load_authority(tls_crt: bytes, tls_key: bytes, ca_crt: bytes | None, *, now:
 
 
 def _read_members(name: str, text: bytes) -> list[_Member]:
-    if len(text) > _MAX_PEM_BYTES:
+    if len(text) > MAX_PEM_BYTES:
         raise InvalidAuthority("InvalidCertificate", name, f"{len(text)} bytes are too many for a chain")
     members: list[_Member] = []
     try:

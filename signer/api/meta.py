@@ -10,6 +10,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
+from signer.kube.encoding.codec import Withheld
 from signer.kube.resource import Resource
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -43,6 +44,17 @@ class ObjectMeta(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def owned_by(self, uid: str) -> bool:
         """Tell whether the object with this uid is the controlling owner."""
         return bool(uid) and any(ref.uid == uid and ref.controller for ref in self.owner_references)
+
+
+def slim_metadata(metadata: ObjectMeta) -> ObjectMeta:
+    """Keep what names an object, and its age."""
+    return ObjectMeta(
+        name=metadata.name,
+        namespace=metadata.namespace,
+        uid=metadata.uid,
+        creation_timestamp=metadata.creation_timestamp,
+        deletion_timestamp=metadata.deletion_timestamp,
+    )
 
 
 def controller_reference(resource: Resource, metadata: ObjectMeta) -> dict[str, Any]:
@@ -131,6 +143,8 @@ def read_part(raw: object, kind: type[S], where: str) -> tuple[S, str]:
     Returns the Struct and "", or an empty Struct and one sentence that names the field: one bad object must not
     stop the others, so this never raises.
     """
+    if isinstance(raw, Withheld):
+        return kind(), f"{where}: {raw}"
     try:
         return msgspec.convert({} if raw is None else raw, kind), ""
     except msgspec.ValidationError as error:

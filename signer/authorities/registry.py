@@ -229,8 +229,11 @@ class Registry:
             self._early[key] = loop.call_later(_RETRY_DATES, lambda: self._load(key, again=True))
 
     def _found(self, key: tuple[str, str]) -> Authority | InvalidAuthority | SecretMissing | None:
-        if self._secrets.stored(key) is None:
+        stored = self._secrets.stored(key)
+        if stored is None:
             return self._secrets.missing(key)
+        if stored.withheld:
+            return SecretMissing(f"Secret {key[0]}/{key[1]} is not read: {stored.withheld}")
         loaded = self._loaded.get(key)
         return loaded[1] if loaded is not None else None
 

@@ -7,9 +7,9 @@ import asyncio
 from collections.abc import Callable, Coroutine
 
 from signer.api.secret import SECRETS
-from signer.authorities.state import CASecret, SecretMissing
+from signer.authorities.state import CASecret, SecretMissing, slim_secret, weight, withheld
 from signer.kube.client import ApiClient
-from signer.kube.encoding.codec import JsonCodec
+from signer.kube.encoding.codec import LARGEST_STORED, JsonCodec
 from signer.kube.reflector import Change, Reflector
 
 # A watch that cannot even begin is told of this soon (seconds).
@@ -58,7 +58,7 @@ class SecretWatches:
         reflector = Reflector(
             self._client,
             SECRETS,
-            JsonCodec(CASecret),
+            JsonCodec(CASecret, keep=slim_secret, largest=LARGEST_STORED, weigh=weight, instead=withheld),
             namespace=namespace,
             on_restart=lambda _why: self._on_restart(SECRETS.plural),
         )

@@ -10,10 +10,10 @@ from typing import Literal
 
 import msgspec
 
-from issuers.authority import Authority, expiry_warning
+from issuers.authority import MAX_PEM_BYTES, Authority, expiry_warning
 from issuers.errors import InvalidAuthority
 from signer.api.issuer import CAIssuer, Issuer, IssuerRef
-from signer.api.meta import ObjectMeta, find_condition, to_rfc3339
+from signer.api.meta import ObjectMeta, find_condition, slim_metadata, to_rfc3339
 
 IssuerType = Literal["ca", "selfSigned", "acme", "vault", "venafi", ""]
 
@@ -46,6 +46,27 @@ class CASecret(msgspec.Struct, frozen=True, kw_only=True):
 
     metadata: ObjectMeta
     data: CASecretData = CASecretData()
+    # Why its data is not kept; "" where it is.
+    withheld: str = ""
+
+
+def slim_secret(secret: CASecret) -> CASecret:
+    """Keep a Secret's name, and of each entry what shows that it is too large."""
+    data = secret.data
+    most = MAX_PEM_BYTES + 1
+    if max(len(data.tls_crt), len(data.tls_key), len(data.ca_crt)) > most:
+        data = CASecretData(tls_crt=data.tls_crt[:most], tls_key=data.tls_key[:most], ca_crt=data.ca_crt[:most])
+    return CASecret(metadata=slim_metadata(secret.metadata), data=data)
+
+
+def weight(secret: CASecret) -> int:
+    """The bytes of a Secret that are kept."""
+    return len(secret.data.tls_crt) + len(secret.data.tls_key) + len(secret.data.ca_crt)
+
+
+def withheld(secret: CASecret, why: str) -> CASecret:
+    """What is kept of a Secret for which its namespace has no room."""
+    return CASecret(metadata=secret.metadata, withheld=why)
 
 
 @dataclass(frozen=True, slots=True)

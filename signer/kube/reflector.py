@@ -34,9 +34,16 @@ INACTIVITY = 90.0
 GOOD_CONNECTION = 2.0
 # So many watches in a row that gave nothing but trouble: the resourceVersion itself may be the trouble (etcd restored).
 RESUMES_BEFORE_RELIST = 3
-# Objects in one page of a list. Tenants write some of what is listed, up to 1.5 MiB each (etcd's limit), and several
-# lists are read at once at a start: what one tenant can put into a page must leave room in a Pod's memory.
-PAGE = 50
+# Objects in one page of a list: a few at first, then twice as many while pages stay small, half as many when one is large.
+# Tenants write some of what is listed, up to 1.5 MiB each (etcd's limit), and several lists are read at once at a start: what
+# one tenant can put into a page must leave room in a Pod's memory.
+FIRST_PAGE, PAGE = 4, 500
+SMALL_PAGE, LARGE_PAGE = 256 * 1024, 2 * 1024 * 1024
+# What is kept of one namespace's objects of one resource: so many bytes of each are free, and all that is beyond that
+# together has this much room. How many objects there are is for a ResourceQuota to limit.
+FREE, BUDGET = 8 * 1024, 1024 * 1024
+# Where something was withheld, a namespace whose objects became smaller is listed anew, at most this often (seconds).
+RELIST = 60.0
 # Let others run after so many objects (a few milliseconds).
 YIELD_EVERY = 50
 
@@ -59,7 +66,9 @@ class Reflector(Generic[T]):
         codec: how to read it; what it decodes to None is treated as absent.
         namespace: None means all.
         label_selector: as in the API.
-        page_size: objects in one page of a list.
+        page_size: objects in one page of a list, at most.
+        budget: bytes of one namespace's objects beyond FREE of each that are kept; of what is more the codec keeps the name and
+            the reason.
         on_restart: called with why a watch ended ("eof", "silent", "unreachable", "expired", "error"): for metrics.
         inactivity: seconds of silence after which a watch counts as dead.
         clock: monotonic seconds.
@@ -81,6 +90,7 @@ class Reflector(Generic[T]):
         namespace: str | None = None,
         label_selector: str | None = None,
         page_size: int = PAGE,
+        budget: int = BUDGET,
         on_restart: Callable[[str], None] = lambda _reason: None,
         inactivity: float = INACTIVITY,
         clock: Callable[[], float] = time.monotonic,
@@ -99,6 +109,8 @@ class Reflector(Generic[T]):
         if label_selector:
             self._query["labelSelector"] = label_selector
         self._page_size = page_size
+        self._room = _Room(budget)
+        self._listed = float("-inf")
         self._on_restart = on_restart
         self._inactivity = inactivity
         self._clock = clock
@@ -135,6 +147,8 @@ class Reflector(Generic[T]):
                 await self._list_and_watch()
             except (ApiError, Unreachable, CodecError) as error:
                 await self._after_trouble(error)
+            except _Relist:
+                continue
             else:
                 self._on_restart("expired")
                 logger.info(
@@ -143,7 +157,7 @@ class Reflector(Generic[T]):
                 await self._pause()
 
     async def _list_and_watch(self) -> None:
-        """List, then watch and watch again. Returns on 410; raises when nothing but a new list may help."""
+        """List, then watch and watch again. Returns on 410; raises when nothing but a new list may help, or _Relist."""
         await self._list()
         barren = 0
         while True:
@@ -173,16 +187,20 @@ class Reflector(Generic[T]):
     async def _list(self) -> None:
         """Take in a full list, page by page, as changes; then tell that we are in sync."""
         seen: set[Key] = set()
-        query = {**self._query, "limit": self._page_size}
+        size = min(FIRST_PAGE, self._page_size)
+        query = dict(self._query)
         while True:
+            query["limit"] = size
             response = await self._client.request("GET", self._path, query=query, accept=self._codec.accept)
             self.last_contact = self._clock()
             page = self._codec.decode_list(response.body)
-            for obj in page.items:
+            size = next_page(size, len(response.body), self._page_size)
+            del response
+            for obj, weight in zip(page.items, page.sizes, strict=True):
                 key = self._codec.key(obj)
                 if self._has_name(key):
                     seen.add(key)
-                    self._put(key, obj)
+                    self._admit(key, obj, weight)
                 await self._breathe()
             for problem in page.problems:
                 self._report(problem)
@@ -193,6 +211,7 @@ class Reflector(Generic[T]):
             self._remove(key)
             await self._breathe()
         self._resource_version = page.resource_version
+        self._listed = self._clock()
         self._works()
         self.synced.set()
         self._tell(Change("synced", ("", ""), None, None))
@@ -217,6 +236,9 @@ class Reflector(Generic[T]):
                 for frame in framer.feed(chunk):
                     self._take(self._codec.decode_event(frame))
                     await self._breathe()
+                if self._room.regained and self._clock() - self._listed >= RELIST:
+                    self._room.regained = False
+                    raise _Relist
 
     def _take(self, event: WatchEvent[T]) -> None:
         if event.status is not None:
@@ -233,7 +255,17 @@ class Reflector(Generic[T]):
         if event.object is None or event.type == "DELETED":
             self._remove(event.key)
         else:
-            self._put(event.key, event.object)
+            self._admit(event.key, event.object, event.size)
+
+    def _admit(self, key: Key, new: T, size: int) -> None:
+        """Keep an object, or what the codec makes of one for which its namespace has no room."""
+        why = self._room.take(key, size)
+        kept = self._codec.withhold(new, why) if why else new
+        if kept is not None:
+            self._put(key, kept)
+            return
+        self._report(Problem(key, why))
+        self._remove(key)
 
     def _put(self, key: Key, new: T) -> None:
         self._unreadable.pop(key, None)
@@ -246,6 +278,7 @@ class Reflector(Generic[T]):
             self._tell(Change("modified", key, old, new))
 
     def _remove(self, key: Key) -> None:
+        self._room.give_back(key)
         old = self.store.pop(key, None)
         if old is not None:
             self._tell(Change("deleted", key, old, None))
@@ -298,6 +331,56 @@ class Reflector(Generic[T]):
         self._failures += 1
         wait = backoff.delay(self._failures, first=FIRST_DELAY, cap=cap, retry_after=retry_after, random=self._random)
         await self._sleep(wait)
+
+
+def next_page(size: int, read: int, most: int) -> int:
+    """How many objects the next page may have, after one of `size` objects that came as `read` bytes. Pure."""
+    if read > LARGE_PAGE:
+        return max(1, size // 2)
+    return min(size * 2, most) if read < SMALL_PAGE or read * 2 <= LARGE_PAGE else size
+
+
+class _Relist(Exception):
+    """What was withheld may have room now."""
+
+
+class _Room:
+    """What is kept beyond the free bytes of each object, by namespace. `regained`: some that was withheld may fit now."""
+
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+        self._of_object: dict[Key, int] = {}
+        self._of_namespace: dict[str, int] = {}
+        self._withheld: dict[str, set[Key]] = {}
+        self.regained = False
+
+    def take(self, key: Key, size: int) -> str:
+        """Make room for an object of this size; "" or why there is none, for people."""
+        self.give_back(key)
+        heavy, used = max(0, size - FREE), self._of_namespace.get(key[0], 0)
+        if used + heavy > self._budget and heavy:
+            self._withheld.setdefault(key[0], set()).add(key)
+            where = f"namespace {key[0]} holds" if key[0] else "there are"
+            return f"it has {size} bytes, and {where} too many large objects of this kind already; make them smaller, or fewer"
+        if heavy:
+            self._of_object[key] = heavy
+            self._of_namespace[key[0]] = used + heavy
+        return ""
+
+    def give_back(self, key: Key) -> None:
+        """An object went, or changes."""
+        withheld = self._withheld.get(key[0])
+        if withheld is not None:
+            withheld.discard(key)
+            if not withheld:
+                del self._withheld[key[0]]
+        heavy = self._of_object.pop(key, 0)
+        if not heavy:
+            return
+        left = self._of_namespace[key[0]] = self._of_namespace[key[0]] - heavy
+        if not left:
+            del self._of_namespace[key[0]]
+        self.regained = self.regained or key[0] in self._withheld
 
 
 def _restart_reason(error: Exception | None) -> str:

@@ -5,24 +5,13 @@ What is left out is not a change either, so that a status or an annotation that 
 
 import msgspec
 
-from signer.api.meta import ObjectMeta
+from signer.api.meta import slim_metadata
 from signer.api.namespace import NamespaceObject
 from signer.api.proxyconfig import CERT_SIGNER, ProxyConfig
 from signer.tenancy.world import LABEL_PREFIX
 
 _VARIABLES = "environmentVariables"
-_SPEC = ("selector", _VARIABLES)
-
-
-def slim_metadata(metadata: ObjectMeta) -> ObjectMeta:
-    """Keep what names an object, and its age."""
-    return ObjectMeta(
-        name=metadata.name,
-        namespace=metadata.namespace,
-        uid=metadata.uid,
-        creation_timestamp=metadata.creation_timestamp,
-        deletion_timestamp=metadata.deletion_timestamp,
-    )
+_LABELS = "matchLabels"
 
 
 def slim_namespace(obj: NamespaceObject) -> NamespaceObject:
@@ -35,7 +24,7 @@ def slim_proxy_config(obj: ProxyConfig) -> ProxyConfig:
     """Keep of a ProxyConfig what claims; a spec that is not a mapping stays as it is, to be told of."""
     raw = obj.raw_spec
     if isinstance(raw, dict):
-        raw = {name: _slim_variables(raw[name]) if name == _VARIABLES else raw[name] for name in _SPEC if name in raw}
+        raw = {name: slim(raw[name]) for name, slim in _SPEC.items() if name in raw}
     return ProxyConfig(metadata=slim_metadata(obj.metadata), raw_spec=raw)
 
 
@@ -45,3 +34,17 @@ def _slim_variables(raw: object) -> object:
         return raw
     wrong = next((name for name, value in raw.items() if not isinstance(value, str)), None)
     return {name: raw[name] for name in (CERT_SIGNER, wrong) if name in raw}
+
+
+def _slim_selector(raw: object) -> object:
+    """Keep that there are labels, not which: a request carries none. And one that makes the object unreadable, if there is one."""
+    labels = raw.get(_LABELS) if isinstance(raw, dict) else None
+    if not isinstance(labels, dict):
+        return raw if not isinstance(raw, dict) else {name: raw[name] for name in (_LABELS,) if name in raw}
+    if not labels:
+        return {_LABELS: {}}
+    wrong = next((value for value in labels.values() if not isinstance(value, str)), "")
+    return {_LABELS: {"": wrong if isinstance(wrong, str | int | float) else None}}
+
+
+_SPEC = {"selector": _slim_selector, _VARIABLES: _slim_variables}

@@ -12,18 +12,18 @@ from typing import Any
 
 from signer.api.configmap import CONFIG_MAPS, ConfigMap
 from signer.api.event import reference_to
-from signer.api.meta import ObjectMeta
+from signer.api.meta import ObjectMeta, slim_metadata
 from signer.api.namespace import NAMESPACES, NamespaceObject
 from signer.api.proxyconfig import PROXY_CONFIGS, ProxyConfig
 from signer.api.signerbinding import SIGNER_BINDINGS, SignerBinding
 from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy
 from signer.kube.client import ApiClient
-from signer.kube.encoding.codec import JsonCodec
+from signer.kube.encoding.codec import LARGEST_STORED, JsonCodec, weightless
 from signer.kube.reflector import Change, Reflector
 from signer.kube.resource import Resource
 from signer.kube.served import Served, locate, locate_newest
 from signer.mesh.reports import Reports
-from signer.mesh.slim import slim_metadata, slim_namespace, slim_proxy_config
+from signer.mesh.slim import slim_namespace, slim_proxy_config
 from signer.tenancy.claims import read_claims
 from signer.tenancy.index import Index
 from signer.tenancy.meshconfig.read import DEFAULT_CONFIG_MAP, MESH_KEY, is_revision
@@ -81,7 +81,7 @@ class Sources:
         self._proxy_configs: Served[ProxyConfig] = served(
             "ProxyConfigs",
             locate_newest(PROXY_CONFIGS),
-            JsonCodec(ProxyConfig, keep=slim_proxy_config),
+            JsonCodec(ProxyConfig, keep=slim_proxy_config, weigh=weightless),
             self._proxy_config_changed,
             lambda: self._absent(lambda: index.proxy_configs.retain(())),
         )
@@ -100,10 +100,12 @@ class Sources:
             lambda: self._absent(self._retain_bindings),
         )
         self._config_maps: Reflector[ConfigMap] = reflector(
-            CONFIG_MAPS, JsonCodec(ConfigMap, keep=self._kept), index.world.settings.istio_namespace
+            CONFIG_MAPS,
+            JsonCodec(ConfigMap, keep=self._kept, largest=LARGEST_STORED, weigh=weightless),
+            index.world.settings.istio_namespace,
         )
         self._namespaces: Reflector[NamespaceObject] = reflector(
-            NAMESPACES, JsonCodec(NamespaceObject, keep=slim_namespace)
+            NAMESPACES, JsonCodec(NamespaceObject, keep=slim_namespace, largest=LARGEST_STORED, weigh=weightless)
         )
         self._config_maps.subscribe(self._config_map_changed)
         self._namespaces.subscribe(self._namespace_changed)

@@ -6,7 +6,7 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/ (watches, p
 """
 
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -17,6 +17,19 @@ T = TypeVar("T")
 
 Key = tuple[str, str]
 """(namespace, name); the namespace of cluster-scoped objects is ""."""
+
+LARGEST = 256 * 1024
+"""Bytes of an object, as JSON, that is read. Tenants may write six times as much, as often as they like."""
+
+
+LARGEST_STORED = 4 * 1024 * 1024
+"""More than etcd holds of any object: for those that are made small when they are read, and for those of administrators."""
+
+
+class Withheld(str):
+    """What stands in the place of the spec of an object that is not read: why, for people."""
+
+    __slots__ = ()
 
 
 def named(key: Key | None) -> str:
@@ -34,12 +47,13 @@ class Problem(NamedTuple):
 
 
 class ListPage(NamedTuple, Generic[T]):
-    """One page of a list. Objects that are not of interest are left out."""
+    """One page of a list. Objects that are not of interest are left out. `sizes` are the items' bytes, where they count."""
 
     items: list[T]
     resource_version: str
     continue_token: str
     problems: list[Problem]
+    sizes: list[int]
 
 
 class WatchEvent(NamedTuple, Generic[T]):
@@ -52,6 +66,7 @@ class WatchEvent(NamedTuple, Generic[T]):
         resource_version: where to go on from; "" if it could not be read.
         status: for ERROR.
         problem: why the object could not be read.
+        size: the object's bytes, where they count; else 0.
     """
 
     type: str
@@ -60,6 +75,7 @@ class WatchEvent(NamedTuple, Generic[T]):
     resource_version: str
     status: ApiError | None = None
     problem: str = ""
+    size: int = 0
 
 
 class Codec(Protocol[T]):
@@ -80,6 +96,14 @@ class Codec(Protocol[T]):
     def key(self, obj: T) -> Key:
         """(namespace, name) of an object."""
 
+    def withhold(self, obj: T, why: str) -> T | None:
+        """Make what is kept in an object's place when it is too much: its name with the reason, or nothing."""
+
+
+def weightless(_obj: object) -> int:
+    """The weight of what was made small when it was read."""
+    return 0
+
 
 class _Meta(msgspec.Struct, rename="camel"):
     name: str = ""
@@ -90,6 +114,20 @@ class _Meta(msgspec.Struct, rename="camel"):
 
 class _OnlyMeta(msgspec.Struct):
     metadata: _Meta = msgspec.field(default_factory=_Meta)
+
+
+class _NameOnly(msgspec.Struct, rename="camel", omit_defaults=True):
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+
+
+class _Named(msgspec.Struct):
+    metadata: _NameOnly
 
 
 class _JsonList(msgspec.Struct):
@@ -103,6 +141,7 @@ class _JsonEvent(msgspec.Struct):
 
 
 _meta = msgspec.json.Decoder(_OnlyMeta).decode
+_named = msgspec.json.Decoder(_Named).decode
 _json_list = msgspec.json.Decoder(_JsonList).decode
 _json_event = msgspec.json.Decoder(_JsonEvent).decode
 
@@ -113,14 +152,30 @@ class JsonCodec(Generic[T]):
     Args:
         type_: what to make of an object.
         keep: turns an object into what the store holds, or None when it is not of interest; what it raises is a Problem.
+        largest: bytes of an object that is read. Of a larger one the name is kept, with the reason in the place of its spec; of
+            a type that has no `raw_spec` nothing is, which is a Problem.
+        weigh: the bytes of an object that count for a Reflector's budget; None for those that it had as JSON.
+        instead: makes what is kept when there is no room for the object, with the reason; None for what `largest` says.
     """
 
     accept = "application/json"
     watch_accept = "application/json"
 
-    def __init__(self, type_: type[T], *, keep: Callable[[T], T | None] | None = None) -> None:
+    def __init__(
+        self,
+        type_: type[T],
+        *,
+        keep: Callable[[T], T | None] | None = None,
+        largest: int = LARGEST,
+        weigh: Callable[[T], int] | None = None,
+        instead: Callable[[T, str], T] | None = None,
+    ) -> None:
         self._decode = msgspec.json.Decoder(type_).decode
         self._keep = keep
+        self._largest = largest
+        self._weigh = weigh
+        self._instead = instead
+        self._has_spec = "raw_spec" in getattr(type_, "__struct_fields__", ())
 
     def framer(self) -> Framer:
         """See Codec."""
@@ -130,6 +185,12 @@ class JsonCodec(Generic[T]):
         """See Codec."""
         return _metadata_key(obj)
 
+    def withhold(self, obj: T, why: str) -> T | None:
+        """See Codec."""
+        if self._instead is not None:
+            return self._instead(obj, why)
+        return self._without_spec(msgspec.convert(obj, _Named, from_attributes=True), why) if self._has_spec else None
+
     def decode_list(self, body: bytes) -> ListPage[T]:
         """See Codec."""
         try:
@@ -138,6 +199,7 @@ class JsonCodec(Generic[T]):
             raise CodecError(f"the list cannot be read: {error}") from error
         items: list[T] = []
         problems: list[Problem] = []
+        sizes: list[int] = []
         for raw in page.items or ():
             try:
                 obj = self._read(raw)
@@ -146,7 +208,8 @@ class JsonCodec(Generic[T]):
             else:
                 if obj is not None:
                     items.append(obj)
-        return ListPage(items, page.metadata.resource_version, page.metadata.continue_token, problems)
+                    sizes.append(self._size(obj, raw))
+        return ListPage(items, page.metadata.resource_version, page.metadata.continue_token, problems, sizes)
 
     def decode_event(self, frame: bytes) -> WatchEvent[T]:
         """See Codec."""
@@ -164,13 +227,31 @@ class JsonCodec(Generic[T]):
             return WatchEvent(event.type, None, None, meta.resource_version)
         key = (meta.namespace, meta.name)
         try:
-            return WatchEvent(event.type, key, self._read(event.object), meta.resource_version)
+            obj = self._read(event.object)
+            size = self._size(obj, event.object) if obj is not None else 0
+            return WatchEvent(event.type, key, obj, meta.resource_version, size=size)
         except Exception as error:  # noqa: BLE001 - as in JsonCodec.decode_list
             return WatchEvent(event.type, key, None, meta.resource_version, problem=why(error))
 
+    def _size(self, obj: T, raw: msgspec.Raw) -> int:
+        if self._weigh is not None:
+            return self._weigh(obj)
+        size = len(memoryview(raw))
+        return size if size <= self._largest else 0
+
     def _read(self, raw: msgspec.Raw) -> T | None:
+        size = len(memoryview(raw))
+        if size > self._largest:
+            why = f"it has {size} bytes, and at most {self._largest} are read; make it smaller"
+            if not self._has_spec:
+                raise ValueError(why)
+            return self._without_spec(_named(raw), why)
         obj = self._decode(raw)
         return obj if self._keep is None else self._keep(obj)
+
+    def _without_spec(self, named: _Named, why: str) -> T:
+        obj: Any = self._decode(msgspec.json.encode(named))
+        return cast("T", msgspec.structs.replace(obj, raw_spec=Withheld(why)))
 
 
 def why(error: Exception) -> str:

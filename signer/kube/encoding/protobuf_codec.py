@@ -38,6 +38,10 @@ class ProtobufCodec(Generic[T]):
         """See Codec."""
         return self._key(obj)
 
+    def withhold(self, obj: T, why: str) -> T | None:  # noqa: ARG002 - see Codec
+        """See Codec. Objects of these codecs are bounded where they are decoded."""
+        return obj
+
     def decode_list(self, body: bytes) -> ListPage[T]:
         """See Codec. Lists of all types are 1: ListMeta {2: resourceVersion, 3: continue}, 2: repeated items."""
         resource_version = continue_token = ""
@@ -63,7 +67,7 @@ class ProtobufCodec(Generic[T]):
                             items.append(obj)
         except protobuf.ProtobufError as error:
             raise CodecError(f"the list cannot be read: {error}") from error
-        return ListPage(items, resource_version, continue_token, problems)
+        return ListPage(items, resource_version, continue_token, problems, [0] * len(items))
 
     def decode_event(self, frame: bytes) -> WatchEvent[T]:
         """See Codec. A frame is a bare meta/v1 WatchEvent {1: type, 2: RawExtension {1: the enveloped object}}."""

@@ -121,7 +121,7 @@ class TestProtobuf:
         """Kind, key, object and resourceVersion of an event; dull and bad objects keep key and version."""
         read = protobuf_codec().decode_event
         good = meta("a", "ns", "5") + write_bytes_field(2, b"fine")
-        assert read(frame("ADDED", wrap("v1", "X", good))) == (
+        assert read(frame("ADDED", wrap("v1", "X", good)))[:6] == (
             "ADDED",
             ("ns", "a"),
             Raw(("ns", "a"), good),
@@ -130,7 +130,7 @@ class TestProtobuf:
             "",
         )
         dull = read(frame("MODIFIED", wrap("v1", "X", meta("a", "ns", "6") + write_bytes_field(2, b"dull"))))
-        assert dull == ("MODIFIED", ("ns", "a"), None, "6", None, "")
+        assert dull[:6] == ("MODIFIED", ("ns", "a"), None, "6", None, "")
         bad = read(frame("MODIFIED", wrap("v1", "X", meta("a", "ns", "7") + write_bytes_field(2, b"bad"))))
         assert bad[:5] == ("MODIFIED", ("ns", "a"), None, "7", None)
         assert "KeyError" in bad.problem
@@ -159,7 +159,7 @@ class TestProtobuf:
         found = protobuf_codec().decode_event(
             frame("BOOKMARK", wrap("v1", "X", meta("", "", "99") + write_bytes_field(2, b"bad")))
         )
-        assert found == ("BOOKMARK", None, None, "99", None, "")
+        assert found[:6] == ("BOOKMARK", None, None, "99", None, "")
 
     def test_error(self) -> None:
         """An ERROR event carries the exception that its Status makes."""
@@ -205,8 +205,13 @@ class TestJson:
         found = JsonCodec(Thing).decode_event(
             b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"9"},"value":7}}'
         )
-        assert found == ("BOOKMARK", None, None, "9", None, "")
+        assert found[:6] == ("BOOKMARK", None, None, "9", None, "")
 
     def test_null_items(self) -> None:
         """An empty list may be null, as Go writes it."""
-        assert JsonCodec(Thing).decode_list(b'{"metadata":{"resourceVersion":"4"},"items":null}') == ([], "4", "", [])
+        assert JsonCodec(Thing).decode_list(b'{"metadata":{"resourceVersion":"4"},"items":null}')[:4] == (
+            [],
+            "4",
+            "",
+            [],
+        )
