@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help venv demo demo-edge test test-fast test-clock lint format bench mutants fuzz localmesh binaries lock clean
+.PHONY: help venv demo demo-edge test test-fast test-clock soak lint format bench mutants fuzz localmesh binaries lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -51,6 +51,9 @@ test-fast: $(READY) ## the tests that need no server, with a tenth of the random
 
 test-clock: $(READY) ## the same as if it were another year: no test may mix a fixed time with the clock
 	@$(BIN)/python -m tests.clock
+
+soak: binaries ## what takes too long for each change: hundreds of the largest objects
+	@MESH_SIGNER_TEST_LARGE_OBJECTS=500 $(BIN)/python -m pytest tests/faults/test_large_objects.py
 
 lint: $(READY) ## ruff, mypy strict, import-linter, vulture
 	$(BIN)/ruff check .

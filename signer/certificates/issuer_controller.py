@@ -94,7 +94,7 @@ class IssuerController:
         patch = status_patch(issuer, state, self._clock())
         if patch is None:
             return False
-        await self._objects.patch_issuer(resource, ref.namespace, ref.name, patch)
+        await self._objects.patch_issuer(resource, issuer, patch)
         return True
 
     def _tell(self, issuer: Issuer, state: IssuerState) -> None:

@@ -1,7 +1,7 @@
 """Reads and writes of the slow controllers: typed objects over the client. Used on one loop."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -9,6 +9,7 @@ from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.event import reference_to
 from signer.api.issuer import Issuer
+from signer.api.meta import ObjectMeta
 from signer.api.secret import SECRETS, Secret
 from signer.certificates.secrets.content import Content
 from signer.certificates.well_known import FIELD_MANAGER
@@ -18,7 +19,18 @@ from signer.kube.resource import Resource
 from signer.observe.events import EventRecorder, EventType
 
 Key = tuple[str, str]
+Written = TypeVar("Written", Certificate, CertificateRequest, Issuer)
 Emit = Callable[[EventType, str, str], None]
+
+
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+
+class _Stored(msgspec.Struct):
+    metadata: ObjectMeta
+
+
+_read_metadata = msgspec.json.Decoder(_Stored).decode
 
 
 class Objects:
@@ -90,17 +102,12 @@ class Objects:
         return msgspec.convert(await self._client.create(CERTIFICATE_REQUESTS, body), CertificateRequest)
 
     async def patch_certificate(self, certificate: Certificate, body: dict[str, Any]) -> Certificate:
-        """Write to the status of a Certificate; Conflict when it changed meanwhile."""
-        written = await self._patch_status(
-            CERTIFICATES, certificate.metadata.namespace, certificate.metadata.name, body
-        )
-        return msgspec.convert(written, Certificate)
+        """Write to the status of a Certificate, and return it as it is then; Conflict when it changed meanwhile."""
+        return await self._patch_status(CERTIFICATES, certificate, body)
 
     async def patch_request(self, request: CertificateRequest, body: dict[str, Any]) -> CertificateRequest:
-        """Write to the status of a CertificateRequest; Conflict when it changed meanwhile."""
-        meta = request.metadata
-        written = await self._patch_status(CERTIFICATE_REQUESTS, meta.namespace, meta.name, body)
-        return msgspec.convert(written, CertificateRequest)
+        """Write to the status of a CertificateRequest, and return it as it is then; Conflict when it changed meanwhile."""
+        return await self._patch_status(CERTIFICATE_REQUESTS, request, body)
 
     async def issuer(self, resource: Resource, namespace: str, name: str) -> Issuer | None:
         """Read an Issuer or ClusterIssuer live; None when there is none."""
@@ -109,13 +116,24 @@ class Objects:
         except NotFound:
             return None
 
-    async def patch_issuer(self, resource: Resource, namespace: str, name: str, body: dict[str, Any]) -> None:
+    async def patch_issuer(self, resource: Resource, issuer: Issuer, body: dict[str, Any]) -> None:
         """Write to the status of an issuer; Conflict when it changed meanwhile."""
-        await self._patch_status(resource, namespace, name, body)
+        await self._patch_status(resource, issuer, body)
 
-    async def _patch_status(
-        self, resource: Resource, namespace: str, name: str, body: dict[str, Any]
-    ) -> dict[str, Any]:
-        return await self._client.patch(
-            resource, name, body, namespace=namespace or None, subresource="status", kind="merge"
+    async def _patch_status(self, resource: Resource, obj: Written, body: dict[str, Any]) -> Written:
+        """Write a merge patch of a status; the answer is asked for without the rest, which may be large.
+
+        The patch carries a resourceVersion, so what is stored is the object that we know with this status.
+        """
+        meta = obj.metadata
+        answer = await self._client.request(
+            "PATCH",
+            resource.path(meta.namespace or None, meta.name, "status"),
+            body=msgspec.json.encode(body),
+            content_type="application/merge-patch+json",
+            accept=_METADATA,
         )
+        stored = _read_metadata(answer.body).metadata
+        before = obj.raw_status if isinstance(obj.raw_status, dict) else {}
+        status = {name: value for name, value in {**before, **body["status"]}.items() if value is not None}
+        return msgspec.structs.replace(obj, metadata=stored, raw_status=status)
