@@ -18,6 +18,7 @@ from signer.kube.clock import utc_now
 from signer.kube.errors import Unreachable
 from signer.mesh.bindings import Bindings
 from signer.mesh.policy_counts import PolicyCounts
+from signer.mesh.policy_records import PolicyRecords
 from signer.mesh.reports import Reports
 from signer.mesh.reread import Shared, read_config_map, read_proxy_configs
 from signer.mesh.sources import STALE_AFTER, Sources
@@ -72,6 +73,7 @@ class MeshWatcher:
         )
         self.tally = Tally()
         self._counts = PolicyCounts(client, self.tally, lambda: self._sources.policies)
+        self._records = PolicyRecords(client, self.index, lambda: self._sources.policies)
         self._reads = asyncio.Semaphore(_READS)
         self._read_claims = Shared(self._reread_claims)
         self._read_config = Shared(self._reread_config)
@@ -130,7 +132,13 @@ class MeshWatcher:
     async def run(self) -> None:
         """Watch until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for part in (self._sources.run, self.bindings.run, self._counts.run, self._look_round):
+            for part in (
+                self._sources.run,
+                self.bindings.run,
+                self._counts.run,
+                self._records.run,
+                self._look_round,
+            ):
                 tasks.create_task(part())
             await self._registry.synced.wait()
             self._changed()
@@ -183,6 +191,7 @@ class MeshWatcher:
         self._tell()
 
     def _tell(self) -> None:
+        self._records.look()
         for handler in self._handlers:
             handler()
 

@@ -30,7 +30,7 @@ HOUR = timedelta(hours=1)
 
 
 def policy(name: str = "p", *namespaces: str, signers: frozenset[IssuerRef] = frozenset({FOO}), **rest: Any) -> Policy:
-    return Policy(name, signers, frozenset(namespaces), **rest)
+    return Policy(name, signers, frozenset(namespaces), namespace_uids={one: f"u{one}" for one in namespaces}, **rest)
 
 
 def coverage(*policies: Policy, issuers: frozenset[IssuerRef] = BOTH) -> dict[str, Coverage]:
