@@ -4,6 +4,7 @@ What may not be read is kept as a sentence beside what could be: the commands de
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,6 +27,7 @@ from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, Forbidden, NotFound, Unreachable
 from signer.kube.resource import Resource
 from signer.kube.served import locate_newest
+from signer.mesh.default_grace import DefaultGrace
 from signer.settings.values import Settings
 from signer.tenancy.index import Index
 from signer.tenancy.world import World
@@ -147,10 +149,17 @@ async def read_mesh(client: ApiClient, settings: Settings, *, now: datetime) -> 
             index.put_key(ref, state.authority.key_id)
     sources.gaps.extend(index.config_maps.unreadable.values())
     index.world.unsynced = ""
+    await _read_grace(client, settings, index)
     index.settle(now)
     known = {name: text for name, text in texts.items() if name in index.config_maps.texts}
     gaps, remarks = tuple(sources.gaps), tuple(sources.remarks)
     return Mesh(index.world, index, states, known, gaps, unread, remarks, tuple(proxy_configs))
+
+
+async def _read_grace(client: ApiClient, settings: Settings, index: Index) -> None:
+    """Read who is in the grace of the mesh's default; without the right to, nobody is known to be."""
+    with contextlib.suppress(ApiError, Unreachable):
+        await DefaultGrace(client, index.world, settings.cluster_resource_namespace).read()
 
 
 async def _judge(

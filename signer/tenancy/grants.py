@@ -14,6 +14,8 @@ from signer.tenancy.world import NO_CLAIMS, Binding, Claims, Namespace, Policy, 
 
 # However often an owner renews, after this long without a claim he is one no more.
 LONGEST_GRACE = timedelta(days=30)
+# A claim is seen, and its owner stored, so soon after the ProxyConfig was made, when both are one event.
+_SAME_TIME = timedelta(minutes=1)
 NOT_RECORDED = "NamespaceNotRecorded"
 """The code for a namespace whose uid is not in the status of the policy that names it: mesh-signer writes it soon."""
 _SHOWN = 5
@@ -55,7 +57,7 @@ def granted(world: World, namespace: str, signer: IssuerRef, *, now: datetime) -
         return _no("TenantMismatch", f"{signer} is for its own namespace, not for namespace {namespace}")
     claims = world.claims.get(namespace, NO_CLAIMS)
     if signer in world.defaults:
-        return _default(world, namespace, exists, signer, claims, now)
+        return _default(world, namespace, signer, claims, now)
     if signer in claims.signers:
         return _claimed(world, namespace, exists, signer, claims, now)
     return _unclaimed(world, namespace, exists, signer, claims, now)
@@ -103,26 +105,40 @@ def held_back(
     return None
 
 
-def _default(
-    world: World, namespace: str, exists: Namespace, signer: IssuerRef, claims: Claims, now: datetime
-) -> Granted | NotGranted:
+def _default(world: World, namespace: str, signer: IssuerRef, claims: Claims, now: datetime) -> Granted | NotGranted:
     if namespace == world.settings.istio_namespace:
         return Granted(f"the mesh's default signer, in Istio's own namespace {namespace}")
     if claims.whole is None:
         return Granted("the mesh's default signer, and the namespace claims no other")
     if signer in claims.signers:
         return Granted(f"the mesh's default signer, claimed by ProxyConfig {claims.signers[signer].name}")
-    # Workloads that were started before the namespace had a claim ask for the default until they restart. It could
-    # have the default at any time by dropping its claim, so nothing is given away.
-    binding = world.bindings.get(claims.whole)
-    known = [claims.since] if claims.since is not None else []
-    if binding is not None and _owns(binding, namespace, exists):
-        known.append(binding.created)
-    if known and now < max(known) + world.settings.grace:
-        return Granted(f"the mesh's default signer, as namespace {namespace} claims another only since {max(known)}")
+    # Workloads that were started before the namespace had a claim ask for the default until they restart. Where none
+    # was, nobody has a reason to.
+    ends = default_grace_ends(world, namespace)
+    if ends is not None and now < ends:
+        return Granted(
+            f"the mesh's default signer, which namespace {namespace} had before its own: in grace until "
+            f"{ends:%Y-%m-%dT%H:%M:%SZ}"
+        )
     return _no(
         "TenantMismatch", f"{signer} is the mesh's default, and namespace {namespace} has its own: {claims.whole}"
     )
+
+
+def default_grace_ends(world: World, namespace: str) -> datetime | None:
+    """Tell until when a namespace that claims a signer may still have the mesh's default; None: it never had it before."""
+    exists, claims = world.namespaces.get(namespace), world.claims.get(namespace, NO_CLAIMS)
+    had = world.had_default.get(namespace)
+    if claims.whole is None or exists is None or had is None or had.uid != exists.uid:
+        return None
+    binding = world.bindings.get(claims.whole)
+    began = claims.since
+    if binding is not None and _owns(binding, namespace, exists):
+        # A ProxyConfig that was there before may have got its claim later: then the owner's record is the beginning.
+        began = binding.created if began is None or binding.created > began + _SAME_TIME else began
+    if began is None or had.first >= began:
+        return None
+    return began + world.settings.grace
 
 
 def _claimed(

@@ -213,6 +213,14 @@ class Binding:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class HadDefault:
+    """A namespace, by uid, had certificates of the mesh's default signer; `first` is the earliest that is known of."""
+
+    uid: str
+    first: datetime
+
+
 @dataclass(slots=True)
 class World:
     """Everything that a decision may look up; each mapping by key, so that 10,000 tenants cost what one does.
@@ -220,7 +228,8 @@ class World:
     `signers` are the mesh signers; `keys` maps the SHA-256 of a mesh signer's CA key to the mesh signers that have
     it; `roots` the keys of the root that the mesh config gives a signer's workloads, `root_keys` those of all signers;
     `claimants` the namespaces that claim a signer now; `settling` until when nobody becomes the owner of a signer that
-    a SignerPolicy spoke about a moment ago. `unsynced` names what was not read yet ("" when all was); `stale` what has
+    a SignerPolicy spoke about a moment ago; `had_default` the namespaces that are known to have had certificates of the
+    mesh's default. `unsynced` names what was not read yet ("" when all was); `stale` what has
     not been heard of for five minutes, by the names "ProxyConfigs", "mesh config", "SignerPolicies", "SignerBindings",
     "Namespaces".
     """
@@ -239,6 +248,7 @@ class World:
     policies: dict[IssuerRef, tuple[Policy, ...]] = field(default_factory=dict)
     settling: dict[IssuerRef, datetime] = field(default_factory=dict)
     bindings: dict[IssuerRef, Binding] = field(default_factory=dict)
+    had_default: dict[str, HadDefault] = field(default_factory=dict)
     unsynced: str = "everything"
     stale: frozenset[str] = frozenset()
 
