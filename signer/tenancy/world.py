@@ -185,7 +185,7 @@ class Policy:
         if self.remade_allowed:
             return "covered"
         recorded = self.namespace_uids.get(name)
-        if recorded is None:
+        if not recorded:
             return "unrecorded"
         return "covered" if recorded == namespace.uid else "remade"
 
