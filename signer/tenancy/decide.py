@@ -161,16 +161,11 @@ def _certificate_request(claim: Claim, world: World, limits: Limits, now: dateti
         return _unbound(claim, limits)
     exists = world.namespaces.get(claim.namespace)
     policies = _policies_for_key(claim.signer, claim.ca_key_id, world)
-    covering = [policy for policy in policies if policy.covers(claim.namespace, exists)]
-    opening = [policy for policy in covering if policy.certificate_requests is not None]
-    if not opening:
-        if (waits := held_back(policies, claim.namespace, exists, claim.signer)) is not None and not covering:
-            if waits.waits and world.settings.enforces(now):
-                return Unready(waits.reason)
-            return _refuse(claim, world, limits, [waits.reason], now)
-        return _refuse(claim, world, limits, [_closed(claim, world, covering)], now)
+    opening = [policy for policy in policies if policy.certificate_requests is not None]
     first: list[Reason] = []
     for policy in opening:
+        if not policy.covers(claim.namespace, exists):
+            continue
         reasons = _request_requester(claim, policy)
         reasons += rules.check_names(claim.request, claim.namespace, policy, world)
         reasons += rules.check_key(claim.request, policy)
@@ -183,6 +178,12 @@ def _certificate_request(claim: Claim, world: World, limits: Limits, now: dateti
             lifetime = _until_ca_ends(claim, rules.cut(claim.lifetime, most), now)
             return Grant(lifetime, f"SignerPolicy {policy.name}", policy.name, namespace=claim.namespace)
         first = first or reasons
+    held = held_back(opening, claim.namespace, exists, claim.signer)
+    if held is not None and held.waits and world.settings.enforces(now):
+        return Unready(held.reason)  # a refusal would be the end of it
+    if not first:
+        covering = [policy for policy in policies if policy.covers(claim.namespace, exists)]
+        first = [held.reason if held is not None else _closed(claim, world, covering)]
     return _refuse(claim, world, limits, first, now)
 
 

@@ -1,6 +1,7 @@
 """A name in a SignerPolicy means the namespace that had it first: recorded before a grant, kept over restarts, until an admin."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -109,8 +110,7 @@ def test_any_life(steps: list[Callable[[Life], None]]) -> None:
 def test_on_every_path(ask: Any, record: dict[str, str], uid: str | None, expected: type) -> None:
     """Workloads and CertificateRequests alike: without a record they wait, with another uid they are refused."""
     policy = Policy("p", frozenset({FOO}), frozenset({"shop"}), certificate_requests=RequestRules())
-    policy = Policy(**{one: getattr(policy, one) for one in policy.__slots__} | {"namespace_uids": record})
-    verdict = decide(ask, mesh(policy, uid), Limits(), fresh=True, now=NOW)
+    verdict = decide(ask, mesh(replace(policy, namespace_uids=record), uid), Limits(), fresh=True, now=NOW)
     assert isinstance(verdict, expected), verdict
     if uid == "u2":
         assert isinstance(verdict, Refuse)
@@ -154,6 +154,28 @@ def test_what_is_recorded() -> None:
     assert to_record(stored(["shop"], {"shop": "u1", "store": "u2"}), there) == {"store": None}
     assert to_record(stored([], {"store": "u2"}), there) == {"store": None}
     assert to_record(stored(["shop"], {}, remade="what"), there) == {}
+
+
+def test_a_request_waits_for_the_policy_that_may_allow_it() -> None:
+    """A CertificateRequest's refusal is final: it waits while one of the policies that open them has no record yet."""
+    other = Policy("a", frozenset({FOO}), namespace_labels={"mesh-signer.dev/a": "b"})
+    closed = replace(other, certificate_requests=None)
+    strict = replace(other, certificate_requests=RequestRules(frozenset({"bob"})))
+    coming = Policy("p", frozenset({FOO}), frozenset({"shop"}), certificate_requests=RequestRules())
+    for first, second, expected in (
+        (closed, coming, "NamespaceNotRecorded"),
+        (strict, coming, "NamespaceNotRecorded"),
+        (strict, replace(coming, certificate_requests=None), "RequesterNotAllowed"),
+        (closed, replace(coming, certificate_requests=None), "RequestNotAllowed"),
+        (closed, replace(coming, namespace_uids={"shop": "before"}), "NamespaceRemade"),
+    ):
+        found = mesh(first, "u1")
+        found.namespaces["shop"] = Namespace("u1", {"mesh-signer.dev/a": "b"})
+        found.policies[FOO] = (first, second)
+        verdict = decide(asked(), found, Limits(), fresh=True, now=NOW)
+        assert isinstance(verdict, Unready if expected == "NamespaceNotRecorded" else Refuse), verdict
+        code = verdict.reason.code if isinstance(verdict, Unready) else verdict.code
+        assert code == expected
 
 
 def test_another_policy_is_enough() -> None:
