@@ -15,7 +15,7 @@ from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
 from signer.kube.objects import Json
 from signer.tenancy.index import Index
-from signer.tenancy.policies import to_record
+from signer.tenancy.policies import is_recorded, to_record
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ class PolicyRecords:
         self._index = index
         self._stored = stored
         self._due = asyncio.Event()
+        # Policies that need no look before they change, by their resourceVersion: the world changes all the time.
+        self._complete: dict[str, str] = {}
         self._told = ""
 
     def look(self) -> None:
@@ -55,9 +57,16 @@ class PolicyRecords:
         there = {
             name: found for name, found in self._index.world.namespaces.items() if name not in self._index.terminating
         }
-        trouble = ""
-        for name, obj in list(self._stored().items()):
+        trouble, stored = "", dict(self._stored())
+        if len(self._complete) > len(stored):
+            self._complete.clear()
+        for name, obj in stored.items():
+            version = obj.metadata.resource_version
+            if self._complete.get(name) == version:
+                continue
             if not (missing := to_record(obj, there)):
+                if is_recorded(obj):
+                    self._complete[name] = version
                 continue
             try:
                 await self._record(name, obj, missing)

@@ -69,12 +69,16 @@ def to_record(obj: SignerPolicy, namespaces: Mapping[str, Namespace]) -> dict[st
     What is recorded stays as it is, whoever has the name by now. Nothing is recorded for a policy that cannot be read.
     """
     spec, stored = obj.spec, obj.status.namespace_uids
-    if read_policy(obj).problem:
-        return {}
     names = frozenset(spec.namespaces.names if spec.namespaces is not None else ())
     found: dict[str, str | None] = {name: None for name in stored if name not in names}
     found.update({name: namespaces[name].uid for name in names if name in namespaces and not stored.get(name)})
-    return found
+    return found if found and not read_policy(obj).problem else {}
+
+
+def is_recorded(obj: SignerPolicy) -> bool:
+    """Tell whether a policy's record has all names, whatever namespaces come and go."""
+    names = obj.spec.namespaces.names if obj.spec.namespaces is not None else ()
+    return set(names) == obj.status.namespace_uids.keys()
 
 
 def _key_rule(key: PolicyKey) -> KeyRule:
