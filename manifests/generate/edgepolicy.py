@@ -2,7 +2,7 @@
 
 from manifests.generate.references import conditions
 from manifests.generate.schema import DNS_SUBDOMAIN, Schema, integer, list_of, record, string, string_set
-from manifests.generate.signerpolicy import policy_spec
+from manifests.generate.signerpolicy import namespaces, policy_spec
 
 MAX_SUFFIXES = 256
 
@@ -50,7 +50,7 @@ def edge_policy_spec() -> Schema:
                 minimum=1,
                 maximum=100_000,
             ),
-            "namespaces": policy_spec()["properties"]["namespaces"]
+            "namespaces": namespaces("Their names.")
             | {
                 "description": (
                     "Which namespaces may have the hosts: those named, and those that have all of these labels."

@@ -4,6 +4,8 @@ Patterns where they do, since they cost nothing; CEL where a field depends on an
 API server's estimate of a rule's cost stays small.
 """
 
+from collections.abc import Mapping
+
 from manifests.generate.references import KEY_USAGES, conditions
 from manifests.generate.schema import Rule, Schema, boolean, integer, list_of, record, string, string_map, string_set
 
@@ -21,7 +23,8 @@ def _duration(text: str, *, rules: list[Rule], **limits: object) -> Schema:
     return string(text, maxLength=32, pattern=_DURATION, rules=rules, **limits)
 
 
-def _namespaces() -> Schema:
+def namespaces(names: str, more: Mapping[str, Schema] | None = None) -> Schema:
+    """Say which namespaces a policy covers; `names` describes those by name, `more` are further fields."""
     return record(
         "Which namespaces it covers: those named, and those that have all of these labels. Left out: none, that is, the"
         " signers are given to nobody but by other policies.",
@@ -38,14 +41,30 @@ def _namespaces() -> Schema:
                 ],
             )
             | {"additionalProperties": {"type": "string", "maxLength": 63, "pattern": f"^({_QUALIFIED})?$"}},
-            "names": string_set("Their names.", 1024, maxLength=63, pattern=f"^{_LABEL}$"),
-        },
+            "names": string_set(names, 1024, maxLength=63, pattern=f"^{_LABEL}$"),
+        }
+        | dict(more or {}),
         rules=[
             (
                 "(has(self.names) && self.names.size() > 0) || (has(self.matchLabels) && self.matchLabels.size() > 0)",
                 "names or matchLabels is expected; leave namespaces out to mean none",
             )
         ],
+    )
+
+
+def _signer_namespaces() -> Schema:
+    return namespaces(
+        "Their names. Each is for the namespace that had it when the policy was first seen (status.namespaceUIDs), not"
+        " for one that is made again under it.",
+        {
+            "remade": string(
+                "What becomes of a namespace of names that was deleted and made again, maybe by somebody else. Refuse,"
+                " also when unset: it waits for an admin (mesh-signer tenants readmit). Allow: it has what the earlier"
+                " one had.",
+                enum=["Refuse", "Allow"],
+            ),
+        },
     )
 
 
@@ -76,6 +95,30 @@ def _keys() -> Schema:
     )
 
 
+def _certificate_requests() -> Schema:
+    return record(
+        "That CertificateRequests are answered in the namespaces covered, within all limits of the policy, and what"
+        " holds for them besides; {} opens them. Left out: none is answered.",
+        {
+            "organizations": string_set(
+                "Organizations (O) that may stand in the subject. Left out: none. Beside them and a common name of"
+                " dnsNames nothing may.",
+                64,
+                minLength=1,
+                maxLength=64,
+            ),
+            "requesters": string_set(
+                "User names that may make them, as the API server writes them down (component requester). Left out:"
+                " those of the policy's requesters, and without those whoever may make one in a namespace covered.",
+                64,
+                minLength=1,
+                maxLength=512,
+                pattern=r"^\S+$",
+            ),
+        },
+    )
+
+
 def policy_spec() -> Schema:
     """Spec of a SignerPolicy."""
     return record(
@@ -87,6 +130,7 @@ def policy_spec() -> Schema:
                 "Whether the CA's own certificate is added to the chain. For Istio it is not: istiod adds the root of"
                 " meshConfig.caCertificates."
             ),
+            "certificateRequests": _certificate_requests(),
             "dnsNames": string_set(
                 'DNS names that a Certificate or CertificateRequest may ask for; an entry may begin with "*." for one'
                 " label. Left out: none. A workload of the mesh has none, whatever stands here.",
@@ -96,10 +140,11 @@ def policy_spec() -> Schema:
             ),
             "keys": _keys(),
             "maxLifetime": _duration(
-                "Longest lifetime, as 24h or 90m, at least 1m; what asks for more gets this much.",
+                "Longest lifetime, as 24h or 90m, at least 1m; what asks for more gets this much. Left out:"
+                " --max-workload-lifetime, 24h.",
                 rules=[("duration(self) >= duration('1m')", "maxLifetime is at least 1m")],
             ),
-            "namespaces": _namespaces(),
+            "namespaces": _signer_namespaces(),
             "rate": record(
                 "How many certificates one namespace may have of one signer in a period.",
                 {
@@ -118,7 +163,8 @@ def policy_spec() -> Schema:
                 required=["certificates"],
             ),
             "requesters": string_set(
-                "User names that may ask, as system:serviceaccount:istio-system:istiod. Left out: istiod.",
+                "User names that may ask, as system:serviceaccount:istio-system:istiod. Left out: istiod; for"
+                " CertificateRequests see certificateRequests.requesters.",
                 64,
                 minLength=1,
                 maxLength=512,
@@ -146,11 +192,23 @@ def policy_spec() -> Schema:
                 pattern=r"^[a-z0-9_-]+(\.[a-z0-9_-]+)*$",
             ),
             "usages": list_of(
-                "Usages that may be asked for.", {"type": "string", "enum": list(KEY_USAGES)}, maxItems=len(KEY_USAGES)
+                "Usages that a certificate may have. Left out: digital signature, key encipherment, server auth and"
+                " client auth.",
+                {"type": "string", "enum": list(KEY_USAGES)},
+                maxItems=len(KEY_USAGES),
             )
             | {"x-kubernetes-list-type": "set"},
         },
         required=["signers"],
+        rules=[
+            (
+                "!(has(self.rate) && has(self.certificateRequests))",
+                (
+                    "CertificateRequests are not counted: a policy has a rate or certificateRequests; write a second policy"
+                    " for one of them"
+                ),
+            ),
+        ],
     )
 
 
@@ -160,7 +218,7 @@ def policy_status() -> Schema:
         "What came of it; written by mesh-signer.",
         {
             "conditions": conditions(
-                "Ready: it can be read, and its signers exist. Conflict: another policy says otherwise about the same"
+                "Ready: it can be read, its signers exist, and all of it holds. Conflict: another policy says otherwise about the same"
                 " signer and namespace.",
                 "Ready, Conflict",
             )
@@ -171,6 +229,12 @@ def policy_status() -> Schema:
                 format="int64",
             ),
             "namespaceCount": integer("How many namespaces it covers.", format="int32"),
+            "namespaceUIDs": string_map(
+                "Which namespace each of spec.namespaces.names was first given to, by uid. Grants rest on it: a namespace"
+                " of another uid has nothing by its name.",
+                maxProperties=1024,
+            )
+            | {"additionalProperties": {"type": "string", "maxLength": 128}},
             "namespaces": list_of("The first of them by name.", {"type": "string", "maxLength": 63}, maxItems=16),
             "refused": integer(
                 "Requests for its signers that were refused since it was made, as far as issued counts them.",

@@ -22,6 +22,19 @@ class PolicyNamespaces(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     match_labels: dict[str, str] = {}
 
 
+class SignerNamespaces(PolicyNamespaces, frozen=True, kw_only=True, rename="camel"):
+    """spec.namespaces of a SignerPolicy. `remade`: what one has that was deleted and made again, Refuse or Allow."""
+
+    remade: str = "Refuse"
+
+
+class PolicyCertificateRequests(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """spec.certificateRequests: that they are answered at all, and what holds for them beside the other limits."""
+
+    requesters: tuple[str, ...] = ()
+    organizations: tuple[str, ...] = ()
+
+
 class PolicyKey(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One entry of spec.keys; sizes in bits, both included."""
 
@@ -43,7 +56,7 @@ class SignerPolicySpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     signers: tuple[str, ...] = ()
     requesters: tuple[str, ...] = ()
     trust_domains: tuple[str, ...] = ()
-    namespaces: PolicyNamespaces | None = None
+    namespaces: SignerNamespaces | None = None
     service_accounts: tuple[str, ...] = ()
     dns_names: tuple[str, ...] = ()
     max_lifetime: str | None = None
@@ -52,16 +65,22 @@ class SignerPolicySpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     allow_ca: bool = msgspec.field(name="allowCA", default=False)
     append_root: bool = False
     rate: PolicyRate | None = None
+    certificate_requests: PolicyCertificateRequests | None = None
 
 
 class SignerPolicyStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What we write: how many namespaces it covers and the first of them, and what was issued and refused by it, ever."""
+    """What we write: how many namespaces it covers and the first of them, and what was issued and refused by it, ever.
+
+    `namespace_uids` is no information but a record that grants rest on: which namespace each of spec.namespaces.names
+    was first given to.
+    """
 
     conditions: tuple[Condition, ...] = ()
     namespace_count: int | None = None
     namespaces: tuple[str, ...] = ()
     issued: int | None = None
     refused: int | None = None
+    namespace_uids: dict[str, str] = msgspec.field(name="namespaceUIDs", default_factory=dict)
 
 
 class SignerPolicy(

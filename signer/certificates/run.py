@@ -22,6 +22,7 @@ from signer.certificates.issuer_controller import IssuerController
 from signer.certificates.objects import Key, Objects
 from signer.certificates.requests.controller import RequestController
 from signer.certificates.requests.record import RequestRecord
+from signer.certificates.requests.requester import Requesters
 from signer.certificates.watched import Watched
 from signer.certificates.well_known import READY
 from signer.kube.client import ApiClient
@@ -145,6 +146,7 @@ class Controllers:
                     self._options.world,
                     self._clock,
                 ),
+                requesters=Requesters(self._client, self._clock),
             )
             self._handlers.append(requests.issuer_changed)
             work.append((queue, requests.reconcile))

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from signer.api.crd import CUSTOM_RESOURCE_DEFINITIONS
 from signer.api.pod import PODS
-from signer.commands.checks import access, install, istiod, mesh, workloads
+from signer.commands.checks import access, install, istiod, mesh, requesters, workloads
 from signer.commands.checks.facts import Access, Facts, Finding
 from signer.commands.command import FINE, FOUND, UNKNOWN, add_options, run, say
 from signer.commands.live import Listing, list_all, read_mesh
@@ -35,6 +35,10 @@ _POLICIES = Resource(_ADMISSION, "v1", "validatingadmissionpolicies", "Validatin
 _BINDINGS = Resource(
     _ADMISSION, "v1", "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", namespaced=False
 )
+_MUTATING = Resource(_ADMISSION, "v1", "mutatingadmissionpolicies", "MutatingAdmissionPolicy", namespaced=False)
+_MUTATING_BINDINGS = Resource(
+    _ADMISSION, "v1", "mutatingadmissionpolicybindings", "MutatingAdmissionPolicyBinding", namespaced=False
+)
 
 CHECKS: tuple[Callable[[Facts], Iterable[Finding]], ...] = (
     install.check_crds,
@@ -51,6 +55,7 @@ CHECKS: tuple[Callable[[Facts], Iterable[Finding]], ...] = (
     workloads.check_gateways,
     install.check_cert_manager,
     install.check_admission,
+    requesters.check_requesters,
     access.check_others,
 )
 _ORDER = ("error", "warning", "unknown", "note")
@@ -133,6 +138,8 @@ async def _gather(client: ApiClient, settings: Settings) -> Facts:
                 PODS,
                 _POLICIES,
                 _BINDINGS,
+                _MUTATING,
+                _MUTATING_BINDINGS,
             )
         )
     )
@@ -151,6 +158,8 @@ async def _gather(client: ApiClient, settings: Settings) -> Facts:
         pods=lists[4],
         admission_policies=lists[5],
         admission_bindings=lists[6],
+        mutating_policies=lists[7],
+        mutating_bindings=lists[8],
     )
     return await _with_rights(client, facts)
 

@@ -4,7 +4,8 @@ What may not be read is kept as a sentence beside what could be: the commands de
 """
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -26,9 +27,11 @@ from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, Forbidden, NotFound, Unreachable
 from signer.kube.resource import Resource
 from signer.kube.served import locate_newest
+from signer.mesh.default_grace import DefaultGrace
 from signer.settings.values import Settings
 from signer.tenancy.index import Index
-from signer.tenancy.world import World
+from signer.tenancy.policies import to_record
+from signer.tenancy.world import Namespace, World
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -137,7 +140,7 @@ async def read_mesh(client: ApiClient, settings: Settings, *, now: datetime) -> 
         index.config_maps.put(config_map.metadata.name, config_map.data)
         texts[config_map.metadata.name] = config_map.data.get("mesh", "")
     for policy in sources.read(lists[3], SignerPolicy):
-        index.put_policy(policy)
+        index.put_policy(_recorded(policy, index.world.namespaces))
     for binding in sources.read(lists[4], SignerBinding):
         index.put_binding(binding)
     issuers = [*sources.read(lists[5], Issuer), *sources.read(lists[6], Issuer)]
@@ -147,10 +150,25 @@ async def read_mesh(client: ApiClient, settings: Settings, *, now: datetime) -> 
             index.put_key(ref, state.authority.key_id)
     sources.gaps.extend(index.config_maps.unreadable.values())
     index.world.unsynced = ""
+    await _read_grace(client, settings, index)
     index.settle(now)
     known = {name: text for name, text in texts.items() if name in index.config_maps.texts}
     gaps, remarks = tuple(sources.gaps), tuple(sources.remarks)
     return Mesh(index.world, index, states, known, gaps, unread, remarks, tuple(proxy_configs))
+
+
+def _recorded(policy: SignerPolicy, namespaces: Mapping[str, Namespace]) -> SignerPolicy:
+    """Return a policy with the record that mesh-signer would write by itself before the first certificate."""
+    uids = policy.status.namespace_uids | {
+        name: uid for name, uid in to_record(policy, namespaces).items() if uid is not None
+    }
+    return msgspec.structs.replace(policy, raw_status={"namespaceUIDs": uids})
+
+
+async def _read_grace(client: ApiClient, settings: Settings, index: Index) -> None:
+    """Read who is in the grace of the mesh's default; without the right to, nobody is known to be."""
+    with contextlib.suppress(ApiError, Unreachable):
+        await DefaultGrace(client, index.world, settings.cluster_resource_namespace).read()
 
 
 async def _judge(

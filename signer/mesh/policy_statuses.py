@@ -73,7 +73,10 @@ class PolicyStatuses:
             return {}
         policies = {name: read_policy(obj) for name, obj in stored.items()}
         issuers = frozenset(state.ref for state in self._registry.states())
-        coverage = read_coverage(policies.values(), self._mesh.world.namespaces, issuers)
+        world = self._mesh.world
+        coverage = read_coverage(
+            policies.values(), world.namespaces, issuers, istio_namespace=world.settings.istio_namespace
+        )
         wanted = {}
         for name, obj in stored.items():
             status = policy_status(

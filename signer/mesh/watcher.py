@@ -17,7 +17,9 @@ from signer.kube.client import ApiClient
 from signer.kube.clock import utc_now
 from signer.kube.errors import Unreachable
 from signer.mesh.bindings import Bindings
+from signer.mesh.default_grace import DefaultGrace
 from signer.mesh.policy_counts import PolicyCounts
+from signer.mesh.policy_records import PolicyRecords
 from signer.mesh.reports import Reports
 from signer.mesh.reread import Shared, read_config_map, read_proxy_configs
 from signer.mesh.sources import STALE_AFTER, Sources
@@ -72,9 +74,12 @@ class MeshWatcher:
         )
         self.tally = Tally()
         self._counts = PolicyCounts(client, self.tally, lambda: self._sources.policies)
+        self._grace = DefaultGrace(client, self.world, settings.cluster_resource_namespace)
+        self._records = PolicyRecords(client, self.index, lambda: self._sources.policies)
         self._reads = asyncio.Semaphore(_READS)
         self._read_claims = Shared(self._reread_claims)
         self._read_config = Shared(self._reread_config)
+        self._read_grace = Shared(self._reread_grace)
         registry.subscribe(self._issuer_changed)
         for state in registry.states():
             self._issuer_changed(state.ref)
@@ -111,7 +116,7 @@ class MeshWatcher:
         """
         spaces = {namespace, self.world.config.root_namespace}
         reads = [self._read_claims(one) for one in spaces]
-        for found in await asyncio.gather(*reads, self._read_config(""), return_exceptions=True):
+        for found in await asyncio.gather(*reads, self._read_config(""), self._read_grace(""), return_exceptions=True):
             if isinstance(found, BaseException):
                 raise found
         self._settle()
@@ -119,6 +124,7 @@ class MeshWatcher:
     def issued(self, signer: IssuerRef, namespace: str, now: datetime, policy: str) -> None:
         """Take that a namespace was given a certificate of a signer: an owner in grace must renew in time."""
         self.tally.issued(policy)
+        self._grace.issued(signer, namespace, now)
         if self.index.issued(signer, namespace, now) and self._owners:
             self.bindings.issued(signer, now)
 
@@ -130,7 +136,14 @@ class MeshWatcher:
     async def run(self) -> None:
         """Watch until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for part in (self._sources.run, self.bindings.run, self._counts.run, self._look_round):
+            for part in (
+                self._sources.run,
+                self.bindings.run,
+                self._counts.run,
+                self._records.run,
+                self._grace.run,
+                self._look_round,
+            ):
                 tasks.create_task(part())
             await self._registry.synced.wait()
             self._changed()
@@ -166,6 +179,10 @@ class MeshWatcher:
                     raise Unreachable(f"the mesh config changed while ConfigMap {name} was read")
                 self._sources.take_config_map(name, data)
 
+    async def _reread_grace(self, _all: str) -> None:
+        async with self._reads:
+            await self._grace.read()
+
     # What follows.
 
     def _changed(self) -> None:
@@ -183,6 +200,8 @@ class MeshWatcher:
         self._tell()
 
     def _tell(self) -> None:
+        self._records.look()
+        self._grace.look()
         for handler in self._handlers:
             handler()
 

@@ -15,7 +15,7 @@ import msgspec
 from signer.api.issuer import IssuerRef
 from signer.api.meta import set_condition
 from signer.api.signerpolicy import SignerPolicyStatus
-from signer.tenancy.world import Namespace, Policy
+from signer.tenancy.world import MIN_ISTIOD_LIFETIME, Namespace, Policy
 
 READY = "Ready"
 CONFLICT = "Conflict"
@@ -36,15 +36,24 @@ class Overlap:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What one policy comes to: namespaces that exist, by name; signers that do not; overlaps with others."""
+    """What one policy comes to: namespaces that exist, by name; signers that do not; overlaps with others.
+
+    `remade` are namespaces that it names and that are others by now; `istiod` whether Istio's own is among those covered.
+    """
 
     namespaces: tuple[str, ...] = ()
+    remade: tuple[str, ...] = ()
+    istiod: bool = False
     missing: tuple[IssuerRef, ...] = ()
     overlaps: tuple[Overlap, ...] = ()
 
 
 def read_coverage(
-    policies: Iterable[Policy], namespaces: Mapping[str, Namespace], issuers: frozenset[IssuerRef]
+    policies: Iterable[Policy],
+    namespaces: Mapping[str, Namespace],
+    issuers: frozenset[IssuerRef],
+    *,
+    istio_namespace: str = "",
 ) -> dict[str, Coverage]:
     """Tell what each policy comes to, by its name. `issuers` are all that exist, whether they can sign or not."""
     listed = sorted(policies, key=lambda one: one.name)
@@ -57,6 +66,10 @@ def read_coverage(
     return {
         policy.name: Coverage(
             namespaces=tuple(sorted(covered[policy.name])),
+            remade=tuple(
+                sorted(name for name in policy.namespaces if policy.reach(name, namespaces.get(name)) == "remade")
+            ),
+            istiod=istio_namespace in covered[policy.name],
             missing=tuple(sorted(policy.signers - issuers)),
             overlaps=tuple(overlaps.get(policy.name, ())),
         )
@@ -70,7 +83,7 @@ def _covered(
     """Policy.covers for all namespaces at once, by look-up."""
     if policy.problem:
         return set()
-    found = {name for name in policy.namespaces if name in namespaces}
+    found = {name for name in policy.namespaces if policy.covers(name, namespaces.get(name))}
     if policy.namespace_labels:
         found |= set.intersection(*(labelled.get(label, set()) for label in policy.namespace_labels.items()))
     return found
@@ -110,6 +123,7 @@ def _limits(policy: Policy) -> tuple[object, ...]:
         policy.allow_ca,
         policy.append_root,
         policy.rate,
+        policy.certificate_requests,
     )
 
 
@@ -152,6 +166,20 @@ def _ready(policy: Policy, coverage: Coverage) -> tuple[str, str, str]:
         more = f" and {len(coverage.missing) - _SHOWN} more" if len(coverage.missing) > _SHOWN else ""
         verb = "does" if len(coverage.missing) == 1 else "do"
         return "False", "SignerNotFound", f"spec.signers: {names}{more} {verb} not exist"
+    if coverage.remade:
+        names = ", ".join(coverage.remade[:_SHOWN])
+        more = f" and {len(coverage.remade) - _SHOWN} more" if len(coverage.remade) > _SHOWN else ""
+        message = (
+            f"spec.namespaces.names: {names}{more} was deleted and made again, and has nothing by it: if it is the same "
+            f"tenant's, mesh-signer tenants readmit {coverage.remade[0]}, or set spec.namespaces.remade: Allow"
+        )
+        return "False", "NamespaceRemade", message
+    if coverage.istiod and policy.max_lifetime is not None and policy.max_lifetime < MIN_ISTIOD_LIFETIME:
+        message = (
+            f"spec.maxLifetime: {policy.max_lifetime} is too short for istiod's own certificate, which is given "
+            f"{MIN_ISTIOD_LIFETIME}: write a policy of its own for Istio's namespace"
+        )
+        return "False", "LifetimeTooShort", message
     count = len(coverage.namespaces)
     return "True", "Accepted", f"covers {count} namespace{'' if count == 1 else 's'}"
 

@@ -10,17 +10,15 @@ from typing import NamedTuple
 
 from signer.api.issuer import IssuerRef
 from signer.tenancy import rules
-from signer.tenancy.grants import Claimable, Granted, NotGranted, granted
+from signer.tenancy.grants import Claimable, Granted, NotGranted, granted, held_back
 from signer.tenancy.rules import Identity
 from signer.tenancy.verdict import Bind, Claim, Grant, Limits, Reason, Refuse, Reread, Unready
-from signer.tenancy.world import Policy, World
+from signer.tenancy.world import MIN_ISTIOD_LIFETIME, Policy, World
 
 # Clocks differ: what begins a little earlier than it was asked for is valid everywhere at once.
 BACKDATE = timedelta(minutes=2)
 # istiod asks for ten years. It renews at half of what it gets.
 MAX_ISTIOD_LIFETIME = timedelta(days=90)
-# What is shorter would be past its own renewal when it is made, and istiod would ask without end.
-MIN_ISTIOD_LIFETIME = timedelta(minutes=10)
 # The CSR API's own least; also what an expiring CA is not asked to shorten further.
 _NO_LIFETIME = timedelta(seconds=1)
 
@@ -157,47 +155,80 @@ def _refuse(claim: Claim, world: World, limits: Limits, reasons: list[Reason], n
     return verdict if isinstance(verdict, Refuse) else replace(verdict, would_refuse=tuple(reasons))
 
 
-def _certificate_request(claim: Claim, world: World, limits: Limits, now: datetime) -> Grant | Refuse:
+def _certificate_request(claim: Claim, world: World, limits: Limits, now: datetime) -> Grant | Refuse | Unready:
     """A CertificateRequest for a mesh CA: the admins' own namespace, or what a SignerPolicy says."""
     if claim.namespace == world.settings.cluster_resource_namespace:
         return _unbound(claim, limits)
     exists = world.namespaces.get(claim.namespace)
-    policies = _policies_for_key(claim, world)
-    covering = [policy for policy in policies if policy.covers(claim.namespace, exists)]
-    if not covering:
-        what = "is a signer of the mesh" if claim.signer in world.signers else "has a CA key that the mesh trusts"
-        message = (
-            f"{claim.signer} {what}: a CertificateRequest for it is answered in namespace "
-            f"{world.settings.cluster_resource_namespace}, or where a SignerPolicy covers namespace {claim.namespace}"
-        )
-        return _refuse(claim, world, limits, [Reason("RequestNotAllowed", message)], now)
+    policies = _policies_for_key(claim.signer, claim.ca_key_id, world)
+    opening = [policy for policy in policies if policy.certificate_requests is not None]
     first: list[Reason] = []
-    for policy in covering:
-        reasons = rules.check_names(claim.request, claim.namespace, policy, world)
+    for policy in opening:
+        if not policy.covers(claim.namespace, exists):
+            continue
+        reasons = _request_requester(claim, policy)
+        reasons += rules.check_names(claim.request, claim.namespace, policy, world)
         reasons += rules.check_key(claim.request, policy)
         if claim.is_ca and not policy.allow_ca:
-            reasons.append(Reason("CARequestsNotAllowed", f"SignerPolicy {policy.name} allows no CA certificates"))
-        asked_for = {*claim.usages, *claim.request.unknown_extended_key_usages}
-        if policy.usages and (extra := sorted(asked_for - policy.usages)):
-            message = f"SignerPolicy {policy.name} does not allow the usages {', '.join(extra)}"
-            reasons.append(Reason("UsagesNotAllowed", message))
+            message = f"SignerPolicy {policy.name} allows no CA certificates (spec.allowCA)"
+            reasons.append(Reason("CARequestsNotAllowed", message))
+        reasons += rules.check_usages(claim.request, claim.usages, policy, is_ca=claim.is_ca)
         if not reasons:
-            asked = claim.lifetime or timedelta(days=90)
-            lifetime = rules.cut(asked, policy.max_lifetime or asked)
-            source = f"SignerPolicy {policy.name}"
-            return Grant(
-                _until_ca_ends(claim, lifetime, now), source, policy.name, namespace=claim.namespace, rate=policy.rate
-            )
+            most = policy.max_lifetime or world.settings.max_workload_lifetime
+            lifetime = _until_ca_ends(claim, rules.cut(claim.lifetime, most), now)
+            return Grant(lifetime, f"SignerPolicy {policy.name}", policy.name, namespace=claim.namespace)
         first = first or reasons
+    held = held_back(opening, claim.namespace, exists, claim.signer)
+    if held is not None and held.waits and world.settings.enforces(now):
+        return Unready(held.reason)  # a refusal would be the end of it
+    if not first:
+        covering = [policy for policy in policies if policy.covers(claim.namespace, exists)]
+        first = [held.reason if held is not None else _closed(claim, world, covering)]
     return _refuse(claim, world, limits, first, now)
 
 
-def _policies_for_key(claim: Claim, world: World) -> list[Policy]:
+def _closed(claim: Claim, world: World, covering: list[Policy]) -> Reason:
+    """Say that no SignerPolicy opens a mesh CA for CertificateRequests of this namespace, and what would."""
+    what = "is a signer of the mesh" if claim.signer in world.signers else "has a CA key that the mesh trusts"
+    own = world.settings.cluster_resource_namespace
+    if covering:
+        names = ", ".join(policy.name for policy in covering)
+        where = f"where a SignerPolicy opens it by spec.certificateRequests; SignerPolicy {names} does not"
+    else:
+        where = f"where a SignerPolicy covers namespace {claim.namespace} and has spec.certificateRequests"
+    message = f"{claim.signer} {what}: a CertificateRequest for it is answered in namespace {own}, or {where}"
+    return Reason("RequestNotAllowed", message)
+
+
+def limits_requesters(world: World, signer: IssuerRef, ca_key_id: str) -> bool:
+    """Tell whether it matters who made a CertificateRequest for this signer: a policy says who may."""
+    return any(
+        policy.certificate_requests is not None and policy.request_requesters
+        for policy in _policies_for_key(signer, ca_key_id, world)
+    )
+
+
+def _request_requester(claim: Claim, policy: Policy) -> list[Reason]:
+    """Check who made a CertificateRequest; nobody that is known is none of those who may."""
+    may = policy.request_requesters
+    if not may or claim.requester in may:
+        return []
+    if claim.requester:
+        message = f"{claim.requester} is none of the requesters of SignerPolicy {policy.name}"
+        return [Reason("RequesterNotAllowed", message)]
+    message = (
+        f"SignerPolicy {policy.name} says who may make CertificateRequests, and who made this one is not known: an admin "
+        "has the API server write it down (component requester; mesh-signer doctor says what is missing)"
+    )
+    return [Reason("RequesterNotAllowed", message)]
+
+
+def _policies_for_key(signer: IssuerRef, ca_key_id: str, world: World) -> list[Policy]:
     """The policies that name this signer; for one that only shares a mesh CA's key, those that name all with the key."""
-    if own := world.policies.get(claim.signer):
+    if own := world.policies.get(signer):
         return list(own)
-    sharing = world.keys.get(claim.ca_key_id, frozenset()) - {claim.signer}
-    if claim.signer in world.signers or len(sharing) != 1:
+    sharing = world.keys.get(ca_key_id, frozenset()) - {signer}
+    if signer in world.signers or len(sharing) != 1:
         return []
     return list(world.policies.get(next(iter(sharing)), ()))
 
@@ -225,6 +256,8 @@ def _mesh_request(claim: Claim, world: World, limits: Limits, *, fresh: bool, no
         if not reasons:
             return Bind(claim.signer, namespace, found.namespace_uid)
         return _refuse(claim, world, limits, reasons, now)
+    if found.waits and world.settings.enforces(now):
+        return Unready(found.reason) if not reasons else Refuse(tuple(reasons))
     if not reasons and not fresh:
         return Reread(namespace)
     asked = f"{identity}, asked for by {claim.requester}"
@@ -240,7 +273,9 @@ def _granted_by_key(world: World, namespace: str, claim: Claim, now: datetime) -
         return found
     for other in world.keys.get(claim.ca_key_id, frozenset()):
         if other != claim.signer and not isinstance(granted(world, namespace, other, now=now), Granted):
-            message = f"{claim.signer} has the CA key of {other}, which namespace {namespace} may not have"
+            message = (
+                f"{claim.signer} has the CA key of another signer of the mesh, which namespace {namespace} may not have"
+            )
             return NotGranted(Reason("TenantMismatch", message))
     return found
 
@@ -284,9 +319,7 @@ def _grant(
     most = world.settings.max_workload_lifetime if workload else MAX_ISTIOD_LIFETIME
     if policy is not None and policy.max_lifetime is not None:
         most = policy.max_lifetime if workload else max(policy.max_lifetime, MIN_ISTIOD_LIFETIME)
-    usages: tuple[str, ...] = rules.WORKLOAD_USAGES if workload else rules.ISTIOD_USAGES
-    if policy is not None and policy.usages:
-        usages = tuple(usage for usage in usages if usage in policy.usages) or usages
+    usages = rules.cut_usages(rules.WORKLOAD_USAGES if workload else rules.ISTIOD_USAGES, policy)
     began = claim.created if claim.created is not None and claim.created <= now else now
     return Grant(
         lifetime=_until_ca_ends(claim, rules.cut(claim.lifetime, most), now),

@@ -4,7 +4,8 @@ Pure, and a few look-ups by key however many tenants there are. What the answer 
 people) is the caller's matter.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from signer.api.issuer import IssuerRef
@@ -13,6 +14,10 @@ from signer.tenancy.world import NO_CLAIMS, Binding, Claims, Namespace, Policy, 
 
 # However often an owner renews, after this long without a claim he is one no more.
 LONGEST_GRACE = timedelta(days=30)
+# A claim is seen, and its owner stored, so soon after the ProxyConfig was made, when both are one event.
+_SAME_TIME = timedelta(minutes=1)
+NOT_RECORDED = "NamespaceNotRecorded"
+"""The code for a namespace whose uid is not in the status of the policy that names it: mesh-signer writes it soon."""
 _SHOWN = 5
 
 
@@ -33,10 +38,10 @@ class Claimable:
 
 @dataclass(frozen=True, slots=True)
 class NotGranted:
-    """It may not have it, and why. `sources` are those that the answer rests on, by their names in World.stale."""
+    """It may not have it, and why. `waits`: not yet, because what the grant would rest on is not stored so far."""
 
     reason: Reason
-    sources: frozenset[str] = field(default_factory=frozenset)
+    waits: bool = False
 
 
 def granted(world: World, namespace: str, signer: IssuerRef, *, now: datetime) -> Granted | Claimable | NotGranted:
@@ -52,7 +57,7 @@ def granted(world: World, namespace: str, signer: IssuerRef, *, now: datetime) -
         return _no("TenantMismatch", f"{signer} is for its own namespace, not for namespace {namespace}")
     claims = world.claims.get(namespace, NO_CLAIMS)
     if signer in world.defaults:
-        return _default(world, namespace, exists, signer, claims, now)
+        return _default(world, namespace, signer, claims, now)
     if signer in claims.signers:
         return _claimed(world, namespace, exists, signer, claims, now)
     return _unclaimed(world, namespace, exists, signer, claims, now)
@@ -68,32 +73,72 @@ def _by_policy(
     covering = tuple(policy for policy in policies if policy.covers(namespace, exists))
     if covering:
         return Granted(f"SignerPolicy {', '.join(policy.name for policy in covering)}", covering)
-    names = ", ".join(policy.name for policy in policies[:_SHOWN])
-    broken = "; ".join(f"SignerPolicy {policy.name}: {policy.problem}" for policy in policies if policy.problem)
-    why = f" ({broken})" if broken else ""
-    return _no("TenantMismatch", f"{signer} is given out by SignerPolicy {names}, not to namespace {namespace}{why}")
+    if (held := held_back(policies, namespace, exists, signer)) is not None:
+        return held
+    # Which policies there are, and what is wrong with one, is not for whoever asks: they are other tenants'.
+    broken = any(policy.problem for policy in policies)
+    why = " (and one of them cannot be read: mesh-signer doctor tells admins which)" if broken else ""
+    return _no(
+        "TenantMismatch",
+        f"{signer} is given out by SignerPolicies, and none of them covers namespace {namespace}{why}",
+    )
 
 
-def _default(
-    world: World, namespace: str, exists: Namespace, signer: IssuerRef, claims: Claims, now: datetime
-) -> Granted | NotGranted:
+def held_back(
+    policies: Iterable[Policy], namespace: str, exists: Namespace | None, signer: IssuerRef
+) -> NotGranted | None:
+    """Tell why a namespace that a policy names is not covered by it: it is not recorded yet, or it is another by now."""
+    reach = {policy.reach(namespace, exists): policy.name for policy in policies}
+    if (name := reach.get("unrecorded")) is not None:
+        message = (
+            f"SignerPolicy {name} names namespace {namespace}, and its status does not say yet which one that is: "
+            "mesh-signer writes it in a moment, and grants nothing before"
+        )
+        return NotGranted(Reason(NOT_RECORDED, message), waits=True)
+    if (name := reach.get("remade")) is not None:
+        message = (
+            f"SignerPolicy {name} gave {signer} to an earlier namespace {namespace}, which was deleted and made again: "
+            f"if it is the same tenant's, an admin runs `mesh-signer tenants readmit {namespace}`, or sets "
+            "spec.namespaces.remade: Allow"
+        )
+        return NotGranted(Reason("NamespaceRemade", message))
+    return None
+
+
+def _default(world: World, namespace: str, signer: IssuerRef, claims: Claims, now: datetime) -> Granted | NotGranted:
     if namespace == world.settings.istio_namespace:
         return Granted(f"the mesh's default signer, in Istio's own namespace {namespace}")
     if claims.whole is None:
         return Granted("the mesh's default signer, and the namespace claims no other")
     if signer in claims.signers:
         return Granted(f"the mesh's default signer, claimed by ProxyConfig {claims.signers[signer].name}")
-    # Workloads that were started before the namespace had a claim ask for the default until they restart. It could
-    # have the default at any time by dropping its claim, so nothing is given away.
-    binding = world.bindings.get(claims.whole)
-    known = [claims.since] if claims.since is not None else []
-    if binding is not None and _owns(binding, namespace, exists):
-        known.append(binding.created)
-    if known and now < max(known) + world.settings.grace:
-        return Granted(f"the mesh's default signer, as namespace {namespace} claims another only since {max(known)}")
+    # Workloads that were started before the namespace had a claim ask for the default until they restart. Where none
+    # was, nobody has a reason to.
+    ends = default_grace_ends(world, namespace)
+    if ends is not None and now < ends:
+        return Granted(
+            f"the mesh's default signer, which namespace {namespace} had before its own: in grace until "
+            f"{ends:%Y-%m-%dT%H:%M:%SZ}"
+        )
     return _no(
         "TenantMismatch", f"{signer} is the mesh's default, and namespace {namespace} has its own: {claims.whole}"
     )
+
+
+def default_grace_ends(world: World, namespace: str) -> datetime | None:
+    """Tell until when a namespace that claims a signer may still have the mesh's default; None: it never had it before."""
+    exists, claims = world.namespaces.get(namespace), world.claims.get(namespace, NO_CLAIMS)
+    had = world.had_default.get(namespace)
+    if claims.whole is None or exists is None or had is None or had.uid != exists.uid:
+        return None
+    binding = world.bindings.get(claims.whole)
+    began = claims.since
+    if binding is not None and _owns(binding, namespace, exists):
+        # A ProxyConfig that was there before may have got its claim later: then the owner's record is the beginning.
+        began = binding.created if began is None or binding.created > began + _SAME_TIME else began
+    if began is None or had.first >= began:
+        return None
+    return began + world.settings.grace
 
 
 def _claimed(
@@ -111,7 +156,7 @@ def _claimed(
     if _owns(binding, namespace, exists):
         return Granted(f"SignerBinding {signer.name}, claimed by ProxyConfig {claims.signers[signer].name}")
     if binding.problem:
-        return _no("SignerClaimed", f"SignerBinding {signer.name} cannot be read: {binding.problem}")
+        return _no("SignerClaimed", f"SignerBinding {signer.name} cannot be read: an admin mends or removes it")
     if binding.namespace == namespace:
         return _no(
             "SignerClaimed",

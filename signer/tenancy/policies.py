@@ -4,23 +4,26 @@ The CRD's schema refuses most of what is wrong here at `kubectl apply`; an older
 must not make a grant out of a mistake, so all of it is checked again.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Literal, cast
 
 from issuers.x509.usages import EXTENDED_USAGES, KEY_USAGES
 from signer.api.duration import InvalidDuration, parse_duration
 from signer.api.names import is_dns_pattern, is_label, is_label_key, is_label_value, is_subdomain, is_trust_domain
-from signer.api.signerpolicy import PolicyKey, SignerPolicy, SignerPolicySpec
+from signer.api.signerpolicy import PolicyKey, SignerNamespaces, SignerPolicy, SignerPolicySpec
 from signer.api.text import capped, shown
 from signer.tenancy.claims import read_signer_name
-from signer.tenancy.world import LABEL_PREFIX, KeyRule, Policy, Rate
+from signer.tenancy.world import LABEL_PREFIX, KeyRule, Namespace, Policy, Rate, RequestRules
 
 MIN_LIFETIME = timedelta(minutes=1)
 MIN_RATE_PERIOD = timedelta(seconds=1)
 MAX_RATE_PERIOD = timedelta(hours=24)
 _USAGES = frozenset((*KEY_USAGES, *EXTENDED_USAGES, "signing"))
 _ALGORITHMS = ("RSA", "ECDSA", "Ed25519")
+_REMADE = ("Refuse", "Allow")
+# RFC 5280, appendix A: ub-organization-name.
+_LONGEST_ORGANIZATION = 64
 _ANY_SIZE = KeyRule("RSA")
 
 
@@ -34,11 +37,13 @@ def read_policy(obj: SignerPolicy) -> Policy:
     problems = [obj.problem] if obj.problem else list(_problems(obj.spec))
     if problems:
         return Policy(obj.metadata.name, signers, problem="; ".join(capped(problems)))
-    spec = obj.spec
+    spec, uids = obj.spec, obj.status.namespace_uids
+    names = frozenset(spec.namespaces.names if spec.namespaces else ())
+    own = spec.certificate_requests
     return Policy(
         name=obj.metadata.name,
         signers=signers,
-        namespaces=frozenset(spec.namespaces.names if spec.namespaces else ()),
+        namespaces=names,
         namespace_labels=dict(spec.namespaces.match_labels if spec.namespaces else {}),
         requesters=frozenset(spec.requesters),
         trust_domains=frozenset(spec.trust_domains),
@@ -50,7 +55,30 @@ def read_policy(obj: SignerPolicy) -> Policy:
         allow_ca=spec.allow_ca,
         append_root=spec.append_root,
         rate=Rate(spec.rate.certificates, parse_duration(spec.rate.per)) if spec.rate is not None else None,
+        certificate_requests=(
+            RequestRules(frozenset(own.requesters), frozenset(own.organizations)) if own is not None else None
+        ),
+        remade_allowed=spec.namespaces is not None and spec.namespaces.remade == "Allow",
+        namespace_uids={name: uids[name] for name in names if uids.get(name)},
     )
+
+
+def to_record(obj: SignerPolicy, namespaces: Mapping[str, Namespace]) -> dict[str, str | None]:
+    """Tell what a policy's status.namespaceUIDs lacks: the uid of each name that is there now, None for one named no more.
+
+    What is recorded stays as it is, whoever has the name by now. Nothing is recorded for a policy that cannot be read.
+    """
+    spec, stored = obj.spec, obj.status.namespace_uids
+    names = frozenset(spec.namespaces.names if spec.namespaces is not None else ())
+    found: dict[str, str | None] = {name: None for name in stored if name not in names}
+    found.update({name: namespaces[name].uid for name in names if name in namespaces and not stored.get(name)})
+    return found if found and not read_policy(obj).problem else {}
+
+
+def is_recorded(obj: SignerPolicy) -> bool:
+    """Tell whether a policy's record has all names, whatever namespaces come and go."""
+    names = obj.spec.namespaces.names if obj.spec.namespaces is not None else ()
+    return set(names) == obj.status.namespace_uids.keys()
 
 
 def _key_rule(key: PolicyKey) -> KeyRule:
@@ -70,17 +98,7 @@ def _problems(spec: SignerPolicySpec) -> Iterator[str]:
     yield from _each("requesters", spec.requesters, _is_user, "a user name")
     yield from _each("trustDomains", spec.trust_domains, is_trust_domain, "a trust domain")
     if spec.namespaces is not None:
-        if not spec.namespaces.names and not spec.namespaces.match_labels:
-            yield "spec.namespaces: names or matchLabels is expected; leave namespaces out to mean none"
-        yield from _each("namespaces.names", spec.namespaces.names, is_label, "a namespace's name")
-        for key, value in spec.namespaces.match_labels.items():
-            if not is_label_key(key, LABEL_PREFIX):
-                yield (
-                    f"spec.namespaces.matchLabels: {shown(key)} is not a label under {LABEL_PREFIX}; "
-                    "others may be the tenant's own"
-                )
-            if not is_label_value(value):
-                yield f"spec.namespaces.matchLabels: {shown(value)} is not a valid label value"
+        yield from _of_namespaces(spec.namespaces)
     yield from _each("serviceAccounts", spec.service_accounts, is_subdomain, "a service account's name")
     yield from _each("dnsNames", spec.dns_names, is_dns_pattern, 'a DNS name in lower case, or "*." and one')
     if spec.max_lifetime is not None:
@@ -92,6 +110,30 @@ def _problems(spec: SignerPolicySpec) -> Iterator[str]:
         if spec.rate.certificates < 1:
             yield "spec.rate.certificates: must be 1 or more"
         yield from _duration("rate.per", spec.rate.per, MIN_RATE_PERIOD, MAX_RATE_PERIOD)
+    if (own := spec.certificate_requests) is not None:
+        yield from _each("certificateRequests.requesters", own.requesters, _is_user, "a user name")
+        yield from _each("certificateRequests.organizations", own.organizations, _is_organization, "an organization")
+        if spec.rate is not None:
+            yield (
+                "spec.rate: CertificateRequests are not counted, so a policy has a rate or certificateRequests; "
+                "write a second policy for one of them"
+            )
+
+
+def _of_namespaces(namespaces: SignerNamespaces) -> Iterator[str]:
+    if not namespaces.names and not namespaces.match_labels:
+        yield "spec.namespaces: names or matchLabels is expected; leave namespaces out to mean none"
+    yield from _each("namespaces.names", namespaces.names, is_label, "a namespace's name")
+    if namespaces.remade not in _REMADE:
+        yield f"spec.namespaces.remade: {shown(namespaces.remade)} is not {' or '.join(_REMADE)}"
+    for key, value in namespaces.match_labels.items():
+        if not is_label_key(key, LABEL_PREFIX):
+            yield (
+                f"spec.namespaces.matchLabels: {shown(key)} is not a label under {LABEL_PREFIX}; "
+                "others may be the tenant's own"
+            )
+        if not is_label_value(value):
+            yield f"spec.namespaces.matchLabels: {shown(value)} is not a valid label value"
 
 
 def _each(field: str, values: Iterable[str], good: Callable[[str], bool], what: str) -> Iterator[str]:
@@ -106,6 +148,10 @@ def _is_signer(value: str) -> bool:
 
 def _is_user(value: str) -> bool:
     return bool(value) and value.isprintable() and " " not in value
+
+
+def _is_organization(value: str) -> bool:
+    return bool(value.strip()) and value.isprintable() and len(value) <= _LONGEST_ORGANIZATION
 
 
 def _duration(field: str, text: str, least: timedelta, most: timedelta) -> Iterator[str]:

@@ -12,6 +12,8 @@ from issuers.istio_request import dns_names as dns_san
 from issuers.istio_request import unexpected_contents, uri_name
 from issuers.request import SigningRequest
 from issuers.spiffe import SpiffeId, parse_spiffe_id
+from issuers.x509.usages import CERT_SIGN, DEFAULT_USAGES, EXTENDED_USAGES
+from signer.api.text import shown
 from signer.tenancy.verdict import Reason
 from signer.tenancy.world import KeyRule, Policy, World
 
@@ -20,6 +22,9 @@ ISTIOD_USAGES = ("digital signature", "key encipherment", "server auth")
 # What Envoy can use; istiod lets Ed25519 pass, and workloads would get a certificate that they cannot serve.
 _WORKLOAD_KEYS = (KeyRule("RSA", 2048), KeyRule("ECDSA", 256))
 _COMMON_NAME = "2.5.4.3"
+_ORGANIZATION = "2.5.4.10"
+_CA_USAGES = (CERT_SIGN, "crl sign")
+_ANY_USE = "any"
 _ISTIOD_HOSTS = ("istiod", "istiod-remote", "istio-pilot")
 
 
@@ -80,7 +85,7 @@ def check_istiod(request: SigningRequest, usages: tuple[str, ...], policy: Polic
         )
     if sorted(usages) != sorted(ISTIOD_USAGES):
         reasons.append(Reason("UsagesNotAllowed", f"istiod's own certificate is for {', '.join(ISTIOD_USAGES)} only"))
-    return reasons
+    return reasons + check_cut(ISTIOD_USAGES, policy)
 
 
 def check_workload(
@@ -94,6 +99,7 @@ def check_workload(
         reasons.append(Reason("TrustDomainMismatch", message))
     if sorted(usages) != sorted(WORKLOAD_USAGES):
         reasons.append(Reason("UsagesNotAllowed", f"a workload's usages are {', '.join(WORKLOAD_USAGES)}"))
+    reasons.extend(check_cut(WORKLOAD_USAGES, policy))
     if policy is not None and policy.service_accounts and identity.service_account not in policy.service_accounts:
         message = f"SignerPolicy {policy.name} does not name service account {identity.service_account}"
         reasons.append(Reason("ServiceAccountNotAllowed", message))
@@ -132,6 +138,7 @@ def check_names(request: SigningRequest, namespace: str, policy: Policy, world: 
         elif policy.service_accounts and identity.service_account not in policy.service_accounts:
             message = f"SignerPolicy {policy.name} does not name service account {identity.service_account}"
             reasons.append(Reason("ServiceAccountNotAllowed", message))
+    reasons += _check_subject(request, policy)
     # A common name is a name too, for whoever still reads it.
     texts = [text for name in request.subject_names for kind, text in name if kind == _COMMON_NAME]
     if unlisted := [name for name in (*request.dns_names, *texts) if not names_cover(policy.dns_names, name)]:
@@ -141,6 +148,60 @@ def check_names(request: SigningRequest, namespace: str, policy: Policy, world: 
         message = "a certificate of a mesh CA names URIs and DNS names only, no addresses or other names"
         reasons.append(Reason("IdentityNotAllowed", message))
     return reasons
+
+
+def _check_subject(request: SigningRequest, policy: Policy) -> list[Reason]:
+    """Check what the subject has beside a common name: the API server, for one, takes an organization for a group."""
+    own = policy.certificate_requests
+    organizations = own.organizations if own is not None else frozenset[str]()
+    beside = [(kind, text) for name in request.subject_names for kind, text in name if kind != _COMMON_NAME]
+    if foreign := [text for kind, text in beside if kind != _ORGANIZATION or text not in organizations]:
+        message = (
+            f"SignerPolicy {policy.name} does not allow {', '.join(map(shown, foreign[:5]))} in the subject; "
+            "spec.certificateRequests.organizations lists what may stand there beside a common name"
+        )
+        return [Reason("SubjectNotAllowed", message)]
+    return []
+
+
+def check_usages(request: SigningRequest, usages: tuple[str, ...], policy: Policy, *, is_ca: bool) -> list[Reason]:
+    """Check what a request that no istiod made may be used for: within the policy's usages, left out, a workload's.
+
+    A CA, where the policy allows one, may sign. Anybody else's certificate names its extended usages: one without is
+    good for all of them.
+    """
+    asked = {*map(_plain, usages or DEFAULT_USAGES), *request.unknown_extended_key_usages}
+    allowed = set(map(_plain, policy.usages or WORKLOAD_USAGES))
+    signs = set(_CA_USAGES) if is_ca and policy.allow_ca else set()
+    if extra := sorted(asked - allowed - signs):
+        message = f"SignerPolicy {policy.name} does not allow the usages {', '.join(extra)}"
+        return [Reason("UsagesNotAllowed", message)]
+    if not is_ca and asked.isdisjoint(EXTENDED_USAGES) and _ANY_USE not in allowed:
+        message = "a certificate that names no extended usage is good for every use: ask for server auth, client auth"
+        return [Reason("UsagesNotAllowed", f"{message} or both")]
+    return []
+
+
+def cut_usages(usages: tuple[str, ...], policy: Policy | None) -> tuple[str, ...]:
+    """Leave of the usages of a workload or of istiod those that a policy allows."""
+    if policy is None or not policy.usages:
+        return usages
+    allowed = set(map(_plain, policy.usages))
+    return tuple(usage for usage in usages if usage in allowed)
+
+
+def check_cut(usages: tuple[str, ...], policy: Policy | None) -> list[Reason]:
+    """Check that a policy leaves an extended usage of these: a certificate without any would be good for every use."""
+    left = cut_usages(usages, policy)
+    if policy is None or not EXTENDED_USAGES.keys().isdisjoint(left):
+        return []
+    message = f"spec.usages of SignerPolicy {policy.name} leaves neither server auth nor client auth of what is asked"
+    return [Reason("UsagesNotAllowed", message)]
+
+
+def _plain(usage: str) -> str:
+    """Return the one name of a usage that Kubernetes gives two."""
+    return "digital signature" if usage == "signing" else usage
 
 
 def names_cover(allowed: tuple[str, ...], name: str) -> bool:

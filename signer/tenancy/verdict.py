@@ -20,8 +20,8 @@ class Claim:
     `requester` is the user name that the API server recorded; `signer` the issuer that was named; `ca_key_id` the
     SHA-256 of the public key of the CA that would sign ("" for a self-signed certificate), `root_key_id` that of the root
     above it, if known, and `ca_not_after` its end;
-    `lifetime` what was asked, None for nothing; `created` when. A CertificateRequest has a `namespace`, and no
-    requester: what it says of him is his own word.
+    `lifetime` what was asked, None for nothing; `created` when. A CertificateRequest has a `namespace`, and a requester
+    only where the API server vouches for him (signer/certificates/requests/requester.py): else he is "", unknown.
     """
 
     requester: str

@@ -15,6 +15,8 @@ from signer.api.issuer import IssuerRef
 TenancyMode = Literal["enforce", "audit", "off"]
 LABEL_PREFIX = "mesh-signer.dev/"
 DEFAULT_TRUST_DOMAIN = "cluster.local"
+# What is shorter would be past its own renewal when it is made, and istiod would ask without end.
+MIN_ISTIOD_LIFETIME = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +124,29 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestRules:
+    """What a policy says of CertificateRequests alone; all its other limits hold for them too.
+
+    `requesters` empty: those of the policy, and where it names none, whoever may make one in a namespace that is
+    covered. `organizations` may stand in the subject; empty: none.
+    """
+
+    requesters: frozenset[str] = frozenset()
+    organizations: frozenset[str] = frozenset()
+
+
+Reach = Literal["covered", "unrecorded", "remade", "not covered"]
+"""How a namespace stands to a policy. `unrecorded`: named, and its uid is not stored yet; `remade`: another has its name."""
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """One SignerPolicy, read and checked. An empty set means "no limit of its own" unless said otherwise.
 
     `requesters` empty: istiod only. `namespaces` and `namespace_labels` both empty: no namespace. `trust_domains`
     empty: the mesh's. `dns_names` empty: none (workloads have none); an entry may begin with "*." for one label.
+    `certificate_requests` None: it answers none. `namespace_uids` says which namespace each name was first given to;
+    unless `remade_allowed`, a name counts for that one alone.
     `problem` tells why it grants nothing: a policy that cannot be read still speaks about the signers it names.
     """
 
@@ -144,17 +164,36 @@ class Policy:
     allow_ca: bool = False
     append_root: bool = False
     rate: Rate | None = None
+    certificate_requests: RequestRules | None = None
+    remade_allowed: bool = False
+    namespace_uids: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
 
     def covers(self, name: str, namespace: Namespace | None) -> bool:
         """Tell whether a namespace is one of the policy's."""
-        if self.problem:
-            return False
-        if name in self.namespaces:
-            return True
-        if not self.namespace_labels or namespace is None:
-            return False
-        return all(namespace.labels.get(key) == value for key, value in self.namespace_labels.items())
+        return self.reach(name, namespace) == "covered"
+
+    def reach(self, name: str, namespace: Namespace | None) -> Reach:
+        """Tell how a namespace stands to the policy; None is one that does not exist."""
+        if self.problem or namespace is None:
+            return "not covered"
+        labels = self.namespace_labels
+        if labels and all(namespace.labels.get(key) == value for key, value in labels.items()):
+            return "covered"
+        if name not in self.namespaces:
+            return "not covered"
+        if self.remade_allowed:
+            return "covered"
+        recorded = self.namespace_uids.get(name)
+        if not recorded:
+            return "unrecorded"
+        return "covered" if recorded == namespace.uid else "remade"
+
+    @property
+    def request_requesters(self) -> frozenset[str]:
+        """Who may make CertificateRequests; empty: whoever may make one in a namespace that is covered."""
+        own = self.certificate_requests.requesters if self.certificate_requests is not None else frozenset()
+        return own or self.requesters
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +213,14 @@ class Binding:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class HadDefault:
+    """A namespace, by uid, had certificates of the mesh's default signer; `first` is the earliest that is known of."""
+
+    uid: str
+    first: datetime
+
+
 @dataclass(slots=True)
 class World:
     """Everything that a decision may look up; each mapping by key, so that 10,000 tenants cost what one does.
@@ -181,7 +228,8 @@ class World:
     `signers` are the mesh signers; `keys` maps the SHA-256 of a mesh signer's CA key to the mesh signers that have
     it; `roots` the keys of the root that the mesh config gives a signer's workloads, `root_keys` those of all signers;
     `claimants` the namespaces that claim a signer now; `settling` until when nobody becomes the owner of a signer that
-    a SignerPolicy spoke about a moment ago. `unsynced` names what was not read yet ("" when all was); `stale` what has
+    a SignerPolicy spoke about a moment ago; `had_default` the namespaces that are known to have had certificates of the
+    mesh's default. `unsynced` names what was not read yet ("" when all was); `stale` what has
     not been heard of for five minutes, by the names "ProxyConfigs", "mesh config", "SignerPolicies", "SignerBindings",
     "Namespaces".
     """
@@ -200,6 +248,7 @@ class World:
     policies: dict[IssuerRef, tuple[Policy, ...]] = field(default_factory=dict)
     settling: dict[IssuerRef, datetime] = field(default_factory=dict)
     bindings: dict[IssuerRef, Binding] = field(default_factory=dict)
+    had_default: dict[str, HadDefault] = field(default_factory=dict)
     unsynced: str = "everything"
     stale: frozenset[str] = frozenset()
 

@@ -28,6 +28,7 @@ FIELDS: tuple[tuple[str, Any], ...] = (
     ("allowCA", True),
     ("appendRoot", True),
     ("rate", {"certificates": 5, "per": "10s"}),
+    ("certificateRequests", {"requesters": ["alice"], "organizations": ["shop"]}),
 )
 
 
@@ -64,6 +65,7 @@ def run(data: bytes) -> None:
     assert (policy.max_lifetime is None) == (spec.get("maxLifetime") is None)
     assert len(policy.keys) == len(spec.get("keys", ()))
     assert (policy.rate is None) == (spec.get("rate") is None)
+    assert (policy.certificate_requests is None) == (spec.get("certificateRequests") is None)
     assert (policy.allow_ca, policy.append_root) == (spec.get("allowCA", False), spec.get("appendRoot", False))
     wanted = spec.get("namespaces") or {}
     assert policy.namespaces == frozenset(wanted.get("names", ()))
@@ -75,4 +77,8 @@ def mutate(data: bytes, chance: random.Random, change: mutations.Bytes) -> bytes
     return mutations.json_text(data, chance, change, FIELDS)
 
 
-SEEDS = (json.dumps(dict(FIELDS)).encode(),)
+# A policy has a rate or certificateRequests.
+SEEDS = tuple(
+    json.dumps({field: value for field, value in FIELDS if field != left}).encode()
+    for left in ("rate", "certificateRequests")
+)

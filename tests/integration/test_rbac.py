@@ -124,6 +124,10 @@ HTTP_ROUTES = "httproutes.gateway.networking.k8s.io"
 GRANTS = "referencegrants.gateway.networking.k8s.io"
 ISTIO_GATEWAYS = "gateways.networking.istio.io"
 ISTIO = "istio-system"
+ADMISSION = (
+    "validatingadmissionpolicies.admissionregistration.k8s.io",
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io",
+)
 
 SIGNER_MAY = [
     *asks(READ, CSRS),
@@ -135,12 +139,16 @@ SIGNER_MAY = [
     *asks(f"{READ} create", BINDINGS),
     *asks("patch", "signerbindings/status.mesh-signer.dev", "signerpolicies/status.mesh-signer.dev"),
     *asks(READ, "configmaps", namespace=ISTIO),
+    *asks("get patch", "configmaps", namespace=OWN, name="mesh-signer-default-grace"),
     *asks("create", "subjectaccessreviews.authorization.k8s.io"),
     *asks("create patch", "events", namespace=TENANT),
     *asks(READ, "secrets", namespace=OWN),
     *asks(f"{READ} create update delete", "leases.coordination.k8s.io", namespace=OWN),
 ]
 SIGNER_MAY_NOT = [
+    *asks("create update delete", "configmaps", namespace=OWN, name="mesh-signer-default-grace"),
+    *asks("get patch", "configmaps", namespace=TENANT, name="mesh-signer-default-grace"),
+    *asks(f"{READ} {CHANGE}", *ADMISSION, name="certificaterequests.mesh-signer.dev"),
     *asks("patch", "certificatesigningrequests/status.certificates.k8s.io"),
     *asks("update", "signerbindings/status.mesh-signer.dev", "signerpolicies/status.mesh-signer.dev"),
     *asks("patch", "leases.coordination.k8s.io", namespace=OWN),
@@ -182,6 +190,7 @@ SIGNER_MAY_NOT = [
     Ask("*", "*.*"),
 ]
 CONTROLLERS_MAY = [
+    *asks("get", *ADMISSION, name="certificaterequests.mesh-signer.dev"),
     *asks(READ, *ISSUERS, "certificaterequests.cert-manager.io"),
     *asks("list watch", "certificates.cert-manager.io", PROXY_CONFIGS, "namespaces", POLICIES, BINDINGS),
     *asks("get", CRDS, name="certificates.cert-manager.io"),
@@ -210,6 +219,10 @@ CONTROLLERS_MAY = [
     *asks(f"{READ} create update delete", "leases.coordination.k8s.io", namespace=OWN),
 ]
 CONTROLLERS_MAY_NOT = [
+    *asks("get", *ADMISSION, name="claims.mesh-signer.dev"),
+    *asks("list watch", *ADMISSION),
+    *asks(CHANGE, *ADMISSION, name="certificaterequests.mesh-signer.dev"),
+    *asks("get patch", "configmaps", namespace=OWN, name="mesh-signer-default-grace"),
     *asks("update", "secrets", namespace=TENANT),
     *asks("update", "issuers/status.cert-manager.io", "clusterissuers/status.cert-manager.io"),
     *asks("update", "certificates/status.cert-manager.io", "certificaterequests/status.cert-manager.io"),
@@ -404,6 +417,7 @@ class TestPeople:
         based.kubectl("create", "clusterrolebinding", who, "--clusterrole=mesh-signer-admin", f"--user={who}")
         may = [
             *asks(f"{READ} {CHANGE} deletecollection", POLICIES),
+            *asks("patch", "signerpolicies/status.mesh-signer.dev"),
             *asks(f"{READ} delete release", BINDINGS),
             *asks("claim", OUR_SIGNERS, name="foo"),
             *asks("label", "namespaces.mesh-signer.dev", name=namespace),

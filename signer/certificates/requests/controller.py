@@ -24,7 +24,8 @@ from signer.certificates.objects import Key, Objects
 from signer.certificates.requests import status as to_status
 from signer.certificates.requests import steps
 from signer.certificates.requests.record import RequestRecord
-from signer.certificates.requests.signing import Signed, decide_request, sign_request
+from signer.certificates.requests.requester import Requesters
+from signer.certificates.requests.signing import Signed, asks_requester, decide_request, sign_request
 from signer.certificates.requests.status import APPROVED_MESSAGE, ISSUED_MESSAGE, StatusPatch
 from signer.certificates.watched import Watched
 from signer.certificates.well_known import PENDING, READY
@@ -59,6 +60,7 @@ class RequestController:
         ordering: Ordering | None = None,
         clock: Callable[[], datetime],
         record: RequestRecord,
+        requesters: Requesters,
     ) -> None:
         self._watched = watched
         self._registry = registry
@@ -69,6 +71,7 @@ class RequestController:
         self._ordering = ordering
         self._clock = clock
         self._record = record
+        self._requesters = requesters
         self._superseded = Superseded()
         self._waiting: dict[IssuerRef, set[Key]] = {}
         self._waits_for: dict[Key, IssuerRef] = {}
@@ -176,6 +179,9 @@ class RequestController:
             return steps.NoKey()
 
     async def _sign(self, key: Key, request: CertificateRequest, step: steps.Sign) -> None:
+        # Read first: the decision is made on the world as it is then.
+        asked = asks_requester(step.state, self._world)
+        requester = await self._requesters.of(request) if asked else ""
         grant = decide_request(
             request,
             step.csr,
@@ -184,6 +190,7 @@ class RequestController:
             lifetime=step.lifetime,
             limits=self._limits,
             now=self._clock(),
+            requester=requester,
         )
         if isinstance(grant, Unready):
             await self._pend(key, request, grant.reason.code, grant.reason.message)

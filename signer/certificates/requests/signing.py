@@ -13,7 +13,7 @@ from issuers.x509.keys import PrivateKey
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.issuer import SelfSignedIssuer
 from signer.authorities.state import IssuerState
-from signer.tenancy.decide import decide
+from signer.tenancy.decide import decide, limits_requesters
 from signer.tenancy.verdict import Bind, Claim, Grant, Limits, Reason, Refuse, Reread, Unready
 from signer.tenancy.world import World
 
@@ -26,6 +26,11 @@ class Signed:
     ca: bytes
 
 
+def asks_requester(state: IssuerState, world: World) -> bool:
+    """Tell whether it matters who made a request for this issuer (`decide_request` takes him)."""
+    return limits_requesters(world, state.ref, state.authority.key_id if state.authority is not None else "")
+
+
 def decide_request(
     request: CertificateRequest,
     csr: SigningRequest,
@@ -35,12 +40,16 @@ def decide_request(
     lifetime: timedelta,
     limits: Limits,
     now: datetime,
+    requester: str = "",
 ) -> Grant | Refuse | Unready:
-    """Ask the wall whether an approved request may be signed by a ready issuer. On the loop: the world changes there."""
+    """Ask the wall whether an approved request may be signed by a ready issuer. On the loop: the world changes there.
+
+    `requester` is who made it, as far as the API server vouches for that, "" where it does not: spec.username alone is
+    the author's own word.
+    """
     authority = state.authority
-    # spec.username is the requester's own word unless cert-manager's webhook set it, so it is not evidence.
     claim = Claim(
-        requester="",
+        requester=requester,
         signer=state.ref,
         ca_key_id=authority.key_id if authority is not None else "",
         request=csr,

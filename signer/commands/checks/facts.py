@@ -65,6 +65,8 @@ class Facts:
     pods: Listing = field(default_factory=Listing)
     admission_policies: Listing = field(default_factory=Listing)
     admission_bindings: Listing = field(default_factory=Listing)
+    mutating_policies: Listing = field(default_factory=Listing)
+    mutating_bindings: Listing = field(default_factory=Listing)
     accesses: tuple[Access, ...] = ()
     access_problem: str = ""
 

@@ -40,6 +40,8 @@ def explain_request(
         auto_approve or find_condition(request.status.conditions, APPROVED) is not None,
     )
     notes = list(mode_notes(mesh, now))
+    if request.spec.username:
+        notes.append("spec.username is believed here; the controllers believe it where admission policies guard it")
     if signer in mesh.unread:
         notes.append(CA_UNREAD)
     metadata = msgspec.structs.replace(request.metadata, deletion_timestamp=None)
@@ -83,7 +85,14 @@ def _judge(request: CertificateRequest, mesh: Mesh, *, auto_approve: bool, now: 
             return "ask", (Reason("ACME", text),), None
         case steps.Sign():
             found = decide_request(
-                request, step.csr, step.state, world=mesh.world, lifetime=step.lifetime, limits=Limits(), now=now
+                request,
+                step.csr,
+                step.state,
+                world=mesh.world,
+                lifetime=step.lifetime,
+                limits=Limits(),
+                now=now,
+                requester=request.spec.username,
             )
             if isinstance(found, Grant):
                 return "issue", (), found

@@ -18,6 +18,7 @@ from signer.csr.queue.backlog import Backlog, Pending
 from signer.csr.queue.flow import flow_of
 from signer.csr.record import Around, Record
 from signer.kube.errors import ApiError, Unreachable
+from signer.tenancy.grants import NOT_RECORDED
 from signer.tenancy.verdict import Bind, Reread, Unready, Wait
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 RECHECK = 30.0
 # A world that is being read changes with each object; those that wait for it are looked at once in a while.
 _WORLD_PAUSE = 0.25
+_RECORD_PAUSE = 0.5
 # What waits for the world, or for its mesh config; topics of the backlog.
 _WORLD, _CONFIG = "world", "mesh config"
 # A question that failed so often in a row for one request is told on it: some three seconds after the first time.
@@ -101,7 +103,9 @@ class Waiting:
             self._record.tell(pending, "Warning", reason.code, reason.message)
         # Tenants change the world all the time, and to judge a request anew costs more than they pay for it.
         topic = _WORLD if world.unsynced or world.stale else _CONFIG
-        self._backlog.park(pending, reason=reason.code, issuer=pending.ref, topic=topic, seconds=RECHECK)
+        # What a policy's status lacks is written by us, and at once.
+        seconds = _RECORD_PAUSE if reason.code == NOT_RECORDED else RECHECK
+        self._backlog.park(pending, reason=reason.code, issuer=pending.ref, topic=topic, seconds=seconds)
 
     def for_mesh(self, pending: Pending, question: Bind | Reread) -> None:
         """Put a request aside until the wall's question is answered."""

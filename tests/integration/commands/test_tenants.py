@@ -93,6 +93,31 @@ class TestTenants:
         assert f"belongs to namespace {foo}" in questions[0]
         assert world.place.api.find(f"/apis/mesh-signer.dev/v1alpha1/signerbindings/{foo}") is None
 
+    def test_readmit(self, run: Run, world: World) -> None:
+        """A namespace that was made again is let in by --yes only, in every policy that named the earlier one, and once."""
+        foo = world.namespace("foo")
+        world.signer("foo")
+        world.mesh_config("")
+        api = world.place.api
+        paths = [f"/apis/mesh-signer.dev/v1alpha1/signerpolicies/{foo}-{one}" for one in "ab"]
+        for path in paths:
+            world.policy(path.rpartition("/")[2], {"signers": [signer_name(foo)], "namespaces": {"names": [foo]}})
+            api.patch(f"{path}/status", {"status": {"namespaceUIDs": {foo: "an-earlier-one"}}})
+        assert [row["status"] for row in run("tenants", "-o", "json").json if row["namespace"] == foo] == [
+            "NamespaceRemade"
+        ]
+        refused = run("tenants", "readmit", foo)
+        assert refused.status == 2
+        assert "--yes" in refused.err
+        assert run("tenants", "readmit", foo, "--yes").status == 0
+        uid = api.get(f"/api/v1/namespaces/{foo}")["metadata"]["uid"]
+        assert [api.get(path)["status"]["namespaceUIDs"] for path in paths] == [{foo: uid}] * 2
+        assert [row["status"] for row in run("tenants", "-o", "json").json if row["namespace"] == foo] == ["granted"]
+        again = run("tenants", "readmit", foo, "--yes")
+        assert again.status == 2
+        assert "gave anything to an earlier namespace" in again.err
+        assert "there is no namespace" in run("tenants", "readmit", f"{foo}-absent", "--yes").err
+
     def test_no_rights(self, run: Run) -> None:
         """Somebody without rights gets no table that looks complete: what he may not read is named, status 2."""
         found = run("tenants", user="nobody", groups=())

@@ -6,8 +6,10 @@ DECIDE = "signer/tenancy/decide.py"
 VERDICT = "signer/tenancy/verdict.py"
 GRANTS = "signer/tenancy/grants.py"
 RULES = "signer/tenancy/rules.py"
+WORLD = "signer/tenancy/world.py"
 FORM = "issuers/istio_request.py"
 WALL = ("tests/unit/tenancy",)
+LIMITS = ("tests/unit/tenancy/test_policy_limits.py",)
 WHO = ("tests/unit/tenancy/test_grants.py",)
 CONTENTS = ("tests/unit/csr/test_mesh_requests.py", "tests/unit/csr/test_mesh_attacks.py")
 
@@ -193,5 +195,96 @@ MUTANTS = (
         "    if (until := world.settling.get(signer)) is not None and now < until:\n",
         "    if (until := world.settling.get(signer)) is not None and now > until:\n",
         WHO,
+    ),
+    Mutant(
+        "a policy for workloads opens CertificateRequests",
+        DECIDE,
+        "    opening = [policy for policy in policies if policy.certificate_requests is not None]\n",
+        "    opening = list(policies)\n",
+        LIMITS,
+    ),
+    Mutant(
+        "a CertificateRequest's lifetime has no default limit",
+        DECIDE,
+        "            most = policy.max_lifetime or world.settings.max_workload_lifetime\n",
+        "            most = policy.max_lifetime or claim.lifetime or timedelta(days=90)\n",
+        LIMITS,
+    ),
+    Mutant(
+        "an unknown requester is everybody",
+        DECIDE,
+        "    if not may or claim.requester in may:\n",
+        "    if not may or not claim.requester or claim.requester in may:\n",
+        LIMITS,
+    ),
+    Mutant(
+        "a CertificateRequest's usages have no default limit",
+        RULES,
+        "    allowed = set(map(_plain, policy.usages or WORKLOAD_USAGES))\n",
+        "    allowed = set(map(_plain, policy.usages or usages))\n",
+        LIMITS,
+    ),
+    Mutant(
+        "a certificate without extended usages passes",
+        RULES,
+        "    if not is_ca and asked.isdisjoint(EXTENDED_USAGES) and _ANY_USE not in allowed:\n",
+        "    if not is_ca and not asked:\n",
+        LIMITS,
+    ),
+    Mutant(
+        "any organization may stand in the subject",
+        RULES,
+        "if kind != _ORGANIZATION or text not in organizations]:\n",
+        "if kind != _ORGANIZATION]:\n",
+        LIMITS,
+    ),
+    Mutant(
+        "a name in a policy is whoever has it",
+        WORLD,
+        '        return "covered" if recorded == namespace.uid else "remade"\n',
+        '        return "covered"\n',
+        ("tests/unit/tenancy/test_remade.py",),
+    ),
+    Mutant(
+        "a policy grants before its record is stored",
+        WORLD,
+        '            return "unrecorded"\n',
+        '            return "covered"\n',
+        ("tests/unit/tenancy/test_remade.py",),
+    ),
+    Mutant(
+        "a record is written over",
+        "signer/tenancy/policies.py",
+        "for name in names if name in namespaces and not stored.get(name)})\n",
+        "for name in names if name in namespaces})\n",
+        ("tests/unit/tenancy/test_remade.py",),
+    ),
+    Mutant(
+        "who claims has the default's grace, whatever it had before",
+        GRANTS,
+        "    if began is None or had.first >= began:\n",
+        "    if began is None:\n",
+        ("tests/unit/mesh/test_default_grace.py",),
+    ),
+    Mutant(
+        "a refusal names the other signer with the same key",
+        DECIDE,
+        "has the CA key of another signer of the mesh, which namespace",
+        "has the CA key of {other}, which namespace",
+        ("tests/unit/tenancy/test_told.py",),
+    ),
+    Mutant(
+        "a requester counts who was written down before anybody vouched",
+        "signer/certificates/requests/requester.py",
+        '        return request.spec.username if self._since is not None and created > self._since else ""\n',
+        '        return request.spec.username if self._since is not None else ""\n',
+        ("tests/unit/certificates/requests/test_requester.py",),
+    ),
+    Mutant(
+        "an admission policy counts whoever changed it last",
+        "signer/certificates/requests/requester.py",
+        '        if entry.get("subresource") != "status":\n',
+        '        if entry.get("subresource") == "nothing":\n',
+        ("tests/unit/certificates/requests/test_requester.py",),
     ),
 )

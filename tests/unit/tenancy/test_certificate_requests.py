@@ -10,7 +10,7 @@ from issuers.request import read_request
 from signer.api.issuer import IssuerRef
 from signer.tenancy.decide import Decision, decide
 from signer.tenancy.verdict import Claim, Grant, Limits, Refuse, Unready
-from signer.tenancy.world import Policy, Rate, Settings, World
+from signer.tenancy.world import Policy, RequestRules, Settings, World
 from tests.pki import csr, name, spiffe
 from tests.unit.csr.crafted import NOW, authority
 from tests.unit.tenancy.worlds import BAR, FOO, OTHER, claim, world
@@ -34,7 +34,8 @@ def codes(verdict: Decision) -> list[str]:
 
 
 def with_policy(**limits: Any) -> World:
-    return world(policies=(Policy("web", frozenset({FOO}), namespaces=frozenset({"shop"}), **limits),))
+    policy = Policy("web", frozenset({FOO}), namespaces=frozenset({"shop"}), certificate_requests=RequestRules())
+    return world(policies=(replace(policy, **limits),))
 
 
 @pytest.mark.parametrize("namespace", ["foo", "bar", "shop", "istio-system", "gone"])
@@ -97,12 +98,11 @@ def test_not_read_yet() -> None:
 
 class TestPolicy:
     def test_what_it_allows(self) -> None:
-        """A SignerPolicy opens a mesh CA for a namespace: its DNS names, its own SPIFFE IDs, its lifetime, its rate."""
-        rate = Rate(10, timedelta(minutes=1))
-        mesh = with_policy(dns_names=("shop.example", "*.shop.example"), max_lifetime=timedelta(hours=1), rate=rate)
+        """A SignerPolicy opens a mesh CA for a namespace: its DNS names, its own SPIFFE IDs, its lifetime."""
+        mesh = with_policy(dns_names=("shop.example", "*.shop.example"), max_lifetime=timedelta(hours=1))
         granted = judge(asked("shop"), mesh)
         assert isinstance(granted, Grant)
-        assert (granted.lifetime, granted.rate) == (timedelta(hours=1), rate)
+        assert granted.lifetime == timedelta(hours=1)
         assert isinstance(judge(asked("shop", request=csr(dns=["a.shop.example"], uris=[spiffe("shop")])), mesh), Grant)
 
     @pytest.mark.parametrize(

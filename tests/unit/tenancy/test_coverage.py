@@ -14,7 +14,7 @@ from signer.api.issuer import IssuerRef
 from signer.api.meta import find_condition
 from signer.api.signerpolicy import SignerPolicyStatus
 from signer.tenancy.coverage import CONFLICT, READY, Coverage, Overlap, policy_status, read_coverage
-from signer.tenancy.world import KeyRule, Namespace, Policy, Rate
+from signer.tenancy.world import KeyRule, Namespace, Policy, Rate, RequestRules
 
 FOO, BAR = (IssuerRef("ClusterIssuer", "", name) for name in ("foo", "bar"))
 BOTH = frozenset({FOO, BAR})
@@ -30,7 +30,7 @@ HOUR = timedelta(hours=1)
 
 
 def policy(name: str = "p", *namespaces: str, signers: frozenset[IssuerRef] = frozenset({FOO}), **rest: Any) -> Policy:
-    return Policy(name, signers, frozenset(namespaces), **rest)
+    return Policy(name, signers, frozenset(namespaces), namespace_uids={one: f"u{one}" for one in namespaces}, **rest)
 
 
 def coverage(*policies: Policy, issuers: frozenset[IssuerRef] = BOTH) -> dict[str, Coverage]:
@@ -76,6 +76,35 @@ def test_missing_signers() -> None:
     assert coverage(policy(signers=BOTH))["p"].missing == ()
 
 
+def test_a_namespace_made_again() -> None:
+    """A namespace of another uid is not covered, and the policy says so and what an admin may do; one not recorded says nothing."""
+    names = {"a": "ua", "b": "an-earlier-one"}
+    one = Policy("p", frozenset({FOO}), frozenset({*names, "c", "gone"}), namespace_uids=names)
+    found = coverage(one)["p"]
+    assert (found.namespaces, found.remade) == (("a",), ("b",))
+    ready = policy_status(SignerPolicyStatus(), one, found, generation=1, now=NOW).conditions[0]
+    assert (ready.status, ready.reason) == ("False", "NamespaceRemade")
+    assert "mesh-signer tenants readmit b" in ready.message
+    assert coverage(replace(one, remade_allowed=True))["p"].remade == ()
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "namespace", "reason"),
+    [
+        (timedelta(minutes=9), "a", "LifetimeTooShort"),
+        (timedelta(minutes=9), "b", "Accepted"),
+        (timedelta(minutes=10), "a", "Accepted"),
+        (None, "a", "Accepted"),
+    ],
+)
+def test_too_short_for_istiod(lifetime: timedelta | None, namespace: str, reason: str) -> None:
+    """A lifetime that istiod's own certificate is not cut to is told on the policy that covers Istio's namespace."""
+    one = policy("p", namespace, max_lifetime=lifetime)
+    found = read_coverage((one,), NAMESPACES, BOTH, istio_namespace="a")["p"]
+    ready = policy_status(SignerPolicyStatus(), one, found, generation=1, now=NOW).conditions[0]
+    assert ready.reason == reason
+
+
 class TestOverlaps:
     @pytest.mark.parametrize(
         "other",
@@ -90,6 +119,7 @@ class TestOverlaps:
             {"allow_ca": True},
             {"append_root": True},
             {"rate": Rate(1, HOUR)},
+            {"certificate_requests": RequestRules()},
         ],
         ids=lambda value: next(iter(value)),
     )

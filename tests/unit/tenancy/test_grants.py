@@ -7,7 +7,7 @@ import pytest
 
 from signer.api.issuer import IssuerRef
 from signer.tenancy.grants import Claimable, Granted, NotGranted, granted
-from signer.tenancy.world import Namespace, Policy, Settings, World
+from signer.tenancy.world import HadDefault, Namespace, Policy, Settings, World
 from tests.unit.csr.crafted import NOW
 from tests.unit.tenancy.worlds import BAR, DEFAULT, FOO, OTHER, TEAM, binding, claims, uid, world
 
@@ -109,15 +109,18 @@ class TestDefault:
     def test_right_after_the_first_claim(self) -> None:
         """Pods that were started before the claim ask for the default until they restart."""
         young = binding(FOO, "foo", created=NOW - timedelta(hours=1))
-        assert ask(world(bindings=(young,)), "foo", DEFAULT) == "Granted"
-        assert ask(world(bindings=(young,), settings=Settings(grace=timedelta(0))), "foo", DEFAULT) == "TenantMismatch"
+        had = {"foo": HadDefault(uid("foo"), NOW - timedelta(days=2))}
+        assert ask(world(bindings=(young,), had_default=had), "foo", DEFAULT) == "Granted"
+        none = Settings(grace=timedelta(0))
+        assert ask(world(bindings=(young,), had_default=had, settings=none), "foo", DEFAULT) == "TenantMismatch"
 
     def test_right_after_a_proxy_config(self) -> None:
         """So do those of a namespace whose signer needs no binding: by policy, or an Issuer of its own."""
         young = replace(claims(FOO), since=NOW - timedelta(hours=1))
-        assert ask(world(claimed={"foo": young}), "foo", DEFAULT) == "Granted"
+        had = {"foo": HadDefault(uid("foo"), NOW - timedelta(days=2))}
+        assert ask(world(claimed={"foo": young}, had_default=had), "foo", DEFAULT) == "Granted"
         old = replace(claims(FOO), since=NOW - timedelta(hours=25))
-        assert ask(world(claimed={"foo": old}), "foo", DEFAULT) == "TenantMismatch"
+        assert ask(world(claimed={"foo": old}, had_default=had), "foo", DEFAULT) == "TenantMismatch"
 
     def test_no_default(self) -> None:
         """Without a default, who claims nothing has nothing; Istio's own namespace has the signer of its name."""
@@ -174,7 +177,8 @@ class TestPolicies:
         mesh = world(policies=(broken,), bindings=(binding(FOO, "foo"),))
         found = granted(mesh, "foo", FOO, now=NOW)
         assert isinstance(found, NotGranted)
-        assert "spec.rate: nonsense" in found.reason.message
+        assert found.reason.code == "TenantMismatch"
+        assert "one of them cannot be read" in found.reason.message
 
     def test_when_it_goes(self) -> None:
         """When the last policy of a signer goes, nobody becomes its owner for a while; who owned it before, still does."""

@@ -1,6 +1,7 @@
 """Small meshes for tests of the wall: the Istio task's two tenants, and whatever a test changes about them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -43,6 +44,11 @@ def binding(signer: IssuerRef, namespace: str, **changes: Any) -> Binding:
     return Binding(signer, namespace, **(values | changes))
 
 
+def recorded(policy: Policy) -> Policy:
+    """The policy as it stands once the status says which namespace each of its names is."""
+    return replace(policy, namespace_uids=policy.namespace_uids or {name: uid(name) for name in policy.namespaces})
+
+
 def world(
     *,
     claimed: Mapping[str, Claims] | None = None,
@@ -54,14 +60,17 @@ def world(
     settings: Settings | None = None,
     **changes: Any,
 ) -> World:
-    """The task's mesh: namespaces foo and bar claim the signers of their names; istio-system is the default."""
+    """The task's mesh: namespaces foo and bar claim the signers of their names; istio-system is the default.
+
+    Policies have on record the namespaces that they name, unless they bring a record of their own.
+    """
     found = {"foo": claims(FOO), "bar": claims(BAR)} if claimed is None else dict(claimed)
     by_signer: dict[IssuerRef, set[str]] = {}
     for namespace, one in found.items():
         for signer in one.signers:
             by_signer.setdefault(signer, set()).add(namespace)
     by_policy: dict[IssuerRef, tuple[Policy, ...]] = {}
-    for policy in policies:
+    for policy in map(recorded, policies):
         for signer in policy.signers:
             by_policy[signer] = (*by_policy.get(signer, ()), policy)
     known = (

@@ -12,7 +12,7 @@ from signer.commands.explanations.certificaterequest import explain_request
 from signer.commands.explanations.csr import Explanation
 from signer.commands.explanations.requests import read_certificate_request, read_file
 from signer.commands.live import Mesh
-from signer.tenancy.world import Policy, Settings
+from signer.tenancy.world import Policy, RequestRules, Settings
 from tests import pki
 from tests.unit.commands.meshes import ALL, entries, mesh, state
 from tests.unit.csr.crafted import NOW
@@ -49,7 +49,13 @@ def test_of_a_mesh_signer() -> None:
     refused = explained(mesh(), request())
     assert (refused.verdict, [one.code for one in refused.reasons]) == ("refuse", ["RequestNotAllowed"])
     assert dict(refused.known)["mesh signer"].startswith("yes")
-    policy = Policy("p", frozenset({FOO}), namespaces=frozenset({"foo"}), dns_names=("shop.example",))
+    policy = Policy(
+        "p",
+        frozenset({FOO}),
+        namespaces=frozenset({"foo"}),
+        dns_names=("shop.example",),
+        certificate_requests=RequestRules(),
+    )
     here = mesh(world(config=entries(*ALL), policies=(policy,)))
     found = explained(here, request("foo"))
     assert (found.verdict, found.source) == ("issue", "SignerPolicy p")

@@ -7,11 +7,12 @@ from unittest.mock import patch
 import pytest
 
 from signer.kube.errors import Forbidden, Unreachable
+from signer.tenancy.world import Policy
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.csr.controller.mesh_scene import BAR_SIGNER, OWNED
 from tests.unit.csr.controller.scene import Scene, running
 from tests.unit.csr.crafted import FOO, ready, workload
-from tests.unit.tenancy.worlds import BAR, binding, claims, world
+from tests.unit.tenancy.worlds import BAR, binding, claims, recorded, world
 
 
 def thief(scene: Scene, number: int = 0, namespace: str = "bar") -> None:
@@ -255,6 +256,22 @@ class TestUnready:
             scene.mesh.world.stale = frozenset()
             scene.mesh.changed()
             await scene.until(lambda: scene.writer.writes, 1)
+
+    @virtual_time
+    async def test_a_policy_without_a_record(self) -> None:
+        """Until a policy's status says which namespace its names mean, requests wait; then they go on within a second."""
+        policy = Policy("p", frozenset({FOO}), frozenset({"foo"}))
+        async with running(world=world()) as scene:
+            assert scene.mesh is not None
+            scene.mesh.world.policies[FOO] = (policy,)
+            scene.put()
+            await asyncio.sleep(60)
+            assert scene.writer.writes == []
+            assert scene.recorder.reasons() == ["NamespaceNotRecorded"]
+            scene.mesh.world.policies[FOO] = (recorded(policy),)
+            scene.mesh.changed()
+            await scene.until(lambda: scene.writer.writes, 1)
+            assert not scene.writer.writes[0].answer.refused
 
     @virtual_time
     async def test_never_read(self) -> None:

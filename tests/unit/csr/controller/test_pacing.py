@@ -8,7 +8,7 @@ from signer.tenancy.world import Policy, Rate
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.csr.controller.scene import running
 from tests.unit.csr.crafted import FOO, FOO_SIGNER, workload
-from tests.unit.tenancy.worlds import world
+from tests.unit.tenancy.worlds import recorded, world
 
 POLICY = Policy("team", frozenset({FOO}), namespaces=frozenset({"foo", "bar"}), rate=Rate(6, timedelta(minutes=1)))
 
@@ -63,7 +63,7 @@ async def test_the_rate_goes_away() -> None:
         scene.put_many(50)
         await asyncio.sleep(5)
         assert len(scene.names) == 1
-        scene.mesh.world.policies[FOO] = (replace(POLICY, rate=None),)
+        scene.mesh.world.policies[FOO] = (recorded(replace(POLICY, rate=None)),)
         await scene.until(lambda: len(scene.names) == 50, 31)
 
 
