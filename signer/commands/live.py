@@ -144,7 +144,7 @@ async def read_mesh(client: ApiClient, settings: Settings, *, now: datetime) -> 
     states, unread = await _judge(client, issuers, settings.cluster_resource_namespace, now)
     for ref, state in states.items():
         if state.authority is not None:
-            index.put_key(ref, state.authority.key_id)
+            index.put_key(ref, state.authority.key_id, state.authority.chain)
     sources.gaps.extend(index.config_maps.unreadable.values())
     index.world.unsynced = ""
     index.settle(now)

@@ -141,6 +141,7 @@ def _decide(
         created=datetime.fromtimestamp(content.created, UTC) if content.created else None,
         ca_not_after=authority.not_after if authority is not None else None,
         root_key_id=authority.root_key_id if authority is not None else "",
+        chain=authority.chain if authority is not None else None,
     )
     return judge(claim, case.standing, around.world, around.limits, fresh=case.answers.fresh, now=around.now)
 

@@ -140,7 +140,7 @@ class MeshWatcher:
         if state is None:
             self.index.forget_keys(ref)
         elif state.authority is not None:
-            self.index.put_key(ref, state.authority.key_id)
+            self.index.put_key(ref, state.authority.key_id, state.authority.chain)
         self._changed()
 
     # Live reads.

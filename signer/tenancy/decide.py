@@ -21,6 +21,8 @@ BACKDATE = timedelta(minutes=2)
 MAX_ISTIOD_LIFETIME = timedelta(days=90)
 # What is shorter would be past its own renewal when it is made, and istiod would ask without end.
 MIN_ISTIOD_LIFETIME = timedelta(minutes=10)
+# The reason of a wait that ends by itself, in the next turns of the loop.
+NOT_JUDGED = "CANotJudged"
 # The CSR API's own least; also what an expiring CA is not asked to shorten further.
 _NO_LIFETIME = timedelta(seconds=1)
 
@@ -83,11 +85,9 @@ def judge(claim: Claim, found: Standing, world: World, limits: Limits, *, fresh:
         return _unbound(claim, limits)
     if found.unready is not None:
         return found.unready
-    if not found.mesh and not _speaks_for_the_mesh(claim, world):
-        if world.settings.unbound == "deny" and _needs_binding(claim, world):
-            message = f"{claim.signer} is not a signer of the mesh, and others are not served (--unbound=deny)"
-            return _refuse(claim, world, limits, [Reason("UnboundSigner", message)], now)
-        return _unbound(claim, limits)
+    speaks = found.mesh or _speaks_for_the_mesh(claim, world)
+    if speaks is not True:
+        return _of_others(claim, speaks, world, limits, now)
     if world.stale:
         message = f"nothing was heard for five minutes of: {', '.join(sorted(world.stale))}"
         return Unready(Reason("MeshStateStale", message))
@@ -98,15 +98,42 @@ def judge(claim: Claim, found: Standing, world: World, limits: Limits, *, fresh:
     return _mesh_request(claim, world, limits, fresh=fresh, now=now)
 
 
-def _speaks_for_the_mesh(claim: Claim, world: World) -> bool:
-    """Tell whether another CA below a root that the mesh trusts is asked for a workload's identity, or for a CA.
+def _of_others(claim: Claim, speaks: Unready | bool, world: World, limits: Limits, now: datetime) -> Decision:
+    """Decide on what is not the mesh's, or (Unready) not known yet not to be."""
+    if isinstance(speaks, Unready):
+        return speaks
+    if world.settings.unbound == "deny" and _needs_binding(claim, world):
+        message = f"{claim.signer} is not a signer of the mesh, and others are not served (--unbound=deny)"
+        return _refuse(claim, world, limits, [Reason("UnboundSigner", message)], now)
+    return _unbound(claim, limits)
 
-    Workloads trust a root, not the CA below it, so such a certificate would be taken for a tenant's. Other certificates
-    of an organization's root (servers, people) are none of the mesh's.
+
+def _speaks_for_the_mesh(claim: Claim, world: World) -> bool | Unready:
+    """Tell whether another CA that the mesh trusts is asked for what workloads believe: an identity, or a CA.
+
+    Workloads trust a root, not the CA below it, so such a certificate would be taken for a tenant's or for istiod's. Other
+    certificates of an organization's root (servers, people) are none of the mesh's. A CA whose Secret ends below the root
+    is told by its signature; until that was looked at, nothing is granted.
     """
-    if not claim.root_key_id or claim.root_key_id not in world.root_keys:
+    if not _believed(claim, world):
         return False
-    return claim.is_ca or any(uri.lower().startswith("spiffe:") for uri in claim.request.uris)
+    key_ids = {claim.ca_key_id, claim.root_key_id, *(claim.chain.key_ids if claim.chain is not None else ())}
+    if claim.ca_key_id in world.below or any(key in world.root_keys or key in world.keys for key in key_ids):
+        return True
+    if claim.chain is None or not claim.chain.open or claim.chain.identity in world.judged:
+        return False
+    if not world.root_keys and not world.keys:
+        return False
+    message = f"whether the CA of {claim.signer} is below a root of the mesh was not looked at yet"
+    return Unready(Reason(NOT_JUDGED, message))
+
+
+def _believed(claim: Claim, world: World) -> bool:
+    """Tell whether a certificate would say something that the mesh's proxies and agents go by."""
+    if claim.is_ca or any(uri.lower().startswith("spiffe:") for uri in claim.request.uris):
+        return True
+    istiods = rules.istiod_names(world)
+    return any(rules.names_cover((name.lower(),), istiod) for name in claim.request.dns_names for istiod in istiods)
 
 
 def _other_root(claim: Claim, world: World, now: datetime) -> Unready | None:

@@ -13,6 +13,7 @@ from collections import OrderedDict, defaultdict
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from issuers.chain import Chain
 from signer.api.issuer import IssuerRef
 from signer.api.namespace import NamespaceObject
 from signer.api.signerbinding import SignerBinding
@@ -157,14 +158,16 @@ class Index:
         """Tell whether a SignerBinding was deleted: an answer to a write of ours may come after the watch told so."""
         return uid in self._released
 
-    def put_key(self, signer: IssuerRef, key_id: str) -> None:
-        """Take the SHA-256 of the key that an issuer's CA has now; earlier ones stay known."""
-        if self._keys.put(signer, key_id):
-            self._rekeyed = self._rekeyed or signer in self.world.signers
+    def put_key(self, signer: IssuerRef, key_id: str, chain: Chain | None = None) -> None:
+        """Take the SHA-256 of the key that an issuer's CA has now, and its chain; earlier ones stay known."""
+        if self._keys.put(signer, key_id, chain):
+            self._rekeyed = True
 
     def forget_keys(self, signer: IssuerRef) -> None:
         """Forget an issuer that went away, unless it is a mesh signer: its key is not free because of that."""
-        if signer not in self.world.signers:
+        if signer in self.world.signers:
+            self._keys.gone(signer)
+        else:
             self._keys.forget(signer)
 
     def issued(self, signer: IssuerRef, namespace: str, now: datetime) -> bool:
@@ -199,9 +202,9 @@ class Index:
             self._gather()
         if self._rekeyed:
             self._rekeyed = False
-            self.world.keys = self._keys.of(self.world.signers, self.world.config.authorities)
-            self.world.roots = self._keys.roots(self.world.config.authorities)
-            self.world.root_keys = frozenset().union(*self.world.roots.values())
+            found = self._keys.look(self.world.signers, self.world.config.authorities)
+            self.world.keys, self.world.roots = found.keys, found.roots
+            self.world.root_keys, self.world.below, self.world.judged = found.above, found.below, found.judged
         touched, self._touched = frozenset(self._touched), set()
         for signer in touched:
             self._show_claimants(signer)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from issuers.chain import Chain
 from issuers.request import SigningRequest
 from signer.api.issuer import IssuerRef
 from signer.tenancy.world import Rate
@@ -19,7 +20,7 @@ class Claim:
 
     `requester` is the user name that the API server recorded; `signer` the issuer that was named; `ca_key_id` the
     SHA-256 of the public key of the CA that would sign ("" for a self-signed certificate), `root_key_id` that of the root
-    above it, if known, and `ca_not_after` its end;
+    above it, if known, `chain` the whole of it, and `ca_not_after` its end;
     `lifetime` what was asked, None for nothing; `created` when. A CertificateRequest has a `namespace`, and no
     requester: what it says of him is his own word.
     """
@@ -36,6 +37,7 @@ class Claim:
     created: datetime | None = None
     ca_not_after: datetime | None = None
     root_key_id: str = ""
+    chain: Chain | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,9 @@ class World:
     """Everything that a decision may look up; each mapping by key, so that 10,000 tenants cost what one does.
 
     `signers` are the mesh signers; `keys` maps the SHA-256 of a mesh signer's CA key to the mesh signers that have
-    it; `roots` the keys of the root that the mesh config gives a signer's workloads, `root_keys` those of all signers;
+    it; `roots` the keys of the root that the mesh config gives a signer's workloads, `root_keys` those of all signers and
+    what else stands above a mesh signer's CA; `below` the keys of other CAs below any of these, and `judged` the chains
+    without their root (Chain.identity) of which that is known;
     `claimants` the namespaces that claim a signer now; `settling` until when nobody becomes the owner of a signer that
     a SignerPolicy spoke about a moment ago. `unsynced` names what was not read yet ("" when all was); `stale` what has
     not been heard of for five minutes, by the names "ProxyConfigs", "mesh config", "SignerPolicies", "SignerBindings",
@@ -194,6 +196,8 @@ class World:
     keys: dict[str, frozenset[IssuerRef]] = field(default_factory=dict)
     roots: dict[IssuerRef, frozenset[str]] = field(default_factory=dict)
     root_keys: frozenset[str] = frozenset()
+    below: frozenset[str] = frozenset()
+    judged: frozenset[str] = frozenset()
     namespaces: dict[str, Namespace] = field(default_factory=dict)
     claims: dict[str, Claims] = field(default_factory=dict)
     claimants: dict[IssuerRef, frozenset[str]] = field(default_factory=dict)

@@ -51,6 +51,7 @@ def decide_request(
         namespace=request.metadata.namespace,
         ca_not_after=authority.not_after if authority is not None else None,
         root_key_id=authority.root_key_id if authority is not None else "",
+        chain=authority.chain if authority is not None else None,
     )
     verdict = decide(claim, world, limits, fresh=True, now=now)
     if isinstance(verdict, Bind | Reread):

@@ -18,6 +18,7 @@ from signer.csr.queue.backlog import Backlog, Pending
 from signer.csr.queue.flow import flow_of
 from signer.csr.record import Around, Record
 from signer.kube.errors import ApiError, Unreachable
+from signer.tenancy.decide import NOT_JUDGED
 from signer.tenancy.verdict import Bind, Reread, Unready, Wait
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class Waiting:
         if not world.unsynced or self._around.clock() - pending.since >= RECHECK:
             self._record.tell(pending, "Warning", reason.code, reason.message)
         # Tenants change the world all the time, and to judge a request anew costs more than they pay for it.
-        topic = _WORLD if world.unsynced or world.stale else _CONFIG
+        topic = _WORLD if world.unsynced or world.stale or reason.code == NOT_JUDGED else _CONFIG
         self._backlog.park(pending, reason=reason.code, issuer=pending.ref, topic=topic, seconds=RECHECK)
 
     def for_mesh(self, pending: Pending, question: Bind | Reread) -> None:
