@@ -23,10 +23,9 @@ from signer.kube.reflector import Change, Reflector
 from signer.kube.resource import Resource
 from signer.kube.served import Served, locate, locate_newest
 from signer.mesh.reports import Reports
-from signer.mesh.slim import slim_metadata, slim_namespace, slim_proxy_config
+from signer.mesh.slim import slim_config_map, slim_namespace, slim_proxy_config
 from signer.tenancy.claims import read_claims
 from signer.tenancy.index import Index
-from signer.tenancy.meshconfig.read import DEFAULT_CONFIG_MAP, MESH_KEY, is_revision
 
 STALE_AFTER = 300.0
 
@@ -64,7 +63,6 @@ class Sources:
         self._index = index
         self._reports = reports
         self._changed = changed
-        self._shared = shared
         self._monotonic = monotonic
 
         def served(name: str, find: Any, codec: Any, handler: Any, on_absent: Callable[[], None]) -> Served[Any]:
@@ -100,7 +98,9 @@ class Sources:
             lambda: self._absent(self._retain_bindings),
         )
         self._config_maps: Reflector[ConfigMap] = reflector(
-            CONFIG_MAPS, JsonCodec(ConfigMap, keep=self._kept), index.world.settings.istio_namespace
+            CONFIG_MAPS,
+            JsonCodec(ConfigMap, keep=lambda obj: slim_config_map(obj, shared)),
+            index.world.settings.istio_namespace,
         )
         self._namespaces: Reflector[NamespaceObject] = reflector(
             NAMESPACES, JsonCodec(NamespaceObject, keep=slim_namespace)
@@ -222,13 +222,6 @@ class Sources:
     def _absent(self, forget: Callable[[], None]) -> None:
         forget()
         self._changed()
-
-    def _kept(self, obj: ConfigMap) -> ConfigMap | None:
-        """Keep of a ConfigMap what says something of the mesh; of all others nothing."""
-        name = obj.metadata.name
-        if MESH_KEY not in obj.data or not (name in {DEFAULT_CONFIG_MAP, self._shared} or is_revision(name)):
-            return None
-        return ConfigMap(metadata=slim_metadata(obj.metadata), raw_data={MESH_KEY: obj.data[MESH_KEY]})
 
 
 def _of_reflector(name: str, reflector: Reflector[Any]) -> _Source:

@@ -17,6 +17,8 @@ from signer.kube.client import ApiClient
 from signer.kube.clock import utc_now
 from signer.kube.errors import Unreachable
 from signer.mesh.bindings import Bindings
+from signer.mesh.confirmations import Confirmations
+from signer.mesh.live import LiveReads
 from signer.mesh.policy_counts import PolicyCounts
 from signer.mesh.reports import Reports
 from signer.mesh.reread import Shared, read_config_map, read_proxy_configs
@@ -66,10 +68,12 @@ class MeshWatcher:
         self._handlers: list[Callable[[], None]] = []
         self._scheduled = False
         self.index = Index(settings, shared=shared)
-        self.bindings = Bindings(client, self.index, self._changed, utc_now)
         self._sources = Sources(
             client, self.index, reports, self._changed, shared=shared, on_restart=on_restart, monotonic=monotonic
         )
+        self._live = LiveReads(client, self.index, self._sources.proxy_configs, shared=shared)
+        self.bindings = Bindings(client, self.index, self._changed, utc_now, self._live)
+        self._confirmations = Confirmations(self.index, self._live, utc_now) if owners else None
         self.tally = Tally()
         self._counts = PolicyCounts(client, self.tally, lambda: self._sources.policies)
         self._reads = asyncio.Semaphore(_READS)
@@ -103,6 +107,14 @@ class MeshWatcher:
         Raises ApiError, Unreachable.
         """
         await self.bindings.bind(signer, namespace, uid)
+
+    async def confirm(self, signer: IssuerRef, namespace: str, uid: str) -> None:
+        """Find out live that this very namespace may have a signer; then the world says so for a while.
+
+        Raises ApiError, Unreachable, also when the watches are behind what is stored.
+        """
+        if self._confirmations is not None:
+            await self._confirmations.confirm(signer, namespace, uid)
 
     async def reread(self, namespace: str) -> None:
         """Read a namespace's ProxyConfigs, the root namespace's and the mesh config live into the world.

@@ -12,7 +12,7 @@ from signer.api.issuer import IssuerRef
 from signer.tenancy import rules
 from signer.tenancy.grants import Claimable, Granted, NotGranted, granted
 from signer.tenancy.rules import Identity
-from signer.tenancy.verdict import Bind, Claim, Grant, Limits, Reason, Refuse, Reread, Unready
+from signer.tenancy.verdict import Bind, Claim, Confirm, Grant, Inquiry, Limits, Reason, Refuse, Reread, Unready
 from signer.tenancy.world import Policy, World
 
 # Clocks differ: what begins a little earlier than it was asked for is valid everywhere at once.
@@ -21,13 +21,15 @@ BACKDATE = timedelta(minutes=2)
 MAX_ISTIOD_LIFETIME = timedelta(days=90)
 # What is shorter would be past its own renewal when it is made, and istiod would ask without end.
 MIN_ISTIOD_LIFETIME = timedelta(minutes=10)
+# A namespace that was read live is taken for the same one for so long.
+CONFIRMED_FOR = timedelta(seconds=10)
 # The reason of a wait that ends by itself, in the next turns of the loop.
 NOT_JUDGED = "CANotJudged"
 # The CSR API's own least; also what an expiring CA is not asked to shorten further.
 _NO_LIFETIME = timedelta(seconds=1)
 
 
-Decision = Grant | Refuse | Unready | Bind | Reread
+Decision = Grant | Refuse | Unready | Inquiry
 
 
 class Standing(NamedTuple):
@@ -244,7 +246,7 @@ def _mesh_request(claim: Claim, world: World, limits: Limits, *, fresh: bool, no
     if isinstance(found, Granted):
         best = _limits(claim, identity, found, world, now)
         if isinstance(best, Grant) and not reasons:
-            return best
+            return _unconfirmed(claim, namespace, world, now) or best
         reasons.extend(best if isinstance(best, list) else [])
         return _refuse(claim, world, limits, reasons, now)
     reasons.extend(_check(identity, claim, None, world))
@@ -258,6 +260,20 @@ def _mesh_request(claim: Claim, world: World, limits: Limits, *, fresh: bool, no
     return _refuse(
         claim, world, limits, [Reason(found.reason.code, f"{found.reason.message} ({asked})"), *reasons], now
     )
+
+
+def _unconfirmed(claim: Claim, namespace: str, world: World, now: datetime) -> Confirm | None:
+    """Ask whether this very namespace may still have the signer, if nobody looked for a while.
+
+    A watch that is held back still shows a namespace that was deleted and made again by somebody else.
+    """
+    exists = world.namespaces.get(namespace)
+    if world.confirmed is None or exists is None or not world.settings.enforces(now):
+        return None
+    until = world.confirmed.get((exists.uid, claim.signer))
+    if until is not None and timedelta(0) < until - now <= CONFIRMED_FOR:
+        return None
+    return Confirm(claim.signer, namespace, exists.uid)
 
 
 def _granted_by_key(world: World, namespace: str, claim: Claim, now: datetime) -> Granted | Claimable | NotGranted:

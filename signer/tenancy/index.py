@@ -46,10 +46,11 @@ _REMEMBERED = 1024
 class Index:
     """Objects in, `world` out. `world.unsynced` and `world.stale` are its owner's to set.
 
-    `touched`, which `settle` returns, are the signers whose ownership may have to be looked at again.
+    `touched`, which `settle` returns, are the signers whose ownership may have to be looked at again. Without `keys`
+    nothing is known of CAs, for who only asks who owns what.
     """
 
-    def __init__(self, settings: Settings, *, shared: str = "") -> None:
+    def __init__(self, settings: Settings, *, shared: str = "", keys: bool = True) -> None:
         self.world = World(settings=settings)
         self.proxy_configs = ProxyConfigs()
         self.config_maps = ConfigMaps(settings, shared=shared)
@@ -60,6 +61,7 @@ class Index:
         self._stored: dict[IssuerRef, Binding] = {}
         self._owned: dict[str, set[IssuerRef]] = defaultdict(set)
         self._claimants: dict[IssuerRef, set[str]] = defaultdict(set)
+        self._with_keys = keys
         self._keys = CAKeys()
         self._issued: dict[IssuerRef, datetime] = {}
         self._ended: dict[IssuerRef, datetime] = {}
@@ -200,7 +202,7 @@ class Index:
             self._set_mesh_config(config)
         if self._regathered or self.world.config.root_namespace in dirty:
             self._gather()
-        if self._rekeyed:
+        if self._rekeyed and self._with_keys:
             self._rekeyed = False
             found = self._keys.look(self.world.signers, self.world.config.authorities)
             self.world.keys, self.world.roots = found.keys, found.roots
@@ -230,6 +232,11 @@ class Index:
         for signer in new.signers.keys() - old.signers.keys():
             self._claimants[signer].add(namespace)
             self._touched.add(signer)
+
+    def put_config(self, config: MeshConfig, signers: frozenset[IssuerRef]) -> None:
+        """Take a mesh config that was read elsewhere, in place of ConfigMaps, and the signers that it names or named."""
+        self.config_maps.stand_for(signers)
+        self._set_mesh_config(config)
 
     def _set_mesh_config(self, config: MeshConfig) -> None:
         world = self.world

@@ -93,6 +93,22 @@ class Reread:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirm:
+    """First read live whether this very namespace may still have this signer, then decide again.
+
+    Asked before the first certificate of a namespace's uid, and now and then after it (World.confirmed).
+    """
+
+    signer: IssuerRef
+    namespace: str
+    namespace_uid: str
+
+
+Inquiry = Bind | Reread | Confirm
+"""What the wall must have answered before it decides."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refuse:
     """Never to be issued. `reasons` holds at least one, the first one names the condition."""
 

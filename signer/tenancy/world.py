@@ -185,7 +185,8 @@ class World:
     `claimants` the namespaces that claim a signer now; `settling` until when nobody becomes the owner of a signer that
     a SignerPolicy spoke about a moment ago. `unsynced` names what was not read yet ("" when all was); `stale` what has
     not been heard of for five minutes, by the names "ProxyConfigs", "mesh config", "SignerPolicies", "SignerBindings",
-    "Namespaces".
+    "Namespaces". `confirmed` says until when it counts that a namespace (by uid) was read live and may have a signer;
+    None where nobody reads live: then none is asked for.
     """
 
     settings: Settings = field(default_factory=Settings)
@@ -204,6 +205,7 @@ class World:
     policies: dict[IssuerRef, tuple[Policy, ...]] = field(default_factory=dict)
     settling: dict[IssuerRef, datetime] = field(default_factory=dict)
     bindings: dict[IssuerRef, Binding] = field(default_factory=dict)
+    confirmed: dict[tuple[str, IssuerRef], datetime] | None = None
     unsynced: str = "everything"
     stale: frozenset[str] = frozenset()
 

@@ -19,7 +19,7 @@ from signer.csr.queue.flow import flow_of
 from signer.csr.record import Around, Record
 from signer.kube.errors import ApiError, Unreachable
 from signer.tenancy.decide import NOT_JUDGED
-from signer.tenancy.verdict import Bind, Reread, Unready, Wait
+from signer.tenancy.verdict import Inquiry, Unready, Wait
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class Waiting:
         topic = _WORLD if world.unsynced or world.stale or reason.code == NOT_JUDGED else _CONFIG
         self._backlog.park(pending, reason=reason.code, issuer=pending.ref, topic=topic, seconds=RECHECK)
 
-    def for_mesh(self, pending: Pending, question: Bind | Reread) -> None:
+    def for_mesh(self, pending: Pending, question: Inquiry) -> None:
         """Put a request aside until the wall's question is answered."""
         if self._inquiries is None:
             raise RuntimeError("the wall asks, and there is no mesh")

@@ -66,6 +66,11 @@ class ConfigMaps:
         self._changed = False
         return read_mesh_config(self.texts, self._settings, shared=self._shared)
 
+    def stand_for(self, signers: frozenset[IssuerRef]) -> None:
+        """Stand for ConfigMaps that were read elsewhere, and that name or named these signers."""
+        self._kept = {"": signers}
+        self._changed = False
+
     @property
     def signers(self) -> frozenset[IssuerRef]:
         """The signers that they name, or named before they were broken or deleted."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from issuers.authority import Authority, load_authority
+from issuers.chain import was_signed_with
 from issuers.errors import InvalidAuthority
 from issuers.request import read_request
 from signer.api.issuer import IssuerRef
@@ -158,9 +159,9 @@ def renewed(kind: str) -> Iterator[Case]:
             yield Case(f"{what}, {len(tops)} in ca.crt", secret(below, ca_crt=tops), True, foo, root.pem.decode())
     foo = secret(ca("foo", kind, rekeyed), ca_crt=(rekeyed,))
     new, both = rekeyed.pem.decode(), (before.pem + rekeyed.pem).decode()
-    for tops in (False, True):
-        old_secret = secret(below, ca_crt=(before,) if tops else ())
-        new_secret = secret(below_new, ca_crt=(rekeyed,) if tops else ())
+    for shown in (False, True):
+        old_secret = secret(below, ca_crt=(before,) if shown else ())
+        new_secret = secret(below_new, ca_crt=(rekeyed,) if shown else ())
         yield Case("below the root of before, which the mesh has no more", old_secret, False, foo, new)
         yield Case("below the root of before, beside the new one", old_secret, True, foo, both)
         yield Case("below the new one of the same name", new_secret, True, foo, new)
@@ -329,7 +330,7 @@ def test_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         counted.append(spki)
         return real(fields, spki)
 
-    real = ca_keys.was_signed_with
+    real = was_signed_with
     monkeypatch.setattr(ca_keys, "was_signed_with", count)
     right = ca("mesh root", "p256")
     strangers = [CA(f"root {number}", private=pki.key("p256", n=number), now=NOW) for number in range(400)]
