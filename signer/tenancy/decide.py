@@ -301,7 +301,9 @@ def _requester(claim: Claim, world: World, policies: tuple[Policy, ...]) -> list
 def _check(identity: Identity, claim: Claim, policy: Policy | None, world: World) -> list[Reason]:
     reasons = _requester(claim, world, (policy,) if policy is not None else ())
     if identity.spiffe_id is not None:
-        return reasons + rules.check_workload(identity.spiffe_id, claim.request, claim.usages, policy, world)
+        return reasons + rules.check_workload(
+            identity.spiffe_id, claim.request, claim.usages, policy, world, claim.requester
+        )
     return (
         reasons
         + rules.check_istiod(claim.request, claim.usages, policy, world)

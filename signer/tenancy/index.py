@@ -244,6 +244,7 @@ class Index:
         self._regathered = True
         world.config = config
         world.requesters = world.settings.istiod_accounts or istiod_accounts(world.settings, config)
+        world.domains = {istiod_account(world.settings, name): domains for name, domains in config.domains.items()}
 
     def _gather(self) -> None:
         """Put the mesh together: mesh config, default of the root namespace, policies, and what is owned."""
@@ -290,5 +291,9 @@ class Index:
 
 def istiod_accounts(settings: Settings, config: MeshConfig) -> frozenset[str]:
     """Name the users that istiod has: its service account, and that of each known revision."""
-    names = ("istiod", *(f"istiod-{revision}" for revision in config.revisions))
-    return frozenset(f"system:serviceaccount:{settings.istio_namespace}:{name}" for name in names)
+    return frozenset(istiod_account(settings, revision) for revision in ("", *config.revisions))
+
+
+def istiod_account(settings: Settings, revision: str) -> str:
+    """Name the user that a revision's istiod is, by Istio's chart; "" is the revision without a name."""
+    return f"system:serviceaccount:{settings.istio_namespace}:istiod{'-' if revision else ''}{revision}"

@@ -55,11 +55,13 @@ class CertificateAuthorityEntry:
 class MeshConfig:
     """What the ConfigMaps of Istio say, all known revisions and the shared mesh config taken together.
 
-    `revisions` are the names behind `istio-`; `defaults` the signers of defaultConfig.proxyMetadata; `signers` those
+    `revisions` are the names behind `istio-`; `domains` the trust domain of each of them, and of the one without a name
+    (""), none where it cannot be read; `trust_domains` all of these together; `defaults` the signers of defaultConfig.proxyMetadata; `signers` those
     of caCertificates; `problems` name each ConfigMap and field that could not be read (what could be, counts).
     """
 
     trust_domains: frozenset[str] = frozenset({DEFAULT_TRUST_DOMAIN})
+    domains: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
     root_namespace: str = "istio-system"
     revisions: frozenset[str] = frozenset()
     defaults: frozenset[IssuerRef] = frozenset()
@@ -178,7 +180,8 @@ class Binding:
 class World:
     """Everything that a decision may look up; each mapping by key, so that 10,000 tenants cost what one does.
 
-    `signers` are the mesh signers; `keys` maps the SHA-256 of a mesh signer's CA key to the mesh signers that have
+    `signers` are the mesh signers; `domains` maps an istiod's user name to the trust domains that it may speak for (any of
+    the mesh's, where it is not known which one is its own); `keys` maps the SHA-256 of a mesh signer's CA key to the mesh signers that have
     it; `roots` the keys of the root that the mesh config gives a signer's workloads, `root_keys` those of all signers and
     what else stands above a mesh signer's CA; `below` the keys of other CAs below any of these, and `judged` the chains
     without their root (Chain.identity) of which that is known;
@@ -194,6 +197,7 @@ class World:
     signers: frozenset[IssuerRef] = frozenset()
     defaults: frozenset[IssuerRef] = frozenset()
     requesters: frozenset[str] = frozenset()
+    domains: dict[str, frozenset[str]] = field(default_factory=dict)
     keys: dict[str, frozenset[IssuerRef]] = field(default_factory=dict)
     roots: dict[IssuerRef, frozenset[str]] = field(default_factory=dict)
     root_keys: frozenset[str] = frozenset()
