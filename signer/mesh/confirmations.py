@@ -31,6 +31,10 @@ class Confirmations:
         self._until: dict[tuple[str, IssuerRef], datetime] = {}
         index.world.confirmed = self._until
 
+    def begin_anew(self) -> None:
+        """Have everything confirmed once more before the next certificate."""
+        self._until.clear()
+
     async def confirm(self, signer: IssuerRef, namespace: str, uid: str) -> None:
         """Read what a certificate rests on. Raises ApiError, Unreachable, also when it does not bear the certificate."""
         key, began = (uid, signer), self._clock()

@@ -17,6 +17,7 @@ from signer.api.namespace import NAMESPACES, NamespaceObject
 from signer.api.proxyconfig import ProxyConfig
 from signer.api.signerbinding import SIGNER_BINDINGS, SignerBinding
 from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy
+from signer.api.signerrecord import SIGNER_RECORDS, SignerRecord
 from signer.kube.client import ApiClient
 from signer.kube.encoding.codec import JsonCodec
 from signer.kube.encoding.framing import CodecError
@@ -27,6 +28,7 @@ from signer.mesh.reread import Shared
 from signer.mesh.slim import slim_config_map, slim_namespace, slim_proxy_config
 from signer.tenancy.index import Index
 from signer.tenancy.live import LiveConfig, LiveView, read_config
+from signer.tenancy.records import record_name
 from signer.tenancy.world import MeshConfig
 
 # For all reads of one decision (seconds), and objects of one kind.
@@ -37,6 +39,7 @@ _namespaces: JsonCodec[NamespaceObject] = JsonCodec(NamespaceObject, keep=slim_n
 _proxy_configs: JsonCodec[ProxyConfig] = JsonCodec(ProxyConfig, keep=slim_proxy_config)
 _policies: JsonCodec[SignerPolicy] = JsonCodec(SignerPolicy)
 _bindings: JsonCodec[SignerBinding] = JsonCodec(SignerBinding)
+_records: JsonCodec[SignerRecord] = JsonCodec(SignerRecord)
 
 
 class LiveReads:
@@ -66,7 +69,8 @@ class LiveReads:
             spaces = await self._namespaces({namespace, signer.name})
             named = any(space.metadata.name == signer.name for space in spaces)
             # A signer that has nobody's name is the only claimant's, so nobody else may be overlooked.
-            return await self._view(spaces, namespace, everywhere=not named)
+            view = await self._view(spaces, namespace, everywhere=not named)
+            return replace(view, record=await self._one(SIGNER_RECORDS, _records, record_name(signer)))
 
     async def for_grant(self, signer: IssuerRef, namespace: str) -> LiveView:
         """Read what a certificate rests on. Raises ApiError, Unreachable."""

@@ -1,7 +1,7 @@
-"""The five sources of the World: watches what says who may have which signer, and puts it into the Index.
+"""The six sources of the World: watches what says who may have which signer, and puts it into the Index.
 
 Everything runs on the loop. One that is refused to us counts as not read, never as empty. A definition (CRD) that is not
-there is empty, but for SignerBindings: without them nobody could own anything.
+there is empty, but for SignerBindings and SignerRecords: without them nobody could own anything, and a restart would forget.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from signer.api.namespace import NAMESPACES, NamespaceObject
 from signer.api.proxyconfig import PROXY_CONFIGS, ProxyConfig
 from signer.api.signerbinding import SIGNER_BINDINGS, SignerBinding
 from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy
+from signer.api.signerrecord import SIGNER_RECORDS, SignerRecord
 from signer.kube.client import ApiClient
 from signer.kube.encoding.codec import JsonCodec
 from signer.kube.reflector import Change, Reflector
@@ -97,6 +98,13 @@ class Sources:
             self._binding_changed,
             lambda: self._absent(self._retain_bindings),
         )
+        self._records: Served[SignerRecord] = served(
+            "SignerRecords",
+            locate(SIGNER_RECORDS),
+            JsonCodec(SignerRecord),
+            self._record_changed,
+            lambda: self._absent(self._retain_records),
+        )
         self._config_maps: Reflector[ConfigMap] = reflector(
             CONFIG_MAPS,
             JsonCodec(ConfigMap, keep=lambda obj: slim_config_map(obj, shared)),
@@ -112,6 +120,7 @@ class Sources:
             _of_reflector("mesh config", self._config_maps),
             _of_served("SignerPolicies", self._policies),
             _of_served("SignerBindings", self._bindings, absent=NO_CRDS),
+            _of_served("SignerRecords", self._records, absent=NO_CRDS),
             _of_reflector("Namespaces", self._namespaces),
         )
 
@@ -127,6 +136,7 @@ class Sources:
                 self._proxy_configs.run,
                 self._policies.run,
                 self._bindings.run,
+                self._records.run,
                 self._config_maps.run,
                 self._namespaces.run,
             ):
@@ -208,6 +218,16 @@ class Sources:
             self._reports.problems(reference_to(SIGNER_BINDINGS, obj.metadata), (problem,) if problem else ())
         self._changed()
 
+    def _record_changed(self, change: Change[SignerRecord]) -> None:
+        obj = change.new or change.old
+        if change.kind == "synced":
+            self._retain_records()
+        elif change.kind == "deleted" and obj is not None:
+            self._index.remove_record(obj.metadata.name, obj.metadata.uid)
+        elif obj is not None:
+            self._index.put_record(obj)
+        self._changed()
+
     def _retain_policies(self) -> None:
         there = {name for _, name in self._policies.store}
         for name in self._index.policies() - there:
@@ -218,6 +238,12 @@ class Sources:
         for signer, obj in list(self._index.bindings.items()):
             if signer.name not in there:
                 self._index.remove_binding(signer.name, obj.metadata.uid)
+
+    def _retain_records(self) -> None:
+        there = {name for _, name in self._records.store}
+        for obj in list(self._index.records.values()):
+            if obj.metadata.name not in there:
+                self._index.remove_record(obj.metadata.name, obj.metadata.uid)
 
     def _absent(self, forget: Callable[[], None]) -> None:
         forget()

@@ -20,6 +20,7 @@ from signer.mesh.bindings import Bindings
 from signer.mesh.confirmations import Confirmations
 from signer.mesh.live import LiveReads
 from signer.mesh.policy_counts import PolicyCounts
+from signer.mesh.records import Records
 from signer.mesh.reports import Reports
 from signer.mesh.reread import Shared, read_config_map, read_proxy_configs
 from signer.mesh.sources import STALE_AFTER, Sources
@@ -73,6 +74,7 @@ class MeshWatcher:
         )
         self._live = LiveReads(client, self.index, self._sources.proxy_configs, shared=shared)
         self.bindings = Bindings(client, self.index, self._changed, utc_now, self._live)
+        self._records = Records(client, self.index, self._changed, utc_now)
         self._confirmations = Confirmations(self.index, self._live, utc_now) if owners else None
         self.tally = Tally()
         self._counts = PolicyCounts(client, self.tally, lambda: self._sources.policies)
@@ -109,11 +111,13 @@ class MeshWatcher:
         await self.bindings.bind(signer, namespace, uid)
 
     async def confirm(self, signer: IssuerRef, namespace: str, uid: str) -> None:
-        """Find out live that this very namespace may have a signer; then the world says so for a while.
+        """Find out live that this very namespace may have a signer; then the world says so for a while. Its CA is stored first.
 
         Raises ApiError, Unreachable, also when the watches are behind what is stored.
         """
         if self._confirmations is not None:
+            # A key that signs for the mesh is remembered before it does, whatever becomes of this process.
+            await self._records.store(signer)
             await self._confirmations.confirm(signer, namespace, uid)
 
     async def reread(self, namespace: str) -> None:
@@ -142,7 +146,7 @@ class MeshWatcher:
     async def run(self) -> None:
         """Watch until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for part in (self._sources.run, self.bindings.run, self._counts.run, self._look_round):
+            for part in (self._sources.run, self.bindings.run, self._records.run, self._counts.run, self._look_round):
                 tasks.create_task(part())
             await self._registry.synced.wait()
             self._changed()
@@ -152,7 +156,9 @@ class MeshWatcher:
         if state is None:
             self.index.forget_keys(ref)
         elif state.authority is not None:
-            self.index.put_key(ref, state.authority.key_id, state.authority.chain)
+            new = self.index.put_key(ref, state.authority.key_id, state.authority.chain)
+            if new and self._confirmations is not None and ref in self.world.signers:
+                self._confirmations.begin_anew()  # the new key is stored before it signs
         self._changed()
 
     # Live reads.
@@ -189,6 +195,9 @@ class MeshWatcher:
         self._scheduled = False
         touched = self.index.settle(utc_now())
         self._judge_sources()
+        if not self.world.unsynced:
+            for signer in self.index.take_unrecorded():
+                self._records.touch(signer)
         if self._owners:
             for signer in touched:
                 self.bindings.touch(signer)

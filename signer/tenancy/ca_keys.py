@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from issuers.chain import Chain, ChainCertificate, folded_name, key_id_of, was_signed_with
 from signer.api.issuer import IssuerRef
+from signer.tenancy.records import Record
 from signer.tenancy.world import CertificateAuthorityEntry
 
 _LARGEST_PEM = 1 << 16
@@ -61,6 +62,7 @@ class CAKeys:
     def __init__(self) -> None:
         self._seen: dict[IssuerRef, dict[str, Chain | None]] = {}
         self._now: dict[IssuerRef, Chain | None] = {}
+        self._recorded: dict[IssuerRef, Record] = {}
         self._roots: dict[str, dict[str, _Key]] = {}
         self._unsigned: dict[str, set[str]] = {}  # by open chain: the keys that did not sign its top
 
@@ -77,6 +79,17 @@ class CAKeys:
         if signer.kind == "Issuer" and len(known) > _KEYS_OF_AN_ISSUER:
             del known[next(iter(known))]
         return True
+
+    def recorded(self, signer: IssuerRef, record: Record | None) -> bool:
+        """Take what is stored of a signer's CAs (None: nothing); whether it is something new."""
+        before = self._recorded.pop(signer, None)
+        if record is not None:
+            self._recorded[signer] = record
+        return _key_ids(before) != _key_ids(record)
+
+    def chains(self, signer: IssuerRef) -> tuple[Chain, ...]:
+        """Return the CAs that were seen of an issuer, the latest last."""
+        return tuple(chain for chain in self._seen.get(signer, {}).values() if chain is not None)
 
     def forget(self, signer: IssuerRef) -> None:
         """Forget an issuer."""
@@ -98,6 +111,9 @@ class CAKeys:
                 if chain is not None:
                     above.update(chain.key_ids[1:])
                     trusted.update({one.key_id: _Key(one.fields.spki, one.name) for one in chain.certificates})
+            if (record := self._recorded.get(signer)) is not None:
+                above.update(one.key_id for one in record.above)
+                trusted.update({one.key_id: _Key(one.fields.spki, one.name) for one in (*record.own, *record.above)})
         keys = self._keys(signers, roots)
         below, judged = self._below(signers, trusted, keys.keys() | above)
         return MeshKeys(keys, roots, frozenset(above), frozenset(below), frozenset(judged))
@@ -113,7 +129,10 @@ class CAKeys:
     ) -> dict[str, frozenset[IssuerRef]]:
         keys: dict[str, set[IssuerRef]] = defaultdict(set)
         for signer in signers:
-            for key_id in self._seen.get(signer) or roots.get(signer) or ():
+            seen: dict[str, object] = dict(self._seen.get(signer, {}))
+            if (record := self._recorded.get(signer)) is not None:
+                seen.update({one.key_id: None for one in record.own})
+            for key_id in seen or roots.get(signer) or ():
                 keys[key_id].add(signer)
         return {key_id: frozenset(found) for key_id, found in keys.items()}
 
@@ -191,6 +210,12 @@ class _Known:
                 return True
             unsigned.add(key_id)
         return False
+
+
+def _key_ids(record: Record | None) -> tuple[frozenset[str], frozenset[str]]:
+    if record is None:
+        return frozenset(), frozenset()
+    return frozenset(one.key_id for one in record.own), frozenset(one.key_id for one in record.above)
 
 
 def _same(one: Chain | None, other: Chain | None) -> bool:

@@ -14,6 +14,7 @@ from signer.api.namespace import NamespaceObject
 from signer.api.proxyconfig import ProxyConfig
 from signer.api.signerbinding import SignerBinding
 from signer.api.signerpolicy import SignerPolicy
+from signer.api.signerrecord import SignerRecord
 from signer.tenancy.grants import Claimable, Granted, granted
 from signer.tenancy.index import Index
 from signer.tenancy.meshconfig.config_maps import ConfigMaps
@@ -45,6 +46,7 @@ class LiveView:
     proxy_configs: tuple[ProxyConfig, ...] = ()
     policies: tuple[SignerPolicy, ...] = ()
     binding: SignerBinding | None = None
+    record: SignerRecord | None = None
 
 
 def read_config(texts: Texts, known: ConfigMaps, now: MeshConfig, settings: Settings, shared: str) -> LiveConfig:
@@ -107,5 +109,7 @@ def _index(view: LiveView, now: datetime) -> Index:
         index.put_policy(policy)
     if view.binding is not None:
         index.put_binding(view.binding)
+    if view.record is not None:
+        index.put_record(view.record)
     index.settle(now)
     return index

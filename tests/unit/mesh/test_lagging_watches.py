@@ -137,6 +137,8 @@ class Api:
             found = [{"metadata": {"name": "istio"}, "data": self.config}] if self.config is not None else []
         elif path.endswith("/signerpolicies"):
             found = [_plain(one) for one in self.policies.values()]
+        elif path.endswith("/signerrecords"):
+            found = []
         elif path.endswith("/signerbindings"):
             found = [_plain(one) for one in self.bindings.values()]
         else:

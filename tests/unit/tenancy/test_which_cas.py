@@ -15,7 +15,7 @@ import pytest
 from issuers.authority import Authority, load_authority
 from issuers.chain import was_signed_with
 from issuers.errors import InvalidAuthority
-from issuers.request import read_request
+from issuers.request import SigningRequest, read_request
 from signer.api.issuer import IssuerRef
 from signer.tenancy import ca_keys
 from signer.tenancy.decide import NOT_JUDGED, Decision, decide
@@ -220,12 +220,17 @@ def indexed(case: Case, order: tuple[str, ...]) -> tuple[World, Authority | None
     return index.world, loaded["other"]
 
 
+@functools.cache
+def _read(request: bytes) -> SigningRequest:
+    return read_request(request)
+
+
 def asked(authority: Authority, request: bytes, **changes: Any) -> Claim:
     values: dict[str, Any] = {
         "requester": "",
         "signer": OTHER,
         "ca_key_id": authority.key_id,
-        "request": read_request(request),
+        "request": _read(request),
         "usages": ("server auth",),
         "is_ca": False,
         "lifetime": None,
