@@ -11,7 +11,7 @@ still trusted. Pure, apart from what it remembers; used by the Index (index.py).
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -64,7 +64,14 @@ class CAKeys:
         self._now: dict[IssuerRef, Chain | None] = {}
         self._recorded: dict[IssuerRef, Record] = {}
         self._roots: dict[str, dict[str, _Key]] = {}
+        # What came of the last look: the keys to hold others against, and what was found of each other issuer's chain.
+        self._signers: frozenset[IssuerRef] = frozenset()
+        self._known = _Known()
+        self._counting: set[str] = set()
+        self._below: set[str] = set()
+        self._judged: dict[IssuerRef, str] = {}
         self._unsigned: dict[str, set[str]] = {}  # by open chain: the keys that did not sign its top
+        self._last = MeshKeys()
 
     def put(self, signer: IssuerRef, key_id: str, chain: Chain | None = None) -> bool:
         """Take the key that an issuer's CA has now, and what is above it; whether something is new.
@@ -95,6 +102,7 @@ class CAKeys:
         """Forget an issuer."""
         self._seen.pop(signer, None)
         self._now.pop(signer, None)
+        self._unsigned.pop(self._judged.pop(signer, ""), None)
 
     def gone(self, signer: IssuerRef) -> None:
         """Take that a mesh signer's issuer is gone: its keys are not free because of that."""
@@ -102,21 +110,38 @@ class CAKeys:
 
     def look(self, signers: Iterable[IssuerRef], authorities: Iterable[CertificateAuthorityEntry]) -> MeshKeys:
         """Tell which keys are behind the wall, where these are the mesh's signers and the entries of its mesh config."""
-        signers, authorities = frozenset(signers), tuple(authorities)
+        self._signers, authorities = frozenset(signers), tuple(authorities)
         roots = self.roots(authorities)
-        trusted = {key_id: key for pem in self._roots.values() for key_id, key in pem.items()}
-        above = set(trusted)
-        for signer in signers:
+        known, above = _Known(), set[str]()
+        for pem in self._roots.values():
+            for key_id, key in pem.items():
+                above.add(key_id)
+                known.add(key_id, key)
+        for signer in self._signers:
             for chain in self._seen.get(signer, {}).values():
                 if chain is not None:
                     above.update(chain.key_ids[1:])
-                    trusted.update({one.key_id: _Key(one.fields.spki, one.name) for one in chain.certificates})
+                    known.add_all(chain.certificates)
             if (record := self._recorded.get(signer)) is not None:
                 above.update(one.key_id for one in record.above)
-                trusted.update({one.key_id: _Key(one.fields.spki, one.name) for one in (*record.own, *record.above)})
-        keys = self._keys(signers, roots)
-        below, judged = self._below(signers, trusted, keys.keys() | above)
-        return MeshKeys(keys, roots, frozenset(above), frozenset(below), frozenset(judged))
+                known.add_all((*record.own, *record.above))
+        keys = self._keys(self._signers, roots)
+        self._known, self._counting = known, keys.keys() | above
+        self._below, self._judged = set(), {}
+        self._look_below()
+        self._last = MeshKeys(keys, roots, frozenset(above), frozenset(self._below), self._judged_now())
+        return self._last
+
+    def look_at(self, changed: Iterable[IssuerRef]) -> MeshKeys | None:
+        """As `look`, where nothing has changed since but CAs of these other issuers; None when all has to be looked at."""
+        for signer in changed:
+            if (before := self._judged.pop(signer, None)) is not None:
+                self._unsigned.pop(before, None)
+            chain = self._now.get(signer)
+            if signer in self._signers or (chain is not None and self._judge(signer, chain)):
+                return None
+        self._last = replace(self._last, judged=self._judged_now())
+        return self._last
 
     def of(
         self, signers: Iterable[IssuerRef], authorities: Iterable[CertificateAuthorityEntry]
@@ -147,66 +172,75 @@ class CAKeys:
                 roots[signer] |= self._roots[entry.pem].keys()
         return dict(roots)
 
-    def _below(
-        self, signers: frozenset[IssuerRef], trusted: dict[str, _Key], key_ids: set[str]
-    ) -> tuple[set[str], set[str]]:
-        """Find the CAs of other issuers below these keys, and the open chains of which it was found out."""
+    def _look_below(self) -> None:
+        """Find the CAs of other issuers below the keys that count, and those below these."""
         waiting = {
-            chain.identity: chain for signer, chain in self._now.items() if chain is not None and signer not in signers
+            signer: chain for signer, chain in self._now.items() if chain is not None and signer not in self._signers
         }
-        self._unsigned = {identity: self._unsigned.get(identity, set()) for identity in waiting}
-        known, below, judged = _Known(trusted), set[str](), set[str]()
+        alive = {chain.identity for chain in waiting.values()}
+        self._unsigned = {identity: tried for identity, tried in self._unsigned.items() if identity in alive}
         for _ in range(_LOOKS):
-            found = False
-            for identity, chain in list(waiting.items()):
-                part = self._part_below(chain, known, key_ids | below)
-                if not part:
-                    continue
-                del waiting[identity]
-                judged.add(identity)
-                for one in part:
-                    if one.key_id not in key_ids and one.key_id not in below:
-                        found = True
-                    below.add(one.key_id)
-                    known.add(one.key_id, _Key(one.fields.spki, one.name))
-            if not found:
-                return below, judged | waiting.keys()
-        return below, judged
+            found = [self._judge(signer, chain) for signer, chain in waiting.items()]
+            if not any(found):
+                return
+        # Somebody builds towers of CAs: what is not settled yet is not judged.
+        for signer, chain in waiting.items():
+            if chain.key_ids[0] not in self._below:
+                self._judged.pop(signer, None)
 
-    def _part_below(self, chain: Chain, known: "_Known", key_ids: set[str]) -> tuple[ChainCertificate, ...]:
+    def _judge(self, signer: IssuerRef, chain: Chain) -> bool:
+        """Judge one chain by what is known now; whether keys were found below the others that were not known to be."""
+        part = self._part_below(chain)
+        self._judged[signer] = chain.identity
+        new = {one.key_id for one in part} - self._counting - self._below
+        self._below.update(one.key_id for one in part)
+        if new:
+            self._known.add_all(part)
+        return bool(new)
+
+    def _part_below(self, chain: Chain) -> tuple[ChainCertificate, ...]:
         """Return the certificates of a chain that are at or below one of the keys; none when none is."""
         for at in reversed(range(len(chain.certificates))):
-            if chain.certificates[at].key_id in key_ids:
+            if chain.certificates[at].key_id in self._counting or chain.certificates[at].key_id in self._below:
                 return chain.certificates[: at + 1]
-        if chain.open and known.signed(chain, self._unsigned[chain.identity]):
+        if chain.open and self._known.signed(chain, self._unsigned.setdefault(chain.identity, set())):
             return chain.certificates
         return ()
+
+    def _judged_now(self) -> frozenset[str]:
+        return frozenset(self._judged.values())
 
 
 class _Known:
     """The keys that a chain's top may have been signed with, by the folded names of their certificates."""
 
-    def __init__(self, keys: dict[str, _Key]) -> None:
-        self._keys: dict[str, _Key] = {}
+    def __init__(self) -> None:
+        self._keys: dict[str, bytes] = {}
         self._named: dict[str, dict[str, None]] = defaultdict(dict)
-        for key_id in sorted(keys):
-            self.add(key_id, keys[key_id])
+        self._sorted: list[str] = []
 
     def add(self, key_id: str, key: _Key) -> None:
         """Take one more."""
-        self._keys.setdefault(key_id, key)
+        self._keys[key_id] = key.spki
         self._named[key.name][key_id] = None
+
+    def add_all(self, certificates: Iterable[ChainCertificate]) -> None:
+        """Take the keys of these certificates."""
+        for one in certificates:
+            self.add(one.key_id, _Key(one.fields.spki, one.name))
 
     def signed(self, chain: Chain, unsigned: set[str]) -> bool:
         """Tell whether one of them signed the top of an open chain; `unsigned` keeps those that did not."""
         top = chain.certificates[-1].fields
-        namesakes = [key_id for key_id in self._named.get(folded_name(top.issuer), ()) if key_id not in unsigned]
-        if len(namesakes) > _NAMESAKES:
+        namesakes = self._named.get(folded_name(top.issuer), {})
+        new = [key_id for key_id in namesakes if key_id not in unsigned]
+        if len(new) > _NAMESAKES:
             return True
-        others = (key_id for key_id in self._keys if key_id not in unsigned)
-        room = _OTHERS - len(unsigned)
-        for key_id in (*namesakes, *(key_id for key_id, _ in zip(others, range(room), strict=False))):
-            if was_signed_with(top, self._keys[key_id].spki):
+        if len(self._sorted) != len(self._keys):
+            self._sorted = sorted(self._keys)  # which ones are tried does not depend on what came first
+        others = [key_id for key_id in self._sorted[:_OTHERS] if key_id not in unsigned and key_id not in namesakes]
+        for key_id in (*new, *others):
+            if was_signed_with(top, self._keys[key_id]):
                 return True
             unsigned.add(key_id)
         return False

@@ -76,6 +76,7 @@ class Index:
         self._touched: set[IssuerRef] = set()
         self._regathered = True
         self._rekeyed = True
+        self._rechained: set[IssuerRef] = set()
 
     # Objects.
 
@@ -214,7 +215,7 @@ class Index:
         """Take the SHA-256 of the key that an issuer's CA has now, and its chain; whether it is new. Earlier ones stay known."""
         new = self._keys.put(signer, key_id, chain)
         if new:
-            self._rekeyed = True
+            self._rechained.add(signer)
             self._to_record.add(signer)
         return new
 
@@ -257,9 +258,12 @@ class Index:
             self._set_mesh_config(config)
         if self._regathered or self.world.config.root_namespace in dirty:
             self._gather()
-        if self._rekeyed and self._with_keys:
+        if (self._rekeyed or self._rechained) and self._with_keys:
+            # A tenant may change his own Issuer's CA all the time: that costs a look at this one alone.
+            found = self._keys.look_at(self._rechained) if not self._rekeyed else None
+            found = found or self._keys.look(self.world.signers, self.world.config.authorities)
             self._rekeyed = False
-            found = self._keys.look(self.world.signers, self.world.config.authorities)
+            self._rechained.clear()
             self.world.keys, self.world.roots = found.keys, found.roots
             self.world.root_keys, self.world.below, self.world.judged = found.above, found.below, found.judged
         touched, self._touched = frozenset(self._touched), set()

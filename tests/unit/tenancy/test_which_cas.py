@@ -366,3 +366,23 @@ def test_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     _, world = world_of(*namesakes)
     assert isinstance(judge(next(believed(authority)), world), Refuse)
     assert not counted
+
+
+def test_towers() -> None:
+    """Of CAs below CAs, each without the one above it, none is granted anything, however many and in whatever order."""
+    root = ca("mesh root", "p256")
+    line = [CA("floor 0", private=pki.key("p256", n=500), parent=root, now=NOW)]
+    for number in range(1, 20):
+        line.append(CA(f"floor {number}", private=pki.key("p256", n=500 + number), parent=line[-1], now=NOW))
+    floors = [found for one in line if (found := load(secret(one))) is not None]
+    assert len(floors) == 20
+    for order in (floors, floors[::-1]):
+        index = Index(Settings())
+        index.world.unsynced = ""
+        index.config_maps.put("istio", mesh("foo", pem=root.pem.decode()))
+        index.settle(NOW)
+        for number, one in enumerate(order):
+            index.put_key(IssuerRef("Issuer", "shop", f"floor-{number}"), one.key_id, one.chain)
+        index.settle(NOW)
+        for one in floors:
+            assert not any(isinstance(judge(claim, index.world), Grant) for claim in believed(one))
