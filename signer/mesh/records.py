@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 _WORKERS = 2
 # Two that write at once: the second one adds to what the first has written.
 _TRIES = 4
+# Seconds until it is tried again, where a source is not heard of.
+_LATER = 5.0
 
 
 class Records:
@@ -41,7 +43,7 @@ class Records:
 
     def touch(self, signer: IssuerRef) -> None:
         """Have a signer's record looked at soon."""
-        if self._ready and self._index.unrecorded(signer, self._clock()) is not None:
+        if self._index.unrecorded(signer, self._clock()) is not None:
             self._queue.add(signer)
 
     async def run(self) -> None:
@@ -61,12 +63,11 @@ class Records:
                 await self._read(signer)
         raise Unreachable(f"SignerRecord {record_name(signer)} changed whenever it was written")
 
-    @property
-    def _ready(self) -> bool:
-        return not self._index.world.unsynced and not self._index.world.stale
-
     async def _reconcile(self, signer: IssuerRef) -> None:
-        if self._ready:
+        world = self._index.world
+        if world.unsynced or world.stale:
+            self._queue.add_after(signer, _LATER)  # what is not known now is not written down as gone
+        else:
             await self.store(signer)
 
     async def _write(self, signer: IssuerRef, status: dict[str, Any]) -> None:

@@ -195,7 +195,7 @@ class MeshWatcher:
         self._scheduled = False
         touched = self.index.settle(utc_now())
         self._judge_sources()
-        if not self.world.unsynced:
+        if not self.world.unsynced and not self.world.stale:
             for signer in self.index.take_unrecorded():
                 self._records.touch(signer)
         if self._owners:

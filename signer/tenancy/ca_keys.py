@@ -81,7 +81,8 @@ class CAKeys:
         known = self._seen.setdefault(signer, {})
         if key_id in known and _same(known[key_id], chain) and _same(self._now.get(signer), chain):
             return False
-        known[key_id] = chain
+        known.pop(key_id, None)
+        known[key_id] = chain  # the latest last
         self._now[signer] = chain
         if signer.kind == "Issuer" and len(known) > _KEYS_OF_AN_ISSUER:
             del known[next(iter(known))]

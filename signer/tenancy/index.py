@@ -65,6 +65,7 @@ class Index:
         self._stored: dict[IssuerRef, Binding] = {}
         self.records: dict[IssuerRef, SignerRecord] = {}
         self._read_records: dict[IssuerRef, Record] = {}
+        self._given_out: set[IssuerRef] = set()
         self._to_record: set[IssuerRef] = set()
         self._owned: dict[str, set[IssuerRef]] = defaultdict(set)
         self._claimants: dict[IssuerRef, set[str]] = defaultdict(set)
@@ -181,6 +182,7 @@ class Index:
                 self._recorded(signer, None)
 
     def _recorded(self, signer: IssuerRef, record: Record | None) -> None:
+        (self._given_out.add if record is not None and record.given_out else self._given_out.discard)(signer)
         self._rekeyed = self._keys.recorded(signer, record) or self._rekeyed
         before = self.config_maps.signers
         self.config_maps.record(signer, record.mesh_configs if record is not None else frozenset())
@@ -274,9 +276,7 @@ class Index:
 
     def _remember_policies(self, now: datetime) -> None:
         """A policy that is recorded, and that was deleted while nobody looked, is as if it had been deleted now."""
-        for signer, record in self._read_records.items():
-            if not record.given_out or signer in self.world.policies:
-                continue
+        for signer in self._given_out - self.world.policies.keys():
             self._to_record.add(signer)
             if self.world.settling.get(signer, now) <= now:
                 self._settle_until(signer, now + _SETTLING)

@@ -108,7 +108,7 @@ def status_to_write(
         until = None
     elif record is not None and record.given_out:
         until = now
-    missing = [chain for chain in known.chains if lacks_keys(record, chain)]
+    missing = [chain for chain in _latest(known.chains) if lacks_keys(record, chain)]
     same = record is not None and (given_out, known.mesh_configs) == (record.given_out, record.mesh_configs)
     if not missing and (same or (record is None and not given_out and not known.mesh_configs)):
         return None
@@ -125,6 +125,18 @@ def status_to_write(
         "givenOutUntilTime": to_rfc3339(until) if until is not None else None,
         "meshConfigs": sorted(known.mesh_configs)[:MOST_MESH_CONFIGS],
     }
+
+
+def _latest(chains: tuple[Chain, ...]) -> list[Chain]:
+    """Return the latest chains, as many as always find room: what is dropped for them must not be missed again."""
+    found: list[Chain] = []
+    room = MOST_CERTIFICATES // 2
+    for chain in reversed(chains):
+        room -= len(chain.certificates)
+        if room < 0:
+            break
+        found.append(chain)
+    return found[::-1]
 
 
 def _entries(chains: Iterable[Chain], record: Record | None, now: datetime) -> list[dict[str, str]]:

@@ -1,6 +1,7 @@
 """The mesh watcher on a real API server: what comes late, breaks, vanishes or is refused, and who owns a signer."""
 
 import asyncio
+import base64
 import contextlib
 import json
 import secrets
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from issuers.authority import Authority, load_authority
 from signer.api.issuer import IssuerRef
 from signer.authorities.registry import Registry
 from signer.kube.client import ApiClient
@@ -24,6 +26,7 @@ from signer.mesh.reports import Reports
 from signer.mesh.watcher import MeshWatcher
 from signer.observe.events import EventRecorder
 from signer.tenancy.world import Claims, ProxyConfigName, Settings, World
+from tests import pki
 from tests.faults.proxy import First, Proxy
 from tests.localmesh import Cluster, LocalCluster
 from tests.localmesh.errors import LocalMeshError
@@ -117,6 +120,18 @@ class Tenants:
 
     def unclaim(self, tenant: str, name: str = "default") -> None:
         self.cluster.kubectl("delete", "proxyconfig", name, "-n", self.name(tenant))
+
+    def policy(self, name: str, signer: IssuerRef) -> None:
+        body = {"apiVersion": "mesh-signer.dev/v1alpha1", "kind": "SignerPolicy", "metadata": {"name": name}}
+        self._apply(body | {"spec": {"signers": [f"{DOMAIN}/{signer.name}"]}})
+
+    def issuer(self, name: str, made: pki.CA) -> None:
+        name = self.name(name)
+        data = {key: base64.b64encode(value).decode() for key, value in made.secret().items()}
+        metadata = {"name": name, "namespace": "cert-manager"}
+        self._apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})
+        body = {"apiVersion": "cert-manager.io/v1", "kind": "ClusterIssuer", "metadata": {"name": name}}
+        self._apply(body | {"spec": {"ca": {"secretName": name}}})
 
     def binding(self, signer: str) -> Any:
         return self.cluster.get("signerbinding", self.name(signer))
@@ -556,19 +571,56 @@ class TestHeldBack:
         bar, team = tenants.namespace("bar"), tenants.ref("team")
         async with self._without(tenants, "signerpolicies") as (watcher, _goes_on):
             world = watcher.world
-            body = {
-                "apiVersion": "mesh-signer.dev/v1alpha1",
-                "kind": "SignerPolicy",
-                "metadata": {"name": tenants.name("team")},
-                "spec": {"signers": [f"{DOMAIN}/{team.name}"]},
-            }
-            await asyncio.to_thread(tenants.cluster.apply, json.dumps(body))
+            await asyncio.to_thread(tenants.policy, tenants.name("team"), team)
             await asyncio.to_thread(tenants.claim, "bar", "team")
             await until("bar's claim", lambda: bar in world.claims)
             assert not world.policies
             with pytest.raises(Unreachable, match="is given out by SignerPolicy"):
                 await watcher.bind(team, bar, world.namespaces[bar].uid)
             assert team not in world.bindings
+
+
+class TestRemembered:
+    """What keeps the wall up is stored, and a process that starts has it."""
+
+    async def test_a_policy_deleted_between_two_processes(self, tenants: Tenants) -> None:
+        """Nobody becomes the owner of a signer whose policy went while no process looked."""
+        tenants.mesh_config("team")
+        bar, team = tenants.namespace("bar"), tenants.ref("team")
+        name = tenants.name("team")
+        tenants.policy(name, team)
+        async with watching(tenants) as watcher:
+            await ready(watcher)
+            await until("the record", lambda: team in watcher.index.records)
+            await until("its status", lambda: watcher.index.records[team].status.given_out)
+        tenants.cluster.kubectl("delete", "signerpolicy", name)
+        tenants.claim("bar", "team")
+        async with watching(tenants) as watcher:
+            world = await ready(watcher)
+            await until("bar's claim", lambda: bar in world.claims)
+            await watcher.bind(team, bar, world.namespaces[bar].uid)
+            assert team not in world.bindings
+            await until("the end", lambda: watcher.index.records[team].status.given_out_until_time)
+
+    async def test_a_key_that_was_changed_between_two_processes(self, tenants: Tenants) -> None:
+        """The former key of a mesh signer's CA is behind the wall, though no object but the record has it any more."""
+        tenants.mesh_config("foo")
+        before, after = pki.CA("before"), pki.CA("after")
+        foo, keys = tenants.ref("foo"), [load(one).key_id for one in (before, after)]
+        tenants.issuer("foo", before)
+        async with watching(tenants) as watcher:
+            await ready(watcher)
+            await until("the record", lambda: foo in watcher.index.records)
+            await until("the key", lambda: watcher.index.records[foo].status.certificates)
+        tenants.issuer("foo", after)
+        async with watching(tenants) as watcher:
+            world = await ready(watcher)
+            await until("both", lambda: all(foo in world.keys.get(key, ()) for key in keys))
+            await until("the other record", lambda: len(watcher.index.records[foo].status.certificates) == 2)
+
+
+def load(made: pki.CA) -> Authority:
+    return load_authority(made.pem, made.key_pem, None, now=datetime.now(UTC))
 
 
 def _signers(world: World, tenants: Tenants, tenant: str) -> Any:

@@ -296,6 +296,28 @@ def test_what_a_record_holds() -> None:
     assert read_record(msgspec.convert(stranger, SignerRecord)) is None
 
 
+def test_a_ca_that_changes_all_the_time() -> None:
+    """However often a CA gets another key, writing comes to an end, and the latest ones are kept."""
+    cluster = Cluster()
+    happen(cluster, ("config", "istio", {"foo"}, None))
+    authorities = [
+        load_authority(one.pem, one.key_pem, None, now=NOW)
+        for one in (CA(f"key {number}", private=pki.key("p256", n=1000 + number), now=NOW) for number in range(90))
+    ]
+    for one in authorities:
+        cluster.seen.put_key(ref("foo"), one.key_id, one.chain)
+        cluster.seen.settle(NOW)
+        assert cluster.write(cluster.seen) <= 2
+    for one in authorities:
+        cluster.seen.put_key(ref("foo"), one.key_id, one.chain)
+    cluster.seen.settle(NOW)
+    assert cluster.write(cluster.seen) < 5
+    record = read_record(cluster.records[record_name(ref("foo"))])
+    assert record is not None
+    assert len(record.own) == MOST_CERTIFICATES
+    assert {one.key_id for one in authorities[-20:]} <= {one.key_id for one in record.own}
+
+
 @pytest.mark.parametrize(
     ("signer", "name"),
     [
