@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from issuers.chain import Chain, chain_of, was_signed_with
 from issuers.errors import InvalidAuthority
 from issuers.inspection import CertificateFields, read_certificate
 from issuers.private_key import load_key
@@ -31,7 +32,7 @@ class Authority:
 
     `chain_pem` follows a leaf: this CA and what is above it, without a self-signed root; `root_pem` is that root, if
     known. `key_id` is the SHA-256 of the public key (SubjectPublicKeyInfo) in hex, `root_key_id` that of the root's, ""
-    where the root is not known.
+    where the root is not known; `chain` is all of it, the root included.
     """
 
     certificate_pem: bytes
@@ -49,6 +50,7 @@ class Authority:
     algorithm: bytes
     signer: Callable[[bytes], bytes] = field(repr=False)
     root_key_id: str = ""
+    chain: Chain | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ def load_authority(tls_crt: bytes, tls_key: bytes, ca_crt: bytes | None, *, now:
         algorithm=algorithm.identifier,
         signer=signer,
         root_key_id=hashlib.sha256(roots[-1].fields.spki).hexdigest() if roots else "",
+        chain=chain_of([(member.der, member.fields) for member in chain]),
     )
 
 
@@ -118,18 +121,20 @@ def _read_members(name: str, text: bytes) -> list[_Member]:
         raise InvalidAuthority("InvalidCertificate", name, f"{len(text)} bytes are too many for a chain")
     members: list[_Member] = []
     try:
-        for label, data in pem.read_blocks(text):
-            if label != "CERTIFICATE":
-                raise InvalidAuthority("InvalidCertificate", name, f"a PEM block {label!r} among the certificates")
-            # A certificate that appears twice is one (tools write bundles that overlap).
-            if all(data != member.der for member in members):
-                members.append(_read_member(name, data))
+        blocks = pem.read_blocks(text)
+        if (label := next((label for label, _ in blocks if label != "CERTIFICATE"), None)) is not None:
+            raise InvalidAuthority("InvalidCertificate", name, f"a PEM block {label!r} among the certificates")
+        # A certificate that appears twice is one (tools write bundles that overlap).
+        distinct = tuple(dict.fromkeys(data for _, data in blocks))
+        if len(distinct) > _MAX_CHAIN:
+            raise InvalidAuthority(
+                "ChainBroken", name, f"{len(distinct)} certificates; at most {_MAX_CHAIN} make a chain"
+            )
+        members.extend(_read_member(name, data) for data in distinct)
     except pem.PemError as error:
         raise InvalidAuthority("InvalidCertificate", name, str(error)) from None
     if not members:
         raise InvalidAuthority("InvalidCertificate", name, "there is no PEM block" if text.strip() else "it is empty")
-    if len(members) > _MAX_CHAIN:
-        raise InvalidAuthority("ChainBroken", name, f"{len(members)} certificates; at most {_MAX_CHAIN} make a chain")
     return members
 
 
@@ -182,17 +187,7 @@ def _link(members: list[_Member], above: list[_Member]) -> list[_Member]:
 
 
 def _signed_by(member: _Member, above: _Member) -> bool:
-    fields = member.fields
-    if fields.issuer != above.fields.subject:
-        return False
-    algorithm = keys.read_signature_algorithm(fields.algorithm)
-    if algorithm.kind != keys.check_public_key(above.fields.spki):
-        return False
-    try:
-        key = keys.load_public_key(above.fields.spki)
-    except keys.KeyRefused:
-        return False
-    return algorithm.verify(key, fields.signature, fields.tbs)
+    return member.fields.issuer == above.fields.subject and was_signed_with(member.fields, above.fields.spki)
 
 
 def _check_ca(member: _Member, depth: int) -> None:

@@ -14,6 +14,7 @@ from manifests.generate.order import challenge_spec, challenge_status, order_spe
 from manifests.generate.schema import Rule, Schema, record, string
 from manifests.generate.signerbinding import BINDING_RULES, binding_spec, binding_status
 from manifests.generate.signerpolicy import policy_spec, policy_status
+from manifests.generate.signerrecord import record_spec, record_status
 from signer.api.certificate import CERTIFICATES
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS
 from signer.api.challenge import CHALLENGES
@@ -24,6 +25,7 @@ from signer.api.issuer import CLUSTER_ISSUERS, ISSUERS
 from signer.api.order import ORDERS
 from signer.api.signerbinding import SIGNER_BINDINGS
 from signer.api.signerpolicy import MESH_GROUP, SIGNER_POLICIES
+from signer.api.signerrecord import SIGNER_RECORDS
 from signer.kube.resource import Resource
 
 OURS = {"app.kubernetes.io/part-of": "mesh-signer"}
@@ -150,7 +152,7 @@ def acme_kinds() -> tuple[Kind, ...]:
 
 
 def mesh_kinds() -> tuple[Kind, ...]:
-    """The four kinds of mesh-signer.dev/v1alpha1."""
+    """The five kinds of mesh-signer.dev/v1alpha1."""
     return (
         _mesh_kind(
             resource=SIGNER_POLICIES,
@@ -182,6 +184,18 @@ def mesh_kinds() -> tuple[Kind, ...]:
             ),
             short_names=("sbind",),
             rules=BINDING_RULES,
+        ),
+        _mesh_kind(
+            resource=SIGNER_RECORDS,
+            description="A SignerRecord keeps what is remembered of a mesh signer. mesh-signer alone writes it.",
+            spec=record_spec(),
+            status=record_status(),
+            columns=(
+                column("Signer", ".spec.signerName"),
+                column("Given out", ".status.givenOut", kind="boolean"),
+                _AGE,
+            ),
+            short_names=("srec",),
         ),
         _mesh_kind(
             resource=EDGE_POLICIES,

@@ -21,6 +21,7 @@ from signer.api.proxyconfig import PROXY_CONFIGS, ProxyConfig
 from signer.api.secret import SECRETS
 from signer.api.signerbinding import SIGNER_BINDINGS, SignerBinding
 from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy
+from signer.api.signerrecord import SIGNER_RECORDS, SignerRecord
 from signer.authorities.state import CASecret, IssuerState, NeedsSecret, SecretMissing, judge_ca, judge_spec
 from signer.commands.command import NotFoundOut
 from signer.kube.client import ApiClient
@@ -143,11 +144,13 @@ async def read_mesh(client: ApiClient, settings: Settings, *, now: datetime) -> 
         index.put_policy(_recorded(policy, index.world.namespaces))
     for binding in sources.read(lists[4], SignerBinding):
         index.put_binding(binding)
+    for record in sources.read(await list_all(client, SIGNER_RECORDS), SignerRecord):
+        index.put_record(record)
     issuers = [*sources.read(lists[5], Issuer), *sources.read(lists[6], Issuer)]
     states, unread = await _judge(client, issuers, settings.cluster_resource_namespace, now)
     for ref, state in states.items():
         if state.authority is not None:
-            index.put_key(ref, state.authority.key_id)
+            index.put_key(ref, state.authority.key_id, state.authority.chain)
     sources.gaps.extend(index.config_maps.unreadable.values())
     index.world.unsynced = ""
     await _read_grace(client, settings, index)

@@ -38,7 +38,7 @@ from signer.observe.audit import AuditLog
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
 from signer.tenancy.decide import unready
-from signer.tenancy.verdict import Bind, Limits, Refuse, Reread, Unready, Wait
+from signer.tenancy.verdict import Inquiry, Limits, Refuse, Unready, Wait
 from signer.tenancy.world import World, without_wall
 
 log = logging.getLogger(__name__)
@@ -261,7 +261,7 @@ class RequestController:
             self.waiting.for_issuer(pending, verdict)
         elif isinstance(verdict, Unready):
             self.waiting.for_world(pending, verdict)
-        elif isinstance(verdict, Bind | Reread):
+        elif isinstance(verdict, Inquiry):
             self.waiting.for_mesh(pending, verdict)
         else:
             self._delivery.start(pending, self.waiting.for_answer(pending, verdict, content))

@@ -19,7 +19,7 @@ from signer.api.issuer import IssuerRef
 from signer.authorities.state import PENDING, TYPE_MISSING, IssuerState
 from signer.csr.outcome import Answers, AskKey, AskReference, Issue, NoKey, Verdict
 from signer.tenancy.decide import Standing, judge, standing
-from signer.tenancy.verdict import Bind, Claim, Grant, Limits, Reason, Refuse, Reread, Unready, Wait
+from signer.tenancy.verdict import Claim, Grant, Inquiry, Limits, Reason, Refuse, Unready, Wait
 from signer.tenancy.world import World
 
 DURATION_ANNOTATION = "experimental.cert-manager.io/request-duration"
@@ -127,7 +127,7 @@ def _read(content: RequestContent) -> SigningRequest | Refuse:
 
 def _decide(
     case: Case, request: SigningRequest, state: IssuerState, asked: timedelta | None, around: Circumstances
-) -> Grant | Refuse | Unready | Bind | Reread:
+) -> Grant | Refuse | Unready | Inquiry:
     content = case.content
     authority = state.authority
     claim = Claim(
@@ -141,6 +141,7 @@ def _decide(
         created=datetime.fromtimestamp(content.created, UTC) if content.created else None,
         ca_not_after=authority.not_after if authority is not None else None,
         root_key_id=authority.root_key_id if authority is not None else "",
+        chain=authority.chain if authority is not None else None,
     )
     return judge(claim, case.standing, around.world, around.limits, fresh=case.answers.fresh, now=around.now)
 
@@ -175,7 +176,7 @@ def _template(
 
 def _by_ca(
     case: Case, state: IssuerState, asked: timedelta | None, around: Circumstances
-) -> Issue | Refuse | Unready | Bind | Reread:
+) -> Issue | Refuse | Unready | Inquiry:
     request = _read(case.content)
     if isinstance(request, Refuse):
         return Refuse((Reason("UnexpectedContents", request.message),)) if case.standing.mesh else request
@@ -191,7 +192,7 @@ def _by_ca(
 
 def _self_signed(
     case: Case, state: IssuerState, asked: timedelta | None, around: Circumstances
-) -> Issue | Refuse | Wait | Unready | AskKey | Bind | Reread:
+) -> Issue | Refuse | Wait | Unready | AskKey | Inquiry:
     content, key = case.content, case.answers.key
     name = content.annotations.get(PRIVATE_KEY_ANNOTATION, "")
     if not name:

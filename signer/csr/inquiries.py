@@ -1,4 +1,4 @@
-"""What the wall asks for before it decides: to store who owns a signer, to read a tenant's claims once more, live.
+"""What the wall asks for before it decides: to store who owns a signer, to read live what is true of a tenant.
 
 A refused workload comes again and again, and so do a thousand at once: all requests with the same question wait for
 one inquiry, each question is asked once a second at most, and only few are under way in all. A live read counts for
@@ -16,12 +16,12 @@ from typing import Protocol
 from signer.api.issuer import IssuerRef
 from signer.csr.queue.backlog import Backlog, Pending
 from signer.kube.errors import ApiError, Unreachable
-from signer.tenancy.verdict import Bind, Reread
+from signer.tenancy.verdict import Bind, Confirm, Inquiry, Reread
 from signer.tenancy.world import World
 
 log = logging.getLogger(__name__)
 
-# In all: the hot path's own writes come first.
+# Of each kind: the hot path's own writes come first.
 _AT_ONCE = 4
 # Seconds between two inquiries about the same thing.
 _SPACING = 1.0
@@ -34,6 +34,10 @@ _FORGOTTEN = 60.0
 
 WAITS_FOR_CLAIMS = "ReadingClaims"
 WAITS_FOR_BINDING = "StoringOwner"
+WAITS_FOR_CONFIRMATION = "ReadingNamespace"
+
+
+_REASONS = {Bind: WAITS_FOR_BINDING, Reread: WAITS_FOR_CLAIMS, Confirm: WAITS_FOR_CONFIRMATION}
 
 
 class Mesh(Protocol):
@@ -51,6 +55,9 @@ class Mesh(Protocol):
 
     async def reread(self, namespace: str) -> None:
         """Read the claims of a namespace and the mesh config, live, into the world. Raises ApiError or Unreachable."""
+
+    async def confirm(self, signer: IssuerRef, namespace: str, uid: str) -> None:
+        """Find out live that this very namespace may have a signer. Raises ApiError or Unreachable, and when it may not."""
 
     def issued(self, signer: IssuerRef, namespace: str, now: datetime, policy: str) -> None:
         """Note that a namespace was given a certificate by a signer, by a SignerPolicy or by none ("")."""
@@ -89,7 +96,8 @@ class Inquiries:
         self._tasks: dict[Hashable, asyncio.Task[None]] = {}
         self._last: dict[Hashable, float] = {}
         self._failing: dict[type, _Failing] = {}
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+        # Refused requests of many namespaces never stand before those that will be granted.
+        self._slots = {kind: asyncio.Semaphore(_AT_ONCE) for kind in _REASONS}
 
     @property
     def under_way(self) -> int:
@@ -103,11 +111,11 @@ class Inquiries:
         found = (one for one in self._failing.values() if one.last + _FORGOTTEN > now)
         return "; ".join(one.text for one in found if now - one.since >= _TROUBLE)
 
-    def ask(self, pending: Pending, question: Bind | Reread) -> None:
+    def ask(self, pending: Pending, question: Inquiry) -> None:
         """Put a request aside until its question is answered."""
         # All claims of a namespace are read together, whichever signer was asked for.
         topic = self._next.setdefault(question, object())
-        reason = WAITS_FOR_CLAIMS if isinstance(question, Reread) else WAITS_FOR_BINDING
+        reason = _REASONS[type(question)]
         self._backlog.park(pending, reason=reason, topic=topic, seconds=_PATIENCE)
         if question not in self._tasks:
             self._tasks[question] = asyncio.get_running_loop().create_task(self._run(question))
@@ -117,18 +125,18 @@ class Inquiries:
         for task in tuple(self._tasks.values()):
             task.cancel()
 
-    async def _run(self, question: Bind | Reread) -> None:
+    async def _run(self, question: Inquiry) -> None:
         try:
             while self._backlog.waiting_on(self._next[question]):
                 early = self._last.get(question, float("-inf")) + _SPACING - self._clock()
                 if early > 0:
                     await asyncio.sleep(early)
-                async with self._slots:
+                async with self._slots[type(question)]:
                     await self._round(question)
         finally:
             del self._tasks[question], self._next[question]
 
-    async def _round(self, question: Bind | Reread) -> None:
+    async def _round(self, question: Inquiry) -> None:
         topic = self._next[question]
         if isinstance(question, Reread):
             self._next[question] = object()
@@ -136,6 +144,8 @@ class Inquiries:
         try:
             if isinstance(question, Reread):
                 await self._mesh.reread(question.namespace)
+            elif isinstance(question, Confirm):
+                await self._mesh.confirm(question.signer, question.namespace, question.namespace_uid)
             else:
                 await self._mesh.bind(question.signer, question.namespace, question.namespace_uid)
                 await asyncio.sleep(0)  # what was stored is worked into the world in this turn of the loop
@@ -150,18 +160,19 @@ class Inquiries:
                 pending.answers = replace(pending.answers, fresh=True)
             self._backlog.make_ready(pending)
 
-    def _note(self, question: Bind | Reread) -> None:
+    def _note(self, question: Inquiry) -> None:
         now = self._clock()
         if len(self._last) >= _REMEMBERED:
             self._last = {asked: at for asked, at in self._last.items() if at + _SPACING > now}
         self._last[question] = now
 
-    def _tell(self, question: Bind | Reread, error: Exception) -> str:
-        what = (
-            f"the claims of namespace {question.namespace} cannot be read"
-            if isinstance(question, Reread)
-            else f"the owner of {question.signer} (namespace {question.namespace}) cannot be stored"
-        )
+    def _tell(self, question: Inquiry, error: Exception) -> str:
+        if isinstance(question, Reread):
+            what = f"the claims of namespace {question.namespace} cannot be read"
+        elif isinstance(question, Confirm):
+            what = f"that namespace {question.namespace} may have {question.signer} cannot be confirmed"
+        else:
+            what = f"the owner of {question.signer} (namespace {question.namespace}) cannot be stored"
         # The text of what was not foreseen may quote what it choked on.
         why = str(error) if isinstance(error, ApiError | Unreachable) else type(error).__name__
         log.warning("%s; it will be retried: %s", what, why)

@@ -7,7 +7,7 @@ from issuers.authority import Authority
 from issuers.certificate import CertificateTemplate
 from signer.api.certificatesigningrequest import RequestContent
 from signer.api.issuer import IssuerRef
-from signer.tenancy.verdict import Bind, Grant, Refuse, Reread, Unready, Wait
+from signer.tenancy.verdict import Grant, Inquiry, Refuse, Unready, Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +54,4 @@ class Answers:
 
 NOTHING_ASKED = Answers()
 
-Verdict = Issue | Refuse | Wait | Unready | AskReference | AskKey | Bind | Reread
+Verdict = Issue | Refuse | Wait | Unready | AskReference | AskKey | Inquiry

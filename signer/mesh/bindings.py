@@ -1,5 +1,8 @@
 """Writes SignerBindings: who owns a signer, when his claim ended, when his newest certificate was made.
 
+Whom a signer belongs to is for good, and the watches that say so lag each by itself: so all that it rests on is read
+live first, once for each signer, and nothing is stored that this does not bear.
+
 Every replica does this: the create is atomic and names the signer, and a status is written with the resourceVersion
 that was read, so that of several replicas one writes and the others see it. Used on the loop; `run` is one task.
 """
@@ -16,10 +19,13 @@ from signer.kube.client import ApiClient
 from signer.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, Unreachable
 from signer.kube.objects import Json
 from signer.kube.queue import WorkQueue
+from signer.mesh.live import LiveReads
 from signer.mesh.ownership import ISSUED_EVERY, to_bind, to_write
 from signer.tenancy.bindings import new_binding, read_binding
 from signer.tenancy.grants import Claimable, granted
 from signer.tenancy.index import Index
+from signer.tenancy.live import against_owner
+from signer.tenancy.verdict import Bind
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +35,20 @@ _SETTLES = 1.0
 
 
 class Bindings:
-    """Keeps what is stored about owners in step with the world. `changed` is called after the index was given one."""
+    """Keeps what is stored about owners in step with the world. `changed` is called after the index was given one.
+
+    `live` reads what an owner rests on.
+    """
 
     def __init__(
-        self, client: ApiClient, index: Index, changed: Callable[[], None], clock: Callable[[], datetime]
+        self,
+        client: ApiClient,
+        index: Index,
+        changed: Callable[[], None],
+        clock: Callable[[], datetime],
+        live: LiveReads | None = None,
     ) -> None:
+        self._live = live
         self._client = client
         self._index = index
         self._changed = changed
@@ -64,17 +79,26 @@ class Bindings:
         """Make a namespace the owner, unless there is one; the index has whoever it is. Raises ApiError, Unreachable.
 
         What was decided a moment ago may be no longer so (a SignerPolicy, another claimant, the namespace's end): then
-        nothing is stored, and the caller decides again.
+        nothing is stored, and the caller decides again. Unreachable too where a watch is behind what is stored.
         """
-        found = granted(self._index.world, namespace, signer, now=self._clock())
-        if found != Claimable(uid) or namespace in self._index.terminating:
+        if not self._claimable(signer, namespace, uid):
             return
+        if self._live is not None:
+            view = await self._live.for_owner(signer, namespace)
+            if not self._claimable(signer, namespace, uid):
+                return  # the watch told of it meanwhile
+            if wrong := against_owner(view, Bind(signer, namespace, uid), self._clock()):
+                raise Unreachable(f"the watches are behind what is stored: {signer}, namespace {namespace}: {wrong}")
         try:
             made = await self._client.create(SIGNER_BINDINGS, new_binding(signer, namespace, uid))
             log.info("%s belongs to namespace %s from now on (SignerBinding %s)", signer, namespace, signer.name)
         except AlreadyExists:
             made = await self._client.get(SIGNER_BINDINGS, signer.name)
         self._take(made)
+
+    def _claimable(self, signer: IssuerRef, namespace: str, uid: str) -> bool:
+        found = granted(self._index.world, namespace, signer, now=self._clock())
+        return found == Claimable(uid) and namespace not in self._index.terminating
 
     async def run(self) -> None:
         """Work until cancelled."""

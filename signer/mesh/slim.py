@@ -5,9 +5,11 @@ What is left out is not a change either, so that a status or an annotation that 
 
 import msgspec
 
+from signer.api.configmap import ConfigMap
 from signer.api.meta import slim_metadata
 from signer.api.namespace import NamespaceObject
 from signer.api.proxyconfig import CERT_SIGNER, ProxyConfig
+from signer.tenancy.meshconfig.read import DEFAULT_CONFIG_MAP, MESH_KEY, is_revision
 from signer.tenancy.world import LABEL_PREFIX
 
 _VARIABLES = "environmentVariables"
@@ -18,6 +20,14 @@ def slim_namespace(obj: NamespaceObject) -> NamespaceObject:
     """Keep a namespace with the labels that admins guard."""
     metadata = msgspec.structs.replace(slim_metadata(obj.metadata), labels=obj.labels_under(LABEL_PREFIX))
     return NamespaceObject(metadata=metadata)
+
+
+def slim_config_map(obj: ConfigMap, shared: str) -> ConfigMap | None:
+    """Keep of a ConfigMap what says something of the mesh; of all others nothing. `shared` names the shared mesh config."""
+    name = obj.metadata.name
+    if MESH_KEY not in obj.data or not (name in {DEFAULT_CONFIG_MAP, shared} or is_revision(name)):
+        return None
+    return ConfigMap(metadata=slim_metadata(obj.metadata), raw_data={MESH_KEY: obj.data[MESH_KEY]})
 
 
 def slim_proxy_config(obj: ProxyConfig) -> ProxyConfig:

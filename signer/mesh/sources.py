@@ -1,7 +1,7 @@
-"""The five sources of the World: watches what says who may have which signer, and puts it into the Index.
+"""The six sources of the World: watches what says who may have which signer, and puts it into the Index.
 
 Everything runs on the loop. One that is refused to us counts as not read, never as empty. A definition (CRD) that is not
-there is empty, but for SignerBindings: without them nobody could own anything.
+there is empty, but for SignerBindings and SignerRecords: without them nobody could own anything, and a restart would forget.
 """
 
 import asyncio
@@ -12,21 +12,21 @@ from typing import Any
 
 from signer.api.configmap import CONFIG_MAPS, ConfigMap
 from signer.api.event import reference_to
-from signer.api.meta import ObjectMeta, slim_metadata
+from signer.api.meta import ObjectMeta
 from signer.api.namespace import NAMESPACES, NamespaceObject
 from signer.api.proxyconfig import PROXY_CONFIGS, ProxyConfig
 from signer.api.signerbinding import SIGNER_BINDINGS, SignerBinding
 from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy
+from signer.api.signerrecord import SIGNER_RECORDS, SignerRecord
 from signer.kube.client import ApiClient
 from signer.kube.encoding.codec import LARGEST_STORED, JsonCodec, weightless
 from signer.kube.reflector import Change, Reflector
 from signer.kube.resource import Resource
 from signer.kube.served import Served, locate, locate_newest
 from signer.mesh.reports import Reports
-from signer.mesh.slim import slim_namespace, slim_proxy_config
+from signer.mesh.slim import slim_config_map, slim_namespace, slim_proxy_config
 from signer.tenancy.claims import read_claims
 from signer.tenancy.index import Index
-from signer.tenancy.meshconfig.read import DEFAULT_CONFIG_MAP, MESH_KEY, is_revision
 
 STALE_AFTER = 300.0
 
@@ -64,7 +64,6 @@ class Sources:
         self._index = index
         self._reports = reports
         self._changed = changed
-        self._shared = shared
         self._monotonic = monotonic
 
         def served(name: str, find: Any, codec: Any, handler: Any, on_absent: Callable[[], None]) -> Served[Any]:
@@ -99,9 +98,21 @@ class Sources:
             self._binding_changed,
             lambda: self._absent(self._retain_bindings),
         )
+        self._records: Served[SignerRecord] = served(
+            "SignerRecords",
+            locate(SIGNER_RECORDS),
+            JsonCodec(SignerRecord),
+            self._record_changed,
+            lambda: self._absent(self._retain_records),
+        )
         self._config_maps: Reflector[ConfigMap] = reflector(
             CONFIG_MAPS,
-            JsonCodec(ConfigMap, keep=self._kept, largest=LARGEST_STORED, weigh=weightless),
+            JsonCodec(
+                ConfigMap,
+                keep=lambda obj: slim_config_map(obj, shared),
+                largest=LARGEST_STORED,
+                weigh=weightless,
+            ),
             index.world.settings.istio_namespace,
         )
         self._namespaces: Reflector[NamespaceObject] = reflector(
@@ -114,6 +125,7 @@ class Sources:
             _of_reflector("mesh config", self._config_maps),
             _of_served("SignerPolicies", self._policies),
             _of_served("SignerBindings", self._bindings, absent=NO_CRDS),
+            _of_served("SignerRecords", self._records, absent=NO_CRDS),
             _of_reflector("Namespaces", self._namespaces),
         )
 
@@ -129,6 +141,7 @@ class Sources:
                 self._proxy_configs.run,
                 self._policies.run,
                 self._bindings.run,
+                self._records.run,
                 self._config_maps.run,
                 self._namespaces.run,
             ):
@@ -210,6 +223,16 @@ class Sources:
             self._reports.problems(reference_to(SIGNER_BINDINGS, obj.metadata), (problem,) if problem else ())
         self._changed()
 
+    def _record_changed(self, change: Change[SignerRecord]) -> None:
+        obj = change.new or change.old
+        if change.kind == "synced":
+            self._retain_records()
+        elif change.kind == "deleted" and obj is not None:
+            self._index.remove_record(obj.metadata.name, obj.metadata.uid)
+        elif obj is not None:
+            self._index.put_record(obj)
+        self._changed()
+
     def _retain_policies(self) -> None:
         there = {name for _, name in self._policies.store}
         for name in self._index.policies() - there:
@@ -221,16 +244,15 @@ class Sources:
             if signer.name not in there:
                 self._index.remove_binding(signer.name, obj.metadata.uid)
 
+    def _retain_records(self) -> None:
+        there = {name for _, name in self._records.store}
+        for obj in list(self._index.records.values()):
+            if obj.metadata.name not in there:
+                self._index.remove_record(obj.metadata.name, obj.metadata.uid)
+
     def _absent(self, forget: Callable[[], None]) -> None:
         forget()
         self._changed()
-
-    def _kept(self, obj: ConfigMap) -> ConfigMap | None:
-        """Keep of a ConfigMap what says something of the mesh; of all others nothing."""
-        name = obj.metadata.name
-        if MESH_KEY not in obj.data or not (name in {DEFAULT_CONFIG_MAP, self._shared} or is_revision(name)):
-            return None
-        return ConfigMap(metadata=slim_metadata(obj.metadata), raw_data={MESH_KEY: obj.data[MESH_KEY]})
 
 
 def _of_reflector(name: str, reflector: Reflector[Any]) -> _Source:

@@ -17,9 +17,12 @@ from signer.kube.client import ApiClient
 from signer.kube.clock import utc_now
 from signer.kube.errors import Unreachable
 from signer.mesh.bindings import Bindings
+from signer.mesh.confirmations import Confirmations
 from signer.mesh.default_grace import DefaultGrace
+from signer.mesh.live import LiveReads
 from signer.mesh.policy_counts import PolicyCounts
 from signer.mesh.policy_records import PolicyRecords
+from signer.mesh.records import Records
 from signer.mesh.reports import Reports
 from signer.mesh.reread import Shared, read_config_map, read_proxy_configs
 from signer.mesh.sources import STALE_AFTER, Sources
@@ -68,14 +71,17 @@ class MeshWatcher:
         self._handlers: list[Callable[[], None]] = []
         self._scheduled = False
         self.index = Index(settings, shared=shared)
-        self.bindings = Bindings(client, self.index, self._changed, utc_now)
         self._sources = Sources(
             client, self.index, reports, self._changed, shared=shared, on_restart=on_restart, monotonic=monotonic
         )
+        self._live = LiveReads(client, self.index, self._sources.proxy_configs, shared=shared)
+        self.bindings = Bindings(client, self.index, self._changed, utc_now, self._live)
+        self._records = Records(client, self.index, self._changed, utc_now)
+        self._confirmations = Confirmations(self.index, self._live, utc_now) if owners else None
         self.tally = Tally()
         self._counts = PolicyCounts(client, self.tally, lambda: self._sources.policies)
         self._grace = DefaultGrace(client, self.world, settings.cluster_resource_namespace)
-        self._records = PolicyRecords(client, self.index, lambda: self._sources.policies)
+        self._policy_records = PolicyRecords(client, self.index, lambda: self._sources.policies)
         self._reads = asyncio.Semaphore(_READS)
         self._read_claims = Shared(self._reread_claims)
         self._read_config = Shared(self._reread_config)
@@ -109,6 +115,16 @@ class MeshWatcher:
         """
         await self.bindings.bind(signer, namespace, uid)
 
+    async def confirm(self, signer: IssuerRef, namespace: str, uid: str) -> None:
+        """Find out live that this very namespace may have a signer; then the world says so for a while. Its CA is stored first.
+
+        Raises ApiError, Unreachable, also when the watches are behind what is stored.
+        """
+        if self._confirmations is not None:
+            # A key that signs for the mesh is remembered before it does, whatever becomes of this process.
+            await self._records.store(signer)
+            await self._confirmations.confirm(signer, namespace, uid)
+
     async def reread(self, namespace: str) -> None:
         """Read a namespace's ProxyConfigs, the root namespace's and the mesh config live into the world.
 
@@ -139,8 +155,9 @@ class MeshWatcher:
             for part in (
                 self._sources.run,
                 self.bindings.run,
-                self._counts.run,
                 self._records.run,
+                self._counts.run,
+                self._policy_records.run,
                 self._grace.run,
                 self._look_round,
             ):
@@ -153,7 +170,9 @@ class MeshWatcher:
         if state is None:
             self.index.forget_keys(ref)
         elif state.authority is not None:
-            self.index.put_key(ref, state.authority.key_id)
+            new = self.index.put_key(ref, state.authority.key_id, state.authority.chain)
+            if new and self._confirmations is not None and ref in self.world.signers:
+                self._confirmations.begin_anew()  # the new key is stored before it signs
         self._changed()
 
     # Live reads.
@@ -194,13 +213,16 @@ class MeshWatcher:
         self._scheduled = False
         touched = self.index.settle(utc_now())
         self._judge_sources()
+        if not self.world.unsynced and not self.world.stale:
+            for signer in self.index.take_unrecorded():
+                self._records.touch(signer)
         if self._owners:
             for signer in touched:
                 self.bindings.touch(signer)
         self._tell()
 
     def _tell(self) -> None:
-        self._records.look()
+        self._policy_records.look()
         self._grace.look()
         for handler in self._handlers:
             handler()

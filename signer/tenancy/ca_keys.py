@@ -1,77 +1,273 @@
-"""Which CA keys are behind the wall: those of mesh signers, whatever other issuer has them too.
+"""Which CA keys are behind the wall: those of mesh signers, those above them, and those below either.
+
+A workload trusts a key, whoever has it and however much of its chain a Secret shows. So the keys of mesh signers count
+whatever other issuer has them too, the roots of the mesh config and whatever else stands in a mesh CA's chain count, and
+so does every CA that one of these signed: where a Secret leaves out what is above its CA, the signature tells.
 
 A key that was a mesh signer's stays so after it changed, and after its issuer was deleted: certificates under it are
 still trusted. Pure, apart from what it remembers; used by the Index (index.py).
 """
 
-import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from issuers.chain import Chain, ChainCertificate, folded_name, key_id_of, was_signed_with
 from signer.api.issuer import IssuerRef
+from signer.tenancy.records import Record
 from signer.tenancy.world import CertificateAuthorityEntry
 
 _LARGEST_PEM = 1 << 16
 _KEYS_OF_AN_ISSUER = 16
+_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+# A chain's top is held against every key whose certificate has the name of its issuer, and no verifier looks at
+# others; against so many more in case that name is not known. Whom so many have signed is taken for one of them.
+_NAMESAKES = 64
+_OTHERS = 256
+# CAs below CAs below CAs: what is not settled after so many looks stays undecided, and is granted nothing.
+_LOOKS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class MeshKeys:
+    """The keys that count, by their hashes.
+
+    `keys` maps a mesh signer's CA keys to the mesh signers that have them; `roots` has the roots of the mesh config for a
+    signer; `above` all of these roots, and what else stands above a mesh CA; `below` the keys of other CAs below any of
+    these. `judged` are the open chains (Chain.identity) of which that is known.
+    """
+
+    keys: dict[str, frozenset[IssuerRef]] = field(default_factory=dict)
+    roots: dict[IssuerRef, frozenset[str]] = field(default_factory=dict)
+    above: frozenset[str] = frozenset()
+    below: frozenset[str] = frozenset()
+    judged: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A public key, and the folded subject of a certificate with it."""
+
+    spki: bytes
+    name: str
 
 
 class CAKeys:
-    """The keys that were seen of each issuer, by the SHA-256 of the SubjectPublicKeyInfo (Authority.key_id)."""
+    """The CAs that were seen of each issuer, by the SHA-256 of the SubjectPublicKeyInfo (Authority.key_id)."""
 
     def __init__(self) -> None:
-        self._seen: dict[IssuerRef, dict[str, None]] = {}
-        self._roots: dict[str, frozenset[str]] = {}
+        self._seen: dict[IssuerRef, dict[str, Chain | None]] = {}
+        self._now: dict[IssuerRef, Chain | None] = {}
+        self._recorded: dict[IssuerRef, Record] = {}
+        self._roots: dict[str, dict[str, _Key]] = {}
+        # What came of the last look: the keys to hold others against, and what was found of each other issuer's chain.
+        self._signers: frozenset[IssuerRef] = frozenset()
+        self._known = _Known()
+        self._counting: set[str] = set()
+        self._below: set[str] = set()
+        self._judged: dict[IssuerRef, str] = {}
+        self._unsigned: dict[str, set[str]] = {}  # by open chain: the keys that did not sign its top
+        self._last = MeshKeys()
 
-    def put(self, signer: IssuerRef, key_id: str) -> bool:
-        """Take the key that an issuer's CA has now; whether it is a new one.
+    def put(self, signer: IssuerRef, key_id: str, chain: Chain | None = None) -> bool:
+        """Take the key that an issuer's CA has now, and what is above it; whether something is new.
 
         Of an Issuer only the latest ones stay known: it is its tenant's, who may change its key all the time.
         """
         known = self._seen.setdefault(signer, {})
-        if key_id in known:
+        if key_id in known and _same(known[key_id], chain) and _same(self._now.get(signer), chain):
             return False
-        known[key_id] = None
+        known.pop(key_id, None)
+        known[key_id] = chain  # the latest last
+        self._now[signer] = chain
         if signer.kind == "Issuer" and len(known) > _KEYS_OF_AN_ISSUER:
             del known[next(iter(known))]
         return True
 
+    def recorded(self, signer: IssuerRef, record: Record | None) -> bool:
+        """Take what is stored of a signer's CAs (None: nothing); whether it is something new."""
+        before = self._recorded.pop(signer, None)
+        if record is not None:
+            self._recorded[signer] = record
+        return _key_ids(before) != _key_ids(record)
+
+    def chains(self, signer: IssuerRef) -> tuple[Chain, ...]:
+        """Return the CAs that were seen of an issuer, the latest last."""
+        return tuple(chain for chain in self._seen.get(signer, {}).values() if chain is not None)
+
     def forget(self, signer: IssuerRef) -> None:
         """Forget an issuer."""
         self._seen.pop(signer, None)
+        self._now.pop(signer, None)
+        self._unsigned.pop(self._judged.pop(signer, ""), None)
+
+    def gone(self, signer: IssuerRef) -> None:
+        """Take that a mesh signer's issuer is gone: its keys are not free because of that."""
+        self._now.pop(signer, None)
+
+    def look(self, signers: Iterable[IssuerRef], authorities: Iterable[CertificateAuthorityEntry]) -> MeshKeys:
+        """Tell which keys are behind the wall, where these are the mesh's signers and the entries of its mesh config."""
+        self._signers, authorities = frozenset(signers), tuple(authorities)
+        roots = self.roots(authorities)
+        known, above = _Known(), set[str]()
+        for pem in self._roots.values():
+            for key_id, key in pem.items():
+                above.add(key_id)
+                known.add(key_id, key)
+        for signer in self._signers:
+            for chain in self._seen.get(signer, {}).values():
+                if chain is not None:
+                    above.update(chain.key_ids[1:])
+                    known.add_all(chain.certificates)
+            if (record := self._recorded.get(signer)) is not None:
+                above.update(one.key_id for one in record.above)
+                known.add_all((*record.own, *record.above))
+        keys = self._keys(self._signers, roots)
+        self._known, self._counting = known, keys.keys() | above
+        self._below, self._judged = set(), {}
+        self._look_below()
+        self._last = MeshKeys(keys, roots, frozenset(above), frozenset(self._below), self._judged_now())
+        return self._last
+
+    def look_at(self, changed: Iterable[IssuerRef]) -> MeshKeys | None:
+        """As `look`, where nothing has changed since but CAs of these other issuers; None when all has to be looked at."""
+        for signer in changed:
+            if (before := self._judged.pop(signer, None)) is not None:
+                self._unsigned.pop(before, None)
+            chain = self._now.get(signer)
+            if signer in self._signers or (chain is not None and self._judge(signer, chain)):
+                return None
+        self._last = replace(self._last, judged=self._judged_now())
+        return self._last
 
     def of(
         self, signers: Iterable[IssuerRef], authorities: Iterable[CertificateAuthorityEntry]
     ) -> dict[str, frozenset[IssuerRef]]:
         """Map each key of mesh signers to them. One whose CA was never seen is known by its root in the mesh config."""
-        roots = self.roots(authorities)
+        return self._keys(signers, self.roots(authorities))
+
+    def _keys(
+        self, signers: Iterable[IssuerRef], roots: dict[IssuerRef, frozenset[str]]
+    ) -> dict[str, frozenset[IssuerRef]]:
         keys: dict[str, set[IssuerRef]] = defaultdict(set)
         for signer in signers:
-            for key_id in self._seen.get(signer) or roots.get(signer) or ():
+            seen: dict[str, object] = dict(self._seen.get(signer, {}))
+            if (record := self._recorded.get(signer)) is not None:
+                seen.update({one.key_id: None for one in record.own})
+            for key_id in seen or roots.get(signer) or ():
                 keys[key_id].add(signer)
         return {key_id: frozenset(found) for key_id, found in keys.items()}
 
     def roots(self, authorities: Iterable[CertificateAuthorityEntry]) -> dict[IssuerRef, frozenset[str]]:
-        """Map each signer to the keys of the roots that the mesh config has for it; a text that cannot be read has none."""
+        """Map each signer to the keys of the roots that the mesh config has for it; what cannot be read has none."""
         authorities = tuple(authorities)
         pems = {entry.pem for entry in authorities}
-        self._roots = {pem: known if (known := self._roots.get(pem)) is not None else _key_ids(pem) for pem in pems}
+        self._roots = {pem: known if (known := self._roots.get(pem)) is not None else _read(pem) for pem in pems}
         roots: dict[IssuerRef, frozenset[str]] = defaultdict(frozenset)
         for entry in authorities:
             for signer in entry.signers:
-                roots[signer] |= self._roots[entry.pem]
+                roots[signer] |= self._roots[entry.pem].keys()
         return dict(roots)
 
+    def _look_below(self) -> None:
+        """Find the CAs of other issuers below the keys that count, and those below these."""
+        waiting = {
+            signer: chain for signer, chain in self._now.items() if chain is not None and signer not in self._signers
+        }
+        alive = {chain.identity for chain in waiting.values()}
+        self._unsigned = {identity: tried for identity, tried in self._unsigned.items() if identity in alive}
+        for _ in range(_LOOKS):
+            found = [self._judge(signer, chain) for signer, chain in waiting.items()]
+            if not any(found):
+                return
+        # Somebody builds towers of CAs: what is not settled yet is not judged.
+        for signer, chain in waiting.items():
+            if chain.key_ids[0] not in self._below:
+                self._judged.pop(signer, None)
 
-def _key_ids(pem: str) -> frozenset[str]:
-    """The keys of all certificates of a text; none of one that cannot be read."""
+    def _judge(self, signer: IssuerRef, chain: Chain) -> bool:
+        """Judge one chain by what is known now; whether keys were found below the others that were not known to be."""
+        part = self._part_below(chain)
+        self._judged[signer] = chain.identity
+        new = {one.key_id for one in part} - self._counting - self._below
+        self._below.update(one.key_id for one in part)
+        if new:
+            self._known.add_all(part)
+        return bool(new)
+
+    def _part_below(self, chain: Chain) -> tuple[ChainCertificate, ...]:
+        """Return the certificates of a chain that are at or below one of the keys; none when none is."""
+        for at in reversed(range(len(chain.certificates))):
+            if chain.certificates[at].key_id in self._counting or chain.certificates[at].key_id in self._below:
+                return chain.certificates[: at + 1]
+        if chain.open and self._known.signed(chain, self._unsigned.setdefault(chain.identity, set())):
+            return chain.certificates
+        return ()
+
+    def _judged_now(self) -> frozenset[str]:
+        return frozenset(self._judged.values())
+
+
+class _Known:
+    """The keys that a chain's top may have been signed with, by the folded names of their certificates."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, bytes] = {}
+        self._named: dict[str, dict[str, None]] = defaultdict(dict)
+        self._sorted: list[str] = []
+
+    def add(self, key_id: str, key: _Key) -> None:
+        """Take one more."""
+        self._keys[key_id] = key.spki
+        self._named[key.name][key_id] = None
+
+    def add_all(self, certificates: Iterable[ChainCertificate]) -> None:
+        """Take the keys of these certificates."""
+        for one in certificates:
+            self.add(one.key_id, _Key(one.fields.spki, one.name))
+
+    def signed(self, chain: Chain, unsigned: set[str]) -> bool:
+        """Tell whether one of them signed the top of an open chain; `unsigned` keeps those that did not."""
+        top = chain.certificates[-1].fields
+        namesakes = self._named.get(folded_name(top.issuer), {})
+        new = [key_id for key_id in namesakes if key_id not in unsigned]
+        if len(new) > _NAMESAKES:
+            return True
+        if len(self._sorted) != len(self._keys):
+            self._sorted = sorted(self._keys)  # which ones are tried does not depend on what came first
+        others = [key_id for key_id in self._sorted[:_OTHERS] if key_id not in unsigned and key_id not in namesakes]
+        for key_id in (*new, *others):
+            if was_signed_with(top, self._keys[key_id]):
+                return True
+            unsigned.add(key_id)
+        return False
+
+
+def _key_ids(record: Record | None) -> tuple[frozenset[str], frozenset[str]]:
+    if record is None:
+        return frozenset(), frozenset()
+    return frozenset(one.key_id for one in record.own), frozenset(one.key_id for one in record.above)
+
+
+def _same(one: Chain | None, other: Chain | None) -> bool:
+    return (one.identity if one is not None else "") == (other.identity if other is not None else "")
+
+
+def _read(pem: str) -> dict[str, _Key]:
+    """The keys of all certificates of a text that can be read, by their hashes."""
     if len(pem) > _LARGEST_PEM:
-        return frozenset()
+        return {}
+    return {key_id: key for block in _BLOCK.findall(pem) for key_id, key in _read_one(block)}
+
+
+def _read_one(block: str) -> list[tuple[str, _Key]]:
     try:
-        found = x509.load_pem_x509_certificates(pem.encode())
-        keys = [one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for one in found]
+        one = x509.load_pem_x509_certificate(block.encode())
+        spki = one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return [(key_id_of(spki), _Key(spki, folded_name(one.subject.public_bytes())))]
     except Exception:  # noqa: BLE001 - a root that cannot be read gives no key, whatever it trips over
-        return frozenset()
-    return frozenset(hashlib.sha256(key).hexdigest() for key in keys)
+        return []

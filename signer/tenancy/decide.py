@@ -12,18 +12,22 @@ from signer.api.issuer import IssuerRef
 from signer.tenancy import rules
 from signer.tenancy.grants import Claimable, Granted, NotGranted, granted, held_back
 from signer.tenancy.rules import Identity
-from signer.tenancy.verdict import Bind, Claim, Grant, Limits, Reason, Refuse, Reread, Unready
+from signer.tenancy.verdict import Bind, Claim, Confirm, Grant, Inquiry, Limits, Reason, Refuse, Reread, Unready
 from signer.tenancy.world import MIN_ISTIOD_LIFETIME, Policy, World
 
 # Clocks differ: what begins a little earlier than it was asked for is valid everywhere at once.
 BACKDATE = timedelta(minutes=2)
 # istiod asks for ten years. It renews at half of what it gets.
 MAX_ISTIOD_LIFETIME = timedelta(days=90)
+# A namespace that was read live is taken for the same one for so long.
+CONFIRMED_FOR = timedelta(seconds=10)
+# The reason of a wait that ends by itself, in the next turns of the loop.
+NOT_JUDGED = "CANotJudged"
 # The CSR API's own least; also what an expiring CA is not asked to shorten further.
 _NO_LIFETIME = timedelta(seconds=1)
 
 
-Decision = Grant | Refuse | Unready | Bind | Reread
+Decision = Grant | Refuse | Unready | Inquiry
 
 
 class Standing(NamedTuple):
@@ -81,11 +85,9 @@ def judge(claim: Claim, found: Standing, world: World, limits: Limits, *, fresh:
         return _unbound(claim, limits)
     if found.unready is not None:
         return found.unready
-    if not found.mesh and not _speaks_for_the_mesh(claim, world):
-        if world.settings.unbound == "deny" and _needs_binding(claim, world):
-            message = f"{claim.signer} is not a signer of the mesh, and others are not served (--unbound=deny)"
-            return _refuse(claim, world, limits, [Reason("UnboundSigner", message)], now)
-        return _unbound(claim, limits)
+    speaks = found.mesh or _speaks_for_the_mesh(claim, world)
+    if speaks is not True:
+        return _of_others(claim, speaks, world, limits, now)
     if world.stale:
         message = f"nothing was heard for five minutes of: {', '.join(sorted(world.stale))}"
         return Unready(Reason("MeshStateStale", message))
@@ -96,15 +98,42 @@ def judge(claim: Claim, found: Standing, world: World, limits: Limits, *, fresh:
     return _mesh_request(claim, world, limits, fresh=fresh, now=now)
 
 
-def _speaks_for_the_mesh(claim: Claim, world: World) -> bool:
-    """Tell whether another CA below a root that the mesh trusts is asked for a workload's identity, or for a CA.
+def _of_others(claim: Claim, speaks: Unready | bool, world: World, limits: Limits, now: datetime) -> Decision:
+    """Decide on what is not the mesh's, or (Unready) not known yet not to be."""
+    if isinstance(speaks, Unready):
+        return speaks
+    if world.settings.unbound == "deny" and _needs_binding(claim, world):
+        message = f"{claim.signer} is not a signer of the mesh, and others are not served (--unbound=deny)"
+        return _refuse(claim, world, limits, [Reason("UnboundSigner", message)], now)
+    return _unbound(claim, limits)
 
-    Workloads trust a root, not the CA below it, so such a certificate would be taken for a tenant's. Other certificates
-    of an organization's root (servers, people) are none of the mesh's.
+
+def _speaks_for_the_mesh(claim: Claim, world: World) -> bool | Unready:
+    """Tell whether another CA that the mesh trusts is asked for what workloads believe: an identity, or a CA.
+
+    Workloads trust a root, not the CA below it, so such a certificate would be taken for a tenant's or for istiod's. Other
+    certificates of an organization's root (servers, people) are none of the mesh's. A CA whose Secret ends below the root
+    is told by its signature; until that was looked at, nothing is granted.
     """
-    if not claim.root_key_id or claim.root_key_id not in world.root_keys:
+    if not _believed(claim, world):
         return False
-    return claim.is_ca or any(uri.lower().startswith("spiffe:") for uri in claim.request.uris)
+    key_ids = {claim.ca_key_id, claim.root_key_id, *(claim.chain.key_ids if claim.chain is not None else ())}
+    if claim.ca_key_id in world.below or any(key in world.root_keys or key in world.keys for key in key_ids):
+        return True
+    if claim.chain is None or not claim.chain.open or claim.chain.identity in world.judged:
+        return False
+    if not world.root_keys and not world.keys:
+        return False
+    message = f"whether the CA of {claim.signer} is below a root of the mesh was not looked at yet"
+    return Unready(Reason(NOT_JUDGED, message))
+
+
+def _believed(claim: Claim, world: World) -> bool:
+    """Tell whether a certificate would say something that the mesh's proxies and agents go by."""
+    if claim.is_ca or any(uri.lower().startswith("spiffe:") for uri in claim.request.uris):
+        return True
+    istiods = rules.istiod_names(world)
+    return any(rules.names_cover((name.lower(),), istiod) for name in claim.request.dns_names for istiod in istiods)
 
 
 def _other_root(claim: Claim, world: World, now: datetime) -> Unready | None:
@@ -248,7 +277,7 @@ def _mesh_request(claim: Claim, world: World, limits: Limits, *, fresh: bool, no
     if isinstance(found, Granted):
         best = _limits(claim, identity, found, world, now)
         if isinstance(best, Grant) and not reasons:
-            return best
+            return _unconfirmed(claim, namespace, world, now) or best
         reasons.extend(best if isinstance(best, list) else [])
         return _refuse(claim, world, limits, reasons, now)
     reasons.extend(_check(identity, claim, None, world))
@@ -264,6 +293,20 @@ def _mesh_request(claim: Claim, world: World, limits: Limits, *, fresh: bool, no
     return _refuse(
         claim, world, limits, [Reason(found.reason.code, f"{found.reason.message} ({asked})"), *reasons], now
     )
+
+
+def _unconfirmed(claim: Claim, namespace: str, world: World, now: datetime) -> Confirm | None:
+    """Ask whether this very namespace may still have the signer, if nobody looked for a while.
+
+    A watch that is held back still shows a namespace that was deleted and made again by somebody else.
+    """
+    exists = world.namespaces.get(namespace)
+    if world.confirmed is None or exists is None or not world.settings.enforces(now):
+        return None
+    until = world.confirmed.get((exists.uid, claim.signer))
+    if until is not None and timedelta(0) < until - now <= CONFIRMED_FOR:
+        return None
+    return Confirm(claim.signer, namespace, exists.uid)
 
 
 def _granted_by_key(world: World, namespace: str, claim: Claim, now: datetime) -> Granted | Claimable | NotGranted:
@@ -293,7 +336,9 @@ def _requester(claim: Claim, world: World, policies: tuple[Policy, ...]) -> list
 def _check(identity: Identity, claim: Claim, policy: Policy | None, world: World) -> list[Reason]:
     reasons = _requester(claim, world, (policy,) if policy is not None else ())
     if identity.spiffe_id is not None:
-        return reasons + rules.check_workload(identity.spiffe_id, claim.request, claim.usages, policy, world)
+        return reasons + rules.check_workload(
+            identity.spiffe_id, claim.request, claim.usages, policy, world, claim.requester
+        )
     return (
         reasons
         + rules.check_istiod(claim.request, claim.usages, policy, world)

@@ -6,23 +6,28 @@ it on the loop, commands once over a list.
 
 What is deleted or broken never makes the wall lower: the last readable mesh config of a ConfigMap stays in force while
 it cannot be read, a signer that has a SignerBinding is a mesh signer whatever the mesh config says, and a CA key that
-was a mesh signer's stays behind the wall after a change of the key.
+was a mesh signer's stays behind the wall after a change of the key. What no other object says of that is in a
+SignerRecord (records.py), so a restart forgets nothing.
 """
 
 from collections import OrderedDict, defaultdict
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
+from issuers.chain import Chain
 from signer.api.issuer import IssuerRef
 from signer.api.namespace import NamespaceObject
 from signer.api.signerbinding import SignerBinding
 from signer.api.signerpolicy import SignerPolicy
+from signer.api.signerrecord import SignerRecord
 from signer.tenancy.bindings import read_binding
 from signer.tenancy.ca_keys import CAKeys
 from signer.tenancy.claims import read_claims
 from signer.tenancy.meshconfig.config_maps import ConfigMaps
 from signer.tenancy.policies import read_policy
 from signer.tenancy.proxy_configs import ProxyConfigs
+from signer.tenancy.records import Known, Record, read_record, status_to_write
 from signer.tenancy.world import (
     LABEL_PREFIX,
     NO_CLAIMS,
@@ -45,10 +50,11 @@ _REMEMBERED = 1024
 class Index:
     """Objects in, `world` out. `world.unsynced` and `world.stale` are its owner's to set.
 
-    `touched`, which `settle` returns, are the signers whose ownership may have to be looked at again.
+    `touched`, which `settle` returns, are the signers whose ownership may have to be looked at again. Without `keys`
+    nothing is known of CAs, for who only asks who owns what.
     """
 
-    def __init__(self, settings: Settings, *, shared: str = "") -> None:
+    def __init__(self, settings: Settings, *, shared: str = "", keys: bool = True) -> None:
         self.world = World(settings=settings)
         self.proxy_configs = ProxyConfigs()
         self.config_maps = ConfigMaps(settings, shared=shared)
@@ -57,8 +63,13 @@ class Index:
         self._released: OrderedDict[str, None] = OrderedDict()
         self._policies: dict[str, Policy] = {}
         self._stored: dict[IssuerRef, Binding] = {}
+        self.records: dict[IssuerRef, SignerRecord] = {}
+        self._read_records: dict[IssuerRef, Record] = {}
+        self._given_out: set[IssuerRef] = set()
+        self._to_record: set[IssuerRef] = set()
         self._owned: dict[str, set[IssuerRef]] = defaultdict(set)
         self._claimants: dict[IssuerRef, set[str]] = defaultdict(set)
+        self._with_keys = keys
         self._keys = CAKeys()
         self._issued: dict[IssuerRef, datetime] = {}
         self._ended: dict[IssuerRef, datetime] = {}
@@ -66,6 +77,7 @@ class Index:
         self._touched: set[IssuerRef] = set()
         self._regathered = True
         self._rekeyed = True
+        self._rechained: set[IssuerRef] = set()
 
     # Objects.
 
@@ -117,6 +129,7 @@ class Index:
             elif self.world.policies.pop(signer, None) is not None:
                 self._unspoken.add(signer)
             self._touched.add(signer)
+            self._to_record.add(signer)
         self._regathered = True
 
     def put_binding(self, obj: SignerBinding) -> Binding:
@@ -153,18 +166,66 @@ class Index:
         self._touched.add(signer)
         self._regathered = True
 
+    def put_record(self, obj: SignerRecord) -> None:
+        """Take a SignerRecord, new or changed."""
+        record = read_record(obj)
+        if record is None:
+            return
+        self.records[record.signer], self._read_records[record.signer] = obj, record
+        self._recorded(record.signer, record)
+
+    def remove_record(self, name: str, uid: str) -> None:
+        """Forget a SignerRecord, unless another of its name is known by now."""
+        for signer, obj in list(self.records.items()):
+            if obj.metadata.name == name and obj.metadata.uid == uid:
+                del self.records[signer], self._read_records[signer]
+                self._recorded(signer, None)
+
+    def _recorded(self, signer: IssuerRef, record: Record | None) -> None:
+        (self._given_out.add if record is not None and record.given_out else self._given_out.discard)(signer)
+        self._rekeyed = self._keys.recorded(signer, record) or self._rekeyed
+        before = self.config_maps.signers
+        self.config_maps.record(signer, record.mesh_configs if record is not None else frozenset())
+        self._regathered = self._regathered or self.config_maps.signers != before
+        if record is not None and record.given_out_until is not None:
+            self._settle_until(signer, record.given_out_until + _SETTLING)
+        self._touched.add(signer)
+        self._to_record.add(signer)
+
+    def _settle_until(self, signer: IssuerRef, until: datetime) -> None:
+        self.world.settling[signer] = max(until, self.world.settling.get(signer, until))
+
+    def unrecorded(self, signer: IssuerRef, now: datetime) -> dict[str, Any] | None:
+        """Return the status that a signer's SignerRecord lacks; None when it lacks nothing."""
+        obj, record = self.records.get(signer), self._read_records.get(signer)
+        if record is None and signer not in self.world.signers:
+            return None
+        chains = self._keys.chains(signer) if signer in self.world.signers else ()
+        known = Known(chains, signer in self.world.policies, self.config_maps.naming(signer))
+        return status_to_write(obj, record, known, now)
+
+    def take_unrecorded(self) -> frozenset[IssuerRef]:
+        """Return the signers whose SignerRecord may have to be written since the last call."""
+        found, self._to_record = frozenset(self._to_record), set()
+        return found
+
     def released(self, uid: str) -> bool:
         """Tell whether a SignerBinding was deleted: an answer to a write of ours may come after the watch told so."""
         return uid in self._released
 
-    def put_key(self, signer: IssuerRef, key_id: str) -> None:
-        """Take the SHA-256 of the key that an issuer's CA has now; earlier ones stay known."""
-        if self._keys.put(signer, key_id):
-            self._rekeyed = self._rekeyed or signer in self.world.signers
+    def put_key(self, signer: IssuerRef, key_id: str, chain: Chain | None = None) -> bool:
+        """Take the SHA-256 of the key that an issuer's CA has now, and its chain; whether it is new. Earlier ones stay known."""
+        new = self._keys.put(signer, key_id, chain)
+        if new:
+            self._rechained.add(signer)
+            self._to_record.add(signer)
+        return new
 
     def forget_keys(self, signer: IssuerRef) -> None:
         """Forget an issuer that went away, unless it is a mesh signer: its key is not free because of that."""
-        if signer not in self.world.signers:
+        if signer in self.world.signers:
+            self._keys.gone(signer)
+        else:
             self._keys.forget(signer)
 
     def issued(self, signer: IssuerRef, namespace: str, now: datetime) -> bool:
@@ -189,24 +250,36 @@ class Index:
         """Work in what was put since the last call; the signers whose ownership may have to be looked at again."""
         dirty = self.proxy_configs.due(now)
         for signer in self._unspoken - self.world.policies.keys():
-            self.world.settling[signer] = now + _SETTLING
+            self._settle_until(signer, now + _SETTLING)
         self._unspoken.clear()
+        if not self.world.unsynced:
+            self._remember_policies(now)
         for namespace in dirty:
             self._read_claims(namespace)
         if (config := self.config_maps.take()) is not None:
             self._set_mesh_config(config)
         if self._regathered or self.world.config.root_namespace in dirty:
             self._gather()
-        if self._rekeyed:
+        if (self._rekeyed or self._rechained) and self._with_keys:
+            # A tenant may change his own Issuer's CA all the time: that costs a look at this one alone.
+            found = self._keys.look_at(self._rechained) if not self._rekeyed else None
+            found = found or self._keys.look(self.world.signers, self.world.config.authorities)
             self._rekeyed = False
-            self.world.keys = self._keys.of(self.world.signers, self.world.config.authorities)
-            self.world.roots = self._keys.roots(self.world.config.authorities)
-            self.world.root_keys = frozenset().union(*self.world.roots.values())
+            self._rechained.clear()
+            self.world.keys, self.world.roots = found.keys, found.roots
+            self.world.root_keys, self.world.below, self.world.judged = found.above, found.below, found.judged
         touched, self._touched = frozenset(self._touched), set()
         for signer in touched:
             self._show_claimants(signer)
             self._show(signer, now)
         return touched
+
+    def _remember_policies(self, now: datetime) -> None:
+        """A policy that is recorded, and that was deleted while nobody looked, is as if it had been deleted now."""
+        for signer in self._given_out - self.world.policies.keys():
+            self._to_record.add(signer)
+            if self.world.settling.get(signer, now) <= now:
+                self._settle_until(signer, now + _SETTLING)
 
     @property
     def pending(self) -> bool:
@@ -228,12 +301,20 @@ class Index:
             self._claimants[signer].add(namespace)
             self._touched.add(signer)
 
+    def put_config(self, config: MeshConfig, signers: frozenset[IssuerRef]) -> None:
+        """Take a mesh config that was read elsewhere, in place of ConfigMaps, and the signers that it names or named."""
+        self.config_maps.stand_for(signers)
+        self._set_mesh_config(config)
+
     def _set_mesh_config(self, config: MeshConfig) -> None:
         world = self.world
+        self._to_record |= config.signers ^ world.config.signers
+        self._to_record |= self._read_records.keys()
         self._rekeyed = self._rekeyed or config.authorities != world.config.authorities
         self._regathered = True
         world.config = config
         world.requesters = world.settings.istiod_accounts or istiod_accounts(world.settings, config)
+        world.domains = {istiod_account(world.settings, name): domains for name, domains in config.domains.items()}
 
     def _gather(self) -> None:
         """Put the mesh together: mesh config, default of the root namespace, policies, and what is owned."""
@@ -243,6 +324,7 @@ class Index:
         defaults = world.config.defaults | ({root} if root is not None else set())
         signers = world.config.signers.union(defaults, world.policies, self._stored, self.config_maps.signers)
         self._touched |= (signers ^ world.signers) | (defaults ^ world.defaults)
+        self._to_record |= signers ^ world.signers
         self._rekeyed = self._rekeyed or signers != world.signers
         world.defaults, world.signers = defaults, signers
 
@@ -280,5 +362,9 @@ class Index:
 
 def istiod_accounts(settings: Settings, config: MeshConfig) -> frozenset[str]:
     """Name the users that istiod has: its service account, and that of each known revision."""
-    names = ("istiod", *(f"istiod-{revision}" for revision in config.revisions))
-    return frozenset(f"system:serviceaccount:{settings.istio_namespace}:{name}" for name in names)
+    return frozenset(istiod_account(settings, revision) for revision in ("", *config.revisions))
+
+
+def istiod_account(settings: Settings, revision: str) -> str:
+    """Name the user that a revision's istiod is, by Istio's chart; "" is the revision without a name."""
+    return f"system:serviceaccount:{settings.istio_namespace}:istiod{'-' if revision else ''}{revision}"

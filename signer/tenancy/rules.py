@@ -89,13 +89,23 @@ def check_istiod(request: SigningRequest, usages: tuple[str, ...], policy: Polic
 
 
 def check_workload(
-    identity: SpiffeId, request: SigningRequest, usages: tuple[str, ...], policy: Policy | None, world: World
+    identity: SpiffeId,
+    request: SigningRequest,
+    usages: tuple[str, ...],
+    policy: Policy | None,
+    world: World,
+    requester: str = "",
 ) -> list[Reason]:
-    """Check a workload's request against the mesh and, where there is one, a policy."""
+    """Check a workload's request against the mesh and, where there is one, a policy.
+
+    The trust domain is that of the revision whose istiod asks, unless the policy says others.
+    """
     reasons = []
-    domains = policy.trust_domains if policy is not None and policy.trust_domains else world.config.trust_domains
+    own = world.domains.get(requester, world.config.trust_domains)
+    domains = policy.trust_domains if policy is not None and policy.trust_domains else own
     if identity.trust_domain not in domains:
-        message = f"trust domain {identity.trust_domain} is not {' or '.join(sorted(domains))}"
+        known = " or ".join(sorted(domains)) or "known: its mesh config cannot be read"
+        message = f"trust domain {identity.trust_domain} is not {known}"
         reasons.append(Reason("TrustDomainMismatch", message))
     if sorted(usages) != sorted(WORKLOAD_USAGES):
         reasons.append(Reason("UsagesNotAllowed", f"a workload's usages are {', '.join(WORKLOAD_USAGES)}"))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from issuers.chain import Chain
 from issuers.request import SigningRequest
 from signer.api.issuer import IssuerRef
 from signer.tenancy.world import Rate
@@ -19,7 +20,7 @@ class Claim:
 
     `requester` is the user name that the API server recorded; `signer` the issuer that was named; `ca_key_id` the
     SHA-256 of the public key of the CA that would sign ("" for a self-signed certificate), `root_key_id` that of the root
-    above it, if known, and `ca_not_after` its end;
+    above it, if known, `chain` the whole of it, and `ca_not_after` its end;
     `lifetime` what was asked, None for nothing; `created` when. A CertificateRequest has a `namespace`, and a requester
     only where the API server vouches for him (signer/certificates/requests/requester.py): else he is "", unknown.
     """
@@ -36,6 +37,7 @@ class Claim:
     created: datetime | None = None
     ca_not_after: datetime | None = None
     root_key_id: str = ""
+    chain: Chain | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,22 @@ class Reread:
     """First read this namespace's ProxyConfigs and the mesh config once more, live, then decide again (`fresh`)."""
 
     namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """First read live whether this very namespace may still have this signer, then decide again.
+
+    Asked before the first certificate of a namespace's uid, and now and then after it (World.confirmed).
+    """
+
+    signer: IssuerRef
+    namespace: str
+    namespace_uid: str
+
+
+Inquiry = Bind | Reread | Confirm
+"""What the wall must have answered before it decides."""
 
 
 @dataclass(frozen=True, slots=True)

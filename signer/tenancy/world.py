@@ -57,11 +57,13 @@ class CertificateAuthorityEntry:
 class MeshConfig:
     """What the ConfigMaps of Istio say, all known revisions and the shared mesh config taken together.
 
-    `revisions` are the names behind `istio-`; `defaults` the signers of defaultConfig.proxyMetadata; `signers` those
+    `revisions` are the names behind `istio-`; `domains` the trust domain of each of them, and of the one without a name
+    (""), none where it cannot be read; `trust_domains` all of these together; `defaults` the signers of defaultConfig.proxyMetadata; `signers` those
     of caCertificates; `problems` name each ConfigMap and field that could not be read (what could be, counts).
     """
 
     trust_domains: frozenset[str] = frozenset({DEFAULT_TRUST_DOMAIN})
+    domains: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
     root_namespace: str = "istio-system"
     revisions: frozenset[str] = frozenset()
     defaults: frozenset[IssuerRef] = frozenset()
@@ -225,13 +227,17 @@ class HadDefault:
 class World:
     """Everything that a decision may look up; each mapping by key, so that 10,000 tenants cost what one does.
 
-    `signers` are the mesh signers; `keys` maps the SHA-256 of a mesh signer's CA key to the mesh signers that have
-    it; `roots` the keys of the root that the mesh config gives a signer's workloads, `root_keys` those of all signers;
+    `signers` are the mesh signers; `domains` maps an istiod's user name to the trust domains that it may speak for (any of
+    the mesh's, where it is not known which one is its own); `keys` maps the SHA-256 of a mesh signer's CA key to the mesh signers that have
+    it; `roots` the keys of the root that the mesh config gives a signer's workloads, `root_keys` those of all signers and
+    what else stands above a mesh signer's CA; `below` the keys of other CAs below any of these, and `judged` the chains
+    without their root (Chain.identity) of which that is known;
     `claimants` the namespaces that claim a signer now; `settling` until when nobody becomes the owner of a signer that
     a SignerPolicy spoke about a moment ago; `had_default` the namespaces that are known to have had certificates of the
     mesh's default. `unsynced` names what was not read yet ("" when all was); `stale` what has
     not been heard of for five minutes, by the names "ProxyConfigs", "mesh config", "SignerPolicies", "SignerBindings",
-    "Namespaces".
+    "Namespaces". `confirmed` says until when it counts that a namespace (by uid) was read live and may have a signer;
+    None where nobody reads live: then none is asked for.
     """
 
     settings: Settings = field(default_factory=Settings)
@@ -239,9 +245,12 @@ class World:
     signers: frozenset[IssuerRef] = frozenset()
     defaults: frozenset[IssuerRef] = frozenset()
     requesters: frozenset[str] = frozenset()
+    domains: dict[str, frozenset[str]] = field(default_factory=dict)
     keys: dict[str, frozenset[IssuerRef]] = field(default_factory=dict)
     roots: dict[IssuerRef, frozenset[str]] = field(default_factory=dict)
     root_keys: frozenset[str] = frozenset()
+    below: frozenset[str] = frozenset()
+    judged: frozenset[str] = frozenset()
     namespaces: dict[str, Namespace] = field(default_factory=dict)
     claims: dict[str, Claims] = field(default_factory=dict)
     claimants: dict[IssuerRef, frozenset[str]] = field(default_factory=dict)
@@ -249,6 +258,7 @@ class World:
     settling: dict[IssuerRef, datetime] = field(default_factory=dict)
     bindings: dict[IssuerRef, Binding] = field(default_factory=dict)
     had_default: dict[str, HadDefault] = field(default_factory=dict)
+    confirmed: dict[tuple[str, IssuerRef], datetime] | None = None
     unsynced: str = "everything"
     stale: frozenset[str] = frozenset()
 

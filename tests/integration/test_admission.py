@@ -22,6 +22,7 @@ pytestmark = pytest.mark.integration
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 BINDINGS = "/apis/mesh-signer.dev/v1alpha1/signerbindings"
+RECORDS = "/apis/mesh-signer.dev/v1alpha1/signerrecords"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 SIGNER = "ISTIO_META_CERT_SIGNER"
 LABEL = "mesh-signer.dev/tenant"
@@ -428,6 +429,33 @@ class TestBindings:
         someone.call("DELETE", f"{BINDINGS}/{name}")
         signer.post(BINDINGS, signer_binding(name, "default"))
         api.delete(f"{BINDINGS}/{name}")
+
+
+class TestRecords:
+    def test_only_ours_write(self, guarded: Cluster, api: Api, person: Callable[[], Person]) -> None:
+        """Nobody else says what is remembered of a signer; to delete that takes the verb `release`."""
+        name = f"clusterissuers.r-{secrets.token_hex(4)}"
+        body = {
+            "apiVersion": "mesh-signer.dev/v1alpha1",
+            "kind": "SignerRecord",
+            "metadata": {"name": name},
+            "spec": {"signerName": "clusterissuers.cert-manager.io/r"},
+        }
+        status = {"status": {"givenOut": True}}
+        assert "only mesh-signer writes SignerRecords" in refusal(lambda: api.post(RECORDS, body))
+        for account in ("mesh-signer", "mesh-signer-controllers"):
+            ours = Api(kubeconfig.read(guarded.service_account_kubeconfig(OWN, account)))
+            ours.post(RECORDS, body)
+            assert refusal(lambda: api.patch(f"{RECORDS}/{name}/status", status))
+            assert ours.patch(f"{RECORDS}/{name}/status", status)["status"] == status["status"]
+            someone = person()
+            someone.may(("get list delete deletecollection", "signerrecords", "mesh-signer.dev", ()))
+            assert "needs the verb release on signerrecords" in refusal(
+                functools.partial(someone.call, "DELETE", f"{RECORDS}/{name}")
+            )
+            someone.may(("release", "signerrecords", "mesh-signer.dev", [name]))
+            someone.call("DELETE", f"{RECORDS}/{name}")
+            ours.close()
 
 
 class TestNamespaceLabels:

@@ -1,9 +1,11 @@
 """The mesh watcher on a real API server: what comes late, breaks, vanishes or is refused, and who owns a signer."""
 
 import asyncio
+import base64
 import contextlib
 import json
 import secrets
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -14,14 +16,18 @@ from typing import Any
 
 import pytest
 
+from issuers.authority import Authority, load_authority
 from signer.api.issuer import IssuerRef
 from signer.authorities.registry import Registry
 from signer.kube.client import ApiClient
 from signer.kube.config import load_config
+from signer.kube.errors import Unreachable
 from signer.mesh.reports import Reports
 from signer.mesh.watcher import MeshWatcher
 from signer.observe.events import EventRecorder
 from signer.tenancy.world import Claims, ProxyConfigName, Settings, World
+from tests import pki
+from tests.faults.proxy import First, Proxy
 from tests.localmesh import Cluster, LocalCluster
 from tests.localmesh.errors import LocalMeshError
 
@@ -114,6 +120,18 @@ class Tenants:
 
     def unclaim(self, tenant: str, name: str = "default") -> None:
         self.cluster.kubectl("delete", "proxyconfig", name, "-n", self.name(tenant))
+
+    def policy(self, name: str, signer: IssuerRef) -> None:
+        body = {"apiVersion": "mesh-signer.dev/v1alpha1", "kind": "SignerPolicy", "metadata": {"name": name}}
+        self._apply(body | {"spec": {"signers": [f"{DOMAIN}/{signer.name}"]}})
+
+    def issuer(self, name: str, made: pki.CA) -> None:
+        name = self.name(name)
+        data = {key: base64.b64encode(value).decode() for key, value in made.secret().items()}
+        metadata = {"name": name, "namespace": "cert-manager"}
+        self._apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})
+        body = {"apiVersion": "cert-manager.io/v1", "kind": "ClusterIssuer", "metadata": {"name": name}}
+        self._apply(body | {"spec": {"ca": {"secretName": name}}})
 
     def binding(self, signer: str) -> Any:
         return self.cluster.get("signerbinding", self.name(signer))
@@ -395,7 +413,7 @@ class TestOwners:
             await until("the last one", lambda: team in world.bindings)
             assert world.bindings[team].namespace == tenants.name("bar")
 
-    async def test_two_replicas_at_once(self, tenants: Tenants) -> None:
+    async def test_two_replicas_at_once(self, tenants: Tenants, monkeypatch: pytest.MonkeyPatch) -> None:
         """Two replicas that bind one signer to two namespaces at once agree on one owner."""
         tenants.mesh_config("team")
         foo, bar = tenants.namespace("foo"), tenants.namespace("bar")
@@ -403,8 +421,9 @@ class TestOwners:
         async with watching(tenants) as one, watching(tenants) as other:
             await ready(one)
             await ready(other)
-            # Each has seen one claim, and not the other's yet.
+            # Each has seen one claim, and not the other's yet, live neither.
             for watcher, namespace in ((one, foo), (other, bar)):
+                monkeypatch.setattr(watcher.bindings, "_live", None)
                 watcher.world.claims[namespace] = Claims(team, {team: ProxyConfigName("pc", "u")})
             await asyncio.gather(
                 one.bind(team, foo, one.world.namespaces[foo].uid),
@@ -478,6 +497,130 @@ class TestOwners:
             await asyncio.gather(*(watcher.reread(tenants.name("foo")) for _ in range(20)))
             assert world.claims[tenants.name("foo")].whole == tenants.ref("foo")
             assert tenants.ref("bar") in world.signers
+
+
+class TestHeldBack:
+    """One watch brings nothing for a while, as behind a proxy that buffers, or an API server that is busy."""
+
+    @asynccontextmanager
+    async def _without(self, tenants: Tenants, plural: str) -> AsyncIterator[tuple[MeshWatcher, threading.Event]]:
+        """A watcher that reads what there is of a resource, and hears nothing more of it until the event is set."""
+        goes_on = threading.Event()
+
+        def rule(_method: str, path: str) -> First | None:
+            held = f"/{plural}?" in path and "watch=" in path and not goes_on.is_set()
+            return First(lambda: goes_on.wait(PATIENCE)) if held else None
+
+        cluster = tenants.cluster
+        assert isinstance(cluster, LocalCluster)
+        account = cluster.service_account_kubeconfig("cert-manager", "watcher")  # the proxy passes tokens on
+        binding = cluster.kubectl(
+            "create", "clusterrolebinding", "watcher", "--clusterrole=cluster-admin",
+            "--serviceaccount=cert-manager:watcher", "--dry-run=client", "-o=yaml",
+        )  # fmt: skip
+        cluster.apply(binding)
+        with Proxy(cluster) as proxy:
+            proxy.rule = rule
+            try:
+                async with watching(tenants, kubeconfig=proxy.kubeconfig(account)) as watcher:
+                    await ready(watcher)
+                    yield watcher, goes_on
+            finally:
+                goes_on.set()
+
+    async def test_the_namespace_of_the_name(self, tenants: Tenants) -> None:
+        """Bar, which claims shop, does not become its owner while the watch has not told of namespace shop."""
+        tenants.mesh_config("shop")
+        bar, shop = tenants.namespace("bar"), tenants.ref("shop")
+        async with self._without(tenants, "namespaces") as (watcher, goes_on):
+            world = watcher.world
+            await asyncio.to_thread(tenants.namespace, "shop")
+            await asyncio.to_thread(tenants.claim, "bar", "shop")
+            await until("bar's claim", lambda: bar in world.claims)
+            assert tenants.name("shop") not in world.namespaces
+            with pytest.raises(Unreachable, match="belongs to the namespace that has its name"):
+                await watcher.bind(shop, bar, world.namespaces[bar].uid)
+            await asyncio.to_thread(tenants.claim, "shop", "shop")
+            goes_on.set()
+            await until("the owner", lambda: shop in world.bindings)
+            assert world.bindings[shop].namespace == tenants.name("shop")
+
+    async def test_a_namespace_made_again(self, tenants: Tenants) -> None:
+        """A namespace that was made again gets nothing of its forerunner's while the watch still shows that one."""
+        tenants.mesh_config("foo")
+        name, foo = tenants.namespace("foo"), tenants.ref("foo")
+        tenants.claim("foo", "foo")
+        before = tenants.uid("foo")
+        async with self._without(tenants, "namespaces") as (watcher, goes_on):
+            world = watcher.world
+            await until("the owner", lambda: foo in world.bindings)
+            await watcher.confirm(foo, name, before)
+            await asyncio.to_thread(tenants.cluster.kubectl, "delete", "namespace", name)
+            await asyncio.to_thread(tenants.namespace, "foo")
+            await asyncio.to_thread(tenants.claim, "foo", "foo")
+            assert world.namespaces[name].uid == before
+            with pytest.raises(Unreachable, match="was made again"):
+                await watcher.confirm(foo, name, before)
+            assert world.confirmed == {}
+            goes_on.set()
+            await until("the new one", lambda: world.namespaces[name].uid != before)
+
+    async def test_a_policy(self, tenants: Tenants) -> None:
+        """A claimant does not become the owner of a signer that a SignerPolicy gives out, seen or not."""
+        tenants.mesh_config("team")
+        bar, team = tenants.namespace("bar"), tenants.ref("team")
+        async with self._without(tenants, "signerpolicies") as (watcher, _goes_on):
+            world = watcher.world
+            await asyncio.to_thread(tenants.policy, tenants.name("team"), team)
+            await asyncio.to_thread(tenants.claim, "bar", "team")
+            await until("bar's claim", lambda: bar in world.claims)
+            assert not world.policies
+            with pytest.raises(Unreachable, match="is given out by SignerPolicy"):
+                await watcher.bind(team, bar, world.namespaces[bar].uid)
+            assert team not in world.bindings
+
+
+class TestRemembered:
+    """What keeps the wall up is stored, and a process that starts has it."""
+
+    async def test_a_policy_deleted_between_two_processes(self, tenants: Tenants) -> None:
+        """Nobody becomes the owner of a signer whose policy went while no process looked."""
+        tenants.mesh_config("team")
+        bar, team = tenants.namespace("bar"), tenants.ref("team")
+        name = tenants.name("team")
+        tenants.policy(name, team)
+        async with watching(tenants) as watcher:
+            await ready(watcher)
+            await until("the record", lambda: team in watcher.index.records)
+            await until("its status", lambda: watcher.index.records[team].status.given_out)
+        tenants.cluster.kubectl("delete", "signerpolicy", name)
+        tenants.claim("bar", "team")
+        async with watching(tenants) as watcher:
+            world = await ready(watcher)
+            await until("bar's claim", lambda: bar in world.claims)
+            await watcher.bind(team, bar, world.namespaces[bar].uid)
+            assert team not in world.bindings
+            await until("the end", lambda: watcher.index.records[team].status.given_out_until_time)
+
+    async def test_a_key_that_was_changed_between_two_processes(self, tenants: Tenants) -> None:
+        """The former key of a mesh signer's CA is behind the wall, though no object but the record has it any more."""
+        tenants.mesh_config("foo")
+        before, after = pki.CA("before"), pki.CA("after")
+        foo, keys = tenants.ref("foo"), [load(one).key_id for one in (before, after)]
+        tenants.issuer("foo", before)
+        async with watching(tenants) as watcher:
+            await ready(watcher)
+            await until("the record", lambda: foo in watcher.index.records)
+            await until("the key", lambda: watcher.index.records[foo].status.certificates)
+        tenants.issuer("foo", after)
+        async with watching(tenants) as watcher:
+            world = await ready(watcher)
+            await until("both", lambda: all(foo in world.keys.get(key, ()) for key in keys))
+            await until("the other record", lambda: len(watcher.index.records[foo].status.certificates) == 2)
+
+
+def load(made: pki.CA) -> Authority:
+    return load_authority(made.pem, made.key_pem, None, now=datetime.now(UTC))
 
 
 def _signers(world: World, tenants: Tenants, tenant: str) -> Any:

@@ -114,6 +114,7 @@ FOREIGN_SIGNERS = (
 OUR_SIGNERS = "signers.mesh-signer.dev"
 POLICIES = "signerpolicies.mesh-signer.dev"
 BINDINGS = "signerbindings.mesh-signer.dev"
+RECORDS = "signerrecords.mesh-signer.dev"
 PROXY_CONFIGS = "proxyconfigs.networking.istio.io"
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 HOST_CLAIMS = "hostclaims.mesh-signer.dev"
@@ -136,7 +137,8 @@ SIGNER_MAY = [
     *asks("update", "certificatesigningrequests/status.certificates.k8s.io"),
     *asks("sign", K8S_SIGNERS, OUR_SIGNERS, name="clusterissuers.cert-manager.io/*"),
     *asks("sign", K8S_SIGNERS, OUR_SIGNERS, name="issuers.cert-manager.io/*"),
-    *asks(f"{READ} create", BINDINGS),
+    *asks(f"{READ} create", BINDINGS, RECORDS),
+    *asks("patch", "signerrecords/status.mesh-signer.dev"),
     *asks("patch", "signerbindings/status.mesh-signer.dev", "signerpolicies/status.mesh-signer.dev"),
     *asks(READ, "configmaps", namespace=ISTIO),
     *asks("get patch", "configmaps", namespace=OWN, name="mesh-signer-default-grace"),
@@ -156,7 +158,8 @@ SIGNER_MAY_NOT = [
     *asks("list watch", CRDS),
     *asks("get", CRDS, name="signerbindings.mesh-signer.dev"),
     *asks(f"{CHANGE} deletecollection", POLICIES),
-    *asks("update patch delete deletecollection release", BINDINGS),
+    *asks("update patch delete deletecollection release", BINDINGS, RECORDS),
+    *asks("update", "signerrecords/status.mesh-signer.dev"),
     *asks("claim", OUR_SIGNERS, name="foo"),
     *asks("label", "namespaces.mesh-signer.dev", name=TENANT),
     *asks(CHANGE, "namespaces", PROXY_CONFIGS),
@@ -196,7 +199,8 @@ CONTROLLERS_MAY = [
     *asks("get", CRDS, name="certificates.cert-manager.io"),
     *asks("patch", "issuers/status.cert-manager.io", "clusterissuers/status.cert-manager.io"),
     *asks("patch", "certificates/status.cert-manager.io", "certificaterequests/status.cert-manager.io"),
-    *asks("patch", "signerpolicies/status.mesh-signer.dev"),
+    *asks("patch", "signerpolicies/status.mesh-signer.dev", "signerrecords/status.mesh-signer.dev"),
+    *asks(f"{READ} create", RECORDS),
     *asks(READ, "configmaps", namespace=ISTIO),
     *asks("create delete", "certificaterequests.cert-manager.io", namespace=TENANT),
     *asks("update", "certificates/finalizers.cert-manager.io"),
@@ -238,6 +242,7 @@ CONTROLLERS_MAY_NOT = [
     *asks("update", "signerpolicies/status.mesh-signer.dev"),
     *asks("update patch", "signerbindings/status.mesh-signer.dev"),
     *asks("get create update patch delete deletecollection release", BINDINGS),
+    *asks("update patch delete deletecollection release", RECORDS),
     *asks("claim", OUR_SIGNERS, name="foo"),
     *asks("sign", OUR_SIGNERS, name="clusterissuers.cert-manager.io/*"),
     *asks("label", "namespaces.mesh-signer.dev", name=TENANT),

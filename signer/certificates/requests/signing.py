@@ -14,7 +14,7 @@ from signer.api.certificaterequest import CertificateRequest
 from signer.api.issuer import SelfSignedIssuer
 from signer.authorities.state import IssuerState
 from signer.tenancy.decide import decide, limits_requesters
-from signer.tenancy.verdict import Bind, Claim, Grant, Limits, Reason, Refuse, Reread, Unready
+from signer.tenancy.verdict import Claim, Grant, Inquiry, Limits, Reason, Refuse, Unready
 from signer.tenancy.world import World
 
 
@@ -60,9 +60,10 @@ def decide_request(
         namespace=request.metadata.namespace,
         ca_not_after=authority.not_after if authority is not None else None,
         root_key_id=authority.root_key_id if authority is not None else "",
+        chain=authority.chain if authority is not None else None,
     )
     verdict = decide(claim, world, limits, fresh=True, now=now)
-    if isinstance(verdict, Bind | Reread):
+    if isinstance(verdict, Inquiry):
         raise TypeError("a CertificateRequest is never granted by a claim")
     return verdict
 

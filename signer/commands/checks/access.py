@@ -45,6 +45,10 @@ def needed(facts: Facts) -> list[Access]:
             Access(us, verb, "signerbindings", "mesh-signer.dev", need="store who owns a signer")
             for verb in ("list", "create")
         ),
+        *(
+            Access(us, verb, "signerrecords", "mesh-signer.dev", need="remember what is known of a signer")
+            for verb in ("list", "create")
+        ),
         *(Access(us, verb, "configmaps", namespace=istio, need="see the mesh config") for verb in ("get", "list")),
         Access(us, "list", "secrets", namespace=own, need="read the CAs"),
         Access(us, "sign", "signers", group, name=f"{CLUSTER_ISSUER_DOMAIN}/*", need="sign for ClusterIssuers"),
@@ -236,9 +240,10 @@ def _mesh_config(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[F
 
 
 def _policies(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Finding]:
-    for resource, what in (("signerpolicies", "SignerPolicies"), ("signerbindings", "SignerBindings")):
+    ours = (("signerbindings", "SignerBindings"), ("signerrecords", "SignerRecords"))
+    for resource, what in (("signerpolicies", "SignerPolicies"), *ours):
         found = roles.who(Right(_WRITE, "mesh-signer.dev", resource))
-        known = (SIGNER, CONTROLLERS) if resource == "signerbindings" else ()
+        known = (SIGNER, CONTROLLERS) if resource != "signerpolicies" else ()
         yield from _told(
             _strangers(facts, found, admins, known),
             f"who may write {what}, which say who may have which signer",

@@ -22,7 +22,7 @@ from signer.commands.checks.facts import (
 from signer.commands.live import Json
 from signer.settings.given import PREFIX
 
-_OURS = ("signerpolicies.mesh-signer.dev", "signerbindings.mesh-signer.dev")
+_OURS = ("signerpolicies.mesh-signer.dev", "signerbindings.mesh-signer.dev", "signerrecords.mesh-signer.dev")
 _ISSUERS = ("issuers.cert-manager.io", "clusterissuers.cert-manager.io", CERTIFICATES_CRD)
 _POLICIES = {
     "claims.mesh-signer.dev": "whoever may write a ProxyConfig may claim any signer that nobody owns yet",

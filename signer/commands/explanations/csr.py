@@ -17,7 +17,7 @@ from signer.commands.live import Mesh
 from signer.csr.evaluate import Circumstances, case_of, evaluate
 from signer.csr.outcome import Answers, AskKey, AskReference, Issue, Verdict
 from signer.tenancy.decide import decide
-from signer.tenancy.verdict import Bind, Claim, Grant, Limits, Reason, Refuse, Reread, Unready, Wait
+from signer.tenancy.verdict import Bind, Claim, Grant, Inquiry, Limits, Reason, Refuse, Unready, Wait
 from signer.tenancy.world import Binding
 
 
@@ -131,7 +131,7 @@ def _judge(
 
 def _without_secret(
     asked: Asked, signer: IssuerRef, mesh: Mesh, now: datetime
-) -> Grant | Refuse | Unready | Bind | Reread | Wait:
+) -> Grant | Refuse | Unready | Inquiry | Wait:
     """Decide with what the mesh config says of a CA whose Secret may not be read, and the status of its issuer."""
     state = mesh.issuers[signer]
     ready = find_condition(state.issuer.status.conditions, "Ready")

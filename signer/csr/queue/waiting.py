@@ -18,8 +18,9 @@ from signer.csr.queue.backlog import Backlog, Pending
 from signer.csr.queue.flow import flow_of
 from signer.csr.record import Around, Record
 from signer.kube.errors import ApiError, Unreachable
+from signer.tenancy.decide import NOT_JUDGED
 from signer.tenancy.grants import NOT_RECORDED
-from signer.tenancy.verdict import Bind, Reread, Unready, Wait
+from signer.tenancy.verdict import Inquiry, Unready, Wait
 
 log = logging.getLogger(__name__)
 
@@ -102,12 +103,12 @@ class Waiting:
         if not world.unsynced or self._around.clock() - pending.since >= RECHECK:
             self._record.tell(pending, "Warning", reason.code, reason.message)
         # Tenants change the world all the time, and to judge a request anew costs more than they pay for it.
-        topic = _WORLD if world.unsynced or world.stale else _CONFIG
+        topic = _WORLD if world.unsynced or world.stale or reason.code == NOT_JUDGED else _CONFIG
         # What a policy's status lacks is written by us, and at once.
         seconds = _RECORD_PAUSE if reason.code == NOT_RECORDED else RECHECK
         self._backlog.park(pending, reason=reason.code, issuer=pending.ref, topic=topic, seconds=seconds)
 
-    def for_mesh(self, pending: Pending, question: Bind | Reread) -> None:
+    def for_mesh(self, pending: Pending, question: Inquiry) -> None:
         """Put a request aside until the wall's question is answered."""
         if self._inquiries is None:
             raise RuntimeError("the wall asks, and there is no mesh")

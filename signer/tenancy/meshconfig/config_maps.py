@@ -1,6 +1,7 @@
 """The ConfigMaps with Istio's mesh config, each as it was when it could last be read.
 
-One that is deleted or broken never makes the wall lower: its signers stay the mesh's while we run. No network, no
+One that is deleted or broken never makes the wall lower: its signers stay the mesh's, over a restart too, since a
+SignerRecord of each says which ConfigMaps named it. No network, no
 clock, one owner at a time, like the Index that it is a part of.
 """
 
@@ -25,6 +26,8 @@ class ConfigMaps:
         self._given: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._readable: dict[str, Mapping[str, str]] = {}
         self._kept: dict[str, frozenset[IssuerRef]] = {}
+        self._recorded: dict[str, set[IssuerRef]] = {}
+        self._clean: set[str] = set()
         self._changed = True
 
     def put(self, name: str, data: Mapping[str, str] | None) -> tuple[str, ...]:
@@ -34,7 +37,7 @@ class ConfigMaps:
                 self._changed = True
             self._given.pop(name, None)
             self._readable.pop(name, None)
-            # Its signers stay the mesh's while we run: workloads trust them still, and an uninstalled Istio may be
+            # Its signers stay the mesh's: workloads trust them still, and an uninstalled Istio may be
             # installed again in a minute.
             self.unreadable.pop(name, None)
             return ()
@@ -55,6 +58,8 @@ class ConfigMaps:
         else:
             self._readable[name] = self.texts[name] = data
             self._kept[name] = read.signers | read.defaults
+            self._clean.add(name)
+            self._recorded.pop(name, None)
         self._given[name] = (data[MESH_KEY], read.problems)
         self._changed = True
         return read.problems
@@ -66,7 +71,27 @@ class ConfigMaps:
         self._changed = False
         return read_mesh_config(self.texts, self._settings, shared=self._shared)
 
+    def stand_for(self, signers: frozenset[IssuerRef]) -> None:
+        """Stand for ConfigMaps that were read elsewhere, and that name or named these signers."""
+        self._kept = {"": signers}
+        self._changed = False
+
     @property
     def signers(self) -> frozenset[IssuerRef]:
         """The signers that they name, or named before they were broken or deleted."""
-        return frozenset().union(*self._kept.values())
+        return frozenset().union(*self._kept.values(), *self._recorded.values())
+
+    def naming(self, signer: IssuerRef) -> frozenset[str]:
+        """Return the ConfigMaps that name a signer, or did."""
+        kept = {name for name, signers in self._kept.items() if signer in signers}
+        return frozenset(kept | {name for name, signers in self._recorded.items() if signer in signers})
+
+    def record(self, signer: IssuerRef, names: frozenset[str]) -> None:
+        """Take what is stored: these ConfigMaps named a signer. Of one that was read in full since, that counts."""
+        for name, signers in list(self._recorded.items()):
+            if name not in names:
+                signers.discard(signer)
+                if not signers:
+                    del self._recorded[name]
+        for name in names - self._clean:
+            self._recorded.setdefault(name, set()).add(signer)

@@ -61,14 +61,14 @@ def read_mesh_config(
         problems.append(
             f"rootNamespace: the revisions {', '.join(names)} disagree ({', '.join(roots)}); {roots[0]} counts"
         )
-    domains = (
-        DEFAULT_TRUST_DOMAIN if one.trust_domain is None else one.trust_domain for one in read if not one.bad_domain
-    )
+    # An istiod whose ConfigMap is not there has what is shared.
+    domains = {"": _domain(base)} | {_revision(name): _domain(one) for name, one in zip(names, read, strict=False)}
     defaults = (signer_of(one.cert_signer or "", settings.signer_domain) for one in read)
     return MeshConfig(
-        trust_domains=frozenset(domains),
+        trust_domains=frozenset().union(*map(_domain, read)),
+        domains=domains,
         root_namespace=roots[0],
-        revisions=frozenset(name.removeprefix(_PREFIX) for name in names if name != DEFAULT_CONFIG_MAP),
+        revisions=frozenset(filter(None, map(_revision, names))),
         defaults=frozenset(ref for ref in defaults if ref is not None),
         signers=frozenset(base.signers.union(*(one.signers for one in read))),
         authorities=tuple(dict.fromkeys(entry for one in (base, *read) for entry in one.authorities)),
@@ -79,6 +79,17 @@ def read_mesh_config(
 def is_revision(name: str) -> bool:
     """Tell whether a ConfigMap's name is that of a revision; whether it is one, its key `mesh` tells."""
     return name.startswith(_PREFIX) and is_label(name.removeprefix(_PREFIX))
+
+
+def _revision(name: str) -> str:
+    """Return the revision whose ConfigMap has this name, "" for the one without a name."""
+    return "" if name == DEFAULT_CONFIG_MAP else name.removeprefix(_PREFIX)
+
+
+def _domain(read: _Read) -> frozenset[str]:
+    if read.bad_domain:
+        return frozenset()
+    return frozenset({DEFAULT_TRUST_DOMAIN if read.trust_domain is None else read.trust_domain})
 
 
 def _over(base: _Read, own: _Read) -> _Read:

@@ -185,8 +185,8 @@ MUTANTS = (
     Mutant(
         "a CA beside a tenant's, under one root, makes workloads",
         DECIDE,
-        "    if not found.mesh and not _speaks_for_the_mesh(claim, world):\n",
-        "    if not found.mesh:\n",
+        "    speaks = found.mesh or _speaks_for_the_mesh(claim, world)\n",
+        "    speaks = found.mesh\n",
         ("tests/unit/tenancy/test_certificate_requests.py",),
     ),
     Mutant(

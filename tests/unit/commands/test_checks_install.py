@@ -22,7 +22,7 @@ from tests.unit.commands.meshes import ALL, deployment, entries, facts, mesh, na
 from tests.unit.tenancy.worlds import DEFAULT, world
 
 CRDS = (
-    "signerpolicies.mesh-signer.dev", "signerbindings.mesh-signer.dev", "issuers.cert-manager.io",
+    "signerpolicies.mesh-signer.dev", "signerbindings.mesh-signer.dev", "signerrecords.mesh-signer.dev", "issuers.cert-manager.io",
     "clusterissuers.cert-manager.io", "certificates.cert-manager.io", "proxyconfigs.networking.istio.io",
 )  # fmt: skip
 GATE = "--feature-gates=A=true,ExperimentalCertificateSigningRequestControllers=true"

@@ -53,6 +53,7 @@ def test_our_own_kinds_are_apart() -> None:
     assert {crd["spec"]["names"]["kind"] for crd in built} == {
         "SignerPolicy",
         "SignerBinding",
+        "SignerRecord",
         "EdgePolicy",
         "HostClaim",
     }

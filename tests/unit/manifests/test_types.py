@@ -21,6 +21,7 @@ from signer.api import (
     order,
     signerbinding,
     signerpolicy,
+    signerrecord,
 )
 from signer.api.acmeissuer import AcmeSpec, AcmeStatus
 
@@ -34,6 +35,7 @@ READ: dict[str, tuple[type[msgspec.Struct], type[msgspec.Struct]]] = {
     "Issuer": (issuer.IssuerSpec, issuer.IssuerStatus),
     "Order": (order.OrderSpec, order.OrderStatus),
     "SignerBinding": (signerbinding.SignerBindingSpec, signerbinding.SignerBindingStatus),
+    "SignerRecord": (signerrecord.SignerRecordSpec, signerrecord.SignerRecordStatus),
     "SignerPolicy": (signerpolicy.SignerPolicySpec, signerpolicy.SignerPolicyStatus),
 }
 KINDS = {kind.resource.kind: kind for kind in (*kinds(), *acme_kinds(), *mesh_kinds())}

@@ -218,7 +218,7 @@ class FakeRecorder:
 
 
 class FakeMesh:
-    """A world that a test writes to; what is asked is noted, and answered by `on_bind` and `on_reread`."""
+    """A world that a test writes to; what is asked is noted, and answered by `on_bind`, `on_reread` and `on_confirm`."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -230,6 +230,7 @@ class FakeMesh:
         self.takes = 0.01
         self.on_bind: Callable[[], object] = lambda: None
         self.on_reread: Callable[[], object] = lambda: None
+        self.on_confirm: Callable[[], object] = lambda: None
         self.told_issued: list[tuple[IssuerRef, str]] = []
         self.told_policies: list[str] = []
         self.told_refused: list[IssuerRef] = []
@@ -246,6 +247,9 @@ class FakeMesh:
 
     async def reread(self, namespace: str) -> None:
         await self._ask(("reread", namespace), self.on_reread)
+
+    async def confirm(self, signer: IssuerRef, namespace: str, uid: str) -> None:
+        await self._ask(("confirm", signer.name, namespace, uid), self.on_confirm)
 
     async def _ask(self, question: tuple[str, ...], answer: Callable[[], object]) -> None:
         self.asked.append(question)

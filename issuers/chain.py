@@ -1,0 +1,87 @@
+"""Which keys stand above a CA: the certificates of its chain, and who signed the uppermost of them.
+
+Whom a client trusts is decided by keys, and a Secret rarely shows all of them: `kubectl create secret tls` leaves the
+root out. So what is above the last certificate is found by its signature. Pure; frozen values, safe in any thread.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from issuers.inspection import CertificateFields, read_certificate
+from issuers.x509 import der, keys
+from issuers.x509.subject import name_text, read_name
+
+
+@dataclass(frozen=True, slots=True)
+class ChainCertificate:
+    """One certificate of a chain. `key_id` is the SHA-256 of its SubjectPublicKeyInfo in hex; `name` its folded subject."""
+
+    der: bytes = field(repr=False)
+    fields: CertificateFields = field(repr=False)
+    key_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A CA's certificates as they are linked, its own first, at most ten or so.
+
+    `identity` tells one chain from another. `open`: the last one is not self-signed, so that what is above it is not here.
+    """
+
+    certificates: tuple[ChainCertificate, ...]
+    identity: str
+    open: bool
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The key of each certificate, the CA's own first."""
+        return tuple(one.key_id for one in self.certificates)
+
+
+def chain_of(linked: Sequence[tuple[bytes, CertificateFields]]) -> Chain:
+    """Make the value of certificates (DER, and what was read of it) of which each was signed by the next one."""
+    certificates = tuple(_certificate(data, fields) for data, fields in linked)
+    digest = hashlib.sha256()
+    for one in certificates:
+        digest.update(hashlib.sha256(one.der).digest())
+    top = certificates[-1].fields
+    own = top.issuer == top.subject and was_signed_with(top, top.spki)
+    return Chain(certificates, digest.hexdigest(), open=not own)
+
+
+def chain_certificate(data: bytes) -> ChainCertificate:
+    """Read one certificate (DER) that stands in somebody's chain. Raises DerError, KeyRefused."""
+    fields = read_certificate(data)
+    keys.check_public_key(fields.spki)
+    return _certificate(data, fields)
+
+
+def _certificate(data: bytes, fields: CertificateFields) -> ChainCertificate:
+    return ChainCertificate(data, fields, key_id_of(fields.spki), folded_name(fields.subject))
+
+
+def key_id_of(spki: bytes) -> str:
+    """Return the SHA-256 of a SubjectPublicKeyInfo in hex."""
+    return hashlib.sha256(spki).hexdigest()
+
+
+def folded_name(name: bytes) -> str:
+    """Return a Name (DER) so that all that a verifier may take for equal is equal: case, spaces, kind of text (RFC 5280, 7.1)."""
+    try:
+        return "".join(name_text(read_name(name, 0, len(name))).casefold().split())
+    except der.DerError:
+        return name.hex()
+
+
+def was_signed_with(fields: CertificateFields, spki: bytes) -> bool:
+    """Tell whether a certificate was signed with the key of this SubjectPublicKeyInfo, whatever names they have."""
+    try:
+        algorithm = keys.read_signature_algorithm(fields.algorithm)
+        if algorithm.kind != keys.check_public_key(spki):
+            return False
+        key = keys.load_public_key(spki)
+    except (keys.KeyRefused, der.DerError):
+        return False
+    return algorithm.verify(key, fields.signature, fields.tbs)

@@ -1,0 +1,151 @@
+"""Reads live what a decision for good rests on: the view that signer/tenancy/live.py holds it against.
+
+Lists without a resourceVersion, which the API server answers from what is stored; nothing of it goes into the world.
+Policies and mesh config are read once for all who ask at the same time. Each read is bounded in objects and in time, and
+one that fails is an exception: what could not be found out is never a yes. Used on the loop only.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from signer.api.configmap import CONFIG_MAPS, ConfigMap
+from signer.api.issuer import IssuerRef
+from signer.api.namespace import NAMESPACES, NamespaceObject
+from signer.api.proxyconfig import ProxyConfig
+from signer.api.signerbinding import SIGNER_BINDINGS, SignerBinding
+from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy
+from signer.api.signerrecord import SIGNER_RECORDS, SignerRecord
+from signer.kube.client import ApiClient
+from signer.kube.encoding.codec import JsonCodec
+from signer.kube.encoding.framing import CodecError
+from signer.kube.errors import NotFound, Unreachable
+from signer.kube.reflector import PAGE
+from signer.kube.resource import Resource
+from signer.mesh.reread import Shared
+from signer.mesh.slim import slim_config_map, slim_namespace, slim_proxy_config
+from signer.tenancy.index import Index
+from signer.tenancy.live import LiveConfig, LiveView, read_config
+from signer.tenancy.records import record_name
+from signer.tenancy.world import MeshConfig
+
+# For all reads of one decision (seconds), and objects of one kind.
+_LONGEST = 20.0
+_MOST = 50_000
+
+_namespaces: JsonCodec[NamespaceObject] = JsonCodec(NamespaceObject, keep=slim_namespace)
+_proxy_configs: JsonCodec[ProxyConfig] = JsonCodec(ProxyConfig, keep=slim_proxy_config)
+_policies: JsonCodec[SignerPolicy] = JsonCodec(SignerPolicy)
+_bindings: JsonCodec[SignerBinding] = JsonCodec(SignerBinding)
+_records: JsonCodec[SignerRecord] = JsonCodec(SignerRecord)
+
+
+class LiveReads:
+    """Reads through `client`; `index` has the mesh config as it is known, `find` tells how ProxyConfigs are served."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        index: Index,
+        find: Callable[[], Awaitable[Resource | None]],
+        *,
+        shared: str = "",
+    ) -> None:
+        self._client = client
+        self._index = index
+        self._settings = index.world.settings
+        self._find = find
+        self._shared = shared
+        self._config = LiveConfig(MeshConfig(), frozenset())
+        self._policies: tuple[SignerPolicy, ...] = ()
+        self._read_config = Shared(self._config_now)
+        self._read_policies = Shared(self._policies_now)
+
+    async def for_owner(self, signer: IssuerRef, namespace: str) -> LiveView:
+        """Read what makes a namespace the owner of a ClusterIssuer. Raises ApiError, Unreachable."""
+        async with _in_time():
+            spaces = await self._namespaces({namespace, signer.name})
+            named = any(space.metadata.name == signer.name for space in spaces)
+            # A signer that has nobody's name is the only claimant's, so nobody else may be overlooked.
+            view = await self._view(spaces, namespace, everywhere=not named)
+            return replace(view, record=await self._one(SIGNER_RECORDS, _records, record_name(signer)))
+
+    async def for_grant(self, signer: IssuerRef, namespace: str) -> LiveView:
+        """Read what a certificate rests on. Raises ApiError, Unreachable."""
+        async with _in_time():
+            spaces = await self._namespaces({namespace, signer.name} if signer.kind == "ClusterIssuer" else {namespace})
+            view = await self._view(spaces, namespace, everywhere=False)
+            if signer.kind != "ClusterIssuer":
+                return view
+            found = await self._one(SIGNER_BINDINGS, _bindings, signer.name)
+            return replace(view, binding=found)
+
+    async def uid(self, namespace: str) -> str | None:
+        """Read a namespace's uid, None when there is none. Raises ApiError, Unreachable."""
+        async with _in_time():
+            found = await self._one(NAMESPACES, _namespaces, namespace)
+            return found.metadata.uid if found is not None else None
+
+    async def _view(self, spaces: tuple[NamespaceObject, ...], namespace: str, *, everywhere: bool) -> LiveView:
+        await asyncio.gather(self._read_config(""), self._read_policies(""))
+        mesh, policies = self._config, self._policies
+        resource = await self._find()
+        found: list[ProxyConfig] = []
+        if resource is not None:
+            for one in [None] if everywhere else sorted({namespace, mesh.config.root_namespace}):
+                found.extend(await self._all(resource, _proxy_configs, one))
+        return LiveView(self._settings, mesh, spaces, tuple(found), policies)
+
+    async def _namespaces(self, names: set[str]) -> tuple[NamespaceObject, ...]:
+        found = await asyncio.gather(*(self._one(NAMESPACES, _namespaces, name) for name in sorted(names)))
+        return tuple(one for one in found if one is not None)
+
+    async def _config_now(self, _all: str) -> None:
+        slim: JsonCodec[ConfigMap] = JsonCodec(ConfigMap, keep=lambda obj: slim_config_map(obj, self._shared))
+        found = await self._all(CONFIG_MAPS, slim, self._settings.istio_namespace)
+        texts = {obj.metadata.name: obj.data for obj in found}
+        index = self._index
+        self._config = read_config(texts, index.config_maps, index.world.config, self._settings, self._shared)
+
+    async def _policies_now(self, _all: str) -> None:
+        try:
+            self._policies = tuple(await self._all(SIGNER_POLICIES, _policies, None))
+        except NotFound:
+            self._policies = ()  # without the definition there are none
+
+    async def _one(self, resource: Resource, codec: JsonCodec[Any], name: str) -> Any:
+        # A get needs a right of its own; this is answered from one key as well.
+        found = await self._all(resource, codec, None, f"metadata.name={name}")
+        return found[0] if found else None
+
+    async def _all(
+        self, resource: Resource, codec: JsonCodec[Any], namespace: str | None, selector: str = ""
+    ) -> list[Any]:
+        query: dict[str, str | int | bool] = {"limit": PAGE}
+        if selector:
+            query["fieldSelector"] = selector
+        found: list[Any] = []
+        while True:
+            answer = await self._client.request("GET", resource.path(namespace), query=query)
+            try:
+                page = codec.decode_list(answer.body)
+            except CodecError as error:
+                raise Unreachable(str(error)) from error
+            found.extend(page.items)
+            if not page.continue_token:
+                return found
+            if len(found) > _MOST:
+                raise Unreachable(f"more than {_MOST} {resource.plural} are too many for a live read")
+            query["continue"] = page.continue_token
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    """Limit the time; its end is told as what it is: no answer."""
+    try:
+        async with asyncio.timeout(_LONGEST):
+            yield
+    except TimeoutError:
+        raise Unreachable(f"a live read took more than {_LONGEST:.0f} s") from None

@@ -1,0 +1,115 @@
+"""Does what is stored right now bear a decision that was made on watches? Pure: what a live read found goes in.
+
+Watches lag, each by itself: one may be seconds behind the others, and nobody can tell. So what is for good (who owns a
+signer), and a namespace's first certificate, is decided twice: on the world, and on a view that was read for it alone.
+The view never goes into the world, where a watch that is behind would undo it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from signer.api.issuer import IssuerRef
+from signer.api.namespace import NamespaceObject
+from signer.api.proxyconfig import ProxyConfig
+from signer.api.signerbinding import SignerBinding
+from signer.api.signerpolicy import SignerPolicy
+from signer.api.signerrecord import SignerRecord
+from signer.tenancy.grants import Claimable, Granted, granted
+from signer.tenancy.index import Index
+from signer.tenancy.meshconfig.config_maps import ConfigMaps
+from signer.tenancy.verdict import Bind, Confirm
+from signer.tenancy.world import MeshConfig, Settings, World
+
+Texts = Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveConfig:
+    """The mesh config of now, and all mesh signers that it names or named (ConfigMaps.signers)."""
+
+    config: MeshConfig
+    signers: frozenset[IssuerRef]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveView:
+    """What was read, all of it after the decision was made.
+
+    `namespaces` are those of the claimant and of the signer's name that exist; `proxy_configs` those of the claimant and the
+    root namespace, and of every namespace where the signer has nobody's name.
+    """
+
+    settings: Settings
+    mesh: LiveConfig
+    namespaces: tuple[NamespaceObject, ...] = ()
+    proxy_configs: tuple[ProxyConfig, ...] = ()
+    policies: tuple[SignerPolicy, ...] = ()
+    binding: SignerBinding | None = None
+    record: SignerRecord | None = None
+
+
+def read_config(texts: Texts, known: ConfigMaps, now: MeshConfig, settings: Settings, shared: str) -> LiveConfig:
+    """Read the mesh config from what the ConfigMaps say now, where `known` ones were read before, as `now` says.
+
+    As for the world, a text that cannot be read now counts as it was when it could be.
+    """
+    if dict(texts) == known.texts:
+        return LiveConfig(now, known.signers)  # a large one takes long to read
+    config_maps = ConfigMaps(settings, shared=shared)
+    for name, data in known.texts.items():
+        config_maps.put(name, data)
+    for name in {*known.texts, *texts}:
+        config_maps.put(name, texts.get(name))
+    return LiveConfig(config_maps.take() or MeshConfig(), config_maps.signers)
+
+
+def against_owner(view: LiveView, bind: Bind, now: datetime) -> str:
+    """Say why a namespace must not become the owner of a signer after all; "" when the view bears it."""
+    index = _index(view, now)
+    if bind.namespace in index.terminating:
+        return f"namespace {bind.namespace} is being deleted"
+    return _differs(index.world, Claimable, bind, now)
+
+
+def against_grant(view: LiveView, confirm: Confirm, now: datetime) -> str:
+    """Say why a namespace must not have a certificate of a signer after all; "" when the view bears it."""
+    return _differs(_index(view, now).world, Granted, confirm, now)
+
+
+def another_namespace(found: str | None, namespace: str, uid: str) -> str:
+    """Say that the namespace of this name, by the uid that was found, is not the one decided about; "" when it is."""
+    if found is None:
+        return f"namespace {namespace} is gone"
+    return f"namespace {namespace} was made again" if found != uid else ""
+
+
+def _differs(world: World, wanted: type[Claimable | Granted], asked: Bind | Confirm, now: datetime) -> str:
+    exists = world.namespaces.get(asked.namespace)
+    uid = exists.uid if exists is not None else None
+    if wrong := another_namespace(uid, asked.namespace, asked.namespace_uid):
+        return wrong
+    found = granted(world, asked.namespace, asked.signer, now=now)
+    if isinstance(found, wanted):
+        return ""
+    if isinstance(found, Granted):
+        return f"it needs no owner: {found.source}"
+    return "it belongs to nobody" if isinstance(found, Claimable) else found.reason.message
+
+
+def _index(view: LiveView, now: datetime) -> Index:
+    index = Index(view.settings, keys=False)
+    index.world.unsynced = ""
+    index.put_config(view.mesh.config, view.mesh.signers)
+    for namespace in view.namespaces:
+        index.put_namespace(namespace)
+    for proxy_config in view.proxy_configs:
+        index.proxy_configs.put(proxy_config)
+    for policy in view.policies:
+        index.put_policy(policy)
+    if view.binding is not None:
+        index.put_binding(view.binding)
+    if view.record is not None:
+        index.put_record(view.record)
+    index.settle(now)
+    return index
