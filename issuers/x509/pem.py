@@ -11,6 +11,9 @@ _REQUEST = "CERTIFICATE REQUEST"
 _BEGIN_REQUEST = b"-----BEGIN CERTIFICATE REQUEST-----"
 _END_REQUEST = b"-----END CERTIFICATE REQUEST-----"
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----[ \t]*\r?\n")
+# Go: at the start of a line, and nothing but white space behind it.
+_ANY_BEGIN = re.compile(rb"(?:\A|(?<=\n))-----BEGIN ([^\n]{0,64}?)-----[ \t\r]*\n")
+_REQUEST_LABELS = (b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST")
 _END_OF_LINE = re.compile(rb"[ \t]*(?:\r?\n|\Z)")
 _LINE = 64
 
@@ -46,6 +49,27 @@ def read_request(pem: bytes) -> bytes:
     if not _END_OF_LINE.match(rest):
         raise PemError("data after the PEM block")
     return _base64(text.replace(b"\n", b""))
+
+
+def find_request(text: bytes) -> bytes:
+    """Give the DER of the first PEM block of a text as Go finds it, which must be a request's. For signers outside a mesh.
+
+    So what common tools write is taken: text before and after the block (openssl req -text), the label NEW CERTIFICATE
+    REQUEST (keytool), headers, and white space in the base64. Who reads the same text with Go finds the same block.
+    Raises PemError.
+    """
+    for begin in _ANY_BEGIN.finditer(text):
+        label = begin[1]
+        end = text.find(b"\n-----END %b-----" % label, begin.end() - 1)
+        if end < 0 or b"\n-----BEGIN " in text[begin.end() - 1 : end]:
+            continue  # no block: Go looks on behind its first line
+        if label not in _REQUEST_LABELS:
+            raise PemError(f"the first PEM block is a {label.decode('ascii', 'replace')[:_LINE]}, not a {_REQUEST}")
+        lines = text[begin.end() : end].split(b"\n")
+        while lines and b":" in lines[0]:
+            lines.pop(0)  # headers
+        return _base64(b"".join(lines).translate(None, b" \t\r"))
+    raise PemError(f"there is no PEM block {_REQUEST}" if text else "it is empty")
 
 
 def _wrong_start(pem: bytes) -> str:

@@ -3,7 +3,7 @@
 Pure.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -46,15 +46,27 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         meta = self.metadata
         return f"Secret({meta.namespace}/{meta.name}, type={self.type!r}, keys={sorted(self.data)})"
 
-    def managed_by(self, manager: str) -> tuple[frozenset[str], frozenset[str]]:
-        """Name the labels and the annotations that this manager applied (server-side apply)."""
-        labels: set[str] = set()
-        annotations: set[str] = set()
+    def managed_by(self, manager: str) -> "Managed":
+        """Name what this manager applied (server-side apply)."""
+        found = Managed(set(), set(), set())
         for entry in self.metadata.managed_fields:
             if entry.manager == manager and entry.operation == "Apply":
-                labels |= _names_below(entry.fields_v1, "f:metadata", "f:labels")
-                annotations |= _names_below(entry.fields_v1, "f:metadata", "f:annotations")
-        return frozenset(labels), frozenset(annotations)
+                found.labels.update(_names_below(entry.fields_v1, "f:metadata", "f:labels"))
+                found.annotations.update(_names_below(entry.fields_v1, "f:metadata", "f:annotations"))
+                found.data.update(_names_below(entry.fields_v1, "f:data"))
+        return found
+
+    def appliers(self) -> frozenset[str]:
+        """Name all who applied something (server-side apply)."""
+        return frozenset(entry.manager for entry in self.metadata.managed_fields if entry.operation == "Apply")
+
+
+class Managed(NamedTuple):
+    """Names of what somebody has set in a Secret."""
+
+    labels: set[str]
+    annotations: set[str]
+    data: set[str]
 
 
 def _names_below(fields: Any, *path: str) -> set[str]:

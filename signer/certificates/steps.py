@@ -5,7 +5,7 @@ predecessor made, instead of starting again.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from signer.certificates.secrets.view import KeyView, read_leaf, spki_of
 from signer.certificates.spec_check import Defect
 
 DEFAULT_HISTORY = 1
+_NOT_COPIED = ("kubectl.kubernetes.io/", "fluxcd.io/", "argocd.argoproj.io/", "mesh-signer.dev/")
 INVALID_CERTIFICATE = "InvalidCertificate"
 
 
@@ -154,6 +155,7 @@ def request_body(certificate: Certificate, revision: int, csr_pem: bytes, key_se
             "namespace": meta.namespace,
             "labels": dict(meta.labels),
             "annotations": {
+                **copied_annotations(meta.annotations),
                 well_known.CERTIFICATE_NAME: meta.name,
                 well_known.REVISION: str(revision),
                 well_known.PRIVATE_KEY_SECRET: key_secret,
@@ -162,6 +164,14 @@ def request_body(certificate: Certificate, revision: int, csr_pem: bytes, key_se
         },
         "spec": spec,
     }
+
+
+def copied_annotations(annotations: Mapping[str, str]) -> dict[str, str]:
+    """The annotations of a Certificate that its CertificateRequests get: all but those of tools that apply it.
+
+    cert-manager's default of --copied-annotation-prefixes; ours on a Certificate are notes about that object alone.
+    """
+    return {key: value for key, value in annotations.items() if not key.startswith(_NOT_COPIED)}
 
 
 def issuing(certificate: Certificate) -> bool:

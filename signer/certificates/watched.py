@@ -57,11 +57,12 @@ class Watched:
         self.requests.subscribe(self._request_changed)
         self.secrets.subscribe(self._secret_changed)
 
-    def rivals(self, certificate: Certificate) -> set[str]:
-        """Names of the other Certificates that name the same Secret; those on their way out do not count."""
+    def rivals(self, certificate: Certificate) -> list[Certificate]:
+        """The other Certificates that name the same Secret; those on their way out do not count."""
         meta = certificate.metadata
         users = self._users.get((meta.namespace, certificate.spec.secret_name), set())
-        return {name for name in users if name != meta.name and self._lives((meta.namespace, name))}
+        found = [self.certificates.store.get((meta.namespace, name)) for name in users if name != meta.name]
+        return [one for one in found if one is not None and not one.metadata.deletion_timestamp]
 
     def requests_of(self, certificate: Certificate) -> list[CertificateRequest]:
         """The CertificateRequests that this Certificate controls."""
@@ -72,10 +73,6 @@ class Watched:
         """The Secrets with a next private key that this Certificate controls."""
         keys = self._keys_of.get(certificate.metadata.uid, set())
         return [secret for key in sorted(keys) if (secret := self.secrets.store.get(key)) is not None]
-
-    def _lives(self, key: Key) -> bool:
-        certificate = self.certificates.store.get(key)
-        return certificate is not None and not certificate.metadata.deletion_timestamp
 
     def _certificate_changed(self, change: Change[Certificate]) -> None:
         if change.kind == "synced":

@@ -13,7 +13,7 @@ from issuers.x509.keys import PrivateKey
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.issuer import SelfSignedIssuer
 from signer.authorities.state import IssuerState
-from signer.tenancy.decide import decide
+from signer.tenancy.decide import decide, standing
 from signer.tenancy.verdict import Bind, Claim, Grant, Limits, Reason, Refuse, Reread, Unready
 from signer.tenancy.world import World
 
@@ -24,6 +24,13 @@ class Signed:
 
     certificate: bytes
     ca: bytes
+
+
+def in_mesh(state: IssuerState, world: World) -> bool:
+    """Tell whether an issuer signs for the mesh, as far as the mesh is read."""
+    authority = state.authority
+    key_id = authority.key_id if authority is not None else ""
+    return standing(world, requester="", signer=state.ref, ca_key_id=key_id).mesh
 
 
 def decide_request(
