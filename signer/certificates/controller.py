@@ -17,7 +17,7 @@ from signer.api.certificaterequest import CERTIFICATE_REQUESTS
 from signer.api.meta import find_condition, from_rfc3339
 from signer.api.secret import CA_CERT, SECRETS, TLS_CERT, TLS_KEY, Secret
 from signer.certificates import steps
-from signer.certificates.filling import PASSWORD_RECHECK, Filling, as_they_are
+from signer.certificates.filling import Filling, as_they_are
 from signer.certificates.issuing import NO_KEYSTORE, Issuing
 from signer.certificates.matching import RequestView, view_request
 from signer.certificates.objects import Emit, Key, Objects
@@ -25,7 +25,7 @@ from signer.certificates.policies import Facts, issuance_needed, not_ready
 from signer.certificates.renewal import backoff_left
 from signer.certificates.secrets import ownership
 from signer.certificates.secrets.content import IssuedData, issuer_of, secret_content
-from signer.certificates.secrets.keystores import NoKeystore, password_secrets
+from signer.certificates.secrets.keystores import NoKeystore
 from signer.certificates.secrets.view import (
     KeyView,
     SecretView,
@@ -241,8 +241,8 @@ class CertificateController:
             self.queue.add_after(name, _BLOCKED_RECHECK)
         if self._filling.is_news(name, trouble):
             self._objects.emitter(CERTIFICATES, certificate)("Warning", NO_KEYSTORE, trouble)
-        if password_secrets(certificate.spec):
-            self.queue.add_after(name, PASSWORD_RECHECK)
+        if (seconds := self._filling.look_again(certificate)) is not None:
+            self.queue.add_after(name, seconds)
         return issued
 
     async def _tidy(self, certificate: Certificate) -> None:

@@ -1,7 +1,7 @@
 """Adds to what a Secret is to hold the keystores that the Certificate asks for, with the passwords as they are now.
 
-On the loop; making keystores leaves it. Password Secrets are read live unless they carry the label that we watch: the
-controller looks at a Certificate with passwords again each minute (PASSWORD_RECHECK), so that a changed one is noticed.
+On the loop; making keystores leaves it. Password Secrets are read live unless they carry the label that we watch: so a
+Certificate with such a password is looked at again each minute, or less often where there are many (`look_again`).
 """
 
 import asyncio
@@ -27,8 +27,9 @@ from signer.certificates.watched import Watched
 from signer.certificates.well_known import KEYSTORES
 from signer.kube.errors import Forbidden
 
-PASSWORD_RECHECK = 60.0
-"""Seconds after which passwords are read again."""
+# Seconds after which a password is read again; of all of them, at most ten are read in a second.
+_RECHECK = 60.0
+_EACH = 0.1
 
 
 class Filling:
@@ -45,6 +46,14 @@ class Filling:
         if trouble:
             self._told[key] = trouble
         return bool(trouble) and trouble != before
+
+    def look_again(self, certificate: Certificate) -> float | None:
+        """Say after how many seconds the passwords are to be read again; None where a watch tells of changes."""
+        namespace = certificate.metadata.namespace
+        names = password_secrets(certificate.spec)
+        if all((namespace, name) in self._watched.secrets.store for name in names):
+            return None
+        return max(_RECHECK, self._watched.passwords * _EACH)
 
     async def fill(
         self, certificate: Certificate, issued: IssuedData, key: PrivateKey, existing: Secret | None

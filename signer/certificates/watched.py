@@ -66,6 +66,11 @@ class Watched:
         found = [self.certificates.store.get((meta.namespace, name)) for name in users if name != meta.name]
         return [one for one in found if one is not None and not one.metadata.deletion_timestamp]
 
+    @property
+    def passwords(self) -> int:
+        """How many passwords of keystores are looked for in Secrets, by all Certificates."""
+        return sum(map(len, self._password_users.values()))
+
     def requests_of(self, certificate: Certificate) -> list[CertificateRequest]:
         """The CertificateRequests that this Certificate controls."""
         keys = self._requests_of.get(certificate.metadata.uid, set())
