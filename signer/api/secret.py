@@ -13,6 +13,7 @@ from signer.kube.resource import Resource
 SECRETS = Resource("", "v1", "secrets", "Secret", namespaced=True)
 
 TLS_TYPE = "kubernetes.io/tls"
+OPAQUE_TYPE = "Opaque"
 TLS_KEY = "tls.key"
 TLS_CERT = "tls.crt"
 CA_CERT = "ca.crt"

@@ -6,12 +6,14 @@ Certificate with such a password is looked at again each minute, or less often w
 
 import asyncio
 import hmac
+import os
 from dataclasses import replace
 
 from signer.api.certificate import Certificate
 from signer.api.secret import Secret
 from signer.certificates.objects import Key, Objects
 from signer.certificates.secrets.content import IssuedData
+from signer.certificates.secrets.jks import SALT_BYTES
 from signer.certificates.secrets.keystores import (
     Material,
     NoKeystore,
@@ -70,7 +72,7 @@ class Filling:
             right = mark(spec, passwords, material, there)
             if hmac.compare_digest(existing.metadata.annotations.get(KEYSTORES, "").encode(), right.encode()):
                 return replace(issued, stores=there, mark=right)
-        made = await asyncio.to_thread(write_keystores, spec, passwords, material)
+        made = await asyncio.to_thread(write_keystores, spec, passwords, material, os.urandom(SALT_BYTES))
         return replace(issued, stores=made, mark=mark(spec, passwords, material, made))
 
     async def _passwords(self, certificate: Certificate) -> Passwords:

@@ -86,7 +86,7 @@ def certificate_mismatches(leaf: x509.Certificate, spec: CertificateSpec) -> tup
     read = leaf_names(leaf)
     if read.names is None:
         return ("spec.dnsNames",)
-    dns, common = read.names.dns_names, read.texts(names.COMMON_NAME)
+    dns, common = read.names.dns_names, [text for text in read.texts(names.COMMON_NAME) if text]
     field = "spec.literalSubject" if spec.literal_subject else "spec.commonName"
     wanted = _common_names(spec)
     have, want = {*dns, *common}, {*spec.dns_names, *wanted}

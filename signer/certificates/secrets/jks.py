@@ -4,11 +4,10 @@ Own code: pyjks, the one library that writes them, had its last release in 2020 
 pycryptodomex in C); the format is SHA-1 and a dozen lengths, and has not changed since 1998. Java's own keytool, and the
 library that cert-manager writes with, read it in tests. The format protects little: who needs more takes PKCS#12.
 
-Pure but for the salt. Source: OpenJDK, sun.security.provider.JavaKeyStore and KeyProtector.
+Pure. Source: OpenJDK, sun.security.provider.JavaKeyStore and KeyProtector.
 """
 
 import hashlib
-import os
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -21,7 +20,7 @@ _TRUSTED_ENTRY = 2
 # Sun's own way to hide a key: 1.3.6.1.4.1.42.2.17.1.1, without parameters.
 _PROTECTOR = der.sequence(der.encode_object_identifier("1.3.6.1.4.1.42.2.17.1.1"), b"\x05\x00")
 _WHITENER = b"Mighty Aphrodite"
-_SALT = 20
+SALT_BYTES = 20
 
 
 def write_jks(
@@ -30,10 +29,12 @@ def write_jks(
     key: tuple[str, bytes, Sequence[bytes]] | None,
     trusted: Sequence[tuple[str, bytes]],
     made: datetime,
+    salt: bytes,
 ) -> bytes:
     """Write a keystore: `key` is (alias, PKCS#8 in DER, chain in DER, leaf first), `trusted` are (alias, DER).
 
-    Aliases are written in small letters, as Java looks them up. `made` is noted with each entry. Raises ValueError for a
+    Aliases are written in small letters, as Java looks them up. `made` is noted with each entry; `salt` has SALT_BYTES of
+    chance. Raises ValueError for a
     text that is too long for the format (65,535 bytes).
     """
     secret = password.encode("utf-16-be", "surrogatepass")
@@ -41,7 +42,7 @@ def write_jks(
     entries = []
     if key is not None:
         alias, private, chain = key
-        protected = _protect(secret, private)
+        protected = _protect(secret, private, salt)
         entries.append(
             _number(_KEY_ENTRY)
             + _text(alias.lower())
@@ -57,9 +58,8 @@ def write_jks(
     return body + hashlib.sha1(secret + _WHITENER + body, usedforsecurity=False).digest()
 
 
-def _protect(secret: bytes, private: bytes) -> bytes:
+def _protect(secret: bytes, private: bytes, salt: bytes) -> bytes:
     """Hide a key as Sun does: a stream of SHA-1 over password and salt, and a checksum behind it."""
-    salt = os.urandom(_SALT)
     stream, last = bytearray(), salt
     while len(stream) < len(private):
         last = hashlib.sha1(secret + last, usedforsecurity=False).digest()

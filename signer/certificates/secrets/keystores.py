@@ -6,7 +6,7 @@ wish change, and left alone otherwise. The mark is keyed with the private key, s
 not hold what the password is for. Keystores that are stored are never opened: anybody may have written them, and how
 long opening takes is said in them.
 
-Pure but for the salts; a keystore takes milliseconds: call `write_keystores` off the loop. Names, order and passwords are
+Pure but for the salts that the library draws; a keystore takes milliseconds: call `write_keystores` off the loop. Names, order and passwords are
 cert-manager's (pkg/controller/certificates/issuing/internal/keystore.go).
 """
 
@@ -147,8 +147,8 @@ def mark(spec: CertificateSpec, passwords: Passwords, material: Material, stores
     return found.hexdigest()
 
 
-def write_keystores(spec: CertificateSpec, passwords: Passwords, material: Material) -> dict[str, bytes]:
-    """Make the keystores that are asked for, by the name of their entry. Raises NoKeystore for a chain that is none."""
+def write_keystores(spec: CertificateSpec, passwords: Passwords, material: Material, salt: bytes) -> dict[str, bytes]:
+    """Make the keystores that are asked for, by the name of their entry; `salt` has SALT_BYTES of chance. Raises NoKeystore for a chain that is none."""
     chain, cas = _certificates("tls.crt", material.chain), _certificates("ca.crt", material.ca)
     if not chain:
         raise NoKeystore("spec.keystores: tls.crt is empty")
@@ -158,7 +158,7 @@ def write_keystores(spec: CertificateSpec, passwords: Passwords, material: Mater
         if p12 is not None:
             _pkcs12(stores, p12, passwords.pkcs12 or "", material.key, chain, cas)
         if jks is not None:
-            _jks(stores, jks, passwords.jks or "", material.key, chain, cas)
+            _jks(stores, jks, (passwords.jks or "", salt), material.key, chain, cas)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # The library's words are left out: they may quote what it was given.
         raise NoKeystore("spec.keystores: no keystore can be made of this key and these certificates") from None
@@ -200,7 +200,7 @@ def _pkcs12(
 def _jks(
     stores: dict[str, bytes],
     store: JksKeystore,
-    password: str,
+    secret: tuple[str, bytes],
     key: PrivateKey,
     chain: Sequence[x509.Certificate],
     cas: Sequence[x509.Certificate],
@@ -208,13 +208,14 @@ def _jks(
     private = key.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    password, salt = secret
     made, alias = chain[0].not_valid_before_utc, _alias(store)
     entry = (alias, private, [_der(one) for one in chain])
     trusted = [(name, _der(one)) for name, one in _aliases(cas, taken=alias.lower())]
-    stores[KEYSTORE_JKS] = write_jks(password, key=entry, trusted=trusted, made=made)
+    stores[KEYSTORE_JKS] = write_jks(password, key=entry, trusted=trusted, made=made, salt=salt)
     if cas:
         trusted = [(name, _der(one)) for name, one in _aliases(cas, taken="")]
-        stores[TRUSTSTORE_JKS] = write_jks(password, key=None, trusted=trusted, made=made)
+        stores[TRUSTSTORE_JKS] = write_jks(password, key=None, trusted=trusted, made=made, salt=salt)
 
 
 def _alias(store: JksKeystore) -> str:

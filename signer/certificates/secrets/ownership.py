@@ -7,15 +7,13 @@ tenant's data, or a CA.
 from collections.abc import Collection
 
 from signer.api.certificate import Certificate, PrivateKeySpec
-from signer.api.secret import TLS_CERT, TLS_KEY, TLS_TYPE, Secret
+from signer.api.secret import OPAQUE_TYPE, TLS_CERT, TLS_KEY, TLS_TYPE, Secret
 from signer.certificates.spec_check import Defect
 from signer.certificates.well_known import CERTIFICATE_NAME, SECRET_UID
 
 DUPLICATE = "DuplicateSecretName"
 WRONG_TYPE = "SecretTypeMismatch"
 FOREIGN = "SecretNotOwned"
-
-OPAQUE = "Opaque"
 
 
 def duplicate_defect(certificate: Certificate, rivals: Collection[Certificate], secret: Secret | None) -> Defect | None:
@@ -90,7 +88,7 @@ def _may_be_filled(certificate: Certificate, secret: Secret) -> bool:
 
     Other types are somebody's who reads them: a token's Secret is never written.
     """
-    if secret.type != OPAQUE:
+    if secret.type != OPAQUE_TYPE:
         return False
     if CERTIFICATE_NAME in secret.metadata.annotations:
         return True

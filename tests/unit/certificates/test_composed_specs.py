@@ -102,6 +102,7 @@ def test_every_field_is_tried() -> None:
 @given(_some(**FIELDS))
 @example({"uris": ["spiffe://[::1]/a"]})
 @example({"commonName": "a", "subject": {"organizations": ["", ""]}})
+@example({"literalSubject": "CN=,CN=b+CN=a", "dnsNames": ["a"]})
 @example({"subject": {"localities": ["a\tb"]}, "dnsNames": ["a"]})
 def test_a_request_that_reads_back_or_a_named_field(spec: dict[str, Any]) -> None:
     """All fields at once."""

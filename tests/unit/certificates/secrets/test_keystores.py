@@ -21,7 +21,7 @@ from issuers.private_key import encode_key, generate_key
 from issuers.x509 import der
 from signer.api.certificate import CertificateSpec
 from signer.api.secret import Secret
-from signer.certificates.secrets.jks import write_jks
+from signer.certificates.secrets.jks import SALT_BYTES, write_jks
 from signer.certificates.secrets.keystores import (
     Material,
     NoKeystore,
@@ -37,6 +37,7 @@ from tests import pki
 from tests.unit.certificates import samples
 
 PASSWORD = "geheim €"
+SALT = bytes(range(SALT_BYTES))
 CA = pki.CA("root")
 OTHER = pki.CA("other root")
 RSA = generate_key("RSA", 2048)
@@ -62,7 +63,7 @@ def material(key: PrivateKey | None = None, *, roots: int = 1) -> Material:
 
 
 def made(wish: CertificateSpec, stuff: Material, password: str = PASSWORD) -> dict[str, bytes]:
-    return write_keystores(wish, Passwords(password, password), stuff)
+    return write_keystores(wish, Passwords(password, password), stuff, SALT)
 
 
 def certificates(pem: bytes) -> list[x509.Certificate]:
@@ -154,7 +155,7 @@ def test_a_jks_says_what_was_put_in(
 ) -> None:
     """Whatever aliases, password and bytes: a reader of the format finds them again, and no other password opens it."""
     stamp = samples.NOW
-    data = write_jks(password, key=(alias, private, chain), trusted=trusted, made=stamp)
+    data = write_jks(password, key=(alias, private, chain), trusted=trusted, made=stamp, salt=SALT)
     assert read_jks(data, password) == [
         (alias.lower(), private, chain),
         *[(name.lower(), None, [one]) for name, one in trusted],
