@@ -10,8 +10,9 @@ from issuers.errors import TemplateError
 from issuers.x509 import der, extensions, keys, pem
 from issuers.x509.general_names import encode_general_names
 from issuers.x509.keys import PrivateKey
+from issuers.x509.literal_subject import common_name_of, read_literal_subject
 from issuers.x509.name_constraints import Constraints, encode_name_constraints
-from issuers.x509.subject import EMPTY_NAME, Subject
+from issuers.x509.subject import EMPTY_NAME, Subject, encode_name
 from issuers.x509.usages import (
     CERT_SIGN,
     DEFAULT_USAGES,
@@ -31,6 +32,7 @@ def compose_request(
     key: PrivateKey,
     *,
     subject: Subject | None = None,
+    literal_subject: str = "",
     dns_names: Sequence[str] = (),
     ip_addresses: Sequence[str] = (),
     email_addresses: Sequence[str] = (),
@@ -48,10 +50,17 @@ def compose_request(
     """Write the CSR (PEM) that a Certificate stands for.
 
     `usages` are Kubernetes' names, none means digital signature and key encipherment, a CA gets cert sign as well.
-    `other_names` are (dotted identifier, UTF-8 text). BasicConstraints are left out by default as cert-manager's
+    `other_names` are (dotted identifier, UTF-8 text); `literal_subject` is the whole subject as text (RFC 4514), and
+    `subject` is not looked at where there is one. BasicConstraints are left out by default as cert-manager's
     feature gate has it. Raises TemplateError with the Certificate's field for a value that cannot be written.
     """
-    name = _encoded("subject", (subject or Subject()).encode)
+    literal = _encoded("literalSubject", lambda: read_literal_subject(literal_subject))
+    if literal:
+        name = _encoded("literalSubject", lambda: encode_name(literal))
+        common_name = common_name_of(literal)
+    else:
+        name = _encoded("subject", (subject or Subject()).encode)
+        common_name = subject.common_name if subject else ""
     wanted: list[bytes] = []
     if dns_names or ip_addresses or email_addresses or uris or other_names:
         value = _encoded(
@@ -65,7 +74,7 @@ def compose_request(
             ),
         )
         wanted.append(extensions.encode_extension(extensions.SUBJECT_ALT_NAME, value, critical=name == EMPTY_NAME))
-    elif not (subject and subject.common_name):
+    elif not common_name:
         raise TemplateError("commonName", "there must be a common name or a subject alternative name")
     if encode_usages:
         wanted += _usages((*(tuple(usages) or DEFAULT_USAGES), *((CERT_SIGN,) if is_ca else ())))

@@ -53,6 +53,14 @@ def encode_key(key: PrivateKey, encoding: str = "PKCS1") -> bytes:
     return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
 
 
+def encoded_as(text: bytes, encoding: str) -> bool:
+    """Tell whether a PEM text holds a private key in this form: "PKCS8", or "PKCS1" for what each kind of key has.
+
+    The label alone tells; an Ed25519 key has the one form only, so callers ask for no other.
+    """
+    return (b"-----BEGIN PRIVATE KEY-----" in text) == (encoding == "PKCS8")
+
+
 def load_key(text: bytes, *, field: str = "tls.key") -> PrivateKey:
     """Load the private key in a PEM text (milliseconds, for RSA-8192 some 50: off the loop).
 

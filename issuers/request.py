@@ -87,15 +87,18 @@ class SigningRequest:
 _NO_NAMES = GeneralNames()
 
 
-def read_request(text: bytes) -> SigningRequest:
+def read_request(text: bytes, *, one_block: bool = True) -> SigningRequest:
     """Read a PEM CSR (RFC 2986) of at most 64 KiB, strictly, and verify its signature last.
+
+    `one_block`: the text is one PEM block and nothing else, as for every request of a mesh; else the block is found as Go
+    finds it (pem.find_request). What is in the block is read strictly either way.
 
     Raises MalformedRequest, with the field that is at fault; nothing else, whatever the bytes.
     """
     if len(text) > MAX_PEM_BYTES:
         raise MalformedRequest("request", f"{len(text)} bytes; at most {MAX_PEM_BYTES} are accepted")
     try:
-        return _read(pem.read_request(text))
+        return _read(pem.read_request(text) if one_block else pem.find_request(text))
     except pem.PemError as error:
         raise MalformedRequest("request", str(error)) from None
 

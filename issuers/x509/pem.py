@@ -11,6 +11,10 @@ _REQUEST = "CERTIFICATE REQUEST"
 _BEGIN_REQUEST = b"-----BEGIN CERTIFICATE REQUEST-----"
 _END_REQUEST = b"-----END CERTIFICATE REQUEST-----"
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----[ \t]*\r?\n")
+_GO_BEGIN = b"-----BEGIN "
+_GO_END = b"\n-----END "
+_DASHES = b"-----"
+REQUEST_LABELS = (b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST")
 _END_OF_LINE = re.compile(rb"[ \t]*(?:\r?\n|\Z)")
 _LINE = 64
 
@@ -46,6 +50,75 @@ def read_request(pem: bytes) -> bytes:
     if not _END_OF_LINE.match(rest):
         raise PemError("data after the PEM block")
     return _base64(text.replace(b"\n", b""))
+
+
+def find_request(text: bytes) -> bytes:
+    """Give the DER of the first PEM block of a text as Go finds it, which must be a request's. For signers outside a mesh.
+
+    So what common tools write is taken: text before and after the block (openssl req -text), the label NEW CERTIFICATE
+    REQUEST (keytool), headers, and white space in the base64. Who reads the same text with Go finds the same block: this
+    follows encoding/pem Decode step by step. Takes time linear in the length. Raises PemError.
+    """
+    found = _first_block(text)
+    if found is None:
+        raise PemError(f"there is no PEM block {_REQUEST}" if text else "it is empty")
+    label, data = found
+    if label not in REQUEST_LABELS:
+        raise PemError(f"the first PEM block is a {label.decode('ascii', 'replace')[:_LINE]}, not a {_REQUEST}")
+    if not data:
+        raise PemError("the PEM block is empty")
+    return data
+
+
+def _first_block(text: bytes) -> tuple[bytes, bytes] | None:
+    """Find (label, content) of the first block that Go takes for one."""
+    place = 0
+    while (end := text.find(_GO_END, place)) >= 0:
+        trailer = end + len(_GO_END)
+        begin = text.rfind(_GO_BEGIN, place, end)
+        if begin < 0 or (begin > place and text[begin - 1] != 0x0A):
+            place = trailer
+            continue
+        line, body = _line(text, begin + len(_GO_BEGIN))
+        if not line.endswith(_DASHES):
+            place = max(trailer, body)
+            continue
+        label, headers = line[: -len(_DASHES)], False
+        while True:
+            if body >= len(text):
+                return None
+            line, following = _line(text, body)
+            if b":" not in line:
+                break
+            headers, body = True, following
+        place = max(trailer, body)
+        rest, _ = _line(text, trailer + len(label) + len(_DASHES))
+        if (headers and end < body) or text[trailer : trailer + len(label) + len(_DASHES)] != label + _DASHES or rest:
+            continue
+        data = _go_base64(text[body:end]) if end > body else b""
+        if data is not None:
+            return label, data
+    return None
+
+
+def _line(text: bytes, start: int) -> tuple[bytes, int]:
+    """Give the line at `start` without its end and the blanks before it, and where the next one begins."""
+    end = text.find(b"\n", start)
+    stop, following = (len(text), len(text)) if end < 0 else (end, end + 1)
+    if end >= 0 and end > start and text[end - 1] == 0x0D:
+        stop -= 1
+    return text[start:stop].rstrip(b" \t"), following
+
+
+def _go_base64(body: bytes) -> bytes | None:
+    """Decode as Go does: blanks and line ends are passed over, stray bits at the end count for nothing."""
+    text = body.translate(None, b" \t\r\n")
+    if len(text) % 4:
+        return None
+    try:
+        return binascii.a2b_base64(text, strict_mode=True) if text else b""
+    except binascii.Error:
+        return None
 
 
 def _wrong_start(pem: bytes) -> str:

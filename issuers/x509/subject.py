@@ -154,6 +154,11 @@ class Subject:
         )
 
 
+def encode_name(names: Sequence[RelativeName]) -> bytes:
+    """Write relative names in the order given, as Go does. Raises ValueError for a text that cannot be UTF-8."""
+    return der.sequence(*[der.set_of([_attribute(kind, text) for kind, text in pairs]) for pairs in names])
+
+
 def _attribute(kind: str, text: str) -> bytes:
     tag = der.PRINTABLE_STRING if _WRITTEN_PRINTABLE.fullmatch(text) else der.UTF8_STRING
     return der.sequence(der.encode_object_identifier(kind), der.tlv(tag, text.encode("utf-8")))

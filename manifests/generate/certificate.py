@@ -14,8 +14,6 @@ from manifests.generate.schema import (
     strings,
 )
 
-_NOT_YET = "Accepted, not supported: a Certificate that sets it is not Ready, and the message names the field."
-
 _SUBJECT_LISTS = {
     "countries": "Countries (C), two letters each.",
     "localities": "Localities (L).",
@@ -26,7 +24,16 @@ _SUBJECT_LISTS = {
     "streetAddresses": "Street addresses.",
 }
 
-_DURATION = "has(self.duration) ? duration(self.duration) : duration('2160h')"
+_LONGEST_DURATION = 128
+# What CEL's duration() takes, which is Go's: where a text is none, its own rule says so, and no other.
+_GO_DURATION = r"^[+-]?(0|(([0-9]+([.][0-9]*)?|[.][0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$"
+_READ_BEFORE = f"self.renewBefore.matches('{_GO_DURATION}')"
+_READ_DURATION = f"self.duration.matches('{_GO_DURATION}')"
+_DURATION = f"has(self.duration) && {_READ_DURATION} ? duration(self.duration) : duration('2160h')"
+_WRITTEN = (
+    f"self.matches('{_GO_DURATION}')",
+    "is not a duration: write hours, minutes and seconds, as 2160h for 90 days; there is no unit for days",
+)
 
 _SPEC_RULES: tuple[Rule, ...] = (
     (
@@ -48,15 +55,15 @@ _SPEC_RULES: tuple[Rule, ...] = (
         "literalSubject and subject exclude each other",
     ),
     (
-        "!has(self.duration) || duration(self.duration) >= duration('1h')",
+        f"!has(self.duration) || !{_READ_DURATION} || duration(self.duration) >= duration('1h')",
         "duration is at least 1h",
     ),
     (
-        "!has(self.renewBefore) || duration(self.renewBefore) >= duration('5m')",
+        f"!has(self.renewBefore) || !{_READ_BEFORE} || duration(self.renewBefore) >= duration('5m')",
         "renewBefore is at least 5m",
     ),
     (
-        f"!has(self.renewBefore) || duration(self.renewBefore) < ({_DURATION})",
+        f"!has(self.renewBefore) || !{_READ_BEFORE} || duration(self.renewBefore) < ({_DURATION})",
         "renewBefore is less than duration (2160h when unset)",
     ),
     (
@@ -66,7 +73,8 @@ _SPEC_RULES: tuple[Rule, ...] = (
     (
         # Milliseconds, one added: what cert-manager computes in nanoseconds is never refused here for rounding.
         (
-            "!(has(self.duration) && has(self.renewBeforePercentage)) || (self.renewBeforePercentage > 0"
+            f"!(has(self.duration) && {_READ_DURATION} && has(self.renewBeforePercentage))"
+            " || (self.renewBeforePercentage > 0"
             " && self.renewBeforePercentage < 100 && (duration(self.duration).getMilliseconds() + 1)"
             " * (100 - self.renewBeforePercentage) >= 30000000)"
         ),
@@ -90,7 +98,7 @@ _SPEC_RULES: tuple[Rule, ...] = (
 
 def _keystore(text: str, *, extra: dict[str, Schema]) -> Schema:
     return record(
-        f"{text} {_NOT_YET}",
+        text,
         {
             "create": boolean("Whether to write it."),
             "password": string("Password of the keystore, in clear text.", minLength=1),
@@ -200,7 +208,7 @@ def certificate_spec() -> Schema:
     """Spec of a Certificate."""
     fields: dict[str, Schema] = {
         "additionalOutputFormats": list_of(
-            f"More forms of key and certificate in the Secret. {_NOT_YET}",
+            "More forms of key and certificate in the Secret.",
             record(
                 "One form.",
                 {
@@ -216,14 +224,18 @@ def certificate_spec() -> Schema:
         ),
         "commonName": string("Common name of the subject, at most 64 characters.", maxLength=64),
         "dnsNames": strings("DNS names."),
-        "duration": string("Lifetime to ask for, as 24h or 90m; 2160h (90 days) when unset, at least 1h."),
+        "duration": string(
+            "Lifetime to ask for, as 24h or 90m; 2160h (90 days) when unset, at least 1h.",
+            maxLength=_LONGEST_DURATION,
+            rules=[_WRITTEN],
+        ),
         "emailAddresses": strings("Mail addresses.", pattern=r"^.+@.+$"),
         "encodeUsagesInRequest": boolean("Whether the request carries the usages; true when unset."),
         "ipAddresses": strings("IP addresses.", pattern=r"^[0-9A-Fa-f:.]{2,45}$"),
         "isCA": boolean("Make a CA: it may sign certificates itself. Adds the usage cert sign."),
         "issuerRef": issuer_reference("Who signs."),
         "keystores": record(
-            f"Java and PKCS #12 keystores in the Secret. {_NOT_YET}",
+            "Java and PKCS #12 keystores in the Secret, with the same key; made anew when a password changes.",
             {
                 "jks": _keystore(
                     "keystore.jks and truststore.jks.",
@@ -232,17 +244,25 @@ def certificate_spec() -> Schema:
                 "pkcs12": _keystore(
                     "keystore.p12 and truststore.p12.",
                     extra={
-                        "profile": string("Algorithms of the keystore.", enum=["LegacyRC2", "LegacyDES", "Modern2023"]),
+                        "profile": string(
+                            "Algorithms of the keystore: Triple DES and SHA-1 when unset, and for both Legacy profiles;"
+                            " AES-256 and SHA-256 for Modern2023.",
+                            enum=["LegacyRC2", "LegacyDES", "Modern2023"],
+                        ),
                     },
                 ),
             },
         ),
-        "literalSubject": string(f"Whole subject in the form of RFC 4514. {_NOT_YET}"),
+        "literalSubject": string(
+            "Whole subject as text (RFC 4514), as CN=foo,OU=bar,O=baz; instead of commonName and subject."
+        ),
         "nameConstraints": _name_constraints(),
         "otherNames": _other_names(),
         "privateKey": _private_key(),
         "renewBefore": string(
-            "How long before its end the certificate is renewed; a third of its lifetime when unset."
+            "How long before its end the certificate is renewed; a third of its lifetime when unset.",
+            maxLength=_LONGEST_DURATION,
+            rules=[_WRITTEN],
         ),
         "renewBeforePercentage": integer(
             "The same as a share: renewed when this percentage of the lifetime is left. 1 to 99.", format="int32"

@@ -81,6 +81,52 @@ class OtherName(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     utf8_value: str = msgspec.field(name="utf8Value", default="")
 
 
+class KeystorePassword(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """passwordSecretRef: an entry of a Secret in the Certificate's namespace."""
+
+    name: str = ""
+    key: str = ""
+
+
+class JksKeystore(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """spec.keystores.jks. The password itself may stand in the spec: it never shows in a repr."""
+
+    create: bool = False
+    alias: str | None = None
+    password_secret_ref: KeystorePassword | None = None
+    password: str | None = None
+
+    def __repr__(self) -> str:
+        """Show nothing of the password."""
+        return f"JksKeystore(create={self.create}, alias={self.alias!r}, ref={self.password_secret_ref!r})"
+
+
+class Pkcs12Keystore(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """spec.keystores.pkcs12; `profile` "" means the default. The password never shows in a repr."""
+
+    create: bool = False
+    profile: str = ""
+    password_secret_ref: KeystorePassword | None = None
+    password: str | None = None
+
+    def __repr__(self) -> str:
+        """Show nothing of the password."""
+        return f"Pkcs12Keystore(create={self.create}, profile={self.profile!r}, ref={self.password_secret_ref!r})"
+
+
+class Keystores(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """spec.keystores: the same key and certificates for Java and others, in the same Secret."""
+
+    jks: JksKeystore | None = None
+    pkcs12: Pkcs12Keystore | None = None
+
+
+class OutputFormat(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """spec.additionalOutputFormats[]: DER or CombinedPEM."""
+
+    type: str = ""
+
+
 class NameConstraintItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One side of spec.nameConstraints."""
 
@@ -124,6 +170,9 @@ class CertificateSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     secret_template: SecretTemplate | None = None
     revision_history_limit: int | None = None
     name_constraints: NameConstraints | None = None
+    literal_subject: str = ""
+    keystores: Keystores | None = None
+    additional_output_formats: tuple[OutputFormat, ...] = ()
 
 
 class CertificateStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -144,6 +193,10 @@ class Certificate(HasStatus[CertificateSpec, CertificateStatus], frozen=True, kw
 
     spec_type = CertificateSpec
     status_type = CertificateStatus
+
+    def __repr__(self) -> str:
+        """Name the Certificate: its spec may hold a keystore's password."""
+        return f"Certificate({self.metadata.namespace}/{self.metadata.name})"
 
     @cached_property
     def unsupported(self) -> tuple[str, ...]:

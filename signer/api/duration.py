@@ -18,6 +18,7 @@ _UNITS = {
     "h": 3_600_000_000_000,
 }
 _PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_LONG_UNIT = re.compile(r"([0-9]{1,7}) ?(d|days?|w|weeks?|y|years?)", re.ASCII | re.IGNORECASE)
 _LIMIT = 1 << 63
 _MAX_TEXT = 128
 
@@ -36,20 +37,29 @@ def parse_duration_ns(text: str) -> int:
     if rest == "0":
         return 0
     if not rest:
-        raise InvalidDuration(f"time: invalid duration {text!r}")
+        raise _invalid(text)
     total, position = 0, 0
     while position < len(rest):
         part = _PART.match(rest, position)
         if part is None or not (part[1] or part[2]):
-            raise InvalidDuration(f"time: invalid duration {text!r}")
+            raise _invalid(text)
         unit = _UNITS[part[3]]
         total += int(part[1] or 0) * unit
         if part[2]:
             total += _fraction(part[2], unit)
         if total > _LIMIT - (not negative):
-            raise InvalidDuration(f"time: invalid duration {text!r}")
+            raise _invalid(text)
         position = part.end()
     return -total if negative else total
+
+
+def _invalid(text: str) -> InvalidDuration:
+    """Say how to write what people mean by days, weeks and years, which Go's grammar has no units for."""
+    match = _LONG_UNIT.fullmatch(text)
+    if match is None:
+        return InvalidDuration(f"time: invalid duration {text!r}; write hours, minutes and seconds, as 2160h or 1h30m")
+    hours = int(match[1]) * {"d": 24, "w": 7 * 24, "y": 365 * 24}[match[2][0].lower()]
+    return InvalidDuration(f"time: invalid duration {text!r}; write {hours}h: there is no unit longer than an hour")
 
 
 def _fraction(digits: str, unit: int) -> int:

@@ -3,7 +3,7 @@
 Pure.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -13,6 +13,7 @@ from signer.kube.resource import Resource
 SECRETS = Resource("", "v1", "secrets", "Secret", namespaced=True)
 
 TLS_TYPE = "kubernetes.io/tls"
+OPAQUE_TYPE = "Opaque"
 TLS_KEY = "tls.key"
 TLS_CERT = "tls.crt"
 CA_CERT = "ca.crt"
@@ -46,20 +47,32 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         meta = self.metadata
         return f"Secret({meta.namespace}/{meta.name}, type={self.type!r}, keys={sorted(self.data)})"
 
-    def managed_by(self, manager: str) -> tuple[frozenset[str], frozenset[str]]:
-        """Name the labels and the annotations that this manager applied (server-side apply)."""
-        labels: set[str] = set()
-        annotations: set[str] = set()
+    def managed_by(self, manager: str) -> "Managed":
+        """Name what this manager applied (server-side apply)."""
+        found = Managed(set(), set(), set())
         for entry in self.metadata.managed_fields:
             if entry.manager == manager and entry.operation == "Apply":
-                labels |= _names_below(entry.fields_v1, "f:metadata", "f:labels")
-                annotations |= _names_below(entry.fields_v1, "f:metadata", "f:annotations")
-        return frozenset(labels), frozenset(annotations)
+                found.labels.update(_names_below(entry.fields_v1, "f:metadata", "f:labels"))
+                found.annotations.update(_names_below(entry.fields_v1, "f:metadata", "f:annotations"))
+                found.data.update(_names_below(entry.fields_v1, "f:data"))
+        return found
+
+    def appliers(self) -> frozenset[str]:
+        """Name all who applied something (server-side apply)."""
+        return frozenset(entry.manager for entry in self.metadata.managed_fields if entry.operation == "Apply")
 
     def written_by(self, manager: str) -> tuple[str, ...]:
         """Name the managers but this one that have set data, each once; the API server orders them by time."""
         others = (one.manager for one in self.metadata.managed_fields if _names_below(one.fields_v1, "f:data"))
         return tuple(dict.fromkeys(name for name in others if name and name != manager))
+
+
+class Managed(NamedTuple):
+    """Names of what somebody has set in a Secret."""
+
+    labels: set[str]
+    annotations: set[str]
+    data: set[str]
 
 
 def _names_below(fields: Any, *path: str) -> set[str]:

@@ -17,6 +17,7 @@ from datetime import datetime
 from issuers.authority import Authority, load_authority
 from issuers.errors import InvalidAuthority
 from signer.api.issuer import CLUSTER_ISSUERS, ISSUERS, Issuer, IssuerRef
+from signer.authorities.remedies import with_remedy
 from signer.authorities.secret_watches import SecretWatches
 from signer.authorities.state import (
     CASecret,
@@ -207,7 +208,7 @@ class Registry:
                 load_authority, data.tls_crt, data.tls_key, data.ca_crt or None, now=self._clock()
             )
         except InvalidAuthority as error:
-            found = error
+            found = await asyncio.to_thread(with_remedy, error, data)
         except Exception:  # noqa: BLE001 - one CA must never stop the others; what failed is told without its text
             # The text of an unforeseen exception may quote what it choked on, and that may be a key.
             log.error("Secret %s/%s could not be read as a CA: unforeseen failure", *key)  # noqa: TRY400 - see above

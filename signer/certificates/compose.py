@@ -17,7 +17,7 @@ from signer.certificates.matching import csr_mismatches
 _NAMES = "dnsNames, spec.ipAddresses, spec.uris, spec.emailAddresses, spec.otherNames"
 # Which field of a Certificate is behind a part of the CSR.
 _FIELDS = {
-    "request.subject": "commonName, spec.subject",
+    "request.subject": "commonName, spec.subject, spec.literalSubject",
     "request.extensions.subjectAltName": _NAMES,
     "request.extensions.keyUsage": "usages",
     "request.extensions.extendedKeyUsage": "usages",
@@ -59,6 +59,7 @@ def _written(spec: api.CertificateSpec, key: PrivateKey) -> bytes:
             organizational_units=subject.organizational_units,
             serial_number=subject.serial_number,
         ),
+        literal_subject=spec.literal_subject,
         dns_names=spec.dns_names,
         ip_addresses=spec.ip_addresses,
         email_addresses=spec.email_addresses,

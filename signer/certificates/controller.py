@@ -18,7 +18,8 @@ from signer.api.certificaterequest import CERTIFICATE_REQUESTS
 from signer.api.meta import find_condition, from_rfc3339
 from signer.api.secret import CA_CERT, SECRETS, TLS_CERT, TLS_KEY, Secret
 from signer.certificates import steps
-from signer.certificates.issuing import Issuing, Stuck
+from signer.certificates.filling import Filling, as_they_are
+from signer.certificates.issuing import NO_KEYSTORE, Issuing, Stuck
 from signer.certificates.matching import RequestView, view_request
 from signer.certificates.objects import Emit, Key, Objects
 from signer.certificates.pacing import counts, paused
@@ -26,7 +27,16 @@ from signer.certificates.policies import Facts, issuance_needed, not_ready
 from signer.certificates.renewal import backoff_left
 from signer.certificates.secrets import ownership
 from signer.certificates.secrets.content import IssuedData, issuer_of, secret_content
-from signer.certificates.secrets.view import SecretView, inspect, key_mismatches, read_leaf, spki_of
+from signer.certificates.secrets.keystores import NoKeystore
+from signer.certificates.secrets.view import (
+    KeyView,
+    SecretView,
+    inspect,
+    key_as_wanted,
+    key_mismatches,
+    read_leaf,
+    spki_of,
+)
 from signer.certificates.spec_check import Defect, spec_defect
 from signer.certificates.status import Status
 from signer.certificates.watched import Watched
@@ -73,7 +83,10 @@ class CertificateController:
         self._owner_ref = owner_ref
         self._superseded = Superseded()
         self._views: dict[Key, SecretView] = {}
-        self._issuing = Issuing(watched, objects, self._write_status, queue, owner_ref=owner_ref, clock=clock)
+        self._filling = Filling(watched, objects)
+        self._issuing = Issuing(
+            watched, objects, self._write_status, self._filling, queue, owner_ref=owner_ref, clock=clock
+        )
         self.keys = self._issuing.keys
         self.queue = queue
         watched.enqueue = queue.add
@@ -86,6 +99,7 @@ class CertificateController:
             self._views.pop(key, None)
             self.keys.forget(key)
             self._issuing.pacing.forget(key)
+            self._filling.is_news(key, "")
             return
         if certificate.metadata.deletion_timestamp or self._superseded.stale(
             key, certificate.metadata.resource_version
@@ -93,6 +107,8 @@ class CertificateController:
             return
         try:
             await self._work(key, certificate)
+        except NoKeystore:
+            self.queue.add_after(key, _BLOCKED_RECHECK)
         except Conflict as error:
             logger.debug("Certificate %s/%s: another writer was faster: %s", *key, error)
             self.queue.add_backoff(key)
@@ -151,7 +167,7 @@ class CertificateController:
             certificate,
             await self._view(certificate, secret),
             view_request(current) if current is not None else None,
-            ownership.duplicate_defect(certificate, self._watched.rivals(certificate)),
+            ownership.duplicate_defect(certificate, self._watched.rivals(certificate), secret),
         )
 
     async def _view(self, certificate: Certificate, secret: Secret | None) -> SecretView | None:
@@ -224,7 +240,10 @@ class CertificateController:
             return view
         data = view.secret.data
         issued = IssuedData(
-            data.get(TLS_KEY, b""), data.get(TLS_CERT, b""), data.get(CA_CERT, b""), issuer_of(view.secret, certificate)
+            key_as_wanted(view.key, data.get(TLS_KEY, b""), certificate.spec),
+            data.get(TLS_CERT, b""),
+            data.get(CA_CERT, b""),
+            issuer_of(view.secret, certificate),
         )
         leaf = view.leaf
         if seen.current is not None and _key_is_ours(seen):
@@ -236,12 +255,30 @@ class CertificateController:
             return view
         if leaf is None or spki_of(leaf) != view.key.spki:
             return view
+        issued = await self._with_keystores(certificate, issued, view.key, view.secret)
         content = secret_content(certificate, issued, leaf, existing=view.secret, owner_ref=self._owner_ref)
         if not content.differs_from(view.secret):
             return view
         meta = certificate.metadata
         written = await self._objects.apply_secret(meta.namespace, certificate.spec.secret_name, content, view.secret)
         return await self._view(certificate, written)
+
+    async def _with_keystores(
+        self, certificate: Certificate, issued: IssuedData, key: KeyView, secret: Secret
+    ) -> IssuedData:
+        """Add the keystores; where a password is missing, leave what is there and say so, since the rest is in order."""
+        name, trouble = (certificate.metadata.namespace, certificate.metadata.name), ""
+        try:
+            issued = await self._filling.fill(certificate, issued, key.key, secret)
+        except NoKeystore as error:
+            trouble = str(error)
+            issued = as_they_are(certificate, issued, secret)
+            self.queue.add_after(name, _BLOCKED_RECHECK)
+        if self._filling.is_news(name, trouble):
+            self._objects.emitter(CERTIFICATES, certificate)("Warning", NO_KEYSTORE, trouble)
+        if (seconds := self._filling.look_again(certificate)) is not None:
+            self.queue.add_after(name, seconds)
+        return issued
 
     async def _tidy(self, certificate: Certificate) -> None:
         """Remove what finished issuances leave behind."""

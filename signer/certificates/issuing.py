@@ -14,26 +14,33 @@ from cryptography import x509
 
 from issuers.errors import TemplateError
 from issuers.private_key import encode_key, generate_key
-from signer.api.certificate import CERTIFICATES, Certificate, PrivateKeySpec
+from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
+from signer.api.duration import parse_duration
 from signer.api.meta import find_condition
 from signer.api.secret import NEXT_KEY_LABEL, SECRETS, TLS_KEY, Secret
 from signer.certificates import steps
 from signer.certificates.compose import compose_csr
+from signer.certificates.filling import Filling
 from signer.certificates.key_making import KeyMaking, WantedKey
 from signer.certificates.matching import view_request
 from signer.certificates.objects import Key, Objects
 from signer.certificates.pacing import Pacing, counts, paused
 from signer.certificates.policies import Facts, not_ready
+from signer.certificates.renewal import DEFAULT_DURATION
 from signer.certificates.secrets import ownership
 from signer.certificates.secrets.content import IssuedData, secret_content
+from signer.certificates.secrets.keystores import NoKeystore
+from signer.certificates.secrets.temporary import temporary_certificate, wants_temporary
 from signer.certificates.secrets.view import (
     KeyView,
     PrivateKey,
     SecretView,
     inspect,
+    key_as_wanted,
     key_mismatches,
     read_key,
+    read_leaf,
     wanted_key,
 )
 from signer.certificates.spec_check import INVALID, Defect
@@ -47,6 +54,7 @@ logger = logging.getLogger(__name__)
 
 # So many names of requests may be taken by somebody else's objects before we give up for now.
 _TAKEN_NAMES = 20
+NO_KEYSTORE = "KeystorePassword"
 
 WriteStatus = Callable[[Certificate, Status], Awaitable[Certificate]]
 
@@ -87,6 +95,7 @@ class Issuing:
         watched: Watched,
         objects: Objects,
         write_status: WriteStatus,
+        filling: Filling,
         queue: WorkQueue[Key],
         *,
         owner_ref: bool,
@@ -100,9 +109,13 @@ class Issuing:
         self.pacing = Pacing()
         self._owner_ref = owner_ref
         self._clock = clock
+        self._filling = filling
 
     async def go_on(self, certificate: Certificate, view: SecretView | None, shared: Defect | None) -> None:
-        """Take the next steps. `shared`: other Certificates name the Secret too, so this one will not be Ready."""
+        """Take the next steps. `shared`: other Certificates name the Secret too, so this one will not be Ready.
+
+        Raises NoKeystore, once the status says it, when the Secret cannot be written for want of a keystore's password.
+        """
         if not certificate.status.next_private_key_secret_name:
             # Begun by `cmctl renew`, which sets the condition alone.
             name = steps.key_secret_name(certificate)
@@ -130,6 +143,7 @@ class Issuing:
             else:
                 await self._store(certificate, request, key, leaf, view, shared)
         else:
+            view = await self._meanwhile(certificate, request, key, view)
             await self._wait(certificate, view, shared)
 
     async def _wait(
@@ -230,6 +244,9 @@ class Issuing:
                 return found
             self._pace(certificate, found, why)
             await self._drop(certificate, found, why)
+        if not await self._objects.lives(certificate):
+            # The watch of CertificateRequests may be ahead: theirs are deleted once the Certificate is.
+            raise Conflict(409, "Conflict", "the Certificate is being deleted")
         key_secret = steps.key_secret_name(certificate)
         csr = await asyncio.to_thread(compose_csr, certificate.spec, key.key)
         first = (certificate.status.revision or 0) + 1
@@ -291,11 +308,14 @@ class Issuing:
     ) -> None:
         """Write the Secret, then the status. Killed in between, the next run writes the same Secret again: a no-op."""
         meta = certificate.metadata
-        encoding = (certificate.spec.private_key or PrivateKeySpec()).encoding or "PKCS1"
-        issued = IssuedData(
-            encode_key(key.key, encoding), request.status.certificate, request.status.ca, request.spec.issuer_ref
-        )
+        pem = key_as_wanted(key, b"", certificate.spec)
+        issued = IssuedData(pem, request.status.certificate, request.status.ca, request.spec.issuer_ref)
         existing = view.secret if view is not None else None
+        try:
+            issued = await self._filling.fill(certificate, issued, key.key, existing)
+        except NoKeystore as error:
+            await self._cannot_fill(certificate, view, str(error))
+            raise
         content = secret_content(certificate, issued, leaf, existing=existing, owner_ref=self._owner_ref)
         with telling("SecretWriteFailed", f"Failed to write Secret {certificate.spec.secret_name}"):
             written = await self._objects.apply_secret(meta.namespace, certificate.spec.secret_name, content, existing)
@@ -305,6 +325,38 @@ class Issuing:
         status = Status.of(certificate).issued(steps.revision_of(request))
         await self._write_status(certificate, status.readiness(shared or not_ready(facts), leaf, now))
         self._emit(certificate, "Normal", "Issuing", "The certificate has been successfully issued")
+
+    async def _meanwhile(
+        self, certificate: Certificate, request: CertificateRequest, key: KeyView, view: SecretView | None
+    ) -> SecretView | None:
+        """Write a temporary certificate where one is asked for and nothing else is there."""
+        csr = view_request(request).csr
+        if csr is None or not wants_temporary(certificate, view):
+            return view
+        spec, meta = certificate.spec, certificate.metadata
+        lifetime = parse_duration(spec.duration) if spec.duration else DEFAULT_DURATION
+        chain = await asyncio.to_thread(temporary_certificate, csr, spec.usages, lifetime, self._clock())
+        existing = view.secret if view is not None else None
+        issued = IssuedData(key_as_wanted(key, b"", spec), chain, b"", None)
+        with contextlib.suppress(NoKeystore):
+            issued = await self._filling.fill(certificate, issued, key.key, existing)
+        leaf, _ = read_leaf(chain)
+        if leaf is None:
+            return view
+        content = secret_content(certificate, issued, leaf, existing=existing, owner_ref=self._owner_ref)
+        written = await self._objects.apply_secret(meta.namespace, spec.secret_name, content, existing)
+        self._emit(certificate, "Normal", "Issuing", "Issued temporary certificate")
+        return await asyncio.to_thread(inspect, written)
+
+    async def _cannot_fill(self, certificate: Certificate, view: SecretView | None, problem: str) -> None:
+        """Say that the Secret waits for a keystore's password; a certificate in it that is in order stays Ready."""
+        now, meta = self._clock(), certificate.metadata
+        wrong = not_ready(Facts(certificate, view, None, now))
+        defect = Defect(NO_KEYSTORE, problem) if wrong is not None else None
+        leaf = view.leaf if view is not None else None
+        await self._write_status(certificate, Status.of(certificate).readiness(defect, leaf, now))
+        if self._filling.is_news((meta.namespace, meta.name), problem):
+            self._emit(certificate, "Warning", NO_KEYSTORE, problem)
 
     async def _fail(self, certificate: Certificate, reason: str, message: str) -> None:
         now = self._clock()

@@ -11,7 +11,7 @@ from cryptography import x509
 
 from issuers.errors import MalformedRequest
 from issuers.request import SigningRequest, read_request
-from issuers.x509 import der, general_names
+from issuers.x509 import der, general_names, literal_subject
 from issuers.x509 import subject as names
 from signer.api.certificate import CertificateSpec, Subject
 from signer.api.certificaterequest import CertificateRequest
@@ -65,7 +65,11 @@ def csr_mismatches(csr: SigningRequest, spec: CertificateSpec) -> tuple[str, ...
             emails=csr.email_addresses,
             dns=csr.dns_names,
         ),
-        *_subject_mismatches(spec, csr.subject_names),
+        *(
+            _literal_mismatches(spec, csr.subject_der)
+            if spec.literal_subject
+            else _subject_mismatches(spec, csr.subject_names)
+        ),
     ]
     wanted = general_names.encode_general_names(other_names=[(name.oid, name.utf8_value) for name in spec.other_names])
     if _other_names(csr.san_der) != _other_names(wanted):
@@ -82,12 +86,14 @@ def certificate_mismatches(leaf: x509.Certificate, spec: CertificateSpec) -> tup
     read = leaf_names(leaf)
     if read.names is None:
         return ("spec.dnsNames",)
-    dns, common = read.names.dns_names, read.texts(names.COMMON_NAME)
-    have, want = {*dns, *common}, {*spec.dns_names, *((spec.common_name,) if spec.common_name else ())}
+    dns, common = read.names.dns_names, [text for text in read.texts(names.COMMON_NAME) if text]
+    field = "spec.literalSubject" if spec.literal_subject else "spec.commonName"
+    wanted = _common_names(spec)
+    have, want = {*dns, *common}, {*spec.dns_names, *wanted}
     found = []
     if have != want:
-        if (spec.common_name and spec.common_name not in have) or any(name not in want for name in common):
-            found.append("spec.commonName")
+        if not have.issuperset(wanted) or not want.issuperset(common):
+            found.append(field)
         if not have.issuperset(spec.dns_names) or not want.issuperset(dns):
             found.append("spec.dnsNames")
     found.extend(
@@ -100,6 +106,17 @@ def certificate_mismatches(leaf: x509.Certificate, spec: CertificateSpec) -> tup
         )
     )
     return tuple(found)
+
+
+def _common_names(spec: CertificateSpec) -> set[str]:
+    """The common names that the spec asks for: a literal subject may have several."""
+    if not spec.literal_subject:
+        return {spec.common_name} - {""}
+    try:
+        parts = literal_subject.read_literal_subject(spec.literal_subject)
+    except ValueError:
+        return set()
+    return {text for pairs in parts for kind, text in pairs if kind == names.COMMON_NAME and text}
 
 
 def _san_mismatches(
@@ -145,6 +162,16 @@ _SUBJECT_FIELDS: Mapping[str, str] = {
     names.PROVINCE: "spec.subject.provinces",
     names.STREET_ADDRESS: "spec.subject.streetAddresses",
 }
+
+
+def _literal_mismatches(spec: CertificateSpec, asked: bytes) -> Iterable[str]:
+    """Here order counts, as in cert-manager: the text says the whole name."""
+    try:
+        same = literal_subject.encode_literal_subject(spec.literal_subject) == asked
+    except ValueError:
+        same = False
+    if not same:
+        yield "spec.literalSubject"
 
 
 def _subject_mismatches(spec: CertificateSpec, asked: Iterable[names.RelativeName]) -> Iterable[str]:

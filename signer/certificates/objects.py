@@ -11,7 +11,7 @@ from signer.api.event import reference_to
 from signer.api.issuer import Issuer
 from signer.api.meta import ObjectMeta
 from signer.api.secret import SECRETS, Secret
-from signer.certificates.secrets.content import Content
+from signer.certificates.secrets.content import Content, former_managers, release_body
 from signer.certificates.well_known import FIELD_MANAGER
 from signer.kube.client import ApiClient
 from signer.kube.errors import Conflict, NotFound
@@ -80,6 +80,23 @@ class Objects:
             field_manager=FIELD_MANAGER,
             force=existing is not None,
         )
+        secret = msgspec.convert(written, Secret)
+        for manager in sorted(former_managers(secret)):
+            secret = await self._release(secret, manager)
+        return secret
+
+    async def _release(self, secret: Secret, manager: str) -> Secret:
+        """Take from a former manager what it had set; what we have set as well stays."""
+        meta = secret.metadata
+        written = await self._client.patch(
+            SECRETS,
+            meta.name,
+            release_body(secret),
+            namespace=meta.namespace,
+            kind="apply",
+            field_manager=manager,
+            force=True,
+        )
         return msgspec.convert(written, Secret)
 
     async def delete(self, resource: Resource, obj: Secret | CertificateRequest) -> None:
@@ -100,6 +117,15 @@ class Objects:
     async def create_request(self, body: dict[str, Any]) -> CertificateRequest:
         """Create a CertificateRequest; raises AlreadyExists."""
         return msgspec.convert(await self._client.create(CERTIFICATE_REQUESTS, body), CertificateRequest)
+
+    async def lives(self, certificate: Certificate) -> bool:
+        """Ask whether a Certificate is still there and stays: what is made for one that goes would be left over."""
+        meta = certificate.metadata
+        try:
+            live = msgspec.convert(await self._client.get(CERTIFICATES, meta.name, meta.namespace), Certificate)
+        except NotFound:
+            return False
+        return live.metadata.uid == meta.uid and not live.metadata.deletion_timestamp
 
     async def patch_certificate(self, certificate: Certificate, body: dict[str, Any]) -> Certificate:
         """Write to the status of a Certificate, and return it as it is then; Conflict when it changed meanwhile."""

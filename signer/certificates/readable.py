@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from issuers.errors import TemplateError
 from issuers.request import MAX_PEM_BYTES
 from issuers.x509.general_names import MAX_NAMES, encode_general_names, read_general_names
+from issuers.x509.literal_subject import encode_literal_subject, read_literal_subject
 from issuers.x509.name_constraints import encode_name_constraints, normalize_name_constraints
 from issuers.x509.subject import Subject, read_name
 from issuers.x509.usages import CERT_SIGN, DEFAULT_USAGES, split_usages
@@ -32,6 +33,7 @@ def unreadable(spec: api.CertificateSpec) -> Iterator[str]:
         yield from _each(field, listed, _read_subject)
         if len(set(listed)) < len(listed):
             yield f"{field}: a text appears twice"
+    yield from _each("spec.literalSubject", (spec.literal_subject,) if spec.literal_subject else (), _read_literal)
     for field, listed in _name_texts(spec).items():
         yield from _each(field, listed, _NAME_READERS[field])
     for index, other in enumerate(spec.other_names):
@@ -96,11 +98,20 @@ def _too_large(spec: api.CertificateSpec, texts: Mapping[str, tuple[str, ...]]) 
     sizes["spec.otherNames"] = sum(
         len(one.oid) + len(one.utf8_value.encode(errors="replace")) + 2 * _AROUND for one in spec.other_names
     )
+    sizes["spec.literalSubject"] = _literal_size(spec.literal_subject)
     size = sum(sizes.values()) * 65 // 48 + _REST  # base64, in lines
     if size > MAX_PEM_BYTES:
         largest = max(sizes, key=lambda field: sizes[field])
         return f"{largest}: the request would have {size} bytes; at most {MAX_PEM_BYTES} are accepted"
     return ""
+
+
+def _literal_size(text: str) -> int:
+    """Bytes of the subject; where it cannot be read, that is told of it, and its size is not asked for."""
+    try:
+        return len(encode_literal_subject(text))
+    except ValueError:
+        return 0
 
 
 def _each(field: str, values: Sequence[object], read: Callable[..., bool]) -> Iterator[str]:
@@ -123,6 +134,13 @@ def _read_subject(text: str) -> bool:
     written = Subject(organizations=(text,)).encode()
     ((pair,),) = read_name(written, 0, len(written))
     return pair[1] == text
+
+
+def _read_literal(text: str) -> bool:
+    written = encode_literal_subject(text)
+    # A set's order is the encoding's.
+    read = read_name(written, 0, len(written))
+    return [sorted(pairs) for pairs in read] == [sorted(pairs) for pairs in read_literal_subject(text)]
 
 
 def _read_dns_name(text: str) -> bool:

@@ -11,11 +11,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+from issuers.x509.literal_subject import common_name_of, read_literal_subject
+from issuers.x509.subject import COMMON_NAME, RelativeName
 from issuers.x509.usages import EXTENDED_USAGES, KEY_USAGES
-from signer.api.certificate import Certificate, CertificateSpec, NameConstraintItem, PrivateKeySpec
+from signer.api.certificate import (
+    Certificate,
+    CertificateSpec,
+    Keystores,
+    NameConstraintItem,
+    PrivateKeySpec,
+    Subject,
+)
 from signer.api.duration import InvalidDuration, parse_duration
 from signer.certificates.readable import unreadable
 from signer.certificates.renewal import DEFAULT_DURATION, MIN_DURATION, MIN_RENEW_BEFORE
+from signer.certificates.secrets.keystores import MAX_ALIAS_BYTES, PROFILES, password_problem
 from signer.certificates.well_known import ALLOW_DIRECT_INJECTION, RESERVED_PREFIXES
 
 UNSUPPORTED = "UnsupportedField"
@@ -24,6 +34,7 @@ INVALID = "InvalidSpec"
 MESSAGE_LIMIT = 1024
 """Bytes (UTF-8) of a message: a spec may have thousands of defects, and a condition is sent to all who watch."""
 
+OUTPUT_FORMATS = ("DER", "CombinedPEM")
 RSA_SIZES = range(2048, 8192 + 1)
 EC_SIZES = (256, 384, 521)
 _USAGES = frozenset((*KEY_USAGES, *EXTENDED_USAGES, "signing"))
@@ -71,6 +82,7 @@ def _problems(spec: CertificateSpec) -> Iterator[str]:
     if spec.issuer_ref.ours and spec.issuer_ref.kind not in ("", "Issuer", "ClusterIssuer"):
         yield f"spec.issuerRef.kind: {spec.issuer_ref.kind!r} is neither Issuer nor ClusterIssuer"
     yield from _name_problems(spec)
+    yield from _output_problems(spec)
     yield from _key_problems(spec.private_key or PrivateKeySpec())
     if spec.signature_algorithm not in _signature_algorithms(spec.private_key or PrivateKeySpec()):
         yield f"spec.signatureAlgorithm: {spec.signature_algorithm!r} does not fit spec.privateKey.algorithm"
@@ -91,9 +103,30 @@ def _problems(spec: CertificateSpec) -> Iterator[str]:
 
 
 def _name_problems(spec: CertificateSpec) -> Iterator[str]:
-    names = (spec.common_name, spec.dns_names, spec.uris, spec.email_addresses, spec.ip_addresses, spec.other_names)
-    if not any(names):
-        yield ("spec: at least one of commonName, dnsNames, ipAddresses, uris, emailAddresses, otherNames must be set")
+    literal, problem = _literal_subject(spec)
+    if problem:
+        yield f"spec.literalSubject: {problem}"
+    elif not any(
+        (
+            spec.common_name,
+            common_name_of(literal),
+            spec.dns_names,
+            spec.uris,
+            spec.email_addresses,
+            spec.ip_addresses,
+            spec.other_names,
+        )
+    ):
+        yield (
+            "spec: at least one of commonName (or CN in literalSubject), dnsNames, ipAddresses, uris, emailAddresses, "
+            "otherNames must be set"
+        )
+    if spec.literal_subject and spec.common_name:
+        yield "spec.literalSubject, spec.commonName: only one of the two can be set; write CN=... in literalSubject"
+    if spec.literal_subject and spec.subject is not None and spec.subject != Subject():
+        yield "spec.literalSubject, spec.subject: only one of the two can be set; literalSubject is the whole subject"
+    for text in (text for pairs in literal for kind, text in pairs if kind == COMMON_NAME and len(text) > 64):
+        yield f"spec.literalSubject: CN has {len(text)} characters, 64 are allowed"
     if len(spec.common_name) > 64:  # RFC 5280, appendix A: ub-common-name
         yield f"spec.commonName: {len(spec.common_name)} characters, 64 are allowed"
     for index, name in enumerate(spec.dns_names):
@@ -113,6 +146,44 @@ def _name_problems(spec: CertificateSpec) -> Iterator[str]:
             yield f"spec.otherNames[{index}].oid: {other.oid[:80]!r} is not an object identifier"
         if not other.utf8_value:
             yield f"spec.otherNames[{index}].utf8Value: must be set"
+
+
+def _literal_subject(spec: CertificateSpec) -> tuple[tuple[RelativeName, ...], str]:
+    """The names of literalSubject, and why they cannot be read."""
+    try:
+        return read_literal_subject(spec.literal_subject), ""
+    except ValueError as error:
+        return (), str(error)
+
+
+def _output_problems(spec: CertificateSpec) -> Iterator[str]:
+    """What keeps the further forms of key and certificate from being written."""
+    formats = [one.type for one in spec.additional_output_formats]
+    for index, one in enumerate(formats):
+        if one not in OUTPUT_FORMATS:
+            yield f"spec.additionalOutputFormats[{index}].type: {one[:80]!r} is neither DER nor CombinedPEM"
+        elif one in formats[:index]:
+            yield f"spec.additionalOutputFormats[{index}].type: {one} appears twice"
+    stores = spec.keystores or Keystores()
+    for name, store in (("jks", stores.jks), ("pkcs12", stores.pkcs12)):
+        if store is None or not store.create:
+            continue
+        field, ref = f"spec.keystores.{name}", store.password_secret_ref
+        named = ref is not None and bool(ref.name)
+        if named and store.password is not None:
+            yield f"{field}.passwordSecretRef, {field}.password: only one of the two can be set"
+        elif not named and not store.password:
+            yield f"{field}: passwordSecretRef (a Secret's name and key) or password must be set, and not be empty"
+        elif ref is not None and named and not ref.key:
+            yield f"{field}.passwordSecretRef.key: must be set: the entry of Secret {ref.name[:80]} with the password"
+        if store.password is not None and (why := password_problem(store.password.encode(errors="replace"))):
+            yield f"{field}.password: {why}"
+    if stores.pkcs12 is not None and stores.pkcs12.profile not in PROFILES:
+        yield (
+            f"spec.keystores.pkcs12.profile: {stores.pkcs12.profile[:80]!r} is none of LegacyRC2, LegacyDES, Modern2023"
+        )
+    if stores.jks is not None and len((stores.jks.alias or "").encode(errors="replace")) > MAX_ALIAS_BYTES:
+        yield f"spec.keystores.jks.alias: more than {MAX_ALIAS_BYTES} bytes"
 
 
 def _key_problems(key: PrivateKeySpec) -> Iterator[str]:

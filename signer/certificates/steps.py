@@ -5,7 +5,7 @@ predecessor made, instead of starting again.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from signer.certificates.secrets.view import KeyView, read_leaf, spki_of
 from signer.certificates.spec_check import Defect
 
 DEFAULT_HISTORY = 1
+_NOT_COPIED = ("kubectl.kubernetes.io/", "fluxcd.io/", "argocd.argoproj.io/", "mesh-signer.dev/")
 INVALID_CERTIFICATE = "InvalidCertificate"
 
 
@@ -155,6 +156,7 @@ def request_body(certificate: Certificate, revision: int, csr_pem: bytes, key_se
             "namespace": meta.namespace,
             "labels": dict(meta.labels),
             "annotations": {
+                **copied_annotations(meta.annotations),
                 well_known.CERTIFICATE_NAME: meta.name,
                 well_known.REVISION: str(revision),
                 well_known.PRIVATE_KEY_SECRET: key_secret,
@@ -168,6 +170,14 @@ def request_body(certificate: Certificate, revision: int, csr_pem: bytes, key_se
 def own_request(body: dict[str, Any]) -> CertificateRequest:
     """Read a CertificateRequest that is about to be made as it will be read when it is there."""
     return msgspec.convert(msgspec.json.decode(msgspec.json.encode(body)), CertificateRequest)
+
+
+def copied_annotations(annotations: Mapping[str, str]) -> dict[str, str]:
+    """The annotations of a Certificate that its CertificateRequests get: all but those of tools that apply it.
+
+    cert-manager's default of --copied-annotation-prefixes; ours on a Certificate are notes about that object alone.
+    """
+    return {key: value for key, value in annotations.items() if not key.startswith(_NOT_COPIED)}
 
 
 def issuing(certificate: Certificate) -> bool:

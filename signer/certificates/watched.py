@@ -11,6 +11,7 @@ from typing import Any
 from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.secret import NEXT_KEY_LABEL, SECRETS, Secret
+from signer.certificates.secrets.keystores import password_secrets
 from signer.certificates.well_known import FAO_LABEL
 from signer.kube.client import ApiClient
 from signer.kube.encoding.codec import JsonCodec
@@ -50,6 +51,7 @@ class Watched:
         )
         self.enqueue: Callable[[Key], None] = lambda _key: None
         self._users: dict[Key, set[str]] = defaultdict(set)
+        self._password_users: dict[Key, set[str]] = defaultdict(set)
         self._by_uid: dict[str, Key] = {}
         self._requests_of: dict[str, set[Key]] = defaultdict(set)
         self._keys_of: dict[str, set[Key]] = defaultdict(set)
@@ -57,11 +59,17 @@ class Watched:
         self.requests.subscribe(self._request_changed)
         self.secrets.subscribe(self._secret_changed)
 
-    def rivals(self, certificate: Certificate) -> set[str]:
-        """Names of the other Certificates that name the same Secret; those on their way out do not count."""
+    def rivals(self, certificate: Certificate) -> list[Certificate]:
+        """The other Certificates that name the same Secret; those on their way out do not count."""
         meta = certificate.metadata
         users = self._users.get((meta.namespace, certificate.spec.secret_name), set())
-        return {name for name in users if name != meta.name and self._lives((meta.namespace, name))}
+        found = [self.certificates.store.get((meta.namespace, name)) for name in users if name != meta.name]
+        return [one for one in found if one is not None and not one.metadata.deletion_timestamp]
+
+    @property
+    def passwords(self) -> int:
+        """How many passwords of keystores are looked for in Secrets, by all Certificates."""
+        return sum(map(len, self._password_users.values()))
 
     def requests_of(self, certificate: Certificate) -> list[CertificateRequest]:
         """The CertificateRequests that this Certificate controls."""
@@ -72,10 +80,6 @@ class Watched:
         """The Secrets with a next private key that this Certificate controls."""
         keys = self._keys_of.get(certificate.metadata.uid, set())
         return [secret for key in sorted(keys) if (secret := self.secrets.store.get(key)) is not None]
-
-    def _lives(self, key: Key) -> bool:
-        certificate = self.certificates.store.get(key)
-        return certificate is not None and not certificate.metadata.deletion_timestamp
 
     def _certificate_changed(self, change: Change[Certificate]) -> None:
         if change.kind == "synced":
@@ -91,11 +95,15 @@ class Watched:
             _discard(self._users, old, name)
         if new is not None:
             self._users[new].add(name)
+        for secret in _password_keys(change.old):
+            _discard(self._password_users, secret, name)
+        for secret in _password_keys(change.new):
+            self._password_users[secret].add(name)
         self.enqueue(change.key)
         leaving = change.new is None or change.new.metadata.deletion_timestamp is not None
         if old != new or leaving:
-            for secret in {old, new} - {None}:
-                self._enqueue_users(secret)
+            for used in {old, new} - {None}:
+                self._enqueue_users(used)
 
     def _request_changed(self, change: Change[CertificateRequest]) -> None:
         self._owned_changed(change, self._requests_of)
@@ -104,6 +112,8 @@ class Watched:
         if change.kind == "synced":
             return
         self._enqueue_users(change.key)
+        for name in self._password_users.get(change.key, ()):
+            self.enqueue((change.key[0], name))
         either = change.new or change.old
         if either is not None and NEXT_KEY_LABEL in either.metadata.labels:
             self._owned_changed(change, self._keys_of)
@@ -125,6 +135,12 @@ class Watched:
         if secret is not None:
             for name in self._users.get(secret, ()):
                 self.enqueue((secret[0], name))
+
+
+def _password_keys(certificate: Certificate | None) -> set[Key]:
+    if certificate is None:
+        return set()
+    return {(certificate.metadata.namespace, name) for name in password_secrets(certificate.spec)}
 
 
 def _discard(index: dict[Any, set[Any]], key: object, value: object) -> None:

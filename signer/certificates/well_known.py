@@ -36,5 +36,14 @@ PENDING = "Pending"
 FAILED = "Failed"
 REASON_DENIED = "Denied"
 
-# Who writes Secrets, as server-side apply records it.
-FIELD_MANAGER = "mesh-signer-certificates"
+# On a Certificate: a certificate of nobody's stands in its Secret until there is one.
+TEMPORARY = "cert-manager.io/issue-temporary-certificate"
+# On a Secret: what its keystores were made of.
+KEYSTORES = "mesh-signer.dev/keystores"
+
+# Who writes Secrets, as server-side apply records it: cert-manager's own name for it, so that each of the two takes away
+# what the other has put there when a Certificate no longer asks for it (docs/adr/0038).
+FIELD_MANAGER = "cert-manager-certificates-issuing"
+# Names under which Secrets of Certificates were written as well: ours until this version, and how cert-manager's begin.
+FORMER_MANAGER = "mesh-signer-certificates"
+PEER_MANAGERS = "cert-manager-certificates-"

@@ -201,6 +201,11 @@ async def _load(client: ApiClient, needs: NeedsSecret, now: datetime) -> Authori
     where = f"Secret {needs.namespace}/{needs.name}"
     try:
         data = msgspec.convert(await client.get(SECRETS, needs.name, needs.namespace), CASecret).data
+    except (NotFound, ValueError):  # ValueError: the text can be no Secret's name
+        return SecretMissing(f"{where} not found")
+    except (ApiError, Unreachable) as error:
+        return SecretMissing(f"{where} may not be read: {error}")
+    try:
         return await asyncio.to_thread(load_authority, data.tls_crt, data.tls_key, data.ca_crt or None, now=now)
     except InvalidAuthority as error:
         return error

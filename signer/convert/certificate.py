@@ -74,8 +74,9 @@ def todays_duration(value: Any, place: str, notes: Notes) -> Any:
         return hours
     try:
         parse_duration(written)
-    except InvalidDuration:
-        notes.add(place, f"{shown(value)} is not a duration, as 2160h; correct it before you apply it")
+    except InvalidDuration as error:
+        _, _, remedy = str(error).partition("; ")
+        notes.add(place, f"{shown(value)} is not a duration; {remedy or 'write it as 2160h'}, before you apply it")
     return value
 
 

@@ -16,6 +16,7 @@ from issuers.template import mesh_template
 from signer.api.certificatesigningrequest import RequestContent
 from signer.api.duration import InvalidDuration, format_duration, parse_duration
 from signer.api.issuer import IssuerRef
+from signer.api.secret import TLS_KEY
 from signer.authorities.state import PENDING, TYPE_MISSING, IssuerState
 from signer.csr.outcome import Answers, AskKey, AskReference, Issue, NoKey, Verdict
 from signer.tenancy.decide import Standing, judge, standing
@@ -118,9 +119,9 @@ def requested_duration(content: RequestContent) -> timedelta | Refuse:
     return duration
 
 
-def _read(content: RequestContent) -> SigningRequest | Refuse:
+def _read(content: RequestContent, *, mesh: bool) -> SigningRequest | Refuse:
     try:
-        return read_request(content.request)
+        return read_request(content.request, one_block=mesh)
     except MalformedRequest as error:
         return Refuse((Reason("SigningError", f"Error generating certificate template: spec.request: {error}"),))
 
@@ -177,7 +178,7 @@ def _template(
 def _by_ca(
     case: Case, state: IssuerState, asked: timedelta | None, around: Circumstances
 ) -> Issue | Refuse | Unready | Inquiry:
-    request = _read(case.content)
+    request = _read(case.content, mesh=case.standing.mesh)
     if isinstance(request, Refuse):
         return Refuse((Reason("UnexpectedContents", request.message),)) if case.standing.mesh else request
     grant = _decide(case, request, state, asked, around)
@@ -201,10 +202,13 @@ def _self_signed(
     namespace = state.ref.namespace or around.cluster_resource_namespace
     if key is None:
         return AskKey(namespace, name)
+    if isinstance(key, NoKey) and key.broken:
+        message = f"Failed to parse signing key from secret {namespace}/{name}: {TLS_KEY} holds no usable private key"
+        return Wait(Reason("ErrorParsingKey", message), state.ref, (namespace, name))
     if isinstance(key, NoKey):
         message = f"Referenced Secret {namespace}/{name} not found, or it holds no key that may be used here"
         return Wait(Reason("SecretNotFound", message), state.ref, (namespace, name))
-    request = _read(content)
+    request = _read(content, mesh=case.standing.mesh)
     if isinstance(request, Refuse):
         return request
     if key.public_key() != request.public_key:

@@ -40,7 +40,12 @@ class AskKey:
 
 @dataclass(frozen=True, slots=True)
 class NoKey:
-    """The answer to AskKey when the Secret is missing, unreadable, holds no usable key, or is a CA's."""
+    """The answer to AskKey when the Secret is missing, unreadable, holds no usable key, or is a CA's.
+
+    `broken`: it is there, is no CA's, and its key cannot be used.
+    """
+
+    broken: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,8 +90,9 @@ class Questions:
     async def key(self, namespace: str, name: str) -> CertificateIssuerPrivateKeyTypes | NoKey:
         """Return the private key in a Secret's tls.key.
 
-        NoKey for a Secret that is missing or unusable, and for a CA's: all look alike, so that nobody can find out
-        by asking which Secrets there are, or have a CA's key sign what its issuer would not.
+        NoKey for a Secret that is missing, for a CA's and for the key of an issuance that is under way: these look alike,
+        so that nobody can find out by asking where CAs are, or have a CA's key sign what its issuer would not. One that
+        is there with a key that cannot be used is told (`broken`), as cert-manager does.
         """
         if self._registry.is_ca_secret(namespace, name):
             return NoKey()
@@ -108,12 +109,14 @@ class Questions:
         data = secret.get("data")
         text = data.get(TLS_KEY) if isinstance(data, dict) else None
         certificate = data.get("tls.crt") if isinstance(data, dict) else None
-        if not isinstance(text, str) or (isinstance(certificate, str) and _is_ca(certificate)):
+        if isinstance(certificate, str) and _is_ca(certificate):
             return NoKey()
+        if not isinstance(text, str):
+            return NoKey(broken=True)
         try:
             return await asyncio.to_thread(load_key, base64.b64decode(text, validate=True))
         except (InvalidAuthority, binascii.Error):
-            return NoKey()
+            return NoKey(broken=True)
 
 
 def _is_next_key(secret: dict[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from issuers.request import SigningRequest, read_request
 from issuers.x509 import der
 from issuers.x509.general_names import encode_general_names
 from issuers.x509.keys import PrivateKey
+from issuers.x509.literal_subject import encode_literal_subject
 from issuers.x509.usages import CERT_SIGN, DEFAULT_USAGES, split_usages
 from signer.api.certificate import Certificate, CertificateSpec, Subject
 from signer.api.certificaterequest import CertificateRequest
@@ -73,8 +74,9 @@ FIELDS: tuple[tuple[str, Any], ...] = (
             "excluded": {"emailAddresses": ["a@c.example", "d.example"], "ipRanges": ["fd00::/8"]},
         },
     ),
-    ("literalSubject", "CN=a"),
-    ("keystores", {"jks": {"create": True}}),
+    ("literalSubject", "CN=a,OU=b+1.2.3=c"),
+    ("keystores", {"jks": {"create": True, "password": "a"}, "pkcs12": {"create": True, "password": "b"}}),
+    ("additionalOutputFormats", [{"type": "DER"}]),
 )
 
 
@@ -160,7 +162,10 @@ def assert_wish(spec: CertificateSpec, read: SigningRequest) -> None:
         *(("2.5.4.11", one) for one in subject.organizational_units),
         *(("2.5.4.17", one) for one in subject.postal_codes),
     ]
-    assert sorted(pair for pairs in read.subject_names for pair in pairs) == sorted(wanted)
+    if spec.literal_subject:
+        assert read.subject_der == encode_literal_subject(spec.literal_subject)
+    else:
+        assert sorted(pair for pairs in read.subject_names for pair in pairs) == sorted(wanted)
     bits, extended = split_usages((*(spec.usages or DEFAULT_USAGES), *((CERT_SIGN,) if spec.is_ca else ())))
     if spec.encode_usages_in_request is False:
         bits, extended = 0, ()

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from issuers.authority import load_authority
 from issuers.certificate import new_serial, self_sign, sign, template_for
@@ -315,3 +317,113 @@ def test_a_certificates_csr_equals_cert_managers(peer: Peer, name: str, kind: st
     assert left.tbs_certrequest_bytes.hex() == right.tbs_certrequest_bytes.hex()
     assert left.signature_algorithm_oid == right.signature_algorithm_oid
     read_request(mine)
+
+
+LITERALS = (
+    "CN=a",
+    "CN=foo,OU=bar,O=baz",
+    "C=DE, ST=B , L= Berlin,O=x y,OU=1+OU=0,CN=a",
+    "DC=com,DC=example,UID=7,SERIALNUMBER=1,STREET=s",
+    "CN=a\\,b\\+c\\;d\\=e\\#f\\\\\\ ",
+    "CN=Tr\\C3\\A9s bien\\2C 中",
+    "CN=#0c0161;O=b",
+    "1.2.3.4=x,2.5.4.3=y",
+    "1.02.3=x,CN=a",
+    "CN=a=b,O==",
+    "CN=a*b,O=c&d,OU=e@f",
+    "CN=a,CN=b",
+    "CN=,O=a",
+    "O=no common name",
+    "   ",
+    "CN=a,",
+    "=a",
+    "cn=a",
+    "E=a@b",
+    "CN=a\\zz",
+    "CN=a\\",
+    "CN=\\ff",
+    "3.1=a",
+    "1.2.x=a",
+    "CN",
+    "CN=a+",
+)
+_PIECES = st.sampled_from(
+    [*'CNOULST=,+;\\# aé中"<>*&.0', "CN=", "O=", "OU=", "DC=", "UID=", "1.2.3=", "\\,", "\\2c", "\\c3\\a9", "\\ "]
+)
+
+
+def literal(peer: Peer, subject: str) -> None:
+    """Ask both for the CSR of a literal subject: they write the same, or neither writes any."""
+    key = pki.key("p256")
+    spec = {"dnsNames": ["a"], "literalSubject": subject, "privateKey": {"algorithm": "ECDSA"}}
+    theirs = peer.ask(op="compose", certificate={"spec": spec}, tlsKey=encode_key(key).decode())
+    if "error" in theirs:
+        with pytest.raises(TemplateError, match=r"^literalSubject: "):
+            compose_request(key, literal_subject=subject, dns_names=["a"])
+        return
+    mine = compose_request(key, literal_subject=subject, dns_names=["a"])
+    left, right = x509.load_pem_x509_csr(mine), x509.load_pem_x509_csr(theirs["csr"].encode())
+    assert left.tbs_certrequest_bytes.hex() == right.tbs_certrequest_bytes.hex(), subject
+
+
+@pytest.mark.parametrize("subject", LITERALS)
+def test_a_literal_subject_is_written_as_cert_manager_writes_it(peer: Peer, subject: str) -> None:
+    """Names, order, escapes, identifiers, sets of several: to the byte; what cert-manager refuses is refused."""
+    literal(peer, subject)
+
+
+@settings(max_examples=400, deadline=None)
+@given(subject=st.lists(_PIECES, min_size=1, max_size=14).map("".join))
+def test_generated_literal_subjects_are_written_as_cert_manager_writes_them(peer: Peer, subject: str) -> None:
+    """Whatever is put together of what has a meaning in such a text."""
+    literal(peer, subject)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    names=st.lists(
+        st.tuples(
+            st.one_of(
+                st.just("1.3.6.1.4.1.311.20.2.3"),
+                st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=5).map(
+                    lambda arcs: ".".join(map(str, (arcs[0] % 3, arcs[-1] % 40, *arcs)))
+                ),
+            ),
+            st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    dns=st.lists(st.sampled_from(["a.example", "b"]), max_size=2),
+)
+def test_generated_other_names_are_written_as_cert_manager_writes_them(
+    peer: Peer, names: list[tuple[str, str]], dns: list[str]
+) -> None:
+    """Identifiers and texts of otherNames, beside other names: to the byte."""
+    key = pki.key("p256")
+    spec = {
+        "dnsNames": dns,
+        "otherNames": [{"oid": oid, "utf8Value": text} for oid, text in names],
+        "privateKey": {"algorithm": "ECDSA"},
+    }
+    theirs = peer.ask(op="compose", certificate={"spec": spec}, tlsKey=encode_key(key).decode())
+    mine = x509.load_pem_x509_csr(compose_request(key, dns_names=dns, other_names=names))
+    assert "error" not in theirs, theirs
+    right = x509.load_pem_x509_csr(theirs["csr"].encode())
+    assert mine.tbs_certrequest_bytes.hex() == right.tbs_certrequest_bytes.hex()
+
+
+@pytest.mark.parametrize("ca", ["root-p256", "no-subject"])
+@pytest.mark.parametrize("subject", [one for one in LITERALS[:12] if one.strip()])
+def test_a_certificate_of_a_literal_subject_equals_cert_managers(
+    peer: Peer, subject: str, ca: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is signed for a literal subject and an otherName is what cert-manager signs, to the byte."""
+    text = compose_request(
+        pki.key("p256"), literal_subject=subject, other_names=[("1.3.6.1.4.1.311.20.2.3", "upn@example")]
+    )
+    monkeypatch.setitem(REQUESTS, "literal", text)
+    wish = {"usages": (), "seconds": 86400, "isCA": False, "kind": "CertificateRequest"}
+    theirs = their_answer(peer, "literal", ca, wish)
+    assert "error" not in theirs
+    compare(our_chain("literal", ca, wish), theirs["chain"].encode())

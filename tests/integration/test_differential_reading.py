@@ -3,14 +3,18 @@
 The other side is Go's crypto/x509 in tests/localmesh/gotools/certmanagerpki. We may refuse what Go takes, and do.
 """
 
+import base64
 import json
 import random
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from issuers.errors import MalformedRequest
 from issuers.request import read_request
+from issuers.x509.pem import REQUEST_LABELS, PemError, find_request
 from tests.integration.cert_manager import (
     CONSTRAINTS,
     TESTS,
@@ -122,3 +126,79 @@ def test_go_reads_whom_we_read_in_mutated_requests(peer: Peer, seed: int) -> Non
         text = craft.pem(craft.seq(info, craft.SHA256_ECDSA, craft.bits(signature)))
         taken += assert_same_reading(peer, text)
     assert taken > 100  # else nothing was compared
+
+
+_PLAIN = Csr().pem()
+_BODY = _PLAIN.split(b"\n")[1:-2]
+_LINES = [
+    *(
+        b"-----%b %b-----" % (end, label)
+        for end in (b"BEGIN", b"END")
+        for label in (*REQUEST_LABELS, b"CERTIFICATE", b"")
+    ),
+    b"\n".join(_BODY),
+    b"\r\n".join(_BODY),
+    b"".join(_BODY),
+    b" \n\t".join(_BODY),
+    b"Comment: x",
+    b"a text",
+    b"",
+    b" ",
+    b"-----",
+    b"-----BEGIN CERTIFICATE REQUEST----- ",
+    b" -----BEGIN CERTIFICATE REQUEST-----",
+    b"-----BEGIN CERTIFICATE REQUEST-----x",
+    b"-----END CERTIFICATE REQUEST----- \r",
+    b"-----END CERTIFICATE REQUEST-----x",
+    b"AAAA",
+    b"\xff\xfe",
+]
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    lines=st.lists(st.sampled_from(_LINES), max_size=7)
+    | st.tuples(
+        st.lists(st.sampled_from(_LINES), max_size=2),
+        st.sampled_from(REQUEST_LABELS),
+        st.lists(st.sampled_from(_LINES), max_size=2),
+        st.lists(st.sampled_from(_LINES), max_size=2),
+    ).map(
+        lambda parts: [
+            *parts[0],
+            b"-----BEGIN %b-----" % parts[1],
+            *parts[2],
+            *_BODY,
+            b"-----END %b-----" % parts[1],
+            *parts[3],
+        ]
+    ),
+    end=st.sampled_from([b"\n", b"\r\n"]),
+)
+def test_outside_the_mesh_the_block_that_we_find_is_gos(peer: Peer, lines: list[bytes], end: bytes) -> None:
+    """The block in a text is the first that Go finds, or there is none for us; what Go takes for a request's, we take."""
+    text = end.join(lines) + end
+    blocks = peer.ask(op="pem", data=base64.b64encode(text).decode())["blocks"] or []
+    first = (blocks[0]["type"].encode(), base64.b64decode(blocks[0]["bytes"] or "")) if blocks else (b"", b"")
+    try:
+        found = find_request(text)
+    except PemError:
+        assert first[0] not in REQUEST_LABELS or not first[1], (text, first)
+        return
+    assert first[0] in REQUEST_LABELS, (text, first)
+    assert found == first[1], text
+
+
+def test_one_block_is_what_every_reader_finds() -> None:
+    """What a mesh's signer takes is found likewise by the other reading, and by Go."""
+    assert find_request(_PLAIN) == read_request(_PLAIN).der
+    for other in (
+        b"\n" + _PLAIN,
+        _PLAIN.replace(b" CERT", b" NEW CERT"),
+        b"text\n" + _PLAIN,
+        _PLAIN + _PLAIN,
+        _PLAIN + b"x",
+    ):
+        with pytest.raises(MalformedRequest):
+            read_request(other)
+        assert read_request(other, one_block=False).der == read_request(_PLAIN).der

@@ -278,8 +278,14 @@ class TestSecrets:
 
     def test_somebody_elses(self, controllers: Api, admin: Api, namespace: str) -> None:
         """A Secret that we never wrote, and that names no Certificate, is neither changed nor deleted."""
-        for kind, data in (("kubernetes.io/tls", DATA), ("Opaque", {"password": DATA["tls.key"]})):
-            name = f"theirs-{kind.rpartition('/')[2].lower()}"
+        for number, (kind, data) in enumerate(
+            (
+                ("kubernetes.io/tls", DATA),
+                ("Opaque", {"password": DATA["tls.key"]}),
+                ("Opaque", {"ca.crt": DATA["tls.crt"], "tls.key": DATA["tls.key"]}),
+            )
+        ):
+            name = f"theirs-{number}"
             admin.post(path(namespace), secret(name, kind, data=data))
             for act in (
                 lambda name=name: controllers.patch(path(namespace, name), {"data": {"tls.crt": DATA["tls.key"]}}),
@@ -301,9 +307,25 @@ class TestSecrets:
         admin.post(
             path(namespace), secret("empty", "kubernetes.io/tls", data={"tls.crt": "", "tls.key": DATA["tls.key"]})
         )
-        for name in ("given", "empty"):
+        admin.post(path(namespace), secret("opaque", "Opaque"))
+        admin.post(path(namespace), secret("opaque-key", "Opaque", data={"tls.crt": "", "tls.key": DATA["tls.key"]}))
+        for name in ("given", "empty", "opaque", "opaque-key"):
             written = controllers.patch(path(namespace, name), {"data": DATA})
             assert written["data"] == DATA
+
+    def test_without_its_notes(self, controllers: Api, admin: Api, namespace: str) -> None:
+        """A Secret whose annotations somebody took away is still known by who applied it: ours, or cert-manager."""
+        for name, manager in (("mine", "cert-manager-certificates-issuing"), ("before", "mesh-signer-certificates")):
+            target = f"{path(namespace, name)}?fieldManager={manager}&force=true"
+            body = secret(name, "kubernetes.io/tls", data=DATA)
+            admin.call("PATCH", target, body, kind="application/apply-patch+yaml")
+            controllers.call(
+                "PATCH",
+                target,
+                body | {"data": DATA | {"ca.crt": DATA["tls.crt"]}},
+                kind="application/apply-patch+yaml",
+            )
+            assert "ca.crt" in admin.get(path(namespace, name))["data"]
 
     def test_a_token_is_not_handed_over(self, controllers: Api, admin: Api, namespace: str) -> None:
         """A ServiceAccount's token is not ours, whatever is written on it."""

@@ -25,7 +25,7 @@ from signer.certificates.requests import status as to_status
 from signer.certificates.requests import steps
 from signer.certificates.requests.record import RequestRecord
 from signer.certificates.requests.requester import Requesters
-from signer.certificates.requests.signing import Signed, asks_requester, decide_request, sign_request
+from signer.certificates.requests.signing import Signed, asks_requester, decide_request, in_mesh, sign_request
 from signer.certificates.requests.status import APPROVED_MESSAGE, ISSUED_MESSAGE, StatusPatch
 from signer.certificates.watched import Watched
 from signer.certificates.well_known import PENDING, READY
@@ -33,6 +33,7 @@ from signer.kube.errors import Conflict, Forbidden, NotFound
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change
 from signer.kube.superseded import Superseded
+from signer.observe.events import EventType
 from signer.tenancy.verdict import Grant, Limits, Reason, Refuse, Unready
 from signer.tenancy.world import World, without_wall
 
@@ -115,7 +116,13 @@ class RequestController:
     async def _work(self, key: Key, request: CertificateRequest) -> None:
         answer: PrivateKey | steps.NoKey | None = None
         while True:
-            step = steps.consider(request, self._lookup(key), auto_approve=self._auto_approve, key=answer)
+            step = steps.consider(
+                request,
+                self._lookup(key),
+                auto_approve=self._auto_approve,
+                in_mesh=lambda state: in_mesh(state, self._world),
+                key=answer,
+            )
             emit = self._objects.emitter(CERTIFICATE_REQUESTS, request)
             now = self._clock()
             match step:
@@ -176,7 +183,7 @@ class RequestController:
         try:
             return await asyncio.to_thread(load_key, secret.data.get(TLS_KEY, b""))
         except InvalidAuthority:
-            return steps.NoKey()
+            return steps.NoKey(broken=True)
 
     async def _sign(self, key: Key, request: CertificateRequest, step: steps.Sign) -> None:
         # Read first: the decision is made on the world as it is then.
@@ -250,9 +257,11 @@ class RequestController:
     async def _pend(self, key: Key, request: CertificateRequest, reason: str, message: str) -> None:
         before = find_condition(request.status.conditions, READY)
         await self._write(key, request, to_status.pending(request, message, self._clock()))
-        if before is None or before.reason != PENDING:
-            self._objects.emitter(CERTIFICATE_REQUESTS, request)("Normal", reason, message)
-        if reason == "MissingSecret":
+        broken = reason == "ErrorParsingKey"
+        if before is None or before.reason != PENDING or (broken and before.message != message):
+            kind: EventType = "Warning" if broken else "Normal"
+            self._objects.emitter(CERTIFICATE_REQUESTS, request)(kind, reason, message)
+        if broken or reason == "MissingSecret":
             self.queue.add_after(key, _SECRET_RECHECK)
 
     async def _fail(

@@ -13,7 +13,7 @@ from issuers.x509.keys import PrivateKey
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.issuer import SelfSignedIssuer
 from signer.authorities.state import IssuerState
-from signer.tenancy.decide import decide, limits_requesters
+from signer.tenancy.decide import decide, limits_requesters, standing
 from signer.tenancy.verdict import Claim, Grant, Inquiry, Limits, Reason, Refuse, Unready
 from signer.tenancy.world import World
 
@@ -29,6 +29,13 @@ class Signed:
 def asks_requester(state: IssuerState, world: World) -> bool:
     """Tell whether it matters who made a request for this issuer (`decide_request` takes him)."""
     return limits_requesters(world, state.ref, state.authority.key_id if state.authority is not None else "")
+
+
+def in_mesh(state: IssuerState, world: World) -> bool:
+    """Tell whether an issuer signs for the mesh, as far as the mesh is read."""
+    authority = state.authority
+    key_id = authority.key_id if authority is not None else ""
+    return standing(world, requester="", signer=state.ref, ca_key_id=key_id).mesh
 
 
 def decide_request(

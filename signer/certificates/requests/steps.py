@@ -69,7 +69,12 @@ class AskKey:
 
 @dataclass(frozen=True, slots=True)
 class NoKey:
-    """The answer when the Secret is missing, holds no usable key, or is a CA's: these must look alike."""
+    """The answer when the Secret is missing or a CA's, which must look alike.
+
+    `broken`: it is there, is no CA's, and its key cannot be used.
+    """
+
+    broken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +95,13 @@ def consider(
     lookup: Callable[[IssuerRef], IssuerState | None],
     *,
     auto_approve: bool,
+    in_mesh: Callable[[IssuerState], bool] = lambda _: True,
     key: PrivateKey | NoKey | None = None,
 ) -> Step:
-    """Decide on the next step for a request. `key` is the answer to AskKey, None before it was asked."""
+    """Decide on the next step for a request. `key` is the answer to AskKey, None before it was asked.
+
+    `in_mesh` tells whether an issuer signs for the mesh: a request for it is one PEM block and nothing else.
+    """
     status, conditions = request.status, request.status.conditions
     ready = find_condition(conditions, well_known.READY)
     if request.metadata.deletion_timestamp:
@@ -115,11 +124,15 @@ def consider(
         reference = request.spec.issuer_ref
         message = f"spec.issuerRef: kind {reference.kind!r}, name {reference.name!r} is not an Issuer or ClusterIssuer"
         return Fail("InvalidRequest", message, invalid=True)
-    return _for_issuer(request, lookup(ref), ref, key)
+    return _for_issuer(request, lookup(ref), ref, in_mesh, key)
 
 
 def _for_issuer(
-    request: CertificateRequest, state: IssuerState | None, ref: IssuerRef, key: PrivateKey | NoKey | None
+    request: CertificateRequest,
+    state: IssuerState | None,
+    ref: IssuerRef,
+    in_mesh: Callable[[IssuerState], bool],
+    key: PrivateKey | NoKey | None,
 ) -> Step:
     if state is None:
         return Pend("IssuerNotFound", f'Referenced "{ref.kind}" not found: {ref}')
@@ -134,7 +147,7 @@ def _for_issuer(
     if not timedelta(0) < lifetime <= _LONGEST:
         return Fail("InvalidRequest", f"spec.duration: {request.spec.duration} is not a lifetime", invalid=True)
     try:
-        csr = read_request(request.spec.request)
+        csr = read_request(request.spec.request, one_block=in_mesh(state))
     except MalformedRequest as error:
         return Fail("InvalidRequest", f"spec.{error}", invalid=True)
     if state.kind != "selfSigned":
@@ -154,6 +167,9 @@ def _self_signed(
         return Fail("MissingAnnotation", f'Annotation "{well_known.PRIVATE_KEY_SECRET}" missing or reference empty')
     if key is None:
         return AskKey(name)
+    if isinstance(key, NoKey) and key.broken:
+        note = well_known.PRIVATE_KEY_SECRET
+        return Pend("ErrorParsingKey", f'Failed to get key "{name}" referenced in annotation "{note}": no usable key')
     if isinstance(key, NoKey):
         where = f"{request.metadata.namespace}/{name}"
         return Pend("MissingSecret", f"Referenced secret {where} not found, or it holds no key that may be used here")

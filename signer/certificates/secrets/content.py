@@ -1,13 +1,13 @@
 """What a Certificate's Secret must look like, and whether the one that is there does.
 
-Pure. Writing is server-side apply under a field manager of our own, so that the entries of a secretTemplate that are
-gone from the spec go from the Secret too, and what others put there stays.
+Pure. Writing is server-side apply under one field manager, so that the entries of a secretTemplate that are gone from the
+spec go from the Secret too, and what others put there stays.
 """
 
 import base64
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from signer.api.meta import controller_reference
 from signer.api.secret import CA_CERT, TLS_CERT, TLS_KEY, TLS_TYPE, Secret
 from signer.certificates import well_known
 from signer.certificates.leaf_names import leaf_names
+from signer.certificates.secrets.keystores import output_formats
 
 _SUBJECT_ANNOTATIONS = {
     "organizations": NameOID.ORGANIZATION_NAME,
@@ -34,12 +35,18 @@ _SUBJECT_ANNOTATIONS = {
 
 @dataclass(frozen=True, slots=True)
 class IssuedData:
-    """What goes into the Secret's data; `ca` is empty when the issuer knows no root."""
+    """What goes into the Secret's data; `ca` is empty when the issuer knows no root.
+
+    `stores` are keystores by the name of their entry, `mark` says what they were made of. `issuer` is None for a
+    temporary certificate.
+    """
 
     key: bytes = field(repr=False)
     chain: bytes
     ca: bytes
-    issuer: IssuerReference
+    issuer: IssuerReference | None
+    stores: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +92,33 @@ class Content:
             return True
         if self.owner is not None and not any(ref.uid == self.owner["uid"] for ref in meta.owner_references):
             return True
-        labels, annotations = secret.managed_by(well_known.FIELD_MANAGER)
-        return not labels <= self.labels.keys() or not annotations <= self.annotations.keys()
+        managed = secret.managed_by(well_known.FIELD_MANAGER)
+        return (
+            not managed.labels <= self.labels.keys()
+            or not managed.annotations <= self.annotations.keys()
+            or not managed.data <= self.data.keys()
+            or bool(former_managers(secret))
+        )
+
+
+def former_managers(secret: Secret) -> frozenset[str]:
+    """Name those under whose names the Secret of a Certificate was written before: what is theirs is to become ours."""
+    return frozenset(
+        name
+        for name in secret.appliers()
+        if name == well_known.FORMER_MANAGER
+        or (name.startswith(well_known.PEER_MANAGERS) and name != well_known.FIELD_MANAGER)
+    )
+
+
+def release_body(secret: Secret) -> dict[str, Any]:
+    """The apply configuration by which a former manager gives up all that it had set, and what only it had set goes."""
+    meta = secret.metadata
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": meta.name, "namespace": meta.namespace, "resourceVersion": meta.resource_version},
+    }
 
 
 def secret_content(
@@ -100,14 +132,18 @@ def secret_content(
     data = {TLS_KEY: issued.key, TLS_CERT: issued.chain}
     if issued.ca:
         data[CA_CERT] = issued.ca
+    data |= {**issued.stores, **output_formats(certificate.spec, issued.key, issued.chain)}
     annotations = {
         **template.annotations,
         **annotations_for(leaf),
         well_known.CERTIFICATE_NAME: certificate.metadata.name,
-        well_known.ISSUER_NAME: issued.issuer.name,
-        well_known.ISSUER_KIND: issued.issuer.kind,
-        well_known.ISSUER_GROUP: issued.issuer.group,
     }
+    if issued.issuer is not None:
+        annotations[well_known.ISSUER_NAME] = issued.issuer.name
+        annotations[well_known.ISSUER_KIND] = issued.issuer.kind
+        annotations[well_known.ISSUER_GROUP] = issued.issuer.group
+    if issued.mark:
+        annotations[well_known.KEYSTORES] = issued.mark
     return Content(
         labels={**template.labels, well_known.FAO_LABEL: "true"},
         annotations=annotations,

@@ -7,7 +7,7 @@ tenant's data, or a CA.
 from collections.abc import Collection
 
 from signer.api.certificate import Certificate, PrivateKeySpec
-from signer.api.secret import TLS_CERT, TLS_KEY, TLS_TYPE, Secret
+from signer.api.secret import OPAQUE_TYPE, TLS_CERT, TLS_KEY, TLS_TYPE, Secret
 from signer.certificates.spec_check import Defect
 from signer.certificates.well_known import CERTIFICATE_NAME, SECRET_UID
 
@@ -15,22 +15,32 @@ DUPLICATE = "DuplicateSecretName"
 WRONG_TYPE = "SecretTypeMismatch"
 FOREIGN = "SecretNotOwned"
 
-NAMED_RIVALS = 3
 
+def duplicate_defect(certificate: Certificate, rivals: Collection[Certificate], secret: Secret | None) -> Defect | None:
+    """Tell when another Certificate of the namespace has the Secret that this one names too.
 
-def duplicate_defect(certificate: Certificate, rivals: Collection[str]) -> Defect | None:
-    """Tell when other Certificates of the namespace name the same Secret: then none of them is ready.
-
-    The first few are named, without a count, so that each further one does not change every condition again.
+    The Secret's is the one that it was written for, else the oldest that names it, as in cert-manager; that one goes on
+    as if it were alone. Only who has it is named, so that further ones do not change every condition again.
     """
     if not rivals:
         return None
-    others = ", ".join(sorted(rivals)[:NAMED_RIVALS]) + (" and others" if len(rivals) > NAMED_RIVALS else "")
+    owner = _owner(certificate, rivals, secret)
+    if owner == certificate.metadata.name:
+        return None
     return Defect(
         DUPLICATE,
-        f"spec.secretName: Secret {certificate.spec.secret_name} is also named by Certificate {others}; "
-        "each Certificate needs a Secret of its own",
+        f"spec.secretName: Secret {certificate.spec.secret_name} is Certificate {owner}'s; each Certificate needs a Secret "
+        "of its own: choose another name",
     )
+
+
+def _owner(certificate: Certificate, rivals: Collection[Certificate], secret: Secret | None) -> str:
+    everybody = [certificate, *rivals]
+    noted = secret.metadata.annotations.get(CERTIFICATE_NAME) if secret is not None else None
+    if any(one.metadata.name == noted and _meant(one, secret) for one in everybody if secret is not None):
+        return str(noted)
+    oldest = min(everybody, key=lambda one: (one.metadata.creation_timestamp or "", one.metadata.name))
+    return oldest.metadata.name
 
 
 def holds(certificate: Certificate, secret: Secret | None) -> bool:
@@ -48,14 +58,14 @@ def foreign_defect(certificate: Certificate, secret: Secret | None, *, own_key: 
     """Tell when the Secret that is there is not for this Certificate.
 
     One that names another Certificate which no longer uses it is taken over, as in cert-manager (a rename), and so is
-    an empty one. One without any such note may only bring a key along, where the key is to be kept
-    (rotationPolicy: Never). `own_key` says that its key is the one of our present request: then it is ours, whatever
+    an empty one, which keeps its type where that is Opaque. One without any such note may only bring a key along, where
+    the key is to be kept (rotationPolicy: Never). `own_key` says that its key is the one of our present request: then it is ours, whatever
     was done to its annotations.
     """
     if secret is None or own_key or holds(certificate, secret):
         return None
     name = f"Secret {secret.metadata.name}"
-    if secret.type != TLS_TYPE:
+    if secret.type != TLS_TYPE and not _may_be_filled(certificate, secret):
         return Defect(
             WRONG_TYPE,
             f"spec.secretName: {name} exists with type {secret.type}, not {TLS_TYPE}; delete it or choose another name",
@@ -71,6 +81,19 @@ def foreign_defect(certificate: Certificate, secret: Secret | None, *, own_key: 
             f"choose another name, or hand it over with the annotation {CERTIFICATE_NAME}={certificate.metadata.name}",
         )
     return None
+
+
+def _may_be_filled(certificate: Certificate, secret: Secret) -> bool:
+    """Tell whether a Secret of type Opaque has nothing in it that could be lost, or was some Certificate's before.
+
+    Other types are somebody's who reads them: a token's Secret is never written.
+    """
+    if secret.type != OPAQUE_TYPE:
+        return False
+    if CERTIFICATE_NAME in secret.metadata.annotations:
+        return True
+    there = {name for name, value in secret.data.items() if value}
+    return there <= ({TLS_KEY} if keeps_key(certificate) else set())
 
 
 def keeps_key(certificate: Certificate) -> bool:

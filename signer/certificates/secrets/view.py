@@ -8,15 +8,20 @@ from dataclasses import dataclass, field
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import NameOID
 
 from issuers.errors import InvalidAuthority
-from issuers.private_key import load_key
+from issuers.private_key import encode_key, encoded_as, load_key
 from signer.api.certificate import CertificateSpec, PrivateKeySpec
 from signer.api.secret import TLS_CERT, TLS_KEY, Secret
 from signer.api.tls_secret import is_placeholder, leaf_of
+from signer.certificates.well_known import ISSUER_NAME
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
+TEMPORARY_NAME = "cert-manager.local"
+"""Common name of who issues temporary certificates, here and in cert-manager (pkg/util/pki/temporarycertificate.go)."""
+_TEMPORARY_ISSUER = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, TEMPORARY_NAME)])
 DEFAULT_RSA_SIZE = 2048
 DEFAULT_EC_SIZE = 256
 
@@ -48,8 +53,19 @@ class SecretView:
 
     @property
     def placeholder(self) -> bool:
-        """Whether the edge put the certificate there for the time until there is one; its key is never kept."""
-        return self.leaf is not None and is_placeholder(self.leaf)
+        """Whether the certificate stands there only until there is one: the edge's, or a temporary one of ours.
+
+        Its key is never kept.
+        """
+        return self.leaf is not None and (is_placeholder(self.leaf) or _is_temporary(self.secret, self.leaf))
+
+
+def _is_temporary(secret: Secret, leaf: x509.Certificate) -> bool:
+    """Tell whether this is a temporary certificate: what an issuer made has the issuer's name on its Secret."""
+    try:
+        return leaf.issuer == _TEMPORARY_ISSUER and ISSUER_NAME not in secret.metadata.annotations
+    except ValueError:
+        return False
 
 
 def inspect(secret: Secret) -> SecretView:
@@ -98,6 +114,13 @@ def spki_of(certificate: x509.Certificate) -> bytes:
         )
     except Exception:  # noqa: BLE001 - an unknown or broken key in somebody's certificate equals no key of ours
         return b""
+
+
+def key_as_wanted(key: KeyView, pem: bytes, spec: CertificateSpec) -> bytes:
+    """The key in the form that spec.privateKey.encoding asks for: the text that is there when it has it already."""
+    encoding = (spec.private_key or PrivateKeySpec()).encoding or "PKCS1"
+    form = "PKCS8" if key.algorithm == "Ed25519" else encoding
+    return pem if pem and encoded_as(pem, form) else encode_key(key.key, encoding)
 
 
 def wanted_key(spec: CertificateSpec) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from signer.api.issuer import IssuerRef
 from signer.api.meta import find_condition
 from signer.api.signername import signer_name_of
 from signer.certificates.requests import steps
-from signer.certificates.requests.signing import decide_request
+from signer.certificates.requests.signing import decide_request, in_mesh
 from signer.certificates.well_known import APPROVED, DENIED, INVALID_REQUEST, READY
 from signer.commands.command import NotFoundOut
 from signer.commands.explanations.advice import advise_on
@@ -70,7 +70,12 @@ Outcome = tuple[Literal["issue", "refuse", "wait", "ask"], tuple[Reason, ...], G
 
 
 def _judge(request: CertificateRequest, mesh: Mesh, *, auto_approve: bool, now: datetime) -> Outcome:
-    step = steps.consider(request, mesh.issuers.get, auto_approve=auto_approve)
+    step = steps.consider(
+        request,
+        mesh.issuers.get,
+        auto_approve=auto_approve,
+        in_mesh=lambda state: in_mesh(state, mesh.world),
+    )
     match step:
         case steps.Pend(code, message):
             return "wait", (Reason(code, message),), None

@@ -138,7 +138,7 @@ def _without_secret(
     if ready is None or ready.status != "True":
         why = ready.message if ready is not None else "its status says nothing"
         return Wait(Reason("IssuerNotReady", f"{signer} is not ready: {why}"), signer)
-    request = _read(asked)
+    request = _read(asked, mesh=signer in mesh.world.signers)
     if request is None:
         return Refuse((Reason("UnexpectedContents", "spec.request cannot be read as a CSR"),))
     key_id = next((key for key, signers in mesh.world.keys.items() if signer in signers), "unread")
@@ -148,9 +148,9 @@ def _without_secret(
     return decide(claim, mesh.world, Limits(), fresh=True, now=now)
 
 
-def _read(asked: Asked) -> SigningRequest | None:
+def _read(asked: Asked, *, mesh: bool = False) -> SigningRequest | None:
     try:
-        return read_request(asked.content.request)
+        return read_request(asked.content.request, one_block=mesh)
     except MalformedRequest:
         return None
 

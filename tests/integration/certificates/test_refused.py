@@ -13,45 +13,47 @@ pytestmark = pytest.mark.integration
 
 class TestNotOurs:
     async def test_two_certificates_one_secret(self, here: World) -> None:
-        """Two Certificates on one Secret are both not Ready and nothing is issued, until one of them goes."""
+        """Of two Certificates on one Secret the older has it, and the other says whose it is; it gets it when that goes."""
         issuer = await here.ca()
         await here.stop()
         await here.certificate("one", issuer, secretName="shared")
-        await here.certificate("two", issuer, secretName="shared")
+
+        async def a_second_later() -> bool:
+            found = await here.get("Certificate", "one") or {}
+            return here.now().strftime("%Y-%m-%dT%H:%M:%SZ") > str(found["metadata"]["creationTimestamp"])
+
+        await here.until("the next second", a_second_later)
+        await here.certificate("another", issuer, secretName="shared")
         await here.start()
-        for name in ("one", "two"):
-            await here.condition("Certificate", name, status="False", reason="DuplicateSecretName")
-        assert await here.get("Secret", "shared") is None
-        await here.delete("Certificate", "two")
         await here.ready("Certificate", "one")
+        found = await here.condition("Certificate", "another", status="False", reason="DuplicateSecretName")
+        assert "Secret shared is Certificate one's" in condition(found, "Ready")["message"]  # type: ignore[index]
+        await here.delete("Certificate", "one")
+        await here.ready("Certificate", "another")
 
-    async def test_a_second_one_comes_later(self, here: World) -> None:
-        """A newcomer that names an issued Secret makes both not Ready, and changes nothing in the Secret."""
+    async def test_a_newcomer_takes_nothing(self, here: World) -> None:
+        """A newcomer that names an issued Secret is not Ready and is told who has it; the owner stays Ready and is renewed."""
         issuer = await here.ca()
-        await here.certificate("one", issuer, secretName="shared")
-        await here.ready("Certificate", "one")
+        await here.certificate("owner", issuer, secretName="shared")
+        await here.ready("Certificate", "owner")
         before = await secret_of(here, "shared")
-        await here.certificate("two", issuer, secretName="shared")
-        for name in ("one", "two"):
-            await here.condition("Certificate", name, status="False", reason="DuplicateSecretName")
-        await here.settled("Certificate", "two")
+        await here.certificate("newcomer", issuer, secretName="shared")
+        found = await here.condition("Certificate", "newcomer", status="False", reason="DuplicateSecretName")
+        assert "Secret shared is Certificate owner's" in condition(found, "Ready")["message"]  # type: ignore[index]
+        await here.touch("Certificate", "owner")
+        await here.settled("Certificate", "newcomer")
+        await here.settled("Certificate", "owner")
+        await here.ready("Certificate", "owner")
         assert (await secret_of(here, "shared"))["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
-
-    async def test_the_rightful_one_is_still_renewed(self, here: World) -> None:
-        """A newcomer's mistake does not let the certificate in use end: the one that the Secret names goes on."""
-        issuer = await here.ca()
-        await here.certificate("one", issuer, secretName="shared")
-        await here.ready("Certificate", "one")
-        await here.certificate("two", issuer, secretName="shared")
-        await here.condition("Certificate", "one", status="False", reason="DuplicateSecretName")
-        await here.edit("Certificate", "one", {"spec": {"dnsNames": ["one.example"]}})
+        await here.edit("Certificate", "owner", {"spec": {"dnsNames": ["one.example"]}})
 
         async def renewed() -> bool:
             notes = (await secret_of(here, "shared"))["metadata"]["annotations"]
             return bool(notes["cert-manager.io/alt-names"] == "one.example")
 
         await here.until("the new certificate", renewed)
-        await here.condition("Certificate", "one", status="False", reason="DuplicateSecretName")
+        await here.ready("Certificate", "owner")
+        await here.condition("Certificate", "newcomer", status="False", reason="DuplicateSecretName")
 
     @pytest.mark.parametrize(
         ("there", "reason"),
@@ -79,6 +81,18 @@ class TestNotOurs:
         await here.certificate("leaf", issuer)
         await here.ready("Certificate", "leaf")
 
+    async def test_an_empty_opaque_secret_is_filled(self, here: World) -> None:
+        """An empty Secret of type Opaque is filled, and keeps its type and what others noted on it."""
+        issuer = await here.ca()
+        note = {"sync.example.com/to": "*"}
+        await here.create("Secret", "leaf", {"type": "Opaque"}, annotations=note)
+        await here.certificate("leaf", issuer)
+        await here.ready("Certificate", "leaf")
+        secret = await secret_of(here, "leaf")
+        assert secret["type"] == "Opaque"
+        assert note.items() <= secret["metadata"]["annotations"].items()
+        assert set(secret["data"]) == {"tls.key", "tls.crt", "ca.crt"}
+
     async def test_renamed_certificate(self, here: World) -> None:
         """The Secret of a Certificate that is gone passes to the one that names it now."""
         issuer = await here.ca()
@@ -95,16 +109,16 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("field", "value"),
         [
-            ("keystores", {"pkcs12": {"create": True, "passwordSecretRef": {"name": "p", "key": "k"}}}),
-            ("literalSubject", "CN=leaf"),
-            ("additionalOutputFormats", [{"type": "DER"}]),
+            ("keystores", {"pkcs12": {"create": True, "password": "a\U0001f600"}}),
+            ("literalSubject", "XX=leaf"),
+            ("literalSubject", "CN=leaf,"),
         ],
     )
-    async def test_unsupported_field(self, here: World, field: str, value: object) -> None:
-        """A field that is not supported is named in the Ready condition, and nothing is issued."""
+    async def test_a_field_that_cannot_be_fulfilled(self, here: World, field: str, value: object) -> None:
+        """A field whose value makes no certificate or keystore is named in the Ready condition, and nothing is issued."""
         issuer = await here.ca()
         await here.certificate("leaf", issuer, commonName=None, dnsNames=["leaf.example"], **{field: value})
-        found = await here.condition("Certificate", "leaf", status="False", reason="UnsupportedField")
+        found = await here.condition("Certificate", "leaf", status="False", reason="InvalidSpec")
         assert f"spec.{field}" in condition(found, "Ready")["message"]  # type: ignore[index]
         await here.settled("Certificate", "leaf")
         assert await here.get("Secret", "leaf") is None

@@ -16,6 +16,7 @@ LIMITS_OF_THE_WEBHOOK = {
     "Certificate": {
         ".spec.additionalOutputFormats": "each format once, and there are two",
         ".spec.commonName": "64 characters",
+        ".spec.duration": "128 characters hold every duration that Go reads",
         ".spec.emailAddresses[]": "a mail address",
         ".spec.ipAddresses[]": "an IP address",
         ".spec.issuerRef.name": "must be specified",
@@ -23,6 +24,7 @@ LIMITS_OF_THE_WEBHOOK = {
         ".spec.keystores.pkcs12.password": "cannot be empty",
         ".spec.otherNames[].oid": "an object identifier",
         ".spec.otherNames[].utf8Value": "must be set",
+        ".spec.renewBefore": "128 characters hold every duration that Go reads",
         ".spec.revisionHistoryLimit": "must not be less than 1",
         ".spec.secretName": "a DNS subdomain",
         ".spec.secretTemplate.annotations": "256 KiB of annotations",

@@ -141,6 +141,11 @@ class TestOnTheApiServer:
             (certificate("a", issuerRef={"name": ""}), "spec.issuerRef.name"),
             (certificate("a", issuerRef={"name": "i", "kind": "Isuer"}), "spec.issuerRef: Invalid value"),
             (certificate("a", commonName="x" * 65), "spec.commonName: Too long"),
+            *(
+                (certificate("a", **{field: text}), "is not a duration: write hours, minutes and seconds, as 2160h")
+                for field in ("duration", "renewBefore")
+                for text in ("90d", "1d", "1w", "3 months", "2160", "1h 30m")
+            ),
             (
                 certificate("a", literalSubject="CN=a", commonName="a"),
                 "literalSubject and commonName exclude each other",

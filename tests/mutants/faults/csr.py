@@ -150,8 +150,8 @@ MUTANTS = (
     Mutant(
         "the key beside a CA certificate signs for whoever names its Secret",
         QUESTIONS,
-        "        if not isinstance(text, str) or (isinstance(certificate, str) and _is_ca(certificate)):\n",
-        "        if not isinstance(text, str):\n",
+        "        if isinstance(certificate, str) and _is_ca(certificate):\n",
+        "        if certificate is None:\n",
         ASKED,
     ),
     Mutant(

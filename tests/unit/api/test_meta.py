@@ -19,7 +19,7 @@ from signer.api.meta import (
     to_rfc3339,
     unsupported_fields,
 )
-from signer.api.secret import Secret
+from signer.api.secret import Managed, Secret
 
 NOW = datetime(2026, 6, 1, 12, 0, 0, 999_999, tzinfo=UTC)
 
@@ -151,13 +151,17 @@ class TestReading:
         def entry(manager: str, operation: str, fields: object) -> dict[str, object]:
             return {"manager": manager, "operation": operation, "fieldsV1": fields}
 
-        mine: Any = {"f:metadata": {"f:labels": {".": {}, "f:a": {}}, "f:annotations": {"f:n/b": {}}}, "f:data": {}}
+        mine: Any = {
+            "f:metadata": {"f:labels": {".": {}, "f:a": {}}, "f:annotations": {"f:n/b": {}}},
+            "f:data": {"f:k": {}},
+        }
         theirs: Any = {"f:metadata": {"f:labels": {"f:c": {}}}}
         managed = [entry("me", "Apply", mine), entry("you", "Apply", theirs), entry("me", "Update", theirs)]
         unreadable: list[Any] = [None, "x", {"f:metadata": []}]
         managed += [entry("me", "Apply", junk) for junk in unreadable]
         found = msgspec.convert({"metadata": {"name": "a", "managedFields": managed}}, Secret)
-        assert found.managed_by("me") == (frozenset({"a"}), frozenset({"n/b"}))
+        assert found.managed_by("me") == Managed({"a"}, {"n/b"}, {"k"})
+        assert found.appliers() == {"me", "you"}
 
 
 class TestReferences:

@@ -42,6 +42,10 @@ _ITEM = _some(
     dnsDomains=_few(_TEXT), ipRanges=_few(_TEXT | _ADDRESS), emailAddresses=_few(_TEXT), uriDomains=_few(_TEXT)
 )
 _PARTS = ("countries", "localities", "organizationalUnits", "organizations", "postalCodes", "provinces")
+_STORE = st.fixed_dictionaries(
+    {"create": st.booleans()},
+    optional={"password": _TEXT, "passwordSecretRef": st.fixed_dictionaries({"name": _TEXT}, optional={"key": _TEXT})},
+)
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "commonName": st.one_of(_TEXT.filter(lambda text: len(text) <= 64), st.text(min_size=60, max_size=64)),
     "subject": _some(**dict.fromkeys((*_PARTS, "streetAddresses"), _few(_TEXT)), serialNumber=_TEXT),
@@ -64,11 +68,14 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     ),
     "signatureAlgorithm": st.sampled_from(("SHA256WithRSA", "ECDSAWithSHA384", "PureEd25519")),
     "secretTemplate": _some(annotations=st.dictionaries(_TEXT, _TEXT), labels=st.dictionaries(_TEXT, _TEXT)),
-    "literalSubject": _TEXT,
-    # Not texts, or no part of the request; issuerRef and secretName are the same in all of them.
-    **dict.fromkeys(
-        ("additionalOutputFormats", "keystores", "renewBeforePercentage", "revisionHistoryLimit"), st.none()
+    "literalSubject": _TEXT
+    | st.lists(st.builds("{}={}".format, st.sampled_from(("CN", "OU", "DC", "1.2.3", "x")), _TEXT), max_size=3).map(
+        ",".join
     ),
+    "additionalOutputFormats": _few(st.fixed_dictionaries({"type": st.sampled_from(("DER", "CombinedPEM"))})),
+    "keystores": _some(jks=_STORE, pkcs12=_STORE),
+    # No texts, or no part of the request; issuerRef and secretName are the same in all of them.
+    **dict.fromkeys(("renewBeforePercentage", "revisionHistoryLimit"), st.none()),
 }
 
 
@@ -95,13 +102,14 @@ def test_every_field_is_tried() -> None:
 @given(_some(**FIELDS))
 @example({"uris": ["spiffe://[::1]/a"]})
 @example({"commonName": "a", "subject": {"organizations": ["", ""]}})
+@example({"literalSubject": "CN=,CN=b+CN=a", "dnsNames": ["a"]})
 @example({"subject": {"localities": ["a\tb"]}, "dnsNames": ["a"]})
 def test_a_request_that_reads_back_or_a_named_field(spec: dict[str, Any]) -> None:
     """All fields at once."""
     check(spec)
 
 
-@pytest.mark.parametrize("field", sorted(set(FIELDS) - {"literalSubject"}))
+@pytest.mark.parametrize("field", sorted(FIELDS))
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_each_field_alone(field: str, data: st.DataObject) -> None:
@@ -109,6 +117,8 @@ def test_each_field_alone(field: str, data: st.DataObject) -> None:
     base: dict[str, Any] = {"commonName": "leaf.example", "privateKey": {"algorithm": "ECDSA"}}
     if field == "nameConstraints":
         base["isCA"] = True
+    if field == "literalSubject":
+        base = base | {"commonName": None, "dnsNames": ["leaf.example"]}
     check(base | {field: data.draw(FIELDS[field])})
 
 

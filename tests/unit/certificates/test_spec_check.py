@@ -103,6 +103,12 @@ def test_refused(spec: dict[str, Any], said: str) -> None:
         {"secretTemplate": {"annotations": {"cert-manager.io/allow-direct-injection": "true"}}},
         {"secretTemplate": {"labels": {"a.b/C_d": "", "x": "E-f.g"}, "annotations": {"note": "any text, of any kind"}}},
         {"keystores": {}, "additionalOutputFormats": [], "literalSubject": ""},
+        {"keystores": {"jks": {"create": False}, "pkcs12": {"create": False}}},
+        {"keystores": {"jks": {"create": True, "alias": "a", "password": "p"}}},
+        {"keystores": {"pkcs12": {"create": True, "passwordSecretRef": {"name": "p", "key": "k"}}}},
+        {"additionalOutputFormats": [{"type": "CombinedPEM"}, {"type": "DER"}]},
+        {"literalSubject": "CN=x,OU=a+OU=b,1.2.3=c", "commonName": None, "subject": None},
+        {"literalSubject": "O=no common name", "commonName": None, "subject": {}},
     ],
 )
 def test_accepted(spec: dict[str, Any]) -> None:
@@ -110,12 +116,52 @@ def test_accepted(spec: dict[str, Any]) -> None:
     assert spec_defect(samples.certificate(**spec)) is None
 
 
+_REF = {"name": "p", "key": "k"}
+
+
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ({"keystores": {"jks": {"create": True}}}, "spec.keystores"),
-        ({"literalSubject": "CN=x"}, "spec.literalSubject"),
-        ({"additionalOutputFormats": [{"type": "DER"}]}, "spec.additionalOutputFormats"),
+        ({"literalSubject": "CN=x"}, "spec.literalSubject, spec.commonName: only one"),
+        ({"literalSubject": "CN=x", "commonName": None}, "spec.literalSubject, spec.subject: only one"),
+        ({"literalSubject": "XX=x"}, "spec.literalSubject: 'XX' is not a type that is known: C, O, OU, CN"),
+        ({"literalSubject": "cn=x"}, "spec.literalSubject: 'cn' is not a type"),
+        ({"literalSubject": "CN"}, "spec.literalSubject: it ends with 'CN'"),
+        ({"literalSubject": "CN=a\\"}, "spec.literalSubject: '\\\\': a backslash stands before"),
+        ({"literalSubject": "CN=" + "a" * 65}, "spec.literalSubject: CN has 65 characters"),
+        ({"literalSubject": "CN=" + "a" * 20000}, "spec.literalSubject: more than 16384 bytes"),
+        ({"additionalOutputFormats": [{"type": "PEM"}]}, "'PEM' is neither DER nor CombinedPEM"),
+        ({"additionalOutputFormats": [{"type": "DER"}] * 2}, "[1].type: DER appears twice"),
+        ({"keystores": {"jks": {"create": True}}}, "spec.keystores.jks: passwordSecretRef"),
+        ({"keystores": {"pkcs12": {"create": True, "password": ""}}}, "spec.keystores.pkcs12: passwordSecretRef"),
+        ({"keystores": {"jks": {"create": True, "password": "p", "passwordSecretRef": _REF}}}, "only one of the two"),
+        (
+            {"keystores": {"jks": {"create": True, "passwordSecretRef": {"name": "p"}}}},
+            "passwordSecretRef.key: must be",
+        ),
+        ({"keystores": {"jks": {"create": True, "password": "p" * 2000}}}, "a password of 2000 bytes; at most 1024"),
+        ({"keystores": {"jks": {"create": True, "password": "p", "alias": "a" * 300}}}, "alias: more than 256 bytes"),
+        (
+            {"keystores": {"pkcs12": {"create": False, "profile": "x"}}},
+            "'x' is none of LegacyRC2, LegacyDES, Modern2023",
+        ),
+    ],
+)
+def test_further_forms_and_literal_subject(spec: dict[str, Any], said: str) -> None:
+    """What is wrong with a literal subject, a format or a keystore is told with its field, and never a password."""
+    found = spec_defect(samples.certificate(**spec))
+    assert found is not None
+    assert found.reason == "InvalidSpec"
+    assert said in found.message
+    assert "pppp" not in found.message
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"keystores": {"bcfks": {"create": True}}}, "spec.keystores.bcfks"),
+        ({"keystores": {"jks": {"create": True, "password": "a", "storeType": "x"}}}, "spec.keystores.jks.storeType"),
+        ({"additionalOutputFormats": [{"type": "DER", "name": "k"}]}, "spec.additionalOutputFormats[0].name"),
         ({"privateKey": {"algorithm": "ECDSA", "hardware": "yes"}}, "spec.privateKey.hardware"),
         ({"otherNames": [{"oid": "1.2.3", "utf8Value": "a", "other": 1}]}, "spec.otherNames[0].other"),
     ],

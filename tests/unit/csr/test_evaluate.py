@@ -83,7 +83,7 @@ REFUSED: list[tuple[str, Case, str, str]] = [
         "request no CSR",
         BASE.asking(request=b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
         "SigningError",
-        f"{TEMPLATE}spec.request: request: the PEM block is not a CERTIFICATE REQUEST",
+        f"{TEMPLATE}spec.request: request: the first PEM block is a CERTIFICATE, not a CERTIFICATE REQUEST",
     ),
     (
         "usage unknown",
@@ -246,6 +246,13 @@ class TestOrder:
     def test_readiness_before_the_csr(self) -> None:
         """The CSR is not looked at before the issuer is ready."""
         assert isinstance(replace(BASE.asking(request=b""), state=unready()).judge(), Wait)
+
+    def test_a_broken_key(self) -> None:
+        """A Secret that is there without a usable key is told apart from a missing one, and waited for."""
+        verdict = replace(SELF_CASE, answers=Answers(key=NoKey(broken=True))).judge()
+        assert isinstance(verdict, Wait)
+        assert verdict.reason.code == "ErrorParsingKey"
+        assert verdict.secret == ("cert-manager", "own-key")
 
     def test_key_before_the_csr(self) -> None:
         """A self-signed request's Secret is looked for before the CSR is read."""

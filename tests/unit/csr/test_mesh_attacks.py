@@ -272,3 +272,12 @@ def test_the_pem_of_the_attacks_is_what_it_says() -> None:
     assert isinstance(judge(GOOD_BAR, BAR), Issue)
     assert datetime.fromtimestamp(NOW.timestamp(), UTC) == NOW
     assert ISTIOD == "system:serviceaccount:istio-system:istiod"
+
+
+def test_one_block_for_the_mesh() -> None:
+    """A text around the block, or another label: refused for the mesh, whoever asks; another issuer signs it as Go reads it."""
+    text = workload_csr("foo")
+    for form in (b"text\n" + text, text.replace(b" CERT", b" NEW CERT"), text + b"text\n"):
+        assert codes(judge(form, FOO, fresh=True)) == ["UnexpectedContents"]
+        assert codes(judge(form, FOO, username="jane", fresh=True)) == ["UnexpectedContents"]
+        assert isinstance(judge(form, OTHER, username="jane"), Issue)

@@ -183,6 +183,11 @@ UNUSABLE: list[tuple[str, Callable[[], Reply]]] = [
     ("a certificate with one extension twice", lambda: secret(tls_key=key_pem(KEY), tls_crt=damaged(ISSUER.pem))),
     ("a certificate that is not base64", lambda: secret(tls_key=key_pem(KEY), tls_crt="%")),
     ("the key of a Certificate that is being renewed, which may be a CA's", next_key),
+    ("a CA's without a key", lambda: secret(tls_crt=ISSUER.pem)),
+    ("a CA's with a broken key", lambda: secret(tls_key=b"x", tls_crt=ISSUER.pem)),
+    ("no Secret", lambda: status(404, "NotFound")),
+]
+BROKEN: list[tuple[str, Callable[[], Reply]]] = [
     ("no key", lambda: secret(tls_crt=LEAF.pem)),
     ("an empty key", lambda: secret(tls_key=b"")),
     ("a broken key", lambda: secret(tls_key=key_pem(KEY)[:100])),
@@ -192,7 +197,6 @@ UNUSABLE: list[tuple[str, Callable[[], Reply]]] = [
     ("no data", lambda: Reply(body=b'{"metadata": {}}')),
     ("data of another kind", lambda: Reply(body=b'{"data": ["tls.key"]}')),
     ("a key of another kind", lambda: Reply(body=b'{"data": {"tls.key": 1}}')),
-    ("no Secret", lambda: status(404, "NotFound")),
 ]
 
 
@@ -208,9 +212,15 @@ class TestKey:
 
     @pytest.mark.parametrize(("_what", "reply"), UNUSABLE, ids=[row[0] for row in UNUSABLE])
     async def test_unusable(self, _what: str, reply: Callable[[], Reply]) -> None:
-        """Missing, unreadable, weak and a CA's: all look alike to who asks."""
+        """Missing, of an issuance under way and a CA's, whatever is wrong with it: all look alike to who asks."""
         async with Asked(reply()) as asked:
             assert await asked.questions.key("cert-manager", "own-key") == NoKey()
+
+    @pytest.mark.parametrize(("_what", "reply"), BROKEN, ids=[row[0] for row in BROKEN])
+    async def test_broken(self, _what: str, reply: Callable[[], Reply]) -> None:
+        """A Secret that is no CA's and has no usable key is told apart from a missing one, as cert-manager does."""
+        async with Asked(reply()) as asked:
+            assert await asked.questions.key("cert-manager", "own-key") == NoKey(broken=True)
 
     async def test_the_secret_of_a_ca_issuer_is_not_even_read(self) -> None:
         """A Secret that a `ca` issuer signs with is never read for anybody."""

@@ -163,3 +163,54 @@ def test_a_weak_key_asks_for_nothing() -> None:
     """A key that no one would sign is refused where it stands."""
     with pytest.raises(TemplateError, match=r"^privateKey: an RSA key of 1024 bits"):
         compose_request(pki.key("rsa1024"), dns_names=["a"])
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("CN=foo,OU=bar,O=baz", "CN=foo,OU=bar,O=baz"),
+        (" CN = foo ; O = b z ", "CN=foo,O=b z"),
+        ("CN=a,OU=2+OU=1,DC=x", "CN=a,OU=1+OU=2,DC=x"),
+        ("CN=a\\,b\\2Bc\\\\", "CN=a\\,b\\+c\\\\"),
+        ("CN=\\C3\\A9,UID=\u4e2d", "CN=\u00e9,UID=\u4e2d"),
+        ("2.5.4.3=a,1.2.3=b", "CN=a,1.2.3=b"),
+        ("CN=#0c0161", "CN=a"),
+        ("CN=a\\ ", "CN=a "),
+    ],
+)
+def test_a_literal_subject(text: str, shown: str) -> None:
+    """The text's last part is the name's first; spaces around are no part of it, what is escaped is."""
+    assert read_request(compose_request(KEY, literal_subject=text)).subject == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CN",
+        "CN=a,",
+        "=a",
+        "XX=a",
+        "cn=a",
+        "CN=a\\",
+        "CN=a\\q1",
+        "CN=\\ff",
+        "CN=#00",
+        "CN=#zz",
+        "3.1=a",
+        "1=a",
+        "1.2.-3=a",
+    ],
+)
+def test_no_literal_subject(text: str) -> None:
+    """What cert-manager refuses, or would write as something else than a text, is refused with the field."""
+    with pytest.raises(TemplateError) as refused:
+        compose_request(KEY, literal_subject=text)
+    assert refused.value.field == "literalSubject"
+
+
+@pytest.mark.parametrize("text", ["O=a", "  "])
+def test_a_literal_subject_of_nobody(text: str) -> None:
+    """Without a CN in it there must be another name."""
+    with pytest.raises(TemplateError, match=r"^commonName: there must be a common name or"):
+        compose_request(KEY, literal_subject=text)
+    assert read_request(compose_request(KEY, literal_subject=text, dns_names=["a"])).dns_names == ("a",)

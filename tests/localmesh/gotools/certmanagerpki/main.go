@@ -182,7 +182,7 @@ func compose(req *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	template, err := pki.GenerateCSR(req.Certificate, pki.WithNameConstraints(true), pki.WithOtherNames(true))
+	template, err := pki.GenerateCSR(req.Certificate, pki.WithNameConstraints(true), pki.WithOtherNames(true), pki.WithUseLiteralSubject(true))
 	if err != nil {
 		return answer{}, err
 	}

@@ -177,6 +177,25 @@ def test_self_signed() -> None:
     assert waits.reason == "MissingSecret"
 
 
+def test_a_broken_key() -> None:
+    """A Secret that is there without a usable key is told apart from a missing one, and waited for."""
+    notes = {"cert-manager.io/private-key-secret-name": "keys"}
+    waits = consider(request(notes=notes), state("selfSigned"), key=steps.NoKey(broken=True))
+    assert isinstance(waits, steps.Pend)
+    assert waits.reason == "ErrorParsingKey"
+
+
+@pytest.mark.parametrize("mesh", [True, False])
+def test_one_block_for_the_mesh(mesh: bool) -> None:
+    """A text around the block, or another label, is refused by a signer of the mesh and taken by every other."""
+    text = base64.b64decode(samples.request_json()["spec"]["request"])
+    for form in (b"text\n" + text, text.replace(b" CERT", b" NEW CERT"), text + b"text\n"):
+        asked = request(request=base64.b64encode(form).decode())
+        step = consider(asked, in_mesh=lambda _: mesh)
+        assert isinstance(step, steps.Fail if mesh else steps.Sign)
+    assert isinstance(consider(request(), in_mesh=lambda _: mesh), steps.Sign)
+
+
 class TestStatus:
     @staticmethod
     def conditions(patch: request_status.StatusPatch) -> dict[str, tuple[str, str]]:

@@ -6,10 +6,19 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from issuers.private_key import encode_key
 from signer.api.certificate import Certificate, IssuerReference
 from signer.api.secret import Secret
-from signer.certificates.secrets.content import Content, IssuedData, annotations_for, issuer_of, secret_content
+from signer.certificates.secrets.content import (
+    Content,
+    IssuedData,
+    annotations_for,
+    former_managers,
+    issuer_of,
+    secret_content,
+)
 from signer.certificates.secrets.view import read_leaf
 from tests.unit.certificates import samples
 
@@ -26,14 +35,15 @@ def content(certificate: Certificate | None = None, *, ca: bytes = b"root", owne
     return secret_content(chosen, issued, leaf, existing=None, owner_ref=owner_ref)
 
 
-def stored(made: Content, manager: str = "mesh-signer-certificates") -> dict[str, Any]:
+def stored(made: Content, manager: str = "cert-manager-certificates-issuing") -> dict[str, Any]:
     """The Secret as the API server would hand it back."""
     body = copy.deepcopy(made.apply_body("shop", "leaf", resource_version=None))
     fields: dict[str, Any] = {
         "f:metadata": {
             part: {f"f:{key}": {} for key in body["metadata"][name]} | {".": {}}
             for part, name in (("f:labels", "labels"), ("f:annotations", "annotations"))
-        }
+        },
+        "f:data": {f"f:{key}": {} for key in body["data"]} | {".": {}},
     }
     body["metadata"]["managedFields"] = [{"manager": manager, "operation": "Apply", "fieldsV1": fields}]
     return body
@@ -174,3 +184,39 @@ def test_no_key_in_a_repr() -> None:
     assert "YQ" not in repr(IssuedData(b"secret-bytes", b"", b"", ISSUER))
     assert "secret-bytes" not in repr(IssuedData(b"secret-bytes", b"", b"", ISSUER))
     assert samples.key_pem().decode().splitlines()[1] not in repr(samples.secret())
+
+
+@pytest.mark.parametrize("manager", ["mesh-signer-certificates", "cert-manager-certificates-readiness"])
+def test_former_managers(manager: str) -> None:
+    """What we applied under our former name, or cert-manager under another of its own, is taken over; nobody else's."""
+    made = content()
+    body = stored(made)
+    body["metadata"]["managedFields"].append({"manager": manager, "operation": "Apply", "fieldsV1": {}})
+    assert former_managers(read(body)) == {manager}
+    assert made.differs_from(read(body))
+    for other in ("somebody", "controller", "cert-manager-cainjector"):
+        body["metadata"]["managedFields"][1]["manager"] = other
+        assert not made.differs_from(read(body))
+
+
+def test_entries_of_the_past() -> None:
+    """A keystore or format that the spec no longer asks for is taken back, if it was ours; one of others is not."""
+    made = content()
+    body = stored(made)
+    body["data"]["keystore.p12"] = "YQ=="
+    assert not made.differs_from(read(body))
+    body["metadata"]["managedFields"][0]["fieldsV1"]["f:data"]["f:keystore.p12"] = {}
+    assert made.differs_from(read(body))
+
+
+def test_formats() -> None:
+    """additionalOutputFormats: the key as DER in the form of tls.key, and key and chain in one, as cert-manager has them."""
+    leaf, _ = read_leaf(CHAIN)
+    assert leaf is not None
+    wish = samples.certificate(additionalOutputFormats=[{"type": "DER"}, {"type": "CombinedPEM"}])
+    for encoding, form in (("PKCS1", PrivateFormat.TraditionalOpenSSL), ("PKCS8", PrivateFormat.PKCS8)):
+        pem = encode_key(samples.key(0), encoding)
+        data = secret_content(wish, IssuedData(pem, CHAIN, b"", ISSUER), leaf, existing=None, owner_ref=False).data
+        key = samples.key(0).private_bytes(Encoding.DER, form, NoEncryption())
+        assert data["key.der"] == key
+        assert data["tls-combined.pem"] == pem + b"\n" + CHAIN

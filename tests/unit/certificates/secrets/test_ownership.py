@@ -4,7 +4,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from signer.api.certificate import Certificate
 from signer.api.secret import Secret
 from signer.certificates.secrets.ownership import duplicate_defect, foreign_defect, holds, keeps_key
 from tests.unit.certificates import samples
@@ -37,8 +40,12 @@ def test_ours() -> None:
         ({}, "SecretNotOwned"),
         ({"data": {"tls.crt": "YQ==", "tls.key": ""}}, "SecretNotOwned"),
         ({"data": {"tls.crt": "", "tls.key": "YQ=="}}, "SecretNotOwned"),
-        ({"type": "Opaque", "data": {}}, "SecretTypeMismatch"),
-        ({"type": "Opaque", "note": "other"}, "SecretTypeMismatch"),
+        ({"type": "Opaque"}, "SecretTypeMismatch"),
+        ({"type": "Opaque", "data": {"password": "YQ=="}}, "SecretTypeMismatch"),
+        ({"type": "Opaque", "data": {"tls.key": "YQ=="}}, "SecretTypeMismatch"),
+        ({"type": "kubernetes.io/service-account-token", "data": {}}, "SecretTypeMismatch"),
+        ({"type": "kubernetes.io/service-account-token", "note": "other"}, "SecretTypeMismatch"),
+        ({"type": "bootstrap.kubernetes.io/token", "data": {}}, "SecretTypeMismatch"),
     ],
 )
 def test_foreign(changes: dict[str, Any], reason: str) -> None:
@@ -67,40 +74,52 @@ def test_own_key() -> None:
     assert foreign_defect(samples.certificate(), secret(), own_key=True) is None
 
 
-def test_taken_over() -> None:
-    """An empty Secret and one of a Certificate that no longer uses it are taken over."""
-    empty = secret(data={"tls.crt": "", "tls.key": ""})
-    assert foreign_defect(samples.certificate(), empty, own_key=False) is None
-    assert foreign_defect(samples.certificate(), secret(note="other"), own_key=False) is None
+@pytest.mark.parametrize("kind", ["kubernetes.io/tls", "Opaque"])
+def test_taken_over(kind: str) -> None:
+    """An empty Secret and one of a Certificate that no longer uses it are taken over, also where the type is Opaque."""
+    for data in ({}, {"tls.crt": "", "tls.key": ""}):
+        empty = secret(data=data, type=kind)
+        assert foreign_defect(samples.certificate(), empty, own_key=False) is None
+    assert foreign_defect(samples.certificate(), secret(note="other", type=kind), own_key=False) is None
 
 
 def test_brought_key() -> None:
     """A key alone may be brought along where the policy keeps keys, and only there."""
-    key_only = secret(data={"tls.crt": "", "tls.key": "YQ=="})
     never = samples.certificate(privateKey={"rotationPolicy": "Never"})
-    assert foreign_defect(never, key_only, own_key=False) is None
+    for kind in ("kubernetes.io/tls", "Opaque"):
+        key_only = secret(data={"tls.crt": "", "tls.key": "YQ=="}, type=kind)
+        assert foreign_defect(never, key_only, own_key=False) is None
     assert foreign_defect(never, secret(), own_key=False) is not None
 
 
-def test_duplicates() -> None:
-    """Rivals are named; none is not a defect."""
-    assert duplicate_defect(samples.certificate(), set()) is None
-    found = duplicate_defect(samples.certificate(), {"b", "a"})
-    assert found is not None
-    assert "a, b" in found.message
-    assert found.reason == "DuplicateSecretName"
-
-
-def test_many_duplicates() -> None:
-    """Three rivals are all named; of more, the first three are, and the text is the same however many there are."""
-    three, four, many = (
-        duplicate_defect(samples.certificate(), {f"c{number:04}" for number in range(count)}) for count in (3, 4, 1000)
+def named(name: str, made: str) -> Certificate:
+    found = samples.certificate()
+    return msgspec.structs.replace(
+        found, metadata=msgspec.structs.replace(found.metadata, name=name, creation_timestamp=made)
     )
-    assert three is not None
-    assert "Certificate c0000, c0001, c0002;" in three.message
-    assert four is not None
-    assert "Certificate c0000, c0001, c0002 and others;" in four.message
-    assert many == four
+
+
+NAMES = st.sampled_from(["a", "b", "c", "d"])
+
+
+@given(
+    made=st.dictionaries(NAMES, st.sampled_from(["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]), min_size=1),
+    note=st.none() | NAMES,
+    there=st.booleans(),
+)
+def test_one_of_all_has_it(made: dict[str, str], note: str | None, there: bool) -> None:
+    """Of all Certificates that name a Secret just one has it: whose name is on it, else the oldest; it is named to the rest."""
+    everybody = [named(name, when) for name, when in made.items()]
+    found = secret(note=note) if there else None
+    defects = {
+        one.metadata.name: duplicate_defect(one, [other for other in everybody if other is not one], found)
+        for one in everybody
+    }
+    owner = note if there and note in made else min(made, key=lambda name: (made[name], name))
+    assert [name for name, defect in defects.items() if defect is None] == [owner]
+    for defect in filter(None, defects.values()):
+        assert defect.reason == "DuplicateSecretName"
+        assert f"Secret leaf is Certificate {owner}'s" in defect.message
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,45 @@
+"""Common slips in a CA's Secret, told with what to do. Asked only when the CA was refused. Pure; off the loop, as loading is."""
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from issuers.errors import InvalidAuthority
+from issuers.private_key import load_key
+from signer.api.tls_secret import MAX_CHAIN
+from signer.authorities.state import CASecretData
+
+_CREATE = "kubectl create secret tls NAME --cert=FILE --key=FILE"
+
+
+def with_remedy(defect: InvalidAuthority, data: CASecretData) -> InvalidAuthority:
+    """Add to a defect what its author most likely has to do; the reason and the field stay."""
+    remedy = _remedy(defect, data)
+    if not remedy:
+        return defect
+    message = str(defect).removeprefix(f"{defect.field}: ")
+    return InvalidAuthority(defect.reason, defect.field, f"{message}; {remedy}")
+
+
+def _remedy(defect: InvalidAuthority, data: CASecretData) -> str:
+    if not data.tls_crt and data.ca_crt:
+        return f"there is a ca.crt: the CA's certificate and key belong under tls.crt and tls.key ({_CREATE})"
+    if not data.tls_crt or not data.tls_key:
+        return f"certificate and key of a CA are tls.crt and tls.key of its Secret ({_CREATE})"
+    if defect.reason == "KeyMismatch" and _own_comes_later(data):
+        return "another certificate there is: put that one first, and what is above it behind it, the root last or in ca.crt"
+    return ""
+
+
+def _own_comes_later(data: CASecretData) -> bool:
+    """Tell whether tls.key is the key of a certificate in tls.crt behind the first."""
+    if len(data.tls_crt) > MAX_CHAIN:
+        return False
+    try:
+        key = load_key(data.tls_key).public_key()
+        own = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        behind = x509.load_pem_x509_certificates(data.tls_crt)[1:]
+        return any(
+            one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == own for one in behind
+        )
+    except Exception:  # noqa: BLE001 - what the library makes of anybody's certificate is not foreseen
+        return False
