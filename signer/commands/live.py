@@ -125,9 +125,11 @@ async def read_mesh(client: ApiClient, settings: Settings, *, now: datetime) -> 
         list_all(client, SIGNER_BINDINGS),
         list_all(client, CLUSTER_ISSUERS),
         list_all(client, ISSUERS),
+        list_all(client, SIGNER_RECORDS),
     )
     sources = _Sources()
-    for resource, listing in zip((SIGNER_POLICIES, SIGNER_BINDINGS, CLUSTER_ISSUERS), lists[3:6], strict=True):
+    needed = (SIGNER_POLICIES, SIGNER_BINDINGS, CLUSTER_ISSUERS, SIGNER_RECORDS)
+    for resource, listing in zip(needed, (*lists[3:6], lists[7]), strict=True):
         if listing.absent:
             sources.gaps.append(f"the CustomResourceDefinition {resource} is not installed (manifests/crds)")
     index = Index(settings.tenancy(), shared=settings.shared_mesh_config)
@@ -144,7 +146,7 @@ async def read_mesh(client: ApiClient, settings: Settings, *, now: datetime) -> 
         index.put_policy(_recorded(policy, index.world.namespaces))
     for binding in sources.read(lists[4], SignerBinding):
         index.put_binding(binding)
-    for record in sources.read(await list_all(client, SIGNER_RECORDS), SignerRecord):
+    for record in sources.read(lists[7], SignerRecord):
         index.put_record(record)
     issuers = [*sources.read(lists[5], Issuer), *sources.read(lists[6], Issuer)]
     states, unread = await _judge(client, issuers, settings.cluster_resource_namespace, now)

@@ -8,8 +8,10 @@ GRANTS = "signer/tenancy/grants.py"
 RULES = "signer/tenancy/rules.py"
 WORLD = "signer/tenancy/world.py"
 FORM = "issuers/istio_request.py"
+KEYS = "signer/tenancy/ca_keys.py"
 WALL = ("tests/unit/tenancy",)
 LIMITS = ("tests/unit/tenancy/test_policy_limits.py",)
+LAGGING = ("tests/unit/mesh/test_lagging_watches.py",)
 WHO = ("tests/unit/tenancy/test_grants.py",)
 CONTENTS = ("tests/unit/csr/test_mesh_requests.py", "tests/unit/csr/test_mesh_attacks.py")
 
@@ -286,5 +288,54 @@ MUTANTS = (
         '        if entry.get("subresource") != "status":\n',
         '        if entry.get("subresource") == "nothing":\n',
         ("tests/unit/certificates/requests/test_requester.py",),
+    ),
+    Mutant(
+        "a CA whose Secret shows no root is below nothing",
+        KEYS,
+        "        if chain.open and self._known.signed(",
+        "        if not chain.open and self._known.signed(",
+        ("tests/unit/tenancy/test_which_cas.py",),
+    ),
+    Mutant(
+        "what stands above a mesh CA does not count",
+        KEYS,
+        "                    above.update(chain.key_ids[1:])\n                    known.add_all(chain.certificates)\n",
+        "                    known.add_all(chain.certificates[:1])\n",
+        ("tests/unit/tenancy/test_which_cas.py",),
+    ),
+    Mutant(
+        "an owner is stored on watches alone",
+        "signer/mesh/bindings.py",
+        "            if wrong := against_owner(view, Bind(signer, namespace, uid), self._clock()):\n",
+        "            if wrong := against_owner(view, Bind(signer, namespace, uid), self._clock()) * 0:\n",
+        LAGGING,
+    ),
+    Mutant(
+        "a namespace is confirmed for ever",
+        DECIDE,
+        "    if until is not None and timedelta(0) < until - now <= CONFIRMED_FOR:\n",
+        "    if until is not None:\n",
+        LAGGING,
+    ),
+    Mutant(
+        "a restart forgets a CA's former keys",
+        KEYS,
+        "                seen.update({one.key_id: None for one in record.own})\n",
+        "                seen.update({})\n",
+        ("tests/unit/tenancy/test_restarts.py",),
+    ),
+    Mutant(
+        "a restart forgets that a policy was there",
+        "signer/tenancy/index.py",
+        "        if not self.world.unsynced:\n            self._remember_policies(now)\n",
+        "",
+        ("tests/unit/tenancy/test_restarts.py",),
+    ),
+    Mutant(
+        "one revision speaks for another",
+        RULES,
+        "    own = world.domains.get(requester, world.config.trust_domains)\n",
+        "    own = world.config.trust_domains\n",
+        ("tests/unit/tenancy/test_revisions.py",),
     ),
 )
