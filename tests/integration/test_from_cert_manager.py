@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
+from issuers.private_key import encode_key
 from tests import pki
 from tests.integration import certmanager_crds
 from tests.localmesh import LocalCluster
@@ -68,7 +69,7 @@ def left(private_cluster: Callable[..., LocalCluster]) -> LocalCluster:
     ca = pki.CA("public")
     noted = {"alt-names": HOST, "common-name": HOST, "ip-sans": "", "uri-sans": "", "certificate-name": "shop"}
     noted |= {"issuer-name": "public", "issuer-kind": "ClusterIssuer", "issuer-group": "cert-manager.io"}
-    pair = {"tls.crt": leaf(ca), "tls.key": pki.key_pem(pki.key("p256", 5)), "ca.crt": ca.pem}
+    pair = {"tls.crt": leaf(ca), "tls.key": encode_key(pki.key("p256", 5)), "ca.crt": ca.pem}
     spec = {
         "secretName": "shop-tls",
         "dnsNames": [HOST],
