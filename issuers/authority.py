@@ -54,6 +54,13 @@ class Authority:
     root_key_id: str = ""
 
     @property
+    def anchor_pem(self) -> bytes:
+        """What leaves get as ca.crt: the root, else the highest CA that is known."""
+        if self.root_pem is not None:
+            return self.root_pem
+        return self.chain_pem[self.chain_pem.rfind(b"-----BEGIN CERTIFICATE-----") :]
+
+    @property
     def doubts(self) -> tuple[str, ...]:
         """Why some verifiers accept nothing that this CA signs, though others do; for people."""
         return tuple(str(finding) for finding in self.line.findings)
@@ -251,6 +258,19 @@ def _check_dates(member: Member, now: datetime) -> None:
         raise InvalidAuthority(
             "NotYetValid", member.field, f"{member.subject!r} is valid from {fields.not_before:%Y-%m-%dT%H:%M:%SZ}"
         )
+
+
+def signed(certificate: bytes, authority: Authority) -> bool:
+    """Whether the CA's key signed this certificate (DER), under the CA's name."""
+    try:
+        fields = read_certificate(certificate)
+        algorithm = keys.read_signature_algorithm(fields.algorithm)
+        key = keys.load_public_key(authority.spki)
+    except (der.DerError, keys.KeyRefused):
+        return False
+    if fields.issuer != authority.subject_der or algorithm.kind != keys.check_public_key(authority.spki):
+        return False
+    return algorithm.verify(key, fields.signature, fields.tbs)
 
 
 def expiry_warning(authority: Authority, now: datetime) -> str | None:

@@ -80,7 +80,7 @@ class Issuing:
         if result.state == "failed":
             await self._fail(certificate, result.reason, result.message)
         elif result.state == "issued":
-            leaf = steps.issued_leaf(request, key)
+            leaf = steps.issued_leaf(request, key, Facts(certificate, view, None, self._clock()))
             if isinstance(leaf, Defect):
                 await self._fail(certificate, leaf.reason, leaf.message)
             else:
@@ -88,7 +88,10 @@ class Issuing:
         else:
             facts = Facts(certificate, view, None, self._clock())
             status = Status.of(certificate).readiness(
-                shared or not_ready(facts), view.leaf if view is not None else None, self._clock()
+                shared or not_ready(facts),
+                view.leaf if view is not None else None,
+                self._clock(),
+                view.trust_ends if view is not None else None,
             )
             await self._write_status(certificate, status)
 
@@ -226,7 +229,9 @@ class Issuing:
         new_view = await asyncio.to_thread(inspect, written)
         facts = Facts(certificate, new_view, view_request(request), now)
         status = Status.of(certificate).issued(steps.revision_of(request))
-        await self._write_status(certificate, status.readiness(shared or not_ready(facts), leaf, now))
+        await self._write_status(
+            certificate, status.readiness(shared or not_ready(facts), leaf, now, new_view.trust_ends)
+        )
         self._emit(certificate, "Normal", "Issuing", "The certificate has been successfully issued")
 
     async def _fail(self, certificate: Certificate, reason: str, message: str) -> None:

@@ -118,9 +118,13 @@ class Controllers:
                 watched,
                 self._objects,
                 queue,
+                registry=self._registry,
                 owner_ref=self._options.enable_certificate_owner_ref,
                 clock=self._clock,
             )
+            for state in self._registry.states():
+                certificates.issuer_changed(state.ref)
+            self._handlers.append(certificates.issuer_changed)
             work.append((queue, certificates.reconcile))
         if CERTIFICATE_REQUESTS in names:
             queue = ControllerQueue[Key](self._metrics, CERTIFICATE_REQUESTS)

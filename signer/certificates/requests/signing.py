@@ -109,10 +109,4 @@ def sign_request(
     except TemplateError as error:
         return Refuse((Reason("SigningError", f"Error generating certificate template: spec.{error}"),))
     issued = sign(template, authority, serial=serial)
-    return Signed(issued.pem, authority.root_pem or topmost(authority.chain_pem), warnings)
-
-
-def topmost(chain: bytes) -> bytes:
-    """The last certificate of a chain: the highest CA that is known where no root is."""
-    end = chain.rfind(b"-----BEGIN CERTIFICATE-----")
-    return chain[end:] if end >= 0 else b""
+    return Signed(issued.pem, authority.anchor_pem, warnings)
