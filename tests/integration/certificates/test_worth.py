@@ -4,6 +4,8 @@ import base64
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from signer.api.certificate import CERTIFICATES
 from signer.api.event import EVENTS
@@ -51,12 +53,12 @@ async def warning(here: World, name: str, reason: str) -> str:
             ("isCA", "path length", "CN=root"),
         ),
         (
-            pki.CA("int", extra=[(pki.x509.NameConstraints([pki.x509.DNSName("foo.example")], None), True)]),
+            pki.CA("int", extra=[(x509.NameConstraints([x509.DNSName("foo.example")], None), True)]),
             {"dnsNames": ["a.bar.example"]},
             ("names", "a.bar.example", "name constraints"),
         ),
         (
-            pki.CA("int", extra=[(pki.x509.ExtendedKeyUsage([pki.x509.OID_CLIENT_AUTH]), False)]),
+            pki.CA("int", extra=[(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False)]),
             {"usages": ["server auth"]},
             ("usages", "server auth", "client auth"),
         ),
