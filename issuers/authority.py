@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 
 from issuers.errors import InvalidAuthority
 from issuers.inspection import read_certificate
+from issuers.line import Line, Member, by_nobody, line_of, read_member
 from issuers.private_key import load_key
-from issuers.verify import Line, Member, by_nobody, line_of, read_member
 from issuers.x509 import der, keys, pem, usages
 from issuers.x509.keys import PrivateKey
 

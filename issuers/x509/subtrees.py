@@ -11,8 +11,9 @@ Looking a name up costs its labels, however many constraints there are. Pure fun
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from issuers.x509 import der, subject
 from issuers.x509.general_names import GeneralNames
@@ -23,6 +24,24 @@ _KINDS = {0x81: "email", 0x82: "dns", 0x86: "uri", 0x87: "ip"}
 EMAIL_ATTRIBUTE = "1.2.840.113549.1.9.1"
 _AUTHORITY = re.compile(r"[^:]*:(?://([^/?#]*))?")
 _HOST_LETTERS = re.compile(r"[A-Za-z0-9_\-.]+")
+
+
+class Name(NamedTuple):
+    """One name of a certificate: its kind, as it is spelt, and what Go holds against constraints (None: it cannot)."""
+
+    kind: str
+    text: str
+    host: str | None
+
+
+def names_of(found: GeneralNames) -> tuple[Name, ...]:
+    """The names that constraints may mean, once for all CAs that they are held against."""
+    return (
+        *(Name("dns", name, name) for name in found.dns_names),
+        *(Name("ip", name, name) for name in found.ip_addresses),
+        *(Name("email", name, mailbox_text(name.encode("ascii", "replace"))) for name in found.email_addresses),
+        *(Name("uri", name, _go_host(name)) for name in found.uris),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +126,19 @@ class Subtrees:
     excluded: _Side
     others: bool
 
-    def refused(self, names: GeneralNames, subject_names: tuple[subject.RelativeName, ...]) -> Iterator[Excluded]:
+    def refused(self, names: Sequence[Name], subject_names: tuple[subject.RelativeName, ...]) -> Iterator[Excluded]:
         """Tell which names do not pass. `subject_names` are those of a leaf: OpenSSL looks at parts of them as well."""
-        for kind, name, host in _hosts(names):
+        for kind, name, host in names:
             go = host is not None and (kind != "dns" or _go_reads(host)) and self._go(kind, host)
             openssl = self._openssl(kind, host, name)
             if not (go and openssl):
                 yield Excluded(name, go=not go, openssl=not openssl)
+        as_hosts = all(kind != "dns" for kind, _, _ in names)
         for pairs in subject_names:
             for oid, text in pairs:
                 if oid == EMAIL_ATTRIBUTE and not self._openssl("email", text, text):
                     yield Excluded(text, go=False, openssl=True)
-                as_host = oid == subject.COMMON_NAME and not names.dns_names and _looks_like_a_host(text)
+                as_host = as_hosts and oid == subject.COMMON_NAME and _looks_like_a_host(text)
                 if as_host and not self._openssl("dns", text, text):
                     yield Excluded(text, go=False, openssl=True)
 
@@ -196,18 +216,6 @@ def _side(bases: list[tuple[int, bytes]]) -> _Side:
         frozenset(_mailbox(text) for text in texts["email"] if "@" in text),
         {key: frozenset(found) for key, found in networks.items()},
     )
-
-
-def _hosts(names: GeneralNames) -> Iterator[tuple[str, str, str | None]]:
-    """Each name with its kind and with what Go holds against constraints; None where Go cannot."""
-    for name in names.dns_names:
-        yield "dns", name, name
-    for name in names.ip_addresses:
-        yield "ip", name, name
-    for name in names.email_addresses:
-        yield "email", name, mailbox_text(name.encode("ascii", "replace"))
-    for name in names.uris:
-        yield "uri", name, _go_host(name)
 
 
 def _go_host(uri: str) -> str | None:

@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 from issuers.certificate import CertificateTemplate, template_for
 from issuers.errors import MalformedRequest, TemplateError
 from issuers.istio_request import dns_names, uri_name
+from issuers.line import by_nobody, by_some
 from issuers.request import SigningRequest, read_request
 from issuers.template import mesh_template, within
-from issuers.verify import by_nobody, by_some, findings_of
+from issuers.verify import findings_of
 from signer.api.certificatesigningrequest import RequestContent
 from signer.api.duration import InvalidDuration, format_duration, parse_duration
 from signer.api.issuer import IssuerRef

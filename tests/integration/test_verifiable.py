@@ -20,9 +20,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID as Eku
 from issuers.authority import Authority, load_authority
 from issuers.certificate import new_serial, sign, template_for
 from issuers.errors import InvalidAuthority
+from issuers.line import by_nobody
 from issuers.request import read_request
 from issuers.template import CertificateTemplate, within
-from issuers.verify import by_nobody, findings_of
+from issuers.verify import findings_of
 from tests import pki
 from tests.verifying import Question, refused_by_go, refused_by_openssl
 

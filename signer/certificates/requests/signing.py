@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 
 from issuers.certificate import self_sign, sign, template_for
 from issuers.errors import TemplateError
+from issuers.line import by_nobody
 from issuers.request import SigningRequest
 from issuers.template import within
-from issuers.verify import by_nobody, findings_of
+from issuers.verify import findings_of
 from issuers.x509.keys import PrivateKey
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.issuer import SelfSignedIssuer
