@@ -117,12 +117,13 @@ def _of_usages(line: Line | None, kind: _Kind, bits: int, asked: tuple[str, ...]
 
 def _of_purposes(line: Line, kind: _Kind, asked: tuple[str, ...]) -> Iterator[Finding]:
     if kind.is_ca or not asked or ANY in asked:
-        own: Purposes = (("the request", frozenset(asked)),) if asked else ()
+        # What is below a CA meets the CA's own usages too; that a leaf is for any purpose takes none away.
+        own: Purposes = (("the request", frozenset(asked)),) if asked and kind.is_ca else ()
         every = (*line.purposes, *own)
         if not common(every):
             wanted = purposes_text(asked) if asked else "all"
             yield Finding("nobody", "usages", f"{wanted} asked for, but {allowed_text(line.purposes)}")
-        elif asked and usable(TLS, every, go=True) and not usable(TLS, every, go=False):
+        elif own and usable(TLS, every, go=True) and not usable(TLS, every, go=False):
             yield Finding("openssl", "usages", ANY_IS_NONE)
         return
     go, openssl = usable(asked, line.purposes, go=True), usable(asked, line.purposes, go=False)
