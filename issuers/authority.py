@@ -12,16 +12,17 @@ from datetime import datetime, timedelta
 
 from issuers.chain import Chain, chain_of, was_signed_with
 from issuers.errors import InvalidAuthority
-from issuers.inspection import CertificateFields, read_certificate
+from issuers.inspection import read_certificate
+from issuers.line import Line, Member, by_nobody, line_of, read_member
 from issuers.private_key import load_key
-from issuers.x509 import der, extensions, keys, pem, usages
+from issuers.x509 import der, keys, pem, usages
 from issuers.x509.keys import PrivateKey
-from issuers.x509.subject import name_text, read_name
 
 # cert-manager's limit for a chain is 95,000 bytes; ten certificates are far more than any mesh has.
 MAX_PEM_BYTES = 128 * 1024
 """Of each entry of a CA's Secret."""
 _MAX_CHAIN = 10
+_MAX_BUNDLE = 100
 _CERT_SIGN = 1 << usages.KEY_USAGES.index("cert sign")
 _LONGEST_WARNING = timedelta(days=30)
 
@@ -32,7 +33,8 @@ class Authority:
 
     `chain_pem` follows a leaf: this CA and what is above it, without a self-signed root; `root_pem` is that root, if
     known. `key_id` is the SHA-256 of the public key (SubjectPublicKeyInfo) in hex, `root_key_id` that of the root's, ""
-    where the root is not known; `chain` is all of it, the root included.
+    where the root is not known; `chain` is all of it, the root included. `line` is what verifiers make of CA and chain;
+    `authority_key_id` is how what it signs names its key.
     """
 
     certificate_pem: bytes
@@ -49,25 +51,22 @@ class Authority:
     path_length: int | None
     algorithm: bytes
     signer: Callable[[bytes], bytes] = field(repr=False)
+    line: Line = field(repr=False)
+    authority_key_id: bytes
     root_key_id: str = ""
     chain: Chain | None = field(default=None, repr=False)
 
+    @property
+    def anchor_pem(self) -> bytes:
+        """What leaves get as ca.crt: the root, else the highest CA that is known."""
+        if self.root_pem is not None:
+            return self.root_pem
+        return self.chain_pem[self.chain_pem.rfind(b"-----BEGIN CERTIFICATE-----") :]
 
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """One certificate of the chain and the Secret's field that it stands in."""
-
-    field: str
-    der: bytes
-    fields: CertificateFields
-    subject: str
-    is_ca: bool
-    path_length: int | None
-    key_usage: int | None
-    subject_key_id: bytes | None
-
-    def pem(self) -> bytes:
-        return pem.encode("CERTIFICATE", self.der)
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why some verifiers accept nothing that this CA signs, though others do; for people."""
+        return tuple(str(finding) for finding in self.line.findings)
 
 
 def load_authority(tls_crt: bytes, tls_key: bytes, ca_crt: bytes | None, *, now: datetime) -> Authority:
@@ -75,33 +74,37 @@ def load_authority(tls_crt: bytes, tls_key: bytes, ca_crt: bytes | None, *, now:
 
     tls.crt begins with the CA's own certificate; what is above it, up to the root, may follow. Raises
     InvalidAuthority with one of the reasons InvalidCertificate, InvalidKey, EncryptedKey, WeakKey, KeyMismatch,
-    NotCA, KeyUsageMissing, PathLength, Expired, NotYetValid, ChainBroken, RootMismatch.
+    NotCA, KeyUsageMissing, PathLength, Expired, NotYetValid, ChainBroken, RootMismatch, NotVerifiable.
+
+    ca.crt may be a bundle, as while roots are changed: what leads on from tls.crt counts, the others do not.
     """
-    members = _read_members("tls.crt", tls_crt)
+    members = _read_chain(tls_crt)
     own = members[0]
-    above = _read_members("ca.crt", ca_crt) if ca_crt else []
-    if len(above) > 1:
-        raise InvalidAuthority("InvalidCertificate", "ca.crt", f"{len(above)} certificates, one is expected")
+    above = _read_bundle(ca_crt) if ca_crt else []
     key = load_key(tls_key)
     if keys.public_bytes(key.public_key()) != own.fields.spki:
         raise InvalidAuthority("KeyMismatch", "tls.key", "it is not the key of the certificate in tls.crt")
-    chain = _link(members, above)
+    chain = _link(members, above, now)
     depth = 0
     for member in chain:
         _check_ca(member, depth)
         _check_dates(member, now)
         # A renewed root or a cross certificate stands in for the CA below it (RFC 5280, 6.1: self-issued ones do not
         # count).
-        depth += member.fields.issuer != member.fields.subject
+        depth += not member.self_issued
+    roots = [member for member in chain if _signed_by(member, member)]
+    # A root that was renewed is no part of what verifiers build: they end at the one that is given to them.
+    line = line_of([member for member in chain if member not in roots] + roots[-1:])
+    if defects := by_nobody(line.findings):
+        raise InvalidAuthority("NotVerifiable", defects[0].field, "; ".join(finding.text for finding in defects))
     algorithm = keys.algorithm_for(key)
     signer = algorithm.signer(key)
-    roots = [member for member in chain if _signed_by(member, member)]
     return Authority(
-        certificate_pem=own.pem(),
+        certificate_pem=_pem(own),
         key=key,
         key_id=hashlib.sha256(own.fields.spki).hexdigest(),
-        chain_pem=b"".join(member.pem() for member in chain if member not in roots),
-        root_pem=roots[-1].pem() if roots else None,
+        chain_pem=b"".join(_pem(member) for member in chain if member not in roots),
+        root_pem=_pem(roots[-1]) if roots else None,
         not_before=max(member.fields.not_before for member in chain),
         not_after=min(member.fields.not_after for member in chain),
         subject=own.subject,
@@ -111,53 +114,72 @@ def load_authority(tls_crt: bytes, tls_key: bytes, ca_crt: bytes | None, *, now:
         path_length=own.path_length,
         algorithm=algorithm.identifier,
         signer=signer,
+        line=line,
+        authority_key_id=own.subject_key_id if own.subject_key_id is not None else _derived_key_id(own.fields.spki),
         root_key_id=hashlib.sha256(roots[-1].fields.spki).hexdigest() if roots else "",
-        chain=chain_of([(member.der, member.fields) for member in chain]),
+        chain=chain_of([(member.fields.der, member.fields) for member in chain]),
     )
 
 
-def _read_members(name: str, text: bytes) -> list[_Member]:
-    if len(text) > MAX_PEM_BYTES:
-        raise InvalidAuthority("InvalidCertificate", name, f"{len(text)} bytes are too many for a chain")
-    members: list[_Member] = []
-    try:
-        blocks = pem.read_blocks(text)
-        if (label := next((label for label, _ in blocks if label != "CERTIFICATE"), None)) is not None:
-            raise InvalidAuthority("InvalidCertificate", name, f"a PEM block {label!r} among the certificates")
-        # A certificate that appears twice is one (tools write bundles that overlap).
-        distinct = tuple(dict.fromkeys(data for _, data in blocks))
-        if len(distinct) > _MAX_CHAIN:
-            raise InvalidAuthority(
-                "ChainBroken", name, f"{len(distinct)} certificates; at most {_MAX_CHAIN} make a chain"
-            )
-        members.extend(_read_member(name, data) for data in distinct)
-    except pem.PemError as error:
-        raise InvalidAuthority("InvalidCertificate", name, str(error)) from None
+def _pem(member: Member) -> bytes:
+    return pem.encode("CERTIFICATE", member.fields.der)
+
+
+def _derived_key_id(spki: bytes) -> bytes:
+    """Identify the key of a CA that does not name it, as RFC 5280 does (4.2.1.2, method 1), and most who renew such one."""
+    pos, end = der.only(spki, 0, len(spki), der.SEQUENCE)
+    _, pos = der.expect(spki, pos, end, der.SEQUENCE)
+    start, stop = der.only(spki, pos, end, der.BIT_STRING)
+    return hashlib.sha1(spki[start + 1 : stop], usedforsecurity=False).digest()
+
+
+def _read_chain(text: bytes) -> list[Member]:
+    blocks = _blocks("tls.crt", text)
+    if len(blocks) > _MAX_CHAIN:
+        message = f"{len(blocks)} certificates; at most {_MAX_CHAIN} make a chain"
+        raise InvalidAuthority("ChainBroken", "tls.crt", message)
+    return [_read_member("tls.crt", data) for data in blocks]
+
+
+def _read_bundle(text: bytes) -> list[Member]:
+    """Read ca.crt. Of several certificates only one must be of use: the others may be of a kind that is not taken."""
+    members: list[Member] = []
+    faults: list[InvalidAuthority] = []
+    blocks = _blocks("ca.crt", text)
+    if len(blocks) > _MAX_BUNDLE:
+        message = f"{len(blocks)} certificates; at most {_MAX_BUNDLE} are looked at"
+        raise InvalidAuthority("InvalidCertificate", "ca.crt", message)
+    for data in blocks:
+        try:
+            members.append(_read_member("ca.crt", data))
+        except InvalidAuthority as fault:
+            faults.append(fault)
     if not members:
-        raise InvalidAuthority("InvalidCertificate", name, "there is no PEM block" if text.strip() else "it is empty")
+        raise faults[0]
     return members
 
 
-def _read_member(name: str, data: bytes) -> _Member:
+def _blocks(name: str, text: bytes) -> list[bytes]:
+    """The certificates of a text, DER; one that appears twice is one (tools write bundles that overlap)."""
+    if len(text) > MAX_PEM_BYTES:
+        raise InvalidAuthority("InvalidCertificate", name, f"{len(text)} bytes are too many for a chain")
+    found: dict[bytes, None] = {}
+    try:
+        for label, data in pem.read_blocks(text):
+            if label != "CERTIFICATE":
+                raise InvalidAuthority("InvalidCertificate", name, f"a PEM block {label!r} among the certificates")
+            found[data] = None
+    except pem.PemError as error:
+        raise InvalidAuthority("InvalidCertificate", name, str(error)) from None
+    if not found:
+        raise InvalidAuthority("InvalidCertificate", name, "there is no PEM block" if text.strip() else "it is empty")
+    return list(found)
+
+
+def _read_member(name: str, data: bytes) -> Member:
     try:
         fields = read_certificate(data)
-        subject = name_text(read_name(fields.subject, 0, len(fields.subject))) or "the certificate without a subject"
-        found = fields.extensions
-        is_ca, path_length = False, None
-        if extensions.BASIC_CONSTRAINTS in found:
-            is_ca, path_length = extensions.decode_basic_constraints(found[extensions.BASIC_CONSTRAINTS][1])
-        usage = found.get(extensions.KEY_USAGE)
-        key_id = found.get(extensions.SUBJECT_KEY_IDENTIFIER)
-        member = _Member(
-            name,
-            data,
-            fields,
-            subject,
-            is_ca,
-            path_length,
-            None if usage is None else usages.decode_key_usage(usage[1]),
-            None if key_id is None else extensions.decode_subject_key_id(key_id[1]),
-        )
+        member = read_member(name, fields)
     except der.DerError as error:
         raise InvalidAuthority("InvalidCertificate", name, f"a certificate that cannot be read: {error}") from None
     try:
@@ -165,32 +187,48 @@ def _read_member(name: str, data: bytes) -> _Member:
         keys.check_public_key(fields.spki)
         keys.read_signature_algorithm(fields.algorithm)
     except (keys.KeyRefused, der.DerError) as error:
-        raise InvalidAuthority("WeakKey", name, f"{subject!r} has {error}") from None
+        raise InvalidAuthority("WeakKey", name, f"{member.subject!r} has {error}") from None
     return member
 
 
-def _link(members: list[_Member], above: list[_Member]) -> list[_Member]:
-    """Order the certificates from the signing CA upwards. Every one must have its place in one line."""
-    chain = [members[0]]
-    known = {member.der for member in members}
-    rest = members[1:] + [member for member in above if member.der not in known]
-    while rest:
+def _link(members: list[Member], above: list[Member], now: datetime) -> list[Member]:
+    """Order the certificates from the signing CA upwards.
+
+    Every one of tls.crt must have its place in one line. Of ca.crt, one must: the others are roots that come or go.
+    """
+    chain, rest = [members[0]], members[1:]
+    anchors = {member.fields.der for member in above}
+    more = [member for member in above if all(member.fields.der != one.fields.der for one in members)]
+    while rest or not (chain[-1].fields.der in anchors and _signed_by(chain[-1], chain[-1])):
         last = chain[-1]
         found = next((member for member in rest if _signed_by(last, member)), None)
-        if found is None:
-            lost = rest[0]
-            reason = "RootMismatch" if lost.field == "ca.crt" else "ChainBroken"
-            raise InvalidAuthority(reason, lost.field, f"{lost.subject!r} did not sign {last.subject!r} of tls.crt")
-        rest.remove(found)
+        if found is not None:
+            rest.remove(found)
+        elif candidates := [member for member in more if _signed_by(last, member)]:
+            # A bundle may hold a root, its successor with the same key, and a cross certificate of it.
+            found = max(candidates, key=lambda member: (_valid(member, now), _signed_by(member, member)))
+            more.remove(found)
+        else:
+            break
         chain.append(found)
+    if rest:
+        message = f"{rest[0].subject!r} did not sign {chain[-1].subject!r} of tls.crt"
+        raise InvalidAuthority("ChainBroken", rest[0].field, message)
+    if above and not any(member.fields.der in anchors for member in chain):
+        message = f"{above[0].subject!r} did not sign {chain[-1].subject!r} of tls.crt"
+        raise InvalidAuthority("RootMismatch", above[0].field, message)
     return chain
 
 
-def _signed_by(member: _Member, above: _Member) -> bool:
+def _valid(member: Member, now: datetime) -> bool:
+    return member.fields.not_before <= now < member.fields.not_after
+
+
+def _signed_by(member: Member, above: Member) -> bool:
     return member.fields.issuer == above.fields.subject and was_signed_with(member.fields, above.fields.spki)
 
 
-def _check_ca(member: _Member, depth: int) -> None:
+def _check_ca(member: Member, depth: int) -> None:
     """Check one certificate of the line; `depth` CAs stand between it and a leaf (RFC 5280, 4.2.1.3 and 4.2.1.9)."""
     if not member.is_ca:
         raise InvalidAuthority("NotCA", member.field, f"{member.subject!r} is not a CA")
@@ -204,7 +242,7 @@ def _check_ca(member: _Member, depth: int) -> None:
         )
 
 
-def _check_dates(member: _Member, now: datetime) -> None:
+def _check_dates(member: Member, now: datetime) -> None:
     fields = member.fields
     if now >= fields.not_after:
         raise InvalidAuthority(
@@ -214,6 +252,19 @@ def _check_dates(member: _Member, now: datetime) -> None:
         raise InvalidAuthority(
             "NotYetValid", member.field, f"{member.subject!r} is valid from {fields.not_before:%Y-%m-%dT%H:%M:%SZ}"
         )
+
+
+def signed(certificate: bytes, authority: Authority) -> bool:
+    """Whether the CA's key signed this certificate (DER), under the CA's name."""
+    try:
+        fields = read_certificate(certificate)
+        algorithm = keys.read_signature_algorithm(fields.algorithm)
+        key = keys.load_public_key(authority.spki)
+    except (der.DerError, keys.KeyRefused):
+        return False
+    if fields.issuer != authority.subject_der or algorithm.kind != keys.check_public_key(authority.spki):
+        return False
+    return algorithm.verify(key, fields.signature, fields.tbs)
 
 
 def expiry_warning(authority: Authority, now: datetime) -> str | None:

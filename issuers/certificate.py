@@ -10,7 +10,7 @@ Pure, given the time and the serial number; `new_serial` is the one source of ch
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from issuers import assembly
@@ -20,6 +20,7 @@ from issuers.inspection import CertificateFields, read_certificate
 from issuers.template import CertificateTemplate, template_for
 from issuers.x509 import der, extensions, keys, pem
 from issuers.x509.keys import PrivateKey
+from issuers.x509.subject import same_name
 from issuers.x509.usages import EXTENDED_USAGES, decode_extended_key_usage, decode_key_usage, split_usages
 
 __all__ = [
@@ -53,13 +54,17 @@ def new_serial() -> int:
 def sign(template: CertificateTemplate, authority: Authority, *, serial: int) -> IssuedCertificate:
     """Build the certificate, sign it with the CA's key, check the result against the template.
 
-    Raises SigningFailed when what came out is not what was decided; then nothing may be stored.
+    It always names the CA's key, which Go leaves out for a CA that does not name it itself, or where issuer and subject
+    are one name; it names its own then too, or OpenSSL would take it for self-signed. Whether anybody accepts it is
+    asked before (issuers/verify.py). Raises SigningFailed when what came out is not what was decided; then nothing may
+    be stored.
     """
+    if not (template.names_key or template.is_ca) and same_name(template.subject_der, authority.subject_der):
+        template = replace(template, names_key=True)
     return _issue(
         template,
         issuer=authority.subject_der,
-        # Go leaves the identifier out when issuer and subject are the same name.
-        authority_key_id=authority.subject_key_id if template.subject_der != authority.subject_der else None,
+        authority_key_id=authority.authority_key_id,
         algorithm=authority.algorithm,
         signer=authority.signer,
         serial=serial,

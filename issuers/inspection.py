@@ -16,6 +16,7 @@ _EXTENSIONS = 0xA3
 class CertificateFields:
     """The fields of one certificate (RFC 5280, 4.1) as bytes and plain values. Times are UTC."""
 
+    der: bytes
     tbs: bytes
     serial: int
     algorithm: bytes
@@ -67,7 +68,7 @@ def read_certificate(data: bytes) -> CertificateFields:
         inner, stop = der.only(data, inner, stop, der.SEQUENCE)
         found = extensions.read_extensions(data, inner, stop)
     return CertificateFields(
-        tbs, serial, outer_algorithm, issuer, not_before, not_after, subject, spki, found, signature
+        data, tbs, serial, outer_algorithm, issuer, not_before, not_after, subject, spki, found, signature
     )
 
 

@@ -6,7 +6,7 @@ the template alone, never from the request. Pure.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from issuers.errors import TemplateError
@@ -43,6 +43,17 @@ class CertificateTemplate:
     def san_critical(self) -> bool:
         """The names are critical exactly when there is no subject (RFC 5280, 4.2.1.6)."""
         return self.subject_der == EMPTY_NAME
+
+
+def within(template: CertificateTemplate, *, not_before: datetime, not_after: datetime) -> CertificateTemplate:
+    """Cut a certificate's life to that of its CA and all above it: it never outlives the trust that its ca.crt gives."""
+    if not_before <= template.not_before and template.not_after <= not_after:
+        return template
+    return replace(
+        template,
+        not_before=max(template.not_before, not_before),
+        not_after=min(template.not_after, not_after),
+    )
 
 
 def mesh_template(

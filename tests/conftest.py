@@ -5,7 +5,7 @@ Tests in tests/unit ask for none and so need no server.
 
 import secrets
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 from tests import examples  # noqa: F401 - it sets hypothesis' profiles
 from tests.localmesh import Cluster, ExistingCluster, LocalCluster
+from tests.stored import at_teardown, watching
 
 pytest_plugins = ["tests.left_open"]
 
@@ -50,6 +51,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(skip)
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    return (yield from at_teardown(item))
+
+
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """The cluster of this session: shared, so tests use namespaces and names of their own."""
@@ -60,7 +66,8 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     with capture.global_and_fixture_disabled():
         chosen.__enter__()
     try:
-        yield chosen
+        with watching(chosen):
+            yield chosen
     finally:
         chosen.close()
 

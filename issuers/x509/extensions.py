@@ -3,6 +3,8 @@
 Values stay bytes; what each means is read by the module that needs it. Pure functions.
 """
 
+from dataclasses import dataclass
+
 from issuers.x509 import der
 
 SUBJECT_KEY_IDENTIFIER = bytes.fromhex("0603551d0e")
@@ -13,6 +15,10 @@ NAME_CONSTRAINTS = bytes.fromhex("0603551d1e")
 CRL_DISTRIBUTION_POINTS = bytes.fromhex("0603551d1f")
 AUTHORITY_KEY_IDENTIFIER = bytes.fromhex("0603551d23")
 EXTENDED_KEY_USAGE = bytes.fromhex("0603551d25")
+CERTIFICATE_POLICIES = bytes.fromhex("0603551d20")
+POLICY_MAPPINGS = bytes.fromhex("0603551d21")
+POLICY_CONSTRAINTS = bytes.fromhex("0603551d24")
+INHIBIT_ANY_POLICY = bytes.fromhex("0603551d36")
 AUTHORITY_INFORMATION_ACCESS = bytes.fromhex("06082b06010505070101")
 
 _TRUE = bytes.fromhex("0101ff")
@@ -86,6 +92,39 @@ def decode_authority_key_id(value: bytes) -> bytes:
     start, stop = der.only(value, 0, len(value), der.SEQUENCE)
     start, stop = der.only(value, start, stop, 0x80)
     return value[start:stop]
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityKey:
+    """What an AuthorityKeyIdentifier says of the certificate above: its key, or its serial number, or both."""
+
+    key_id: bytes | None
+    serial: int | None
+
+
+def read_authority_key(value: bytes) -> AuthorityKey:
+    """Read an AuthorityKeyIdentifier of any form (RFC 5280, 4.2.1.1). Raises der.DerError."""
+    pos, end = der.only(value, 0, len(value), der.SEQUENCE)
+    key_id: bytes | None = None
+    serial: int | None = None
+    while pos < end:
+        tag, start, pos = der.element(value, pos, end)
+        if tag == 0x80:
+            key_id = value[start:pos]
+        elif tag == 0x82:
+            serial = der.unsigned(value, start, pos)
+        elif tag != 0xA1:
+            raise der.DerError("an AuthorityKeyIdentifier with other parts")
+    return AuthorityKey(key_id, serial)
+
+
+def decode_explicit_policy(value: bytes) -> int | None:
+    """Read requireExplicitPolicy of PolicyConstraints (RFC 5280, 4.2.1.11); None when absent. Raises der.DerError."""
+    pos, end = der.only(value, 0, len(value), der.SEQUENCE)
+    if pos < end and value[pos] == 0x80:
+        start, stop = der.expect(value, pos, end, 0x80)
+        return der.unsigned(value, start, stop)
+    return None
 
 
 def decode_uris(value: bytes) -> tuple[bytes, ...]:

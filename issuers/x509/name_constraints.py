@@ -85,6 +85,11 @@ def _is_address(content: bytes) -> bool:
     return True
 
 
+def mailbox_text(content: bytes) -> str | None:
+    """An email address that Go reads as a mailbox (RFC 2821), as text; None for another."""
+    return content.decode("ascii") if _MAILBOX.fullmatch(content) else None
+
+
 def encode_name_constraints(*, permitted: "Constraints | None", excluded: "Constraints | None") -> bytes | None:
     """Write the value for a Certificate's spec.nameConstraints; None when nothing is constrained.
 

@@ -5,6 +5,7 @@ showing. Raw bytes also spare a detour: pyca's Name warns about or refuses lengt
 (a common name above 64 characters). Pure functions.
 """
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -106,6 +107,18 @@ def _text(tag: int, content: bytes) -> str:
     if _CONTROL.search(text):
         raise der.DerError("an attribute with control characters")
     return text
+
+
+@functools.lru_cache(maxsize=256)
+def same_name(one: bytes, other: bytes) -> bool:
+    """Whether two Names (DER) are one to verifiers, which look at neither case nor spaces (RFC 5280, 7.1)."""
+    return one == other or _folded(one) == _folded(other)
+
+
+def _folded(name: bytes) -> list[list[tuple[str, str]]]:
+    return [
+        [(kind, " ".join(text.split()).casefold()) for kind, text in pairs] for pairs in read_name(name, 0, len(name))
+    ]
 
 
 def name_text(names: Sequence[RelativeName]) -> str:

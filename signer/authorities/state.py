@@ -25,6 +25,11 @@ TYPE_MISSING = "IssuerTypeMissing"
 NOT_SUPPORTED = "UnsupportedField"
 INVALID = "InvalidSpec"
 PENDING = "Pending"
+# Reasons of refusals and Events: nobody would accept the certificate, or not everybody would.
+NOT_VERIFIABLE = "NotVerifiable"
+NOT_BY_ALL = "NotVerifiableByAll"
+
+_TOLD_DOUBTS = 3
 
 _TYPES: tuple[IssuerType, ...] = ("ca", "selfSigned", "acme", "vault", "venafi")
 
@@ -71,7 +76,10 @@ def withheld(secret: CASecret, why: str) -> CASecret:
 
 @dataclass(frozen=True, slots=True)
 class IssuerState:
-    """One issuer as it is now. `authority` is there when a `ca` issuer is ready; `warning` when its CA ends soon."""
+    """One issuer as it is now. `authority` is there when a `ca` issuer is ready; `warning` when its CA ends soon.
+
+    `doubt` says which verifiers accept nothing that its CA signs, though others do.
+    """
 
     ref: IssuerRef
     issuer: Issuer
@@ -81,6 +89,7 @@ class IssuerState:
     message: str
     authority: Authority | None = field(default=None, repr=False)
     warning: str | None = None
+    doubt: str = ""
 
     @property
     def ca(self) -> CAIssuer:
@@ -170,6 +179,7 @@ def judge_ca(
                 message="Signing CA verified",
                 authority=found,
                 warning=expiry_warning(found, now),
+                doubt="; ".join(found.doubts[:_TOLD_DOUBTS]),
             )
         reason, message = BAD_KEY_PAIR, f"{where}: {defect}"
     elif isinstance(found, InvalidAuthority):

@@ -15,8 +15,10 @@ from datetime import datetime, timedelta
 
 from signer.api.certificate import CERTIFICATES, Certificate, PrivateKeySpec
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS
+from signer.api.issuer import IssuerRef
 from signer.api.meta import find_condition, from_rfc3339
 from signer.api.secret import CA_CERT, SECRETS, TLS_CERT, TLS_KEY, Secret
+from signer.authorities.registry import Registry
 from signer.certificates import steps
 from signer.certificates.filling import Filling, as_they_are
 from signer.certificates.issuing import NO_KEYSTORE, Issuing, Stuck
@@ -28,6 +30,7 @@ from signer.certificates.renewal import backoff_left
 from signer.certificates.secrets import ownership
 from signer.certificates.secrets.content import IssuedData, issuer_of, secret_content
 from signer.certificates.secrets.keystores import NoKeystore
+from signer.certificates.secrets.trust import longest
 from signer.certificates.secrets.view import (
     KeyView,
     SecretView,
@@ -74,10 +77,13 @@ class CertificateController:
         objects: Objects,
         queue: WorkQueue[Key],
         *,
+        registry: Registry,
         owner_ref: bool,
         clock: Callable[[], datetime],
     ) -> None:
         self._watched = watched
+        self._registry = registry
+        self._lines: dict[IssuerRef, bytes] = {}
         self._objects = objects
         self._clock = clock
         self._owner_ref = owner_ref
@@ -90,6 +96,23 @@ class CertificateController:
         self.keys = self._issuing.keys
         self.queue = queue
         watched.enqueue = queue.add
+
+    def issuer_changed(self, ref: IssuerRef) -> None:
+        """Look at the Certificates of an issuer again whose CA was renewed: their Secrets hold its chain and root."""
+        state = self._registry.get(ref)
+        if state is None:
+            self._lines.pop(ref, None)
+            return
+        if state.authority is None:
+            return
+        line = state.authority.chain_pem + state.authority.anchor_pem
+        before = self._lines.get(ref)
+        self._lines[ref] = line
+        if before is None or before == line:
+            return
+        for key, certificate in self._watched.certificates.store.items():
+            if certificate.spec.issuer_ref.resolve(key[0]) == ref:
+                self.queue.add(key)
 
     async def reconcile(self, key: Key) -> None:
         """Take one Certificate as far as it can go now."""
@@ -185,9 +208,11 @@ class CertificateController:
         """Nothing is under way: mend, begin an issuance, or be content until the renewal."""
         certificate, now = seen.certificate, self._clock()
         view = await self._mend(seen)
-        facts = Facts(certificate, view, seen.current, now)
+        facts = self._facts(seen, view)
         why = issuance_needed(facts)
-        status = Status.of(certificate).readiness(seen.shared or not_ready(facts), view.leaf if view else None, now)
+        status = Status.of(certificate).readiness(
+            seen.shared or not_ready(facts), view.leaf if view else None, now, view.trust_ends if view else None
+        )
         if why is None:
             await self._write_status(certificate, status)
             await self._tidy(certificate)
@@ -222,6 +247,9 @@ class CertificateController:
         live = await self._objects.secret(certificate.metadata.namespace, certificate.spec.secret_name)
         await self._refuse(certificate, paused(why, live.written_by(FIELD_MANAGER) if live is not None else (), until))
 
+    def _facts(self, seen: _Seen, view: SecretView | None) -> Facts:
+        return Facts(seen.certificate, view, seen.current, self._clock())
+
     async def _cache_is_old(self, certificate: Certificate, view: SecretView | None) -> bool:
         """Ask once more, live, before a new certificate is made: an old copy of the Secret is no reason for one."""
         live = await self._objects.secret(certificate.metadata.namespace, certificate.spec.secret_name)
@@ -233,13 +261,13 @@ class CertificateController:
         """Put back what was changed in the Secret though its key is still the one that we asked with.
 
         Certificate and root come from the request that led to them; without it, what is there counts as right and
-        only labels and annotations are mended.
+        only labels and annotations are mended. Where the CA was renewed since, chain and root are as it has them now.
         """
         certificate, view = seen.certificate, seen.view
         if view is None or view.key is None:
             return view
         data = view.secret.data
-        issued = IssuedData(
+        held = issued = IssuedData(
             key_as_wanted(view.key, data.get(TLS_KEY, b""), certificate.spec),
             data.get(TLS_CERT, b""),
             data.get(CA_CERT, b""),
@@ -250,11 +278,21 @@ class CertificateController:
             request = seen.current.request
             if steps.outcome(request).state == "issued":
                 leaf, _ = read_leaf(request.status.certificate)
+                if (
+                    leaf is not None
+                    and leaf.not_valid_after_utc <= self._clock()
+                    and not_ready(self._facts(seen, view)) is None
+                ):
+                    return view  # an old answer: what somebody put there since is better
                 issued = IssuedData(issued.key, request.status.certificate, request.status.ca, request.spec.issuer_ref)
         elif view.placeholder or not ownership.holds(certificate, view.secret):
             return view
         if leaf is None or spki_of(leaf) != view.key.spki:
             return view
+        ref = issued.issuer.resolve(certificate.metadata.namespace) if issued.issuer is not None else None
+        state = self._registry.get(ref) if ref is not None else None
+        authority = state.authority if state is not None else None
+        issued = await asyncio.to_thread(longest, issued, held, authority)
         issued = await self._with_keystores(certificate, issued, view.key, view.secret)
         content = secret_content(certificate, issued, leaf, existing=view.secret, owner_ref=self._owner_ref)
         if not content.differs_from(view.secret):

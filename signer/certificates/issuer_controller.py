@@ -13,7 +13,7 @@ import msgspec
 from signer.api.issuer import CLUSTER_ISSUERS, ISSUERS, Issuer, IssuerRef
 from signer.api.meta import find_condition, set_condition
 from signer.authorities.registry import Registry
-from signer.authorities.state import PENDING, IssuerState
+from signer.authorities.state import NOT_BY_ALL, PENDING, IssuerState
 from signer.certificates.objects import Objects
 from signer.certificates.well_known import READY
 from signer.kube.errors import Conflict, NotFound
@@ -26,7 +26,7 @@ def status_patch(issuer: Issuer, state: IssuerState, now: datetime) -> dict[str,
     """
     if state.reason == PENDING:
         return None
-    message = f"{state.message}; {state.warning}" if state.warning else state.message
+    message = "; ".join(text for text in (state.message, state.warning, state.doubt) if text)
     conditions = set_condition(
         issuer.status.conditions,
         READY,
@@ -58,6 +58,8 @@ def news(issuer: Issuer, state: IssuerState) -> list[tuple[Literal["Normal", "Wa
             found.append(("Normal", state.reason, state.message))
     if state.warning and (before is None or state.warning not in before.message):
         found.append(("Warning", "CAEndsSoon", state.warning))
+    if state.doubt and (before is None or state.doubt not in before.message):
+        found.append(("Warning", NOT_BY_ALL, state.doubt))
     return found
 
 

@@ -137,7 +137,7 @@ class Issuing:
         elif result.state == "failed":
             await self._fail(certificate, result.reason, result.message)
         elif result.state == "issued":
-            leaf = steps.issued_leaf(request, key)
+            leaf = steps.issued_leaf(request, key, Facts(certificate, view, None, self._clock()))
             if isinstance(leaf, Defect):
                 await self._fail(certificate, leaf.reason, leaf.message)
             else:
@@ -152,7 +152,9 @@ class Issuing:
         """Meanwhile, say what is there, and why it waits if that is not usual."""
         now = self._clock()
         defect = shared or not_ready(Facts(certificate, view, None, now))
-        status = Status.of(certificate).readiness(defect, view.leaf if view is not None else None, now)
+        status = Status.of(certificate).readiness(
+            defect, view.leaf if view is not None else None, now, view.trust_ends if view is not None else None
+        )
         if why is not None:
             status = status.stuck(why, now)
             before = find_condition(certificate.status.conditions, ISSUING)
@@ -323,7 +325,9 @@ class Issuing:
         new_view = await asyncio.to_thread(inspect, written)
         facts = Facts(certificate, new_view, view_request(request), now)
         status = Status.of(certificate).issued(steps.revision_of(request))
-        await self._write_status(certificate, status.readiness(shared or not_ready(facts), leaf, now))
+        await self._write_status(
+            certificate, status.readiness(shared or not_ready(facts), leaf, now, new_view.trust_ends)
+        )
         self._emit(certificate, "Normal", "Issuing", "The certificate has been successfully issued")
 
     async def _meanwhile(
@@ -354,7 +358,8 @@ class Issuing:
         wrong = not_ready(Facts(certificate, view, None, now))
         defect = Defect(NO_KEYSTORE, problem) if wrong is not None else None
         leaf = view.leaf if view is not None else None
-        await self._write_status(certificate, Status.of(certificate).readiness(defect, leaf, now))
+        ends = view.trust_ends if view is not None else None
+        await self._write_status(certificate, Status.of(certificate).readiness(defect, leaf, now, ends))
         if self._filling.is_news((meta.namespace, meta.name), problem):
             self._emit(certificate, "Warning", NO_KEYSTORE, problem)
 

@@ -12,7 +12,7 @@ from signer.api.certificate import Certificate, IssuerReference
 from signer.api.meta import to_rfc3339
 from signer.api.secret import TLS_CERT, TLS_KEY
 from signer.certificates.matching import RequestView, certificate_mismatches, request_mismatches
-from signer.certificates.renewal import renewal_time
+from signer.certificates.renewal import renewal_time, useful_until
 from signer.certificates.secrets.view import SecretView, key_mismatches
 from signer.certificates.spec_check import Defect
 from signer.certificates.well_known import CERTIFICATE_NAME, ISSUER_GROUP, ISSUER_KIND, ISSUER_NAME
@@ -154,16 +154,22 @@ def _spec_changed(facts: Facts, view: SecretView) -> Defect | None:
 def _near_its_end(facts: Facts, view: SecretView) -> Defect | None:
     if view.leaf is None:
         return None
-    due = renewal_time(facts.certificate.spec, view.leaf.not_valid_before_utc, view.leaf.not_valid_after_utc)
+    begin = view.leaf.not_valid_before_utc
+    end = useful_until(begin, view.leaf.not_valid_after_utc, view.trust_ends)
+    due = renewal_time(facts.certificate.spec, begin, end)
     if facts.now < due:
         return None
     return Defect(RENEWING, f"Renewing certificate as renewal was scheduled at {to_rfc3339(due)}")
 
 
 def _expired(facts: Facts, view: SecretView) -> Defect | None:
-    if view.leaf is None or facts.now <= view.leaf.not_valid_after_utc:
+    if view.leaf is None:
         return None
-    return Defect(EXPIRED, f"Certificate expired on {to_rfc3339(view.leaf.not_valid_after_utc)}")
+    if facts.now > view.leaf.not_valid_after_utc:
+        return Defect(EXPIRED, f"Certificate expired on {to_rfc3339(view.leaf.not_valid_after_utc)}")
+    if view.trust_ends is not None and facts.now > view.trust_ends:
+        return Defect(EXPIRED, f"A CA above the certificate expired on {to_rfc3339(view.trust_ends)}")
+    return None
 
 
 _SecretCheck = Callable[[Facts, SecretView], Defect | None]

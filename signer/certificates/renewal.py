@@ -34,6 +34,14 @@ def renewal_time(spec: CertificateSpec, not_before: datetime, not_after: datetim
     return due.astimezone(UTC).replace(microsecond=0)
 
 
+def useful_until(not_before: datetime, not_after: datetime, trust_ends: datetime | None) -> datetime:
+    """The end of a certificate, or of what is above it (`trust_ends`) where that ends first.
+
+    What had ended before the certificate began counts for nothing: a new certificate would be no better.
+    """
+    return min(not_after, trust_ends) if trust_ends is not None and trust_ends > not_before else not_after
+
+
 def backoff_left(certificate: Certificate, now: datetime) -> timedelta:
     """How long the next issuance must still wait after failed ones; zero when it need not.
 

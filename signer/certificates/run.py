@@ -121,9 +121,13 @@ class Controllers:
                 watched,
                 self._objects,
                 queue,
+                registry=self._registry,
                 owner_ref=self._options.enable_certificate_owner_ref,
                 clock=self._clock,
             )
+            for state in self._registry.states():
+                certificates.issuer_changed(state.ref)
+            self._handlers.append(certificates.issuer_changed)
             work.append((queue, certificates.reconcile))
             background.append(certificates.keys.run)
         if CERTIFICATE_REQUESTS in names:

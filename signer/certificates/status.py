@@ -13,7 +13,7 @@ from cryptography import x509
 
 from signer.api.certificate import Certificate
 from signer.api.meta import Condition, has_condition, set_condition, to_rfc3339
-from signer.certificates.renewal import renewal_time
+from signer.certificates.renewal import renewal_time, useful_until
 from signer.certificates.spec_check import Defect
 from signer.certificates.well_known import ISSUING, READY
 
@@ -45,15 +45,23 @@ class Status:
         fields = {name: raw[name] for name in _FIELDS[1:] if raw.get(name) is not None}
         return cls(certificate, certificate.status.conditions, fields)
 
-    def readiness(self, defect: Defect | None, leaf: x509.Certificate | None, now: datetime) -> "Status":
-        """Set the Ready condition, and the dates of the certificate that is in the Secret."""
+    def readiness(
+        self,
+        defect: Defect | None,
+        leaf: x509.Certificate | None,
+        now: datetime,
+        trust_ends: datetime | None = None,
+    ) -> "Status":
+        """Set the Ready condition, and the dates of the certificate in the Secret; `trust_ends`: of those above it."""
         dates: dict[str, Any] = {"notBefore": None, "notAfter": None, "renewalTime": None}
         if leaf is not None:
             begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
             dates = {
                 "notBefore": to_rfc3339(begin),
                 "notAfter": to_rfc3339(end),
-                "renewalTime": to_rfc3339(renewal_time(self.certificate.spec, begin, end)),
+                "renewalTime": to_rfc3339(
+                    renewal_time(self.certificate.spec, begin, useful_until(begin, end, trust_ends))
+                ),
             }
         status = "True" if defect is None else "False"
         return self._set(READY, status, defect or Defect(READY, READY_MESSAGE), now, dates)

@@ -7,7 +7,7 @@ predecessor made, instead of starting again.
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -15,10 +15,11 @@ from cryptography import x509
 
 from signer.api.certificate import Certificate
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
-from signer.api.meta import find_condition, from_rfc3339, has_condition
+from signer.api.meta import find_condition, from_rfc3339, has_condition, to_rfc3339
 from signer.api.secret import NEXT_KEY_LABEL
 from signer.certificates import well_known
-from signer.certificates.matching import RequestView, request_mismatches
+from signer.certificates.matching import RequestView, certificate_mismatches, request_mismatches
+from signer.certificates.policies import Facts, not_ready
 from signer.certificates.secrets.content import owner_reference
 from signer.certificates.secrets.view import KeyView, read_leaf, spki_of
 from signer.certificates.spec_check import Defect
@@ -26,6 +27,8 @@ from signer.certificates.spec_check import Defect
 DEFAULT_HISTORY = 1
 _NOT_COPIED = ("kubectl.kubernetes.io/", "fluxcd.io/", "argocd.argoproj.io/", "mesh-signer.dev/")
 INVALID_CERTIFICATE = "InvalidCertificate"
+# The clock of an issuer elsewhere may be ahead of ours by so much.
+_SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +103,29 @@ def outcome(request: CertificateRequest) -> Outcome:
     return Outcome("pending", ready.reason, ready.message)
 
 
-def issued_leaf(request: CertificateRequest, key: KeyView) -> x509.Certificate | Defect:
-    """The certificate that an issuer returned, checked before it is stored: readable, and for our key."""
+def issued_leaf(request: CertificateRequest, key: KeyView, facts: Facts) -> x509.Certificate | Defect:
+    """The certificate that an issuer returned, checked before it is stored: readable, for our key, valid now.
+
+    One that says something else than the spec never replaces one that is in order (`facts` has what is in the Secret).
+    """
     leaf, problem = read_leaf(request.status.certificate)
     if leaf is None:
         return Defect(INVALID_CERTIFICATE, f"Issuer returned an invalid certificate: {problem}")
     if spki_of(leaf) != key.spki:
         return Defect(INVALID_CERTIFICATE, "Issuer returned a certificate for another public key than the CSR's")
+    begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+    if facts.now >= end:
+        return Defect(INVALID_CERTIFICATE, f"Issuer returned a certificate that expired on {to_rfc3339(end)}")
+    if facts.now + _SKEW < begin:
+        return Defect(
+            INVALID_CERTIFICATE, f"Issuer returned a certificate that is not valid before {to_rfc3339(begin)}"
+        )
+    fields = certificate_mismatches(leaf, facts.certificate.spec)
+    if fields and not_ready(facts) is None:
+        return Defect(
+            INVALID_CERTIFICATE,
+            f"Issuer returned a certificate that does not match {', '.join(fields)}; the one that is there is in order",
+        )
     return leaf
 
 

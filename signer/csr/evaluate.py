@@ -5,19 +5,21 @@ what users know stays true. What must be asked over the network (may the request
 in that Secret?) comes back as a question; the caller asks and evaluates again with the answer.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from issuers.certificate import CertificateTemplate, template_for
 from issuers.errors import MalformedRequest, TemplateError
 from issuers.istio_request import dns_names, uri_name
+from issuers.line import by_nobody, by_some
 from issuers.request import SigningRequest, read_request
-from issuers.template import mesh_template
+from issuers.template import mesh_template, within
+from issuers.verify import findings_of
 from signer.api.certificatesigningrequest import RequestContent
 from signer.api.duration import InvalidDuration, format_duration, parse_duration
 from signer.api.issuer import IssuerRef
 from signer.api.secret import TLS_KEY
-from signer.authorities.state import PENDING, TYPE_MISSING, IssuerState
+from signer.authorities.state import NOT_VERIFIABLE, PENDING, TYPE_MISSING, IssuerState
 from signer.csr.outcome import Answers, AskKey, AskReference, Issue, NoKey, Verdict
 from signer.tenancy.decide import Standing, judge, standing
 from signer.tenancy.verdict import Claim, Grant, Inquiry, Limits, Reason, Refuse, Unready, Wait
@@ -187,8 +189,7 @@ def _by_ca(
     template = _template(case.content, request, state, grant, around)
     if isinstance(template, Refuse):
         return template
-    requester, identity = case.content.username, _identity(request)
-    return Issue(template, state.authority, grant, requester=requester, identity=identity)
+    return _verifiable(case, Issue(template, state.authority, grant, identity=_identity(request)), grant)
 
 
 def _self_signed(
@@ -220,7 +221,23 @@ def _self_signed(
     template = _template(content, request, state, grant, around)
     if isinstance(template, Refuse):
         return template
-    return Issue(template, None, grant, key, requester=content.username, identity=_identity(request))
+    return _verifiable(case, Issue(template, None, grant, key, identity=_identity(request)), grant)
+
+
+def _verifiable(case: Case, issue: Issue, grant: Grant) -> Issue | Refuse:
+    """Refuse what nobody would accept (issuers/verify.py), and for the mesh what its proxies or istiod would not."""
+    authority, template = issue.authority, issue.template
+    if authority is not None:
+        template = within(template, not_before=authority.not_before, not_after=authority.not_after)
+    found = findings_of(template, authority.line if authority is not None else None)
+    if found or (authority is not None and authority.line.findings):
+        every = (*found, *(authority.line.findings if authority is not None else ()))
+        if against := by_some(every) if grant.mesh else by_nobody(every):
+            who = "workloads would not accept" if grant.mesh else "nobody would accept"
+            return Refuse(tuple(Reason(NOT_VERIFIABLE, f"{who} the certificate: {one}") for one in against))
+    return replace(
+        issue, template=template, requester=case.content.username, warnings=() if grant.mesh else tuple(map(str, found))
+    )
 
 
 def _identity(request: SigningRequest) -> str:

@@ -16,6 +16,7 @@ from issuers import inspection
 from issuers.x509 import der, extensions
 from issuers.x509.subject import EMPTY_NAME
 from signer.api.certificatesigningrequest import CertificateSigningRequest, read_certificate, read_content
+from signer.api.issuer import IssuerRef
 from signer.api.signername import parse_signer_name
 from signer.csr.queue.backlog import Backlog
 from signer.csr.record import Around, Record
@@ -43,11 +44,12 @@ _OURS = frozenset(
 _SKEW = timedelta(minutes=10)
 
 
-def is_ours(chain: bytes, created: datetime) -> bool:
+def is_ours(chain: bytes, created: datetime, began: datetime | None = None) -> bool:
     """Tell whether a chain (PEM, leaf first) has the form of the mesh's certificates that we make.
 
-    `created` is when the request was made. Another replica's certificate has it, cert-manager's has not: ours begins
-    two minutes before its request, has no subject, and just our extensions. Raises nothing.
+    `created` is when the request was made, `began` when its CA did, if known. Another replica's certificate has that form,
+    cert-manager's has not: ours begins two minutes before its request, or with a CA that is younger, has no subject, and
+    just our extensions. Raises nothing.
     """
     block = _FIRST.search(chain)
     if block is None:
@@ -56,18 +58,19 @@ def is_ours(chain: bytes, created: datetime) -> bool:
         fields = inspection.read_certificate(binascii.a2b_base64(block[1]))
     except (der.DerError, binascii.Error):
         return False
-    return _has_our_form(fields, created)
+    return _has_our_form(fields, created, began)
 
 
-def _has_our_form(fields: inspection.CertificateFields, created: datetime) -> bool:
+def _has_our_form(fields: inspection.CertificateFields, created: datetime, began: datetime | None) -> bool:
     latest = created - BACKDATE
+    with_its_ca = began is not None and latest < fields.not_before == began
     names = fields.extensions.get(extensions.SUBJECT_ALT_NAME)
     return (
         fields.extensions.keys() == _OURS
         and names is not None
         and names[0]
         and fields.subject == EMPTY_NAME
-        and latest - _SKEW <= fields.not_before <= latest
+        and (with_its_ca or latest - _SKEW <= fields.not_before <= latest)
     )
 
 
@@ -108,9 +111,13 @@ class ForeignCertificates:
             return
         created = datetime.fromtimestamp(read_content(csr).created, UTC)
         # What another replica lets pass in audit mode has cert-manager's form.
-        if not self._world().settings.enforces(self._around.wall()) or is_ours(chain, created):
+        if not self._world().settings.enforces(self._around.wall()) or is_ours(chain, created, self._began(ref)):
             return
         self._record.foreign(csr, ref, told=self._note(csr))
+
+    def _began(self, ref: IssuerRef) -> datetime | None:
+        state = self._around.issuer(ref)
+        return state.authority.not_before if state is not None and state.authority is not None else None
 
     @property
     def trouble(self) -> str:

@@ -12,7 +12,10 @@ from signer.tenancy.verdict import Grant, Inquiry, Refuse, Unready, Wait
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """To be issued: what the certificate says, who signs it (`authority`, else the request's own `key`), on what `grant`."""
+    """To be issued: what the certificate says, who signs it (`authority`, else the request's own `key`), on what `grant`.
+
+    `warnings` say which verifiers will not accept it, though others do.
+    """
 
     template: CertificateTemplate
     authority: Authority | None
@@ -20,6 +23,7 @@ class Issue:
     key: Any = field(default=None, repr=False)
     requester: str = ""
     identity: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

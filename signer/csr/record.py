@@ -12,7 +12,7 @@ from signer.api.certificatesigningrequest import CertificateSigningRequest
 from signer.api.event import ObjectReference
 from signer.api.issuer import IssuerRef
 from signer.api.signername import parse_signer_name, signer_name_of
-from signer.authorities.state import IssuerState
+from signer.authorities.state import NOT_BY_ALL, IssuerState
 from signer.csr.answers.compose import Answer, audit_line
 from signer.csr.answers.writer import Written
 from signer.csr.outcome import Issue
@@ -95,6 +95,8 @@ class Record:
             if verdict.grant.mesh:
                 self._series.count(self._metrics.issued, signer, verdict.grant.namespace)
             self._would_refuse(pending, verdict.grant)
+            if verdict.warnings:
+                self.tell(pending, "Warning", NOT_BY_ALL, "; ".join(verdict.warnings))
             message = "Certificate fetched from issuer successfully"
             self._event(pending.csr, "Normal", "CertificateIssued", message, courtesy=True)
 

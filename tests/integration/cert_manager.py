@@ -27,8 +27,14 @@ def start_peer(config: pytest.Config) -> Peer:
 PARTS = ("version", "serial", "signature algorithm", "issuer", "validity", "subject", "public key", "extensions")
 
 
-def compare(ours: bytes, theirs: bytes) -> None:
-    """Two chains are equal but for the leaf's serial number, times and signature; its lifetime is the same."""
+KEY_IDS = ("2.5.29.14", "2.5.29.35")
+
+
+def compare(ours: bytes, theirs: bytes, *, names_keys: bool = False) -> None:
+    """Two chains are equal but for the leaf's serial number, times and signature; its lifetime is the same.
+
+    `names_keys`: ours names its CA's key, and its own where it needs to, which theirs leaves out (ADR 37).
+    """
     our_chain, their_chain = x509.load_pem_x509_certificates(ours), x509.load_pem_x509_certificates(theirs)
     assert our_chain[1:] == their_chain[1:]
     for chain, text in ((our_chain, ours), (their_chain, theirs)):
@@ -36,7 +42,11 @@ def compare(ours: bytes, theirs: bytes) -> None:
     left, right = our_chain[0], their_chain[0]
     tbs = [dict(zip(PARTS, children(c.tbs_certificate_bytes), strict=True)) for c in (left, right)]
     for part in PARTS:
-        if part not in ("serial", "validity"):
+        if part == "extensions" and names_keys:
+            listed = [[one for one in extensions_of(found[part]) if not is_key_id(one)] for found in tbs]
+            assert listed[0] == listed[1]
+            assert len(extensions_of(tbs[0][part])) > len(extensions_of(tbs[1][part]))
+        elif part not in ("serial", "validity"):
             assert tbs[0][part].hex() == tbs[1][part].hex(), part
     assert (
         children(left.public_bytes(serialization.Encoding.DER))[1]
@@ -46,6 +56,16 @@ def compare(ours: bytes, theirs: bytes) -> None:
     assert abs(left.not_valid_before_utc - right.not_valid_before_utc) <= timedelta(seconds=5)
     life = left.not_valid_after_utc - left.not_valid_before_utc
     assert life == right.not_valid_after_utc - right.not_valid_before_utc
+
+
+def extensions_of(part: bytes) -> list[bytes]:
+    """The extensions of a certificate, from [3]."""
+    return children(children(part)[0])
+
+
+def is_key_id(extension: bytes) -> bool:
+    """Whether an extension is one of the two key identifiers."""
+    return children(extension)[0] in {craft.oid(one) for one in KEY_IDS}
 
 
 USAGES: dict[str, tuple[str, ...]] = {

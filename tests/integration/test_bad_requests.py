@@ -75,6 +75,8 @@ def options(expected: dict[str, Any]) -> Json:
     usages: tuple[str, ...] = pki.WORKLOAD_USAGES
     if "key_usages" in found or "extended_key_usages" in found:
         usages = (*found.get("key_usages", ()), *found.get("extended_key_usages", ()))
+    elif found.get("is_ca"):
+        usages = (*usages, "cert sign")
     return {"usages": usages, "annotations": {IS_CA: "true"} if found.get("is_ca") else {}}
 
 

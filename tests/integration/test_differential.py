@@ -107,7 +107,9 @@ def test_a_certificate_equals_cert_managers(peer: Peer, request_name: str, ca: s
     theirs = their_answer(peer, request_name, ca, wish)
     assert "error" not in theirs
     ours = our_chain(request_name, ca, wish)
-    compare(ours, theirs["chain"].encode())
+    # Go names no key where the CA does not name its own, or where issuer and subject are one name: all empty here.
+    one_name = ca == "no-subject" and request_name in ("no-subject", "nothing")
+    compare(ours, theirs["chain"].encode(), names_keys=ca == "no-key-id" or one_name)
     issuer = x509.load_pem_x509_certificate(AUTHORITIES[ca]["tls.crt"].encode())
     x509.load_pem_x509_certificate(ours).verify_directly_issued_by(issuer)
 

@@ -153,8 +153,12 @@ class TestDurations:
             (None, 2**31 - 1, 2**31 - 1),
         ],
     )
-    def test_lifetime(self, place: Place, ca: str, annotation: str | None, seconds: int | None, lifetime: int) -> None:
+    def test_lifetime(
+        self, place: Place, name: str, annotation: str | None, seconds: int | None, lifetime: int
+    ) -> None:
         """The lifetime is what was asked for, to the second, from now on and not earlier."""
+        ca = name
+        place.ca_issuer(ca, pki.CA("for-ever", not_after=datetime(9999, 12, 31, tzinfo=UTC)))
         annotations = {DURATION: annotation} if annotation else {}
         before = datetime.now(UTC).replace(microsecond=0)
         issued = place.issue(ca, annotations=annotations, seconds=seconds)

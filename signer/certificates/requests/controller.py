@@ -19,7 +19,7 @@ from signer.api.secret import TLS_KEY, Secret
 from signer.api.tls_secret import is_ca, read_leaf
 from signer.authorities.ordering import Failed, Ordered, Ordering
 from signer.authorities.registry import Registry
-from signer.authorities.state import IssuerState
+from signer.authorities.state import NOT_BY_ALL, IssuerState
 from signer.certificates.objects import Key, Objects
 from signer.certificates.requests import status as to_status
 from signer.certificates.requests import steps
@@ -234,7 +234,10 @@ class RequestController:
             await self._write(key, request, to_status.issued(request, signed, self._clock()))
 
         await self._record.issue(request, step.csr, step.state, grant, signed.certificate, write)
-        self._objects.emitter(CERTIFICATE_REQUESTS, request)("Normal", "CertificateIssued", ISSUED_MESSAGE)
+        emit = self._objects.emitter(CERTIFICATE_REQUESTS, request)
+        emit("Normal", "CertificateIssued", ISSUED_MESSAGE)
+        if signed.warnings:
+            emit("Warning", NOT_BY_ALL, "; ".join(signed.warnings))
 
     async def _order(self, key: Key, request: CertificateRequest, step: steps.Sign) -> None:
         if self._ordering is None:

@@ -8,11 +8,14 @@ from datetime import datetime, timedelta
 
 from issuers.certificate import self_sign, sign, template_for
 from issuers.errors import TemplateError
+from issuers.line import by_nobody
 from issuers.request import SigningRequest
+from issuers.template import within
+from issuers.verify import findings_of
 from issuers.x509.keys import PrivateKey
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.issuer import SelfSignedIssuer
-from signer.authorities.state import IssuerState
+from signer.authorities.state import NOT_VERIFIABLE, IssuerState
 from signer.tenancy.decide import decide, limits_requesters, standing
 from signer.tenancy.verdict import Claim, Grant, Inquiry, Limits, Reason, Refuse, Unready
 from signer.tenancy.world import World
@@ -20,10 +23,14 @@ from signer.tenancy.world import World
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """What goes into the status: `certificate` is leaf and intermediates, `ca` the topmost CA that is known; PEM."""
+    """What goes into the status: `certificate` is leaf and intermediates, `ca` the topmost CA that is known; PEM.
+
+    `warnings` say which verifiers will not accept it, though others do.
+    """
 
     certificate: bytes
     ca: bytes
+    warnings: tuple[str, ...] = ()
 
 
 def asks_requester(state: IssuerState, world: World) -> bool:
@@ -104,18 +111,20 @@ def sign_request(
             ocsp_servers=state.ca.ocsp_servers,
             issuing_certificate_urls=state.ca.issuing_certificate_urls,
         )
+        if authority is not None:
+            template = within(template, not_before=authority.not_before, not_after=authority.not_after)
+        found = findings_of(template, authority.line if authority is not None else None)
+        if nobody := by_nobody((*found, *(authority.line.findings if authority is not None else ()))):
+            return Refuse(
+                tuple(Reason(NOT_VERIFIABLE, f"nobody would accept the certificate: {one}") for one in nobody)
+            )
+        warnings = tuple(map(str, found))
         if authority is None:
             if key is None:
                 return Refuse((Reason("MissingAnnotation", f"{state.ref} has no CA and no private key was named"),))
             issued = self_sign(template, key, serial=serial)
-            return Signed(issued.pem, issued.pem)
+            return Signed(issued.pem, issued.pem, warnings)
     except TemplateError as error:
         return Refuse((Reason("SigningError", f"Error generating certificate template: spec.{error}"),))
     issued = sign(template, authority, serial=serial)
-    return Signed(issued.pem, authority.root_pem or topmost(authority.chain_pem))
-
-
-def topmost(chain: bytes) -> bytes:
-    """The last certificate of a chain: the highest CA that is known where no root is."""
-    end = chain.rfind(b"-----BEGIN CERTIFICATE-----")
-    return chain[end:] if end >= 0 else b""
+    return Signed(issued.pem, authority.anchor_pem, warnings)

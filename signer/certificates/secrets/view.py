@@ -4,6 +4,7 @@ Pure. `inspect` takes milliseconds for an RSA key, and up to 50 ms for a large o
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -13,8 +14,9 @@ from cryptography.x509.oid import NameOID
 from issuers.errors import InvalidAuthority
 from issuers.private_key import encode_key, encoded_as, load_key
 from signer.api.certificate import CertificateSpec, PrivateKeySpec
-from signer.api.secret import TLS_CERT, TLS_KEY, Secret
+from signer.api.secret import CA_CERT, TLS_CERT, TLS_KEY, Secret
 from signer.api.tls_secret import is_placeholder, leaf_of
+from signer.certificates.secrets.trust import trusted_until
 from signer.certificates.well_known import ISSUER_NAME
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
@@ -38,13 +40,17 @@ class KeyView:
 
 @dataclass(frozen=True, slots=True)
 class SecretView:
-    """A Secret with its key and certificate read; a problem text stands where one cannot be read."""
+    """A Secret with its key and certificate read; a problem text stands where one cannot be read.
+
+    `trust_ends` is when the first of those above the certificate ends; None where they do not verify it.
+    """
 
     secret: Secret
     key: KeyView | None
     key_problem: str
     leaf: x509.Certificate | None
     leaf_problem: str
+    trust_ends: datetime | None = None
 
     @property
     def leaf_spki(self) -> bytes:
@@ -72,7 +78,8 @@ def inspect(secret: Secret) -> SecretView:
     """Read the key and the first certificate of a Secret. Never raises: what is wrong is told in the view."""
     key, key_problem = read_key(secret.data.get(TLS_KEY, b""))
     leaf, leaf_problem = read_leaf(secret.data.get(TLS_CERT, b""))
-    return SecretView(secret, key, key_problem, leaf, leaf_problem)
+    ends = trusted_until(secret.data.get(TLS_CERT, b""), secret.data.get(CA_CERT, b"")) if leaf is not None else None
+    return SecretView(secret, key, key_problem, leaf, leaf_problem, ends)
 
 
 def read_key(pem: bytes) -> tuple[KeyView | None, str]:

@@ -108,9 +108,23 @@ MUTANTS = (
     Mutant(
         "the requester is missing in the audit log",
         EVALUATE,
-        "    requester, identity = case.content.username, _identity(request)\n",
-        '    requester, identity = "", _identity(request)\n',
+        "requester=case.content.username",
+        'requester=""',
         DECIDED,
+    ),
+    Mutant(
+        "workloads get what Envoy would not accept",
+        EVALUATE,
+        "by_some(every) if grant.mesh else by_nobody(every)",
+        "by_nobody(every)",
+        ("tests/unit/csr/test_verifiable.py",),
+    ),
+    Mutant(
+        "a certificate begins before its CA",
+        EVALUATE,
+        "        template = within(template, not_before=authority.not_before, not_after=authority.not_after)\n",
+        "        template = within(template, not_before=template.not_before, not_after=authority.not_after)\n",
+        ("tests/unit/csr/test_verifiable.py",),
     ),
     Mutant(
         "one of several URIs passes for the identity",

@@ -13,6 +13,10 @@ CERTIFICATE = "issuers/certificate.py"
 TEMPLATE = "issuers/template.py"
 ASSEMBLY = "issuers/assembly.py"
 SPIFFE = "issuers/spiffe.py"
+VERIFY = "issuers/verify.py"
+LINE = "issuers/line.py"
+SUBTREES = "issuers/x509/subtrees.py"
+PURPOSES = "issuers/x509/purposes.py"
 
 VECTORS = (
     "tests/unit/issuers/test_vectors.py",
@@ -27,7 +31,60 @@ SIGNED = (
     "tests/unit/issuers/test_forms.py",
 )
 
+WORTH = ("tests/unit/issuers/test_verify.py", "tests/unit/csr/test_verifiable.py")
+BUNDLES = ("tests/unit/issuers/test_authority_bundles.py",)
+
 MUTANTS = (
+    Mutant("a path length is only looked at in the CA that signs", LINE, "< spare[0]:", "> spare[0]:", WORTH),
+    Mutant("a CA may have CAs below it whatever its path length", VERIFY, "int(not self_issued)", "0", WORTH),
+    Mutant(
+        "a CA without the usage cert sign is given out", VERIFY, "kind.is_ca and bits and not", "bits and not", WORTH
+    ),
+    Mutant(
+        "names below a constrained CA are not looked at", VERIFY, "    if not line.subtrees:\n", "    if line:\n", WORTH
+    ),
+    Mutant(
+        "an excluded name passes",
+        SUBTREES,
+        "excluded.go(kind, host, excluding=True)",
+        "excluded.go(kind, '', excluding=True)",
+        WORTH,
+    ),
+    Mutant(
+        "a domain holds what only ends like it",
+        SUBTREES,
+        "host[position + 1 :] in",
+        "host.endswith(tuple(self.exact)) or '' in",
+        WORTH,
+    ),
+    Mutant(
+        "usage any of a CA counts for Envoy",
+        PURPOSES,
+        "    return oid == SERVER and",
+        "    return ANY in purposes or",
+        WORTH,
+    ),
+    Mutant(
+        "a critical extension that nobody knows is passed over",
+        LINE,
+        "if critical and identifier",
+        "if not critical and identifier",
+        WORTH,
+    ),
+    Mutant(
+        "any root of a bundle is handed to leaves",
+        AUTHORITY,
+        "        root_pem=_pem(roots[-1]) if roots else None,",
+        "        root_pem=_pem(above[0] if above else roots[-1]) if roots else None,",
+        BUNDLES,
+    ),
+    Mutant(
+        "a root that ended counts before one that is valid",
+        AUTHORITY,
+        "(_valid(member, now), _signed_by(member, member))",
+        "(_signed_by(member, member),)",
+        BUNDLES,
+    ),
     Mutant(
         "a CSR's signature is not checked",
         REQUEST,

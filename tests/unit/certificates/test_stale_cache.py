@@ -7,6 +7,7 @@ import pytest
 
 from signer.api.certificate import Certificate
 from signer.api.secret import Secret
+from signer.authorities.registry import Registry
 from signer.certificates.controller import CertificateController
 from signer.certificates.objects import Key, Objects
 from signer.certificates.watched import Watched, watch_certificates
@@ -76,7 +77,11 @@ def controller(live: Secret | None, cached: Secret | None) -> tuple[CertificateC
         watched.secrets.store[KEY] = cached
     objects = ScriptedObjects(live)
     queue: WorkQueue[Key] = WorkQueue()
-    return CertificateController(watched, cast("Objects", objects), queue, owner_ref=False, clock=lambda: NOW), objects
+    registry = Registry(nowhere, cluster_resource_namespace="cert-manager")
+    made = CertificateController(
+        watched, cast("Objects", objects), queue, registry=registry, owner_ref=False, clock=lambda: NOW
+    )
+    return made, objects
 
 
 def newer() -> Secret:

@@ -1,6 +1,7 @@
 """The steps of an issuance: names, which request counts, what came of it."""
 
 import base64
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -8,9 +9,11 @@ import pytest
 from cryptography import x509
 
 from signer.api.certificaterequest import CertificateRequest
+from signer.api.secret import Secret
 from signer.certificates import steps
 from signer.certificates.matching import view_request
-from signer.certificates.secrets.view import key_mismatches
+from signer.certificates.policies import Facts
+from signer.certificates.secrets.view import inspect, key_mismatches
 from signer.certificates.spec_check import Defect
 from tests.unit.certificates import samples
 from tests.unit.certificates.samples import Json
@@ -127,16 +130,48 @@ def test_unreadable_request_is_obsolete() -> None:
     assert steps.obsolete(view, samples.certificate(), samples.key_view())
 
 
+def facts(now: datetime = samples.NOW, secret: Secret | None = None, **spec: Any) -> Facts:
+    """What is there when an answer comes: nothing, or what is in this Secret."""
+    view = inspect(secret) if secret is not None else None
+    return Facts(samples.certificate(**spec), view, None, now)
+
+
 def test_issued_leaf() -> None:
-    """An answer is stored only when it is a certificate for our key."""
-    good = steps.issued_leaf(samples.request(), samples.key_view())
+    """An answer is stored only when it is a certificate for our key, and valid now."""
+    good = steps.issued_leaf(samples.request(), samples.key_view(), facts())
     assert isinstance(good, x509.Certificate)
-    for bad in (
-        steps.issued_leaf(samples.request(), samples.key_view(1)),
-        steps.issued_leaf(answered(certificate=base64.b64encode(b"junk").decode()), samples.key_view()),
+    junk = answered(certificate=base64.b64encode(b"junk").decode())
+    early, late = good.not_valid_before_utc - timedelta(hours=1), good.not_valid_after_utc
+    for bad, words in (
+        (steps.issued_leaf(samples.request(), samples.key_view(1), facts()), "another public key"),
+        (steps.issued_leaf(junk, samples.key_view(), facts()), "invalid certificate"),
+        (steps.issued_leaf(samples.request(), samples.key_view(), facts(early)), "not valid before"),
+        (steps.issued_leaf(samples.request(), samples.key_view(), facts(late)), "expired on"),
     ):
         assert isinstance(bad, Defect)
         assert bad.reason == "InvalidCertificate"
+        assert words in bad.message
+    almost = facts(good.not_valid_before_utc - timedelta(minutes=5))
+    assert isinstance(steps.issued_leaf(samples.request(), samples.key_view(), almost), x509.Certificate)
+
+
+def test_an_answer_with_other_names_replaces_nothing_that_is_in_order() -> None:
+    """What an issuer made of other names is taken where there is nothing better, and not where there is."""
+    other = samples.leaf_pem(base64.b64decode(samples.request_json(dnsNames=["other.example"])["spec"]["request"]))
+    request = answered(certificate=base64.b64encode(other).decode())
+    assert isinstance(steps.issued_leaf(request, samples.key_view(), facts()), x509.Certificate)
+    refused = steps.issued_leaf(request, samples.key_view(), facts(secret=samples.secret()))
+    assert isinstance(refused, Defect)
+    assert "spec.dnsNames" in refused.message
+    gone = facts(samples.NOW + timedelta(days=200), samples.secret())
+    late = answered(
+        certificate=base64.b64encode(
+            samples.leaf_pem(
+                base64.b64decode(samples.request_json(dnsNames=["other.example"])["spec"]["request"]), days=400
+            )
+        ).decode()
+    )
+    assert isinstance(steps.issued_leaf(late, samples.key_view(), gone), x509.Certificate)
 
 
 def test_names_are_stable_and_short() -> None:

@@ -68,7 +68,7 @@ class TestIssued:
             (lambda case: case.noting(duration="1h"), timedelta(hours=1)),
             (lambda case: case.noting(duration="10m0s"), timedelta(minutes=10)),
             (lambda case: case.noting(duration="20m59.9s"), timedelta(minutes=20, seconds=59)),
-            (lambda case: case.asking(expiration=5).noting(duration="87600h"), timedelta(hours=87600)),
+            (lambda case: case.asking(expiration=5).noting(duration="2000h"), timedelta(hours=2000)),
         ],
         ids=["nothing said", "least", "to the second", "annotation", "least annotated", "cut", "annotation first"],
     )
@@ -77,6 +77,11 @@ class TestIssued:
         template = issued(mutate(BASE)).template
         assert template.not_before == NOW
         assert template.not_after - template.not_before == lifetime
+
+    def test_nothing_outlives_its_ca(self) -> None:
+        """However long is asked for, the certificate ends with the first of its CA and those above it."""
+        template = issued(BASE.noting(duration="87600h")).template
+        assert template.not_after == authority("ca").not_after
 
     def test_urls_of_the_issuer(self) -> None:
         """The certificate names the issuer's CRL, OCSP and issuer URLs."""
@@ -88,7 +93,7 @@ class TestIssued:
 
     def test_a_ca_by_annotation(self) -> None:
         """The annotation request-is-ca with exactly "true" asks for a CA, as in cert-manager; other texts do not."""
-        assert issued(BASE.noting(is_ca="true")).template.is_ca
+        assert issued(BASE.asking(usages=("cert sign",)).noting(is_ca="true")).template.is_ca
         for text in ("True", "1", "yes", ""):
             assert not issued(BASE.noting(is_ca=text)).template.is_ca
 

@@ -44,7 +44,7 @@ def test_go_modules(file: Path) -> None:
     """Each Go module that is asked for directly has its line, with the folder that asks for it."""
     text = re.sub(r"\nreplace \(.*?\n\)", "", file.read_text(), flags=re.DOTALL)
     wanted = set(re.findall(r"^\s*(?:require )?(\S+\.\S+/\S+) v\S+$", text, re.MULTILINE))
-    assert wanted, "no module is asked for: the file is read wrongly"
+    assert wanted or "require" not in text, "no module is asked for: the file is read wrongly"
     for module in wanted:
         assert f"`{module}`" in PAGE
     assert f"`{file.parent.relative_to(ROOT)}`" in PAGE

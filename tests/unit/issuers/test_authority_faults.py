@@ -99,11 +99,17 @@ FAULTS: dict[str, tuple[Callable[[], Secret], str, str, str]] = {
         "tls.crt",
         f"{len(GOOD['tls.crt']) + 131072} bytes are too many for a chain",
     ),
-    "two in ca.crt": (
-        lambda: GOOD | {"ca.crt": GOOD["tls.crt"] + ca("other").pem},
+    "a bundle of other roots in ca.crt": (
+        lambda: GOOD | {"ca.crt": ca("other").pem + ca("third").pem},
+        "RootMismatch",
+        "ca.crt",
+        "'CN=other' did not sign 'CN=root' of tls.crt",
+    ),
+    "too many in ca.crt": (
+        lambda: GOOD | {"ca.crt": b"".join(ca(f"other-{n}").pem for n in range(101))},
         "InvalidCertificate",
         "ca.crt",
-        "2 certificates, one is expected",
+        "101 certificates; at most 100 are looked at",
     ),
     "a cut ca.crt": (
         lambda: not_whole(GOOD, "ca.crt"),

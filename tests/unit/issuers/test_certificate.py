@@ -125,18 +125,22 @@ class TestSignature:
         certificate = parsed(sign(decide(wish), authority(), serial=1))
         assert certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).critical is expected
 
-    def test_a_leaf_with_the_cas_name_has_no_authority_key_identifier(self) -> None:
-        """Go leaves it out when issuer and subject are equal, and so do we."""
-        nameless = CA("x", now=NOW, subject=pki.name())
-        certificate = parsed(sign(decide(), authority(nameless), serial=1))
-        with pytest.raises(x509.ExtensionNotFound):
-            certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
+    @pytest.mark.parametrize("name", ["x", "X ", None])
+    def test_a_leaf_with_the_cas_name_names_both_keys(self, name: str | None) -> None:
+        """Two key identifiers that differ tell it from a self-signed certificate, which OpenSSL would see otherwise."""
+        made = CA("x", now=NOW, subject=pki.name(name))
+        subject = read_request(pki.csr(subject=pki.name("x" if name else None), dns=["a"]))
+        certificate = parsed(sign(decide(subject), authority(made), serial=1))
+        own = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+        above = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+        assert above == x509.SubjectKeyIdentifier.from_public_key(made.private.public_key()).digest != own
 
-    def test_a_ca_without_key_identifier_is_not_named_by_one(self) -> None:
-        """There is nothing to point at."""
-        certificate = parsed(sign(decide(), authority(CA("x", now=NOW, subject_key_id=False)), serial=1))
-        with pytest.raises(x509.ExtensionNotFound):
-            certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
+    def test_a_ca_without_key_identifier_is_named_all_the_same(self) -> None:
+        """Its key is hashed as RFC 5280 does (4.2.1.2, method 1): strict verifiers want every certificate to name one."""
+        made = CA("x", now=NOW, subject_key_id=False)
+        certificate = parsed(sign(decide(), authority(made), serial=1))
+        named = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+        assert named.key_identifier == x509.SubjectKeyIdentifier.from_public_key(made.private.public_key()).digest
 
     @pytest.mark.parametrize("urls", [{"ocsp_servers": ["http://a"]}, {"issuing_certificate_urls": ["http://a"]}])
     def test_one_kind_of_access_is_enough(self, urls: dict[str, Any]) -> None:

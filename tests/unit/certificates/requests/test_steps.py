@@ -20,7 +20,7 @@ from signer.api.issuer import Issuer, IssuerRef
 from signer.authorities.state import IssuerState
 from signer.certificates.requests import status as request_status
 from signer.certificates.requests import steps
-from signer.certificates.requests.signing import Signed, decide_request, sign_request, topmost
+from signer.certificates.requests.signing import Signed, decide_request, sign_request
 from signer.tenancy.verdict import Grant, Limits, Refuse
 from signer.tenancy.world import without_wall
 from tests.unit.certificates import samples
@@ -313,12 +313,6 @@ class TestSigning:
         no_cas = Limits(allow_ca_requests=False)
         asked = request(isCA=True, request=request_of_a_ca(), usages=[])
         assert isinstance(sign(asked, state(authority=authority()), limits=no_cas), Refuse)
-
-    def test_topmost(self) -> None:
-        """The last certificate of a chain is the highest that is known."""
-        one, two = samples.leaf_pem(samples.request().spec.request), authority().root_pem
-        assert topmost(one + two) == two
-        assert topmost(b"") == b""
 
 
 def request_of_a_ca() -> str:

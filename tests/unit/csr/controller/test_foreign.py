@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from issuers.certificate import new_serial
 from signer.api.certificatesigningrequest import read_content
@@ -12,6 +13,7 @@ from signer.csr.answers.compose import issue
 from signer.csr.evaluate import Circumstances, case_of, evaluate
 from signer.csr.foreign import is_ours
 from signer.csr.outcome import Answers, Issue
+from signer.tenancy.decide import BACKDATE
 from signer.tenancy.verdict import Limits
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.csr.controller.scene import Scene, running
@@ -120,6 +122,17 @@ async def test_nobodys_business() -> None:
     async with running(world=world(bindings=OWNED)) as scene:
         appears(scene, FOREIGN)
         assert count(scene) == 0
+
+
+def test_a_certificate_that_begins_with_its_ca_is_ours() -> None:
+    """Of a CA younger than two minutes ours begin when it does: another replica must not take them for somebody else's."""
+    ours = by_us()
+    begin = x509.load_pem_x509_certificates(ours)[0].not_valid_before_utc
+    later = begin - timedelta(seconds=30) + BACKDATE
+    assert not is_ours(ours, later)
+    assert is_ours(ours, later, begin)
+    assert not is_ours(ours, later, begin - timedelta(seconds=1))
+    assert not is_ours(FOREIGN, NOW, x509.load_pem_x509_certificates(FOREIGN)[0].not_valid_before_utc)
 
 
 def test_the_form() -> None:

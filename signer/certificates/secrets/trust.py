@@ -1,0 +1,76 @@
+"""How long the certificate in a Secret can be verified with what stands beside it, and with what its CA has become.
+
+A certificate is worth nothing once a CA above it, or the root in its ca.crt, has ended. And a CA that was renewed with its
+key verifies what it signed before, so the Secrets of its leaves get the new chain and root, without a new certificate:
+whoever trusts that ca.crt goes on verifying what the CA signs from now on. With another key nothing is changed
+(ADR 37). Pure; verifying a chain costs up to a millisecond for each certificate, so callers do it off the loop.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from issuers.authority import Authority, signed
+from issuers.x509 import pem
+from signer.api.tls_secret import MAX_CHAIN
+from signer.certificates.secrets.content import IssuedData
+
+_MAX_CHAIN = 10
+_MAX_ROOTS = 100
+
+
+def trusted_until(chain: bytes, ca: bytes) -> datetime | None:
+    """When the first of the certificates above a leaf ends, its root in ca.crt included; None when they do not verify it."""
+    members, roots = _read(chain)[:_MAX_CHAIN], _read(ca)[:_MAX_ROOTS]
+    if not members or not roots:
+        return None
+    ends: list[datetime] = []
+    for below, above in itertools.pairwise(members):
+        if not _signed(below, above):
+            return None
+        ends.append(above.not_valid_after_utc)
+    anchors = [root.not_valid_after_utc for root in roots if root == members[-1] or _signed(members[-1], root)]
+    return min([*ends, max(anchors)]) if anchors else None
+
+
+def longest(issued: IssuedData, held: IssuedData | None, authority: Authority | None) -> IssuedData:
+    """The same certificate with the chain and root that verify it longest: as issued, as its CA has them now, or as held.
+
+    `held` is what is in the Secret; it counts while its CA is not known. What ends sooner replaces nothing.
+    """
+    leaf = _read(issued.chain)[:1]
+    if not leaf:
+        return issued
+    data = leaf[0].public_bytes(Encoding.DER)
+    other: IssuedData | None = None
+    if authority is not None:
+        if signed(data, authority):
+            chain = pem.encode("CERTIFICATE", data) + authority.chain_pem
+            other = replace(issued, chain=chain, ca=authority.anchor_pem)
+    elif held is not None and _read(held.chain)[:1] == leaf:
+        other = replace(issued, chain=held.chain, ca=held.ca)
+    if other is None or (other.chain, other.ca) == (issued.chain, issued.ca):
+        return issued
+    now, then = trusted_until(issued.chain, issued.ca), trusted_until(other.chain, other.ca)
+    return other if then is not None and (now is None or then >= now) else issued
+
+
+def _read(text: bytes) -> Sequence[x509.Certificate]:
+    if not text or len(text) > MAX_CHAIN:
+        return []
+    try:
+        return x509.load_pem_x509_certificates(text)
+    except ValueError:
+        return []
+
+
+def _signed(below: x509.Certificate, above: x509.Certificate) -> bool:
+    try:
+        below.verify_directly_issued_by(above)
+    except Exception:  # noqa: BLE001 - another name, another kind of key, another signature, or not readable
+        return False
+    return True

@@ -1,0 +1,3 @@
+module mesh-signer.dev/localmesh/verify
+
+go 1.26.0

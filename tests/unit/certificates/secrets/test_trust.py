@@ -1,0 +1,120 @@
+"""How long a certificate can be verified, and what a renewed CA brings to the Secrets of its leaves."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from issuers.authority import Authority, load_authority
+from issuers.certificate import sign, template_for
+from issuers.request import read_request
+from issuers.template import within
+from signer.api.certificate import IssuerReference
+from signer.certificates.policies import EXPIRED, RENEWING, Facts, issuance_needed, not_ready
+from signer.certificates.renewal import useful_until
+from signer.certificates.secrets.content import IssuedData
+from signer.certificates.secrets.trust import longest, trusted_until
+from signer.certificates.secrets.view import inspect
+from tests import pki
+from tests.pki import CA, DAY
+from tests.unit.certificates import samples
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+ROOT = CA("root", now=NOW, not_after=NOW + 50 * DAY)
+LOW = ROOT.intermediate("low", not_after=NOW + 40 * DAY)
+
+
+def load(ca: CA) -> Authority:
+    data = ca.secret()
+    return load_authority(data["tls.crt"], data["tls.key"], data["ca.crt"], now=ca.now)
+
+
+def issued(ca: CA, days: int = 10, request: bytes | None = None, usages: tuple[str, ...] = ()) -> IssuedData:
+    """A leaf of a CA, with what is stored beside it."""
+    authority = load(ca)
+    wish = template_for(
+        read_request(request or pki.csr(dns=["a"])), usages=usages, duration=days * DAY, is_ca=False, now=ca.now
+    )
+    made = sign(within(wish, not_before=authority.not_before, not_after=authority.not_after), authority, serial=7)
+    return IssuedData(b"", made.pem, authority.anchor_pem, IssuerReference(name="ca"))
+
+
+def renewed(ca: CA, **wishes: object) -> CA:
+    """The same CA, with the same key, a day later."""
+    common_name = str(next(iter(ca.name)).value)
+    return CA(common_name, private=ca.private, parent=ca.parent, now=NOW + DAY, **wishes)  # type: ignore[arg-type]
+
+
+def test_the_first_that_ends_counts() -> None:
+    """A chain verifies until the first of its CAs ends; with several roots the one that lasts longest counts."""
+    data = issued(LOW)
+    assert trusted_until(data.chain, data.ca) == NOW + 40 * DAY
+    assert trusted_until(data.chain, data.ca + CA("other", now=NOW).pem) == NOW + 40 * DAY
+    short = CA("root", private=ROOT.private, now=NOW, not_after=NOW + 5 * DAY)
+    assert trusted_until(data.chain, short.pem) == NOW + 5 * DAY
+    assert trusted_until(data.chain, short.pem + ROOT.pem) == NOW + 40 * DAY
+
+
+@pytest.mark.parametrize("ca", [b"", b"junk", CA("root", now=NOW, private=pki.key(n=91)).pem, pki.key_pem(pki.key())])
+def test_what_does_not_verify_has_no_end(ca: bytes) -> None:
+    """Nothing is said of a certificate that its ca.crt does not verify, or that has none."""
+    assert trusted_until(issued(LOW).chain, ca) is None
+
+
+def test_a_certificate_ends_with_those_above_it() -> None:
+    """However long is asked for: at the last second of a certificate its own ca.crt verifies it."""
+    data = issued(LOW, days=400)
+    leaf = inspect(samples.secret(data={"tls.crt": data.chain, "ca.crt": data.ca})).leaf
+    assert leaf is not None
+    assert leaf.not_valid_after_utc == trusted_until(data.chain, data.ca)
+
+
+def test_a_renewed_ca_brings_its_chain_and_root() -> None:
+    """The same certificate, with what verifies it longer: no new certificate is needed, and the key stays."""
+    before = issued(LOW)
+    root = renewed(ROOT, not_after=NOW + 90 * DAY)
+    low = CA("low", private=LOW.private, parent=root, now=NOW + DAY, not_after=NOW + 80 * DAY)
+    after = longest(before, None, load(low))
+    assert after.chain == before.chain.replace(LOW.pem, low.pem)
+    assert after.ca == root.pem
+    assert (after.key, after.issuer) == (before.key, before.issuer)
+    assert longest(before, after, load(low)) == after
+    # While the CA is not known what is in the Secret stays, and no longer when it verifies nothing.
+    assert longest(before, after, None) == after
+    broken = IssuedData(b"", after.chain, CA("other", now=NOW).pem, after.issuer)
+    assert longest(before, broken, None) == before
+
+
+@pytest.mark.parametrize("other", ["another key", "another CA", "ends sooner", "another name"])
+def test_what_is_no_better_changes_nothing(other: str) -> None:
+    """A CA that did not sign the certificate, or that ends sooner, takes nothing away from it."""
+    before = issued(ROOT)
+    ca = {
+        "another key": CA("root", now=NOW, private=pki.key(n=92)),
+        "another CA": CA("third", now=NOW),
+        "ends sooner": renewed(ROOT, not_after=NOW + 3 * DAY),
+        "another name": CA("fourth", now=NOW, private=ROOT.private),
+    }[other]
+    assert longest(before, before, load(ca)) == before
+
+
+def test_renewal_comes_before_the_trust_ends() -> None:
+    """A certificate of another signer that outlives its ca.crt is renewed, and told of, as if it ended with that."""
+    short = CA("root", private=ROOT.private, now=NOW, not_after=NOW + 6 * DAY)
+    data = issued(ROOT, 30, samples.request().spec.request, ("digital signature", "server auth"))
+    view = inspect(samples.secret(data={"tls.crt": data.chain, "tls.key": samples.key_pem(), "ca.crt": short.pem}))
+    assert view.trust_ends == NOW + 6 * DAY
+    found = Facts(samples.certificate(), view, None, NOW + 5 * DAY)
+    why = issuance_needed(found)
+    assert why is not None
+    assert why.reason == RENEWING
+    assert not_ready(found) is None
+    ended = not_ready(Facts(found.certificate, view, None, NOW + 6 * DAY + timedelta(seconds=1)))
+    assert ended is not None
+    assert ended.reason == EXPIRED
+
+
+def test_trust_that_had_ended_before_is_no_reason() -> None:
+    """Where those above had ended before the certificate began, a new one would be no better: its own dates count."""
+    assert useful_until(NOW, NOW + DAY, NOW - DAY) == NOW + DAY
+    assert useful_until(NOW, NOW + DAY, None) == NOW + DAY
+    assert useful_until(NOW, NOW + 2 * DAY, NOW + DAY) == NOW + DAY
