@@ -14,6 +14,7 @@ from cryptography import x509
 
 from issuers.errors import TemplateError
 from issuers.private_key import encode_key, generate_key
+from issuers.x509.keys import PrivateKey
 from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.duration import parse_duration
@@ -34,7 +35,6 @@ from signer.certificates.secrets.keystores import NoKeystore
 from signer.certificates.secrets.temporary import temporary_certificate, wants_temporary
 from signer.certificates.secrets.view import (
     KeyView,
-    PrivateKey,
     SecretView,
     inspect,
     key_as_wanted,

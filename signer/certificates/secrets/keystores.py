@@ -21,11 +21,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from issuers.x509 import pem
+from issuers.x509.keys import PrivateKey
 from signer.api.certificate import CertificateSpec, JksKeystore, KeystorePassword, Keystores, Pkcs12Keystore
 from signer.api.secret import Secret
 from signer.api.tls_secret import MAX_CHAIN
 from signer.certificates.secrets.jks import write_jks
-from signer.certificates.secrets.view import PrivateKey
 
 KEYSTORE_P12 = "keystore.p12"
 TRUSTSTORE_P12 = "truststore.p12"

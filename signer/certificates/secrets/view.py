@@ -8,18 +8,17 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from issuers.errors import InvalidAuthority
 from issuers.private_key import encode_key, encoded_as, load_key
+from issuers.x509.keys import PrivateKey
 from signer.api.certificate import CertificateSpec, PrivateKeySpec
 from signer.api.secret import CA_CERT, TLS_CERT, TLS_KEY, Secret
 from signer.api.tls_secret import is_placeholder, leaf_of
 from signer.certificates.secrets.trust import trusted_until
 from signer.certificates.well_known import ISSUER_NAME
-
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 TEMPORARY_NAME = "cert-manager.local"
 """Common name of who issues temporary certificates, here and in cert-manager (pkg/util/pki/temporarycertificate.go)."""
