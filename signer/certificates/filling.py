@@ -9,6 +9,7 @@ import hmac
 import os
 from dataclasses import replace
 
+from issuers.x509.keys import PrivateKey
 from signer.api.certificate import Certificate
 from signer.api.secret import Secret
 from signer.certificates.objects import Key, Objects
@@ -24,7 +25,6 @@ from signer.certificates.secrets.keystores import (
     store_names,
     write_keystores,
 )
-from signer.certificates.secrets.view import PrivateKey
 from signer.certificates.watched import Watched
 from signer.certificates.well_known import KEYSTORES
 from signer.kube.errors import Forbidden

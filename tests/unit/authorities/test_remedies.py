@@ -10,10 +10,10 @@ from signer.authorities.remedies import with_remedy
 from signer.authorities.state import CASecretData
 from tests import pki
 
-ROOT = pki.CA("root")
+ROOT = pki.CA("root", now=pki.ANY_TIME)
 MIDDLE = ROOT.intermediate("middle")
 LOW = MIDDLE.intermediate("low")
-OTHER = pki.CA("other")
+OTHER = pki.CA("other", now=pki.ANY_TIME)
 
 
 def told(tls_crt: bytes = b"", tls_key: bytes = b"", ca_crt: bytes = b"") -> InvalidAuthority | None:

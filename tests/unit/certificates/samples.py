@@ -14,11 +14,12 @@ import msgspec
 from issuers.certificate import self_sign, template_for
 from issuers.private_key import encode_key, generate_key
 from issuers.request import read_request
+from issuers.x509.keys import PrivateKey
 from signer.api.certificate import Certificate
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.secret import Secret
 from signer.certificates.compose import compose_csr
-from signer.certificates.secrets.view import KeyView, PrivateKey, view_key
+from signer.certificates.secrets.view import KeyView, view_key
 
 Json = dict[str, Any]
 NOW = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)

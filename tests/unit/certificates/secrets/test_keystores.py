@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from issuers.private_key import encode_key, generate_key
 from issuers.x509 import der
+from issuers.x509.keys import PrivateKey
 from signer.api.certificate import CertificateSpec
 from signer.api.secret import Secret
 from signer.certificates.secrets.jks import SALT_BYTES, write_jks
@@ -32,14 +33,13 @@ from signer.certificates.secrets.keystores import (
     store_names,
     write_keystores,
 )
-from signer.certificates.secrets.view import PrivateKey
 from tests import pki
 from tests.unit.certificates import samples
 
 PASSWORD = "geheim €"
 SALT = bytes(range(SALT_BYTES))
-CA = pki.CA("root")
-OTHER = pki.CA("other root")
+CA = pki.CA("root", now=pki.ANY_TIME)
+OTHER = pki.CA("other root", now=pki.ANY_TIME)
 RSA = generate_key("RSA", 2048)
 ED = generate_key("Ed25519")
 KEYS = {"ECDSA": samples.key(0), "RSA": RSA, "Ed25519": ED}
