@@ -35,15 +35,19 @@ REFUSED: list[tuple[str, Case, str, str]] = [
         "duration unreadable",
         BASE.noting(duration="90d"),
         "ErrorParseDuration",
-        f"Failed to parse requested duration: annotation {DURATION_ANNOTATION}: time: invalid duration '90d'; "
-        "write 2160h: there is no unit longer than an hour",
+        (
+            f"Failed to parse requested duration: annotation {DURATION_ANNOTATION}: time: invalid duration '90d'; "
+            "write 2160h: there is no unit longer than an hour"
+        ),
     ),
     (
         "duration empty",
         BASE.noting(duration=""),
         "ErrorParseDuration",
-        f"Failed to parse requested duration: annotation {DURATION_ANNOTATION}: time: invalid duration ''; "
-        "write hours, minutes and seconds, as 2160h or 1h30m",
+        (
+            f"Failed to parse requested duration: annotation {DURATION_ANNOTATION}: time: invalid duration ''; "
+            "write hours, minutes and seconds, as 2160h or 1h30m"
+        ),
     ),
     (
         "expiration too short",
