@@ -202,7 +202,23 @@ def _unclaimed(
             return Granted(
                 f"SignerBinding {signer.name}: no longer claimed, and in grace until {end:%Y-%m-%dT%H:%M:%SZ}"
             )
-    return _no("TenantMismatch", f"{signer} is not for namespace {namespace}, which may have {allowed(world, claims)}")
+    message = f"{signer} is not for namespace {namespace}, which may have {allowed(world, claims)}"
+    if signer in world.signers and not world.defaults and not claims.signers:
+        message += f"; {make_default(signer)}"
+    return _no("TenantMismatch", message)
+
+
+def make_default(signer: IssuerRef) -> str:
+    """Say how a signer becomes everybody's who claims none, as where istiod's K8S_SIGNER names one for the whole mesh."""
+    return (
+        f"if all who name none shall have {signer} (istiod's K8S_SIGNER), an admin sets "
+        f"meshConfig.defaultConfig.proxyMetadata.ISTIO_META_CERT_SIGNER: {signer_value(signer)}"
+    )
+
+
+def signer_value(signer: IssuerRef) -> str:
+    """The value of ISTIO_META_CERT_SIGNER that means this issuer, under the domain of its kind."""
+    return f"{signer.namespace}.{signer.name}" if signer.namespace else signer.name
 
 
 def grace_ends(binding: Binding, grace: timedelta, *, now: datetime) -> datetime:

@@ -9,11 +9,13 @@ from typing import Any
 from signer.api.signername import parse_signer_name
 from signer.commands.checks.facts import Facts, Finding, at, environment, items, name_of, namespace_of, some
 from signer.commands.live import Json
+from signer.tenancy.grants import make_default
 from signer.tenancy.meshconfig.text import MeshConfigText, UneditableText
 
 _RA = "ISTIOD_RA_KUBERNETES_API"
 _XDS_AGENT = "PROXY_CONFIG_XDS_AGENT"
 _MULTIROOT = "ISTIO_MULTIROOT_MESH"
+_READ = ("EXTERNAL_CA", "CERT_SIGNER_DOMAIN", "PILOT_CERT_PROVIDER", _MULTIROOT, "ENABLE_CA_SERVER", "K8S_SIGNER")
 _TRUE = {"true", "1", "t"}
 
 
@@ -53,7 +55,7 @@ def _environment(facts: Facts, deployment: Json) -> Iterator[Finding]:
     def error(text: str, mend: str) -> Finding:
         return Finding("error", "istiod", text, where, mend)
 
-    for name in ("EXTERNAL_CA", "CERT_SIGNER_DOMAIN", "PILOT_CERT_PROVIDER", _MULTIROOT, "ENABLE_CA_SERVER"):
+    for name in _READ:
         if name in env and env[name] is None:
             yield Finding(
                 "unknown", "istiod", f"{name} is taken from elsewhere (valueFrom), and was not checked", where
@@ -76,6 +78,7 @@ def _environment(facts: Facts, deployment: Json) -> Iterator[Finding]:
         text = "external-ca-cert is mounted: if its root-cert.pem is there, all workloads are given that one root"
         yield Finding("warning", "istiod", text, where, "remove the Secret external-ca-cert and the mount")
     yield from _provider(facts, where, env.get("PILOT_CERT_PROVIDER", ""))
+    yield from _for_all(facts, where, env.get("K8S_SIGNER", ""))
 
 
 def _mounted(template: Any) -> bool:
@@ -99,6 +102,23 @@ def _provider(facts: Facts, where: str, provider: str | None) -> Iterator[Findin
     if ref not in facts.mesh.issuers:
         text = f"PILOT_CERT_PROVIDER names {ref}, which does not exist: istiod does not start without its certificate"
         yield Finding("error", "istiod", text, where, f"make {ref}")
+
+
+def _for_all(facts: Facts, where: str, name: str | None) -> Iterator[Finding]:
+    """K8S_SIGNER: the signer of all workloads that name none (all of them in ambient mode)."""
+    if not name:
+        return
+    ref = parse_signer_name(name)
+    if ref is None:
+        text = f"K8S_SIGNER is {name!r}, which is no signer of ours: what asks without a signer is not signed by mesh-signer"
+        yield Finding("warning", "istiod", text, where, "name a ClusterIssuer or an Issuer, or remove K8S_SIGNER")
+        return
+    if ref not in facts.mesh.issuers:
+        text = f"K8S_SIGNER names {ref}, which does not exist: workloads that name no signer get no certificate"
+        yield Finding("error", "istiod", text, where, f"make {ref}")
+    if ref not in facts.mesh.world.defaults and ref not in facts.mesh.world.policies:
+        text = f"K8S_SIGNER names {ref}, which is not the mesh default: workloads that name no signer are refused"
+        yield Finding("error", "istiod", text, where, make_default(ref))
 
 
 def check_multiroot(facts: Facts) -> Iterator[Finding]:

@@ -174,6 +174,17 @@ def test_istiod() -> None:
     assert istiod(HEALTHY | {"PILOT_CERT_PROVIDER": "istiod"}) == []
 
 
+def test_one_signer_for_all() -> None:
+    """K8S_SIGNER must name a signer of ours that is there and is the mesh default; else the workloads that name none are lost."""
+    name = "clusterissuers.cert-manager.io/istio-system"
+    assert istiod(HEALTHY | {"K8S_SIGNER": name}) == []
+    (other,) = istiod(HEALTHY | {"K8S_SIGNER": "clusterissuers.cert-manager.io/foo"})
+    assert other.startswith("error: K8S_SIGNER names ClusterIssuer foo, which is not the mesh default")
+    assert [line.partition(": ")[0] for line in istiod(HEALTHY | {"K8S_SIGNER": f"{name}-2"})] == ["error", "error"]
+    (foreign,) = istiod(HEALTHY | {"K8S_SIGNER": "example.com/x"})
+    assert foreign.startswith("warning: K8S_SIGNER is 'example.com/x'")
+
+
 def test_istiods_of_all_revisions() -> None:
     """Every istiod in Istio's namespace is looked at, whatever its revision; none at all is told."""
     found = [deployment(name, "istio-system") for name in ("istiod", "istiod-canary")]

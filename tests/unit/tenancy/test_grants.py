@@ -128,6 +128,16 @@ class TestDefault:
         assert ask(mesh, "shop", DEFAULT) == "TenantMismatch"
         assert ask(mesh, "istio-system", DEFAULT) == "Granted"
 
+    def test_the_remedy(self) -> None:
+        """Where istiod gives one signer to all who name none, and no admin made it the default, the refusal says how."""
+        found = granted(world(defaults=frozenset()), "shop", FOO, now=NOW)
+        assert isinstance(found, NotGranted)
+        assert found.reason.message.endswith(
+            "if all who name none shall have ClusterIssuer foo (istiod's K8S_SIGNER), an admin sets "
+            "meshConfig.defaultConfig.proxyMetadata.ISTIO_META_CERT_SIGNER: foo"
+        )
+        assert "K8S_SIGNER" not in str(granted(world(), "bar", FOO, now=NOW))
+
 
 class TestOwnIssuer:
     def test_of_a_namespace(self) -> None:
