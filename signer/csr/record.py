@@ -54,6 +54,7 @@ class Record:
         self._around = around
         self._refusals = Refusals()
         self._would = Refusals()
+        self._waits = Refusals()
         self._quiet_until = float("-inf")
         self._series = Series(
             signer_exists=self._signer_exists,
@@ -127,6 +128,32 @@ class Record:
         pending.told.add(reason)
         self._event(pending.csr, type_, reason, printable(message), share=self._share(pending))
 
+    def waits(self, pending: Pending, reason: str, message: str) -> None:
+        """Tell that a request waits, and for what: as a refusal is told, once for each request and reason."""
+        if reason in pending.told:
+            return
+        self.tell(pending, "Warning", reason, message)
+        csr, namespace = pending.csr, pending.flow.namespace
+        self._series.count(self._metrics.waits, csr.signer_name, namespace, reason)
+        kind = self._kind(pending, reason)
+        if not self._waits.first(kind, self._around.clock()):
+            return
+        log.info("request %s for %s waits: %s: %s", csr.name, _named(kind), reason, printable(message))
+        self._audit.write(
+            AuditLine(
+                time=_stamp(self._around.wall()),
+                audit="wait",
+                uid=csr.uid,
+                name=csr.name,
+                verdict="wait",
+                signer=csr.signer_name,
+                namespace=namespace,
+                reasons=[f"{reason}: {printable(message)}"],
+            )
+        )
+        if pending.mesh:
+            self._tell_tenant(namespace, pending.ref, reason, message)
+
     def waits_for_approval(self, csr: CertificateSigningRequest) -> None:
         """Nobody has approved this request for some seconds: cert-manager's Event."""
         message = "Waiting for the Approved condition before issuing"
@@ -139,6 +166,8 @@ class Record:
             self._sum_up(kind, count)
         for kind, count in self._would.ended(now):
             log.info("%d more requests for %s would be refused: %s", count, _named(kind), kind.reason)
+        for kind, count in self._waits.ended(now):
+            log.info("%d more requests for %s had to wait: %s", count, _named(kind), kind.reason)
 
     def sweep(self) -> None:
         """Let go series of what is no more. To be called each minute or so."""
@@ -152,10 +181,9 @@ class Record:
     def _sum_up(self, kind: Kind, count: int) -> None:
         message = f"{count} more requests for {_named(kind)} were refused within a minute of the first one"
         log.info("%s: %s", message, kind.reason)
-        time = self._around.wall().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self._audit.write(
             AuditLine(
-                time=time,
+                time=_stamp(self._around.wall()),
                 audit="summary",
                 verdict="refuse",
                 signer=signer_name_of(kind.signer) if kind.signer is not None else "",
@@ -217,6 +245,10 @@ class Record:
     ) -> None:
         ref = ObjectReference(_CERTIFICATES, "CertificateSigningRequest", "", csr.name, csr.uid, csr.resource_version)
         self._emit(ref, type_, reason, message, courtesy=courtesy, share=share)
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _named(kind: Kind) -> str:

@@ -21,7 +21,7 @@ from signer.observe.printable import escaped_json
 log = logging.getLogger(__name__)
 
 Outcome = Literal["stored", "conflict", "gone", "refused", "invalid", "unknown"]
-Kind = Literal["intent", "outcome", "summary"]
+Kind = Literal["intent", "outcome", "summary", "wait"]
 
 _RETRY_SECONDS = 1.0
 _STANDARD_OUTPUT = 1
@@ -31,7 +31,7 @@ class AuditLine(msgspec.Struct, kw_only=True, omit_defaults=True, rename="camel"
     """One line. `lifetime` is in seconds; `serial` in hexadecimal; `ca_key` the SHA-256 of the CA's public key.
 
     `resource` is "" for a CertificateSigningRequest. `source` says where a grant comes from; `would_refuse` what enforcing would have said, in audit mode. A summary
-    stands for `count` refusals that had no lines of their own.
+    stands for `count` refusals that had no lines of their own. `wait` is told once a minute for each namespace, signer and reason.
     """
 
     time: str
@@ -39,7 +39,7 @@ class AuditLine(msgspec.Struct, kw_only=True, omit_defaults=True, rename="camel"
     resource: Literal["", "CertificateRequest"] = ""
     uid: str = ""
     name: str = ""
-    verdict: Literal["issue", "refuse"]
+    verdict: Literal["issue", "refuse", "wait"]
     signer: str = ""
     requester: str = ""
     identity: str = ""

@@ -52,6 +52,12 @@ class Metrics:
             "reason",
         )
         self.issued = counter("mesh_signer_issued_total", "Certificates issued to the mesh.", *tenant)
+        self.waits = counter(
+            "mesh_signer_waits_total",
+            "CertificateSigningRequests that had to wait, by signer, namespace of the identity asked for, and reason.",
+            *tenant,
+            "reason",
+        )
         self.rate_limited = counter(
             "mesh_signer_rate_limited_total", "Requests that waited for the rate of a SignerPolicy.", *tenant
         )

@@ -28,6 +28,7 @@ RECHECK = 30.0
 # A world that is being read changes with each object; those that wait for it are looked at once in a while.
 _WORLD_PAUSE = 0.25
 _RECORD_PAUSE = 0.5
+_SOON = 5.0
 # What waits for the world, or for its mesh config; topics of the backlog.
 _WORLD, _CONFIG = "world", "mesh config"
 # A question that failed so often in a row for one request is told on it: some three seconds after the first time.
@@ -90,7 +91,7 @@ class Waiting:
         """Put a request aside until its issuer, or the Secret that it names, has changed."""
         reason = verdict.reason
         if reason.code != PENDING:
-            self._record.tell(pending, "Warning", reason.code, reason.message)
+            self._record.waits(pending, reason.code, reason.message)
         pending.answers = Answers(may_reference=pending.answers.may_reference)
         if verdict.secret is not None:
             self._registry.watch_secrets(verdict.secret[0])
@@ -99,9 +100,11 @@ class Waiting:
     def for_world(self, pending: Pending, verdict: Unready) -> None:
         """Nothing can be decided now; what is wrong with one signer is mended in the mesh config or in its Secret."""
         reason, world = verdict.reason, self._around.world()
-        # What was not read yet is read soon after the start, as a rule: when it is not, that is to be told as well.
-        if not world.unsynced or self._around.clock() - pending.since >= RECHECK:
-            self._record.tell(pending, "Warning", reason.code, reason.message)
+        # What was not read yet is read soon after the start, as a rule, and what was not looked at yet in the next turns of
+        # the loop: when it is not, that is to be told as well.
+        soon = world.unsynced or reason.code in (NOT_JUDGED, NOT_RECORDED)
+        if not soon or self._around.clock() - pending.since >= (RECHECK if world.unsynced else _SOON):
+            self._record.waits(pending, reason.code, reason.message)
         # Tenants change the world all the time, and to judge a request anew costs more than they pay for it.
         topic = _WORLD if world.unsynced or world.stale or reason.code == NOT_JUDGED else _CONFIG
         # What a policy's status lacks is written by us, and at once.
@@ -135,7 +138,7 @@ class Waiting:
         if pending.failures >= _TELL_AFTER:
             # The text of what was not foreseen may quote what it choked on.
             why = str(error) if isinstance(error, ApiError | Unreachable) else type(error).__name__
-            self._record.tell(pending, "Warning", "InquiryFailed", f"{what}; it will be retried: {why}")
+            self._record.waits(pending, "InquiryFailed", f"{what}; it will be retried: {why}")
         self._try_again(pending, error.retry_after if isinstance(error, ApiError) else None)
 
     def _world_changed(self) -> None:

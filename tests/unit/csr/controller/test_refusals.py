@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.csr.controller.scene import running
 from tests.unit.csr.crafted import FOO, FOO_SIGNER, ISTIOD, NOW, workload
@@ -58,6 +60,37 @@ async def test_a_storm_is_summed_up() -> None:
         (told,) = [event for event in scene.recorder.events if event.message.startswith("99 more requests")]
         assert (told.kind, told.name) == ("ProxyConfig", "barpc")
         assert len(scene.audit) == 3
+
+
+@virtual_time
+async def test_waiting_is_told_as_refusing_is(caplog: pytest.LogCaptureFixture) -> None:
+    """Of a hundred that wait: an Event on each, one on the ProxyConfig, one line in the log and the audit log; all count."""
+    caplog.set_level("INFO")
+    waits = world(bindings=OWNED, roots={FOO: frozenset({"another"})})
+    async with running(world=waits) as scene:
+        for number in range(100):
+            scene.put(name=f"r{number}", uid=f"u{number}")
+        await asyncio.sleep(50)
+        assert scene.writer.writes == []
+        (told,) = [event for event in scene.recorder.events if event.kind == "ProxyConfig"]
+        assert (told.namespace, told.name, told.reason) == ("foo", "foopc", "RootMismatch")
+        assert len(scene.recorder.events) == 101
+        (line,) = scene.audit
+        assert (line["audit"], line["verdict"], line["signer"], line["namespace"]) == (
+            "wait",
+            "wait",
+            FOO_SIGNER,
+            "foo",
+        )
+        assert line["reasons"][0].startswith("RootMismatch: ")
+        (logged,) = [record.getMessage() for record in caplog.records if "waits" in record.getMessage()]
+        assert logged.startswith("request r0 for ClusterIssuer foo of namespace foo waits: RootMismatch: ")
+        assert scene.metric("waits_total", signer=FOO_SIGNER, namespace="foo", reason="RootMismatch") == 100
+        await asyncio.sleep(20)
+        assert any(
+            "99 more requests for ClusterIssuer foo of namespace foo had to wait" in one for one in caplog.messages
+        )
+        assert len(scene.audit) == 1
 
 
 @virtual_time
