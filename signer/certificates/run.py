@@ -101,7 +101,7 @@ class Controllers:
             handler(ref)
 
     async def _run_issuers(self) -> None:
-        queue = ControllerQueue[IssuerRef](self._metrics, ISSUERS, flow=lambda ref: ref.namespace)
+        queue = ControllerQueue[IssuerRef](self._metrics, ISSUERS, flow=lambda ref: ref.namespace or ref.name)
         controller = IssuerController(self._registry, self._objects, clock=self._clock)
         self._handlers.append(queue.add)
         await self._registry.synced.wait()

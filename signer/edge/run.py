@@ -122,7 +122,7 @@ class AcmeControllers:
             await accounts.close()
 
     async def _run_issuers(self, term: Term) -> None:
-        queue = ControllerQueue[IssuerRef](self._metrics, ACME_ISSUERS, flow=lambda ref: ref.namespace)
+        queue = ControllerQueue[IssuerRef](self._metrics, ACME_ISSUERS, flow=lambda ref: ref.namespace or ref.name)
         self._issuers = controller = AcmeIssuerController(
             term, self._registry, queue, cluster_resource_namespace=self._options.cluster_resource_namespace
         )
