@@ -45,7 +45,9 @@ ACME_ISSUERS = "acmeissuers"
 ORDER_NAME = "orders"
 CHALLENGE_NAME = "challenges"
 ALL = (ACME_ISSUERS, ORDER_NAME, CHALLENGE_NAME)
-_WORKERS = 16
+# One namespace has half of them at most (signer/kube/queue.py), and of these one CA that hangs no more than its share
+# (signer/edge/issuers/shares.py): the rest is for the namespace's other CAs.
+_WORKERS = 32
 _TIDY_AGAIN = 30.0
 """Seconds; a definition may be on its way, or a right be missing."""
 
