@@ -117,7 +117,10 @@ def load_authority(tls_crt: bytes, tls_key: bytes, ca_crt: bytes | None, *, now:
         line=line,
         authority_key_id=own.subject_key_id if own.subject_key_id is not None else _derived_key_id(own.fields.spki),
         root_key_id=hashlib.sha256(roots[-1].fields.spki).hexdigest() if roots else "",
-        chain=chain_of([(member.fields.der, member.fields) for member in chain]),
+        chain=chain_of(
+            [(member.fields.der, member.fields) for member in chain],
+            [(member.fields.der, member.fields) for member in (*members, *above)],
+        ),
     )
 
 

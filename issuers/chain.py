@@ -27,12 +27,14 @@ class ChainCertificate:
 class Chain:
     """A CA's certificates as they are linked, its own first, at most ten or so.
 
-    `identity` tells one chain from another. `open`: the last one is not self-signed, so that what is above it is not here.
+    `identity` tells one chain from another. `beside` are further certificates that were shown of keys of the chain, as cross
+    certificates are. `open`: not all that is above it is here, as the last one is not self-signed, or there are some beside.
     """
 
     certificates: tuple[ChainCertificate, ...]
     identity: str
     open: bool
+    beside: tuple[ChainCertificate, ...] = ()
 
     @property
     def key_ids(self) -> tuple[str, ...]:
@@ -40,15 +42,26 @@ class Chain:
         return tuple(one.key_id for one in self.certificates)
 
 
-def chain_of(linked: Sequence[tuple[bytes, CertificateFields]]) -> Chain:
-    """Make the value of certificates (DER, and what was read of it) of which each was signed by the next one."""
+def chain_of(
+    linked: Sequence[tuple[bytes, CertificateFields]], shown: Sequence[tuple[bytes, CertificateFields]] = ()
+) -> Chain:
+    """Make the value of certificates (DER, and what was read of it) of which each was signed by the next one.
+
+    `shown` are all that stand with them: those of the chain's keys that somebody else signed count too.
+    """
     certificates = tuple(_certificate(data, fields) for data, fields in linked)
+    mine, there = {one.key_id for one in certificates}, {one.der for one in certificates}
+    beside = tuple(
+        _certificate(data, fields)
+        for data, fields in shown
+        if data not in there and key_id_of(fields.spki) in mine and not was_signed_with(fields, fields.spki)
+    )
     digest = hashlib.sha256()
-    for one in certificates:
+    for one in (*certificates, *beside):
         digest.update(hashlib.sha256(one.der).digest())
     top = certificates[-1].fields
     own = top.issuer == top.subject and was_signed_with(top, top.spki)
-    return Chain(certificates, digest.hexdigest(), open=not own)
+    return Chain(certificates, digest.hexdigest(), open=not own or bool(beside), beside=beside)
 
 
 def chain_certificate(data: bytes) -> ChainCertificate:

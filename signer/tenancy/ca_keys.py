@@ -70,7 +70,8 @@ class CAKeys:
         self._counting: set[str] = set()
         self._below: set[str] = set()
         self._judged: dict[IssuerRef, str] = {}
-        self._unsigned: dict[str, set[str]] = {}  # by open chain: the keys that did not sign its top
+        # By open chain: which keys did not sign which of its certificates.
+        self._unsigned: dict[str, set[tuple[bytes, str]]] = {}
         self._last = MeshKeys()
 
     def put(self, signer: IssuerRef, key_id: str, chain: Chain | None = None) -> bool:
@@ -204,9 +205,12 @@ class CAKeys:
         for at in reversed(range(len(chain.certificates))):
             if chain.certificates[at].key_id in self._counting or chain.certificates[at].key_id in self._below:
                 return chain.certificates[: at + 1]
-        if chain.open and self._known.signed(chain, self._unsigned.setdefault(chain.identity, set())):
-            return chain.certificates
-        return ()
+        if not chain.open:
+            return ()
+        tried = self._unsigned.setdefault(chain.identity, set())
+        signed = [one.key_id for one in (chain.certificates[-1], *chain.beside) if self._known.signed(one, tried)]
+        at = max((chain.key_ids.index(key_id) for key_id in signed), default=-1)
+        return chain.certificates[: at + 1]
 
     def _judged_now(self) -> frozenset[str]:
         return frozenset(self._judged.values())
@@ -230,20 +234,22 @@ class _Known:
         for one in certificates:
             self.add(one.key_id, _Key(one.fields.spki, one.name))
 
-    def signed(self, chain: Chain, unsigned: set[str]) -> bool:
-        """Tell whether one of them signed the top of an open chain; `unsigned` keeps those that did not."""
-        top = chain.certificates[-1].fields
+    def signed(self, one: ChainCertificate, tried: set[tuple[bytes, str]]) -> bool:
+        """Tell whether one of them signed a certificate above which something is missing; `tried` keeps those that did not."""
+        top = one.fields
         namesakes = self._named.get(folded_name(top.issuer), {})
-        new = [key_id for key_id in namesakes if key_id not in unsigned]
+        new = [key_id for key_id in namesakes if (one.der, key_id) not in tried]
         if len(new) > _NAMESAKES:
             return True
         if len(self._sorted) != len(self._keys):
             self._sorted = sorted(self._keys)  # which ones are tried does not depend on what came first
-        others = [key_id for key_id in self._sorted[:_OTHERS] if key_id not in unsigned and key_id not in namesakes]
+        others = [
+            key_id for key_id in self._sorted[:_OTHERS] if (one.der, key_id) not in tried and key_id not in namesakes
+        ]
         for key_id in (*new, *others):
             if was_signed_with(top, self._keys[key_id]):
                 return True
-            unsigned.add(key_id)
+            tried.add((one.der, key_id))
         return False
 
 

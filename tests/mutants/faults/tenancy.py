@@ -292,8 +292,8 @@ MUTANTS = (
     Mutant(
         "a CA whose Secret shows no root is below nothing",
         KEYS,
-        "        if chain.open and self._known.signed(",
-        "        if not chain.open and self._known.signed(",
+        "        if not chain.open:\n",
+        "        if chain.open:\n",
         ("tests/unit/tenancy/test_which_cas.py",),
     ),
     Mutant(

@@ -126,6 +126,22 @@ def crossed(kind: str) -> Iterator[Case]:
     yield Case(
         "the same, the cross certificate in ca.crt", secret(below_stranger, ca_crt=(stranger_by_root,)), True, foo, pem
     )
+    for what, tops in (("root first", (stranger, stranger_by_root)), ("root last", (stranger_by_root, stranger))):
+        yield Case(f"the same, both in ca.crt, {what}", secret(below_stranger, ca_crt=tops), True, foo, pem)
+        yield Case(
+            f"below a stranger in between, both in ca.crt, {what}",
+            secret(ca("lowest", kind, below_stranger), below_stranger, ca_crt=tops),
+            True,
+            foo,
+            pem,
+        )
+    yield Case(
+        "the cross certificate of somebody else, beside one's own root",
+        secret(ca("other", kind, ca("unrelated", kind)), ca_crt=(ca("unrelated", kind), stranger_by_root)),
+        False,
+        foo,
+        pem,
+    )
     yield Case(
         "below a stranger, whose cross certificate stands in a mesh CA's Secret",
         secret(below_stranger, ca_crt=(stranger,)),
