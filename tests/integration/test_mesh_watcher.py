@@ -575,7 +575,7 @@ class TestHeldBack:
             await asyncio.to_thread(tenants.claim, "bar", "team")
             await until("bar's claim", lambda: bar in world.claims)
             assert not world.policies
-            with pytest.raises(Unreachable, match="is given out by SignerPolicy"):
+            with pytest.raises(Unreachable, match="is given out by SignerPolicies"):
                 await watcher.bind(team, bar, world.namespaces[bar].uid)
             assert team not in world.bindings
 
