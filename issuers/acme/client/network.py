@@ -24,8 +24,8 @@ from issuers.acme.client.transport import Answer, Transport
 from issuers.acme.errors import MalformedAnswer, Refused
 
 # RFC 8555, section 6.5: a refused nonce is not a failure, the same request is sent with the next one. So often, that nine of
-# ten may be refused and most requests still pass; and no longer than this, or a slow CA would keep a worker for minutes.
-NONCE_TRIES = 20
+# ten may be refused and 199 of 200 requests still pass; and no longer than this, or a slow CA would keep a worker for minutes.
+NONCE_TRIES = 50
 _NONCE_SECONDS = 30.0
 _MAX_NONCES = 10
 _NONCE = re.compile(r"[A-Za-z0-9_-]{1,512}")
