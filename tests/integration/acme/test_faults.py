@@ -8,6 +8,7 @@ import pytest
 
 from issuers.acme import account, order
 from issuers.acme.account import Registration
+from issuers.acme.client.network import NONCE_TRIES
 from issuers.acme.errors import (
     Fatal,
     MalformedAnswer,
@@ -114,18 +115,18 @@ async def test_unavailable(start: Start, talk: Talk) -> None:
 
 
 async def test_badnonce_storm(start: Start, talk: Talk) -> None:
-    """A refused nonce is tried again, twenty times in all; then it is something that passes."""
+    """A refused nonce is tried again, fifty times in all; then it is something that passes."""
     with FaultyCA(start()) as ca:
         session = talk(ca)
         await join(session)
         bad = problem(400, "badNonce")
-        ca.rule = times(19, "order-plz", bad)
-        await session.new_order(wish("nineteen.example.com"))
-        ca.rule = times(29, "order-plz", bad)
+        ca.rule = times(NONCE_TRIES - 1, "order-plz", bad)
+        await session.new_order(wish("last.example.com"))
+        ca.rule = times(NONCE_TRIES + 9, "order-plz", bad)
         ca.seen.clear()
         with pytest.raises(Refused, match="badNonce") as refused:
-            await session.new_order(wish("thirty.example.com"))
-        assert len([path for method, path, _ in ca.seen if method == "POST"]) == 20
+            await session.new_order(wish("too-many.example.com"))
+        assert len([path for method, path, _ in ca.seen if method == "POST"]) == NONCE_TRIES
         assert isinstance(judge(refused.value, utc_now()), RetryLater)
 
 
