@@ -19,10 +19,10 @@ from signer.api.signerbinding import SIGNER_BINDINGS, SignerBinding
 from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy
 from signer.api.signerrecord import SIGNER_RECORDS, SignerRecord
 from signer.kube.client import ApiClient
-from signer.kube.encoding.codec import JsonCodec
+from signer.kube.encoding.codec import LARGEST_STORED, JsonCodec
 from signer.kube.encoding.framing import CodecError
 from signer.kube.errors import NotFound, Unreachable
-from signer.kube.reflector import PAGE
+from signer.kube.reflector import FIRST_PAGE, PAGE, next_page
 from signer.kube.resource import Resource
 from signer.mesh.reread import Shared
 from signer.mesh.slim import slim_config_map, slim_namespace, slim_proxy_config
@@ -35,7 +35,7 @@ from signer.tenancy.world import MeshConfig
 _LONGEST = 20.0
 _MOST = 50_000
 
-_namespaces: JsonCodec[NamespaceObject] = JsonCodec(NamespaceObject, keep=slim_namespace)
+_namespaces: JsonCodec[NamespaceObject] = JsonCodec(NamespaceObject, keep=slim_namespace, largest=LARGEST_STORED)
 _proxy_configs: JsonCodec[ProxyConfig] = JsonCodec(ProxyConfig, keep=slim_proxy_config)
 _policies: JsonCodec[SignerPolicy] = JsonCodec(SignerPolicy)
 _bindings: JsonCodec[SignerBinding] = JsonCodec(SignerBinding)
@@ -77,6 +77,8 @@ class LiveReads:
         async with _in_time():
             spaces = await self._namespaces({namespace, signer.name} if signer.kind == "ClusterIssuer" else {namespace})
             view = await self._view(spaces, namespace, everywhere=False)
+            owned = self._index.world.bindings.items()
+            view = replace(view, others={one: b for one, b in owned if b.namespace == namespace and one != signer})
             if signer.kind != "ClusterIssuer":
                 return view
             found = await self._one(SIGNER_BINDINGS, _bindings, signer.name)
@@ -96,14 +98,18 @@ class LiveReads:
         if resource is not None:
             for one in [None] if everywhere else sorted({namespace, mesh.config.root_namespace}):
                 found.extend(await self._all(resource, _proxy_configs, one))
-        return LiveView(self._settings, mesh, spaces, tuple(found), policies)
+        known = self._index.world.had_default
+        had = {name: known[name] for one in spaces if (name := one.metadata.name) in known}
+        return LiveView(self._settings, mesh, spaces, tuple(found), policies, had_default=had)
 
     async def _namespaces(self, names: set[str]) -> tuple[NamespaceObject, ...]:
         found = await asyncio.gather(*(self._one(NAMESPACES, _namespaces, name) for name in sorted(names)))
         return tuple(one for one in found if one is not None)
 
     async def _config_now(self, _all: str) -> None:
-        slim: JsonCodec[ConfigMap] = JsonCodec(ConfigMap, keep=lambda obj: slim_config_map(obj, self._shared))
+        slim: JsonCodec[ConfigMap] = JsonCodec(
+            ConfigMap, keep=lambda obj: slim_config_map(obj, self._shared), largest=LARGEST_STORED
+        )
         found = await self._all(CONFIG_MAPS, slim, self._settings.istio_namespace)
         texts = {obj.metadata.name: obj.data for obj in found}
         index = self._index
@@ -123,12 +129,15 @@ class LiveReads:
     async def _all(
         self, resource: Resource, codec: JsonCodec[Any], namespace: str | None, selector: str = ""
     ) -> list[Any]:
-        query: dict[str, str | int | bool] = {"limit": PAGE}
+        size = FIRST_PAGE
+        query: dict[str, str | int | bool] = {}
         if selector:
             query["fieldSelector"] = selector
         found: list[Any] = []
         while True:
+            query["limit"] = size
             answer = await self._client.request("GET", resource.path(namespace), query=query)
+            size = next_page(size, len(answer.body), PAGE)
             try:
                 page = codec.decode_list(answer.body)
             except CodecError as error:

@@ -15,10 +15,12 @@ from signer.kube.client import ApiClient
 from signer.kube.encoding.codec import JsonCodec
 from signer.kube.encoding.framing import CodecError
 from signer.kube.errors import NotFound, Unreachable
-from signer.kube.reflector import PAGE
+from signer.kube.reflector import FIRST_PAGE, PAGE, next_page
 from signer.kube.resource import Resource
 from signer.mesh.slim import slim_proxy_config
 
+# Of one namespace: a request waits for it, and tenants write them.
+_LARGEST_READ = 16 * 1024 * 1024
 _codec = JsonCodec(ProxyConfig, keep=slim_proxy_config)
 _config_map = msgspec.json.Decoder(ConfigMap).decode
 
@@ -71,9 +73,16 @@ def _seen(task: asyncio.Task[None]) -> None:
 async def read_proxy_configs(client: ApiClient, resource: Resource, namespace: str) -> list[ProxyConfig]:
     """List a namespace's ProxyConfigs as they are now. Raises ApiError, Unreachable."""
     found: list[ProxyConfig] = []
-    query: dict[str, str | int | bool] = {"limit": PAGE}
+    size, read = FIRST_PAGE, 0
+    query: dict[str, str | int | bool] = {}
     while True:
+        query["limit"] = size
         answer = await client.request("GET", resource.path(namespace), query=query)
+        size, read = next_page(size, len(answer.body), PAGE), read + len(answer.body)
+        if read > _LARGEST_READ:
+            raise Unreachable(
+                f"the ProxyConfigs of namespace {namespace} have more than {_LARGEST_READ} bytes: too many to read"
+            )
         try:
             page = _codec.decode_list(answer.body)
         except CodecError as error:

@@ -6,7 +6,7 @@ The view never goes into the world, where a watch that is behind would undo it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from signer.api.issuer import IssuerRef
@@ -19,7 +19,7 @@ from signer.tenancy.grants import Claimable, Granted, granted
 from signer.tenancy.index import Index
 from signer.tenancy.meshconfig.config_maps import ConfigMaps
 from signer.tenancy.verdict import Bind, Confirm
-from signer.tenancy.world import MeshConfig, Settings, World
+from signer.tenancy.world import Binding, HadDefault, MeshConfig, Settings, World
 
 Texts = Mapping[str, Mapping[str, str]]
 
@@ -37,7 +37,9 @@ class LiveView:
     """What was read, all of it after the decision was made.
 
     `namespaces` are those of the claimant and of the signer's name that exist; `proxy_configs` those of the claimant and the
-    root namespace, and of every namespace where the signer has nobody's name.
+    root namespace, and of every namespace where the signer has nobody's name. `had_default` is what is known of these
+    namespaces' earlier certificates: no watch tells it, and it counts for the uid that it was noted with. `others` are what the
+    claimant owns beside the signer, as the watch shows it: they tell since when it has a signer of its own, and give nothing.
     """
 
     settings: Settings
@@ -47,6 +49,8 @@ class LiveView:
     policies: tuple[SignerPolicy, ...] = ()
     binding: SignerBinding | None = None
     record: SignerRecord | None = None
+    had_default: Mapping[str, HadDefault] = field(default_factory=dict)
+    others: Mapping[IssuerRef, Binding] = field(default_factory=dict)
 
 
 def read_config(texts: Texts, known: ConfigMaps, now: MeshConfig, settings: Settings, shared: str) -> LiveConfig:
@@ -100,6 +104,7 @@ def _differs(world: World, wanted: type[Claimable | Granted], asked: Bind | Conf
 def _index(view: LiveView, now: datetime) -> Index:
     index = Index(view.settings, keys=False)
     index.world.unsynced = ""
+    index.world.had_default = dict(view.had_default)
     index.put_config(view.mesh.config, view.mesh.signers)
     for namespace in view.namespaces:
         index.put_namespace(namespace)
@@ -112,4 +117,6 @@ def _index(view: LiveView, now: datetime) -> Index:
     if view.record is not None:
         index.put_record(view.record)
     index.settle(now)
+    for signer, binding in view.others.items():
+        index.world.bindings.setdefault(signer, binding)
     return index

@@ -254,4 +254,4 @@ def test_beside_cert_manager(private_cluster: Callable[..., LocalCluster]) -> No
     after = {one["metadata"]["name"]: one for one in json.loads(cluster.kubectl("get", "crd", "-o", "json"))["items"]}
     for one in before:
         assert after[one["metadata"]["name"]]["spec"] == one["spec"]
-    assert len(after) == len(before) + 4
+    assert len(after) == len(before) + 5

@@ -313,6 +313,7 @@ class TestSecrets:
             written = controllers.patch(path(namespace, name), {"data": DATA})
             assert written["data"] == DATA
 
+    @pytest.mark.unverified("rights are tried here, with texts that are no certificates")
     def test_without_its_notes(self, controllers: Api, admin: Api, namespace: str) -> None:
         """A Secret whose annotations somebody took away is still known by who applied it: ours, or cert-manager."""
         for name, manager in (("mine", "cert-manager-certificates-issuing"), ("before", "mesh-signer-certificates")):
