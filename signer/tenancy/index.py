@@ -194,6 +194,7 @@ class Index:
 
     def _settle_until(self, signer: IssuerRef, until: datetime) -> None:
         self.world.settling[signer] = max(until, self.world.settling.get(signer, until))
+        self._to_record.add(signer)
 
     def unrecorded(self, signer: IssuerRef, now: datetime) -> dict[str, Any] | None:
         """Return the status that a signer's SignerRecord lacks; None when it lacks nothing."""
@@ -201,7 +202,9 @@ class Index:
         if record is None and signer not in self.world.signers:
             return None
         chains = self._keys.chains(signer) if signer in self.world.signers else ()
-        known = Known(chains, signer in self.world.policies, self.config_maps.naming(signer))
+        ends = self.world.settling.get(signer, now)
+        until = ends - _SETTLING if ends > now else None
+        known = Known(chains, signer in self.world.policies, self.config_maps.naming(signer), until)
         return status_to_write(obj, record, known, now)
 
     def take_unrecorded(self) -> frozenset[IssuerRef]:

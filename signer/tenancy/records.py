@@ -42,11 +42,15 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a signer now: the CAs that were seen, whether a policy names it, the ConfigMaps that do or did."""
+    """What is known of a signer now: the CAs that were seen, whether a policy names it, the ConfigMaps that do or did.
+
+    `until`: when the last policy that named it was seen to go, for as long as that holds somebody back.
+    """
 
     chains: tuple[Chain, ...] = ()
     given_out: bool = False
     mesh_configs: frozenset[str] = frozenset()
+    until: datetime | None = None
 
 
 def record_name(signer: IssuerRef) -> str:
@@ -108,9 +112,14 @@ def status_to_write(
         until = None
     elif record is not None and record.given_out:
         until = now
+    # A policy that came and went while nothing could be stored, as where a mesh config was not readable.
+    held = known.until.replace(microsecond=0) if known.until is not None and not given_out else None
+    later = held is not None and (until is None or until < held)
+    if later:
+        until = held
     missing = [chain for chain in _latest(known.chains) if lacks_keys(record, chain)]
     same = record is not None and (given_out, known.mesh_configs) == (record.given_out, record.mesh_configs)
-    if not missing and (same or (record is None and not given_out and not known.mesh_configs)):
+    if not missing and not later and (same or (record is None and not given_out and not known.mesh_configs)):
         return None
     stored = obj.status.certificates if obj is not None else ()
     entries = [

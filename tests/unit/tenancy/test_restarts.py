@@ -244,6 +244,22 @@ def test_a_policy_deleted_while_nobody_looked() -> None:
     assert verdicts(cluster.process(), cluster.at + timedelta(minutes=11))["bar becomes the owner of team"]
 
 
+def test_a_policy_that_went_while_nothing_could_be_stored() -> None:
+    """A policy that came and went while a mesh config was not readable holds after a restart too, once that can be stored."""
+    cluster = Cluster()
+    for event in (
+        ("break", "istio"),
+        ("policy", "q", "foo"),
+        ("policy", "q", "team"),
+        ("config", "istio", {"foo"}, None),
+    ):
+        happen(cluster, event)
+        cluster.write(cluster.seen)
+    assert not verdicts(cluster.process(), cluster.at)["foo becomes the owner of foo"]
+    assert verdicts(cluster.process(), cluster.at + timedelta(minutes=11))["foo becomes the owner of foo"]
+    assert cluster.write(cluster.seen) == 0
+
+
 def test_a_former_key() -> None:
     """A key that a mesh CA no longer has is behind the wall after a restart, and so is what is below it."""
     cluster = Cluster()
