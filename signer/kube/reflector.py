@@ -207,7 +207,7 @@ class Reflector(Generic[T]):
             if not page.continue_token:
                 break
             query["continue"] = page.continue_token
-        for key in [key for key in self.store if key not in seen]:
+        for key in [key for key in (*self.store, *self._room.withheld()) if key not in seen]:
             self._remove(key)
             await self._breathe()
         self._resource_version = page.resource_version
@@ -265,7 +265,7 @@ class Reflector(Generic[T]):
             self._put(key, kept)
             return
         self._report(Problem(key, why))
-        self._remove(key)
+        self._drop(key)
 
     def _put(self, key: Key, new: T) -> None:
         self._unreadable.pop(key, None)
@@ -279,6 +279,9 @@ class Reflector(Generic[T]):
 
     def _remove(self, key: Key) -> None:
         self._room.give_back(key)
+        self._drop(key)
+
+    def _drop(self, key: Key) -> None:
         old = self.store.pop(key, None)
         if old is not None:
             self._tell(Change("deleted", key, old, None))
@@ -356,31 +359,44 @@ class _Room:
 
     def take(self, key: Key, size: int) -> str:
         """Make room for an object of this size; "" or why there is none, for people."""
-        self.give_back(key)
-        heavy, used = max(0, size - FREE), self._of_namespace.get(key[0], 0)
-        if used + heavy > self._budget and heavy:
+        before, heavy = self._free(key), max(0, size - FREE)
+        used = self._of_namespace.get(key[0], 0)
+        why = ""
+        if heavy and used + heavy > self._budget:
             self._withheld.setdefault(key[0], set()).add(key)
             where = f"namespace {key[0]} holds" if key[0] else "there are"
-            return f"it has {size} bytes, and {where} too many large objects of this kind already; make them smaller, or fewer"
-        if heavy:
+            why = f"it has {size} bytes, and {where} too many large objects of this kind already; make them smaller, or fewer"
+        elif heavy:
             self._of_object[key] = heavy
             self._of_namespace[key[0]] = used + heavy
-        return ""
+        self._regain(key, before - self._of_object.get(key, 0))
+        return why
 
     def give_back(self, key: Key) -> None:
-        """An object went, or changes."""
+        """An object went."""
+        self._regain(key, self._free(key))
+
+    def withheld(self) -> list[Key]:
+        """The objects for which there was no room."""
+        return [key for keys in self._withheld.values() for key in keys]
+
+    def _free(self, key: Key) -> int:
+        """Forget an object; the bytes that it had."""
         withheld = self._withheld.get(key[0])
         if withheld is not None:
             withheld.discard(key)
             if not withheld:
                 del self._withheld[key[0]]
         heavy = self._of_object.pop(key, 0)
-        if not heavy:
-            return
-        left = self._of_namespace[key[0]] = self._of_namespace[key[0]] - heavy
-        if not left:
-            del self._of_namespace[key[0]]
-        self.regained = self.regained or key[0] in self._withheld
+        if heavy:
+            left = self._of_namespace[key[0]] = self._of_namespace[key[0]] - heavy
+            if not left:
+                del self._of_namespace[key[0]]
+        return heavy
+
+    def _regain(self, key: Key, freed: int) -> None:
+        if freed > 0 and any(other != key for other in self._withheld.get(key[0], ())):
+            self.regained = True
 
 
 def _restart_reason(error: Exception | None) -> str:

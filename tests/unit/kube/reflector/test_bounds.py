@@ -1,5 +1,6 @@
 """What is kept of large objects, and of many of them: anybody may write such."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from signer.api.certificate import Certificate
 from signer.kube.encoding.codec import LARGEST, JsonCodec, Withheld, weightless
 from signer.kube.reflector import BUDGET, FREE, LARGE_PAGE, RELIST, SMALL_PAGE, next_page
-from tests.fakes.apiserver import FakeApiServer, Hang, Watch, bookmark, event, page
+from tests.fakes.apiserver import FakeApiServer, Hang, Watch, bookmark, event, page, status_object
 from tests.fakes.following import Thing, following
 from tests.fakes.virtual_time import virtual_time
 
@@ -28,6 +29,11 @@ def certificate(name: str, size: int = 0, namespace: str = "ns", **meta: Any) ->
         "generation": 3,
     } | meta
     return {"metadata": metadata, "spec": spec, "status": {"revision": 1}}
+
+
+def plain(name: str) -> Json:
+    """A large object of a type without a spec."""
+    return {"metadata": {"name": name, "namespace": "ns", "resourceVersion": "5"}, "value": "x" * LARGE}
 
 
 def read(body: Json) -> Certificate:
@@ -129,6 +135,40 @@ class TestManyObjects:
             last = ("ns", f"a{fits:02}")
             assert store[last].problem
             await seen.until(lambda: last in store and not store[last].problem)
+            assert len(server.listed()) == 2
+
+    @virtual_time
+    async def test_room_again_without_a_spec(self) -> None:
+        """The same for a type of which nothing is kept in place of what is withheld, as for Secrets."""
+        fits = BUDGET // (LARGE + 400 - FREE)
+        mine = [plain(f"a{n:02}") for n in range(fits + 2)]
+        gone = [event("DELETED", one) for one in mine[:3]]
+        server = FakeApiServer(
+            lists=[page(*mine), page(*mine[3:])],
+            watches=[Watch((*gone, RELIST + 1, bookmark("20"), Hang)), Watch((Hang,))],
+        )
+        async with following(server) as seen:
+            await seen.reflector.synced.wait()
+            assert len(seen.reflector.store) == fits
+            await seen.until(lambda: ("ns", f"a{fits + 1:02}") in seen.reflector.store)
+            assert seen.names() == {f"a{n:02}" for n in range(3, fits + 2)}
+            assert len(server.listed()) == 2
+
+    @virtual_time
+    async def test_withheld_and_gone(self) -> None:
+        """What was withheld and went while nobody watched asks for no new list, however much room there is later."""
+        fits = BUDGET // (LARGE + 400 - FREE)
+        mine = [plain(f"a{n:02}") for n in range(fits + 1)]
+        server = FakeApiServer(
+            lists=[page(*mine), page(*mine[:fits])],
+            watches=[
+                Watch((event("ERROR", status_object(410, "Expired")),)),
+                Watch((event("DELETED", mine[0]), RELIST + 1, bookmark("20"), RELIST + 1, bookmark("21"), Hang)),
+            ],
+        )
+        async with following(server) as seen:
+            await seen.until(lambda: len(server.watched()) == 2 and ("ns", "a00") not in seen.reflector.store)
+            await asyncio.sleep(5 * RELIST)
             assert len(server.listed()) == 2
 
     @virtual_time
