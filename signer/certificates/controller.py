@@ -44,7 +44,7 @@ from signer.certificates.spec_check import Defect, spec_defect
 from signer.certificates.status import Status
 from signer.certificates.watched import Watched
 from signer.certificates.well_known import FIELD_MANAGER, READY
-from signer.kube.errors import ApiError, Conflict, Forbidden, NotFound, Unreachable
+from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
 from signer.kube.queue import WorkQueue
 from signer.kube.superseded import Superseded
 
@@ -141,14 +141,10 @@ class CertificateController:
         except Stuck as stuck:
             await self._tell(certificate, stuck.defect)
             raise stuck.error from stuck
-        except Forbidden as error:
-            # Its namespace is on its way out: no news for anybody.
-            if "being terminated" in error.message:
+        except ApiError as error:
+            if error.terminating:
                 self.queue.add_backoff(key)
                 return
-            await self._tell(certificate, Defect(_WRITE_FAILED, error.message))
-            raise
-        except ApiError as error:
             if error.lasting:
                 await self._tell(certificate, Defect(_WRITE_FAILED, error.message))
             raise

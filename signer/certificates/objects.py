@@ -121,11 +121,8 @@ class Objects:
     async def lives(self, certificate: Certificate) -> bool:
         """Ask whether a Certificate is still there and stays: what is made for one that goes would be left over."""
         meta = certificate.metadata
-        try:
-            live = msgspec.convert(await self._client.get(CERTIFICATES, meta.name, meta.namespace), Certificate)
-        except NotFound:
-            return False
-        return live.metadata.uid == meta.uid and not live.metadata.deletion_timestamp
+        live = await self.certificate(meta.namespace, meta.name)
+        return live is not None and live.metadata.uid == meta.uid and not live.metadata.deletion_timestamp
 
     async def patch_certificate(self, certificate: Certificate, body: dict[str, Any]) -> Certificate:
         """Write to the status of a Certificate, and return it as it is then; Conflict when it changed meanwhile."""

@@ -18,6 +18,7 @@ from signer.csr.answers.writer import Written
 from signer.csr.outcome import Issue
 from signer.csr.queue.backlog import Pending
 from signer.csr.refusals import Kind, Refusals
+from signer.kube.clock import to_milliseconds
 from signer.observe.audit import AuditLine, AuditLog, Outcome
 from signer.observe.events import EventRecorder, EventType
 from signer.observe.metrics import Metrics
@@ -121,18 +122,18 @@ class Record:
             self._quiet_until = self._around.clock() + _COMPLAIN_SECONDS
             log.warning("an answer could not be written and will be retried: %s", message)
 
-    def tell(self, pending: Pending, type_: EventType, reason: str, message: str) -> None:
-        """Emit an Event on a request, once for each reason."""
+    def tell(self, pending: Pending, type_: EventType, reason: str, message: str) -> bool:
+        """Emit an Event on a request, once for each reason; whether it was the first time."""
         if reason in pending.told:
-            return
+            return False
         pending.told.add(reason)
         self._event(pending.csr, type_, reason, printable(message), share=self._share(pending))
+        return True
 
     def waits(self, pending: Pending, reason: str, message: str) -> None:
         """Tell that a request waits, and for what: as a refusal is told, once for each request and reason."""
-        if reason in pending.told:
+        if not self.tell(pending, "Warning", reason, message):
             return
-        self.tell(pending, "Warning", reason, message)
         csr, namespace = pending.csr, pending.flow.namespace
         self._series.count(self._metrics.waits, csr.signer_name, namespace, reason)
         kind = self._kind(pending, reason)
@@ -141,7 +142,7 @@ class Record:
         log.info("request %s for %s waits: %s: %s", csr.name, _named(kind), reason, printable(message))
         self._audit.write(
             AuditLine(
-                time=_stamp(self._around.wall()),
+                time=to_milliseconds(self._around.wall()),
                 audit="wait",
                 uid=csr.uid,
                 name=csr.name,
@@ -183,7 +184,7 @@ class Record:
         log.info("%s: %s", message, kind.reason)
         self._audit.write(
             AuditLine(
-                time=_stamp(self._around.wall()),
+                time=to_milliseconds(self._around.wall()),
                 audit="summary",
                 verdict="refuse",
                 signer=signer_name_of(kind.signer) if kind.signer is not None else "",
@@ -245,10 +246,6 @@ class Record:
     ) -> None:
         ref = ObjectReference(_CERTIFICATES, "CertificateSigningRequest", "", csr.name, csr.uid, csr.resource_version)
         self._emit(ref, type_, reason, message, courtesy=courtesy, share=share)
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _named(kind: Kind) -> str:

@@ -10,3 +10,8 @@ from datetime import UTC, datetime
 def utc_now() -> datetime:
     """The time, aware."""
     return datetime.now(UTC)
+
+
+def to_milliseconds(moment: datetime) -> str:
+    """Write a time (UTC) as logs and the audit log do: RFC 3339 with milliseconds and "Z"."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

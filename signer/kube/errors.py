@@ -46,16 +46,17 @@ class ApiError(Exception):
         return f"{self.status} {self.reason}: {self.message}" if self.reason else f"{self.status}: {self.message}"
 
     @property
+    def terminating(self) -> bool:
+        """Whether it is refused because the namespace is on its way out: no news for anybody."""
+        return self.status == 403 and "being terminated" in self.message
+
+    @property
     def lasting(self) -> bool:
         """Whether somebody must mend something: a quota, a webhook, a policy, rights, an immutable field, a broken object.
 
         Not so when the object changed or went, or when the server is busy, starts, or wants new credentials.
         """
-        return (
-            self.status not in {401, 404, 409, 410, 429}
-            and self.status <= 500
-            and "being terminated" not in self.message
-        )
+        return self.status not in {401, 404, 409, 410, 429} and self.status <= 500 and not self.terminating
 
 
 class Unauthorized(ApiError):

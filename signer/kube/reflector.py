@@ -38,7 +38,7 @@ RESUMES_BEFORE_RELIST = 3
 # Tenants write some of what is listed, up to 1.5 MiB each (etcd's limit), and several lists are read at once at a start: what
 # one tenant can put into a page must leave room in a Pod's memory.
 FIRST_PAGE, PAGE = 4, 500
-SMALL_PAGE, LARGE_PAGE = 256 * 1024, 2 * 1024 * 1024
+LARGE_PAGE = 2 * 1024 * 1024
 # What is kept of one namespace's objects of one resource: so many bytes of each are free, and all that is beyond that
 # together has this much room. How many objects there are is for a ResourceQuota to limit.
 FREE, BUDGET = 8 * 1024, 1024 * 1024
@@ -340,7 +340,7 @@ def next_page(size: int, read: int, most: int) -> int:
     """How many objects the next page may have, after one of `size` objects that came as `read` bytes. Pure."""
     if read > LARGE_PAGE:
         return max(1, size // 2)
-    return min(size * 2, most) if read < SMALL_PAGE or read * 2 <= LARGE_PAGE else size
+    return min(size * 2, most) if read * 2 <= LARGE_PAGE else size
 
 
 class _Relist(Exception):

@@ -1,4 +1,4 @@
-"""A small HTTP server whose cost has an end, whoever asks: for /metrics and the probes.
+"""A small HTTP server whose cost has an end, whoever asks: for /metrics and the probes, and for answers to challenges.
 
 Anyone who reaches the port may ask, so all is bounded: the connections, the size of a request's head, the time for a
 request and its answer, the bytes of answers that wait for slow readers. There is one request on a connection, and no body

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from signer.kube.clock import to_milliseconds
 from signer.observe.printable import escaped, escaped_json
 
 LogFormat = Literal["text", "json"]
@@ -40,7 +41,7 @@ class _TextFormatter(logging.Formatter):
 
 
 def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return to_milliseconds(datetime.fromtimestamp(record.created, UTC))
 
 
 def set_up(log_format: LogFormat, level: str) -> None:

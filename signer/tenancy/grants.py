@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from signer.api.issuer import IssuerRef
+from signer.api.signername import signer_name_of
 from signer.tenancy.verdict import Reason
 from signer.tenancy.world import NO_CLAIMS, Binding, Claims, Namespace, Policy, World
 
@@ -210,15 +211,11 @@ def _unclaimed(
 
 def make_default(signer: IssuerRef) -> str:
     """Say how a signer becomes everybody's who claims none, as where istiod's K8S_SIGNER names one for the whole mesh."""
+    _, _, value = signer_name_of(signer).partition("/")
     return (
         f"if all who name none shall have {signer} (istiod's K8S_SIGNER), an admin sets "
-        f"meshConfig.defaultConfig.proxyMetadata.ISTIO_META_CERT_SIGNER: {signer_value(signer)}"
+        f"meshConfig.defaultConfig.proxyMetadata.ISTIO_META_CERT_SIGNER: {value}"
     )
-
-
-def signer_value(signer: IssuerRef) -> str:
-    """The value of ISTIO_META_CERT_SIGNER that means this issuer, under the domain of its kind."""
-    return f"{signer.namespace}.{signer.name}" if signer.namespace else signer.name
 
 
 def grace_ends(binding: Binding, grace: timedelta, *, now: datetime) -> datetime:

@@ -1,7 +1,6 @@
 """What a SignerPolicy opens, and for whom, under our own rights: CertificateRequests, their makers, namespaces made again."""
 
 import base64
-import json
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from signer.certificates.requests.requester import GUARD, vouched_since
 from tests import pki
 from tests.integration.hot_path import Place
 from tests.integration.plain_api import Json, Refused
+from tests.integration.tenants import define_proxy_configs
 from tests.localmesh import LocalCluster
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
 
@@ -38,14 +38,8 @@ def mesh() -> Iterator[LocalCluster]:
         cluster.apply_kustomize(MANIFESTS / "crds")
         cluster.apply_kustomize(MANIFESTS / "base")
         cluster.apply(MANIFESTS / "components" / "requester" / "requester.yaml")
-        names = {"kind": "ProxyConfig", "plural": "proxyconfigs", "singular": "proxyconfig"}
-        schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-        versions = [{"name": "v1beta1", "served": True, "storage": True, "schema": schema}]
-        spec = {"group": "networking.istio.io", "names": names, "scope": "Namespaced", "versions": versions}
-        crd = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "spec": spec}
-        cluster.apply(json.dumps(crd | {"metadata": {"name": "proxyconfigs.networking.istio.io"}}))
-        for one in ("proxyconfigs.networking.istio.io", "clusterissuers.cert-manager.io"):
-            cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"crd/{one}")
+        define_proxy_configs(cluster)
+        cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/clusterissuers.cert-manager.io")
         cluster.kubectl("create", "clusterrolebinding", "istiod", "--clusterrole=cluster-admin", f"--user={ISTIOD}")
         yield cluster
 

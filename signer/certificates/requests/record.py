@@ -18,6 +18,7 @@ from signer.api.signername import parse_signer_name, signer_name_of
 from signer.authorities.registry import Registry
 from signer.authorities.state import IssuerState
 from signer.certificates.secrets.view import read_leaf
+from signer.kube.clock import to_milliseconds
 from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
 from signer.observe.audit import AuditLine, AuditLog, Outcome
 from signer.observe.metrics import Metrics
@@ -146,4 +147,4 @@ class RequestRecord:
         self._series.count(self._metrics.refusals, line.signer, line.namespace, code)
 
     def _now(self) -> str:
-        return self._wall().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return to_milliseconds(self._wall())

@@ -9,6 +9,7 @@ from datetime import datetime
 from issuers.certificate import IssuedCertificate, self_sign, sign
 from signer.api.certificatesigningrequest import CertificateSigningRequest, with_certificate, with_failed
 from signer.csr.outcome import Issue
+from signer.kube.clock import to_milliseconds
 from signer.observe.audit import AuditLine, Outcome
 from signer.observe.printable import printable
 from signer.tenancy.verdict import Refuse
@@ -59,7 +60,7 @@ def audit_line(answer: Answer, *, now: datetime, outcome: Outcome | None = None,
     """Build the line of the intent (no outcome yet), or of the outcome."""
     csr, verdict = answer.csr, answer.verdict
     line = AuditLine(
-        time=now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        time=to_milliseconds(now),
         audit="outcome" if outcome else "intent",
         uid=csr.uid,
         name=csr.name,

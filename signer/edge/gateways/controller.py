@@ -144,7 +144,7 @@ class GatewayController:
             logger.debug("namespace %s: another writer was faster: %s", namespace, error)
             self.queue.add_backoff(namespace)
         except Forbidden as error:
-            if "being terminated" not in error.message:
+            if not error.terminating:
                 raise
             self.queue.add_backoff(namespace)
 
