@@ -18,6 +18,7 @@ from signer.kube.client import ApiClient, SilentConnection
 from signer.kube.encoding.codec import Codec, Key, Problem, WatchEvent, named
 from signer.kube.encoding.framing import CodecError
 from signer.kube.errors import ApiError, Forbidden, Gone, NotFound, Unreachable
+from signer.kube.paging import PAGE, pages
 from signer.kube.resource import Resource
 
 logger = logging.getLogger(__name__)
@@ -34,11 +35,6 @@ INACTIVITY = 90.0
 GOOD_CONNECTION = 2.0
 # So many watches in a row that gave nothing but trouble: the resourceVersion itself may be the trouble (etcd restored).
 RESUMES_BEFORE_RELIST = 3
-# Objects in one page of a list: a few at first, then twice as many while pages stay small, half as many when one is large.
-# Tenants write some of what is listed, up to 1.5 MiB each (etcd's limit), and several lists are read at once at a start: what
-# one tenant can put into a page must leave room in a Pod's memory.
-FIRST_PAGE, PAGE = 4, 500
-LARGE_PAGE = 2 * 1024 * 1024
 # What is kept of one namespace's objects of one resource: so many bytes of each are free, and all that is beyond that
 # together has this much room. How many objects there are is for a ResourceQuota to limit.
 FREE, BUDGET = 8 * 1024, 1024 * 1024
@@ -187,15 +183,10 @@ class Reflector(Generic[T]):
     async def _list(self) -> None:
         """Take in a full list, page by page, as changes; then tell that we are in sync."""
         seen: set[Key] = set()
-        size = min(FIRST_PAGE, self._page_size)
-        query = dict(self._query)
-        while True:
-            query["limit"] = size
-            response = await self._client.request("GET", self._path, query=query, accept=self._codec.accept)
+        resource_version = ""
+        async for page, _ in pages(self._client, self._path, self._codec, query=self._query, most=self._page_size):
             self.last_contact = self._clock()
-            page = self._codec.decode_list(response.body)
-            size = next_page(size, len(response.body), self._page_size)
-            del response
+            resource_version = page.resource_version
             for obj, weight in zip(page.items, page.sizes, strict=True):
                 key = self._codec.key(obj)
                 if self._has_name(key):
@@ -204,13 +195,10 @@ class Reflector(Generic[T]):
                 await self._breathe()
             for problem in page.problems:
                 self._report(problem)
-            if not page.continue_token:
-                break
-            query["continue"] = page.continue_token
         for key in [key for key in (*self.store, *self._room.withheld()) if key not in seen]:
             self._remove(key)
             await self._breathe()
-        self._resource_version = page.resource_version
+        self._resource_version = resource_version
         self._listed = self._clock()
         self._works()
         self.synced.set()
@@ -334,13 +322,6 @@ class Reflector(Generic[T]):
         self._failures += 1
         wait = backoff.delay(self._failures, first=FIRST_DELAY, cap=cap, retry_after=retry_after, random=self._random)
         await self._sleep(wait)
-
-
-def next_page(size: int, read: int, most: int) -> int:
-    """How many objects the next page may have, after one of `size` objects that came as `read` bytes. Pure."""
-    if read > LARGE_PAGE:
-        return max(1, size // 2)
-    return min(size * 2, most) if read * 2 <= LARGE_PAGE else size
 
 
 class _Relist(Exception):

@@ -22,7 +22,7 @@ from signer.kube.client import ApiClient
 from signer.kube.encoding.codec import LARGEST_STORED, JsonCodec
 from signer.kube.encoding.framing import CodecError
 from signer.kube.errors import NotFound, Unreachable
-from signer.kube.reflector import FIRST_PAGE, PAGE, next_page
+from signer.kube.paging import pages
 from signer.kube.resource import Resource
 from signer.mesh.reread import Shared
 from signer.mesh.slim import slim_config_map, slim_namespace, slim_proxy_config
@@ -129,25 +129,16 @@ class LiveReads:
     async def _all(
         self, resource: Resource, codec: JsonCodec[Any], namespace: str | None, selector: str = ""
     ) -> list[Any]:
-        size = FIRST_PAGE
-        query: dict[str, str | int | bool] = {}
-        if selector:
-            query["fieldSelector"] = selector
         found: list[Any] = []
-        while True:
-            query["limit"] = size
-            answer = await self._client.request("GET", resource.path(namespace), query=query)
-            size = next_page(size, len(answer.body), PAGE)
-            try:
-                page = codec.decode_list(answer.body)
-            except CodecError as error:
-                raise Unreachable(str(error)) from error
-            found.extend(page.items)
-            if not page.continue_token:
-                return found
-            if len(found) > _MOST:
-                raise Unreachable(f"more than {_MOST} {resource.plural} are too many for a live read")
-            query["continue"] = page.continue_token
+        query = {"fieldSelector": selector} if selector else {}
+        try:
+            async for page, _ in pages(self._client, resource.path(namespace), codec, query=query):
+                found.extend(page.items)
+                if page.continue_token and len(found) > _MOST:
+                    raise Unreachable(f"more than {_MOST} {resource.plural} are too many for a live read")
+        except CodecError as error:
+            raise Unreachable(str(error)) from error
+        return found
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from signer.kube.client import ApiClient
 from signer.kube.encoding.codec import JsonCodec
 from signer.kube.encoding.framing import CodecError
 from signer.kube.errors import NotFound, Unreachable
-from signer.kube.reflector import FIRST_PAGE, PAGE, next_page
+from signer.kube.paging import pages
 from signer.kube.resource import Resource
 from signer.mesh.slim import slim_proxy_config
 
@@ -73,24 +73,18 @@ def _seen(task: asyncio.Task[None]) -> None:
 async def read_proxy_configs(client: ApiClient, resource: Resource, namespace: str) -> list[ProxyConfig]:
     """List a namespace's ProxyConfigs as they are now. Raises ApiError, Unreachable."""
     found: list[ProxyConfig] = []
-    size, read = FIRST_PAGE, 0
-    query: dict[str, str | int | bool] = {}
-    while True:
-        query["limit"] = size
-        answer = await client.request("GET", resource.path(namespace), query=query)
-        size, read = next_page(size, len(answer.body), PAGE), read + len(answer.body)
-        if read > _LARGEST_READ:
-            raise Unreachable(
-                f"the ProxyConfigs of namespace {namespace} have more than {_LARGEST_READ} bytes: too many to read"
-            )
-        try:
-            page = _codec.decode_list(answer.body)
-        except CodecError as error:
-            raise Unreachable(str(error)) from error
-        found.extend(page.items)
-        if not page.continue_token:
-            return found
-        query["continue"] = page.continue_token
+    total = 0
+    try:
+        async for page, read in pages(client, resource.path(namespace), _codec):
+            total += read
+            if total > _LARGEST_READ:
+                raise Unreachable(
+                    f"the ProxyConfigs of namespace {namespace} have more than {_LARGEST_READ} bytes: too many to read"
+                )
+            found.extend(page.items)
+    except CodecError as error:
+        raise Unreachable(str(error)) from error
+    return found
 
 
 async def read_config_map(client: ApiClient, namespace: str, name: str) -> Mapping[str, str] | None:

@@ -25,15 +25,15 @@ MUTANTS = (
     Mutant(
         "what was deleted while we did not watch stays in the store",
         REFLECTOR,
-        "        for key in [key for key in self.store if key not in seen]:\n",
+        "        for key in [key for key in (*self.store, *self._room.withheld()) if key not in seen]:\n",
         "        for key in [key for key in self.store if key not in seen and False]:\n",
         WATCHING,
     ),
     Mutant(
         "only the first page of a list is read",
-        REFLECTOR,
-        "            if not page.continue_token:\n",
-        "            if True:\n",
+        "signer/kube/paging.py",
+        "        if not page.continue_token:\n",
+        "        if True:\n",
         WATCHING,
     ),
     Mutant(

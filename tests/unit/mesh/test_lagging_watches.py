@@ -124,8 +124,8 @@ class Api:
 
     # What the client is asked for.
 
-    async def request(self, method: str, path: str, *, query: dict[str, Any]) -> Response:
-        assert method == "GET"
+    async def request(self, method: str, path: str, *, query: dict[str, Any], accept: str) -> Response:
+        assert (method, accept) == ("GET", "application/json")
         self.reads += 1
         await asyncio.sleep(0)
         if self.broken and self.broken in path:
