@@ -32,7 +32,7 @@ def mesh() -> Iterator[LocalCluster]:
         cluster.apply_kustomize(MANIFESTS / "base")
         cluster.apply(MANIFESTS / "components" / "manage-mesh-config" / "rbac.yaml")
         define_proxy_configs(cluster)
-        cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/clusterissuers.cert-manager.io")
+        cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
         cluster.kubectl("create", "clusterrolebinding", "istiod", "--clusterrole=cluster-admin", f"--user={ISTIOD}")
         yield cluster
 

@@ -1,6 +1,7 @@
 """What a SignerPolicy opens, and for whom, under our own rights: CertificateRequests, their makers, namespaces made again."""
 
 import base64
+import json
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from tests.integration.hot_path import Place
 from tests.integration.plain_api import Json, Refused
 from tests.integration.tenants import define_proxy_configs
 from tests.localmesh import LocalCluster
+from tests.localmesh.errors import LocalMeshError
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
 
 pytestmark = pytest.mark.integration
@@ -39,9 +41,28 @@ def mesh() -> Iterator[LocalCluster]:
         cluster.apply_kustomize(MANIFESTS / "base")
         cluster.apply(MANIFESTS / "components" / "requester" / "requester.yaml")
         define_proxy_configs(cluster)
-        cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/clusterissuers.cert-manager.io")
+        cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+        # A policy that changes requests answers 503 until the API server knows the schema, some time after that.
+        cluster.wait_for(lambda: _taken(cluster), "CertificateRequests are taken", 60)
         cluster.kubectl("create", "clusterrolebinding", "istiod", "--clusterrole=cluster-admin", f"--user={ISTIOD}")
         yield cluster
+
+
+def _taken(cluster: LocalCluster) -> bool:
+    spec = {"request": "eA==", "issuerRef": {"name": "none"}}
+    body = {
+        "apiVersion": "cert-manager.io/v1",
+        "kind": "CertificateRequest",
+        "metadata": {"name": "probe"},
+        "spec": spec,
+    }
+    try:
+        cluster.kubectl("create", "-n", "default", "--dry-run=server", "-f", "-", input=json.dumps(body))
+    except LocalMeshError as error:
+        if "not found. There can be a delay" not in str(error):
+            raise
+        return False
+    return True
 
 
 @pytest.fixture
@@ -131,7 +152,9 @@ def test_opened_by_a_field(mesh: LocalCluster, place: Place, tenant: str) -> Non
         assert reason == "Failed"
         assert "spec.certificateRequests" in message
         policy(place, tenant, certificateRequests={})
-        place.until("the status", lambda: place.api.get(f"{POLICIES}/{tenant}")["status"].get("namespaceCount") == 1)
+        place.until(
+            "the status", lambda: place.api.get(f"{POLICIES}/{tenant}").get("status", {}).get("namespaceCount") == 1
+        )
         made = ask.make("alice", duration="2160h")
         assert ask.ready(made)[0] == "Issued"
         pem = place.api.get(f"{ask.path}/{made['metadata']['name']}")["status"]["certificate"]
