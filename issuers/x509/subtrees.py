@@ -6,9 +6,11 @@ URI without a host below any constraint. What both refuse nobody accepts; what o
 Why not pyca's verifier (cryptography.x509.verification): it knows constraints of DNS names and IP addresses alone, and
 the names of workloads are URIs. Sources: Go 1.26 crypto/x509/constraints.go, OpenSSL 3 crypto/x509/v3_ncons.c.
 
-Looking a name up costs its labels, however many constraints there are. Pure functions over frozen values.
+Looking a name up costs at most as many steps as a constraint may have labels, however many constraints there are and
+however long the name is. Pure functions over frozen values; the ends of the last names are remembered.
 """
 
+import functools
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +25,8 @@ _PERMITTED, _EXCLUDED = 0xA0, 0xA1
 _KINDS = {0x81: "email", 0x82: "dns", 0x86: "uri", 0x87: "ip"}
 EMAIL_ATTRIBUTE = "1.2.840.113549.1.9.1"
 _AUTHORITY = re.compile(r"[^:]*:(?://([^/?#]*))?")
+LONGEST = 255
+"""Characters of a constraint that is a domain or a mailbox's host: no host name is longer (RFC 1035, 2.3.4)."""
 _HOST_LETTERS = re.compile(r"[A-Za-z0-9_\-.]+")
 
 
@@ -67,15 +71,19 @@ class _Domains:
 
     def hold(self, host: str, *, below: bool, empty: bool = True) -> bool:
         """Whether a host is in one of them. `below`: a domain without a leading dot holds what is below it too."""
-        host = host.lower()
-        if host in self.exact or (empty and "" in self.exact):
+        if empty and "" in self.exact:
             return True
-        position = host.find(".")
-        while position >= 0:
-            if host[position:] in self.exact or (below and host[position + 1 :] in self.exact):
-                return True
-            position = host.find(".", position + 1)
-        return False
+        # Only a constraint can be found, and none is longer: what stands before cannot matter, however long it is.
+        tail = host[-LONGEST - 2 :].lower()
+        dotted, bare = _ends(tail)
+        return tail in self.exact or not self.exact.isdisjoint(dotted) or (below and not self.exact.isdisjoint(bare))
+
+
+@functools.lru_cache(maxsize=2048)
+def _ends(tail: str) -> tuple[frozenset[str], frozenset[str]]:
+    """What a host ends with from each of its dots on, with the dot and without; kept for the other CAs of a chain."""
+    dots = [position for position, letter in enumerate(tail) if letter == "."]
+    return frozenset(tail[dot:] for dot in dots), frozenset(tail[dot + 1 :] for dot in dots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +215,8 @@ def _side(bases: list[tuple[int, bytes]]) -> _Side:
                 raise der.DerError("an email constraint that is not a mailbox")
             if "@" not in text and not _go_reads(text.removeprefix(".")):
                 raise der.DerError("a name constraint that is not a domain")
+            if len(text.rpartition("@")[2]) > LONGEST:
+                raise der.DerError(f"a name constraint of over {LONGEST} characters, which no host has")
             texts[kind].append(text)
     return _Side(
         frozenset(_KINDS[tag] for tag, _ in bases if tag in _KINDS),

@@ -14,6 +14,7 @@ from signer.kube.encoding.codec import Withheld
 from signer.kube.resource import Resource
 
 S = TypeVar("S", bound=msgspec.Struct)
+_EARLIEST, _LATEST = datetime(1000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 
 class OwnerReference(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -24,6 +25,11 @@ class OwnerReference(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     name: str = ""
     uid: str = ""
     controller: bool | None = None
+
+    def names(self, resource: Resource) -> bool:
+        """Tell whether an object of this kind is meant, whatever its version."""
+        group = self.api_version.rpartition("/")[0]
+        return self.kind == resource.kind and group == resource.group
 
 
 class ObjectMeta(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -41,9 +47,17 @@ class ObjectMeta(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     owner_references: tuple[OwnerReference, ...] = ()
     finalizers: tuple[str, ...] = ()
 
-    def owned_by(self, uid: str) -> bool:
-        """Tell whether the object with this uid is the controlling owner."""
-        return bool(uid) and any(ref.uid == uid and ref.controller for ref in self.owner_references)
+    def owned_by(self, owner: "ObjectMeta", resource: Resource) -> bool:
+        """Tell whether `owner`, an object of `resource`, is the controlling owner.
+
+        Only an object of the same namespace, or of none, can be: whoever may write in another one may write any owner
+        reference there, and the garbage collector leaves it when a second owner is of a kind that it does not know.
+        """
+        return (
+            bool(owner.uid)
+            and owner.namespace in ("", self.namespace)
+            and any(ref.controller and ref.uid == owner.uid and ref.names(resource) for ref in self.owner_references)
+        )
 
 
 def slim_metadata(metadata: ObjectMeta) -> ObjectMeta:
@@ -127,14 +141,20 @@ def to_rfc3339(moment: datetime) -> str:
 
 
 def from_rfc3339(text: str | None) -> datetime | None:
-    """Read a time of the API server; None for nothing, and for text that is not a time with a zone."""
+    """Read a time of the API server, in UTC; None for nothing, and for text that is not a time with a zone.
+
+    Times before the year 1000 and after 9000 are moved to it: who may write a status may write any time, and adding a
+    day to the last one that Python knows is an error.
+    """
     if not text:
         return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return moment.astimezone(UTC) if moment.tzinfo is not None else None
+    if moment.tzinfo is None:
+        return None
+    return min(max(moment, _EARLIEST), _LATEST).astimezone(UTC)
 
 
 def read_part(raw: object, kind: type[S], where: str) -> tuple[S, str]:

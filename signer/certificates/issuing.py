@@ -224,7 +224,7 @@ class Issuing:
 
     async def _usable(self, certificate: Certificate, secret: Secret, kept: KeyView | None) -> KeyView | None:
         meta = secret.metadata
-        if not meta.owned_by(certificate.metadata.uid) or meta.labels.get(NEXT_KEY_LABEL) != "true":
+        if not meta.owned_by(certificate.metadata, CERTIFICATES) or meta.labels.get(NEXT_KEY_LABEL) != "true":
             self._emit(
                 certificate, "Warning", "KeySecretNotOwned", f"Secret {meta.name} is in the way of the next private key"
             )
@@ -263,7 +263,7 @@ class Issuing:
                     created = await self._objects.create_request(body)
             except AlreadyExists:
                 there = await self._objects.request(certificate.metadata.namespace, name)
-                if there is None or not there.metadata.owned_by(certificate.metadata.uid):
+                if there is None or not there.metadata.owned_by(certificate.metadata, CERTIFICATES):
                     continue
                 if why := steps.obsolete(view_request(there), certificate, key):
                     await self._drop(certificate, there, why)

@@ -6,7 +6,7 @@ Secrets are watched by cert-manager's label, so that the process does not hold e
 
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
@@ -20,6 +20,7 @@ from signer.kube.resource import Resource
 
 Key = tuple[str, str]
 """(namespace, name)."""
+Owned = TypeVar("Owned", CertificateRequest, Secret)
 
 
 def watch_certificates(client: ApiClient, on_restart: Callable[[str], None]) -> Reflector[Certificate]:
@@ -73,13 +74,11 @@ class Watched:
 
     def requests_of(self, certificate: Certificate) -> list[CertificateRequest]:
         """The CertificateRequests that this Certificate controls."""
-        keys = self._requests_of.get(certificate.metadata.uid, set())
-        return [request for key in sorted(keys) if (request := self.requests.store.get(key)) is not None]
+        return _owned(certificate, self._requests_of, self.requests)
 
     def key_secrets_of(self, certificate: Certificate) -> list[Secret]:
         """The Secrets with a next private key that this Certificate controls."""
-        keys = self._keys_of.get(certificate.metadata.uid, set())
-        return [secret for key in sorted(keys) if (secret := self.secrets.store.get(key)) is not None]
+        return _owned(certificate, self._keys_of, self.secrets)
 
     def _certificate_changed(self, change: Change[Certificate]) -> None:
         if change.kind == "synced":
@@ -135,6 +134,13 @@ class Watched:
         if secret is not None:
             for name in self._users.get(secret, ()):
                 self.enqueue((secret[0], name))
+
+
+def _owned(certificate: Certificate, index: dict[str, set[Key]], watched: Reflector[Owned]) -> list[Owned]:
+    """What names the Certificate as its owner and is its own: in its namespace."""
+    meta = certificate.metadata
+    found = (watched.store.get(key) for key in sorted(index.get(meta.uid, ())))
+    return [one for one in found if one is not None and one.metadata.owned_by(meta, CERTIFICATES)]
 
 
 def _password_keys(certificate: Certificate | None) -> set[Key]:

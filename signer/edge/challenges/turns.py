@@ -50,7 +50,7 @@ class Turns:
         meta = challenge.metadata
         for owner in meta.owner_references:
             order = self._orders.store.get((meta.namespace, owner.name)) if owner.kind == ORDERS.kind else None
-            if order is not None and meta.owned_by(order.metadata.uid):
+            if order is not None and meta.owned_by(order.metadata, ORDERS):
                 return order
         return None
 

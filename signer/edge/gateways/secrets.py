@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import msgspec
 from cryptography import x509
 
-from signer.api.certificate import Certificate
+from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
 from signer.api.meta import from_rfc3339, to_rfc3339
@@ -144,7 +144,7 @@ class GatewaySecrets:
             return None
         for one in await self._client.list(CERTIFICATE_REQUESTS, key[0]):
             request = msgspec.convert(one, CertificateRequest)
-            if request.metadata.owned_by(certificate.metadata.uid) and answers(request, holds):
+            if request.metadata.owned_by(certificate.metadata, CERTIFICATES) and answers(request, holds):
                 return before
         return None
 

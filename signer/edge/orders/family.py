@@ -72,11 +72,7 @@ class OrderFamily:
         """The Challenges that name this Order as their owner, by name."""
         meta = order.metadata
         found = (self._challenges.store.get(key) for key in sorted(self._of_order.get(meta.uid, ())))
-        return [
-            one
-            for one in found
-            if one is not None and one.metadata.namespace == meta.namespace and one.metadata.owned_by(meta.uid)
-        ]
+        return [one for one in found if one is not None and one.metadata.owned_by(meta, ORDERS)]
 
     def _challenge_changed(self, change: Change[Challenge]) -> None:
         for one in (change.old, change.new):

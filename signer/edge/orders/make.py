@@ -99,7 +99,7 @@ def genuine_order(
         not order.problem
         and order.metadata.name == wanted["metadata"]["name"]
         and order.metadata.namespace == request.metadata.namespace
-        and order.metadata.owned_by(request.metadata.uid)
+        and order.metadata.owned_by(request.metadata, CERTIFICATE_REQUESTS)
         and order.raw_spec == wanted["spec"]
     )
 

@@ -253,7 +253,11 @@ class OrderedRequests:
     def _reason(self, order: Order) -> str:
         """What the first of its open Challenges waits for."""
         for _, one in sorted(self._challenges.store.items()) if self._challenges is not None else ():
-            if one.metadata.owned_by(order.metadata.uid) and one.status.state not in FINAL_STATES and one.status.reason:
+            if (
+                one.metadata.owned_by(order.metadata, ORDERS)
+                and one.status.state not in FINAL_STATES
+                and one.status.reason
+            ):
                 return f"{one.spec.dns_name}: {one.status.reason}"
         return ""
 

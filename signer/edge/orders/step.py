@@ -158,7 +158,7 @@ def _prove(
     answer: AnswerOf,
 ) -> OrderStep:
     """All authorizations are known and are of names that were ordered: see that each is proven."""
-    by_name = {one.metadata.name: one for one in challenges if one.metadata.owned_by(order.metadata.uid)}
+    by_name = {one.metadata.name: one for one in challenges if one.metadata.owned_by(order.metadata, ORDERS)}
     missing: list[MakeChallenge] = []
     waiting: list[Challenge] = []
     outdated: list[Challenge] = []
@@ -258,7 +258,7 @@ def genuine(challenge: Challenge, order: Order, solvers: Iterable[Any], labels: 
     An owner reference proves nothing, since anyone may write one: with a solver of one's own a Challenge has made
     cert-manager hand out a ClusterIssuer's credentials (GHSA-8rvj-mm4h-c258).
     """
-    if challenge.problem or not challenge.metadata.owned_by(order.metadata.uid):
+    if challenge.problem or not challenge.metadata.owned_by(order.metadata, ORDERS):
         return False
     for authorization in order.status.authorizations:
         if challenge_name(order, authorization) == challenge.metadata.name:

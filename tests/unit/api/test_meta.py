@@ -5,8 +5,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from signer.api.certificate import Certificate, CertificateSpec, IssuerReference
+from signer.api.certificate import CERTIFICATES, Certificate, CertificateSpec, IssuerReference
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.issuer import Issuer, IssuerRef
 from signer.api.meta import (
@@ -84,6 +86,18 @@ class TestTimes:
     def test_read(self, text: str | None, moment: datetime | None) -> None:
         """RFC 3339 with a zone is read, all else is not a time."""
         assert from_rfc3339(text) == moment
+
+    @given(year=st.integers(1, 9999), end=st.booleans(), hours=st.integers(-23, 23))
+    def test_times_that_are_no_use(self, year: int, end: bool, hours: int) -> None:
+        """Any time that can be written can be read, and years can be added to it and taken away."""
+        text = f"{year:04}-{'12-31T23:59:59' if end else '01-01T00:00:00'}{hours:+03}:00"
+        moment = from_rfc3339(text)
+        assert moment is not None
+        assert moment.tzinfo is UTC
+        assert moment.year == year or abs(moment.year - year) == 1 or year < 1000 or year >= 9000
+        far = timedelta(days=365 * 900)
+        assert moment - far < moment < moment + far
+        assert from_rfc3339(to_rfc3339(moment)) == moment
 
 
 class TestReading:
@@ -186,6 +200,24 @@ class TestReferences:
 
     def test_owner(self) -> None:
         """Only the controlling owner with that uid owns an object; no uid is nobody's."""
-        owners = [{"uid": "1", "controller": True}, {"uid": "2", "controller": False}, {"uid": "3"}]
+        certificate = {"apiVersion": "cert-manager.io/v1alpha3", "kind": "Certificate"}
+        owners = [
+            {"uid": "1", "controller": True} | certificate,
+            {"uid": "2", "controller": False} | certificate,
+            {"uid": "3"} | certificate,
+            {"uid": "", "controller": True} | certificate,
+            {"uid": "4", "controller": True, "apiVersion": "cert-manager.io/v1", "kind": "Issuer"},
+            {"uid": "5", "controller": True, "apiVersion": "example.org/v1", "kind": "Certificate"},
+        ]
         meta = msgspec.convert({"name": "x", "ownerReferences": owners}, ObjectMeta)
-        assert [meta.owned_by(uid) for uid in ("1", "2", "3", "")] == [True, False, False, False]
+        found = [uid for uid in ("1", "2", "3", "", "4", "5") if meta.owned_by(ObjectMeta(uid=uid), CERTIFICATES)]
+        assert found == ["1"]
+
+    @pytest.mark.parametrize(("namespace", "owned"), [("shop", True), ("", True), ("bar", False)])
+    def test_owners_are_neighbours(self, namespace: str, owned: bool) -> None:
+        """An object is its owner's in the owner's namespace only, whatever it says of itself in another one."""
+        reference = {"apiVersion": "cert-manager.io/v1", "kind": "Certificate", "uid": "1", "controller": True}
+        unknown = {"apiVersion": "nope.example/v1", "kind": "Nope", "uid": "2"}
+        raw = {"name": "x", "namespace": "shop", "ownerReferences": [unknown, reference]}
+        meta = msgspec.convert(raw, ObjectMeta)
+        assert meta.owned_by(ObjectMeta(name="web", namespace=namespace, uid="1"), CERTIFICATES) is owned

@@ -15,7 +15,7 @@ from issuers.certificate import self_sign, template_for
 from issuers.private_key import encode_key, generate_key
 from issuers.request import read_request
 from issuers.x509.keys import PrivateKey
-from signer.api.certificate import Certificate
+from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.secret import Secret
 from signer.certificates.compose import compose_csr
@@ -108,7 +108,15 @@ def request_json(revision: int = 1, key_number: int = 0, **spec: Any) -> Json:
                 "cert-manager.io/certificate-revision": str(revision),
                 "cert-manager.io/private-key-secret-name": "leaf-key",
             },
-            "ownerReferences": [{"kind": "Certificate", "name": "leaf", "uid": "uid-leaf", "controller": True}],
+            "ownerReferences": [
+                {
+                    "apiVersion": CERTIFICATES.api_version,
+                    "kind": "Certificate",
+                    "name": "leaf",
+                    "uid": "uid-leaf",
+                    "controller": True,
+                }
+            ],
         },
         "spec": {
             "request": base64.b64encode(csr).decode(),

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from signer.api.challenge import Challenge
-from signer.api.order import Order
+from signer.api.order import ORDERS, Order
 from tests.unit.edge.http01.test_routes import KEY, TOKEN
 
 SOLVER = {"http01": {"ingress": {"class": "istio"}}}
@@ -56,7 +56,9 @@ def challenge(
         "name": name,
         "uid": f"uid-{name}",
         "creationTimestamp": "2026-06-01T12:00:00Z",
-        "ownerReferences": [{"kind": "Order", "name": "o", "uid": owner, "controller": True}],
+        "ownerReferences": [
+            {"apiVersion": ORDERS.api_version, "kind": "Order", "name": "o", "uid": owner, "controller": True}
+        ],
     }
     one = {"metadata": meta | metadata, "spec": fields | (spec or {}), "status": status}
     return msgspec.convert(one, Challenge)

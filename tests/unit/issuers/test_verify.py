@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID as Eku
+from hypothesis import given
+from hypothesis import strategies as st
 
 from issuers.authority import Authority
 from issuers.errors import InvalidAuthority
@@ -13,6 +15,8 @@ from issuers.line import by_nobody
 from issuers.request import read_request
 from issuers.template import CertificateTemplate, template_for, within
 from issuers.verify import findings_of
+from issuers.x509.der import DerError
+from issuers.x509.subtrees import LONGEST, read_subtrees
 from tests import pki
 from tests.pki import CA, DAY
 from tests.unit.issuers.cas import NOW, ca, load
@@ -168,3 +172,60 @@ def test_no_subject() -> None:
     assert told(None, nameless) == [("strict", "subject")]
     assert told(ca(), nameless) == []
     assert told(ca(subject=pki.name()), wish()) == [("strict", "subject")]
+
+
+def _naive(host: str, constraint: str, *, below: bool) -> bool:
+    """The rule as RFC 5280 and Go tell it, label by label."""
+    host, constraint = host.lower(), constraint.lower()
+    return (
+        host == constraint
+        or (constraint.startswith(".") and host.endswith(constraint))
+        or (below and host.endswith("." + constraint))
+    )
+
+
+_LABEL = st.sampled_from(["a", "b", "example", "A" * 63, "x" * 200])
+_HOST = st.lists(_LABEL, min_size=1, max_size=40).map(".".join)
+
+
+@given(host=_HOST, cut=st.integers(0, 60), dot=st.booleans(), below=st.booleans())
+def test_names_of_any_length_are_held_against_any_constraint(host: str, cut: int, dot: bool, below: bool) -> None:
+    """However long a name is, it is in the domains that it ends with and in no others, after a bounded number of looks."""
+    labels = host.split(".")
+    ending = ".".join(labels[cut % len(labels) :])
+    for constraint in (ending, "b." + ending, ending[1:]):
+        text = "." * dot + constraint
+        if not constraint or not all(constraint.split(".")):
+            continue
+        if len(text) > LONGEST:
+            with pytest.raises(DerError, match="over 255"):
+                read_subtrees(x509.NameConstraints([x509.DNSName(text)], None).public_bytes())
+            continue
+        side = read_subtrees(x509.NameConstraints([x509.DNSName(text)], None).public_bytes()).permitted
+        assert side.dns.hold(host, below=below) is _naive(host, text, below=below)
+
+
+def test_a_long_name_is_looked_up_in_few_steps() -> None:
+    """A name of 20,000 labels costs no more than the longest that a host may have."""
+    side = read_subtrees(x509.NameConstraints([x509.DNSName("zz.example")], None).public_bytes()).permitted
+    host = _Counted("a." * 20_000 + "b")
+    assert not side.dns.hold(host, below=True)
+    assert host.read <= LONGEST + 2
+
+
+class _Counted(str):
+    """A host that counts how many of its characters were taken out of it."""
+
+    __slots__ = ("read",)
+
+    def __init__(self, _text: str) -> None:
+        self.read = 0
+
+    def __getitem__(self, index: Any) -> str:
+        found = super().__getitem__(index)
+        self.read += len(found)
+        return found
+
+    def lower(self) -> str:
+        self.read += len(self)
+        return super().lower()
