@@ -7,7 +7,9 @@ in that Secret?) comes back as a question; the caller asks and evaluates again w
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from issuers.authority import Authority
 from issuers.certificate import CertificateTemplate, template_for
 from issuers.errors import MalformedRequest, TemplateError
 from issuers.istio_request import dns_names, uri_name
@@ -21,6 +23,7 @@ from signer.api.issuer import IssuerRef
 from signer.api.secret import TLS_KEY
 from signer.authorities.state import NOT_VERIFIABLE, PENDING, TYPE_MISSING, IssuerState
 from signer.csr.outcome import Answers, AskKey, AskReference, Issue, NoKey, Verdict
+from signer.observe.names import identity_of, names_of
 from signer.tenancy.decide import Standing, judge, standing
 from signer.tenancy.verdict import Claim, Grant, Inquiry, Limits, Reason, Refuse, Unready, Wait
 from signer.tenancy.world import World
@@ -189,7 +192,7 @@ def _by_ca(
     template = _template(case.content, request, state, grant, around)
     if isinstance(template, Refuse):
         return template
-    return _verifiable(case, Issue(template, state.authority, grant, identity=_identity(request)), grant)
+    return _verifiable(case, _issue(request, template, grant, authority=state.authority), grant)
 
 
 def _self_signed(
@@ -221,7 +224,20 @@ def _self_signed(
     template = _template(content, request, state, grant, around)
     if isinstance(template, Refuse):
         return template
-    return _verifiable(case, Issue(template, None, grant, key, identity=_identity(request)), grant)
+    return _verifiable(case, _issue(request, template, grant, key=key), grant)
+
+
+def _issue(
+    request: SigningRequest,
+    template: CertificateTemplate,
+    grant: Grant,
+    *,
+    authority: Authority | None = None,
+    key: Any = None,
+) -> Issue:
+    # A mesh request has one name, or it is refused.
+    names = () if grant.mesh else names_of(request)
+    return Issue(template, authority, grant, key, identity=identity_of(request), names=names)
 
 
 def _verifiable(case: Case, issue: Issue, grant: Grant) -> Issue | Refuse:
@@ -238,8 +254,3 @@ def _verifiable(case: Case, issue: Issue, grant: Grant) -> Issue | Refuse:
     return replace(
         issue, template=template, requester=case.content.username, warnings=() if grant.mesh else tuple(map(str, found))
     )
-
-
-def _identity(request: SigningRequest) -> str:
-    """Return the one URI of a request, which is a workload's SPIFFE ID; "" for a request of another kind."""
-    return request.uris[0] if len(request.uris) == 1 else ""

@@ -14,7 +14,8 @@ from signer.tenancy.verdict import Grant, Inquiry, Refuse, Unready, Wait
 class Issue:
     """To be issued: what the certificate says, who signs it (`authority`, else the request's own `key`), on what `grant`.
 
-    `warnings` say which verifiers will not accept it, though others do.
+    `identity` is its one URI, `names` all that it names if that is more (signer/observe/names.py). `warnings` say which
+    verifiers will not accept it, though others do.
     """
 
     template: CertificateTemplate
@@ -23,6 +24,7 @@ class Issue:
     key: Any = field(default=None, repr=False)
     requester: str = ""
     identity: str = ""
+    names: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 

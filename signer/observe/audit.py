@@ -30,7 +30,7 @@ _STANDARD_OUTPUT = 1
 class AuditLine(msgspec.Struct, kw_only=True, omit_defaults=True, rename="camel"):
     """One line. `lifetime` is in seconds; `serial` in hexadecimal; `ca_key` the SHA-256 of the CA's public key.
 
-    `resource` is "" for a CertificateSigningRequest. `source` says where a grant comes from; `would_refuse` what enforcing would have said, in audit mode. A summary
+    `resource` is "" for a CertificateSigningRequest. `names` are all that the certificate names, if more than `identity`. `source` says where a grant comes from; `would_refuse` what enforcing would have said, in audit mode. A summary
     stands for `count` refusals that had no lines of their own. `wait` is told once a minute for each namespace, signer and reason.
     """
 
@@ -43,6 +43,7 @@ class AuditLine(msgspec.Struct, kw_only=True, omit_defaults=True, rename="camel"
     signer: str = ""
     requester: str = ""
     identity: str = ""
+    names: tuple[str, ...] = ()
     namespace: str = ""
     source: str = ""
     reasons: list[str] = []

@@ -22,6 +22,7 @@ from signer.kube.clock import to_milliseconds
 from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
 from signer.observe.audit import AuditLine, AuditLog, Outcome
 from signer.observe.metrics import Metrics
+from signer.observe.names import identity_of, names_of
 from signer.observe.printable import printable
 from signer.observe.series import Series
 from signer.tenancy.tally import Tally
@@ -87,7 +88,7 @@ class RequestRecord:
         `grant` is what the wall said, and says nothing for a certificate of an ACME server.
         """
         line = self._line(request, state.ref)
-        line.identity = printable(csr.uris[0]) if len(csr.uris) == 1 else ""
+        line.identity, line.names = printable(identity_of(csr)), names_of(csr)
         line.source = grant.source
         line.would_refuse = [f"{one.code}: {printable(one.message)}" for one in grant.would_refuse]
         leaf, _ = read_leaf(certificate)

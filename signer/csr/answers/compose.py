@@ -74,7 +74,7 @@ def audit_line(answer: Answer, *, now: datetime, outcome: Outcome | None = None,
         line.identity = answer.identity
         line.reasons = [f"{reason.code}: {printable(reason.message)}" for reason in verdict.reasons]
         return line
-    line.identity = printable(verdict.identity)
+    line.identity, line.names = printable(verdict.identity), verdict.names
     line.namespace = verdict.grant.namespace
     line.source = verdict.grant.source
     line.would_refuse = [f"{reason.code}: {printable(reason.message)}" for reason in verdict.grant.would_refuse]

@@ -113,6 +113,7 @@ class TestAudit:
             signer=FOO_SIGNER,
             requester=ISTIOD,
             identity=spiffe("foo"),
+            names=("subject:O=", f"uri:{spiffe('foo')}"),
             serial="c0ffee",
             lifetime=86400,
             ca_key=authority().key_id,
