@@ -122,11 +122,14 @@ class CAKeys:
         for signer in self._signers:
             for chain in self._seen.get(signer, {}).values():
                 if chain is not None:
-                    above.update(chain.key_ids[1:])
-                    known.add_all(chain.certificates)
+                    trusted = self._trusted(signer, chain, roots.get(signer))
+                    above.update(one.key_id for one in trusted[1:])
+                    known.add_all(trusted)
             if (record := self._recorded.get(signer)) is not None:
-                above.update(one.key_id for one in record.above)
-                known.add_all((*record.own, *record.above))
+                # What stood above an Issuer's CA and is a root of the mesh config counts as that.
+                recorded = () if _tenants(signer, roots.get(signer)) else record.above
+                above.update(one.key_id for one in recorded)
+                known.add_all((*record.own, *recorded))
         keys = self._keys(self._signers, roots)
         self._known, self._counting = known, keys.keys() | above
         self._below, self._judged = set(), {}
@@ -174,6 +177,19 @@ class CAKeys:
                 roots[signer] |= self._roots[entry.pem].keys()
         return dict(roots)
 
+    def _trusted(self, signer: IssuerRef, chain: Chain, roots: frozenset[str] | None) -> tuple[ChainCertificate, ...]:
+        """Return the part of a mesh CA's chain that counts: all of it, or of a tenant's own Secret what is below a root."""
+        if roots is None or not _tenants(signer, roots):
+            return chain.certificates
+        keys = {key_id: key for pem in self._roots.values() for key_id, key in pem.items() if key_id in roots}
+
+        def below(one: ChainCertificate) -> bool:
+            issuer = folded_name(one.fields.issuer)
+            return any(key.name == issuer and was_signed_with(one.fields, key.spki) for key in keys.values())
+
+        found = (at for at, one in enumerate(chain.certificates) if one.key_id in keys or below(one))
+        return chain.certificates[: max(found, default=0) + 1]
+
     def _look_below(self) -> None:
         """Find the CAs of other issuers below the keys that count, and those below these."""
         waiting = {
@@ -214,6 +230,16 @@ class CAKeys:
 
     def _judged_now(self) -> frozenset[str]:
         return frozenset(self._judged.values())
+
+
+def _tenants(signer: IssuerRef, roots: frozenset[str] | None) -> bool:
+    """Tell whether a tenant chooses what stands above this signer's CA, and not workloads' trust in it.
+
+    An Issuer's Secret is its tenant's: a CA of anybody's in there would be behind the wall for everybody. Workloads trust
+    only what is below the roots that the mesh config has for the signer, so nothing is lost by leaving it out. Where it
+    has none that can be read, everything counts.
+    """
+    return signer.kind == "Issuer" and bool(roots)
 
 
 class _Known:

@@ -402,3 +402,38 @@ def test_towers() -> None:
         index.settle(NOW)
         for one in floors:
             assert not any(isinstance(judge(claim, index.world), Grant) for claim in believed(one))
+
+
+@pytest.mark.parametrize("top_shown", [True, False])
+@pytest.mark.parametrize("tenants", [True, False])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_tenant_puts_nobody_behind_the_wall(depth: int, tenants: bool, top_shown: bool) -> None:
+    """What a tenant puts above its own CA counts where the mesh trusts it; a stranger's CA stays what it was."""
+    root, corporate = ca("mesh root", "p256"), ca("corporate root", "p256")
+    signer = IssuerRef("Issuer", "bar", "ca") if tenants else FOO
+
+    def above(top: CA) -> list[CA]:
+        line = [top]
+        for step in range(1, depth):
+            line.insert(0, ca(f"{top.certificate.subject.rfc4514_string()} {step}", "p256", line[0]))
+        return line
+
+    for honest in (True, False):
+        line = above(root if honest else corporate)
+        own = load(secret(ca("tenant", "p256", line[0]), *line[:-1], ca_crt=tuple(line[-1:]) if top_shown else ()))
+        other = load(secret(line[0], *line[1:-1], ca_crt=(line[-1],)))
+        assert own is not None
+        assert other is not None
+        index = Index(Settings())
+        index.world.unsynced = ""
+        entry = f"issuers.cert-manager.io/{signer.namespace}.{signer.name}" if tenants else ""
+        text = mesh("foo", pem=root.pem.decode())["mesh"]
+        index.config_maps.put(
+            "istio", {"mesh": text.replace("clusterissuers.cert-manager.io/foo", entry) if entry else text}
+        )
+        index.put_key(signer, own.key_id, own.chain)
+        index.put_key(OTHER, other.key_id, other.chain)
+        index.settle(NOW)
+        found = judge(asked(other, TENANTS), index.world)
+        shut = honest or (not tenants and (top_shown or depth == 2))
+        assert isinstance(found, Refuse if shut else Grant), (honest, found)
