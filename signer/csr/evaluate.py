@@ -84,7 +84,7 @@ def evaluate(case: Case, around: Circumstances) -> Verdict:
     if case.standing.unready is not None:
         return case.standing.unready
     # A mesh request's annotations count for nothing: they can be changed after the approval.
-    asked = _expiration(content) if mesh else requested_duration(content)
+    asked = requested_duration(content, mesh=mesh)
     if isinstance(asked, Refuse):
         return asked
     if not state.ready:
@@ -98,11 +98,14 @@ def evaluate(case: Case, around: Circumstances) -> Verdict:
     return _by_ca(case, state, asked, around)
 
 
-def _expiration(content: RequestContent) -> timedelta | None:
+def requested_duration(content: RequestContent, *, mesh: bool) -> timedelta | Refuse | None:
+    """Return the lifetime that is asked for, None for a mesh request that asks for none."""
+    if not mesh:
+        return _duration(content)
     return None if content.expiration_seconds is None else timedelta(seconds=content.expiration_seconds)
 
 
-def requested_duration(content: RequestContent) -> timedelta | Refuse:
+def _duration(content: RequestContent) -> timedelta | Refuse:
     """Return the lifetime that is asked for: the annotation beats expirationSeconds, which beats 90 days."""
     text = content.annotations.get(DURATION_ANNOTATION)
     if text is not None:
@@ -157,7 +160,7 @@ def _template(
         san = uri_name(request.uris[0]) if request.uris else dns_names(request.dns_names)
         end = around.now + grant.lifetime
         return mesh_template(request, san=san, usages=grant.usages, not_before=grant.not_before, not_after=end)
-    lifetime = requested_duration(content)
+    lifetime = _duration(content)
     if isinstance(lifetime, Refuse):
         return lifetime
     points = state.issuer.spec.self_signed.crl_distribution_points if state.issuer.spec.self_signed else ()
