@@ -33,7 +33,7 @@ from signer.kube.served import locate_newest
 from signer.mesh.live import LiveReads
 from signer.settings.values import Settings
 from signer.tenancy.bindings import new_binding
-from signer.tenancy.live import against_grant, against_owner
+from signer.tenancy.live import LiveView, against_grant, against_owner
 from signer.tenancy.verdict import Bind, Confirm, Limits, Reason
 from signer.tenancy.world import Binding
 
@@ -99,9 +99,7 @@ class Asking:
             return against_owner(view, question, self._now)
         view = await self._live.for_grant(question.signer, question.namespace)
         if bound is not None:
-            made = new_binding(bound.signer, bound.namespace, bound.namespace_uid)
-            made["metadata"]["creationTimestamp"] = to_rfc3339(self._now)
-            view = replace(view, binding=msgspec.convert(made, SignerBinding))
+            view = as_stored(view, bound, self._now)
         return against_grant(view, question, self._now)
 
     async def _key(self, question: AskKey, so_far: FoundOut) -> FoundOut:
@@ -141,6 +139,13 @@ class Asking:
                 raise NotFoundOut(f"who made the request could not be determined: {problem}")
             self._since = (vouched_since(*map(_guard, lists)),)
         return self._since[0]
+
+
+def as_stored(view: LiveView, bound: Binding, now: datetime) -> LiveView:
+    """Return what a live read would find once this owner was stored."""
+    made = new_binding(bound.signer, bound.namespace, bound.namespace_uid)
+    made["metadata"]["creationTimestamp"] = to_rfc3339(now)
+    return replace(view, binding=msgspec.convert(made, SignerBinding))
 
 
 def _guard(listing: Listing) -> Json | None:

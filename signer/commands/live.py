@@ -33,6 +33,8 @@ from signer.authorities.state import (
     slim_secret,
 )
 from signer.commands.command import NotFoundOut
+from signer.csr.evaluate import at_best
+from signer.csr.inquiries import INQUIRY_FAILED
 from signer.kube.client import ApiClient
 from signer.kube.encoding.codec import Codec, JsonCodec, named
 from signer.kube.encoding.framing import CodecError
@@ -51,10 +53,15 @@ from signer.mesh.reading import (
 )
 from signer.mesh.sources import NO_CRDS
 from signer.settings.values import Settings
+from signer.tenancy.decide import CA, entitlement
+from signer.tenancy.grants import Claimable, Granted, NotGranted
 from signer.tenancy.index import Index
-from signer.tenancy.world import World
+from signer.tenancy.verdict import Reason, Refuse, Unready, Wait
+from signer.tenancy.world import NO_CLAIMS, World
 
 Json = dict[str, Any]
+AtBest = Granted | Claimable | NotGranted | Wait | Unready | Refuse
+"""What a namespace gets of a signer at best: the first two are grants."""
 T = TypeVar("T")
 
 _ca_secret = msgspec.json.Decoder(CASecret)
@@ -108,9 +115,38 @@ class Mesh:
         state = self.issuers.get(ref)
         return state.authority if state is not None else None
 
+    def at_best(self, namespace: str, ref: IssuerRef, now: datetime) -> AtBest:
+        """Tell what workloads of a namespace get of a signer at best, as the signer would.
+
+        Raises NotFoundOut where that hangs on what may not be read.
+        """
+        state = self.issuers.get(ref)
+        if ref in self.unread:
+            # As `explain` does: by the issuer's own status, and its CA by the mesh config.
+            key_id = next((key for key, signers in self.world.keys.items() if ref in signers), "unread")
+            found: AtBest = entitlement(CA(ref, key_id), namespace, self.world, now=now)
+        else:
+            found = at_best(ref, state, namespace, self.world, now=now)
+        if isinstance(found, Claimable) and namespace in self.index.terminating:
+            return Unready(Reason(INQUIRY_FAILED, f"namespace {namespace} is being deleted, and becomes no owner"))
+        if isinstance(found, NotGranted) and self.grace_unread and hangs_on_grace(self.world, namespace, ref):
+            raise NotFoundOut(self.grace_unread)
+        return found
+
     def is_ca_secret(self, namespace: str, name: str) -> bool:
         """Tell whether a `ca` issuer signs with this Secret, as the registry does."""
         return (namespace, name) in self.ca_secrets
+
+
+def told(found: NotGranted | Wait | Unready | Refuse) -> tuple[str, str]:
+    """Return code and message of why a namespace has not, or not yet, what it asks for."""
+    reason = found.reasons[0] if isinstance(found, Refuse) else found.reason
+    return reason.code, reason.message
+
+
+def hangs_on_grace(world: World, namespace: str, signer: IssuerRef) -> bool:
+    """Tell whether it counts who had the mesh's default before his claim."""
+    return signer in world.defaults and world.claims.get(namespace, NO_CLAIMS).whole is not None
 
 
 async def list_all(client: ApiClient, resource: Resource, namespace: str | None = None) -> Listing:

@@ -21,7 +21,8 @@ from signer.api.issuer import IssuerRef
 from signer.api.secret import TLS_KEY
 from signer.authorities.state import NOT_VERIFIABLE, PENDING, TYPE_MISSING, IssuerState
 from signer.csr.outcome import Answers, AskKey, AskReference, Issue, NoKey, Verdict
-from signer.tenancy.decide import Standing, judge, standing
+from signer.tenancy.decide import CA, Standing, entitlement, judge, standing, unready
+from signer.tenancy.grants import Claimable, Granted, NotGranted
 from signer.tenancy.verdict import Claim, Grant, Inquiry, Limits, Reason, Refuse, Unready, Wait
 from signer.tenancy.world import World
 
@@ -71,10 +72,8 @@ def evaluate(case: Case, around: Circumstances) -> Verdict:
     Raises nothing for anything that a requester or an issuer's author can write.
     """
     content, ref, state, mesh = case.content, case.ref, case.state, case.standing.mesh
-    if state is None:
-        return Wait(Reason("IssuerNotFound", f"Referenced issuer does not exist: {ref}"), ref)
-    if state.reason == TYPE_MISSING:
-        return Wait(Reason("IssuerTypeMissing", state.message), ref)
+    if state is None or state.reason == TYPE_MISSING:
+        return _missing(ref, state)
     if ref.kind == "Issuer":
         if case.answers.may_reference is None:
             return AskReference(ref, content)
@@ -87,15 +86,46 @@ def evaluate(case: Case, around: Circumstances) -> Verdict:
     asked = requested_duration(content, mesh=mesh)
     if isinstance(asked, Refuse):
         return asked
+    if (unfit := _unfit(state)) is not None:
+        return unfit
+    if state.kind == "selfSigned" and not (mesh and around.world.settings.enforces(around.now)):
+        return _self_signed(case, state, asked, around)
+    return _by_ca(case, state, asked, around)
+
+
+def _missing(ref: IssuerRef, state: IssuerState | None) -> Wait:
+    if state is None:
+        return Wait(Reason("IssuerNotFound", f"Referenced issuer does not exist: {ref}"), ref)
+    return Wait(Reason("IssuerTypeMissing", state.message), ref)
+
+
+def _unfit(state: IssuerState) -> Wait | Refuse | None:
+    ref = state.ref
     if not state.ready:
         code = PENDING if state.reason == PENDING else "IssuerNotReady"
         return Wait(Reason(code, f"Referenced issuer does not have a Ready status condition: {state.message}"), ref)
     if state.kind == "acme":
         message = f"{ref} is an ACME issuer, which answers CertificateRequests only"
         return Refuse((Reason("UnsupportedIssuer", message),))
-    if state.kind == "selfSigned" and not (mesh and around.world.settings.enforces(around.now)):
-        return _self_signed(case, state, asked, around)
-    return _by_ca(case, state, asked, around)
+    return None
+
+
+def at_best(
+    ref: IssuerRef, state: IssuerState | None, namespace: str, world: World, *, now: datetime
+) -> Granted | Claimable | NotGranted | Wait | Unready | Refuse:
+    """Tell what the workloads of a namespace get of an issuer at best: the order of `evaluate`, for no request yet.
+
+    That istiod may reference an Issuer is taken for granted.
+    """
+    if state is None or state.reason == TYPE_MISSING:
+        return _missing(ref, state)
+    if (waiting := unready(world)) is not None:
+        return waiting
+    if (unfit := _unfit(state)) is not None:
+        return unfit
+    authority = state.authority
+    ca = CA(ref, authority.key_id, authority.root_key_id) if authority is not None else CA(ref, "")
+    return entitlement(ca, namespace, world, now=now)
 
 
 def requested_duration(content: RequestContent, *, mesh: bool) -> timedelta | Refuse | None:

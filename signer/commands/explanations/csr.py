@@ -14,12 +14,12 @@ from signer.commands.command import NotFoundOut
 from signer.commands.explanations.advice import advise_on
 from signer.commands.explanations.grounds import CA_UNREAD, SHOWN, known, mode_notes
 from signer.commands.explanations.requests import Asked
-from signer.commands.live import Mesh
+from signer.commands.live import Mesh, hangs_on_grace
 from signer.csr.evaluate import IS_CA_ANNOTATION, Circumstances, case_of, evaluate, requested_duration
 from signer.csr.outcome import Answers, AskKey, AskReference, Issue, Verdict
 from signer.tenancy.decide import CONFIRMED_FOR, decide, unready
 from signer.tenancy.verdict import Bind, Claim, Confirm, Grant, Inquiry, Limits, Reason, Refuse, Reread, Unready, Wait
-from signer.tenancy.world import NO_CLAIMS, Binding, World
+from signer.tenancy.world import Binding, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +121,12 @@ def explain(
         text = f"{signer} signs each certificate with its own key: it is issued if the request's key is in {where}"
         return replace(found, verdict="ask", reasons=(Reason("SelfSigned", text),), notes=tuple(notes))
     reasons = _reasons(verdict)
-    if mesh.grace_unread and isinstance(verdict, Refuse) and _hangs_on_grace(mesh, namespace, signer, reasons):
+    refused = isinstance(verdict, Refuse) and any(reason.code == "TenantMismatch" for reason in reasons)
+    if refused and mesh.grace_unread and hangs_on_grace(mesh.world, namespace, signer):
         raise NotFoundOut(mesh.grace_unread)
     advice = advise_on(reasons, mesh.world, namespace, signer, asked.content.username)
     kind: Literal["refuse", "wait"] = "refuse" if isinstance(verdict, Refuse) else "wait"
     return replace(found, verdict=kind, reasons=reasons, notes=tuple(notes), advice=advice)
-
-
-def _hangs_on_grace(mesh: Mesh, namespace: str, signer: IssuerRef, reasons: tuple[Reason, ...]) -> bool:
-    """Tell whether a refusal might be none if it were known who had the mesh's default before his claim."""
-    refused = any(reason.code == "TenantMismatch" for reason in reasons)
-    return refused and signer in mesh.world.defaults and mesh.world.claims.get(namespace, NO_CLAIMS).whole is not None
 
 
 def _reasons(verdict: Refuse | Wait | Unready | Reread) -> tuple[Reason, ...]:

@@ -164,8 +164,8 @@ MUTANTS = (
     Mutant(
         "the key beside a CA certificate signs for whoever names its Secret",
         QUESTIONS,
-        "        if isinstance(certificate, str) and _is_ca(certificate):\n",
-        "        if certificate is None:\n",
+        "    if isinstance(certificate, str) and _is_ca(certificate):\n",
+        "    if certificate is None:\n",
         ASKED,
     ),
     Mutant(
