@@ -55,7 +55,13 @@ class Cluster:
 
     def __repr__(self) -> str:
         """Show it without keys and certificates."""
-        objects = (*self.namespaces, *self.proxy_configs, *self.policies, *self.bindings, *self.records)
+        objects: tuple[Any, ...] = (
+            *self.namespaces,
+            *self.proxy_configs,
+            *self.policies,
+            *self.bindings,
+            *self.records,
+        )
         told = [f"{one.metadata.namespace}/{one.metadata.name} {getattr(one, 'raw_spec', '')}" for one in objects]
         kinds = {str(one.ref): one.reason for one in self.issuers}
         config = [one.signers for one in self.index().world.config.authorities]
