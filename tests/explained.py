@@ -32,7 +32,6 @@ from signer.kube.client import ApiClient
 from signer.kube.config import load_config
 from signer.kube.errors import ApiError, Unreachable
 from signer.settings.values import Settings, settings_from
-from tests.left_open import LEDGER
 from tests.localmesh import Cluster
 from tests.localmesh.signer import FOLLOWERS, SignerProcess
 from tests.watching import Following
@@ -171,6 +170,8 @@ def _follow(process: SignerProcess, what: str) -> None:
     if known is None:
         known = Decisions(process.cluster)
         FOLLOWED.append(known)
+        from tests.left_open import LEDGER  # noqa: PLC0415 - it is a plugin, and pytest is to import it first
+
         # It outlives the test that starts the process, for what comes of its answers until that is cleaned up.
         before, LEDGER.owner = LEDGER.owner, FOLLOWED
         try:
