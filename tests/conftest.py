@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests import examples  # noqa: F401 - it sets hypothesis' profiles
+from tests.explained import close_idle, contradictions
 from tests.localmesh import Cluster, ExistingCluster, LocalCluster
 from tests.stored import at_teardown, watching
 
@@ -53,7 +54,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
-    return (yield from at_teardown(item))
+    contradicted = contradictions(item)  # before anything is cleaned up
+    try:
+        return (yield from at_teardown(item))
+    finally:
+        close_idle()
+        if contradicted:
+            raise AssertionError("explain contradicts the signer: " + "; ".join(contradicted))
 
 
 @pytest.fixture(scope="session")

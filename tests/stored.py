@@ -13,9 +13,7 @@ ends at none of them (an ACME server's) is not looked at.
 import base64
 import contextlib
 import hashlib
-import http.client
 import json
-import socket
 import threading
 import warnings
 from collections.abc import Generator, Iterator, Sequence
@@ -27,8 +25,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from tests.localmesh import Cluster, kubeconfig
+from tests.localmesh import Cluster
 from tests.verifying import Question, refused_by_go, refused_by_openssl
+from tests.watching import Following
 
 Json = dict[str, Any]
 _OURS = "mesh-signer"
@@ -37,7 +36,6 @@ _WATCHED = (
     "/apis/cert-manager.io/v1/certificaterequests",
     "/api/v1/secrets",
 )
-_PAUSE = 0.5
 
 
 @dataclass(frozen=True)
@@ -53,30 +51,17 @@ class Watch:
     """What was stored, and every root that was seen. One thread for each resource fills it; tests empty it."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self._access = kubeconfig.read(cluster.kubeconfig())
         self._lock = threading.Lock()
         self._seen: set[bytes] = set()
         self._new: list[Stored] = []
         self._texts: list[bytes] = []
         self._read: set[bytes] = set()
         self._roots: dict[x509.Certificate, None] = {}
-        self._ended = threading.Event()
-        self._connections: dict[str, http.client.HTTPSConnection] = {}
-        self._threads = [threading.Thread(target=self._run, args=(path,), daemon=True) for path in _WATCHED]
-        for thread in self._threads:
-            thread.start()
+        self._following = Following(cluster, _WATCHED, self._note)
 
     def close(self) -> None:
         """End all watches."""
-        self._ended.set()
-        with self._lock:
-            connections = list(self._connections.values())
-        for connection in connections:
-            if connection.sock is not None:
-                with contextlib.suppress(OSError):
-                    connection.sock.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(5)
+        self._following.close()
 
     def take(self) -> list[tuple[Stored, bytes]]:
         """What is new, each with the roots to trust; what ends at no root that is known is left out."""
@@ -88,31 +73,9 @@ class Watch:
         found = [(one, one.ca or _roots_of(one.chain, known)) for one in new]
         return [(one, roots) for one, roots in found if roots]
 
-    def _run(self, path: str) -> None:
-        while not self._ended.is_set():
-            try:
-                for event in self._events(path):
-                    if event["type"] in ("ADDED", "MODIFIED"):
-                        self._note(event["object"])
-            except (OSError, http.client.HTTPException, ValueError):
-                pass  # it was closed, or the server is away: all that is there is told again
-            self._ended.wait(_PAUSE)
-
-    def _events(self, path: str) -> Iterator[Json]:
-        connection = http.client.HTTPSConnection(
-            self._access.host, self._access.port, context=self._access.ssl_context()
-        )
-        with self._lock:
-            self._connections[path] = connection
-        try:
-            connection.request("GET", f"{path}?watch=1", headers=self._access.headers())
-            answer = connection.getresponse()
-            while answer.status == 200 and (line := answer.readline()):
-                yield json.loads(line)
-        finally:
-            connection.close()
-
-    def _note(self, obj: Json) -> None:
+    def _note(self, event: str, obj: Json) -> None:
+        if event == "DELETED":
+            return
         meta, status, data = obj["metadata"], obj.get("status", {}), obj.get("data", {})
         where = f"{obj['kind']} {meta.get('namespace', '')}/{meta['name']}"
         if obj["kind"] == "Secret":

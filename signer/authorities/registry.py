@@ -14,10 +14,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from issuers.authority import Authority, load_authority
+from issuers.authority import Authority
 from issuers.errors import InvalidAuthority
 from signer.api.issuer import CLUSTER_ISSUERS, ISSUERS, Issuer, IssuerRef
-from signer.authorities.remedies import with_remedy
+from signer.authorities.remedies import UNFORESEEN, load_ca
 from signer.authorities.secret_watches import SecretWatches
 from signer.authorities.state import (
     CASecret,
@@ -202,17 +202,11 @@ class Registry:
             self._loading[key] = task
 
     async def _load_off_loop(self, key: tuple[str, str], secret: CASecret) -> None:
-        data = secret.data
         try:
-            found: Authority | InvalidAuthority = await asyncio.to_thread(
-                load_authority, data.tls_crt, data.tls_key, data.ca_crt or None, now=self._clock()
-            )
-        except InvalidAuthority as error:
-            found = await asyncio.to_thread(with_remedy, error, data)
+            found: Authority | InvalidAuthority = await asyncio.to_thread(load_ca, secret.data, now=self._clock())
         except Exception:  # noqa: BLE001 - one CA must never stop the others; what failed is told without its text
-            # The text of an unforeseen exception may quote what it choked on, and that may be a key.
             log.error("Secret %s/%s could not be read as a CA: unforeseen failure", *key)  # noqa: TRY400 - see above
-            found = InvalidAuthority("InvalidKey", "tls.key", "the CA could not be read")
+            found = UNFORESEEN
         finally:
             self._loading.pop(key, None)
         if not self._users.get(key):

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 
 from signer.api.secret import SECRETS
-from signer.authorities.state import CASecret, SecretMissing, slim_secret, weight, withheld
+from signer.authorities.state import CASecret, SecretMissing, not_found, slim_secret, weight, withheld
 from signer.kube.client import ApiClient
 from signer.kube.encoding.codec import LARGEST_STORED, JsonCodec
 from signer.kube.reflector import Change, Reflector
@@ -90,7 +90,7 @@ class SecretWatches:
         if reflector is None:
             return None
         if reflector.synced.is_set():
-            return SecretMissing(f'secret "{key[1]}" not found in namespace "{key[0]}"')
+            return not_found(*key)
         return SecretMissing(str(reflector.trouble)) if reflector.trouble else None
 
     async def _follow(self, namespace: str, reflector: Reflector[CASecret]) -> None:

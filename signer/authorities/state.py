@@ -112,6 +112,11 @@ class SecretMissing:
     message: str
 
 
+def not_found(namespace: str, name: str) -> SecretMissing:
+    """Say that there is no such Secret."""
+    return SecretMissing(f'secret "{name}" not found in namespace "{namespace}"')
+
+
 def issuer_type(issuer: Issuer) -> IssuerType:
     """Return the one type that the spec sets, "" for none or for an unreadable spec."""
     raw = issuer.raw_spec if isinstance(issuer.raw_spec, dict) else {}

@@ -24,6 +24,7 @@ WALL_OPTIONS = (
     "kubeconfig",
     "cluster-resource-namespace",
     "allow-ca-requests",
+    "auto-approve",
     "tenancy",
     "audit-until",
     "unbound",

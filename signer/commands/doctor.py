@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from signer.api.crd import CUSTOM_RESOURCE_DEFINITIONS
 from signer.api.pod import PODS
+from signer.api.proxyconfig import PROXY_CONFIGS
 from signer.commands.checks import access, install, istiod, mesh, requesters, workloads
 from signer.commands.checks.facts import Access, Facts, Finding
 from signer.commands.command import FINE, FOUND, UNKNOWN, add_options, run, say
@@ -22,6 +23,7 @@ from signer.csr.questions import SUBJECT_ACCESS_REVIEWS
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, Unreachable
 from signer.kube.resource import Resource
+from signer.kube.served import locate_newest
 from signer.settings.values import Settings
 
 _RBAC = "rbac.authorization.k8s.io"
@@ -156,12 +158,22 @@ async def _gather(client: ApiClient, settings: Settings) -> Facts:
         role_bindings=role_bindings,
         deployments=lists[3],
         pods=lists[4],
+        proxy_configs=await _proxy_configs(client),
         admission_policies=lists[5],
         admission_bindings=lists[6],
         mutating_policies=lists[7],
         mutating_bindings=lists[8],
     )
     return await _with_rights(client, facts)
+
+
+async def _proxy_configs(client: ApiClient) -> Listing:
+    """List ProxyConfigs whole: of those that the wall reads, only what it goes by is kept."""
+    try:
+        found = await locate_newest(PROXY_CONFIGS)(client)
+    except (ApiError, Unreachable) as error:
+        return Listing(problem=f"the versions of ProxyConfigs could not be read: {error}")
+    return Listing(absent=True) if found is None else await list_all(client, found)
 
 
 def _joined(listings: Iterable[Listing]) -> Listing:

@@ -10,10 +10,9 @@ from pathlib import Path
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.certificatesigningrequest import CERTIFICATE_SIGNING_REQUESTS
 from signer.api.signername import parse_signer_name, signer_name_of
-from signer.authorities.registry import Registry
+from signer.commands.asking import Asking
 from signer.commands.command import FINE, FOUND, NotFoundOut, add_options, run, say
-from signer.commands.explanations.certificaterequest import explain_request
-from signer.commands.explanations.csr import Explanation, Question, explain
+from signer.commands.explanations.csr import Explanation
 from signer.commands.explanations.requests import (
     Asked,
     as_requester,
@@ -25,11 +24,9 @@ from signer.commands.explanations.requests import (
 from signer.commands.live import Mesh, read_mesh
 from signer.commands.signers import parse_signer
 from signer.commands.tables import clean, coloured, table
-from signer.csr.questions import Questions
 from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound
 from signer.settings.values import Settings
-from signer.tenancy.verdict import Limits
 
 _DESCRIPTION = """\
 Say what the signer would do with a request, and why: with a CertificateSigningRequest (NAME) or a CertificateRequest
@@ -69,11 +66,12 @@ def call(options: argparse.Namespace) -> int:
         now = datetime.now(UTC)
         asked = await _find(client, options)
         mesh = (await read_mesh(client, settings, now=now)).require()
+        asking = Asking(client, mesh, settings, now)
         if isinstance(asked, CertificateRequest):
             title = f"CertificateRequest {asked.metadata.namespace}/{asked.metadata.name or '(no name)'}"
-            found = explain_request(asked, mesh, title=title, auto_approve=settings.auto_approve, now=now)
+            found = await asking.certificate_request(asked, title)
         else:
-            found = await _explain(client, _complete(asked, mesh, options, settings), mesh, now, settings)
+            found = await _explain(asking, _complete(asked, mesh, options, settings), settings)
         if options.output == "json":
             say(json.dumps(found.document(), indent=2))
         else:
@@ -137,22 +135,12 @@ def _complete(asked: Asked | None, mesh: Mesh, options: argparse.Namespace, sett
     return asked
 
 
-async def _explain(client: ApiClient, asked: Asked, mesh: Mesh, now: datetime, settings: Settings) -> Explanation:
+async def _explain(asking: Asking, asked: Asked, settings: Settings) -> Explanation:
     if parse_signer_name(asked.signer_name) is None:
         raise NotFoundOut(
             f"{asked.title} asks {clean(asked.signer_name)}, which is not one of our signers: we leave it alone"
         )
-    signer = parse_signer(asked.signer_name, settings.cert_signer_domain)
-    limits = Limits(allow_ca_requests=settings.allow_ca_requests)
-    found = explain(asked, signer, mesh, now=now, limits=limits)
-    if isinstance(found, Question):
-        # The registry is never run: only a Secret's key would be looked up in it.
-        registry = Registry(client, cluster_resource_namespace=settings.cluster_resource_namespace)
-        allowed = await Questions(client, registry).may_reference(found.issuer, asked.content)
-        found = explain(asked, signer, mesh, now=now, limits=limits, may_reference=allowed)
-    if isinstance(found, Question):
-        raise NotFoundOut(f"whether the requester may reference {signer} could not be determined")
-    return found
+    return await asking.request(asked, parse_signer(asked.signer_name, settings.cert_signer_domain))
 
 
 def _text(found: Explanation, *, terminal: bool) -> str:

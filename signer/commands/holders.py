@@ -1,13 +1,14 @@
 """Who may have which signer, one line each, and SignerPolicies for what several namespaces share. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from signer.api.issuer import IssuerRef
 from signer.api.signername import signer_name_of
-from signer.commands.live import Mesh
-from signer.tenancy.grants import Claimable, Granted, granted
+from signer.commands.live import Mesh, told
+from signer.tenancy.grants import Claimable, Granted, NotGranted, default_grace_ends
 from signer.tenancy.world import NO_CLAIMS, World
 
 GRANTED, FREE, KEPT = "granted", "at first request", "kept"
@@ -18,7 +19,8 @@ class Tenancy:
     """One namespace and one signer.
 
     `status` is GRANTED, FREE (it becomes the owner by asking), KEPT (it owns the signer and claims it no longer), or
-    the code of the refusal; `source` says where the grant comes from, or why there is none. `namespace` is "" for the last line of the mesh's default signer: `others` namespaces that claim nothing.
+    the code of the refusal, or of what it waits for; without `enforced` a refusal is told only (audit mode), and it is signed.
+    `source` says where the grant comes from, or why there is none. `namespace` is "" for the last line of the mesh's default signer: `others` namespaces that claim nothing.
     """
 
     namespace: str
@@ -28,6 +30,7 @@ class Tenancy:
     ca_ends: datetime | None = None
     last_issued: datetime | None = None
     others: int = 0
+    enforced: bool = True
 
     @property
     def refused(self) -> bool:
@@ -38,26 +41,30 @@ class Tenancy:
 def tenancies(mesh: Mesh, now: datetime) -> list[Tenancy]:
     """List every namespace with every signer that it claims, owns, or is given by a policy; then the mesh default."""
     world = mesh.world
-    found = [_tenancy(mesh, namespace, signer, now) for namespace, signer in sorted(set(_pairs(world)))]
+    found = [_tenancy(mesh, namespace, signer, now) for namespace, signer in sorted(set(_pairs(world, now)))]
     found += [
         Tenancy("", signer, "SignerClaimed", f"its SignerBinding: {binding.problem}")
         for signer, binding in sorted(world.bindings.items())
-        if binding.problem
+        if binding.problem and signer not in world.policies
     ]
     named = {one.namespace for one in found if one.signer in world.defaults}
     for signer in sorted(world.defaults):
-        others = sum(
-            1
+        others = (
+            _tenancy(mesh, name, signer, now)
             for name in world.namespaces
             if name not in named and world.claims.get(name, NO_CLAIMS).whole is None and signer not in world.policies
         )
-        if others:
-            text = "the mesh's default signer, and they claim no other"
-            found.append(Tenancy("", signer, GRANTED, text, _ends(mesh, signer), others=others))
+        text = "the mesh's default signer, and they claim no other"
+        # The same for all of them, but for one that has a grant of its own.
+        counted = Counter((one.status, text if one.status == GRANTED else one.source, one.enforced) for one in others)
+        found += [
+            Tenancy("", signer, status, why, _ends(mesh, signer), others=count, enforced=enforced)
+            for (status, why, enforced), count in sorted(counted.items())
+        ]
     return found
 
 
-def _pairs(world: World) -> Iterator[tuple[str, IssuerRef]]:
+def _pairs(world: World, now: datetime) -> Iterator[tuple[str, IssuerRef]]:
     for namespace, claims in world.claims.items():
         for signer in claims.signers:
             yield namespace, signer
@@ -72,25 +79,43 @@ def _pairs(world: World) -> Iterator[tuple[str, IssuerRef]]:
     for signer in world.signers:
         if signer.namespace and signer not in world.policies:
             yield signer.namespace, signer
-        if signer in world.defaults:
+        if signer in world.defaults or _istios_own(world, signer):
             yield world.settings.istio_namespace, signer
+    yield from _in_grace(world, now)
+
+
+def _in_grace(world: World, now: datetime) -> Iterator[tuple[str, IssuerRef]]:
+    """Those that claim a signer of their own by now, and may still have the mesh's default."""
+    for namespace in world.had_default:
+        ends = default_grace_ends(world, namespace)
+        if ends is not None and now < ends:
+            yield from ((namespace, signer) for signer in world.defaults)
+
+
+def _istios_own(world: World, signer: IssuerRef) -> bool:
+    """Tell whether istiod has a signer by its namespace's name alone: nobody owns it, and no policy speaks about it."""
+    named = (signer.kind, signer.name) == ("ClusterIssuer", world.settings.istio_namespace)
+    return named and signer not in world.bindings and signer not in world.policies
 
 
 def _tenancy(mesh: Mesh, namespace: str, signer: IssuerRef, now: datetime) -> Tenancy:
     world = mesh.world
-    verdict = granted(world, namespace, signer, now=now)
+    verdict = mesh.at_best(namespace, signer, now)
     binding = world.bindings.get(signer)
     owner = binding is not None and not binding.problem and binding.namespace == namespace
     last = binding.last_issued if binding is not None and owner else None
+    claims = world.claims.get(namespace, NO_CLAIMS)
+    enforced = True
     if isinstance(verdict, Granted):
         status, source = GRANTED, verdict.source
     elif isinstance(verdict, Claimable):
         status, source = FREE, "a claim of a signer that nobody owns yet"
-    elif owner and signer not in world.claims.get(namespace, NO_CLAIMS).signers and signer not in world.policies:
-        status, source = KEPT, f"SignerBinding {signer.name}: no longer claimed; nobody else gets it"
     else:
-        status, source = verdict.reason.code, verdict.reason.message
-    return Tenancy(namespace, signer, status, source, _ends(mesh, signer), last)
+        status, source = told(verdict)
+        enforced = not isinstance(verdict, NotGranted) or world.settings.enforces(now)
+        if isinstance(verdict, NotGranted) and owner and signer not in claims.signers and signer not in world.policies:
+            status, source = KEPT, f"SignerBinding {signer.name}: no longer claimed; nobody else gets it"
+    return Tenancy(namespace, signer, status, source, _ends(mesh, signer), last, enforced=enforced)
 
 
 def _ends(mesh: Mesh, signer: IssuerRef) -> datetime | None:

@@ -1,41 +1,70 @@
-"""Reads a cluster once into the World that the signer keeps by watching: same readers, same index, so same answers.
+"""Reads a cluster once into the World that the signer keeps by watching: same codecs, same index, so same answers.
 
 What may not be read is kept as a sentence beside what could be: the commands decide whether that ends them.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from issuers.authority import Authority, load_authority
+from issuers.authority import Authority
 from issuers.errors import InvalidAuthority
-from signer.api.configmap import CONFIG_MAPS, ConfigMap
+from signer.api.configmap import CONFIG_MAPS
 from signer.api.issuer import CLUSTER_ISSUERS, ISSUERS, Issuer, IssuerRef
-from signer.api.namespace import NAMESPACES, NamespaceObject
+from signer.api.namespace import NAMESPACES
 from signer.api.proxyconfig import PROXY_CONFIGS, ProxyConfig
 from signer.api.secret import SECRETS
-from signer.api.signerbinding import SIGNER_BINDINGS, SignerBinding
-from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy
-from signer.api.signerrecord import SIGNER_RECORDS, SignerRecord
-from signer.authorities.state import CASecret, IssuerState, NeedsSecret, SecretMissing, judge_ca, judge_spec
+from signer.api.signerbinding import SIGNER_BINDINGS
+from signer.api.signerpolicy import SIGNER_POLICIES
+from signer.api.signerrecord import SIGNER_RECORDS
+from signer.authorities.remedies import UNFORESEEN, load_ca
+from signer.authorities.state import (
+    CASecret,
+    IssuerState,
+    NeedsSecret,
+    SecretMissing,
+    judge_ca,
+    judge_spec,
+    not_found,
+    slim_secret,
+)
 from signer.commands.command import NotFoundOut
+from signer.csr.evaluate import at_best
+from signer.csr.inquiries import INQUIRY_FAILED
 from signer.kube.client import ApiClient
+from signer.kube.encoding.codec import Codec, JsonCodec, named
+from signer.kube.encoding.framing import CodecError
 from signer.kube.errors import ApiError, Forbidden, NotFound, Unreachable
+from signer.kube.paging import pages
 from signer.kube.resource import Resource
 from signer.kube.served import locate_newest
-from signer.mesh.default_grace import DefaultGrace
+from signer.mesh.default_grace import CONFIG_MAP, DefaultGrace
+from signer.mesh.reading import (
+    BINDING_CODEC,
+    NAMESPACE_CODEC,
+    POLICY_CODEC,
+    PROXY_CONFIG_CODEC,
+    RECORD_CODEC,
+    config_map_codec,
+)
+from signer.mesh.sources import NO_CRDS
 from signer.settings.values import Settings
+from signer.tenancy.decide import CA, entitlement
+from signer.tenancy.grants import Claimable, Granted, NotGranted
 from signer.tenancy.index import Index
-from signer.tenancy.policies import to_record
-from signer.tenancy.world import Namespace, World
+from signer.tenancy.verdict import Reason, Refuse, Unready, Wait
+from signer.tenancy.world import NO_CLAIMS, World
 
 Json = dict[str, Any]
+AtBest = Granted | Claimable | NotGranted | Wait | Unready | Refuse
+"""What a namespace gets of a signer at best: the first two are grants."""
 T = TypeVar("T")
+
+_ca_secret = msgspec.json.Decoder(CASecret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +77,21 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class _Read(Generic[T]):
+    """What a list gave, read as the signer reads it. `unreadable` names the objects that cannot be."""
+
+    items: Sequence[T] = ()
+    problem: str = ""
+    absent: bool = False
+    unreadable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Mesh:
     """The wall's world as it is at one moment, with the issuers, and `gaps`: what could not be read, a sentence each.
 
-    `texts` are the mesh configs as they stand in the ConfigMaps; `unread` the issuers whose Secret may not be read.
+    `texts` are the mesh configs as they stand in the ConfigMaps; `unread` the issuers whose Secret may not be read;
+    `grace_unread` says why it is not known who had the mesh's default before a claim, "" where it is.
     """
 
     world: World
@@ -61,7 +101,8 @@ class Mesh:
     gaps: tuple[str, ...] = ()
     unread: frozenset[IssuerRef] = frozenset()
     remarks: tuple[str, ...] = ()
-    proxy_configs: tuple[ProxyConfig, ...] = ()
+    ca_secrets: frozenset[tuple[str, str]] = frozenset()
+    grace_unread: str = ""
 
     def require(self) -> "Mesh":
         """Return this if all of it could be read. Raises NotFoundOut: what is not known must not look like a refusal."""
@@ -74,106 +115,168 @@ class Mesh:
         state = self.issuers.get(ref)
         return state.authority if state is not None else None
 
+    def at_best(self, namespace: str, ref: IssuerRef, now: datetime) -> AtBest:
+        """Tell what workloads of a namespace get of a signer at best, as the signer would.
 
-@dataclass(slots=True)
-class _Sources:
-    gaps: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-
-    def read(self, listing: Listing, kind: type[T]) -> list[T]:
-        """Read what was listed; an object that cannot be read is told and skipped, as by the signer."""
-        if listing.problem:
-            self.gaps.append(listing.problem)
-        found = []
-        for item in listing.items:
-            try:
-                found.append(msgspec.convert(item, kind))
-            except msgspec.ValidationError as error:
-                self.remarks.append(f"{item.get('kind', 'an object')} cannot be read: {error}")
+        Raises NotFoundOut where that hangs on what may not be read.
+        """
+        state = self.issuers.get(ref)
+        if ref in self.unread:
+            # As `explain` does: by the issuer's own status, and its CA by the mesh config.
+            key_id = next((key for key, signers in self.world.keys.items() if ref in signers), "unread")
+            found: AtBest = entitlement(CA(ref, key_id), namespace, self.world, now=now)
+        else:
+            found = at_best(ref, state, namespace, self.world, now=now)
+        if isinstance(found, Claimable) and namespace in self.index.terminating:
+            return Unready(Reason(INQUIRY_FAILED, f"namespace {namespace} is being deleted, and becomes no owner"))
+        if isinstance(found, NotGranted) and self.grace_unread and hangs_on_grace(self.world, namespace, ref):
+            raise NotFoundOut(self.grace_unread)
         return found
+
+    def is_ca_secret(self, namespace: str, name: str) -> bool:
+        """Tell whether a `ca` issuer signs with this Secret, as the registry does."""
+        return (namespace, name) in self.ca_secrets
+
+
+def told(found: NotGranted | Wait | Unready | Refuse) -> tuple[str, str]:
+    """Return code and message of why a namespace has not, or not yet, what it asks for."""
+    reason = found.reasons[0] if isinstance(found, Refuse) else found.reason
+    return reason.code, reason.message
+
+
+def hangs_on_grace(world: World, namespace: str, signer: IssuerRef) -> bool:
+    """Tell whether it counts who had the mesh's default before his claim."""
+    return signer in world.defaults and world.claims.get(namespace, NO_CLAIMS).whole is not None
 
 
 async def list_all(client: ApiClient, resource: Resource, namespace: str | None = None) -> Listing:
     """List objects; never raises for what the API server or the network says."""
-    where = f" in namespace {namespace}" if namespace else ""
     try:
         return Listing(tuple(await client.list(resource, namespace)))
     except NotFound:
         return Listing(absent=True)
-    except Forbidden as error:
-        return Listing(problem=f"{resource}{where} may not be read: {error.message}")
     except (ApiError, Unreachable) as error:
-        return Listing(problem=f"{resource}{where} could not be read: {error}")
+        return Listing(problem=_problem(resource, namespace, error))
 
 
-async def list_proxy_configs(client: ApiClient) -> Listing:
+def _problem(resource: Resource, namespace: str | None, error: Exception) -> str:
+    where = f" in namespace {namespace}" if namespace else ""
+    if isinstance(error, Forbidden):
+        return f"{resource}{where} may not be read (verb list): {error.message}"
+    return f"{resource}{where} could not be read: {error}"
+
+
+async def _read(client: ApiClient, resource: Resource, codec: Codec[T], namespace: str | None = None) -> _Read[T]:
+    """As `list_all`, by the signer's own codec: what it skips or cuts is skipped or cut here."""
+    found: list[T] = []
+    wrong: list[str] = []
+    try:
+        async for page, _ in pages(client, resource.path(namespace), codec):
+            found.extend(page.items)
+            wrong += [f"{resource.kind} {named(one.key)} cannot be read: {one.message}" for one in page.problems]
+    except NotFound:
+        return _Read(absent=True)
+    except (ApiError, Unreachable, CodecError) as error:
+        return _Read(problem=_problem(resource, namespace, error))
+    return _Read(found, unreadable=tuple(wrong))
+
+
+async def _read_proxy_configs(client: ApiClient) -> _Read[ProxyConfig]:
     """List the ProxyConfigs of all namespaces in whatever version is served."""
     try:
         found = await locate_newest(PROXY_CONFIGS)(client)
     except (ApiError, Unreachable) as error:
-        return Listing(problem=f"the versions of ProxyConfigs could not be read: {error}")
-    return Listing(absent=True) if found is None else await list_all(client, found)
+        return _Read(problem=f"the versions of ProxyConfigs could not be read: {error}")
+    return _Read(absent=True) if found is None else await _read(client, found, PROXY_CONFIG_CODEC)
+
+
+@dataclass(slots=True)
+class _Sources:
+    """Takes apart what was read. `missing` are definitions without which the signer decides nothing."""
+
+    gaps: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    def of(self, read: _Read[T], *, needs: str = "") -> Sequence[T]:
+        """Note what is wrong with a list. `needs` is what the signer lacks where the definition is not there."""
+        if read.problem:
+            self.gaps.append(read.problem)
+        if read.absent and needs and needs not in self.missing:
+            self.missing.append(needs)
+        self.remarks += read.unreadable
+        return read.items
 
 
 async def read_mesh(client: ApiClient, settings: Settings, *, now: datetime) -> Mesh:
     """Read all that a decision rests on. Raises nothing for what could not be read: see Mesh.gaps."""
-    lists = await asyncio.gather(
-        list_all(client, NAMESPACES),
-        list_proxy_configs(client),
-        list_all(client, CONFIG_MAPS, settings.istio_namespace),
-        list_all(client, SIGNER_POLICIES),
-        list_all(client, SIGNER_BINDINGS),
-        list_all(client, CLUSTER_ISSUERS),
-        list_all(client, ISSUERS),
-        list_all(client, SIGNER_RECORDS),
+    (cluster_issuers, own_issuers), (spaces, proxies, configs, policies, bindings, records) = await asyncio.gather(
+        asyncio.gather(*(_read(client, resource, JsonCodec(Issuer)) for resource in (CLUSTER_ISSUERS, ISSUERS))),
+        asyncio.gather(
+            _read(client, NAMESPACES, NAMESPACE_CODEC),
+            _read_proxy_configs(client),
+            _read(client, CONFIG_MAPS, config_map_codec(settings.shared_mesh_config), settings.istio_namespace),
+            _read(client, SIGNER_POLICIES, POLICY_CODEC),
+            _read(client, SIGNER_BINDINGS, BINDING_CODEC),
+            _read(client, SIGNER_RECORDS, RECORD_CODEC),
+        ),
     )
     sources = _Sources()
-    needed = (SIGNER_POLICIES, SIGNER_BINDINGS, CLUSTER_ISSUERS, SIGNER_RECORDS)
-    for resource, listing in zip(needed, (*lists[3:6], lists[7]), strict=True):
-        if listing.absent:
-            sources.gaps.append(f"the CustomResourceDefinition {resource} is not installed (manifests/crds)")
+    issuers = [*sources.of(cluster_issuers, needs="issuers"), *sources.of(own_issuers, needs="issuers")]
     index = Index(settings.tenancy(), shared=settings.shared_mesh_config)
-    for namespace in sources.read(lists[0], NamespaceObject):
+    walled = settings.tenancy_mode != "off"
+    for namespace in sources.of(spaces):
         index.put_namespace(namespace)
-    proxy_configs = sources.read(lists[1], ProxyConfig)
-    for proxy_config in proxy_configs:
+    for proxy_config in sources.of(proxies):
         index.proxy_configs.put(proxy_config)
     texts = {}
-    for config_map in sources.read(lists[2], ConfigMap):
+    for config_map in sources.of(configs):
         index.config_maps.put(config_map.metadata.name, config_map.data)
         texts[config_map.metadata.name] = config_map.data.get("mesh", "")
-    for policy in sources.read(lists[3], SignerPolicy):
-        index.put_policy(_recorded(policy, index.world.namespaces))
-    for binding in sources.read(lists[4], SignerBinding):
+    for policy in sources.of(policies):
+        index.put_policy(policy)
+    for binding in sources.of(bindings, needs=f"SignerBindings ({NO_CRDS})" if walled else ""):
         index.put_binding(binding)
-    for record in sources.read(lists[7], SignerRecord):
+    for record in sources.of(records, needs=f"SignerRecords ({NO_CRDS})" if walled else ""):
         index.put_record(record)
-    issuers = [*sources.read(lists[5], Issuer), *sources.read(lists[6], Issuer)]
     states, unread = await _judge(client, issuers, settings.cluster_resource_namespace, now)
     for ref, state in states.items():
         if state.authority is not None:
             index.put_key(ref, state.authority.key_id, state.authority.chain)
     sources.gaps.extend(index.config_maps.unreadable.values())
-    index.world.unsynced = ""
-    await _read_grace(client, settings, index)
+    index.world.unsynced = "; ".join(sources.missing)
+    grace_unread = await _read_grace(client, settings, index)
     index.settle(now)
-    known = {name: text for name, text in texts.items() if name in index.config_maps.texts}
-    gaps, remarks = tuple(sources.gaps), tuple(sources.remarks)
-    return Mesh(index.world, index, states, known, gaps, unread, remarks, tuple(proxy_configs))
+    return Mesh(
+        index.world,
+        index,
+        states,
+        {name: text for name, text in texts.items() if name in index.config_maps.texts},
+        tuple(sources.gaps),
+        unread,
+        tuple(sources.remarks),
+        frozenset(
+            (needs.namespace, needs.name)
+            for issuer in issuers
+            if isinstance(needs := judge_spec(issuer, settings.cluster_resource_namespace), NeedsSecret)
+        ),
+        grace_unread,
+    )
 
 
-def _recorded(policy: SignerPolicy, namespaces: Mapping[str, Namespace]) -> SignerPolicy:
-    """Return a policy with the record that mesh-signer would write by itself before the first certificate."""
-    uids = policy.status.namespace_uids | {
-        name: uid for name, uid in to_record(policy, namespaces).items() if uid is not None
-    }
-    return msgspec.structs.replace(policy, raw_status={"namespaceUIDs": uids})
-
-
-async def _read_grace(client: ApiClient, settings: Settings, index: Index) -> None:
-    """Read who is in the grace of the mesh's default; without the right to, nobody is known to be."""
-    with contextlib.suppress(ApiError, Unreachable):
-        await DefaultGrace(client, index.world, settings.cluster_resource_namespace).read()
+async def _read_grace(client: ApiClient, settings: Settings, index: Index) -> str:
+    """Read who is in the grace of the mesh's default; why nobody is known to be, where that may not be read."""
+    namespace = settings.cluster_resource_namespace
+    try:
+        await DefaultGrace(client, index.world, namespace).learn()
+    except (ApiError, Unreachable) as error:
+        why = (
+            f"may not be read (verb get): {error.message}"
+            if isinstance(error, Forbidden)
+            else f"could not be read: {error}"
+        )
+        return f"configmaps {namespace}/{CONFIG_MAP}, which says who had the mesh's default before a claim, {why}"
+    return ""
 
 
 async def _judge(
@@ -191,7 +294,7 @@ async def _judge(
             return
         async with limit:
             found = await _load(client, needs, now)
-        if isinstance(found, SecretMissing) and not found.message.endswith("not found"):
+        if isinstance(found, _Unread):
             unread.add(issuer.ref)
         states[issuer.ref] = judge_ca(issuer, needs, found, now)
 
@@ -199,19 +302,20 @@ async def _judge(
     return states, frozenset(unread)
 
 
+class _Unread(SecretMissing):
+    """A Secret that is there or not: this user may not know."""
+
+
 async def _load(client: ApiClient, needs: NeedsSecret, now: datetime) -> Authority | InvalidAuthority | SecretMissing:
     where = f"Secret {needs.namespace}/{needs.name}"
     try:
-        data = msgspec.convert(await client.get(SECRETS, needs.name, needs.namespace), CASecret).data
-    except (NotFound, ValueError):  # ValueError: the text can be no Secret's name
-        return SecretMissing(f"{where} not found")
+        answer = await client.request("GET", SECRETS.path(needs.namespace, needs.name))
+        data = slim_secret(_ca_secret.decode(answer.body)).data
+    except (NotFound, ValueError):  # ValueError: the text can be no Secret's name, or its data is none
+        return not_found(needs.namespace, needs.name)
     except (ApiError, Unreachable) as error:
-        return SecretMissing(f"{where} may not be read: {error}")
+        return _Unread(f"{where} may not be read (verb get): {error}")
     try:
-        return await asyncio.to_thread(load_authority, data.tls_crt, data.tls_key, data.ca_crt or None, now=now)
-    except InvalidAuthority as error:
-        return error
-    except (NotFound, ValueError):  # ValueError: the text can be no Secret's name
-        return SecretMissing(f"{where} not found")
-    except (ApiError, Unreachable) as error:
-        return SecretMissing(f"{where} may not be read: {error}")
+        return await asyncio.to_thread(load_ca, data, now=now)
+    except Exception:  # noqa: BLE001 - as in the registry: one CA must never stop the others
+        return UNFORESEEN

@@ -60,6 +60,8 @@ def call(options: argparse.Namespace) -> int:
             return await actions[action[0]](client, settings, action[1], yes=options.yes)
         now = datetime.now(UTC)
         mesh = (await read_mesh(client, settings, now=now)).require()
+        if mesh.world.unsynced:
+            raise NotFoundOut(f"mesh-signer decides nothing before this can be read: {mesh.world.unsynced}")
         if options.propose:
             found = proposals(mesh.world)
             say(manifest(found) if found else "# no signer is claimed by several namespaces without a SignerPolicy")
@@ -84,7 +86,7 @@ def _table(rows: list[Tenancy], now: datetime) -> str:
             (
                 row.namespace or (f"({row.others} others)" if row.others else "-"),
                 f"{row.signer.namespace}.{row.signer.name}" if row.signer.namespace else row.signer.name,
-                row.status,
+                row.status if row.enforced else f"{row.status} (audit)",
                 ago(row.ca_ends, now),
                 ago(row.last_issued, now),
                 row.source,
@@ -100,6 +102,7 @@ def _document(row: Tenancy) -> dict[str, Any]:
         "signer": signer_name_of(row.signer),
         "status": row.status,
         "refused": row.refused,
+        "enforced": row.enforced,
         "why": row.source,
         "caEnds": to_rfc3339(row.ca_ends) if row.ca_ends else None,
         "lastIssued": to_rfc3339(row.last_issued) if row.last_issued else None,

@@ -24,7 +24,8 @@ from signer.api.secret import TLS_KEY
 from signer.authorities.state import NOT_VERIFIABLE, PENDING, TYPE_MISSING, IssuerState
 from signer.csr.outcome import Answers, AskKey, AskReference, Issue, NoKey, Verdict
 from signer.observe.names import identity_of, names_of
-from signer.tenancy.decide import Standing, judge, standing
+from signer.tenancy.decide import CA, Standing, entitlement, judge, standing, unready
+from signer.tenancy.grants import Claimable, Granted, NotGranted
 from signer.tenancy.verdict import Claim, Grant, Inquiry, Limits, Reason, Refuse, Unready, Wait
 from signer.tenancy.world import World
 
@@ -74,10 +75,8 @@ def evaluate(case: Case, around: Circumstances) -> Verdict:
     Raises nothing for anything that a requester or an issuer's author can write.
     """
     content, ref, state, mesh = case.content, case.ref, case.state, case.standing.mesh
-    if state is None:
-        return Wait(Reason("IssuerNotFound", f"Referenced issuer does not exist: {ref}"), ref)
-    if state.reason == TYPE_MISSING:
-        return Wait(Reason("IssuerTypeMissing", state.message), ref)
+    if state is None or state.reason == TYPE_MISSING:
+        return _missing(ref, state)
     if ref.kind == "Issuer":
         if case.answers.may_reference is None:
             return AskReference(ref, content)
@@ -87,25 +86,59 @@ def evaluate(case: Case, around: Circumstances) -> Verdict:
     if case.standing.unready is not None:
         return case.standing.unready
     # A mesh request's annotations count for nothing: they can be changed after the approval.
-    asked = _expiration(content) if mesh else requested_duration(content)
+    asked = requested_duration(content, mesh=mesh)
     if isinstance(asked, Refuse):
         return asked
+    if (unfit := _unfit(state)) is not None:
+        return unfit
+    if state.kind == "selfSigned" and not (mesh and around.world.settings.enforces(around.now)):
+        return _self_signed(case, state, asked, around)
+    return _by_ca(case, state, asked, around)
+
+
+def _missing(ref: IssuerRef, state: IssuerState | None) -> Wait:
+    if state is None:
+        return Wait(Reason("IssuerNotFound", f"Referenced issuer does not exist: {ref}"), ref)
+    return Wait(Reason("IssuerTypeMissing", state.message), ref)
+
+
+def _unfit(state: IssuerState) -> Wait | Refuse | None:
+    ref = state.ref
     if not state.ready:
         code = PENDING if state.reason == PENDING else "IssuerNotReady"
         return Wait(Reason(code, f"Referenced issuer does not have a Ready status condition: {state.message}"), ref)
     if state.kind == "acme":
         message = f"{ref} is an ACME issuer, which answers CertificateRequests only"
         return Refuse((Reason("UnsupportedIssuer", message),))
-    if state.kind == "selfSigned" and not (mesh and around.world.settings.enforces(around.now)):
-        return _self_signed(case, state, asked, around)
-    return _by_ca(case, state, asked, around)
+    return None
 
 
-def _expiration(content: RequestContent) -> timedelta | None:
+def at_best(
+    ref: IssuerRef, state: IssuerState | None, namespace: str, world: World, *, now: datetime
+) -> Granted | Claimable | NotGranted | Wait | Unready | Refuse:
+    """Tell what the workloads of a namespace get of an issuer at best: the order of `evaluate`, for no request yet.
+
+    That istiod may reference an Issuer is taken for granted.
+    """
+    if state is None or state.reason == TYPE_MISSING:
+        return _missing(ref, state)
+    if (waiting := unready(world)) is not None:
+        return waiting
+    if (unfit := _unfit(state)) is not None:
+        return unfit
+    authority = state.authority
+    ca = CA(ref, authority.key_id, authority.root_key_id) if authority is not None else CA(ref, "")
+    return entitlement(ca, namespace, world, now=now)
+
+
+def requested_duration(content: RequestContent, *, mesh: bool) -> timedelta | Refuse | None:
+    """Return the lifetime that is asked for, None for a mesh request that asks for none."""
+    if not mesh:
+        return _duration(content)
     return None if content.expiration_seconds is None else timedelta(seconds=content.expiration_seconds)
 
 
-def requested_duration(content: RequestContent) -> timedelta | Refuse:
+def _duration(content: RequestContent) -> timedelta | Refuse:
     """Return the lifetime that is asked for: the annotation beats expirationSeconds, which beats 90 days."""
     text = content.annotations.get(DURATION_ANNOTATION)
     if text is not None:
@@ -160,7 +193,7 @@ def _template(
         san = uri_name(request.uris[0]) if request.uris else dns_names(request.dns_names)
         end = around.now + grant.lifetime
         return mesh_template(request, san=san, usages=grant.usages, not_before=grant.not_before, not_after=end)
-    lifetime = requested_duration(content)
+    lifetime = _duration(content)
     if isinstance(lifetime, Refuse):
         return lifetime
     points = state.issuer.spec.self_signed.crl_distribution_points if state.issuer.spec.self_signed else ()

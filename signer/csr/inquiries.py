@@ -35,6 +35,8 @@ _FORGOTTEN = 60.0
 WAITS_FOR_CLAIMS = "ReadingClaims"
 WAITS_FOR_BINDING = "StoringOwner"
 WAITS_FOR_CONFIRMATION = "ReadingNamespace"
+# What is told of a request whose inquiry has failed for a while.
+INQUIRY_FAILED = "InquiryFailed"
 
 
 _REASONS = {Bind: WAITS_FOR_BINDING, Reread: WAITS_FOR_CLAIMS, Confirm: WAITS_FOR_CONFIRMATION}
@@ -73,6 +75,15 @@ class _Failing:
     since: float
     last: float
     text: str
+
+
+def not_answered(question: Inquiry) -> str:
+    """Say, for people, which inquiry had no answer."""
+    if isinstance(question, Reread):
+        return f"the claims of namespace {question.namespace} cannot be read"
+    if isinstance(question, Confirm):
+        return f"that namespace {question.namespace} may have {question.signer} cannot be confirmed"
+    return f"the owner of {question.signer} (namespace {question.namespace}) cannot be stored"
 
 
 class Inquiries:
@@ -167,12 +178,7 @@ class Inquiries:
         self._last[question] = now
 
     def _tell(self, question: Inquiry, error: Exception) -> str:
-        if isinstance(question, Reread):
-            what = f"the claims of namespace {question.namespace} cannot be read"
-        elif isinstance(question, Confirm):
-            what = f"that namespace {question.namespace} may have {question.signer} cannot be confirmed"
-        else:
-            what = f"the owner of {question.signer} (namespace {question.namespace}) cannot be stored"
+        what = not_answered(question)
         # The text of what was not foreseen may quote what it choked on.
         why = str(error) if isinstance(error, ApiError | Unreachable) else type(error).__name__
         log.warning("%s; it will be retried: %s", what, why)

@@ -11,7 +11,7 @@ import binascii
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -22,7 +22,6 @@ from issuers.private_key import load_key
 from signer.api.certificatesigningrequest import RequestContent
 from signer.api.issuer import GROUP, IssuerRef
 from signer.api.secret import NEXT_KEY_LABEL, SECRETS, TLS_KEY
-from signer.authorities.registry import Registry
 from signer.csr.outcome import NoKey
 from signer.kube.client import ApiClient
 from signer.kube.errors import Forbidden, NotFound
@@ -40,10 +39,17 @@ _REMEMBER_SECONDS = 10.0
 _REMEMBERED = 4096
 
 
+class CASecrets(Protocol):
+    """Knows which Secrets are CAs' (Registry)."""
+
+    def is_ca_secret(self, namespace: str, name: str) -> bool:
+        """Tell whether a `ca` issuer signs with this Secret."""
+
+
 class Questions:
     """Asks the API server. Both methods raise ApiError or Unreachable when no answer could be had."""
 
-    def __init__(self, client: ApiClient, registry: Registry, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, client: ApiClient, registry: CASecrets, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._registry = registry
         self._clock = clock
@@ -104,19 +110,24 @@ class Questions:
             # For the operator; the requester is told what he would be told of a Secret that is not there.
             log.warning("Secret %s/%s may not be read by the signer: %s", namespace, name, error)
             return NoKey()
-        if _is_next_key(secret):
-            return NoKey()
-        data = secret.get("data")
-        text = data.get(TLS_KEY) if isinstance(data, dict) else None
-        certificate = data.get("tls.crt") if isinstance(data, dict) else None
-        if isinstance(certificate, str) and _is_ca(certificate):
-            return NoKey()
-        if not isinstance(text, str):
-            return NoKey(broken=True)
-        try:
-            return await asyncio.to_thread(load_key, base64.b64decode(text, validate=True))
-        except (InvalidAuthority, binascii.Error):
-            return NoKey(broken=True)
+        return await key_in(secret)
+
+
+async def key_in(secret: dict[str, Any]) -> CertificateIssuerPrivateKeyTypes | NoKey:
+    """Return the private key in a Secret of no `ca` issuer; what may not be used looks as if it were not there."""
+    if _is_next_key(secret):
+        return NoKey()
+    data = secret.get("data")
+    text = data.get(TLS_KEY) if isinstance(data, dict) else None
+    certificate = data.get("tls.crt") if isinstance(data, dict) else None
+    if isinstance(certificate, str) and _is_ca(certificate):
+        return NoKey()
+    if not isinstance(text, str):
+        return NoKey(broken=True)
+    try:
+        return await asyncio.to_thread(load_key, base64.b64decode(text, validate=True))
+    except (InvalidAuthority, binascii.Error):
+        return NoKey(broken=True)
 
 
 def _is_next_key(secret: dict[str, Any]) -> bool:

@@ -7,6 +7,7 @@ before a restart is not known after it: then there is no grace, never one too ma
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from datetime import datetime
@@ -81,11 +82,14 @@ class DefaultGrace:
         self._take(await self._client.patch(CONFIG_MAPS, CONFIG_MAP, {"data": data}, namespace=self._namespace))
 
     async def read(self) -> None:
-        """Learn what others have written down. Raises ApiError, Unreachable; what is not there says nothing."""
-        try:
+        """Learn what others have written down. Raises ApiError, Unreachable; what is not there, or not ours, says nothing."""
+        with contextlib.suppress(Forbidden):
+            await self.learn()
+
+    async def learn(self) -> None:
+        """As `read`, for whom a missing right is no answer: raises Forbidden too."""
+        with contextlib.suppress(NotFound):
             self._take(await self._client.get(CONFIG_MAPS, CONFIG_MAP, self._namespace))
-        except (NotFound, Forbidden):
-            return
 
     def _take(self, obj: Json) -> None:
         found = obj.get("data")

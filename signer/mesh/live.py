@@ -11,21 +11,28 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from signer.api.configmap import CONFIG_MAPS, ConfigMap
+from signer.api.configmap import CONFIG_MAPS
 from signer.api.issuer import IssuerRef
 from signer.api.namespace import NAMESPACES, NamespaceObject
 from signer.api.proxyconfig import ProxyConfig
-from signer.api.signerbinding import SIGNER_BINDINGS, SignerBinding
+from signer.api.signerbinding import SIGNER_BINDINGS
 from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy
-from signer.api.signerrecord import SIGNER_RECORDS, SignerRecord
+from signer.api.signerrecord import SIGNER_RECORDS
 from signer.kube.client import ApiClient
-from signer.kube.encoding.codec import LARGEST_STORED, JsonCodec
+from signer.kube.encoding.codec import JsonCodec
 from signer.kube.encoding.framing import CodecError
 from signer.kube.errors import NotFound, Unreachable
 from signer.kube.paging import pages
 from signer.kube.resource import Resource
+from signer.mesh.reading import (
+    BINDING_CODEC,
+    NAMESPACE_CODEC,
+    POLICY_CODEC,
+    PROXY_CONFIG_CODEC,
+    RECORD_CODEC,
+    config_map_codec,
+)
 from signer.mesh.reread import Shared
-from signer.mesh.slim import slim_config_map, slim_namespace, slim_proxy_config
 from signer.tenancy.index import Index
 from signer.tenancy.live import LiveConfig, LiveView, read_config
 from signer.tenancy.records import record_name
@@ -34,12 +41,6 @@ from signer.tenancy.world import MeshConfig
 # For all reads of one decision (seconds), and objects of one kind.
 _LONGEST = 20.0
 _MOST = 50_000
-
-_namespaces: JsonCodec[NamespaceObject] = JsonCodec(NamespaceObject, keep=slim_namespace, largest=LARGEST_STORED)
-_proxy_configs: JsonCodec[ProxyConfig] = JsonCodec(ProxyConfig, keep=slim_proxy_config)
-_policies: JsonCodec[SignerPolicy] = JsonCodec(SignerPolicy)
-_bindings: JsonCodec[SignerBinding] = JsonCodec(SignerBinding)
-_records: JsonCodec[SignerRecord] = JsonCodec(SignerRecord)
 
 
 class LiveReads:
@@ -70,7 +71,7 @@ class LiveReads:
             named = any(space.metadata.name == signer.name for space in spaces)
             # A signer that has nobody's name is the only claimant's, so nobody else may be overlooked.
             view = await self._view(spaces, namespace, everywhere=not named)
-            return replace(view, record=await self._one(SIGNER_RECORDS, _records, record_name(signer)))
+            return replace(view, record=await self._one(SIGNER_RECORDS, RECORD_CODEC, record_name(signer)))
 
     async def for_grant(self, signer: IssuerRef, namespace: str) -> LiveView:
         """Read what a certificate rests on. Raises ApiError, Unreachable."""
@@ -81,13 +82,13 @@ class LiveReads:
             view = replace(view, others={one: b for one, b in owned if b.namespace == namespace and one != signer})
             if signer.kind != "ClusterIssuer":
                 return view
-            found = await self._one(SIGNER_BINDINGS, _bindings, signer.name)
+            found = await self._one(SIGNER_BINDINGS, BINDING_CODEC, signer.name)
             return replace(view, binding=found)
 
     async def uid(self, namespace: str) -> str | None:
         """Read a namespace's uid, None when there is none. Raises ApiError, Unreachable."""
         async with _in_time():
-            found = await self._one(NAMESPACES, _namespaces, namespace)
+            found = await self._one(NAMESPACES, NAMESPACE_CODEC, namespace)
             return found.metadata.uid if found is not None else None
 
     async def _view(self, spaces: tuple[NamespaceObject, ...], namespace: str, *, everywhere: bool) -> LiveView:
@@ -97,27 +98,24 @@ class LiveReads:
         found: list[ProxyConfig] = []
         if resource is not None:
             for one in [None] if everywhere else sorted({namespace, mesh.config.root_namespace}):
-                found.extend(await self._all(resource, _proxy_configs, one))
+                found.extend(await self._all(resource, PROXY_CONFIG_CODEC, one))
         known = self._index.world.had_default
         had = {name: known[name] for one in spaces if (name := one.metadata.name) in known}
         return LiveView(self._settings, mesh, spaces, tuple(found), policies, had_default=had)
 
     async def _namespaces(self, names: set[str]) -> tuple[NamespaceObject, ...]:
-        found = await asyncio.gather(*(self._one(NAMESPACES, _namespaces, name) for name in sorted(names)))
+        found = await asyncio.gather(*(self._one(NAMESPACES, NAMESPACE_CODEC, name) for name in sorted(names)))
         return tuple(one for one in found if one is not None)
 
     async def _config_now(self, _all: str) -> None:
-        slim: JsonCodec[ConfigMap] = JsonCodec(
-            ConfigMap, keep=lambda obj: slim_config_map(obj, self._shared), largest=LARGEST_STORED
-        )
-        found = await self._all(CONFIG_MAPS, slim, self._settings.istio_namespace)
+        found = await self._all(CONFIG_MAPS, config_map_codec(self._shared), self._settings.istio_namespace)
         texts = {obj.metadata.name: obj.data for obj in found}
         index = self._index
         self._config = read_config(texts, index.config_maps, index.world.config, self._settings, self._shared)
 
     async def _policies_now(self, _all: str) -> None:
         try:
-            self._policies = tuple(await self._all(SIGNER_POLICIES, _policies, None))
+            self._policies = tuple(await self._all(SIGNER_POLICIES, POLICY_CODEC, None))
         except NotFound:
             self._policies = ()  # without the definition there are none
 

@@ -12,16 +12,14 @@ import msgspec
 from signer.api.configmap import CONFIG_MAPS, ConfigMap
 from signer.api.proxyconfig import ProxyConfig
 from signer.kube.client import ApiClient
-from signer.kube.encoding.codec import JsonCodec
 from signer.kube.encoding.framing import CodecError
 from signer.kube.errors import NotFound, Unreachable
 from signer.kube.paging import pages
 from signer.kube.resource import Resource
-from signer.mesh.slim import slim_proxy_config
+from signer.mesh.reading import PROXY_CONFIG_CODEC
 
 # Of one namespace: a request waits for it, and tenants write them.
 _LARGEST_READ = 16 * 1024 * 1024
-_codec = JsonCodec(ProxyConfig, keep=slim_proxy_config)
 _config_map = msgspec.json.Decoder(ConfigMap).decode
 
 
@@ -75,7 +73,7 @@ async def read_proxy_configs(client: ApiClient, resource: Resource, namespace: s
     found: list[ProxyConfig] = []
     total = 0
     try:
-        async for page, read in pages(client, resource.path(namespace), _codec):
+        async for page, read in pages(client, resource.path(namespace), PROXY_CONFIG_CODEC):
             total += read
             if total > _LARGEST_READ:
                 raise Unreachable(

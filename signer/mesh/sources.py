@@ -19,12 +19,18 @@ from signer.api.signerbinding import SIGNER_BINDINGS, SignerBinding
 from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy
 from signer.api.signerrecord import SIGNER_RECORDS, SignerRecord
 from signer.kube.client import ApiClient
-from signer.kube.encoding.codec import LARGEST_STORED, JsonCodec, weightless
 from signer.kube.reflector import Change, Reflector
 from signer.kube.resource import Resource
 from signer.kube.served import Served, locate, locate_newest
+from signer.mesh.reading import (
+    BINDING_CODEC,
+    NAMESPACE_CODEC,
+    POLICY_CODEC,
+    PROXY_CONFIG_CODEC,
+    RECORD_CODEC,
+    config_map_codec,
+)
 from signer.mesh.reports import Reports
-from signer.mesh.slim import slim_config_map, slim_namespace, slim_proxy_config
 from signer.tenancy.claims import read_claims
 from signer.tenancy.index import Index
 
@@ -80,44 +86,35 @@ class Sources:
         self._proxy_configs: Served[ProxyConfig] = served(
             "ProxyConfigs",
             locate_newest(PROXY_CONFIGS),
-            JsonCodec(ProxyConfig, keep=slim_proxy_config, weigh=weightless),
+            PROXY_CONFIG_CODEC,
             self._proxy_config_changed,
             lambda: self._absent(lambda: index.proxy_configs.retain(())),
         )
         self._policies: Served[SignerPolicy] = served(
             "SignerPolicies",
             locate(SIGNER_POLICIES),
-            JsonCodec(SignerPolicy),
+            POLICY_CODEC,
             self._policy_changed,
             lambda: self._absent(self._retain_policies),
         )
         self._bindings: Served[SignerBinding] = served(
             "SignerBindings",
             locate(SIGNER_BINDINGS),
-            JsonCodec(SignerBinding),
+            BINDING_CODEC,
             self._binding_changed,
             lambda: self._absent(self._retain_bindings),
         )
         self._records: Served[SignerRecord] = served(
             "SignerRecords",
             locate(SIGNER_RECORDS),
-            JsonCodec(SignerRecord),
+            RECORD_CODEC,
             self._record_changed,
             lambda: self._absent(self._retain_records),
         )
         self._config_maps: Reflector[ConfigMap] = reflector(
-            CONFIG_MAPS,
-            JsonCodec(
-                ConfigMap,
-                keep=lambda obj: slim_config_map(obj, shared),
-                largest=LARGEST_STORED,
-                weigh=weightless,
-            ),
-            index.world.settings.istio_namespace,
+            CONFIG_MAPS, config_map_codec(shared), index.world.settings.istio_namespace
         )
-        self._namespaces: Reflector[NamespaceObject] = reflector(
-            NAMESPACES, JsonCodec(NamespaceObject, keep=slim_namespace, largest=LARGEST_STORED, weigh=weightless)
-        )
+        self._namespaces: Reflector[NamespaceObject] = reflector(NAMESPACES, NAMESPACE_CODEC)
         self._config_maps.subscribe(self._config_map_changed)
         self._namespaces.subscribe(self._namespace_changed)
         self._all = (

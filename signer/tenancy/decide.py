@@ -88,14 +88,53 @@ def judge(claim: Claim, found: Standing, world: World, limits: Limits, *, fresh:
     speaks = found.mesh or _speaks_for_the_mesh(claim, world)
     if speaks is not True:
         return _of_others(claim, speaks, world, limits, now)
-    if world.stale:
-        message = f"nothing was heard for five minutes of: {', '.join(sorted(world.stale))}"
-        return Unready(Reason("MeshStateStale", message))
+    if (quiet := _stale(world)) is not None:
+        return quiet
     if claim.resource == "CertificateRequest":
         return _certificate_request(claim, world, limits, now)
-    if (changed := _other_root(claim, world, now)) is not None:
+    if (changed := _other_root(_ca_of(claim), world, now)) is not None:
         return changed
     return _mesh_request(claim, world, limits, fresh=fresh, now=now)
+
+
+class CA(NamedTuple):
+    """Which CA a workload's certificate would come from: the signer, and the keys of its CA and of the root above it."""
+
+    signer: IssuerRef
+    key_id: str
+    root_key_id: str = ""
+
+
+def _ca_of(claim: Claim) -> CA:
+    return CA(claim.signer, claim.ca_key_id, claim.root_key_id)
+
+
+def entitlement(ca: CA, namespace: str, world: World, *, now: datetime) -> Granted | Claimable | NotGranted | Unready:
+    """Tell what the workloads of a namespace get of a signer at best: `judge` answers no workload's request better.
+
+    Whatever else a request says (its service account, its key) may still speak against it. Refusals of audit mode are
+    told as such; where the wall is off, there are none.
+    """
+    if world.settings.mode == "off":
+        return Granted("the wall is off")
+    if (waiting := unready(world) or _stale(world) or _other_root(ca, world, now)) is not None:
+        return waiting
+    found = _granted_by_key(world, namespace, ca, now)
+    waits = isinstance(found, NotGranted) and found.waits and world.settings.enforces(now)
+    if not ca.key_id and (waits or not isinstance(found, NotGranted)):
+        return NotGranted(_no_ca(ca.signer))
+    return Unready(found.reason) if waits and isinstance(found, NotGranted) else found
+
+
+def _stale(world: World) -> Unready | None:
+    if not world.stale:
+        return None
+    message = f"nothing was heard for five minutes of: {', '.join(sorted(world.stale))}"
+    return Unready(Reason("MeshStateStale", message))
+
+
+def _no_ca(signer: IssuerRef) -> Reason:
+    return Reason("SignerTypeNotAllowed", f"{signer} has no CA: it cannot be a signer of the mesh")
 
 
 def _of_others(claim: Claim, speaks: Unready | bool, world: World, limits: Limits, now: datetime) -> Decision:
@@ -136,20 +175,20 @@ def _believed(claim: Claim, world: World) -> bool:
     return any(rules.names_cover((name.lower(),), istiod) for name in claim.request.dns_names for istiod in istiods)
 
 
-def _other_root(claim: Claim, world: World, now: datetime) -> Unready | None:
+def _other_root(ca: CA, world: World, now: datetime) -> Unready | None:
     """Say that a CA is not below the root that admins gave the signer's workloads: a key that was changed waits for them.
 
     istiod would refuse the certificate all the same. Where the mesh config has no root for a signer, there is nothing
     to hold it against.
     """
-    roots = world.roots.get(claim.signer)
-    if not roots or not claim.root_key_id or claim.root_key_id in roots or not world.settings.enforces(now):
+    roots = world.roots.get(ca.signer)
+    if not roots or not ca.root_key_id or ca.root_key_id in roots or not world.settings.enforces(now):
         return None
-    if claim.ca_key_id in roots:
+    if ca.key_id in roots:
         # A cross certificate: the CA's own key is the new root already, while its chain still ends at the old one.
         return None
     message = (
-        f"the CA of {claim.signer} is not below the root that meshConfig.caCertificates has for it: if its key was to "
+        f"the CA of {ca.signer} is not below the root that meshConfig.caCertificates has for it: if its key was to "
         "change, an admin writes the new root (mesh-signer mesh-config --write --force)"
     )
     return Unready(Reason("RootMismatch", message))
@@ -265,7 +304,7 @@ def _policies_for_key(signer: IssuerRef, ca_key_id: str, world: World) -> list[P
 def _mesh_request(claim: Claim, world: World, limits: Limits, *, fresh: bool, now: datetime) -> Decision:
     reasons: list[Reason] = []
     if not claim.ca_key_id:
-        reasons.append(Reason("SignerTypeNotAllowed", f"{claim.signer} has no CA: it cannot be a signer of the mesh"))
+        reasons.append(_no_ca(claim.signer))
     identity = rules.identify(claim.request)
     if isinstance(identity, Reason):
         reasons.append(identity)
@@ -273,7 +312,7 @@ def _mesh_request(claim: Claim, world: World, limits: Limits, *, fresh: bool, no
         return _refuse(claim, world, limits, reasons, now)
     workload = identity.spiffe_id
     namespace = workload.namespace if workload is not None else world.settings.istio_namespace
-    found = _granted_by_key(world, namespace, claim, now)
+    found = _granted_by_key(world, namespace, _ca_of(claim), now)
     if isinstance(found, Granted):
         best = _limits(claim, identity, found, world, now)
         if isinstance(best, Grant) and not reasons:
@@ -309,15 +348,15 @@ def _unconfirmed(claim: Claim, namespace: str, world: World, now: datetime) -> C
     return Confirm(claim.signer, namespace, exists.uid)
 
 
-def _granted_by_key(world: World, namespace: str, claim: Claim, now: datetime) -> Granted | Claimable | NotGranted:
+def _granted_by_key(world: World, namespace: str, ca: CA, now: datetime) -> Granted | Claimable | NotGranted:
     """As `granted`, and for every other mesh signer that has the same CA key too, unless a policy says so by name."""
-    found = granted(world, namespace, claim.signer, now=now)
+    found = granted(world, namespace, ca.signer, now=now)
     if isinstance(found, NotGranted) or (isinstance(found, Granted) and found.policies):
         return found
-    for other in world.keys.get(claim.ca_key_id, frozenset()):
-        if other != claim.signer and not isinstance(granted(world, namespace, other, now=now), Granted):
+    for other in world.keys.get(ca.key_id, frozenset()):
+        if other != ca.signer and not isinstance(granted(world, namespace, other, now=now), Granted):
             message = (
-                f"{claim.signer} has the CA key of another signer of the mesh, which namespace {namespace} may not have"
+                f"{ca.signer} has the CA key of another signer of the mesh, which namespace {namespace} may not have"
             )
             return NotGranted(Reason("TenantMismatch", message))
     return found

@@ -160,7 +160,7 @@ def check_audit(own: dict[str, Seen], signers: Sequence[SignerProcess], *, crash
         ]
 
     if not crashed:
-        signers[0]._cluster.wait_for(lambda: len(outcomes()) >= len(own), "the outcome lines")
+        signers[0].cluster.wait_for(lambda: len(outcomes()) >= len(own), "the outcome lines")
     intents = {
         (line["uid"], line.get("serial", ""))
         for process in signers

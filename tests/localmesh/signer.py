@@ -28,6 +28,10 @@ _PORT = re.compile(r"metrics and health on port (\d+)")
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
+FOLLOWERS: list[Callable[["SignerProcess", str], None]] = []
+"""Called with each process when it is to start ("start"), and when it has ended ("end")."""
+
+
 class SignerProcess:
     """`mesh-signer run` with the given options. `account` is the ServiceAccount that it acts as; None: cluster-admin.
 
@@ -44,10 +48,10 @@ class SignerProcess:
         env: dict[str, str] | None = None,
         tenancy: str = "off",
     ) -> None:
-        self._cluster = cluster
+        self.cluster = cluster
         self.name = name or f"signer-{secrets.token_hex(3)}"
         self.audit_file = cluster.folder / f"{self.name}.audit"
-        self._options = (f"--tenancy={tenancy}", *options)
+        self.options = (f"--tenancy={tenancy}", *options)
         self._account = account
         self._env = env or {}
         self._process = Process(self.name, cluster.folder)
@@ -67,9 +71,9 @@ class SignerProcess:
     def command(self) -> list[str]:
         """The command line."""
         config = (
-            self._cluster.kubeconfig()
+            self.cluster.kubeconfig()
             if self._account is None
-            else self._cluster.service_account_kubeconfig(NAMESPACE, self._account)
+            else self.cluster.service_account_kubeconfig(NAMESPACE, self._account)
         )
         return [
             sys.executable,
@@ -80,11 +84,12 @@ class SignerProcess:
             f"--identity={self.name}",
             f"--audit-log={self.audit_file}",
             "--bind=127.0.0.1:0",
-            *self._options,
+            *self.options,
         ]
 
     def prepare(self) -> Callable[[], None]:
         """Make everything that a start needs; the result starts the process and returns at once."""
+        self._tell("start")
         command, env = self.command(), {**os.environ, "PYTHONPATH": str(_REPOSITORY), **self._env}
         self._read_from = len(self.log)
         return lambda: self._process.start(command, env=env)
@@ -112,10 +117,16 @@ class SignerProcess:
     def stop(self) -> None:
         """End it with SIGTERM, as a kubelet does."""
         self._process.stop()
+        self._tell("end")
 
     def kill(self) -> None:
         """End it with SIGKILL, as a crash does."""
         self._process.kill()
+        self._tell("end")
+
+    def _tell(self, what: str) -> None:
+        for follower in FOLLOWERS:
+            follower(self, what)
 
     def check(self) -> None:
         """Raise when it ended by itself."""

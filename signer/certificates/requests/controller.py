@@ -9,14 +9,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from issuers.certificate import new_serial
-from issuers.errors import InvalidAuthority
-from issuers.private_key import load_key
 from issuers.x509.keys import PrivateKey
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.issuer import IssuerRef
 from signer.api.meta import find_condition
-from signer.api.secret import TLS_KEY, Secret
-from signer.api.tls_secret import is_ca, read_leaf
 from signer.authorities.ordering import Failed, Ordered, Ordering
 from signer.authorities.registry import Registry
 from signer.authorities.state import NOT_BY_ALL, IssuerState
@@ -178,12 +174,7 @@ class RequestController:
     async def _private_key(self, request: CertificateRequest, name: str) -> PrivateKey | steps.NoKey:
         namespace = request.metadata.namespace
         secret = self._watched.secrets.store.get((namespace, name)) or await self._objects.secret(namespace, name)
-        if secret is None or self._registry.is_ca_secret(namespace, name) or _holds_ca(secret):
-            return steps.NoKey()
-        try:
-            return await asyncio.to_thread(load_key, secret.data.get(TLS_KEY, b""))
-        except InvalidAuthority:
-            return steps.NoKey(broken=True)
+        return await asyncio.to_thread(steps.usable_key, secret, signs=self._registry.is_ca_secret(namespace, name))
 
     async def _sign(self, key: Key, request: CertificateRequest, step: steps.Sign) -> None:
         # Read first: the decision is made on the world as it is then.
@@ -289,9 +280,3 @@ class RequestController:
         written = await self._objects.patch_request(request, patch.body)
         self._superseded.replaced(key, request.metadata.resource_version, written.metadata.resource_version)
         return written
-
-
-def _holds_ca(secret: Secret) -> bool:
-    """Tell whether the Secret holds a CA: its key signs nothing on anybody's mere request."""
-    leaf = read_leaf(secret)
-    return leaf is not None and is_ca(leaf)

@@ -51,14 +51,13 @@ class Requesters:
 
     async def of(self, request: CertificateRequest) -> str:
         """Return the user name of who made it, "" when nobody vouches for it. Raises ApiError, Unreachable."""
-        created = from_rfc3339(request.metadata.creation_timestamp)
-        if not request.spec.username or created is None:
+        if not request.spec.username:
             return ""
         async with self._lock:
             if self._read is None or not timedelta(0) <= self._clock() - self._read < _KEPT:
                 self._since = vouched_since(await self._get(POLICIES), await self._get(BINDINGS))
                 self._read = self._clock()
-        return request.spec.username if self._since is not None and created > self._since else ""
+        return vouched(request, self._since)
 
     async def _get(self, resource: Resource) -> Json | None:
         try:
@@ -66,6 +65,12 @@ class Requesters:
         except (NotFound, Forbidden):
             # Not there, not served by this API server, or not ours to see: all the same, nobody vouches.
             return None
+
+
+def vouched(request: CertificateRequest, since: datetime | None) -> str:
+    """Return the user name of who made a request, where false ones were refused `since` (vouched_since); else ""."""
+    created = from_rfc3339(request.metadata.creation_timestamp)
+    return request.spec.username if created is not None and since is not None and created > since else ""
 
 
 def vouched_since(policy: Json | None, binding: Json | None) -> datetime | None:

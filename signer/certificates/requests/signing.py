@@ -6,7 +6,7 @@ Pure, given the time and the serial number. An RSA-8192 CA takes some 50 ms: cal
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from issuers.certificate import self_sign, sign, template_for
+from issuers.certificate import CertificateTemplate, self_sign, sign, template_for
 from issuers.errors import TemplateError
 from issuers.line import by_nobody
 from issuers.request import SigningRequest
@@ -82,21 +82,18 @@ def decide_request(
     return verdict
 
 
-def sign_request(
-    request: CertificateRequest,
-    csr: SigningRequest,
-    state: IssuerState,
-    grant: Grant,
-    *,
-    key: PrivateKey | None,
-    now: datetime,
-    serial: int,
-) -> Signed | Refuse:
-    """Sign what was granted, or tell why it makes no certificate.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is to be signed. `warnings` say which verifiers will not accept it, though others do."""
 
-    `key` is the request's own private key, for a selfSigned issuer. Raises SigningFailed when what was signed is not
-    what was decided; it must not be stored then.
-    """
+    template: CertificateTemplate
+    warnings: tuple[str, ...]
+
+
+def prepare(
+    request: CertificateRequest, csr: SigningRequest, state: IssuerState, grant: Grant, *, now: datetime
+) -> Prepared | Refuse:
+    """Say what was granted as a certificate, or tell why it makes none that anybody would accept."""
     authority = state.authority
     own = state.issuer.spec.self_signed or SelfSignedIssuer()
     try:
@@ -114,17 +111,42 @@ def sign_request(
         if authority is not None:
             template = within(template, not_before=authority.not_before, not_after=authority.not_after)
         found = findings_of(template, authority.line if authority is not None else None)
-        if nobody := by_nobody((*found, *(authority.line.findings if authority is not None else ()))):
-            return Refuse(
-                tuple(Reason(NOT_VERIFIABLE, f"nobody would accept the certificate: {one}") for one in nobody)
-            )
-        warnings = tuple(map(str, found))
-        if authority is None:
-            if key is None:
-                return Refuse((Reason("MissingAnnotation", f"{state.ref} has no CA and no private key was named"),))
-            issued = self_sign(template, key, serial=serial)
-            return Signed(issued.pem, issued.pem, warnings)
     except TemplateError as error:
-        return Refuse((Reason("SigningError", f"Error generating certificate template: spec.{error}"),))
-    issued = sign(template, authority, serial=serial)
-    return Signed(issued.pem, authority.anchor_pem, warnings)
+        return _no_template(error)
+    if nobody := by_nobody((*found, *(authority.line.findings if authority is not None else ()))):
+        return Refuse(tuple(Reason(NOT_VERIFIABLE, f"nobody would accept the certificate: {one}") for one in nobody))
+    return Prepared(template, tuple(map(str, found)))
+
+
+def _no_template(error: TemplateError) -> Refuse:
+    return Refuse((Reason("SigningError", f"Error generating certificate template: spec.{error}"),))
+
+
+def sign_request(
+    request: CertificateRequest,
+    csr: SigningRequest,
+    state: IssuerState,
+    grant: Grant,
+    *,
+    key: PrivateKey | None,
+    now: datetime,
+    serial: int,
+) -> Signed | Refuse:
+    """Sign what was granted, or tell why it makes no certificate.
+
+    `key` is the request's own private key, for a selfSigned issuer. Raises SigningFailed when what was signed is not
+    what was decided; it must not be stored then.
+    """
+    authority = state.authority
+    prepared = prepare(request, csr, state, grant, now=now)
+    if isinstance(prepared, Refuse):
+        return prepared
+    if authority is not None:
+        return Signed(sign(prepared.template, authority, serial=serial).pem, authority.anchor_pem, prepared.warnings)
+    if key is None:
+        return Refuse((Reason("MissingAnnotation", f"{state.ref} has no CA and no private key was named"),))
+    try:
+        issued = self_sign(prepared.template, key, serial=serial)
+    except TemplateError as error:
+        return _no_template(error)
+    return Signed(issued.pem, issued.pem, prepared.warnings)

@@ -8,13 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from issuers.errors import MalformedRequest
+from issuers.errors import InvalidAuthority, MalformedRequest
+from issuers.private_key import load_key
 from issuers.request import SigningRequest, read_request
 from issuers.x509.keys import PrivateKey
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.duration import InvalidDuration, parse_duration
 from signer.api.issuer import IssuerRef
 from signer.api.meta import find_condition, has_condition
+from signer.api.secret import TLS_KEY, Secret
+from signer.api.tls_secret import is_ca, read_leaf
 from signer.authorities.state import TYPE_MISSING, IssuerState
 from signer.certificates import well_known
 from signer.certificates.renewal import DEFAULT_DURATION
@@ -88,6 +91,22 @@ class Sign:
 
 
 Step = Nothing | Approve | AwaitApproval | MarkDenied | Pend | Fail | AskKey | Sign
+
+
+def usable_key(secret: Secret | None, *, signs: bool) -> PrivateKey | NoKey:
+    """Answer AskKey from the Secret, None when there is none. `signs`: a `ca` issuer signs with it. Off the loop."""
+    if secret is None or signs or _holds_ca(secret):
+        return NoKey()
+    try:
+        return load_key(secret.data.get(TLS_KEY, b""))
+    except InvalidAuthority:
+        return NoKey(broken=True)
+
+
+def _holds_ca(secret: Secret) -> bool:
+    """Tell whether the Secret holds a CA: its key signs nothing on anybody's mere request."""
+    leaf = read_leaf(secret)
+    return leaf is not None and is_ca(leaf)
 
 
 def consider(

@@ -63,6 +63,7 @@ class Facts:
     role_bindings: Listing = field(default_factory=Listing)
     deployments: Listing = field(default_factory=Listing)
     pods: Listing = field(default_factory=Listing)
+    proxy_configs: Listing = field(default_factory=Listing)
     admission_policies: Listing = field(default_factory=Listing)
     admission_bindings: Listing = field(default_factory=Listing)
     mutating_policies: Listing = field(default_factory=Listing)

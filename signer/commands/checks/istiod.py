@@ -132,10 +132,12 @@ def check_multiroot(facts: Facts) -> Iterator[Finding]:
         if _says_xds_agent(text)
     ]
     places += [
-        f"ProxyConfig {one.metadata.namespace}/{one.metadata.name}"
-        for one in facts.mesh.proxy_configs
-        if str((one.spec.environment_variables or {}).get(_XDS_AGENT, "")).lower() in _TRUE
+        f"ProxyConfig {namespace_of(one)}/{name_of(one)}"
+        for one in facts.proxy_configs.items
+        if str(at(one, "spec", "environmentVariables", _XDS_AGENT) or "").lower() in _TRUE
     ]
+    if facts.proxy_configs.problem:
+        yield Finding("unknown", "multi-root", f"ProxyConfigs were not checked: {facts.proxy_configs.problem}")
     if places:
         text = f"{_XDS_AGENT} is on: these proxies would take all tenants' roots as soon as {_MULTIROOT} is on"
         yield Finding("error" if multiroot else "warning", "multi-root", text, some(places), f"remove {_XDS_AGENT}")

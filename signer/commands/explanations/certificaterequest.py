@@ -1,5 +1,6 @@
 """What would become of a CertificateRequest: the controller's own steps and the wall's own decision. Pure."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -10,23 +11,41 @@ from signer.api.issuer import IssuerRef
 from signer.api.meta import find_condition
 from signer.api.signername import signer_name_of
 from signer.certificates.requests import steps
-from signer.certificates.requests.signing import decide_request, in_mesh
+from signer.certificates.requests.signing import Prepared, asks_requester, decide_request, in_mesh, prepare
 from signer.certificates.well_known import APPROVED, DENIED, INVALID_REQUEST, READY
 from signer.commands.command import NotFoundOut
 from signer.commands.explanations.advice import advise_on
-from signer.commands.explanations.csr import Explanation
+from signer.commands.explanations.csr import NOTHING_FOUND_OUT, Explanation, FoundOut
 from signer.commands.explanations.grounds import CA_UNREAD, known, mode_notes
 from signer.commands.explanations.requests import Asked, content_of
 from signer.commands.live import Mesh
-from signer.tenancy.verdict import Grant, Limits, Reason, Refuse
+from signer.tenancy.verdict import Grant, Limits, Reason, Refuse, Unready
 
 _NOW_APPROVED = {"conditions": [{"type": APPROVED, "status": "True"}]}
 
 
+@dataclass(frozen=True, slots=True)
+class AskRequester:
+    """Who made the request, as far as the API server vouches for it?"""
+
+
+RequestQuestion = AskRequester | steps.AskKey
+"""What the controller finds out before it decides; FoundOut has the answers."""
+
+
 def explain_request(
-    request: CertificateRequest, mesh: Mesh, *, title: str, auto_approve: bool, now: datetime
-) -> Explanation:
-    """Decide as the controller would if it were made, and approved, now. Raises NotFoundOut when it is not one of ours."""
+    request: CertificateRequest,
+    mesh: Mesh,
+    *,
+    title: str,
+    auto_approve: bool,
+    now: datetime,
+    found_out: FoundOut = NOTHING_FOUND_OUT,
+) -> Explanation | RequestQuestion:
+    """Decide as the controller would if it were approved now; or ask what it would find out first.
+
+    Raises NotFoundOut when it is not one of ours.
+    """
     ref = request.spec.issuer_ref
     if not ref.ours and not request.problem:
         raise NotFoundOut(f"{title} asks an issuer of group {ref.group!r}, which is not one of ours: we leave it alone")
@@ -40,15 +59,21 @@ def explain_request(
         auto_approve or find_condition(request.status.conditions, APPROVED) is not None,
     )
     notes = list(mode_notes(mesh, now))
-    if request.spec.username:
-        notes.append("spec.username is believed here; the controllers believe it where admission policies guard it")
+    if found_out.requester == "" and request.spec.username:
+        notes.append(
+            f"spec.username says {request.spec.username}, and nobody vouches for that (mesh-signer doctor says what is missing)"
+        )
     if signer in mesh.unread:
         notes.append(CA_UNREAD)
     metadata = msgspec.structs.replace(request.metadata, deletion_timestamp=None)
     anew = msgspec.structs.replace(request, metadata=metadata, raw_status=_NOW_APPROVED)
-    verdict, reasons, grant = _judge(anew, mesh, auto_approve=auto_approve, now=now)
+    outcome = _judge(anew, mesh, found_out, auto_approve=auto_approve, now=now)
+    if isinstance(outcome, AskRequester | steps.AskKey):
+        return outcome
+    verdict, reasons, grant, prepared = outcome.verdict, outcome.reasons, outcome.grant, outcome.prepared
     if grant is not None:
         notes += [f"enforcing would refuse it: {reason.message}" for reason in grant.would_refuse]
+    notes += [f"not everybody would accept it: {one}" for one in (prepared.warnings if prepared is not None else ())]
     return Explanation(
         asked,
         verdict,
@@ -59,53 +84,74 @@ def explain_request(
         source=(grant.source or f"{signer} is not a signer of the mesh here: signed as cert-manager would")
         if grant
         else "",
-        ends=now + grant.lifetime if grant is not None else None,
+        ends=prepared.template.not_after if prepared is not None else None,
         notes=tuple(notes),
         known=tuple(known(mesh, namespace, signer, now)),
         advice=advise_on(reasons, mesh.world, namespace, signer, asked.content.username),
     )
 
 
-Outcome = tuple[Literal["issue", "refuse", "wait", "ask"], tuple[Reason, ...], Grant | None]
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    verdict: Literal["issue", "refuse", "wait", "ask"]
+    reasons: tuple[Reason, ...] = ()
+    grant: Grant | None = None
+    prepared: Prepared | None = None
 
 
-def _judge(request: CertificateRequest, mesh: Mesh, *, auto_approve: bool, now: datetime) -> Outcome:
+def _judge(
+    request: CertificateRequest, mesh: Mesh, found_out: FoundOut, *, auto_approve: bool, now: datetime
+) -> _Outcome | RequestQuestion:
     step = steps.consider(
         request,
         mesh.issuers.get,
         auto_approve=auto_approve,
         in_mesh=lambda state: in_mesh(state, mesh.world),
+        key=found_out.answers.key,
     )
     match step:
         case steps.Pend(code, message):
-            return "wait", (Reason(code, message),), None
+            return _Outcome("wait", (Reason(code, message),))
         case steps.Fail(code, message):
-            return "refuse", (Reason(code, message),), None
-        case steps.AskKey(name):
+            return _Outcome("refuse", (Reason(code, message),))
+        case steps.AskKey(name) if found_out.key_unread:
             where = f"Secret {request.metadata.namespace}/{name}"
             text = f"it is signed with its own key: it is issued if the request's key is in {where}"
-            return "ask", (Reason("SelfSigned", text),), None
+            return _Outcome("ask", (Reason("SelfSigned", text),))
+        case steps.AskKey():
+            return step
         case steps.Sign() if step.state.kind == "acme":
             text = "its hosts must be given to the namespace (mesh-signer edge), and the ACME server decides then"
-            return "ask", (Reason("ACME", text),), None
+            return _Outcome("ask", (Reason("ACME", text),))
         case steps.Sign():
-            found = decide_request(
-                request,
-                step.csr,
-                step.state,
-                world=mesh.world,
-                lifetime=step.lifetime,
-                limits=Limits(),
-                now=now,
-                requester=request.spec.username,
-            )
-            if isinstance(found, Grant):
-                return "issue", (), found
-            if isinstance(found, Refuse):
-                return "refuse", found.reasons, None
-            return "wait", (found.reason,), None
+            return _signed(request, step, mesh, found_out, now)
         case _:
-            return "wait", (Reason("Undecided", f"no decision was reached ({type(step).__name__})"),), None
+            return _Outcome("wait", (Reason("Undecided", f"no decision was reached ({type(step).__name__})"),))
+
+
+def _signed(
+    request: CertificateRequest, step: steps.Sign, mesh: Mesh, found_out: FoundOut, now: datetime
+) -> _Outcome | RequestQuestion:
+    if asks_requester(step.state, mesh.world) and found_out.requester is None:
+        return AskRequester()
+    found = decide_request(
+        request,
+        step.csr,
+        step.state,
+        world=mesh.world,
+        lifetime=step.lifetime,
+        limits=Limits(),  # the controllers have no others
+        now=now,
+        requester=found_out.requester or "",
+    )
+    if isinstance(found, Unready):
+        return _Outcome("wait", (found.reason,))
+    if isinstance(found, Refuse):
+        return _Outcome("refuse", found.reasons)
+    prepared = prepare(request, step.csr, step.state, found, now=now)
+    if isinstance(prepared, Refuse):
+        return _Outcome("refuse", prepared.reasons)
+    return _Outcome("issue", (), found, prepared)
 
 
 def _became(request: CertificateRequest) -> str:

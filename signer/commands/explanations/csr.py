@@ -1,7 +1,7 @@
 """What would become of a CertificateSigningRequest: the signer's own decision, and what it rests on. Pure."""
 
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Literal
 
 from issuers.errors import MalformedRequest
@@ -10,15 +10,16 @@ from issuers.spiffe import parse_spiffe_id
 from signer.api.issuer import IssuerRef
 from signer.api.meta import find_condition, to_rfc3339
 from signer.api.signername import signer_name_of
+from signer.commands.command import NotFoundOut
 from signer.commands.explanations.advice import advise_on
 from signer.commands.explanations.grounds import CA_UNREAD, SHOWN, known, mode_notes
 from signer.commands.explanations.requests import Asked
-from signer.commands.live import Mesh
-from signer.csr.evaluate import Circumstances, case_of, evaluate
+from signer.commands.live import Mesh, hangs_on_grace
+from signer.csr.evaluate import IS_CA_ANNOTATION, Circumstances, case_of, evaluate, requested_duration
 from signer.csr.outcome import Answers, AskKey, AskReference, Issue, Verdict
-from signer.tenancy.decide import decide
-from signer.tenancy.verdict import Bind, Claim, Grant, Inquiry, Limits, Reason, Refuse, Unready, Wait
-from signer.tenancy.world import Binding
+from signer.tenancy.decide import CONFIRMED_FOR, decide, unready
+from signer.tenancy.verdict import Bind, Claim, Confirm, Grant, Inquiry, Limits, Reason, Refuse, Reread, Unready, Wait
+from signer.tenancy.world import Binding, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,25 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """First find out whether the requester may reference this Issuer; then explain with the answer."""
+class FoundOut:
+    """What the signer would find out before it decides, as far as that was asked by now.
 
-    issuer: IssuerRef
+    `bound` is the owner that it would store, `confirmed` that a live read bears the certificate, `failed` why one does not.
+    `key_unread`: the Secret of a self-signed certificate may not be read by whoever asks here. `requester` is who made
+    a CertificateRequest, as far as anybody vouches for it, None before that was asked.
+    """
+
+    answers: Answers = field(default_factory=lambda: Answers(fresh=True))  # all that was read is live
+    bound: Binding | None = None
+    confirmed: Confirm | None = None
+    failed: Reason | None = None
+    key_unread: bool = False
+    requester: str | None = None
+
+
+NOTHING_FOUND_OUT = FoundOut()
+Question = AskReference | AskKey | Bind | Confirm
+"""What the signer asks before it decides; FoundOut has the answers."""
 
 
 def explain(
@@ -70,25 +86,19 @@ def explain(
     *,
     now: datetime,
     limits: Limits = Limits(),  # noqa: B008 - a frozen value
-    may_reference: bool | None = None,
+    found_out: FoundOut = NOTHING_FOUND_OUT,
 ) -> Explanation | Question:
-    """Decide as the signer would, on live state that was read just now.
-
-    `may_reference` is the answer to the Question that is returned for an Issuer.
-    """
+    """Decide as the signer would, on live state that was read just now; or ask what it would ask first."""
     notes: list[str] = []
-    verdict = _judge(asked, signer, mesh, now, limits, may_reference)
-    if isinstance(verdict, AskReference):
-        return Question(verdict.issuer)
+    verdict = _judge(asked, signer, mesh, now, limits, found_out)
+    if isinstance(verdict, AskReference | Bind | Confirm) or (isinstance(verdict, AskKey) and not found_out.key_unread):
+        return verdict
     if signer in mesh.unread:
         notes.append(CA_UNREAD)
-    if isinstance(verdict, Bind):
+    if (bound := found_out.bound) is not None:
         notes.append(
-            f"namespace {verdict.namespace} owns {signer} from then on: a SignerBinding {signer.name} is stored first"
+            f"namespace {bound.namespace} owns {signer} from then on: a SignerBinding {signer.name} is stored first"
         )
-        binding = Binding(signer, verdict.namespace, verdict.namespace_uid, now)
-        bound = replace(mesh, world=replace(mesh.world, bindings={**mesh.world.bindings, signer: binding}))
-        verdict = _judge(asked, signer, bound, now, limits, may_reference)
     identity, namespace = _identity(asked, mesh)
     found = Explanation(asked, "wait", identity, namespace, signer, known=tuple(known(mesh, namespace, signer, now)))
     if asked.content.username in mesh.world.requesters or not asked.content.username:
@@ -96,6 +106,12 @@ def explain(
     if isinstance(verdict, Issue):
         ends = verdict.template.not_after
         notes += [f"enforcing would refuse it: {reason.message}" for reason in verdict.grant.would_refuse]
+        notes += [f"not everybody would accept it: {one}" for one in verdict.warnings]
+        if (rate := verdict.grant.rate) is not None:
+            notes.append(
+                f"SignerPolicy {verdict.grant.policy} allows {rate.certificates} certificates in "
+                f"{rate.per.total_seconds():g} s: over that it waits its turn"
+            )
         source = verdict.grant.source or f"{signer} is not a signer of the mesh: signed as cert-manager would"
         return replace(found, verdict="issue", source=source, ends=ends, notes=tuple(notes))
     if isinstance(verdict, Grant):
@@ -105,12 +121,15 @@ def explain(
         text = f"{signer} signs each certificate with its own key: it is issued if the request's key is in {where}"
         return replace(found, verdict="ask", reasons=(Reason("SelfSigned", text),), notes=tuple(notes))
     reasons = _reasons(verdict)
+    refused = isinstance(verdict, Refuse) and any(reason.code == "TenantMismatch" for reason in reasons)
+    if refused and mesh.grace_unread and hangs_on_grace(mesh.world, namespace, signer):
+        raise NotFoundOut(mesh.grace_unread)
     advice = advise_on(reasons, mesh.world, namespace, signer, asked.content.username)
     kind: Literal["refuse", "wait"] = "refuse" if isinstance(verdict, Refuse) else "wait"
     return replace(found, verdict=kind, reasons=reasons, notes=tuple(notes), advice=advice)
 
 
-def _reasons(verdict: object) -> tuple[Reason, ...]:
+def _reasons(verdict: Refuse | Wait | Unready | Reread) -> tuple[Reason, ...]:
     if isinstance(verdict, Refuse):
         return verdict.reasons
     if isinstance(verdict, Wait | Unready):
@@ -119,18 +138,30 @@ def _reasons(verdict: object) -> tuple[Reason, ...]:
 
 
 def _judge(
-    asked: Asked, signer: IssuerRef, mesh: Mesh, now: datetime, limits: Limits, may_reference: bool | None
+    asked: Asked, signer: IssuerRef, mesh: Mesh, now: datetime, limits: Limits, found_out: FoundOut
 ) -> Verdict | Grant:
-    answers = Answers(may_reference=may_reference, fresh=True)
-    case = case_of(asked.content, signer, mesh.issuers.get(signer), answers, mesh.world)
-    verdict = evaluate(case, Circumstances(limits, mesh.world, mesh.world.settings.cluster_resource_namespace, now))
+    if found_out.failed is not None:
+        return Unready(found_out.failed)
+    if (waiting := unready(mesh.world)) is not None:
+        return waiting  # as when the signer takes a request in
+    world = _as_known(mesh.world, signer, found_out, now)
+    case = case_of(asked.content, signer, mesh.issuers.get(signer), found_out.answers, world)
+    verdict = evaluate(case, Circumstances(limits, world, world.settings.cluster_resource_namespace, now))
     if isinstance(verdict, Wait) and signer in mesh.unread:
-        return _without_secret(asked, signer, mesh, now)
+        return _without_secret(asked, signer, mesh, world, limits, now)
     return verdict
 
 
+def _as_known(world: World, signer: IssuerRef, found_out: FoundOut, now: datetime) -> World:
+    """The world with what the signer would have stored and read live by now."""
+    bindings = world.bindings if found_out.bound is None else {**world.bindings, signer: found_out.bound}
+    one = found_out.confirmed
+    confirmed = {(one.namespace_uid, one.signer): now + CONFIRMED_FOR} if one is not None else {}
+    return replace(world, bindings=bindings, confirmed=confirmed)
+
+
 def _without_secret(
-    asked: Asked, signer: IssuerRef, mesh: Mesh, now: datetime
+    asked: Asked, signer: IssuerRef, mesh: Mesh, world: World, limits: Limits, now: datetime
 ) -> Grant | Refuse | Unready | Inquiry | Wait:
     """Decide with what the mesh config says of a CA whose Secret may not be read, and the status of its issuer."""
     state = mesh.issuers[signer]
@@ -138,14 +169,24 @@ def _without_secret(
     if ready is None or ready.status != "True":
         why = ready.message if ready is not None else "its status says nothing"
         return Wait(Reason("IssuerNotReady", f"{signer} is not ready: {why}"), signer)
-    request = _read(asked, mesh=signer in mesh.world.signers)
+    mine = asked.content.username in world.requesters or signer in world.signers
+    request = _read(asked, mesh=mine)
     if request is None:
         return Refuse((Reason("UnexpectedContents", "spec.request cannot be read as a CSR"),))
-    key_id = next((key for key, signers in mesh.world.keys.items() if signer in signers), "unread")
-    seconds = asked.content.expiration_seconds
-    lifetime = None if seconds is None else timedelta(seconds=seconds)
-    claim = Claim(asked.content.username, signer, key_id, request, asked.content.usages, is_ca=False, lifetime=lifetime)
-    return decide(claim, mesh.world, Limits(), fresh=True, now=now)
+    lifetime = requested_duration(asked.content, mesh=mine)
+    if isinstance(lifetime, Refuse):
+        return lifetime
+    key_id = next((key for key, signers in world.keys.items() if signer in signers), "unread")
+    claim = Claim(
+        asked.content.username,
+        signer,
+        key_id,
+        request,
+        asked.content.usages,
+        asked.content.annotations.get(IS_CA_ANNOTATION) == "true",
+        lifetime,
+    )
+    return decide(claim, world, limits, fresh=True, now=now)
 
 
 def _read(asked: Asked, *, mesh: bool = False) -> SigningRequest | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from signer.api.certificatesigningrequest import RequestContent
 from signer.authorities.registry import Registry
 from signer.authorities.state import PENDING
-from signer.csr.inquiries import Inquiries, Mesh
+from signer.csr.inquiries import INQUIRY_FAILED, Inquiries, Mesh
 from signer.csr.outcome import NOTHING_ASKED, Answers, AskKey, AskReference
 from signer.csr.questions import Questions
 from signer.csr.queue.backlog import Backlog, Pending
@@ -138,7 +138,7 @@ class Waiting:
         if pending.failures >= _TELL_AFTER:
             # The text of what was not foreseen may quote what it choked on.
             why = str(error) if isinstance(error, ApiError | Unreachable) else type(error).__name__
-            self._record.waits(pending, "InquiryFailed", f"{what}; it will be retried: {why}")
+            self._record.waits(pending, INQUIRY_FAILED, f"{what}; it will be retried: {why}")
         self._try_again(pending, error.retry_after if isinstance(error, ApiError) else None)
 
     def _world_changed(self) -> None:

@@ -133,6 +133,13 @@ class World:
             },
         )
 
+    def record(self, policy: str, *namespaces: str) -> None:
+        """Write down which namespaces a policy means, as mesh-signer does."""
+        api = self.place.api
+        uids = {name: api.get(f"/api/v1/namespaces/{name}")["metadata"]["uid"] for name in namespaces}
+        path = f"/apis/mesh-signer.dev/v1alpha1/signerpolicies/{policy}/status"
+        api.patch(path, {"status": {"namespaceUIDs": uids}})
+
     def deployment(self, name: str, namespace: str, **container: Any) -> None:
         labels = {"app": name}
         template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "x"} | container]}}

@@ -57,6 +57,8 @@ class TestTenants:
         (policy,) = [found for found in yaml.safe_load_all(found.out) if found["metadata"]["name"] == team]
         assert policy["spec"] == {"signers": [signer_name(team)], "namespaces": {"names": sorted([one, two])}}
         world.policy(policy["metadata"]["name"], policy["spec"])
+        assert statuses() == {"NamespaceNotRecorded"}, "the signer grants nothing before it has written who is meant"
+        world.record(policy["metadata"]["name"], one, two)
         assert statuses() == {"granted"}
 
     def test_release(self, run: Run, world: World) -> None:

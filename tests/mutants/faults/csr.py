@@ -73,8 +73,8 @@ MUTANTS = (
     Mutant(
         "a mesh request's annotations count",
         EVALUATE,
-        "    asked = _expiration(content) if mesh else requested_duration(content)\n",
-        "    asked = requested_duration(content)\n",
+        "    asked = requested_duration(content, mesh=mesh)\n",
+        "    asked = requested_duration(content, mesh=False)\n",
         ("tests/unit/csr/test_mesh_requests.py", "tests/unit/csr/test_mesh_attacks.py"),
     ),
     Mutant(
@@ -164,8 +164,8 @@ MUTANTS = (
     Mutant(
         "the key beside a CA certificate signs for whoever names its Secret",
         QUESTIONS,
-        "        if isinstance(certificate, str) and _is_ca(certificate):\n",
-        "        if certificate is None:\n",
+        "    if isinstance(certificate, str) and _is_ca(certificate):\n",
+        "    if certificate is None:\n",
         ASKED,
     ),
     Mutant(

@@ -103,8 +103,8 @@ MUTANTS = (
     Mutant(
         "a stale source still grants",
         DECIDE,
-        "    if world.stale:\n",
-        "    if len(world.stale) > 9:\n",
+        "    if not world.stale:\n",
+        "    if len(world.stale) < 9:\n",
         CONTENTS,
     ),
     Mutant(
@@ -124,7 +124,7 @@ MUTANTS = (
     Mutant(
         "the wall looks at names, not at keys",
         DECIDE,
-        "    for other in world.keys.get(claim.ca_key_id, frozenset()):\n",
+        "    for other in world.keys.get(ca.key_id, frozenset()):\n",
         "    for other in ():\n",
         CONTENTS,
     ),
@@ -180,8 +180,8 @@ MUTANTS = (
     Mutant(
         "a CA key that was changed signs at once",
         DECIDE,
-        "    if not roots or not claim.root_key_id or claim.root_key_id in roots",
-        "    if roots or not claim.root_key_id or claim.root_key_id in roots",
+        "    if not roots or not ca.root_key_id or ca.root_key_id in roots",
+        "    if roots or not ca.root_key_id or ca.root_key_id in roots",
         CONTENTS,
     ),
     Mutant(
@@ -278,8 +278,8 @@ MUTANTS = (
     Mutant(
         "a requester counts who was written down before anybody vouched",
         "signer/certificates/requests/requester.py",
-        '        return request.spec.username if self._since is not None and created > self._since else ""\n',
-        '        return request.spec.username if self._since is not None else ""\n',
+        "created is not None and since is not None and created > since",
+        "created is not None and since is not None",
         ("tests/unit/certificates/requests/test_requester.py",),
     ),
     Mutant(

@@ -6,8 +6,6 @@ from typing import Any
 import pytest
 
 from signer.api.issuer import IssuerRef
-from signer.api.meta import ObjectMeta
-from signer.api.proxyconfig import ProxyConfig
 from signer.commands.checks.install import (
     check_admission,
     check_cert_manager,
@@ -219,13 +217,15 @@ def test_external_ca_cert() -> None:
 def test_multiroot_agents() -> None:
     """Proxies that would take all tenants' roots are named; together with istiod's setting it is an error."""
     variables = {"environmentVariables": {"PROXY_CONFIG_XDS_AGENT": "true"}}
-    proxy_config = ProxyConfig(metadata=ObjectMeta(name="pc", namespace="foo"), raw_spec=variables)
+    proxy_config = named("ProxyConfig", "pc", "foo", spec=variables)
     text = "defaultConfig: {proxyMetadata: {PROXY_CONFIG_XDS_AGENT: 'true'}}"
-    here = mesh(texts={"istio": text, "istio-x": ": bad ["}, proxy_configs=(proxy_config,))
-    (found,) = check_multiroot(facts(here))
+    here = mesh(texts={"istio": text, "istio-x": ": bad ["})
+    (found,) = check_multiroot(facts(here, proxy_configs=[proxy_config]))
     assert (found.severity, found.where) == ("warning", "ConfigMap istio-system/istio, ProxyConfig foo/pc")
     on = deployment("istiod", "istio-system", env={"ISTIO_MULTIROOT_MESH": "true"})
-    assert [one.severity for one in check_multiroot(facts(here, deployments=[on]))] == ["error"]
+    assert [one.severity for one in check_multiroot(facts(here, proxy_configs=[proxy_config], deployments=[on]))] == [
+        "error"
+    ]
     assert list(check_multiroot(facts(deployments=[on]))) == []
 
 

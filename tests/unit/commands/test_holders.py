@@ -11,13 +11,15 @@ from signer.api.signerpolicy import SignerPolicy
 from signer.commands.holders import FREE, GRANTED, KEPT, Tenancy, manifest, proposals, tenancies
 from signer.tenancy.policies import read_policy
 from signer.tenancy.world import NO_CLAIMS, Namespace, Policy, World
-from tests.unit.commands.meshes import mesh
+from tests.unit.commands.meshes import ALL, mesh, state
 from tests.unit.csr.crafted import NOW
 from tests.unit.tenancy.worlds import BAR, DEFAULT, FOO, OTHER, TEAM, binding, claims, world
 
 
-def rows(found: World) -> dict[tuple[str, IssuerRef], Tenancy]:
-    return {(row.namespace, row.signer): row for row in tenancies(mesh(found), NOW)}
+def rows(found: World, *more: IssuerRef) -> dict[tuple[str, IssuerRef], Tenancy]:
+    """The lines of `tenants`, where these issuers are there besides the task's."""
+    here = mesh(found, issuers=[*map(state, ALL), *map(state, more)])
+    return {(row.namespace, row.signer): row for row in tenancies(here, NOW)}
 
 
 def test_owner_and_newcomer() -> None:
@@ -33,10 +35,12 @@ def test_owner_and_newcomer() -> None:
 def test_refused() -> None:
     """A claim of another's signer is refused, and says why; so is one of a signer that is none of the mesh's."""
     claimed = {"foo": claims(FOO), "bar": claims(FOO), "shop": claims(OTHER)}
-    found = rows(world(claimed=claimed, bindings=(binding(FOO, "foo"),)))
+    found = rows(world(claimed=claimed, bindings=(binding(FOO, "foo"),)), OTHER)
     assert found["bar", FOO].status == "SignerClaimed"
     assert found["bar", FOO].refused
     assert found["shop", OTHER].status == "NotAMeshSigner"
+    absent = rows(world(claimed=claimed))
+    assert absent["shop", OTHER].status == "IssuerNotFound", "as the signer says of it"
 
 
 def test_default() -> None:
@@ -70,7 +74,7 @@ def test_policy_with_labels() -> None:
 def test_own_issuer() -> None:
     """An Issuer that is a signer of the mesh is its own namespace's."""
     shop = IssuerRef("Issuer", "shop", "ca")
-    found = rows(world(signers=frozenset({FOO, DEFAULT, shop})))
+    found = rows(world(signers=frozenset({FOO, DEFAULT, shop})), shop)
     assert found["shop", shop].status == GRANTED
 
 

@@ -49,7 +49,7 @@ class Asked:
         await self.server.__aenter__()
         self.client = ApiClient(self.server.config)
         await self.client.__aenter__()
-        self.questions = Questions(self.client, self.registry, lambda: self.now)  # type: ignore[arg-type]
+        self.questions = Questions(self.client, self.registry, lambda: self.now)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -33,7 +33,9 @@ def request(namespace: str = "shop", issuer: str = "foo", *, status: Any = None,
 
 
 def explained(found: Mesh, asked: CertificateRequest) -> Explanation:
-    return explain_request(asked, found, title="CertificateRequest shop/web-1", auto_approve=True, now=NOW)
+    result = explain_request(asked, found, title="CertificateRequest shop/web-1", auto_approve=True, now=NOW)
+    assert isinstance(result, Explanation)
+    return result
 
 
 def test_of_no_mesh_signer() -> None:

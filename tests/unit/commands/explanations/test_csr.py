@@ -10,12 +10,14 @@ from signer.api.issuer import IssuerRef
 from signer.api.meta import Condition
 from signer.api.signername import signer_name_of
 from signer.commands.explanations.advice import advise
-from signer.commands.explanations.csr import Explanation, Question, explain
+from signer.commands.explanations.csr import Explanation, explain
 from signer.commands.explanations.requests import Asked, as_requester, workload_request
 from signer.commands.live import Mesh
+from signer.csr.outcome import AskReference
 from signer.tenancy.verdict import Limits
 from signer.tenancy.world import NO_CLAIMS, Policy, Settings
 from tests import pki
+from tests.unit.commands.explaining import fully
 from tests.unit.commands.meshes import ALL, entries, mesh, state
 from tests.unit.csr.crafted import ISTIOD, NOW
 from tests.unit.tenancy.worlds import BAR, DEFAULT, FOO, OTHER, TEAM, binding, claims, world
@@ -27,9 +29,7 @@ def asked(namespace: str = "foo", signer: IssuerRef = FOO, **changes: Any) -> As
 
 
 def explained(found: Mesh, namespace: str = "foo", signer: IssuerRef = FOO, **changes: Any) -> Explanation:
-    result = explain(asked(namespace, signer, **changes), signer, found, now=NOW)
-    assert isinstance(result, Explanation)
-    return result
+    return fully(asked(namespace, signer, **changes), signer, found)
 
 
 def known(found: Explanation) -> dict[str, str]:
@@ -161,9 +161,8 @@ def test_namespaced_issuer_asks_first() -> None:
     shop = IssuerRef("Issuer", "shop", "ca")
     here = mesh(issuers=[state(shop)])
     request = asked("shop", shop)
-    assert explain(request, shop, here, now=NOW) == Question(shop)
-    denied = explain(request, shop, here, now=NOW, may_reference=False)
-    assert isinstance(denied, Explanation)
+    assert explain(request, shop, here, now=NOW) == AskReference(shop, request.content)
+    denied = fully(request, shop, here, may_reference=False)
     assert denied.reasons[0].code == "DeniedReference"
 
 
@@ -173,8 +172,7 @@ def test_self_signed() -> None:
         "foo", OTHER, username="alice", annotations={"experimental.cert-manager.io/private-key-secret-name": "k"}
     )
     here = mesh(issuers=[state(OTHER, kind="selfSigned", authority=None)])
-    found = explain(plain, OTHER, here, now=NOW)
-    assert isinstance(found, Explanation)
+    found = fully(plain, OTHER, here, key_unread=True)
     assert (found.verdict, "Secret cert-manager/k" in found.reasons[0].message) == ("ask", True)
 
 

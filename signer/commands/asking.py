@@ -1,0 +1,152 @@
+"""Finds out what the signer would before it decides, by the signer's own code, and explains with the answers.
+
+Nothing is written: where the signer would store an owner, what he rests on is read live, and it is taken as stored. Used
+on the loop only.
+"""
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime
+
+import msgspec
+
+from signer.api.certificaterequest import CertificateRequest
+from signer.api.issuer import IssuerRef
+from signer.api.meta import to_rfc3339
+from signer.api.proxyconfig import PROXY_CONFIGS
+from signer.api.secret import SECRETS, Secret
+from signer.api.signerbinding import SignerBinding
+from signer.certificates.requests import steps
+from signer.certificates.requests.requester import BINDINGS, GUARD, POLICIES, vouched, vouched_since
+from signer.commands.command import NotFoundOut
+from signer.commands.explanations.certificaterequest import AskRequester, RequestQuestion, explain_request
+from signer.commands.explanations.csr import NOTHING_FOUND_OUT, Explanation, FoundOut, Question, explain
+from signer.commands.explanations.requests import Asked
+from signer.commands.live import Listing, Mesh, list_all
+from signer.csr.inquiries import INQUIRY_FAILED, not_answered
+from signer.csr.outcome import AskKey, AskReference, NoKey
+from signer.csr.questions import Questions, key_in
+from signer.kube.client import ApiClient
+from signer.kube.errors import Forbidden, NotFound
+from signer.kube.objects import Json
+from signer.kube.served import locate_newest
+from signer.mesh.live import LiveReads
+from signer.settings.values import Settings
+from signer.tenancy.bindings import new_binding
+from signer.tenancy.live import LiveView, against_grant, against_owner
+from signer.tenancy.verdict import Bind, Confirm, Limits, Reason
+from signer.tenancy.world import Binding
+
+# Each question is asked once, and there are four.
+_MOST = 8
+
+
+class Asking:
+    """Explains requests on one `mesh`, asking through `client`."""
+
+    def __init__(self, client: ApiClient, mesh: Mesh, settings: Settings, now: datetime) -> None:
+        self._client = client
+        self._mesh = mesh
+        self._settings = settings
+        self._now = now
+        self._questions = Questions(client, mesh)
+        self._live = LiveReads(
+            client, mesh.index, lambda: locate_newest(PROXY_CONFIGS)(client), shared=settings.shared_mesh_config
+        )
+        self._since: tuple[datetime | None] | None = None
+
+    async def request(self, asked: Asked, signer: IssuerRef) -> Explanation:
+        """Explain a CertificateSigningRequest. Raises NotFoundOut, ApiError, Unreachable."""
+        found_out, limits = NOTHING_FOUND_OUT, Limits(allow_ca_requests=self._settings.allow_ca_requests)
+        for _ in range(_MOST):
+            found = explain(asked, signer, self._mesh, now=self._now, limits=limits, found_out=found_out)
+            if isinstance(found, Explanation):
+                return found
+            found_out = await self._answer(found, asked, found_out)
+        raise NotFoundOut(f"what becomes of {asked.title} could not be determined")
+
+    async def certificate_request(self, request: CertificateRequest, title: str) -> Explanation:
+        """Explain a CertificateRequest. Raises NotFoundOut, ApiError, Unreachable."""
+        found_out, auto_approve = NOTHING_FOUND_OUT, self._settings.auto_approve
+        for _ in range(_MOST):
+            found = explain_request(
+                request, self._mesh, title=title, auto_approve=auto_approve, now=self._now, found_out=found_out
+            )
+            if isinstance(found, Explanation):
+                return found
+            found_out = await self._answer_request(found, request, found_out)
+        raise NotFoundOut(f"what becomes of {title} could not be determined")
+
+    async def _answer(self, question: Question, asked: Asked, so_far: FoundOut) -> FoundOut:
+        if isinstance(question, AskReference):
+            allowed = await self._questions.may_reference(question.issuer, asked.content)
+            return replace(so_far, answers=replace(so_far.answers, may_reference=allowed))
+        if isinstance(question, AskKey):
+            return await self._key(question, so_far)
+        wrong = await self._wrong(question, so_far.bound)
+        if wrong:
+            text = f"{not_answered(question)}; it will be retried: what is stored does not bear it: {wrong}"
+            return replace(so_far, failed=Reason(INQUIRY_FAILED, text))
+        if isinstance(question, Confirm):
+            return replace(so_far, confirmed=question)
+        owner = Binding(question.signer, question.namespace, question.namespace_uid, self._now)
+        return replace(so_far, bound=owner)
+
+    async def _wrong(self, question: Bind | Confirm, bound: Binding | None) -> str:
+        """Read live what the signer would, with the owner that it would have stored; what is against it, in words."""
+        if isinstance(question, Bind):
+            view = await self._live.for_owner(question.signer, question.namespace)
+            return against_owner(view, question, self._now)
+        view = await self._live.for_grant(question.signer, question.namespace)
+        if bound is not None:
+            view = as_stored(view, bound, self._now)
+        return against_grant(view, question, self._now)
+
+    async def _key(self, question: AskKey, so_far: FoundOut) -> FoundOut:
+        """Read a Secret with the asker's rights; where they do not suffice, the signer's may."""
+        if self._mesh.is_ca_secret(question.namespace, question.name):
+            return replace(so_far, answers=replace(so_far.answers, key=NoKey()))
+        try:
+            secret = await self._client.get(SECRETS, question.name, question.namespace)
+        except Forbidden:
+            return replace(so_far, key_unread=True)
+        except (NotFound, ValueError):  # ValueError: the text can be no Secret's name
+            return replace(so_far, answers=replace(so_far.answers, key=NoKey()))
+        return replace(so_far, answers=replace(so_far.answers, key=await key_in(secret)))
+
+    async def _answer_request(
+        self, question: RequestQuestion, request: CertificateRequest, so_far: FoundOut
+    ) -> FoundOut:
+        if isinstance(question, AskRequester):
+            return replace(so_far, requester=vouched(request, await self._vouched_since()))
+        namespace = request.metadata.namespace
+        secret = None
+        try:
+            secret = msgspec.convert(await self._client.get(SECRETS, question.name, namespace), Secret)
+        except Forbidden:
+            return replace(so_far, key_unread=True)
+        except (NotFound, ValueError):
+            pass  # ValueError: the text can be no Secret's name
+        signs = self._mesh.is_ca_secret(namespace, question.name)
+        key = await asyncio.to_thread(steps.usable_key, secret, signs=signs)
+        return replace(so_far, answers=replace(so_far.answers, key=key))
+
+    async def _vouched_since(self) -> datetime | None:
+        """Since when the API server refuses a false requester. Raises NotFoundOut where that may not be read."""
+        if self._since is None:
+            lists = await asyncio.gather(*(list_all(self._client, resource) for resource in (POLICIES, BINDINGS)))
+            if problem := next((one.problem for one in lists if one.problem), ""):
+                raise NotFoundOut(f"who made the request could not be determined: {problem}")
+            self._since = (vouched_since(*map(_guard, lists)),)
+        return self._since[0]
+
+
+def as_stored(view: LiveView, bound: Binding, now: datetime) -> LiveView:
+    """Return what a live read would find once this owner was stored."""
+    made = new_binding(bound.signer, bound.namespace, bound.namespace_uid)
+    made["metadata"]["creationTimestamp"] = to_rfc3339(now)
+    return replace(view, binding=msgspec.convert(made, SignerBinding))
+
+
+def _guard(listing: Listing) -> Json | None:
+    return next((one for one in listing.items if one.get("metadata", {}).get("name") == GUARD), None)
