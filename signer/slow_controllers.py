@@ -163,6 +163,7 @@ class SlowControllers:
                 enable_certificate_owner_ref=settings.enable_certificate_owner_ref,
                 limits=Limits(),
                 world=self._mesh.world if self._mesh is not None else without_wall(),
+                confirm=self._mesh.confirm if self._mesh is not None else None,
                 audit=self._audit,
                 tally=self._mesh.tally if self._mesh is not None else Tally(),
                 ordering=acme.ordering if acme is not None else None,

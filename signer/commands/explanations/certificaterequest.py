@@ -18,7 +18,7 @@ from signer.commands.explanations.csr import Explanation
 from signer.commands.explanations.grounds import CA_UNREAD, known, mode_notes
 from signer.commands.explanations.requests import Asked, content_of
 from signer.commands.live import Mesh
-from signer.tenancy.verdict import Grant, Limits, Reason, Refuse
+from signer.tenancy.verdict import Confirm, Grant, Limits, Reason, Refuse
 
 _NOW_APPROVED = {"conditions": [{"type": APPROVED, "status": "True"}]}
 
@@ -103,6 +103,8 @@ def _judge(request: CertificateRequest, mesh: Mesh, *, auto_approve: bool, now: 
                 return "issue", (), found
             if isinstance(found, Refuse):
                 return "refuse", found.reasons, None
+            if isinstance(found, Confirm):  # only where the world is one that is kept
+                return "wait", (Reason("ReadingNamespace", f"namespace {found.namespace} is read live first"),), None
             return "wait", (found.reason,), None
         case _:
             return "wait", (Reason("Undecided", f"no decision was reached ({type(step).__name__})"),), None
