@@ -97,7 +97,7 @@ async def list_all(client: ApiClient, resource: Resource, namespace: str | None 
     """List objects; never raises for what the API server or the network says."""
     where = f" in namespace {namespace}" if namespace else ""
     try:
-        return Listing(tuple(await client.list(resource, namespace)))
+        return Listing(tuple(await client.list(resource, namespace, whole=True)))
     except NotFound:
         return Listing(absent=True)
     except Forbidden as error:

@@ -103,9 +103,9 @@ def _judge(request: CertificateRequest, mesh: Mesh, *, auto_approve: bool, now: 
                 return "issue", (), found
             if isinstance(found, Refuse):
                 return "refuse", found.reasons, None
-            if isinstance(found, Confirm):  # only where the world is one that is kept
-                return "wait", (Reason("ReadingNamespace", f"namespace {found.namespace} is read live first"),), None
-            return "wait", (found.reason,), None
+            # Nothing has to be confirmed in a world that was read for this.
+            waits = Reason("ReadingNamespace", "") if isinstance(found, Confirm) else found.reason
+            return "wait", (waits,), None
         case _:
             return "wait", (Reason("Undecided", f"no decision was reached ({type(step).__name__})"),), None
 

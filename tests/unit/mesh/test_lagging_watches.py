@@ -1,7 +1,6 @@
-"""Nobody becomes an owner, and no namespace gets its first certificate, on watches that a live read would contradict; no
-later one on what was contradicted for more than a minute. The same for CertificateRequests.
+"""Nobody becomes an owner, and no namespace gets its first certificate, on watches that a live read would contradict.
 
-A small API server in memory, and a replica that sees it through five watches, each of which brings its events late, is cut,
+No later one rests on what was contradicted for more than a minute; the same holds for CertificateRequests. A small API server in memory, and a replica that sees it through five watches, each of which brings its events late, is cut,
 or begins anew while namespaces, claims, policies, mesh config and owners change. The judge is a second world, made from
 what is stored.
 """
@@ -386,8 +385,7 @@ async def do(replica: Replica, step: tuple[Any, ...]) -> None:  # noqa: PLR0912 
 
 @given(steps)
 def test_nothing_is_given_away_on_an_old_view(program: list[tuple[Any, ...]]) -> None:
-    """Whatever each watch has brought yet, owner and first certificate are what all that is stored says, and later ones are
-    what it said within the last minute."""
+    """Whatever each watch has brought, owner and first certificate are what is stored, later ones what was within a minute."""
     asyncio.run(run(program))
 
 
