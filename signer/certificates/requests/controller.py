@@ -151,6 +151,10 @@ class RequestController:
                 case steps.MarkDenied():
                     await self._write(key, request, to_status.denied(request, now))
                     return
+                case steps.Tell(reason, message):
+                    self._settled(key)
+                    emit("Warning", reason, message)
+                    return
                 case steps.AskKey(name):
                     answer = await self._private_key(request, name)
                 case steps.Pend(reason, message):

@@ -18,6 +18,7 @@ from signer.api.meta import find_condition, has_condition
 from signer.authorities.state import TYPE_MISSING, IssuerState
 from signer.certificates import well_known
 from signer.certificates.renewal import DEFAULT_DURATION
+from signer.kube.encoding.codec import Withheld
 
 # Beyond this a date has no place in a certificate (RFC 5280, 4.1.2.5: year 9999).
 _LONGEST = timedelta(days=365 * 1000)
@@ -61,6 +62,14 @@ class Fail:
 
 
 @dataclass(frozen=True, slots=True)
+class Tell:
+    """Too large to be read, its status too, so nothing is decided and nothing written over it: its people are told."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class AskKey:
     """Which private key is in this Secret of the request's namespace?"""
 
@@ -87,7 +96,7 @@ class Sign:
     key: PrivateKey | None = field(default=None, repr=False)
 
 
-Step = Nothing | Approve | AwaitApproval | MarkDenied | Pend | Fail | AskKey | Sign
+Step = Nothing | Approve | AwaitApproval | MarkDenied | Pend | Fail | Tell | AskKey | Sign
 
 
 def consider(
@@ -106,6 +115,8 @@ def consider(
     ready = find_condition(conditions, well_known.READY)
     if request.metadata.deletion_timestamp:
         return Nothing()
+    if isinstance(request.raw_spec, Withheld):
+        return Tell("InvalidRequest", request.problem)
     if has_condition(conditions, well_known.DENIED):
         settled = ready is not None and ready.reason == well_known.REASON_DENIED
         return Nothing() if settled or not request.spec.issuer_ref.ours else MarkDenied()
