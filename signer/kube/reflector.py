@@ -65,6 +65,7 @@ class Reflector(Generic[T]):
             the reason.
         on_restart: called with why a watch ended ("eof", "silent", "unreachable", "expired", "error"): for metrics.
         inactivity: seconds of silence after which a watch counts as dead.
+        forbidden_delay: seconds between two tries at most where we have no right.
         clock: monotonic seconds.
         sleep: waits so many seconds; for tests.
         random: values in [0, 1); for tests.
@@ -87,6 +88,7 @@ class Reflector(Generic[T]):
         budget: int = BUDGET,
         on_restart: Callable[[str], None] = lambda _reason: None,
         inactivity: float = INACTIVITY,
+        forbidden_delay: float = FORBIDDEN_DELAY,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = _random.random,
@@ -107,6 +109,7 @@ class Reflector(Generic[T]):
         self._listed = float("-inf")
         self._on_restart = on_restart
         self._inactivity = inactivity
+        self._forbidden_delay = forbidden_delay
         self._clock = clock
         self._sleep = sleep
         self._random = random
@@ -314,7 +317,7 @@ class Reflector(Generic[T]):
             self._trouble = trouble
             logger.warning("cannot watch %s, retrying: %s", self._where, error)
         retry_after = error.retry_after if isinstance(error, ApiError) else None
-        await self._pause(retry_after, cap=FORBIDDEN_DELAY if isinstance(error, Forbidden) else LONGEST_DELAY)
+        await self._pause(retry_after, cap=self._forbidden_delay if isinstance(error, Forbidden) else LONGEST_DELAY)
 
     async def _pause(self, retry_after: float | None = None, *, cap: float = LONGEST_DELAY) -> None:
         self._failures += 1

@@ -133,8 +133,9 @@ class RequestController:
             emit = self._objects.emitter(CERTIFICATE_REQUESTS, request)
             now = self._clock()
             match step:
-                case steps.Nothing():
+                case steps.Nothing() | steps.Tell():
                     self._settled(key)
+                    self._tell(request, step)
                     return
                 case steps.AwaitApproval():
                     emit("Normal", "WaitingForApproval", "Not signing CertificateRequest until it is Approved")
@@ -150,10 +151,6 @@ class RequestController:
                     emit("Normal", "cert-manager.io", APPROVED_MESSAGE)
                 case steps.MarkDenied():
                     await self._write(key, request, to_status.denied(request, now))
-                    return
-                case steps.Tell(reason, message):
-                    self._settled(key)
-                    emit("Warning", reason, message)
                     return
                 case steps.AskKey(name):
                     answer = await self._private_key(request, name)
@@ -171,6 +168,10 @@ class RequestController:
                     self._settled(key)
                     await self._sign(key, request, step)
                     return
+
+    def _tell(self, request: CertificateRequest, step: steps.Nothing | steps.Tell) -> None:
+        if isinstance(step, steps.Tell):
+            self._objects.emitter(CERTIFICATE_REQUESTS, request)("Warning", step.reason, step.message)
 
     def _lookup(self, key: Key) -> Callable[[IssuerRef], IssuerState | None]:
         """Look an issuer up, and have the request taken up again when it changes.

@@ -146,7 +146,9 @@ def _for_issuer(
     key: PrivateKey | NoKey | None,
 ) -> Step:
     if state is None:
-        return Pend("IssuerNotFound", f'Referenced "{ref.kind}" not found: {ref}')
+        # As its listers say it (k8s.io/apimachinery, errors.NewNotFound); tools look for these words.
+        missing = f'{ref.kind.lower()}.cert-manager.io "{ref.name}" not found'
+        return Pend("IssuerNotFound", f'Referenced "{ref.kind}" not found: {missing}')
     if state.reason == TYPE_MISSING:
         return Pend("IssuerTypeMissing", f"Missing issuer type: {state.message}")
     if not state.ready:
