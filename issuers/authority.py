@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from issuers.chain import Chain, chain_of, was_signed_with
 from issuers.errors import InvalidAuthority
-from issuers.inspection import read_certificate
+from issuers.inspection import CertificateFields, read_certificate
 from issuers.line import Line, Member, by_nobody, line_of, read_member
 from issuers.private_key import load_key
 from issuers.x509 import der, keys, pem, usages
@@ -23,6 +23,8 @@ MAX_PEM_BYTES = 128 * 1024
 """Of each entry of a CA's Secret."""
 _MAX_CHAIN = 10
 _MAX_BUNDLE = 100
+MOST_VERIFIED = 64
+"""Signatures that are verified for one CA: a chain of ten takes some twenty, each further root of the same name one."""
 _CERT_SIGN = 1 << usages.KEY_USAGES.index("cert sign")
 _LONGEST_WARNING = timedelta(days=30)
 
@@ -84,7 +86,8 @@ def load_authority(tls_crt: bytes, tls_key: bytes, ca_crt: bytes | None, *, now:
     key = load_key(tls_key)
     if keys.public_bytes(key.public_key()) != own.fields.spki:
         raise InvalidAuthority("KeyMismatch", "tls.key", "it is not the key of the certificate in tls.crt")
-    chain = _link(members, above, now)
+    signatures = _Signatures()
+    chain = _link(members, above, now, signatures)
     depth = 0
     for member in chain:
         _check_ca(member, depth)
@@ -92,7 +95,7 @@ def load_authority(tls_crt: bytes, tls_key: bytes, ca_crt: bytes | None, *, now:
         # A renewed root or a cross certificate stands in for the CA below it (RFC 5280, 6.1: self-issued ones do not
         # count).
         depth += not member.self_issued
-    roots = [member for member in chain if _signed_by(member, member)]
+    roots = [member for member in chain if signatures.of(member, member)]
     # A root that was renewed is no part of what verifiers build: they end at the one that is given to them.
     line = line_of([member for member in chain if member not in roots] + roots[-1:])
     if defects := by_nobody(line.findings):
@@ -120,6 +123,7 @@ def load_authority(tls_crt: bytes, tls_key: bytes, ca_crt: bytes | None, *, now:
         chain=chain_of(
             [(member.fields.der, member.fields) for member in chain],
             [(member.fields.der, member.fields) for member in (*members, *above)],
+            signatures.with_key,
         ),
     )
 
@@ -194,7 +198,34 @@ def _read_member(name: str, data: bytes) -> Member:
     return member
 
 
-def _link(members: list[Member], above: list[Member], now: datetime) -> list[Member]:
+class _Signatures:
+    """Which certificate was signed with which key: each pair is verified once, and so many at most.
+
+    Whoever writes a Secret may fill it with certificates of one name, each of which might have signed each other one.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes, bytes], bool] = {}
+
+    def of(self, member: Member, above: Member) -> bool:
+        """Tell whether one certificate was signed by another, by name and key. Raises InvalidAuthority."""
+        return member.fields.issuer == above.fields.subject and self.with_key(member.fields, above.fields.spki)
+
+    def with_key(self, fields: CertificateFields, spki: bytes) -> bool:
+        """Tell whether a certificate was signed with a key. Raises InvalidAuthority when too many were verified."""
+        pair = (fields.der, spki)
+        if pair not in self._known:
+            if len(self._known) >= MOST_VERIFIED:
+                message = (
+                    f"more than {MOST_VERIFIED} signatures would have to be verified to find what is above the CA: leave out "
+                    "certificates of the same name that are not above it"
+                )
+                raise InvalidAuthority("ChainBroken", "ca.crt", message)
+            self._known[pair] = was_signed_with(fields, spki)
+        return self._known[pair]
+
+
+def _link(members: list[Member], above: list[Member], now: datetime, signatures: _Signatures) -> list[Member]:
     """Order the certificates from the signing CA upwards.
 
     Every one of tls.crt must have its place in one line. Of ca.crt, one must: the others are roots that come or go.
@@ -202,14 +233,14 @@ def _link(members: list[Member], above: list[Member], now: datetime) -> list[Mem
     chain, rest = [members[0]], members[1:]
     anchors = {member.fields.der for member in above}
     more = [member for member in above if all(member.fields.der != one.fields.der for one in members)]
-    while rest or not (chain[-1].fields.der in anchors and _signed_by(chain[-1], chain[-1])):
+    while rest or not (chain[-1].fields.der in anchors and signatures.of(chain[-1], chain[-1])):
         last = chain[-1]
-        found = next((member for member in rest if _signed_by(last, member)), None)
+        found = next((member for member in _likely(last, rest) if signatures.of(last, member)), None)
         if found is not None:
             rest.remove(found)
-        elif candidates := [member for member in more if _signed_by(last, member)]:
+        elif candidates := _signers(last, more, signatures):
             # A bundle may hold a root, its successor with the same key, and a cross certificate of it.
-            found = max(candidates, key=lambda member: (_valid(member, now), _signed_by(member, member)))
+            found = max(candidates, key=lambda member: (_valid(member, now), signatures.of(member, member)))
             more.remove(found)
         else:
             break
@@ -227,8 +258,19 @@ def _valid(member: Member, now: datetime) -> bool:
     return member.fields.not_before <= now < member.fields.not_after
 
 
-def _signed_by(member: Member, above: Member) -> bool:
-    return member.fields.issuer == above.fields.subject and was_signed_with(member.fields, above.fields.spki)
+def _likely(member: Member, others: list[Member]) -> list[Member]:
+    """Put those first whose key is named by the certificate: a guess that saves work, and decides nothing."""
+    named = member.authority_key.key_id if member.authority_key is not None else None
+    return sorted(others, key=lambda one: named is None or one.subject_key_id != named)
+
+
+def _signers(member: Member, others: list[Member], signatures: _Signatures) -> list[Member]:
+    """Return the certificates of the key that signed this one: once it is found, the other keys are not tried."""
+    for one in _likely(member, others):
+        if signatures.of(member, one):
+            same = (one.fields.subject, one.fields.spki)
+            return [other for other in others if (other.fields.subject, other.fields.spki) == same]
+    return []
 
 
 def _check_ca(member: Member, depth: int) -> None:

@@ -5,7 +5,7 @@ root out. So what is above the last certificate is found by its signature. Pure;
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from issuers.inspection import CertificateFields, read_certificate
@@ -43,24 +43,28 @@ class Chain:
 
 
 def chain_of(
-    linked: Sequence[tuple[bytes, CertificateFields]], shown: Sequence[tuple[bytes, CertificateFields]] = ()
+    linked: Sequence[tuple[bytes, CertificateFields]],
+    shown: Sequence[tuple[bytes, CertificateFields]] = (),
+    signed_with: Callable[[CertificateFields, bytes], bool] | None = None,
 ) -> Chain:
     """Make the value of certificates (DER, and what was read of it) of which each was signed by the next one.
 
-    `shown` are all that stand with them: those of the chain's keys that somebody else signed count too.
+    `shown` are all that stand with them: those of the chain's keys that somebody else signed count too. `signed_with` is
+    was_signed_with, or one that remembers and counts.
     """
+    signed_with = signed_with or was_signed_with
     certificates = tuple(_certificate(data, fields) for data, fields in linked)
     mine, there = {one.key_id for one in certificates}, {one.der for one in certificates}
     beside = tuple(
         _certificate(data, fields)
         for data, fields in shown
-        if data not in there and key_id_of(fields.spki) in mine and not was_signed_with(fields, fields.spki)
+        if data not in there and key_id_of(fields.spki) in mine and not signed_with(fields, fields.spki)
     )
     digest = hashlib.sha256()
     for one in (*certificates, *beside):
         digest.update(hashlib.sha256(one.der).digest())
     top = certificates[-1].fields
-    own = top.issuer == top.subject and was_signed_with(top, top.spki)
+    own = top.issuer == top.subject and signed_with(top, top.spki)
     return Chain(certificates, digest.hexdigest(), open=not own or bool(beside), beside=beside)
 
 

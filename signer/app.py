@@ -32,7 +32,7 @@ from signer.observe.issuers import IssuerGauges
 from signer.observe.metrics import Metrics
 from signer.readiness import Readiness
 from signer.settings.given import SettingsError
-from signer.settings.values import CSR, Settings
+from signer.settings.values import CSR, ISSUERS, Settings
 from signer.slow_controllers import Shared, SlowControllers
 from signer.tenancy.verdict import Limits
 
@@ -80,7 +80,8 @@ class _Process:
             cluster_resource_namespace=settings.cluster_resource_namespace,
             on_restart=metrics.watch_restarted,
         )
-        self._gauges = IssuerGauges(metrics)
+        asked = settings.controllers
+        self._gauges = IssuerGauges(metrics, statuses=asked is None or ISSUERS in asked)
         self._registry.subscribe(lambda ref: self._gauges.update(ref, self._registry.get(ref)))
         self._audit = audit
         self._mesh = self._watcher() if settings.tenancy_mode != "off" else None

@@ -15,6 +15,7 @@ from signer.api.crd import ours, read_crd
 from signer.authorities.registry import Registry
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, NotFound, Unreachable
+from signer.kube.leases.others import OthersLeases
 from signer.mesh.watcher import MeshWatcher
 from signer.observe.audit import AuditLog
 from signer.observe.events import EventRecorder
@@ -36,6 +37,8 @@ Part = Callable[[], Coroutine[None, None, None]]
 """Works while this process leads, and is cancelled when it does so no longer."""
 
 _CRD_POLL_SECONDS = 3.0
+CERT_MANAGERS_LEASE = "cert-manager-controller"
+"""What cert-manager's controller renews, in kube-system or where it runs (--leader-election-namespace)."""
 CHALLENGES = "challenges"
 _NEED_CERTIFICATES = frozenset({"certificates", "certificaterequests", "gateways", "orders", CHALLENGES})
 
@@ -56,6 +59,28 @@ class Shared:
     mesh: MeshWatcher | None
 
 
+async def alone(others: OthersLeases, run: Part) -> None:
+    """Run while no other program works on the same objects: two that do undo each other's writes without end.
+
+    The definitions do not tell: ours stay when cert-manager takes over again. Whose Lease is renewed does.
+    """
+    while True:
+        if who := await others.holder():
+            log.warning("a cert-manager is at work (%s): Certificates and what belongs to them are left to it", who)
+            await others.gone()
+            log.info("no cert-manager is at work any more")
+        working = asyncio.create_task(run())
+        coming = asyncio.create_task(others.come())
+        try:
+            done, _ = await asyncio.wait({working, coming}, return_when=asyncio.FIRST_COMPLETED)
+            for one in done:
+                one.result()
+        finally:
+            for one in (working, coming):
+                one.cancel()
+            await asyncio.gather(working, coming, return_exceptions=True)
+
+
 class SlowControllers:
     """Makes the parts that the leader runs. `asked` is `Settings.controllers`."""
 
@@ -67,6 +92,9 @@ class SlowControllers:
         self._metrics = shared.metrics
         self._mesh = shared.mesh
         self._audit = shared.audit
+        self._cert_manager = OthersLeases(
+            shared.client, [(one, CERT_MANAGERS_LEASE) for one in ("kube-system", settings.namespace)]
+        )
 
     async def parts(self) -> list[Part]:
         """Return what is to run, once it is known: that may wait for the CRDs. Empty: this process has no slow part."""
@@ -163,6 +191,7 @@ class SlowControllers:
                 enable_certificate_owner_ref=settings.enable_certificate_owner_ref,
                 limits=Limits(),
                 world=self._mesh.world if self._mesh is not None else without_wall(),
+                confirm=self._mesh.confirm if self._mesh is not None else None,
                 audit=self._audit,
                 tally=self._mesh.tally if self._mesh is not None else Tally(),
                 ordering=acme.ordering if acme is not None else None,
@@ -180,7 +209,7 @@ class SlowControllers:
                 if _NEED_CERTIFICATES & set(names):
                     tasks.create_task(watch.run())
 
-        return run
+        return lambda: alone(self._cert_manager, run)
 
     def _edge(self, names: tuple[str, ...]) -> "GatewayRun | None":
         """Make the controller of Gateways, or what keeps the claims of hosts for those that order certificates."""

@@ -14,6 +14,9 @@ from signer.kube.reflector import Change, Reflector
 
 # A watch that cannot even begin is told of this soon (seconds).
 _TROUBLE_POLL = 0.5
+# Where the Secrets are not ours to read (beside a cert-manager: all but the ClusterIssuers'), that stays so: the pauses grow
+# to this. A right that is given is seen that late (seconds).
+_FORBIDDEN_DELAY = 600.0
 
 
 class SecretWatches:
@@ -60,6 +63,7 @@ class SecretWatches:
             SECRETS,
             JsonCodec(CASecret, keep=slim_secret, largest=LARGEST_STORED, weigh=weight, instead=withheld),
             namespace=namespace,
+            forbidden_delay=_FORBIDDEN_DELAY,
             on_restart=lambda _why: self._on_restart(SECRETS.plural),
         )
         reflector.subscribe(self._changed)

@@ -57,6 +57,7 @@ class ControllerOptions:
     enable_certificate_owner_ref: bool = False
     limits: Limits = field(default_factory=Limits)
     world: World = field(default_factory=without_wall)
+    confirm: Callable[[IssuerRef, str, str, str], Awaitable[None]] | None = None
     audit: AuditLog = field(default_factory=lambda: AuditLog(None))
     tally: Tally = field(default_factory=Tally)
     ordering: Ordering | None = None
@@ -151,6 +152,7 @@ class Controllers:
                     self._clock,
                 ),
                 requesters=Requesters(self._client, self._clock),
+                confirm=self._options.confirm,
             )
             self._handlers.append(requests.issuer_changed)
             work.append((queue, requests.reconcile))

@@ -152,7 +152,7 @@ def hangs_on_grace(world: World, namespace: str, signer: IssuerRef) -> bool:
 async def list_all(client: ApiClient, resource: Resource, namespace: str | None = None) -> Listing:
     """List objects; never raises for what the API server or the network says."""
     try:
-        return Listing(tuple(await client.list(resource, namespace)))
+        return Listing(tuple(await client.list(resource, namespace, whole=True)))
     except NotFound:
         return Listing(absent=True)
     except (ApiError, Unreachable) as error:

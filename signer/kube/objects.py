@@ -6,12 +6,15 @@ No state of its own; as safe to share as the client that it is part of.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 
+from signer.kube.encoding.codec import LARGEST
 from signer.kube.errors import Unreachable
+from signer.kube.paging import FIRST_PAGE, PAGE, next_page
 from signer.kube.resource import Resource
+from signer.kube.room import BUDGET, FREE, Room
 
 Json = dict[str, Any]
 JsonPatch = list[Json]
@@ -61,23 +64,27 @@ class ObjectRequests(ABC):
         namespace: str | None = None,
         label_selector: str | None = None,
         *,
-        page_size: int = 500,
+        page_size: int = PAGE,
+        whole: bool = False,
     ) -> list[Json]:
         """Read all objects, page by page, as one snapshot; raises Gone when the snapshot was compacted meanwhile.
 
-        Each item carries apiVersion and kind, which the API server leaves out in lists of built-in types.
+        Each item carries apiVersion and kind, which the API server leaves out in lists of built-in types. Bounded as a watch
+        is: of an object for which there is no room only what names it is given, unless a person wants the `whole` of it.
         """
         items: JsonPatch = []
-        query: dict[str, str | int | bool] = {"limit": page_size}
+        size, room = min(FIRST_PAGE, page_size), Room(BUDGET)
+        query: dict[str, str | int | bool] = {}
         if label_selector:
             query["labelSelector"] = label_selector
         while True:
-            page = _object(await self.request("GET", resource.path(namespace), query=query))
-            items.extend(page.get("items") or ())
-            following = (page.get("metadata") or {}).get("continue")
-            if not following:
+            body = (await self.request("GET", resource.path(namespace), query=query | {"limit": size})).body
+            page = _page(body)
+            items.extend(_decode(raw) if whole else _within(raw, room) for raw in page.items or ())
+            if not page.metadata.following:
                 break
-            query["continue"] = following
+            size = next_page(size, len(body), page_size)
+            query["continue"] = page.metadata.following
         for item in items:
             item.setdefault("apiVersion", resource.api_version)
             item.setdefault("kind", resource.kind)
@@ -136,6 +143,48 @@ class ObjectRequests(ABC):
         if propagation:
             options["propagationPolicy"] = propagation
         await self.request("DELETE", resource.path(namespace, name), body=_encode(options))
+
+
+class _Named(msgspec.Struct, rename="camel"):
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+
+
+class _OnlyNamed(msgspec.Struct):
+    metadata: _Named = msgspec.field(default_factory=_Named)
+
+
+class _ListMeta(msgspec.Struct):
+    following: str = msgspec.field(name="continue", default="")
+
+
+class _Page(msgspec.Struct):
+    metadata: _ListMeta = msgspec.field(default_factory=_ListMeta)
+    items: list[msgspec.Raw] | None = None
+
+
+_decode_page = msgspec.json.Decoder(_Page).decode
+_decode_name = msgspec.json.Decoder(_OnlyNamed).decode
+
+
+def _page(body: bytes) -> _Page:
+    try:
+        return _decode_page(body)
+    except msgspec.DecodeError as error:
+        raise Unreachable(f"the answer is not a list in JSON: {error}") from error
+
+
+def _within(raw: msgspec.Raw, room: Room) -> Json:
+    """Read one object of a list, or only its name when it is too large."""
+    size = len(memoryview(raw))
+    if size <= FREE:
+        return cast("Json", _decode(raw))
+    named = _decode_name(raw)
+    if size > LARGEST or room.take((named.metadata.namespace, named.metadata.name), size):
+        return {"metadata": msgspec.to_builtins(named.metadata)}
+    return cast("Json", _decode(raw))
 
 
 def _object(response: Response) -> Json:

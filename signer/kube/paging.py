@@ -6,10 +6,12 @@ page must leave room in a Pod's memory. Used on the loop; holds one page at a ti
 """
 
 from collections.abc import AsyncIterator, Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from signer.kube.client import ApiClient
 from signer.kube.encoding.codec import Codec, ListPage
+
+if TYPE_CHECKING:
+    from signer.kube.client import ApiClient
 
 T = TypeVar("T")
 
@@ -25,7 +27,7 @@ def next_page(size: int, read: int, most: int) -> int:
 
 
 async def pages(
-    client: ApiClient,
+    client: "ApiClient",
     path: str,
     codec: Codec[T],
     *,

@@ -20,6 +20,7 @@ from signer.kube.encoding.framing import CodecError
 from signer.kube.errors import ApiError, Forbidden, Gone, NotFound, Unreachable
 from signer.kube.paging import PAGE, pages
 from signer.kube.resource import Resource
+from signer.kube.room import BUDGET, Room
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +36,6 @@ INACTIVITY = 90.0
 GOOD_CONNECTION = 2.0
 # So many watches in a row that gave nothing but trouble: the resourceVersion itself may be the trouble (etcd restored).
 RESUMES_BEFORE_RELIST = 3
-# What is kept of one namespace's objects of one resource: so many bytes of each are free, and all that is beyond that
-# together has this much room. How many objects there are is for a ResourceQuota to limit.
-FREE, BUDGET = 8 * 1024, 1024 * 1024
 # Where something was withheld, a namespace whose objects became smaller is listed anew, at most this often (seconds).
 RELIST = 60.0
 # Let others run after so many objects (a few milliseconds).
@@ -67,6 +65,7 @@ class Reflector(Generic[T]):
             the reason.
         on_restart: called with why a watch ended ("eof", "silent", "unreachable", "expired", "error"): for metrics.
         inactivity: seconds of silence after which a watch counts as dead.
+        forbidden_delay: seconds between two tries at most where we have no right.
         clock: monotonic seconds.
         sleep: waits so many seconds; for tests.
         random: values in [0, 1); for tests.
@@ -89,6 +88,7 @@ class Reflector(Generic[T]):
         budget: int = BUDGET,
         on_restart: Callable[[str], None] = lambda _reason: None,
         inactivity: float = INACTIVITY,
+        forbidden_delay: float = FORBIDDEN_DELAY,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = _random.random,
@@ -105,10 +105,11 @@ class Reflector(Generic[T]):
         if label_selector:
             self._query["labelSelector"] = label_selector
         self._page_size = page_size
-        self._room = _Room(budget)
+        self._room = Room(budget)
         self._listed = float("-inf")
         self._on_restart = on_restart
         self._inactivity = inactivity
+        self._forbidden_delay = forbidden_delay
         self._clock = clock
         self._sleep = sleep
         self._random = random
@@ -316,7 +317,7 @@ class Reflector(Generic[T]):
             self._trouble = trouble
             logger.warning("cannot watch %s, retrying: %s", self._where, error)
         retry_after = error.retry_after if isinstance(error, ApiError) else None
-        await self._pause(retry_after, cap=FORBIDDEN_DELAY if isinstance(error, Forbidden) else LONGEST_DELAY)
+        await self._pause(retry_after, cap=self._forbidden_delay if isinstance(error, Forbidden) else LONGEST_DELAY)
 
     async def _pause(self, retry_after: float | None = None, *, cap: float = LONGEST_DELAY) -> None:
         self._failures += 1
@@ -326,58 +327,6 @@ class Reflector(Generic[T]):
 
 class _Relist(Exception):
     """What was withheld may have room now."""
-
-
-class _Room:
-    """What is kept beyond the free bytes of each object, by namespace. `regained`: some that was withheld may fit now."""
-
-    def __init__(self, budget: int) -> None:
-        self._budget = budget
-        self._of_object: dict[Key, int] = {}
-        self._of_namespace: dict[str, int] = {}
-        self._withheld: dict[str, set[Key]] = {}
-        self.regained = False
-
-    def take(self, key: Key, size: int) -> str:
-        """Make room for an object of this size; "" or why there is none, for people."""
-        before, heavy = self._free(key), max(0, size - FREE)
-        used = self._of_namespace.get(key[0], 0)
-        why = ""
-        if heavy and used + heavy > self._budget:
-            self._withheld.setdefault(key[0], set()).add(key)
-            where = f"namespace {key[0]} holds" if key[0] else "there are"
-            why = f"it has {size} bytes, and {where} too many large objects of this kind already; make them smaller, or fewer"
-        elif heavy:
-            self._of_object[key] = heavy
-            self._of_namespace[key[0]] = used + heavy
-        self._regain(key, before - self._of_object.get(key, 0))
-        return why
-
-    def give_back(self, key: Key) -> None:
-        """An object went."""
-        self._regain(key, self._free(key))
-
-    def withheld(self) -> list[Key]:
-        """The objects for which there was no room."""
-        return [key for keys in self._withheld.values() for key in keys]
-
-    def _free(self, key: Key) -> int:
-        """Forget an object; the bytes that it had."""
-        withheld = self._withheld.get(key[0])
-        if withheld is not None:
-            withheld.discard(key)
-            if not withheld:
-                del self._withheld[key[0]]
-        heavy = self._of_object.pop(key, 0)
-        if heavy:
-            left = self._of_namespace[key[0]] = self._of_namespace[key[0]] - heavy
-            if not left:
-                del self._of_namespace[key[0]]
-        return heavy
-
-    def _regain(self, key: Key, freed: int) -> None:
-        if freed > 0 and any(other != key for other in self._withheld.get(key[0], ())):
-            self.regained = True
 
 
 def _restart_reason(error: Exception | None) -> str:

@@ -85,6 +85,13 @@ class LiveReads:
             found = await self._one(SIGNER_BINDINGS, BINDING_CODEC, signer.name)
             return replace(view, binding=found)
 
+    async def for_request(self, namespace: str) -> LiveView:
+        """Read what a certificate for a CertificateRequest rests on. Raises ApiError, Unreachable."""
+        async with _in_time():
+            spaces, _ = await asyncio.gather(self._namespaces({namespace}), self._read_policies(""))
+            known = LiveConfig(self._index.world.config, frozenset())
+            return LiveView(self._settings, known, spaces, policies=self._policies)
+
     async def uid(self, namespace: str) -> str | None:
         """Read a namespace's uid, None when there is none. Raises ApiError, Unreachable."""
         async with _in_time():

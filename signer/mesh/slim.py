@@ -14,6 +14,8 @@ from signer.tenancy.world import LABEL_PREFIX
 
 _VARIABLES = "environmentVariables"
 _LABELS = "matchLabels"
+# More than any signer's name has.
+_LONGEST = 1024
 
 
 def slim_namespace(obj: NamespaceObject) -> NamespaceObject:
@@ -43,7 +45,14 @@ def _slim_variables(raw: object) -> object:
     if not isinstance(raw, dict):
         return raw
     wrong = next((name for name, value in raw.items() if not isinstance(value, str)), None)
-    return {name: raw[name] for name in (CERT_SIGNER, wrong) if name in raw}
+    return {name: _cut(raw[name]) for name in (CERT_SIGNER, wrong) if name in raw}
+
+
+def _cut(value: object) -> object:
+    """Keep so much of a value that one which is too long stays so; what is no text only in kind."""
+    if isinstance(value, str):
+        return value[:_LONGEST]
+    return value if isinstance(value, int | float | None) else type(value)()
 
 
 def _slim_selector(raw: object) -> object:

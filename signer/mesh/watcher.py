@@ -77,7 +77,7 @@ class MeshWatcher:
         self._live = LiveReads(client, self.index, self._sources.proxy_configs, shared=shared)
         self.bindings = Bindings(client, self.index, self._changed, utc_now, self._live)
         self._records = Records(client, self.index, self._changed, utc_now)
-        self._confirmations = Confirmations(self.index, self._live, utc_now) if owners else None
+        self._confirmations = Confirmations(self.index, self._live, utc_now)
         self.tally = Tally()
         self._counts = PolicyCounts(client, self.tally, lambda: self._sources.policies)
         self._grace = DefaultGrace(client, self.world, settings.cluster_resource_namespace)
@@ -115,15 +115,15 @@ class MeshWatcher:
         """
         await self.bindings.bind(signer, namespace, uid)
 
-    async def confirm(self, signer: IssuerRef, namespace: str, uid: str) -> None:
+    async def confirm(self, signer: IssuerRef, namespace: str, uid: str, policy: str = "") -> None:
         """Find out live that this very namespace may have a signer; then the world says so for a while. Its CA is stored first.
 
-        Raises ApiError, Unreachable, also when the watches are behind what is stored.
+        `policy` is what a CertificateRequest rests on. Raises ApiError, Unreachable, also when the watches are behind what
+        is stored.
         """
-        if self._confirmations is not None:
-            # A key that signs for the mesh is remembered before it does, whatever becomes of this process.
-            await self._records.store(signer)
-            await self._confirmations.confirm(signer, namespace, uid)
+        # A key that signs for the mesh is remembered before it does, whatever becomes of this process.
+        await self._records.store(signer)
+        await self._confirmations.confirm(signer, namespace, uid, policy)
 
     async def reread(self, namespace: str) -> None:
         """Read a namespace's ProxyConfigs, the root namespace's and the mesh config live into the world.
@@ -171,7 +171,7 @@ class MeshWatcher:
             self.index.forget_keys(ref)
         elif state.authority is not None:
             new = self.index.put_key(ref, state.authority.key_id, state.authority.chain)
-            if new and self._confirmations is not None and ref in self.world.signers:
+            if new and ref in self.world.signers:
                 self._confirmations.begin_anew()  # the new key is stored before it signs
         self._changed()
 

@@ -31,10 +31,15 @@ _CONDITIONS = ("True", "False", "Unknown")
 
 
 class IssuerGauges:
-    """Sets `mesh_signer_issuer_ready`, `mesh_signer_ca_not_after_timestamp_seconds` and cert-manager's gauges of issuers."""
+    """Sets `mesh_signer_issuer_ready` and `mesh_signer_ca_not_after_timestamp_seconds`.
 
-    def __init__(self, metrics: Metrics) -> None:
+    And cert-manager's gauges of issuers, where this process keeps their status (`statuses`): beside a cert-manager, and beside
+    our own controllers, what a process cannot read would contradict what is stored.
+    """
+
+    def __init__(self, metrics: Metrics, *, statuses: bool = True) -> None:
         self._metrics = metrics
+        self._statuses = statuses
         self._reasons: dict[IssuerRef, str] = {}
 
     def update(self, ref: IssuerRef, state: State | None) -> None:
@@ -43,7 +48,8 @@ class IssuerGauges:
         old = self._reasons.pop(ref, None)
         if old is not None and (state is None or state.reason != old):
             self._metrics.issuer_ready.remove(*name, old)
-        self._show_ready(ref, state)
+        if self._statuses:
+            self._show_ready(ref, state)
         if state is None:
             self._forget_end(name)
             return

@@ -24,7 +24,8 @@ UNBOUND: tuple[Literal["allow", "deny"], ...] = ("allow", "deny")
 AUDIT_FAILURE: tuple[Literal["stop", "continue"], ...] = ("continue", "stop")
 
 CSR = "csr"
-SLOW_CONTROLLERS = ("issuers", "certificates", "certificaterequests", "acmeissuers", "orders", "challenges", "gateways")
+ISSUERS = "issuers"
+SLOW_CONTROLLERS = (ISSUERS, "certificates", "certificaterequests", "acmeissuers", "orders", "challenges", "gateways")
 POLICIES = "policies"
 CONTROLLERS = (CSR, *SLOW_CONTROLLERS, POLICIES)
 

@@ -223,7 +223,9 @@ def _refuse(claim: Claim, world: World, limits: Limits, reasons: list[Reason], n
     return verdict if isinstance(verdict, Refuse) else replace(verdict, would_refuse=tuple(reasons))
 
 
-def _certificate_request(claim: Claim, world: World, limits: Limits, now: datetime) -> Grant | Refuse | Unready:
+def _certificate_request(
+    claim: Claim, world: World, limits: Limits, now: datetime
+) -> Grant | Refuse | Unready | Confirm:
     """A CertificateRequest for a mesh CA: the admins' own namespace, or what a SignerPolicy says."""
     if claim.namespace == world.settings.cluster_resource_namespace:
         return _unbound(claim, limits)
@@ -244,7 +246,8 @@ def _certificate_request(claim: Claim, world: World, limits: Limits, now: dateti
         if not reasons:
             most = policy.max_lifetime or world.settings.max_workload_lifetime
             lifetime = _until_ca_ends(claim, rules.cut(claim.lifetime, most), now)
-            return Grant(lifetime, f"SignerPolicy {policy.name}", policy.name, namespace=claim.namespace)
+            grant = Grant(lifetime, f"SignerPolicy {policy.name}", policy.name, namespace=claim.namespace)
+            return _unconfirmed(claim, claim.namespace, world, now, policy.name) or grant
         first = first or reasons
     held = held_back(opening, claim.namespace, exists, claim.signer)
     if held is not None and held.waits and world.settings.enforces(now):
@@ -334,7 +337,7 @@ def _mesh_request(claim: Claim, world: World, limits: Limits, *, fresh: bool, no
     )
 
 
-def _unconfirmed(claim: Claim, namespace: str, world: World, now: datetime) -> Confirm | None:
+def _unconfirmed(claim: Claim, namespace: str, world: World, now: datetime, policy: str = "") -> Confirm | None:
     """Ask whether this very namespace may still have the signer, if nobody looked for a while.
 
     A watch that is held back still shows a namespace that was deleted and made again by somebody else.
@@ -342,10 +345,10 @@ def _unconfirmed(claim: Claim, namespace: str, world: World, now: datetime) -> C
     exists = world.namespaces.get(namespace)
     if world.confirmed is None or exists is None or not world.settings.enforces(now):
         return None
-    until = world.confirmed.get((exists.uid, claim.signer))
+    until = world.confirmed.get((exists.uid, claim.signer, policy))
     if until is not None and timedelta(0) < until - now <= CONFIRMED_FOR:
         return None
-    return Confirm(claim.signer, namespace, exists.uid)
+    return Confirm(claim.signer, namespace, exists.uid, policy)
 
 
 def _granted_by_key(world: World, namespace: str, ca: CA, now: datetime) -> Granted | Claimable | NotGranted:

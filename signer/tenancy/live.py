@@ -6,7 +6,7 @@ The view never goes into the world, where a watch that is behind would undo it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from signer.api.issuer import IssuerRef
@@ -19,7 +19,7 @@ from signer.tenancy.grants import Claimable, Granted, granted
 from signer.tenancy.index import Index
 from signer.tenancy.meshconfig.config_maps import ConfigMaps
 from signer.tenancy.verdict import Bind, Confirm
-from signer.tenancy.world import Binding, HadDefault, MeshConfig, Settings, World
+from signer.tenancy.world import Binding, HadDefault, MeshConfig, Policy, Settings, World
 
 Texts = Mapping[str, Mapping[str, str]]
 
@@ -79,6 +79,26 @@ def against_owner(view: LiveView, bind: Bind, now: datetime) -> str:
 def against_grant(view: LiveView, confirm: Confirm, now: datetime) -> str:
     """Say why a namespace must not have a certificate of a signer after all; "" when the view bears it."""
     return _differs(_index(view, now).world, Granted, confirm, now)
+
+
+def against_request(view: LiveView, confirm: Confirm, known: Policy | None, now: datetime) -> str:
+    """Say why a CertificateRequest must not be signed by the policy that it was decided by; "" when the view bears it.
+
+    `known` is that policy as the watches show it: what is stored must be the same in all that it grants.
+    """
+    world = _index(view, now).world
+    exists = world.namespaces.get(confirm.namespace)
+    if wrong := another_namespace(exists.uid if exists else None, confirm.namespace, confirm.namespace_uid):
+        return wrong
+    stored = next((one for listed in world.policies.values() for one in listed if one.name == confirm.policy), None)
+    if stored is None:
+        return f"SignerPolicy {confirm.policy} is gone"
+    # Whom it was given to counts for this namespace alone.
+    if known is None or replace(stored, namespace_uids={}) != replace(known, namespace_uids={}):
+        return f"SignerPolicy {confirm.policy} was changed"
+    if not stored.covers(confirm.namespace, exists):
+        return f"SignerPolicy {confirm.policy} does not cover namespace {confirm.namespace}"
+    return ""
 
 
 def another_namespace(found: str | None, namespace: str, uid: str) -> str:

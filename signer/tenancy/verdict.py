@@ -96,12 +96,14 @@ class Reread:
 class Confirm:
     """First read live whether this very namespace may still have this signer, then decide again.
 
-    Asked before the first certificate of a namespace's uid, and now and then after it (World.confirmed).
+    Asked before the first certificate of a namespace's uid, and now and then after it (World.confirmed). `policy` is the
+    SignerPolicy that a CertificateRequest rests on; "" for a request of istiod's.
     """
 
     signer: IssuerRef
     namespace: str
     namespace_uid: str
+    policy: str = ""
 
 
 Inquiry = Bind | Reread | Confirm

@@ -198,6 +198,10 @@ class Policy:
         return own or self.requesters
 
 
+Confirmed = tuple[str, IssuerRef, str]
+"""A namespace's uid, a signer, and the SignerPolicy that a CertificateRequest rests on, "" for a request of istiod's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Binding:
     """One SignerBinding: which namespace owns a signer, since the first grant, whatever becomes of the namespace.
@@ -236,8 +240,8 @@ class World:
     a SignerPolicy spoke about a moment ago; `had_default` the namespaces that are known to have had certificates of the
     mesh's default. `unsynced` names what was not read yet ("" when all was); `stale` what has
     not been heard of for five minutes, by the names "ProxyConfigs", "mesh config", "SignerPolicies", "SignerBindings",
-    "Namespaces". `confirmed` says until when it counts that a namespace (by uid) was read live and may have a signer;
-    None where nobody reads live: then none is asked for.
+    "Namespaces". `confirmed` says until when it counts that a namespace (by uid) was read live and may have a signer, by the
+    SignerPolicy that a CertificateRequest rests on, or ("") as istiod asks; None where nobody reads live: then none is asked for.
     """
 
     settings: Settings = field(default_factory=Settings)
@@ -258,7 +262,7 @@ class World:
     settling: dict[IssuerRef, datetime] = field(default_factory=dict)
     bindings: dict[IssuerRef, Binding] = field(default_factory=dict)
     had_default: dict[str, HadDefault] = field(default_factory=dict)
-    confirmed: dict[tuple[str, IssuerRef], datetime] | None = None
+    confirmed: dict[Confirmed, datetime] | None = None
     unsynced: str = "everything"
     stale: frozenset[str] = frozenset()
 

@@ -1,100 +1,190 @@
 """Objects as large as the API server takes them, as many of each kind as a tenant likes: each process grows little, and honest work goes on.
 
-The number is small enough for every run; MESH_SIGNER_TEST_LARGE_OBJECTS sets another one (`make soak` does).
+The number is small enough for every run, with all kinds side by side; MESH_SIGNER_TEST_LARGE_OBJECTS sets another one
+(`make soak` does), and then each kind has a run of its own.
 """
 
-import base64
+import contextlib
 import os
 import secrets
-from collections.abc import Iterator
-from typing import Any
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests import pki
 from tests.faults.conftest import Start
+from tests.faults.large import KINDS, SHAPES, Json, Kind
 from tests.faults.test_listeners import GROWTH, resident
+from tests.integration.edge.gateway_world import install
 from tests.integration.hot_path import Place
+from tests.integration.plain_api import Refused
+from tests.integration.tenants import define_proxy_configs
 from tests.localmesh import LocalCluster
+from tests.localmesh.errors import LocalMeshError
+from tests.localmesh.processes import free_port
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, NAMESPACE, SignerProcess
 
-COUNT = int(os.environ.get("MESH_SIGNER_TEST_LARGE_OBJECTS", "4"))
-SIZE = 1_000_000
-"""Bytes of what fills an object; the API server takes up to 1.5 MB."""
-TEXT = "x" * SIZE
-Json = dict[str, Any]
-
-KINDS: dict[str, Json] = {
-    "Issuer": {
-        "apiVersion": "cert-manager.io/v1",
-        "spec": {"ca": {"secretName": "s", "crlDistributionPoints": [TEXT[:4000]] * 250}},
-    },
-    "Certificate": {
-        "apiVersion": "cert-manager.io/v1",
-        "spec": {"secretName": "s", "dnsNames": [f"{n}.{TEXT[:240]}" for n in range(4000)], "issuerRef": {"name": "i"}},
-    },
-    "CertificateRequest": {
-        "apiVersion": "cert-manager.io/v1",
-        "spec": {"request": base64.b64encode(TEXT.encode()).decode(), "issuerRef": {"name": "i"}},
-    },
-    "Secret": {
-        "apiVersion": "v1",
-        "type": "Opaque",
-        "stringData": {"tls.crt": TEXT[: SIZE // 2], "other": TEXT[: SIZE // 4]},
-        "labels": {"controller.cert-manager.io/fao": "true"},
-    },
-}
+FEW = 30
+COUNT = int(os.environ.get("MESH_SIGNER_TEST_LARGE_OBJECTS", FEW))
+TOGETHER = [tuple(KINDS)] if COUNT <= FEW else [(name,) for name in KINDS]
+SLOW = "issuers,certificates,certificaterequests,acmeissuers,orders,challenges,gateways,policies"
 
 
-def body(kind: str, namespace: str, name: str) -> Json:
-    """One such object."""
-    made = {key: value for key, value in KINDS[kind].items() if key != "labels"}
-    metadata = {"name": name, "namespace": namespace, "labels": KINDS[kind].get("labels", {})}
-    return {"kind": kind, "metadata": metadata, **made}
+class Writer:
+    """Writes and removes what fills a tenant's namespace."""
+
+    def __init__(self, place: Place, tenant: str, kinds: tuple[str, ...]) -> None:
+        self._api = place.api
+        self._tenant = tenant
+        self._kinds = {name: KINDS[name] for name in kinds}
+        self.taken: dict[str, set[int]] = {name: set() for name in kinds}
+        self.written: list[str] = []
+
+    def write(self, count: int, prefix: str) -> None:
+        """So many of each kind, the shapes in turn; what the API server does not take is none of our affair."""
+        for number in range(count):
+            for name, kind in self._kinds.items():
+                shape = number % len(SHAPES)
+                body = kind.body(SHAPES[shape], self._tenant, f"{self._tenant}-{prefix}-{number}")
+                try:
+                    self._api.post(kind.where(self._tenant), body)
+                except Refused as error:
+                    if error.code not in (400, 413, 422) and "too large" not in error.message:
+                        raise
+                else:
+                    self.taken[name].add(shape)
+                    self.written.append(f"{kind.where(self._tenant)}/{body['metadata']['name']}")
+
+    def clear(self) -> None:
+        """Remove all of it."""
+        for path in self.written:
+            with contextlib.suppress(Refused):
+                self._api.patch(path, {"metadata": {"finalizers": None}})
+            with contextlib.suppress(Refused):
+                self._api.delete(path)
+
+    def told(self, kind: Kind) -> bool:
+        """Whether an object of this kind says that it is too large, or one of too many, by a condition or an Event."""
+        return any(_says_so(one) for one in self._api.get(f"{kind.where(self._tenant)}?limit={FEW}")["items"]) or any(
+            _speaks(event.get("message", ""))
+            for event in self._api.get(f"/api/v1/namespaces/{self._tenant}/events")["items"]
+            if event["involvedObject"]["kind"] == kind.kind
+            and event["involvedObject"].get("apiVersion", "").partition("/")[0] == kind.api_version.partition("/")[0]
+        )
 
 
-def path(kind: str, namespace: str) -> str:
-    """Where they are created."""
-    version = KINDS[kind]["apiVersion"]
-    return f"/{'apis' if '/' in version else 'api'}/{version}/namespaces/{namespace}/{kind.lower()}s"
+def _speaks(text: str) -> bool:
+    return "make it smaller" in text or "make them smaller" in text
+
+
+def _says_so(obj: Json) -> bool:
+    status = obj.get("status") or {}
+    return _speaks(status.get("reason", "")) or any(
+        _speaks(one.get("message", "")) for one in status.get("conditions", ())
+    )
+
+
+@pytest.fixture(scope="module")
+def definitions(breakable: LocalCluster) -> None:
+    """The kinds of Istio and of the Gateway API are served."""
+    install(breakable)
+    define_proxy_configs(breakable)
+    with contextlib.suppress(Exception):
+        breakable.kubectl("create", "namespace", "istio-system")
 
 
 @pytest.fixture
-def tenant(breakable: LocalCluster, place: Place) -> Iterator[str]:
-    """A namespace of somebody's, with an Issuer that has the signer watch its Secrets."""
+def tenant(breakable: LocalCluster) -> Iterator[str]:
+    """A namespace of somebody's."""
     namespace = f"large-{secrets.token_hex(4)}"
     breakable.kubectl("create", "namespace", namespace)
+    breakable.kubectl("create", "serviceaccount", "none", "-n", namespace)
     yield namespace
-    for kind in KINDS:
-        place.api.call("DELETE", path(kind, namespace))
     breakable.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
-def test_large_objects(start: Start, breakable: LocalCluster, place: Place, tenant: str, issuer: str) -> None:
-    """Written while both processes run, and there when they start: neither process grows by much, and requests are signed."""
+@pytest.fixture
+def honest(place: Place, breakable: LocalCluster) -> Iterator[Callable[[], None]]:
+    """Somebody else's work: a Certificate that becomes ready."""
+    namespace = f"honest-{secrets.token_hex(4)}"
+    breakable.kubectl("create", "namespace", namespace)
+    place.ca_issuer("own", pki.CA("own"), namespace)
+    path = f"/apis/cert-manager.io/v1/namespaces/{namespace}/certificates"
+
+    def work() -> None:
+        name = f"c-{secrets.token_hex(4)}"
+        spec = {"secretName": name, "dnsNames": ["a.example.com"], "issuerRef": {"name": "own"}}
+        meta = {"name": name, "namespace": namespace}
+        body = {"apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": meta, "spec": spec}
+        place.api.post(path, body)
+
+        def ready() -> bool:
+            conditions = place.api.get(f"{path}/{name}").get("status", {}).get("conditions", [])
+            return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+        place.until(f"Certificate {name}", ready)
+
+    yield work
+    breakable.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.mark.usefixtures("definitions")
+@pytest.mark.parametrize("kinds", TOGETHER, ids=lambda kinds: kinds[0] if len(kinds) == 1 else "all")
+def test_large_objects(
+    start: Start,
+    breakable: LocalCluster,
+    place: Place,
+    tenant: str,
+    honest: Callable[[], None],
+    issuer: str,
+    kinds: tuple[str, ...],
+) -> None:
+    """Written while both processes run, and there when they start: neither grows by much, both work, and the objects say why they are not read."""
     account = breakable.service_account_kubeconfig(NAMESPACE, CONTROLLERS_ACCOUNT)
     place.ca_issuer("own", pki.CA("own"), tenant)
+    writer = Writer(place, tenant, kinds)
 
     def begin() -> tuple[SignerProcess, SignerProcess]:
-        slow = start("--controllers=issuers,certificates,certificaterequests", kubeconfig=account)
-        return start(), slow
+        options = ("--tenancy=enforce", "--leader-elect=false", "--http01-check-dns=false")
+        slow = start(
+            f"--controllers={SLOW}", *options, f"--http01-solver-bind=127.0.0.1:{free_port()}", kubeconfig=account
+        )
+        return start("--tenancy=enforce"), slow
 
-    def write(count: int, prefix: str) -> None:
-        for kind in KINDS:
-            for number in range(count):
-                place.api.call("POST", path(kind, tenant), body(kind, tenant, f"{prefix}-{number}"))
+    def works() -> None:
+        place.issue(issuer)
+        honest()
 
-    processes = begin()
-    # What the first object of each kind takes is the code's, and no part of what more of them take.
-    write(1, "first")
-    place.issue(issuer)
-    before = [resident(one) for one in processes]
-    write(COUNT, "more")
-    place.issue(issuer)
-    grown = [resident(one) - was for one, was in zip(processes, before, strict=True)]
-    for one in processes:
-        one.stop()
-    again = begin()
-    place.issue(issuer)
-    grown += [resident(one) - was for one, was in zip(again, before, strict=True)]
-    assert max(grown) < GROWTH, grown
+    try:
+        processes = begin()
+        # What the first object of each kind and shape takes is the code's, and no part of what more of them take.
+        writer.write(len(SHAPES), "first")
+        works()
+        before = [resident(one) for one in processes]
+        began = time.monotonic()
+        writer.write(COUNT, "more")
+        works()
+        print(f"{COUNT} of each of {', '.join(kinds)}: written in {time.monotonic() - began:.0f} s")
+        grown = [resident(one) - was for one, was in zip(processes, before, strict=True)]
+        for name in kinds:
+            assert writer.taken[name], f"the API server took no {name}"
+        silent = {name for name in kinds if KINDS[name].told}
+
+        def all_told() -> bool:
+            silent.difference_update([name for name in silent if writer.told(KINDS[name])])
+            return not silent
+
+        with contextlib.suppress(LocalMeshError):
+            place.until("what is too large says so", all_told, 30)
+        assert not silent, f"too large, and silent about it: {sorted(silent)}"
+        for one in processes:
+            one.stop()
+        again = begin()
+        works()
+        grown += [resident(one) - was for one, was in zip(again, before, strict=True)]
+        shown = [f"{bytes_ / 1e6:.1f}" for bytes_ in grown]
+        print(f"grown, in MB: signer {shown[0]}, controllers {shown[1]}; after a restart {shown[2]}, {shown[3]}")
+        assert max(grown) < GROWTH, shown
+    finally:
+        writer.clear()

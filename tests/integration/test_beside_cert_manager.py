@@ -1,8 +1,10 @@
 """The overlay for a cluster with a real cert-manager: it applies, its signer works, and it leaves cert-manager's alone."""
 
 import base64
+import contextlib
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,9 @@ import yaml
 from tests import pki
 from tests.integration import certmanager_crds
 from tests.integration.hot_path import Place
-from tests.integration.plain_api import Refused
-from tests.localmesh import LocalCluster
-from tests.localmesh.signer import SignerProcess
+from tests.integration.plain_api import Api, Refused
+from tests.localmesh import LocalCluster, kubeconfig
+from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
 
 pytestmark = pytest.mark.integration
 
@@ -82,3 +84,58 @@ def test_only_the_requests(beside: LocalCluster) -> None:
     beside.wait_for(lambda: "cannot update" not in refusal(), "the role of cert-manager's controller")
     assert "needs the verb sign on signers.mesh-signer.dev clusterissuers.cert-manager.io/foo" in refusal()
     place.api.close()
+
+
+@contextlib.contextmanager
+def cert_manager(cluster: LocalCluster) -> Iterator[None]:
+    """A cert-manager's leader election, as far as others see it: a Lease in kube-system that is renewed."""
+    ended = threading.Event()
+    path = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/cert-manager-controller"
+    spec = {"holderIdentity": "cert-manager-external-cert-manager-controller", "leaseDurationSeconds": 15}
+
+    def renew() -> None:
+        api, number = Api(kubeconfig.read(cluster.kubeconfig())), 0
+        while not ended.wait(0.5):
+            number += 1
+            body = {
+                "apiVersion": "coordination.k8s.io/v1",
+                "kind": "Lease",
+                "metadata": {"name": path.rsplit("/", maxsplit=1)[-1]},
+            }
+            api.apply(path, body | {"spec": spec | {"leaseTransitions": number}})
+        api.close()
+
+    thread = threading.Thread(target=renew, name="cert-manager")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_a_cert_manager_that_works(private_cluster: Callable[..., LocalCluster]) -> None:
+    """Where a cert-manager renews its Lease our controllers leave Certificates alone, though the definitions are ours; not for good."""
+    cluster = private_cluster()
+    cluster.apply_kustomize(MANIFESTS / "crds")
+    cluster.apply_kustomize(MANIFESTS / "base")
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+    place = Place.of(cluster)
+    place.ca_issuer("own", pki.CA("own"), "default")
+    path = "/apis/cert-manager.io/v1/namespaces/default/certificates"
+    spec = {"secretName": "a", "dnsNames": ["a.example.com"], "issuerRef": {"name": "own"}}
+    meta = {"name": "a", "namespace": "default"}
+    place.api.post(path, {"apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": meta, "spec": spec})
+    options = ("--controllers=issuers,certificates,certificaterequests", "--leader-elect=false")
+    process = SignerProcess(cluster, *options, account=CONTROLLERS_ACCOUNT)
+    try:
+        with cert_manager(cluster):
+            process.start()
+            place.until("a word about the cert-manager", lambda: "a cert-manager is at work" in process.log)
+            assert "kube-system/cert-manager-controller, held by cert-manager-external" in process.log
+            assert "conditions" not in place.api.get(f"{path}/a").get("status", {})
+        # It went without a word: what it held runs out, and nobody else works then.
+        place.until("the Certificate's status", lambda: place.api.get(f"{path}/a").get("status", {}).get("conditions"))
+    finally:
+        process.stop()
+        place.api.close()

@@ -5,7 +5,7 @@ settled by one status write that carries its resourceVersion, so a second answer
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from issuers.certificate import new_serial
@@ -25,24 +25,29 @@ from signer.certificates.requests.signing import Signed, asks_requester, decide_
 from signer.certificates.requests.status import APPROVED_MESSAGE, ISSUED_MESSAGE, StatusPatch
 from signer.certificates.watched import Watched
 from signer.certificates.well_known import PENDING, READY
-from signer.kube.errors import Conflict, Forbidden, NotFound
+from signer.kube.errors import ApiError, Conflict, Forbidden, NotFound, Unreachable
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change
 from signer.kube.superseded import Superseded
 from signer.observe.events import EventType
-from signer.tenancy.verdict import Grant, Limits, Reason, Refuse, Unready
+from signer.tenancy.verdict import Confirm, Grant, Limits, Reason, Refuse, Unready
 from signer.tenancy.world import World, without_wall
 
 # A Secret without cert-manager's label is not watched; whoever waits for one asks again this often.
 _MESH_RECHECK = 2.0
 _AUDIT_RECHECK = 2.0
+_CONFIRMATIONS = 3
 _SECRET_RECHECK = 10.0
 # Rights are no object that we watch.
 _APPROVAL_RECHECK = 300.0
 
 
+Confirming = Callable[[IssuerRef, str, str, str], Awaitable[None]]
+"""Reads live whether a namespace (name and uid) may have a signer by a SignerPolicy. Raises ApiError, Unreachable."""
+
+
 class RequestController:
-    """Works CertificateRequests off. `queue` holds their keys."""
+    """Works CertificateRequests off. `queue` holds their keys; without `confirm` nothing that asks for it is signed."""
 
     def __init__(
         self,
@@ -58,6 +63,7 @@ class RequestController:
         clock: Callable[[], datetime],
         record: RequestRecord,
         requesters: Requesters,
+        confirm: Confirming | None = None,
     ) -> None:
         self._watched = watched
         self._registry = registry
@@ -69,6 +75,7 @@ class RequestController:
         self._clock = clock
         self._record = record
         self._requesters = requesters
+        self._confirm = confirm
         self._superseded = Superseded()
         self._waiting: dict[IssuerRef, set[Key]] = {}
         self._waits_for: dict[Key, IssuerRef] = {}
@@ -122,8 +129,9 @@ class RequestController:
             emit = self._objects.emitter(CERTIFICATE_REQUESTS, request)
             now = self._clock()
             match step:
-                case steps.Nothing():
+                case steps.Nothing() | steps.Tell():
                     self._settled(key)
+                    self._tell(request, step)
                     return
                 case steps.AwaitApproval():
                     emit("Normal", "WaitingForApproval", "Not signing CertificateRequest until it is Approved")
@@ -157,6 +165,10 @@ class RequestController:
                     await self._sign(key, request, step)
                     return
 
+    def _tell(self, request: CertificateRequest, step: steps.Nothing | steps.Tell) -> None:
+        if isinstance(step, steps.Tell):
+            self._objects.emitter(CERTIFICATE_REQUESTS, request)("Warning", step.reason, step.message)
+
     def _lookup(self, key: Key) -> Callable[[IssuerRef], IssuerState | None]:
         """Look an issuer up, and have the request taken up again when it changes.
 
@@ -180,16 +192,7 @@ class RequestController:
         # Read first: the decision is made on the world as it is then.
         asked = asks_requester(step.state, self._world)
         requester = await self._requesters.of(request) if asked else ""
-        grant = decide_request(
-            request,
-            step.csr,
-            step.state,
-            world=self._world,
-            lifetime=step.lifetime,
-            limits=self._limits,
-            now=self._clock(),
-            requester=requester,
-        )
+        grant = await self._decide(request, step, requester)
         if isinstance(grant, Unready):
             await self._pend(key, request, grant.reason.code, grant.reason.message)
             self.queue.add_after(key, _MESH_RECHECK)
@@ -217,6 +220,35 @@ class RequestController:
             await self._fail(key, request, signed.code, signed.message, reasons=signed.reasons)
             return
         await self._issue(key, request, step, signed, grant)
+
+    async def _decide(self, request: CertificateRequest, step: steps.Sign, requester: str) -> Grant | Refuse | Unready:
+        """Ask the wall; and where it wants the namespace and its policy read live first, once more after that."""
+        why = "it changes all the time"
+        for _ in range(_CONFIRMATIONS):
+            grant = decide_request(
+                request,
+                step.csr,
+                step.state,
+                world=self._world,
+                lifetime=step.lifetime,
+                limits=self._limits,
+                now=self._clock(),
+                requester=requester,
+            )
+            if not isinstance(grant, Confirm):
+                return grant
+            if self._confirm is None:
+                why = "nothing reads it here"
+                break
+            try:
+                await self._confirm(grant.signer, grant.namespace, grant.namespace_uid, grant.policy)
+            except (ApiError, Unreachable) as error:
+                why = str(error)
+                break
+        message = (
+            f"that namespace {request.metadata.namespace} may have {step.state.ref} cannot be confirmed yet: {why}"
+        )
+        return Unready(Reason("ReadingNamespace", message))
 
     async def _issue(
         self, key: Key, request: CertificateRequest, step: steps.Sign, signed: Signed, grant: Grant

@@ -17,7 +17,7 @@ from signer.api.certificaterequest import CertificateRequest
 from signer.api.issuer import SelfSignedIssuer
 from signer.authorities.state import NOT_VERIFIABLE, IssuerState
 from signer.tenancy.decide import decide, limits_requesters, standing
-from signer.tenancy.verdict import Claim, Grant, Inquiry, Limits, Reason, Refuse, Unready
+from signer.tenancy.verdict import Bind, Claim, Confirm, Grant, Limits, Reason, Refuse, Reread, Unready
 from signer.tenancy.world import World
 
 
@@ -55,7 +55,7 @@ def decide_request(
     limits: Limits,
     now: datetime,
     requester: str = "",
-) -> Grant | Refuse | Unready:
+) -> Grant | Refuse | Unready | Confirm:
     """Ask the wall whether an approved request may be signed by a ready issuer. On the loop: the world changes there.
 
     `requester` is who made it, as far as the API server vouches for that, "" where it does not: spec.username alone is
@@ -77,7 +77,7 @@ def decide_request(
         chain=authority.chain if authority is not None else None,
     )
     verdict = decide(claim, world, limits, fresh=True, now=now)
-    if isinstance(verdict, Inquiry):
+    if isinstance(verdict, Bind | Reread):
         raise TypeError("a CertificateRequest is never granted by a claim")
     return verdict
 

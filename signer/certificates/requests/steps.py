@@ -21,6 +21,7 @@ from signer.api.tls_secret import is_ca, read_leaf
 from signer.authorities.state import TYPE_MISSING, IssuerState
 from signer.certificates import well_known
 from signer.certificates.renewal import DEFAULT_DURATION
+from signer.kube.encoding.codec import Withheld
 
 # Beyond this a date has no place in a certificate (RFC 5280, 4.1.2.5: year 9999).
 _LONGEST = timedelta(days=365 * 1000)
@@ -64,6 +65,14 @@ class Fail:
 
 
 @dataclass(frozen=True, slots=True)
+class Tell:
+    """Too large to be read, its status too, so nothing is decided and nothing written over it: its people are told."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class AskKey:
     """Which private key is in this Secret of the request's namespace?"""
 
@@ -90,7 +99,7 @@ class Sign:
     key: PrivateKey | None = field(default=None, repr=False)
 
 
-Step = Nothing | Approve | AwaitApproval | MarkDenied | Pend | Fail | AskKey | Sign
+Step = Nothing | Approve | AwaitApproval | MarkDenied | Pend | Fail | Tell | AskKey | Sign
 
 
 def usable_key(secret: Secret | None, *, signs: bool) -> PrivateKey | NoKey:
@@ -125,6 +134,8 @@ def consider(
     ready = find_condition(conditions, well_known.READY)
     if request.metadata.deletion_timestamp:
         return Nothing()
+    if isinstance(request.raw_spec, Withheld):
+        return Tell("InvalidRequest", request.problem)
     if has_condition(conditions, well_known.DENIED):
         settled = ready is not None and ready.reason == well_known.REASON_DENIED
         return Nothing() if settled or not request.spec.issuer_ref.ours else MarkDenied()
@@ -154,7 +165,9 @@ def _for_issuer(
     key: PrivateKey | NoKey | None,
 ) -> Step:
     if state is None:
-        return Pend("IssuerNotFound", f'Referenced "{ref.kind}" not found: {ref}')
+        # As its listers say it (k8s.io/apimachinery, errors.NewNotFound); tools look for these words.
+        missing = f'{ref.kind.lower()}.cert-manager.io "{ref.name}" not found'
+        return Pend("IssuerNotFound", f'Referenced "{ref.kind}" not found: {missing}')
     if state.reason == TYPE_MISSING:
         return Pend("IssuerTypeMissing", f"Missing issuer type: {state.message}")
     if not state.ready:

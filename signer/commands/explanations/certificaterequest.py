@@ -19,7 +19,7 @@ from signer.commands.explanations.csr import NOTHING_FOUND_OUT, Explanation, Fou
 from signer.commands.explanations.grounds import CA_UNREAD, known, mode_notes
 from signer.commands.explanations.requests import Asked, content_of
 from signer.commands.live import Mesh
-from signer.tenancy.verdict import Grant, Limits, Reason, Refuse, Unready
+from signer.tenancy.verdict import Confirm, Grant, Limits, Reason, Refuse, Unready
 
 _NOW_APPROVED = {"conditions": [{"type": APPROVED, "status": "True"}]}
 
@@ -144,6 +144,8 @@ def _signed(
         now=now,
         requester=found_out.requester or "",
     )
+    if isinstance(found, Confirm):  # nothing has to be confirmed in a world that was read for this
+        return _Outcome("wait", (Reason("ReadingNamespace", ""),))
     if isinstance(found, Unready):
         return _Outcome("wait", (found.reason,))
     if isinstance(found, Refuse):

@@ -11,6 +11,7 @@ from signer.api.virtualservice import VirtualService
 from signer.edge.gateways.opt_in import wanted_issuer
 from signer.edge.gateways.read import api_gateway_wishes, gateway_wishes, ingress_wishes, merge
 from signer.edge.gateways.wish import Passed, Source, SourceKind, Wish, Wishes
+from signer.kube.encoding.codec import Withheld
 from signer.tenancy.verdict import Reason
 
 _KINDS: Mapping[type, SourceKind] = {Gateway: "Gateway", APIGateway: "APIGateway", Ingress: "Ingress"}
@@ -55,14 +56,26 @@ def gather(
     passed: list[tuple[Source, Passed]] = []
     selectors: dict[Source, Mapping[str, str] | None] = {}
     unsure = False
+    for route in listed:
+        if isinstance(route.raw_spec, Withheld):
+            meta = route.metadata
+            source = Source("VirtualService", meta.namespace, meta.name, meta.uid)
+            passed.append((source, Passed("", Reason("TooLarge", f"its hosts are not known: {route.problem}"))))
+            unsure = True
     for obj in objects:
         meta = obj.metadata
-        if meta.deletion_timestamp or (isinstance(obj, Ingress) and obj.class_name != INGRESS_CLASS):
+        other = isinstance(obj, Ingress) and not isinstance(obj.raw_spec, Withheld) and obj.class_name != INGRESS_CLASS
+        if meta.deletion_timestamp or other:
+            continue
+        source = Source(_KINDS[type(obj)], meta.namespace, meta.name, meta.uid)
+        if isinstance(obj.raw_spec, Withheld):
+            # Its annotations are not kept either: whether it wants something is not known, so what was made for it stays.
+            passed.append((source, Passed("", Reason("TooLarge", f"no certificate is made for it: {obj.problem}"))))
+            unsure = True
             continue
         issuer = wanted_issuer(meta.annotations, annotations, default)
         if issuer is None:
             continue
-        source = Source(_KINDS[type(obj)], meta.namespace, meta.name, meta.uid)
         unsure = unsure or bool(obj.problem)
         if isinstance(issuer, Reason):
             passed.append((source, Passed("metadata.annotations", issuer)))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from signer.api.event import ObjectReference
 from signer.api.gateway import API_GATEWAYS, GATEWAYS
 from signer.api.ingress import INGRESSES
+from signer.api.virtualservice import VIRTUAL_SERVICES
 from signer.edge.gateways.certificates import EdgeCertificates, Key
 from signer.edge.gateways.secrets import GatewaySecrets
 from signer.edge.gateways.serving import Expected
@@ -21,7 +22,7 @@ from signer.observe.events import EventRecorder, EventType
 from signer.tenancy.verdict import Reason
 
 STATES = ("kept", "waiting", "refused")
-_RESOURCES = {"Gateway": GATEWAYS, "APIGateway": API_GATEWAYS, "Ingress": INGRESSES}
+_RESOURCES = {"Gateway": GATEWAYS, "APIGateway": API_GATEWAYS, "Ingress": INGRESSES, "VirtualService": VIRTUAL_SERVICES}
 Told = tuple[Source, EventType, str, str]
 
 

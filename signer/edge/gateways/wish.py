@@ -9,8 +9,13 @@ from signer.api.certificate import IssuerReference
 from signer.edge.host import Host
 from signer.tenancy.verdict import Reason
 
-SourceKind = Literal["Gateway", "APIGateway", "Ingress"]
-_WORDS: Mapping[SourceKind, str] = {"Gateway": "Gateway", "APIGateway": "Gateway (Gateway API)", "Ingress": "Ingress"}
+SourceKind = Literal["Gateway", "APIGateway", "Ingress", "VirtualService"]
+_WORDS: Mapping[SourceKind, str] = {
+    "Gateway": "Gateway",
+    "APIGateway": "Gateway (Gateway API)",
+    "Ingress": "Ingress",
+    "VirtualService": "VirtualService",
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -15,7 +15,7 @@ import msgspec
 from signer.api.certificate import IssuerReference
 from signer.api.edgepolicy import EDGE_POLICIES, EdgePolicy
 from signer.api.hostclaim import HOST_CLAIMS, HostClaim
-from signer.api.meta import Condition, find_condition, set_condition, to_rfc3339
+from signer.api.meta import Condition, find_condition, set_condition, slim_metadata, to_rfc3339
 from signer.api.namespace import NAMESPACES, NamespaceObject
 from signer.edge.host import Host
 from signer.edge.hosts.decide import (
@@ -35,16 +35,28 @@ from signer.edge.hosts.policy import HostPolicy, read_edge_policy
 from signer.edge.hosts.retention import Fate, fate
 from signer.edge.hosts.secret_records import SecretRecords
 from signer.kube.client import ApiClient
-from signer.kube.encoding.codec import JsonCodec
+from signer.kube.encoding.codec import LARGEST_STORED, JsonCodec, weightless
 from signer.kube.errors import AlreadyExists, NotFound
 from signer.kube.reflector import Change, Reflector
 from signer.tenancy.verdict import Reason, Refuse, Unready
 from signer.tenancy.world import LABEL_PREFIX
 
 CONFLICT = "Conflict"
+# What gateways/opt_in.py reads of a namespace; a value cut here is longer than any name may be, so it stays wrong.
+_ASKING = frozenset(f"cert-manager.io/{name}" for name in ("cluster-issuer", "issuer", "issuer-kind", "issuer-group"))
+_LONGEST_ANNOTATION = 300
 _MOST_CONTENDERS = 16
 _CONTENDERS_NAMED = 3
 _NOT_READ = "HostClaims, EdgePolicies and namespaces were not read yet"
+
+
+def slim_namespace(obj: NamespaceObject) -> NamespaceObject:
+    """Keep of a namespace the labels that admins guard, and who it asks for certificates. Pure."""
+    asked = {key: value[:_LONGEST_ANNOTATION] for key, value in obj.metadata.annotations.items() if key in _ASKING}
+    labels = obj.labels_under(LABEL_PREFIX)
+    return NamespaceObject(
+        metadata=msgspec.structs.replace(slim_metadata(obj.metadata), labels=labels, annotations=asked)
+    )
 
 
 class Claims:
@@ -66,9 +78,8 @@ class Claims:
         self.edge_policies = Reflector(
             client, EDGE_POLICIES, JsonCodec(EdgePolicy), on_restart=lambda _: on_restart(EDGE_POLICIES.plural)
         )
-        self.namespaces = Reflector(
-            client, NAMESPACES, JsonCodec(NamespaceObject), on_restart=lambda _: on_restart(NAMESPACES.plural)
-        )
+        slim = JsonCodec(NamespaceObject, keep=slim_namespace, largest=LARGEST_STORED, weigh=weightless)
+        self.namespaces = Reflector(client, NAMESPACES, slim, on_restart=lambda _: on_restart(NAMESPACES.plural))
         self.secrets = SecretRecords(client, self.hosts, self.write_status)
         self.hosts.subscribe(self._claim_changed)
         self.edge_policies.subscribe(self._policy_changed)

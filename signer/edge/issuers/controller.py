@@ -143,7 +143,7 @@ class AcmeIssuerController:
             key = load_key(pem)
         except BadAccount as error:
             raise Unusable(NOT_VERIFIED, f"Secret {spec.secret_namespace}/{spec.account_secret}: {error}") from None
-        key_hash = _hash(key)
+        key_hash = account_key_hash(key)
         known = self._accounts.get(ref)
         if known is not None and known.issuer == spec and known.pem == pem and known.session.account_url:
             return known.session.account_url, key_hash
@@ -213,8 +213,18 @@ class AcmeIssuerController:
         return Unusable(NOT_REGISTERED, message, _FATAL_RECHECK if isinstance(verdict, Fatal) else None), None
 
 
-def _hash(key: AccountKey) -> str:
-    """SHA-256 of the public key in DER, base64: as cert-manager keeps it (status.acme.lastPrivateKeyHash)."""
+def account_key_hash(key: AccountKey) -> str:
+    """SHA-256 of the private key in PKCS#1 (DER), base64: as cert-manager keeps it (status.acme.lastPrivateKeyHash).
+
+    So neither asks the CA again when the other takes over (pkg/issuer/acme/setup.go). cert-manager has RSA keys only; of
+    another key it is the public one.
+    """
+    private = key.jwk.key
+    if key.jwk.typ == "RSA":
+        pkcs1 = private.private_bytes(
+            serialization.Encoding.DER, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+        )
+        return base64.b64encode(hashlib.sha256(pkcs1).digest()).decode()
     public = key.jwk.public_key().key
     der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(hashlib.sha256(der).digest()).decode()

@@ -191,6 +191,23 @@ class TestObjects:
             assert second.query == {**first.query, "continue": "t"}
 
     @virtual_time
+    async def test_lists_are_bounded(self) -> None:
+        """Of a namespace's large objects as many are read as have room, of the others the name; small ones always are.
+
+        A person who asks for the whole of them has it.
+        """
+        large = [thing(f"l{n}", value="x" * 200_000) for n in range(20)]
+        huge, small = thing("huge", value="x" * 300_000), thing("small", value="x")
+        bodies = [*large, huge, small]
+        lists = [page(one, token="t") for one in bodies] + [page()]
+        async with FakeApiServer(lists=lists * 2) as server, client_of(server) as client:
+            items = await client.list(THINGS, "ns")
+            read = [one["metadata"]["name"] for one in items if "value" in one]
+            assert read == ["l0", "l1", "l2", "l3", "l4", "small"]
+            assert [one["metadata"]["name"] for one in items] == [one["metadata"]["name"] for one in bodies]
+            assert all("value" in one for one in await client.list(THINGS, "ns", whole=True))
+
+    @virtual_time
     async def test_writes(self) -> None:
         """Create, replace, patch and delete send what the API asks for."""
         answer = Reply(body=b'{"kind":"Thing"}')

@@ -59,3 +59,15 @@ def test_namespaces() -> None:
     assert (slim.metadata.name, slim.metadata.uid, slim.metadata.deletion_timestamp) == ("a", "u", ends)
     assert slim.metadata.labels == {"mesh-signer.dev/team": "a"}
     assert slim.metadata.resource_version == ""
+
+
+@pytest.mark.parametrize("length", [0, 253, 1024, 1025, 250_000])
+def test_a_claims_value(length: int) -> None:
+    """What claims is kept as far as a name may be long, and what is too long says the same to the wall, cut."""
+    spec = {"environmentVariables": {SIGNER: "a" * length}}
+    obj = msgspec.convert({"metadata": METADATA, "spec": spec}, ProxyConfig)
+    slim = slim_proxy_config(obj)
+    assert len(msgspec.json.encode(slim)) < 2000
+    whole, cut = (read_claims((one,), "clusterissuers.cert-manager.io") for one in (obj, slim))
+    assert whole.signers == cut.signers
+    assert bool(whole.problems) == bool(cut.problems)

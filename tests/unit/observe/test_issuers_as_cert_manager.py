@@ -37,3 +37,13 @@ def test_gone() -> None:
     gauges.update(FOO, None)
     gauges.update(SHOP, None)
     assert shown(metrics, "clusterissuer") == shown(metrics, "issuer") == {}
+
+
+def test_not_where_the_status_is_somebody_elses() -> None:
+    """A process that keeps no issuer's status says nothing under these names: what it cannot read is no verdict."""
+    metrics = Metrics()
+    gauges = IssuerGauges(metrics, statuses=False)
+    gauges.update(FOO, ready())
+    gauges.update(SHOP, unready(SHOP))
+    gauges.update(SHOP, None)
+    assert shown(metrics, "clusterissuer") == shown(metrics, "issuer") == {}

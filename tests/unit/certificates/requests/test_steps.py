@@ -21,6 +21,7 @@ from signer.authorities.state import IssuerState
 from signer.certificates.requests import status as request_status
 from signer.certificates.requests import steps
 from signer.certificates.requests.signing import Signed, decide_request, sign_request
+from signer.kube.encoding.codec import JsonCodec
 from signer.tenancy.verdict import Grant, Limits, Refuse
 from signer.tenancy.world import without_wall
 from tests.unit.certificates import samples
@@ -318,3 +319,15 @@ class TestSigning:
 def request_of_a_ca() -> str:
     csr = compose_request(samples.key(0), subject=Subject(common_name="sub"), is_ca=True)
     return base64.b64encode(csr).decode()
+
+
+@pytest.mark.parametrize("approve", [True, False])
+def test_what_is_too_large_is_told_and_left_alone(approve: bool) -> None:
+    """Of a request that is too large to be read the status is not known either: nothing is approved or refused over it."""
+    whole = {"metadata": {"name": "r", "namespace": "ns", "uid": "u"}, "spec": {"request": "x" * 300}, "status": {}}
+    event = msgspec.json.encode({"type": "ADDED", "object": whole})
+    found = JsonCodec(CertificateRequest, largest=200).decode_event(event).object
+    assert found is not None
+    step = steps.consider(found, lambda _ref: None, auto_approve=approve)
+    assert isinstance(step, steps.Tell)
+    assert "make it smaller" in step.message

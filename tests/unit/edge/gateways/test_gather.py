@@ -7,6 +7,7 @@ import pytest
 
 from signer.api.virtualservice import VirtualService
 from signer.edge.gateways.gather import Wanted, gather
+from signer.kube.encoding.codec import JsonCodec
 from tests.unit.edge.objects import LE, api_gateway, gateway, host, http, https, ingress, listener, meta
 
 ASKED = {"cert-manager.io/cluster-issuer": "le"}
@@ -124,3 +125,33 @@ class TestEveryHost:
         found = wanted(gateway(https("*"), http("*")), routes=(other,))
         assert found.wishes == ()
         assert [passed.reason.code for _, passed in found.passed] == ["NoHost"]
+
+
+def too_large(obj: Any) -> Any:
+    """The object as a watch shows it when it is too large: its name, and why there is no more."""
+    found = JsonCodec(type(obj), largest=100).decode_event(
+        msgspec.json.encode(
+            {"type": "ADDED", "object": {"metadata": meta("foo", obj.metadata.name), "spec": "x" * 200}}
+        )
+    )
+    return found.object
+
+
+@pytest.mark.parametrize("made", [gateway, api_gateway, ingress])
+@pytest.mark.parametrize("annotations", [ASKED, {}])
+def test_what_is_too_large(made: Any, annotations: dict[str, str]) -> None:
+    """Of an object that is too large to be read nobody knows what it wants: it is told, and what was made for it stays."""
+    found = wanted(too_large(made()), annotations=annotations)
+    assert [passed.reason.code for _, passed in found.passed] == ["TooLarge"]
+    assert "make it smaller" in found.passed[0][1].reason.message
+    assert found.unsure
+    assert not found.wishes
+
+
+def test_a_route_that_is_too_large() -> None:
+    """Hosts that a route may have for a Gateway are not known: it is told, and what was made stays."""
+    found = wanted(gateway(https("*")), routes=(too_large(route("r", "a.example.com")),))
+    assert [
+        (source.kind, passed.reason.code) for source, passed in found.passed if passed.reason.code == "TooLarge"
+    ] == [("VirtualService", "TooLarge")]
+    assert found.unsure

@@ -2,7 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
-from signer.edge.hosts.claims import conflict
+import msgspec
+
+from signer.api.namespace import NamespaceObject
+from signer.edge.gateways.opt_in import wanted_issuer
+from signer.edge.hosts.claims import conflict, slim_namespace
+from signer.tenancy.verdict import Reason
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -27,3 +32,18 @@ def test_it_ends() -> None:
     before = conflict((), ("a",), NOW)
     (condition,) = conflict(before, (), NOW)
     assert (condition.type, condition.status) == ("Conflict", "False")
+
+
+def test_what_is_kept_of_a_namespace() -> None:
+    """However much its people write on it, so much is kept as says who it asks and what admins say of it, and that says the same."""
+    asked = {"cert-manager.io/issuer": "le", "cert-manager.io/issuer-kind": "x" * 250_000}
+    notes = {f"cert-manager.io/{n}": "x" * 1000 for n in range(100)}
+    meta = {"name": "a", "uid": "u", "annotations": asked | notes, "labels": {f"l{n}": "x" for n in range(5000)}}
+    obj = msgspec.convert({"metadata": meta}, NamespaceObject)
+    slim = slim_namespace(obj)
+    assert len(msgspec.json.encode(slim)) < 2000
+    assert (slim.metadata.name, slim.metadata.uid) == ("a", "u")
+    found, whole = (wanted_issuer({}, one.metadata.annotations, None) for one in (slim, obj))
+    assert isinstance(found, Reason)
+    assert isinstance(whole, Reason)
+    assert found.code == whole.code

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from signer.api.certificate import Certificate
 from signer.kube.encoding.codec import LARGEST, JsonCodec, Withheld, weightless
 from signer.kube.paging import next_page
-from signer.kube.reflector import BUDGET, FREE, RELIST
+from signer.kube.reflector import RELIST
+from signer.kube.room import BUDGET, FREE
 from tests.fakes.apiserver import FakeApiServer, Hang, Watch, bookmark, event, page, status_object
 from tests.fakes.following import Thing, following
 from tests.fakes.virtual_time import virtual_time

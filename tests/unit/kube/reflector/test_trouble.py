@@ -118,6 +118,16 @@ class TestRefused:
             assert all(14 < wait < 31 for wait in waits[8:])
 
     @virtual_time
+    async def test_where_rights_never_come(self) -> None:
+        """Where that may stay so, as with Secrets of others, the pauses grow on, to what whoever watches says."""
+        server = FakeApiServer(lists=[*[status(403, "Forbidden")] * 20, page(thing("a"))])
+        async with following(server, forbidden_delay=600.0) as seen:
+            await seen.until(lambda: seen.names() == {"a"}, 20_000)
+            waits = gaps([r.at for r in server.listed()])
+            assert waits[0] < 0.3
+            assert all(250 < wait < 601 for wait in waits[14:])
+
+    @virtual_time
     async def test_a_new_trouble_is_said(self, caplog: pytest.LogCaptureFixture) -> None:
         """Another kind of trouble, or the same one after a recovery, is logged again."""
         server = FakeApiServer(
