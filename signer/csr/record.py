@@ -57,6 +57,8 @@ class Record:
         self._would = Refusals()
         self._waits = Refusals()
         self._quiet_until = float("-inf")
+        # To find a series by its labels takes longer than to count in it. Forgotten in each sweep, so before a series ends.
+        self._durations: dict[str, tuple[Callable[[float], None], ...]] = {}
         self._series = Series(
             signer_exists=self._signer_exists,
             namespace_exists=lambda name: name in around.world().namespaces,
@@ -92,8 +94,7 @@ class Record:
                 if pending.mesh:
                     self._tell_tenant(namespace, pending.ref, verdict.code, verdict.message)
         elif result.outcome == "stored" and isinstance(verdict, Issue):
-            latency = self._metrics.latency
-            latency.labels(self._series.follow(latency, signer)).observe(self._around.clock() - pending.since)
+            self._took(pending)
             if verdict.grant.mesh:
                 self._series.count(self._metrics.issued, signer, verdict.grant.namespace)
             self._would_refuse(pending, verdict.grant)
@@ -101,6 +102,19 @@ class Record:
                 self.tell(pending, "Warning", NOT_BY_ALL, "; ".join(verdict.warnings))
             message = "Certificate fetched from issuer successfully"
             self._event(pending.csr, "Normal", "CertificateIssued", message, courtesy=True)
+
+    def _took(self, pending: Pending) -> None:
+        """Count how long it took, in three parts: all of it, the wait for its turn, the work."""
+        signer, now = pending.csr.signer_name, self._around.clock()
+        known = self._durations.get(signer)
+        if known is None:
+            all_three = (self._metrics.latency, self._metrics.queue_wait, self._metrics.signing)
+            known = tuple(one.labels(self._series.follow(one, signer)).observe for one in all_three)
+            self._durations[signer] = known
+        whole, queued, worked = known
+        whole(now - pending.since)
+        queued(pending.queued)
+        worked(pending.work(now))
 
     def rate_limited(self, pending: Pending, namespace: str) -> None:
         """A request has to wait for its policy's rate."""
@@ -172,6 +186,7 @@ class Record:
 
     def sweep(self) -> None:
         """Let go series of what is no more. To be called each minute or so."""
+        self._durations.clear()
         self._series.sweep()
 
     def close(self) -> None:
