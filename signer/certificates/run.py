@@ -32,6 +32,7 @@ from signer.observe.audit import AuditLog
 from signer.observe.controller_queue import ControllerQueue, namespace_of
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
+from signer.observe.write_errors import WriteErrors
 from signer.tenancy.tally import Tally
 from signer.tenancy.verdict import Limits
 from signer.tenancy.world import World, without_wall
@@ -81,6 +82,7 @@ class Controllers:
         self._options = options
         self._clock = clock
         self._objects = Objects(client, recorder)
+        self._write_errors = WriteErrors(recorder)
         self._handlers: list[Callable[[IssuerRef], None]] = []
         registry.subscribe(self._issuer_changed)
 
@@ -103,6 +105,7 @@ class Controllers:
     async def _run_issuers(self) -> None:
         queue = ControllerQueue[IssuerRef](self._metrics, ISSUERS, flow=lambda ref: ref.namespace or ref.name)
         controller = IssuerController(self._registry, self._objects, clock=self._clock)
+        queue.tells(self._write_errors, controller.about)
         self._handlers.append(queue.add)
         await self._registry.synced.wait()
         for state in self._registry.states():
@@ -128,6 +131,7 @@ class Controllers:
             for state in self._registry.states():
                 certificates.issuer_changed(state.ref)
             self._handlers.append(certificates.issuer_changed)
+            queue.tells(self._write_errors, certificates.about, certificates.show)
             work.append((queue, certificates.reconcile))
             background.append(certificates.keys.run)
         if CERTIFICATE_REQUESTS in names:
@@ -153,6 +157,7 @@ class Controllers:
                 requesters=Requesters(self._client, self._clock),
             )
             self._handlers.append(requests.issuer_changed)
+            queue.tells(self._write_errors, requests.about, requests.show)
             work.append((queue, requests.reconcile))
         try:
             await self._work(watched, background, work)

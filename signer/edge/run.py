@@ -38,6 +38,7 @@ from signer.kube.superseded import Key
 from signer.observe.controller_queue import ControllerQueue, namespace_of
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
+from signer.observe.write_errors import WriteErrors
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ class AcmeControllers:
         self._client = client
         self._registry = registry
         self._recorder = recorder
+        self._write_errors = WriteErrors(recorder)
         self._metrics = metrics
         self._acme = AcmeMetrics(metrics)
         self._options = options
@@ -128,6 +130,7 @@ class AcmeControllers:
         self._issuers = controller = AcmeIssuerController(
             term, self._registry, queue, cluster_resource_namespace=self._options.cluster_resource_namespace
         )
+        queue.tells(self._write_errors, controller.about)
         await self._registry.synced.wait()
         for state in self._registry.states():
             queue.add(state.ref)
@@ -152,6 +155,9 @@ class AcmeControllers:
         proving = ChallengeController(term, family, orders, challenges, self._options.presenter, challenge_queue)
         renewal_queue = ControllerQueue[Key](self._metrics, "renewals", flow=namespace_of)
         renewing = RenewalController(term, certificates, gate, renewal_queue)
+        order_queue.tells(self._write_errors, ordered.about, ordered.show)
+        challenge_queue.tells(self._write_errors, proving.about, proving.show)
+        renewal_queue.tells(self._write_errors, renewing.about)
         self.ordering.follow(orders, challenges, gate)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(orders.run())

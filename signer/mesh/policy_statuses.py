@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from signer.api.event import reference_to
 from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy, SignerPolicyStatus
 from signer.authorities.registry import Registry
 from signer.kube.client import ApiClient
@@ -17,6 +18,7 @@ from signer.kube.clock import utc_now
 from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
 from signer.kube.objects import Json
 from signer.mesh.watcher import MeshWatcher
+from signer.observe.write_errors import WriteErrors
 from signer.tenancy.coverage import policy_status, read_coverage
 from signer.tenancy.policies import read_policy
 
@@ -30,7 +32,8 @@ _RETRY = 10.0
 class PolicyStatuses:
     """Keeps status of all SignerPolicies; `run` may be called again after it was cancelled."""
 
-    def __init__(self, client: ApiClient, registry: Registry, mesh: MeshWatcher) -> None:
+    def __init__(self, client: ApiClient, registry: Registry, mesh: MeshWatcher, errors: WriteErrors) -> None:
+        self._errors = errors
         self._client = client
         self._registry = registry
         self._mesh = mesh
@@ -61,7 +64,10 @@ class PolicyStatuses:
             except (Conflict, NotFound):
                 pass  # it changed: the watch tells, and it is looked at again
             except (ApiError, Unreachable) as error:
+                self._errors.refused(reference_to(SIGNER_POLICIES, obj.metadata), error)
                 trouble = trouble or f"SignerPolicy {name}: its status could not be written: {error}"
+            else:
+                self._errors.fine(reference_to(SIGNER_POLICIES, obj.metadata))
         if trouble and trouble != self._told:
             log.warning("%s", trouble)
         self._told = trouble

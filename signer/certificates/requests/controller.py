@@ -13,6 +13,7 @@ from issuers.errors import InvalidAuthority
 from issuers.private_key import load_key
 from issuers.x509.keys import PrivateKey
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
+from signer.api.event import ObjectReference, reference_to
 from signer.api.issuer import IssuerRef
 from signer.api.meta import find_condition
 from signer.api.secret import TLS_KEY, Secret
@@ -34,6 +35,7 @@ from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change
 from signer.kube.superseded import Superseded
 from signer.observe.events import EventType
+from signer.observe.write_errors import Told
 from signer.tenancy.verdict import Grant, Limits, Reason, Refuse, Unready
 from signer.tenancy.world import World, without_wall
 
@@ -108,10 +110,21 @@ class RequestController:
             return
         try:
             await self._work(key, request)
-        except Conflict:
-            self.queue.add_backoff(key)
+        except Conflict as error:
+            self.queue.add_backoff(key, why=error)
         except NotFound:
             return  # deleted while we worked
+
+    async def show(self, key: Key, told: Told) -> None:
+        """Say in its status what keeps a request from going on. Raises ApiError, Unreachable."""
+        live = await self._objects.request(*key)
+        if live is not None and live.spec.issuer_ref.ours and not steps.settled(live):
+            await self._write(key, live, to_status.pending(live, told.message, self._clock()))
+
+    def about(self, key: Key) -> list[ObjectReference]:
+        """Refer to the request of this key, while there is one."""
+        found = self._watched.requests.store.get(key)
+        return [reference_to(CERTIFICATE_REQUESTS, found.metadata)] if found is not None else []
 
     async def _work(self, key: Key, request: CertificateRequest) -> None:
         answer: PrivateKey | steps.NoKey | None = None

@@ -107,11 +107,9 @@ def consider(
     if request.metadata.deletion_timestamp:
         return Nothing()
     if has_condition(conditions, well_known.DENIED):
-        settled = ready is not None and ready.reason == well_known.REASON_DENIED
-        return Nothing() if settled or not request.spec.issuer_ref.ours else MarkDenied()
-    if has_condition(conditions, well_known.INVALID_REQUEST):
-        return Nothing()
-    if ready is not None and ready.reason in (well_known.FAILED, well_known.ISSUED, well_known.REASON_DENIED):
+        said = ready is not None and ready.reason == well_known.REASON_DENIED
+        return Nothing() if said or not request.spec.issuer_ref.ours else MarkDenied()
+    if settled(request):
         return Nothing()
     if not has_condition(conditions, well_known.APPROVED):
         return Approve() if auto_approve else AwaitApproval()
@@ -125,6 +123,14 @@ def consider(
         message = f"spec.issuerRef: kind {reference.kind!r}, name {reference.name!r} is not an Issuer or ClusterIssuer"
         return Fail("InvalidRequest", message, invalid=True)
     return _for_issuer(request, lookup(ref), ref, in_mesh, key)
+
+
+def settled(request: CertificateRequest) -> bool:
+    """Tell whether an answer is there, whoever gave it."""
+    ready = find_condition(request.status.conditions, well_known.READY)
+    return has_condition(request.status.conditions, well_known.INVALID_REQUEST) or (
+        ready is not None and ready.reason in (well_known.FAILED, well_known.ISSUED, well_known.REASON_DENIED)
+    )
 
 
 def _for_issuer(
