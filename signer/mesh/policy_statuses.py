@@ -7,6 +7,7 @@ namespace's label may change what several cover.
 import asyncio
 import logging
 from collections.abc import Mapping
+from functools import partial
 
 import msgspec
 
@@ -19,7 +20,7 @@ from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
 from signer.kube.objects import Json
 from signer.mesh.watcher import MeshWatcher
 from signer.observe.write_errors import WriteErrors
-from signer.tenancy.coverage import policy_status, read_coverage
+from signer.tenancy.coverage import policy_status, read_coverage, would_have
 from signer.tenancy.policies import read_policy
 
 log = logging.getLogger(__name__)
@@ -81,7 +82,12 @@ class PolicyStatuses:
         issuers = frozenset(state.ref for state in self._registry.states())
         world = self._mesh.world
         coverage = read_coverage(
-            policies.values(), world.namespaces, issuers, istio_namespace=world.settings.istio_namespace
+            policies.values(),
+            world.namespaces,
+            issuers,
+            istio_namespace=world.settings.istio_namespace,
+            holders=partial(would_have, world),
+            defaults=world.defaults,
         )
         wanted = {}
         for name, obj in stored.items():
