@@ -239,6 +239,7 @@ class SlowControllers:
                 names=names,
                 cluster_resource_namespace=self._settings.cluster_resource_namespace,
                 permit=permitting.permit,
+                would=permitting.would,
                 claims=lambda: edge.claims if edge is not None else None,
                 tidy=presenter.tidy,
             ),

@@ -23,6 +23,7 @@ from signer.certificates import steps
 from signer.certificates.filling import Filling, as_they_are
 from signer.certificates.issuing import NO_KEYSTORE, Issuing
 from signer.certificates.matching import RequestView, view_request
+from signer.certificates.mending import Mending
 from signer.certificates.objects import Emit, Key, Objects
 from signer.certificates.pacing import counts, paused
 from signer.certificates.policies import Facts, issuance_needed, not_ready
@@ -94,6 +95,7 @@ class CertificateController:
             watched, objects, self._write_status, self._filling, queue, owner_ref=owner_ref, clock=clock
         )
         self.keys = self._issuing.keys
+        self.mending = Mending(watched, objects, queue, self._issuing.pacing)
         self.queue = queue
         watched.enqueue = queue.add
 
@@ -123,6 +125,7 @@ class CertificateController:
             self.keys.forget(key)
             self._issuing.pacing.forget(key)
             self._filling.is_news(key, "")
+            self.mending.forget(key)
             return
         if certificate.metadata.deletion_timestamp or self._superseded.stale(
             key, certificate.metadata.resource_version
@@ -210,7 +213,7 @@ class CertificateController:
             await self._tidy(certificate)
             self._wake_for_renewal(key, status, now)
             return
-        if left := backoff_left(certificate, now):
+        if (left := backoff_left(certificate, now)) and not await self.mending.mended(certificate, now):
             await self._write_status(certificate, status)
             self.queue.add_after(key, left.total_seconds())
             return

@@ -126,7 +126,7 @@ class Issuing:
         if request is None or key is None:
             await self._wait(certificate, view, shared)
         elif result.state == "failed":
-            await self._fail(certificate, result.reason, result.message)
+            await self._fail(certificate, result.reason, result.message, mendable=result.mendable)
         elif result.state == "issued":
             leaf = steps.issued_leaf(request, key, Facts(certificate, view, None, self._clock()))
             if isinstance(leaf, Defect):
@@ -354,9 +354,9 @@ class Issuing:
         if self._filling.is_news((meta.namespace, meta.name), problem):
             self._emit(certificate, "Warning", NO_KEYSTORE, problem)
 
-    async def _fail(self, certificate: Certificate, reason: str, message: str) -> None:
-        now = self._clock()
-        await self._write_status(certificate, Status.of(certificate).failed(reason, message, now))
+    async def _fail(self, certificate: Certificate, reason: str, message: str, *, mendable: bool = False) -> None:
+        status = Status.of(certificate).failed(reason, message, self._clock(), mendable=mendable)
+        await self._write_status(certificate, status)
         text = f"The certificate request has failed to complete and will be retried: {message}"
         self._emit(certificate, "Warning", reason, text)
 

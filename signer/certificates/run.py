@@ -20,6 +20,7 @@ from signer.authorities.registry import Registry
 from signer.certificates.controller import CertificateController
 from signer.certificates.issuer_controller import IssuerController
 from signer.certificates.objects import Key, Objects
+from signer.certificates.requests.again import SecondLook
 from signer.certificates.requests.controller import RequestController
 from signer.certificates.requests.record import RequestRecord
 from signer.certificates.requests.requester import Requesters
@@ -44,6 +45,8 @@ CERTIFICATES = "certificates"
 CERTIFICATE_REQUESTS = "certificaterequests"
 Handler = Callable[[Key], Awaitable[None]]
 _WORKERS = 8
+# Seconds: what somebody mends (a quota, a right) goes on within a minute.
+_LONGEST_PAUSE = 60.0
 _CONDITIONS = ("True", "False", "Unknown")
 Labels = tuple[str, str, str, str, str]
 
@@ -116,10 +119,11 @@ class Controllers:
         watched = Watched(self._client, shared, on_restart=self._metrics.watch_restarted)
         gauges = CertificateGauges(self._metrics)
         watched.certificates.subscribe(gauges.changed)
+        requesters = Requesters(self._client, self._clock)
         work: list[tuple[ControllerQueue[Key], Handler]] = []
         background: list[Callable[[], Coroutine[Any, Any, None]]] = [watched.requests.run, watched.secrets.run]
         if CERTIFICATES in names:
-            queue = ControllerQueue[Key](self._metrics, CERTIFICATES, flow=namespace_of)
+            queue = ControllerQueue[Key](self._metrics, CERTIFICATES, flow=namespace_of, cap=_LONGEST_PAUSE)
             certificates = CertificateController(
                 watched,
                 self._objects,
@@ -128,14 +132,22 @@ class Controllers:
                 owner_ref=self._options.enable_certificate_owner_ref,
                 clock=self._clock,
             )
+            certificates.mending.again = SecondLook(
+                self._registry.get,
+                requesters,
+                self._options.ordering,
+                world=self._options.world,
+                limits=self._options.limits,
+                clock=self._clock,
+            )
             for state in self._registry.states():
                 certificates.issuer_changed(state.ref)
             self._handlers.append(certificates.issuer_changed)
             queue.tells(self._write_errors, certificates.about, certificates.show)
             work.append((queue, certificates.reconcile))
-            background.append(certificates.keys.run)
+            background += [certificates.keys.run, certificates.mending.look_again]
         if CERTIFICATE_REQUESTS in names:
-            queue = ControllerQueue[Key](self._metrics, CERTIFICATE_REQUESTS, flow=namespace_of)
+            queue = ControllerQueue[Key](self._metrics, CERTIFICATE_REQUESTS, flow=namespace_of, cap=_LONGEST_PAUSE)
             requests = RequestController(
                 watched,
                 self._registry,
@@ -154,7 +166,7 @@ class Controllers:
                     self._options.world,
                     self._clock,
                 ),
-                requesters=Requesters(self._client, self._clock),
+                requesters=requesters,
             )
             self._handlers.append(requests.issuer_changed)
             queue.tells(self._write_errors, requests.about, requests.show)

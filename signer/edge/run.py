@@ -18,7 +18,7 @@ from signer.authorities.registry import Registry
 from signer.edge.challenges.controller import ChallengeController
 from signer.edge.challenges.presenter import Presenter
 from signer.edge.hosts.claims import Claims
-from signer.edge.hosts.permit import Permit
+from signer.edge.hosts.permit import Permit, Would
 from signer.edge.issuers.accounts import Accounts
 from signer.edge.issuers.choice import Alternatives, read_alternatives
 from signer.edge.issuers.controller import AcmeIssuerController
@@ -65,6 +65,7 @@ class AcmeOptions:
     names: tuple[str, ...] = ALL
     cluster_resource_namespace: str = "cert-manager"
     permit: Permit | None = None
+    would: Would | None = None
     claims: Callable[[], Claims | None] | None = None
     tidy: Callable[[frozenset[str]], Awaitable[None]] | None = None
 
@@ -96,7 +97,9 @@ class AcmeControllers:
         self._clock = clock
         self._accounts: Accounts | None = None
         self._issuers: AcmeIssuerController | None = None
-        self.ordering = OrderedRequests(client, lambda: self._accounts, permit=options.permit, clock=clock)
+        self.ordering = OrderedRequests(
+            client, lambda: self._accounts, permit=options.permit, would=options.would, clock=clock
+        )
         registry.subscribe(self._issuer_changed)
         registry.subscribe_secrets(self._secret_changed)
 

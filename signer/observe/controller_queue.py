@@ -27,13 +27,15 @@ def namespace_of(key: tuple[str, str]) -> str:
 
 
 class ControllerQueue(WorkQueue[K]):
-    """A WorkQueue whose calls and errors are in the metrics under the controller's name. `flow` as there.
+    """A WorkQueue whose calls and errors are in the metrics under the controller's name. `flow` and `cap` as there.
 
     With `tells`, an error is also told on the objects that it stopped.
     """
 
-    def __init__(self, metrics: Metrics, controller: str, *, flow: Callable[[K], Hashable] | None = None) -> None:
-        super().__init__(on_error=self.failed, flow=flow)
+    def __init__(
+        self, metrics: Metrics, controller: str, *, flow: Callable[[K], Hashable] | None = None, cap: float = 300.0
+    ) -> None:
+        super().__init__(cap=cap, on_error=self.failed, flow=flow)
         self._controller = controller
         self._calls, self._errors = metrics.sync_calls, metrics.sync_errors
         self._telling: _Telling[K] | None = None

@@ -217,7 +217,7 @@ class RequestController:
             self.queue.add_after(key, _MESH_RECHECK)
             return
         if isinstance(grant, Refuse):
-            await self._fail(key, request, grant.code, grant.message, reasons=grant.reasons)
+            await self._fail(key, request, grant.code, grant.message, reasons=grant.reasons, mendable=True)
             return
         if self._record.blocked:
             self.queue.add_after(key, _AUDIT_RECHECK)
@@ -236,7 +236,7 @@ class RequestController:
             serial=new_serial(),
         )
         if isinstance(signed, Refuse):
-            await self._fail(key, request, signed.code, signed.message, reasons=signed.reasons)
+            await self._fail(key, request, signed.code, signed.message, reasons=signed.reasons, mendable=True)
             return
         await self._issue(key, request, step, signed, grant)
 
@@ -262,9 +262,8 @@ class RequestController:
             return
         self._settled(key)
         if isinstance(answer, Failed):
-            await self._fail(
-                key, request, answer.reason, answer.message, invalid=answer.reason if answer.invalid else ""
-            )
+            invalid = answer.reason if answer.invalid else ""
+            await self._fail(key, request, answer.reason, answer.message, invalid=invalid, mendable=answer.mendable)
             return
         # The CA has made it, whatever becomes of our audit log.
         by_acme = Grant(step.lifetime, "an ACME server")
@@ -289,9 +288,13 @@ class RequestController:
         *,
         invalid: str = "",
         reasons: tuple[Reason, ...] = (),
+        mendable: bool = False,
     ) -> None:
+        refused = reason if mendable else ""
+
         async def write() -> None:
-            await self._write(key, request, to_status.failed(request, message, self._clock(), invalid=invalid))
+            patch = to_status.failed(request, message, self._clock(), invalid=invalid, refused=refused)
+            await self._write(key, request, patch)
 
         await self._record.refuse(request, reasons or (Reason(reason, message),), write)
         self._objects.emitter(CERTIFICATE_REQUESTS, request)("Warning", reason, message)

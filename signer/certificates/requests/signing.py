@@ -10,7 +10,7 @@ from issuers.certificate import self_sign, sign, template_for
 from issuers.errors import TemplateError
 from issuers.line import by_nobody
 from issuers.request import SigningRequest
-from issuers.template import within
+from issuers.template import CertificateTemplate, within
 from issuers.verify import findings_of
 from issuers.x509.keys import PrivateKey
 from signer.api.certificaterequest import CertificateRequest
@@ -82,21 +82,18 @@ def decide_request(
     return verdict
 
 
-def sign_request(
-    request: CertificateRequest,
-    csr: SigningRequest,
-    state: IssuerState,
-    grant: Grant,
-    *,
-    key: PrivateKey | None,
-    now: datetime,
-    serial: int,
-) -> Signed | Refuse:
-    """Sign what was granted, or tell why it makes no certificate.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a certificate would say; `warnings` as in Signed."""
 
-    `key` is the request's own private key, for a selfSigned issuer. Raises SigningFailed when what was signed is not
-    what was decided; it must not be stored then.
-    """
+    template: CertificateTemplate
+    warnings: tuple[str, ...]
+
+
+def wanted(
+    request: CertificateRequest, csr: SigningRequest, state: IssuerState, grant: Grant, *, now: datetime
+) -> Wanted | Refuse:
+    """Tell what a certificate would say that was granted, or why nobody would accept it; nothing is signed."""
     authority = state.authority
     own = state.issuer.spec.self_signed or SelfSignedIssuer()
     try:
@@ -114,17 +111,38 @@ def sign_request(
         if authority is not None:
             template = within(template, not_before=authority.not_before, not_after=authority.not_after)
         found = findings_of(template, authority.line if authority is not None else None)
-        if nobody := by_nobody((*found, *(authority.line.findings if authority is not None else ()))):
-            return Refuse(
-                tuple(Reason(NOT_VERIFIABLE, f"nobody would accept the certificate: {one}") for one in nobody)
-            )
-        warnings = tuple(map(str, found))
-        if authority is None:
-            if key is None:
-                return Refuse((Reason("MissingAnnotation", f"{state.ref} has no CA and no private key was named"),))
-            issued = self_sign(template, key, serial=serial)
-            return Signed(issued.pem, issued.pem, warnings)
     except TemplateError as error:
         return Refuse((Reason("SigningError", f"Error generating certificate template: spec.{error}"),))
-    issued = sign(template, authority, serial=serial)
-    return Signed(issued.pem, authority.anchor_pem, warnings)
+    if nobody := by_nobody((*found, *(authority.line.findings if authority is not None else ()))):
+        return Refuse(tuple(Reason(NOT_VERIFIABLE, f"nobody would accept the certificate: {one}") for one in nobody))
+    return Wanted(template, tuple(map(str, found)))
+
+
+def sign_request(
+    request: CertificateRequest,
+    csr: SigningRequest,
+    state: IssuerState,
+    grant: Grant,
+    *,
+    key: PrivateKey | None,
+    now: datetime,
+    serial: int,
+) -> Signed | Refuse:
+    """Sign what was granted, or tell why it makes no certificate.
+
+    `key` is the request's own private key, for a selfSigned issuer. Raises SigningFailed when what was signed is not
+    what was decided; it must not be stored then.
+    """
+    asked = wanted(request, csr, state, grant, now=now)
+    if isinstance(asked, Refuse):
+        return asked
+    if state.authority is not None:
+        issued = sign(asked.template, state.authority, serial=serial)
+        return Signed(issued.pem, state.authority.anchor_pem, asked.warnings)
+    if key is None:
+        return Refuse((Reason("MissingAnnotation", f"{state.ref} has no CA and no private key was named"),))
+    try:
+        issued = self_sign(asked.template, key, serial=serial)
+    except TemplateError as error:
+        return Refuse((Reason("SigningError", f"Error generating certificate template: spec.{error}"),))
+    return Signed(issued.pem, issued.pem, asked.warnings)
