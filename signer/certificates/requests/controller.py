@@ -134,6 +134,7 @@ class RequestController:
                 self._lookup(key),
                 auto_approve=self._auto_approve,
                 in_mesh=lambda state: in_mesh(state, self._world),
+                exists=lambda ref: self._registry.get(ref) is not None,
                 key=answer,
             )
             emit = self._objects.emitter(CERTIFICATE_REQUESTS, request)
