@@ -62,8 +62,17 @@ def explain_request(
         ends=now + grant.lifetime if grant is not None else None,
         notes=tuple(notes),
         known=tuple(known(mesh, namespace, signer, now)),
-        advice=advise_on(reasons, mesh.world, namespace, signer, asked.content.username),
+        advice=_advice(reasons, mesh, namespace, signer, asked.content.username),
     )
+
+
+def _advice(
+    reasons: tuple[Reason, ...], mesh: Mesh, namespace: str, signer: IssuerRef, username: str
+) -> tuple[str, ...]:
+    if any(reason.code == "IssuerNotFound" for reason in reasons):
+        # No ProxyConfig names this one.
+        return ("Create the issuer, or correct spec.issuerRef, whose kind is Issuer when it is left out.",)
+    return advise_on(reasons, mesh.world, namespace, signer, username)
 
 
 Outcome = tuple[Literal["issue", "refuse", "wait", "ask"], tuple[Reason, ...], Grant | None]
@@ -75,6 +84,7 @@ def _judge(request: CertificateRequest, mesh: Mesh, *, auto_approve: bool, now: 
         mesh.issuers.get,
         auto_approve=auto_approve,
         in_mesh=lambda state: in_mesh(state, mesh.world),
+        exists=mesh.issuers.__contains__,
     )
     match step:
         case steps.Pend(code, message):
