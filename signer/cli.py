@@ -18,6 +18,7 @@ COMMANDS = {
     "mesh-config": "print or write the roots that Istio needs for the signers",
     "doctor": "check what the wall between tenants stands on",
     "edge": "public hosts and their certificates",
+    "renew": "have Certificates issued again now",
     "convert": "turn old cert-manager and Ingress manifests into today's",
 }
 

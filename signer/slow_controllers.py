@@ -20,6 +20,7 @@ from signer.mesh.watcher import MeshWatcher
 from signer.observe.audit import AuditLog
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
+from signer.observe.write_errors import WriteErrors
 from signer.settings.given import SettingsError
 from signer.settings.values import CSR, POLICIES, SLOW_CONTROLLERS, Settings
 from signer.tenancy.tally import Tally
@@ -138,7 +139,7 @@ class SlowControllers:
         if asked is None or POLICIES in asked:
             from signer.mesh.policy_statuses import PolicyStatuses  # noqa: PLC0415 - see above
 
-            parts.append(PolicyStatuses(self._client, self._registry, mesh).run)
+            parts.append(PolicyStatuses(self._client, self._registry, mesh, WriteErrors(self._recorder)).run)
         if self._settings.manage_mesh_config and (asked is None or set(asked) != {CSR}):
             from signer.mesh.roots import MeshRoots  # noqa: PLC0415 - see above
 
@@ -267,6 +268,7 @@ class SlowControllers:
                 names=names,
                 cluster_resource_namespace=self._settings.cluster_resource_namespace,
                 permit=permitting.permit,
+                would=permitting.would,
                 claims=lambda: edge.claims if edge is not None else None,
                 tidy=presenter.tidy,
             ),

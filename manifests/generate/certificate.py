@@ -3,9 +3,11 @@
 from manifests.generate.references import conditions, issuer_reference, secret_key, usages
 from manifests.generate.schema import (
     DNS_SUBDOMAIN,
+    SUBDOMAIN_MESSAGE,
     Rule,
     Schema,
     boolean,
+    form,
     integer,
     list_of,
     record,
@@ -271,7 +273,10 @@ def certificate_spec() -> Schema:
             "How many CertificateRequests are kept; 1 when unset.", format="int32", minimum=1
         ),
         "secretName": string(
-            "Secret that receives tls.crt, tls.key and ca.crt.", minLength=1, maxLength=253, pattern=DNS_SUBDOMAIN
+            "Secret that receives tls.crt, tls.key and ca.crt.",
+            minLength=1,
+            maxLength=253,
+            rules=[form(DNS_SUBDOMAIN, f"a Secret is expected: {SUBDOMAIN_MESSAGE}")],
         ),
         "secretTemplate": _secret_template(),
         "signatureAlgorithm": string(

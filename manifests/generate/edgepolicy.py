@@ -1,7 +1,17 @@
 """EdgePolicy: what admins say about who may have public certificates for which hosts."""
 
 from manifests.generate.references import conditions
-from manifests.generate.schema import DNS_SUBDOMAIN, Schema, integer, list_of, record, string, string_set
+from manifests.generate.schema import (
+    DNS_SUBDOMAIN,
+    SUBDOMAIN_MESSAGE,
+    Schema,
+    form,
+    integer,
+    list_of,
+    record,
+    string,
+    string_set,
+)
 from manifests.generate.signerpolicy import namespaces, policy_spec
 
 MAX_SUFFIXES = 256
@@ -23,7 +33,12 @@ def _issuer() -> Schema:
                 enum=["ClusterIssuer", "Issuer"],
                 default="ClusterIssuer",
             ),
-            "name": string("Its name.", minLength=1, maxLength=253, pattern=DNS_SUBDOMAIN),
+            "name": string(
+                "Its name.",
+                minLength=1,
+                maxLength=253,
+                rules=[form(DNS_SUBDOMAIN, f"an issuer is expected: {SUBDOMAIN_MESSAGE}")],
+            ),
         },
         required=["name"],
     )
@@ -40,7 +55,9 @@ def edge_policy_spec() -> Schema:
                 MAX_SUFFIXES,
                 minLength=1,
                 maxLength=253,
-                pattern=DNS_SUBDOMAIN,
+                each=[
+                    form(DNS_SUBDOMAIN, "a DNS name in lower case is expected, as shop.example.com, without a wildcard")
+                ],
             )
             | {"minItems": 1},
             "issuers": list_of("Which issuers may be named. Left out: all.", _issuer(), maxItems=64),

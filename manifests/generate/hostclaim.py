@@ -67,7 +67,8 @@ def claim_status() -> Schema:
         "How it is used; written by mesh-signer.",
         {
             "conditions": conditions(
-                "Conflict: other namespaces want the host too. Served: its gateways show the certificate.", "Conflict"
+                "Conflict: other namespaces want the host too. Served: its gateways show the certificate. Stopped: the API server refuses what is to be written for it.",
+                "Conflict",
             )
             | {"maxItems": 8},
             "contenders": list_of(

@@ -14,6 +14,19 @@ DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?
 """RFC 1123 subdomain: the names of most Kubernetes objects (at most 253 characters)."""
 
 
+def form(pattern: str, message: str) -> Rule:
+    """A pattern as a rule: the API server tells the sentence then, where of a schema's pattern it prints the pattern itself.
+
+    For strings whose length, and lists whose size, is bounded: else the API server's estimate of its cost is too large.
+    """
+    return (f"self.matches(r'{pattern}')", message)
+
+
+# What it says of names; of other things the sentence stands beside the pattern.
+SUBDOMAIN_MESSAGE = "a name of lower case letters, digits, '-' and '.', which begins and ends with a letter or a digit"
+LABEL_MESSAGE = "a name of lower case letters, digits and '-', which begins and ends with a letter or a digit"
+
+
 def _rules(rules: Iterable[Rule]) -> Schema:
     listed = [{"rule": rule, "message": message} for rule, message in rules]
     return {"x-kubernetes-validations": listed} if listed else {}
@@ -90,9 +103,13 @@ def strings(text: str, **limits: Any) -> Schema:
     return list_of(text, {"type": "string", **limits})
 
 
-def string_set(text: str, most: int, **limits: Any) -> Schema:
-    """A list of at most so many strings, each once, which server-side apply merges; `limits` are those of each string."""
-    return list_of(text, {"type": "string", **limits}, maxItems=most) | {"x-kubernetes-list-type": "set"}
+def string_set(text: str, most: int, *, each: Iterable[Rule] = (), **limits: Any) -> Schema:
+    """A list of at most so many strings, each once, which server-side apply merges.
+
+    `limits` and the rules `each` are those of each string.
+    """
+    item = {"type": "string", **limits, **_rules(each)}
+    return list_of(text, item, maxItems=most) | {"x-kubernetes-list-type": "set"}
 
 
 def string_map(text: str, *, rules: Iterable[Rule] = (), **limits: Any) -> Schema:

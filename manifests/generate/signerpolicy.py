@@ -1,13 +1,26 @@
 """SignerPolicy: what admins say about who may have which signer.
 
-Patterns where they do, since they cost nothing; CEL where a field depends on another. Each list has an end, so that the
-API server's estimate of a rule's cost stays small.
+CEL also where a pattern would do: of a pattern the API server prints the pattern, of a rule a sentence. Each list and each
+string has an end, so that its estimate of a rule's cost stays small.
 """
 
 from collections.abc import Mapping
 
 from manifests.generate.references import KEY_USAGES, conditions
-from manifests.generate.schema import Rule, Schema, boolean, integer, list_of, record, string, string_map, string_set
+from manifests.generate.schema import (
+    LABEL_MESSAGE,
+    SUBDOMAIN_MESSAGE,
+    Rule,
+    Schema,
+    boolean,
+    form,
+    integer,
+    list_of,
+    record,
+    string,
+    string_map,
+    string_set,
+)
 
 LABEL_PREFIX = "mesh-signer.dev/"
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -16,11 +29,17 @@ SIGNER_NAME = rf"^(clusterissuers\.cert-manager\.io/|issuers\.cert-manager\.io/{
 """A full signer name that we serve; the longest is that of an Issuer: domain, label, dot, subdomain."""
 MAX_SIGNER_NAME = len("issuers.cert-manager.io/") + 63 + 1 + 253
 _QUALIFIED = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_FULL_NAME = "a full name is expected, as clusterissuers.cert-manager.io/foo, or issuers.cert-manager.io/NAMESPACE.NAME for an Issuer"
+_WRITE_HOURS = "a duration is expected, as 24h or 90m: there is no unit longer than an hour, and 90 days are 2160h"
+_WORD = form(r"^\S+$", "a user name without white space is expected")
 _DURATION = r"^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$"
 
 
-def _duration(text: str, *, rules: list[Rule], **limits: object) -> Schema:
-    return string(text, maxLength=32, pattern=_DURATION, rules=rules, **limits)
+def _duration(text: str, *, limit: Rule, **limits: object) -> Schema:
+    """A duration within a limit, which is only looked at where there is a duration."""
+    bound, message = limit
+    guarded = (f"!self.matches(r'{_DURATION}') || ({bound})", message)
+    return string(text, maxLength=32, rules=[form(_DURATION, _WRITE_HOURS), guarded], **limits)
 
 
 def namespaces(names: str, more: Mapping[str, Schema] | None = None) -> Schema:
@@ -40,8 +59,20 @@ def namespaces(names: str, more: Mapping[str, Schema] | None = None) -> Schema:
                     ),
                 ],
             )
-            | {"additionalProperties": {"type": "string", "maxLength": 63, "pattern": f"^({_QUALIFIED})?$"}},
-            "names": string_set(names, 1024, maxLength=63, pattern=f"^{_LABEL}$"),
+            | {
+                "additionalProperties": string(
+                    maxLength=63,
+                    rules=[
+                        form(
+                            f"^({_QUALIFIED})?$",
+                            "a label's value is expected: letters, digits, '-', '_' and '.', at most 63",
+                        )
+                    ],
+                )
+            },
+            "names": string_set(
+                names, 1024, maxLength=63, each=[form(f"^{_LABEL}$", f"a namespace is expected: {LABEL_MESSAGE}")]
+            ),
         }
         | dict(more or {}),
         rules=[
@@ -113,7 +144,7 @@ def _certificate_requests() -> Schema:
                 64,
                 minLength=1,
                 maxLength=512,
-                pattern=r"^\S+$",
+                each=[_WORD],
             ),
         },
     )
@@ -136,13 +167,15 @@ def policy_spec() -> Schema:
                 " label. Left out: none. A workload of the mesh has none, whatever stands here.",
                 256,
                 maxLength=255,
-                pattern=rf"^(\*\.)?{_SUBDOMAIN}$",
+                each=[
+                    form(rf"^(\*\.)?{_SUBDOMAIN}$", 'a DNS name in lower case is expected, which may begin with "*."')
+                ],
             ),
             "keys": _keys(),
             "maxLifetime": _duration(
                 "Longest lifetime, as 24h or 90m, at least 1m; what asks for more gets this much. Left out:"
                 " --max-workload-lifetime, 24h.",
-                rules=[("duration(self) >= duration('1m')", "maxLifetime is at least 1m")],
+                limit=("duration(self) >= duration('1m')", "maxLifetime is at least 1m"),
             ),
             "namespaces": _signer_namespaces(),
             "rate": record(
@@ -152,12 +185,10 @@ def policy_spec() -> Schema:
                     "per": _duration(
                         "The period, 1s to 24h; 1m when unset.",
                         default="1m",
-                        rules=[
-                            (
-                                "duration(self) >= duration('1s') && duration(self) <= duration('24h')",
-                                "per is 1s to 24h",
-                            ),
-                        ],
+                        limit=(
+                            "duration(self) >= duration('1s') && duration(self) <= duration('24h')",
+                            "per is 1s to 24h",
+                        ),
                     ),
                 },
                 required=["certificates"],
@@ -168,28 +199,33 @@ def policy_spec() -> Schema:
                 64,
                 minLength=1,
                 maxLength=512,
-                pattern=r"^\S+$",
+                each=[_WORD],
             ),
             "serviceAccounts": string_set(
                 "Names of the service accounts, in the namespaces covered, whose workloads may have a certificate."
                 " Left out: all.",
                 256,
                 maxLength=253,
-                pattern=f"^{_SUBDOMAIN}$",
+                each=[form(f"^{_SUBDOMAIN}$", f"a service account is expected: {SUBDOMAIN_MESSAGE}")],
             ),
             "signers": string_set(
                 "The signers that this is about, as clusterissuers.cert-manager.io/foo. From now on policies alone decide"
                 " about them: ProxyConfigs and SignerBindings count no more.",
                 256,
                 maxLength=MAX_SIGNER_NAME,
-                pattern=SIGNER_NAME,
+                each=[form(SIGNER_NAME, _FULL_NAME)],
             )
             | {"minItems": 1},
             "trustDomains": string_set(
                 "Trust domains that may stand in SPIFFE IDs. Left out: those of the mesh config.",
                 64,
                 maxLength=255,
-                pattern=r"^[a-z0-9_-]+(\.[a-z0-9_-]+)*$",
+                each=[
+                    form(
+                        r"^[a-z0-9_-]+(\.[a-z0-9_-]+)*$",
+                        "a trust domain is expected, as cluster.local, without spiffe://",
+                    )
+                ],
             ),
             "usages": list_of(
                 "Usages that a certificate may have. Left out: digital signature, key encipherment, server auth and"

@@ -29,11 +29,12 @@ class Ordered:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """No certificate comes of this request. `invalid`: no CA would ever give one."""
+    """No certificate comes of this request. `invalid`: no CA would ever give one; `mendable`: others can mend it."""
 
     reason: str
     message: str
     invalid: bool = False
+    mendable: bool = False
 
 
 Answer = Issued | Ordered | Failed
@@ -47,3 +48,6 @@ class Ordering(Protocol):
 
     async def ask(self, request: CertificateRequest, csr: SigningRequest, state: IssuerState) -> Answer:
         """How far the order for an approved request is; it is made when there is none."""
+
+    async def permits(self, request: CertificateRequest, csr: SigningRequest, state: IssuerState) -> bool:
+        """Whether an order for a request would be permitted now. Writes nothing. Raises ApiError, Unreachable."""

@@ -7,7 +7,6 @@ issuing.py; all decisions are pure functions in the other files.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,14 +14,16 @@ from datetime import datetime, timedelta
 
 from signer.api.certificate import CERTIFICATES, Certificate, PrivateKeySpec
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS
+from signer.api.event import ObjectReference, reference_to
 from signer.api.issuer import IssuerRef
 from signer.api.meta import find_condition, from_rfc3339
 from signer.api.secret import CA_CERT, SECRETS, TLS_CERT, TLS_KEY, Secret
 from signer.authorities.registry import Registry
 from signer.certificates import steps
 from signer.certificates.filling import Filling, as_they_are
-from signer.certificates.issuing import NO_KEYSTORE, Issuing, Stuck
+from signer.certificates.issuing import NO_KEYSTORE, Issuing
 from signer.certificates.matching import RequestView, view_request
+from signer.certificates.mending import Mending
 from signer.certificates.objects import Emit, Key, Objects
 from signer.certificates.pacing import counts, paused
 from signer.certificates.policies import Facts, issuance_needed, not_ready
@@ -44,9 +45,10 @@ from signer.certificates.spec_check import Defect, spec_defect
 from signer.certificates.status import Status
 from signer.certificates.watched import Watched
 from signer.certificates.well_known import FIELD_MANAGER, READY
-from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
+from signer.kube.errors import ApiError, Conflict, NotFound
 from signer.kube.queue import WorkQueue
 from signer.kube.superseded import Superseded
+from signer.observe.write_errors import Told
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +56,6 @@ logger = logging.getLogger(__name__)
 _BLOCKED_RECHECK = 30.0
 # asyncio's timers follow the monotonic clock, dates the wall clock: longer waits are looked at in between.
 _LONGEST_TIMER = timedelta(hours=1)
-_WRITE_FAILED = "WriteFailed"
 _CANNOT_REGENERATE = "CannotRegenerateKey"
 
 
@@ -94,6 +95,7 @@ class CertificateController:
             watched, objects, self._write_status, self._filling, queue, owner_ref=owner_ref, clock=clock
         )
         self.keys = self._issuing.keys
+        self.mending = Mending(watched, objects, queue, self._issuing.pacing)
         self.queue = queue
         watched.enqueue = queue.add
 
@@ -123,6 +125,7 @@ class CertificateController:
             self.keys.forget(key)
             self._issuing.pacing.forget(key)
             self._filling.is_news(key, "")
+            self.mending.forget(key)
             return
         if certificate.metadata.deletion_timestamp or self._superseded.stale(
             key, certificate.metadata.resource_version
@@ -134,29 +137,25 @@ class CertificateController:
             self.queue.add_after(key, _BLOCKED_RECHECK)
         except Conflict as error:
             logger.debug("Certificate %s/%s: another writer was faster: %s", *key, error)
-            self.queue.add_backoff(key)
-        except NotFound:
+            self.queue.add_backoff(key, why=error)
+        except NotFound as error:
             # The Certificate or its namespace went away meanwhile; if not, there is a next time.
-            self.queue.add_backoff(key)
-        except Stuck as stuck:
-            await self._tell(certificate, stuck.defect)
-            raise stuck.error from stuck
+            self.queue.add_backoff(key, why=error)
         except ApiError as error:
-            if error.terminating:
-                self.queue.add_backoff(key)
-                return
-            if error.lasting:
-                await self._tell(certificate, Defect(_WRITE_FAILED, error.message))
-            raise
+            if not error.terminating:
+                raise
+            self.queue.add_backoff(key)
 
-    async def _tell(self, certificate: Certificate, why: Defect) -> None:
-        """Say what keeps a Certificate from going on, as well as can be: that write may be refused too."""
-        self._objects.emitter(CERTIFICATES, certificate)("Warning", why.reason, why.message)
-        with contextlib.suppress(ApiError, Unreachable):
-            meta = certificate.metadata
-            live = await self._objects.certificate(meta.namespace, meta.name)
-            if live is not None and live.metadata.uid == meta.uid:
-                await self._write_status(live, Status.of(live).stuck(why, self._clock()))
+    async def show(self, key: Key, told: Told) -> None:
+        """Say in its status what keeps a Certificate from going on. Raises ApiError, Unreachable."""
+        live = await self._objects.certificate(*key)
+        if live is not None and not live.metadata.deletion_timestamp:
+            await self._write_status(live, Status.of(live).stuck(Defect(told.reason, told.message), self._clock()))
+
+    def about(self, key: Key) -> list[ObjectReference]:
+        """Refer to the Certificate of this key, while there is one."""
+        found = self._watched.certificates.store.get(key)
+        return [reference_to(CERTIFICATES, found.metadata)] if found is not None else []
 
     async def _work(self, key: Key, certificate: Certificate) -> None:
         defect = spec_defect(certificate)
@@ -214,7 +213,7 @@ class CertificateController:
             await self._tidy(certificate)
             self._wake_for_renewal(key, status, now)
             return
-        if left := backoff_left(certificate, now):
+        if (left := backoff_left(certificate, now)) and not await self.mending.mended(certificate, now):
             await self._write_status(certificate, status)
             self.queue.add_after(key, left.total_seconds())
             return

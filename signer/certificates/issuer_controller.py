@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from signer.api.event import ObjectReference, reference_to
 from signer.api.issuer import CLUSTER_ISSUERS, ISSUERS, Issuer, IssuerRef
 from signer.api.meta import find_condition, set_condition
 from signer.authorities.registry import Registry
@@ -98,6 +99,12 @@ class IssuerController:
             return False
         await self._objects.patch_issuer(resource, issuer, patch)
         return True
+
+    def about(self, ref: IssuerRef) -> list[ObjectReference]:
+        """Refer to the issuer, while there is one."""
+        state = self._registry.get(ref)
+        resource = CLUSTER_ISSUERS if ref.kind == "ClusterIssuer" else ISSUERS
+        return [reference_to(resource, state.issuer.metadata)] if state is not None else []
 
     def _tell(self, issuer: Issuer, state: IssuerState) -> None:
         resource = CLUSTER_ISSUERS if state.ref.kind == "ClusterIssuer" else ISSUERS

@@ -47,7 +47,7 @@ from signer.certificates.spec_check import INVALID, Defect
 from signer.certificates.status import Status
 from signer.certificates.watched import Watched
 from signer.certificates.well_known import ISSUING
-from signer.kube.errors import AlreadyExists, ApiError, Conflict
+from signer.kube.errors import AlreadyExists, ApiError, Conflict, Stopped
 from signer.kube.queue import WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -57,15 +57,6 @@ _TAKEN_NAMES = 20
 NO_KEYSTORE = "KeystorePassword"
 
 WriteStatus = Callable[[Certificate, Status], Awaitable[Certificate]]
-
-
-class Stuck(Exception):
-    """A write was refused, and somebody must mend what is in its way. `defect` says it; `error` is the API server's."""
-
-    def __init__(self, defect: Defect, error: ApiError) -> None:
-        super().__init__(defect.message)
-        self.defect = defect
-        self.error = error
 
 
 class Paused(Exception):
@@ -78,13 +69,13 @@ class Paused(Exception):
 
 @contextlib.contextmanager
 def telling(reason: str, what: str) -> Iterator[None]:
-    """Name the step that is stuck when the API server refuses a write for good. Raises Stuck."""
+    """Name the step that is stopped when the API server refuses a write for good. Raises Stopped."""
     try:
         yield
     except ApiError as error:
         if not error.lasting:
             raise
-        raise Stuck(Defect(reason, f"{what}: {error.message}"), error) from error
+        raise Stopped(reason, what, error) from error
 
 
 class Issuing:
@@ -135,7 +126,7 @@ class Issuing:
         if request is None or key is None:
             await self._wait(certificate, view, shared)
         elif result.state == "failed":
-            await self._fail(certificate, result.reason, result.message)
+            await self._fail(certificate, result.reason, result.message, mendable=result.mendable)
         elif result.state == "issued":
             leaf = steps.issued_leaf(request, key, Facts(certificate, view, None, self._clock()))
             if isinstance(leaf, Defect):
@@ -363,9 +354,9 @@ class Issuing:
         if self._filling.is_news((meta.namespace, meta.name), problem):
             self._emit(certificate, "Warning", NO_KEYSTORE, problem)
 
-    async def _fail(self, certificate: Certificate, reason: str, message: str) -> None:
-        now = self._clock()
-        await self._write_status(certificate, Status.of(certificate).failed(reason, message, now))
+    async def _fail(self, certificate: Certificate, reason: str, message: str, *, mendable: bool = False) -> None:
+        status = Status.of(certificate).failed(reason, message, self._clock(), mendable=mendable)
+        await self._write_status(certificate, status)
         text = f"The certificate request has failed to complete and will be retried: {message}"
         self._emit(certificate, "Warning", reason, text)
 

@@ -58,9 +58,13 @@ def backoff_left(certificate: Certificate, now: datetime) -> timedelta:
     if issuing is not None and issuing.observed_generation not in (None, certificate.metadata.generation):
         return timedelta(0)
     attempts = max(status.failed_issuance_attempts or 1, 1)
+    return max(failed_at + backoff(certificate, attempts, now) - now, timedelta(0))
+
+
+def backoff(certificate: Certificate, attempts: int, now: datetime) -> timedelta:
+    """How long a Certificate waits after so many failed issuances, one at least, as things are now."""
     # 2^5 hours is the longest; a larger exponent would only overflow.
-    delay = min(FIRST_BACKOFF * (1 << min(attempts - 1, 10)), _longest(certificate, now))
-    return max(failed_at + delay - now, timedelta(0))
+    return min(FIRST_BACKOFF * (1 << min(attempts - 1, 10)), _longest(certificate, now))
 
 
 def _longest(certificate: Certificate, now: datetime) -> timedelta:

@@ -20,6 +20,7 @@ from signer.authorities.registry import Registry
 from signer.certificates.controller import CertificateController
 from signer.certificates.issuer_controller import IssuerController
 from signer.certificates.objects import Key, Objects
+from signer.certificates.requests.again import SecondLook
 from signer.certificates.requests.controller import RequestController
 from signer.certificates.requests.record import RequestRecord
 from signer.certificates.requests.requester import Requesters
@@ -32,6 +33,7 @@ from signer.observe.audit import AuditLog
 from signer.observe.controller_queue import ControllerQueue, namespace_of
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
+from signer.observe.write_errors import WriteErrors
 from signer.tenancy.tally import Tally
 from signer.tenancy.verdict import Limits
 from signer.tenancy.world import World, without_wall
@@ -43,6 +45,8 @@ CERTIFICATES = "certificates"
 CERTIFICATE_REQUESTS = "certificaterequests"
 Handler = Callable[[Key], Awaitable[None]]
 _WORKERS = 8
+# Seconds: what somebody mends (a quota, a right) goes on within a minute.
+_LONGEST_PAUSE = 60.0
 _CONDITIONS = ("True", "False", "Unknown")
 Labels = tuple[str, str, str, str, str]
 
@@ -82,6 +86,7 @@ class Controllers:
         self._options = options
         self._clock = clock
         self._objects = Objects(client, recorder)
+        self._write_errors = WriteErrors(recorder)
         self._handlers: list[Callable[[IssuerRef], None]] = []
         registry.subscribe(self._issuer_changed)
 
@@ -104,6 +109,7 @@ class Controllers:
     async def _run_issuers(self) -> None:
         queue = ControllerQueue[IssuerRef](self._metrics, ISSUERS, flow=lambda ref: ref.namespace or ref.name)
         controller = IssuerController(self._registry, self._objects, clock=self._clock)
+        queue.tells(self._write_errors, controller.about)
         self._handlers.append(queue.add)
         await self._registry.synced.wait()
         for state in self._registry.states():
@@ -114,10 +120,11 @@ class Controllers:
         watched = Watched(self._client, shared, on_restart=self._metrics.watch_restarted)
         gauges = CertificateGauges(self._metrics)
         watched.certificates.subscribe(gauges.changed)
+        requesters = Requesters(self._client, self._clock)
         work: list[tuple[ControllerQueue[Key], Handler]] = []
         background: list[Callable[[], Coroutine[Any, Any, None]]] = [watched.requests.run, watched.secrets.run]
         if CERTIFICATES in names:
-            queue = ControllerQueue[Key](self._metrics, CERTIFICATES, flow=namespace_of)
+            queue = ControllerQueue[Key](self._metrics, CERTIFICATES, flow=namespace_of, cap=_LONGEST_PAUSE)
             certificates = CertificateController(
                 watched,
                 self._objects,
@@ -126,13 +133,22 @@ class Controllers:
                 owner_ref=self._options.enable_certificate_owner_ref,
                 clock=self._clock,
             )
+            certificates.mending.again = SecondLook(
+                self._registry.get,
+                requesters,
+                self._options.ordering,
+                world=self._options.world,
+                limits=self._options.limits,
+                clock=self._clock,
+            )
             for state in self._registry.states():
                 certificates.issuer_changed(state.ref)
             self._handlers.append(certificates.issuer_changed)
+            queue.tells(self._write_errors, certificates.about, certificates.show)
             work.append((queue, certificates.reconcile))
-            background.append(certificates.keys.run)
+            background += [certificates.keys.run, certificates.mending.look_again]
         if CERTIFICATE_REQUESTS in names:
-            queue = ControllerQueue[Key](self._metrics, CERTIFICATE_REQUESTS, flow=namespace_of)
+            queue = ControllerQueue[Key](self._metrics, CERTIFICATE_REQUESTS, flow=namespace_of, cap=_LONGEST_PAUSE)
             requests = RequestController(
                 watched,
                 self._registry,
@@ -151,10 +167,11 @@ class Controllers:
                     self._options.world,
                     self._clock,
                 ),
-                requesters=Requesters(self._client, self._clock),
+                requesters=requesters,
                 confirm=self._options.confirm,
             )
             self._handlers.append(requests.issuer_changed)
+            queue.tells(self._write_errors, requests.about, requests.show)
             work.append((queue, requests.reconcile))
         try:
             await self._work(watched, background, work)

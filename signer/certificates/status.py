@@ -13,7 +13,7 @@ from cryptography import x509
 
 from signer.api.certificate import Certificate
 from signer.api.meta import Condition, has_condition, set_condition, to_rfc3339
-from signer.certificates.renewal import renewal_time, useful_until
+from signer.certificates.renewal import backoff, renewal_time, useful_until
 from signer.certificates.spec_check import Defect
 from signer.certificates.well_known import ISSUING, READY
 
@@ -98,10 +98,14 @@ class Status:
         }
         return Status(self.certificate, kept, fields)
 
-    def failed(self, reason: str, message: str, now: datetime) -> "Status":
-        """End an issuance badly: it is tried again later."""
+    def failed(self, reason: str, message: str, now: datetime, *, mendable: bool = False) -> "Status":
+        """End an issuance badly: it is tried again later, and sooner when what is `mendable` is mended."""
         attempts = (self.certificate.status.failed_issuance_attempts or 0) + 1
-        why = Defect(reason, f"The certificate request has failed to complete and will be retried: {message}")
+        again = f"The next try is at {to_rfc3339(now + backoff(self.certificate, attempts, now))}"
+        if mendable:
+            again = f"It goes on within a minute when this is mended. {again} in any case"
+        text = f"The certificate request has failed to complete and will be retried: {message.rstrip('.')}. {again}"
+        why = Defect(reason, text)
         return self._set(
             ISSUING,
             "False",

@@ -33,11 +33,15 @@ _SKEW = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a request: still pending, issued, or failed with the reason that the Certificate's status tells."""
+    """What came of a request: still pending, issued, or failed with the reason that the Certificate's status tells.
+
+    `mendable`: it goes on when others have mended what was in the way.
+    """
 
     state: Literal["pending", "issued", "failed"]
     reason: str = ""
     message: str = ""
+    mendable: bool = False
 
 
 def revision_of(request: CertificateRequest) -> int:
@@ -97,7 +101,7 @@ def outcome(request: CertificateRequest) -> Outcome:
     if ready is None:
         return Outcome("pending")
     if ready.reason in (well_known.FAILED, well_known.REASON_DENIED):
-        return Outcome("failed", ready.reason, ready.message)
+        return Outcome("failed", ready.reason, ready.message, has_condition(conditions, well_known.REFUSED))
     if ready.status == "True" and request.status.certificate:
         return Outcome("issued")
     return Outcome("pending", ready.reason, ready.message)

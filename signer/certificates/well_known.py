@@ -30,6 +30,9 @@ APPROVED = "Approved"
 DENIED = "Denied"
 INVALID_REQUEST = "InvalidRequest"
 
+# Of ours, on a CertificateRequest: it was refused for something that others can mend, for the reason that it names.
+REFUSED = "mesh-signer.dev/Refused"
+
 # Reasons of a CertificateRequest's Ready condition.
 ISSUED = "Issued"
 PENDING = "Pending"

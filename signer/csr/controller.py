@@ -101,7 +101,7 @@ class RequestController:
         self._no_wall = without_wall()
         around = Around(registry.get, lambda: self.world, clock, wall)
         self._record = Record(parts.recorder, metrics, audit, around)
-        self._backlog = Backlog(lambda reason, step: metrics.waiting.labels(reason).inc(step))
+        self._backlog = Backlog(lambda reason, step: metrics.waiting.labels(reason).inc(step), clock)
         room = Room(options.write_window, shared=mesh is not None, clock=clock)
         self._delivery = Delivery(parts.writer, self._backlog, self._record, audit, room, self._stored)
         sources = Sources(registry, parts.questions, mesh)

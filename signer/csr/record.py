@@ -24,6 +24,7 @@ from signer.observe.events import EventRecorder, EventType
 from signer.observe.metrics import Metrics
 from signer.observe.printable import printable
 from signer.observe.series import Series
+from signer.observe.write_errors import WriteErrors
 from signer.tenancy.verdict import Grant, Refuse
 from signer.tenancy.world import NO_CLAIMS, World
 
@@ -57,6 +58,9 @@ class Record:
         self._would = Refusals()
         self._waits = Refusals()
         self._quiet_until = float("-inf")
+        self._write_errors = WriteErrors(recorder, clock=around.clock)
+        # To find a series by its labels takes longer than to count in it. Forgotten in each sweep, so before a series ends.
+        self._durations: dict[str, tuple[Callable[[float], None], ...]] = {}
         self._series = Series(
             signer_exists=self._signer_exists,
             namespace_exists=lambda name: name in around.world().namespaces,
@@ -92,8 +96,7 @@ class Record:
                 if pending.mesh:
                     self._tell_tenant(namespace, pending.ref, verdict.code, verdict.message)
         elif result.outcome == "stored" and isinstance(verdict, Issue):
-            latency = self._metrics.latency
-            latency.labels(self._series.follow(latency, signer)).observe(self._around.clock() - pending.since)
+            self._took(pending)
             if verdict.grant.mesh:
                 self._series.count(self._metrics.issued, signer, verdict.grant.namespace)
             self._would_refuse(pending, verdict.grant)
@@ -101,6 +104,19 @@ class Record:
                 self.tell(pending, "Warning", NOT_BY_ALL, "; ".join(verdict.warnings))
             message = "Certificate fetched from issuer successfully"
             self._event(pending.csr, "Normal", "CertificateIssued", message, courtesy=True)
+
+    def _took(self, pending: Pending) -> None:
+        """Count how long it took, in three parts: all of it, the wait for its turn, the work."""
+        signer, now = pending.csr.signer_name, self._around.clock()
+        known = self._durations.get(signer)
+        if known is None:
+            all_three = (self._metrics.latency, self._metrics.queue_wait, self._metrics.signing)
+            known = tuple(one.labels(self._series.follow(one, signer)).observe for one in all_three)
+            self._durations[signer] = known
+        whole, queued, worked = known
+        whole(now - pending.since)
+        queued(pending.queued)
+        worked(pending.work(now))
 
     def rate_limited(self, pending: Pending, namespace: str) -> None:
         """A request has to wait for its policy's rate."""
@@ -116,11 +132,18 @@ class Record:
             )
             self._emit(issuer, "Warning", "ForeignCertificate", message)
 
-    def complain(self, message: str) -> None:
-        """Log that an answer could not be written; each is tried again, so one line for many is enough."""
+    def complain(self, pending: Pending, result: Written) -> None:
+        """Log that an answer could not be written; each is tried again, so one line for many is enough.
+
+        What somebody must mend, and what lasts, is told on the request and to its tenant.
+        """
+        if result.error is not None:
+            self._write_errors.failed(
+                pending.csr.uid, result.error, lambda: self._stopped(pending), share=self._share(pending)
+            )
         if self._around.clock() >= self._quiet_until:
             self._quiet_until = self._around.clock() + _COMPLAIN_SECONDS
-            log.warning("an answer could not be written and will be retried: %s", message)
+            log.warning("an answer could not be written and will be retried: %s", result.message)
 
     def tell(self, pending: Pending, type_: EventType, reason: str, message: str) -> bool:
         """Emit an Event on a request, once for each reason; whether it was the first time."""
@@ -172,6 +195,7 @@ class Record:
 
     def sweep(self) -> None:
         """Let go series of what is no more. To be called each minute or so."""
+        self._durations.clear()
         self._series.sweep()
 
     def close(self) -> None:
@@ -207,14 +231,19 @@ class Record:
 
     def _tell_tenant(self, namespace: str, ref: IssuerRef, reason: str, message: str) -> None:
         """Tell where it can be found when the request is gone: on the namespace's ProxyConfig, else on the issuer."""
-        speaker = self._around.world().claims.get(namespace, NO_CLAIMS).speaker
-        about = (
-            ObjectReference(_PROXY_CONFIGS, "ProxyConfig", namespace, speaker.name, speaker.uid)
-            if speaker is not None
-            else self._issuer(ref)
-        )
-        if about is not None:
+        if (about := self._tenant(namespace, ref)) is not None:
             self._emit(about, "Warning", reason, printable(message), share=namespace)
+
+    def _tenant(self, namespace: str, ref: IssuerRef) -> ObjectReference | None:
+        speaker = self._around.world().claims.get(namespace, NO_CLAIMS).speaker
+        if speaker is None:
+            return self._issuer(ref)
+        return ObjectReference(_PROXY_CONFIGS, "ProxyConfig", namespace, speaker.name, speaker.uid)
+
+    def _stopped(self, pending: Pending) -> list[ObjectReference]:
+        """What a write that is refused is told on."""
+        tenant = self._tenant(pending.flow.namespace, pending.ref) if pending.mesh else None
+        return [_about(pending.csr), *([tenant] if tenant is not None else [])]
 
     def _issuer(self, ref: IssuerRef) -> ObjectReference | None:
         state = self._around.issuer(ref)
@@ -244,8 +273,11 @@ class Record:
         courtesy: bool = False,
         share: str | None = None,
     ) -> None:
-        ref = ObjectReference(_CERTIFICATES, "CertificateSigningRequest", "", csr.name, csr.uid, csr.resource_version)
-        self._emit(ref, type_, reason, message, courtesy=courtesy, share=share)
+        self._emit(_about(csr), type_, reason, message, courtesy=courtesy, share=share)
+
+
+def _about(csr: CertificateSigningRequest) -> ObjectReference:
+    return ObjectReference(_CERTIFICATES, "CertificateSigningRequest", "", csr.name, csr.uid, csr.resource_version)
 
 
 def _named(kind: Kind) -> str:

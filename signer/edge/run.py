@@ -18,7 +18,7 @@ from signer.authorities.registry import Registry
 from signer.edge.challenges.controller import ChallengeController
 from signer.edge.challenges.presenter import Presenter
 from signer.edge.hosts.claims import Claims
-from signer.edge.hosts.permit import Permit
+from signer.edge.hosts.permit import Permit, Would
 from signer.edge.issuers.accounts import Accounts
 from signer.edge.issuers.choice import Alternatives, read_alternatives
 from signer.edge.issuers.controller import AcmeIssuerController
@@ -38,6 +38,7 @@ from signer.kube.superseded import Key
 from signer.observe.controller_queue import ControllerQueue, namespace_of
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
+from signer.observe.write_errors import WriteErrors
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class AcmeOptions:
     names: tuple[str, ...] = ALL
     cluster_resource_namespace: str = "cert-manager"
     permit: Permit | None = None
+    would: Would | None = None
     claims: Callable[[], Claims | None] | None = None
     tidy: Callable[[frozenset[str]], Awaitable[None]] | None = None
 
@@ -88,13 +90,16 @@ class AcmeControllers:
         self._client = client
         self._registry = registry
         self._recorder = recorder
+        self._write_errors = WriteErrors(recorder)
         self._metrics = metrics
         self._acme = AcmeMetrics(metrics)
         self._options = options
         self._clock = clock
         self._accounts: Accounts | None = None
         self._issuers: AcmeIssuerController | None = None
-        self.ordering = OrderedRequests(client, lambda: self._accounts, permit=options.permit, clock=clock)
+        self.ordering = OrderedRequests(
+            client, lambda: self._accounts, permit=options.permit, would=options.would, clock=clock
+        )
         registry.subscribe(self._issuer_changed)
         registry.subscribe_secrets(self._secret_changed)
 
@@ -128,6 +133,7 @@ class AcmeControllers:
         self._issuers = controller = AcmeIssuerController(
             term, self._registry, queue, cluster_resource_namespace=self._options.cluster_resource_namespace
         )
+        queue.tells(self._write_errors, controller.about)
         await self._registry.synced.wait()
         for state in self._registry.states():
             queue.add(state.ref)
@@ -152,6 +158,9 @@ class AcmeControllers:
         proving = ChallengeController(term, family, orders, challenges, self._options.presenter, challenge_queue)
         renewal_queue = ControllerQueue[Key](self._metrics, "renewals", flow=namespace_of)
         renewing = RenewalController(term, certificates, gate, renewal_queue)
+        order_queue.tells(self._write_errors, ordered.about, ordered.show)
+        challenge_queue.tells(self._write_errors, proving.about, proving.show)
+        renewal_queue.tells(self._write_errors, renewing.about)
         self.ordering.follow(orders, challenges, gate)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(orders.run())

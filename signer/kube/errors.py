@@ -8,6 +8,7 @@ Own hierarchy, since the client library must stay replaceable and since the body
     │   └── AlreadyExists    409 with that reason
     └── ServerError 5xx
     Unreachable              no answer, or half of one: the outcome of a write is not known
+    Stopped                  one of these, with the step that it stopped
 
 Pure. Source: https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md#response-status-kind
 """
@@ -97,6 +98,26 @@ class ServerError(ApiError):
 
 class Unreachable(Exception):
     """Nothing, or only half an answer, came back. Whether a write happened is not known."""
+
+
+class Stopped(Exception):
+    """A write was refused, and somebody must mend what is in its way.
+
+    Attributes:
+        reason: of the condition and the Event that tell it, CamelCase.
+        what: the step that it stopped, for people.
+        error: the API server's answer.
+    """
+
+    def __init__(self, reason: str, what: str, error: ApiError) -> None:
+        super().__init__(reason, what, error)
+        self.reason = reason
+        self.what = what
+        self.error = error
+        self.retry_after = error.retry_after
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.error}"
 
 
 _KINDS: dict[int, type[ApiError]] = {

@@ -89,8 +89,11 @@ class WorkQueue(Generic[K]):
             pending.cancel()
         self._later[key] = loop.call_at(when, self._due, key)
 
-    def add_backoff(self, key: K, retry_after: float | None = None) -> None:
-        """Have the key handled again after its own, growing pause (at least retry_after seconds)."""
+    def add_backoff(self, key: K, retry_after: float | None = None, *, why: Exception | None = None) -> None:  # noqa: ARG002
+        """Have the key handled again after its own, growing pause (at least retry_after seconds).
+
+        `why` is for those who tell of it: the error that a handler took for one that passes by itself.
+        """
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         self.add_after(key, backoff.delay(failures, first=self._first, cap=self._cap, retry_after=retry_after))
 

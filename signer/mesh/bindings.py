@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from signer.api.event import ObjectReference, reference_to
 from signer.api.issuer import IssuerRef
 from signer.api.signerbinding import SIGNER_BINDINGS, SignerBinding
 from signer.kube.client import ApiClient
@@ -21,6 +22,7 @@ from signer.kube.objects import Json
 from signer.kube.queue import WorkQueue
 from signer.mesh.live import LiveReads
 from signer.mesh.ownership import ISSUED_EVERY, to_bind, to_write
+from signer.observe.write_errors import WriteErrors
 from signer.tenancy.bindings import new_binding, read_binding
 from signer.tenancy.grants import Claimable, granted
 from signer.tenancy.index import Index
@@ -30,6 +32,7 @@ from signer.tenancy.verdict import Bind
 log = logging.getLogger(__name__)
 
 _WORKERS = 2
+PROXY_CONFIG_VERSION = "networking.istio.io/v1beta1"
 # A namespace and its ProxyConfig are often applied anew in one go: an end of that length is none.
 _SETTLES = 1.0
 
@@ -47,14 +50,17 @@ class Bindings:
         changed: Callable[[], None],
         clock: Callable[[], datetime],
         live: LiveReads | None = None,
+        *,
+        errors: WriteErrors | None = None,
     ) -> None:
+        self._errors = errors
         self._live = live
         self._client = client
         self._index = index
         self._changed = changed
         self._clock = clock
         self._since: dict[IssuerRef, datetime] = {}
-        self._queue: WorkQueue[IssuerRef] = WorkQueue(first=1.0, cap=300.0, on_error=_failed)
+        self._queue: WorkQueue[IssuerRef] = WorkQueue(first=1.0, cap=300.0, on_error=self._failed)
 
     def touch(self, signer: IssuerRef) -> None:
         """Have a signer's ownership looked at soon."""
@@ -115,6 +121,11 @@ class Bindings:
         return claims
 
     async def _reconcile(self, signer: IssuerRef) -> None:
+        await self._keep(signer)
+        if self._errors is not None:
+            self._errors.fine(signer)
+
+    async def _keep(self, signer: IssuerRef) -> None:
         now = self._clock()
         obj = self._index.bindings.get(signer)
         if obj is None:
@@ -155,9 +166,20 @@ class Bindings:
         self._index.put_binding(obj)
         self._changed()
 
+    def _failed(self, signer: IssuerRef, error: Exception) -> None:
+        if isinstance(error, ApiError | Unreachable):
+            log.warning("SignerBinding %s: %s", signer.name, error)
+            if self._errors is not None:
+                self._errors.failed(signer, error, lambda: self._about(signer))
+        else:
+            log.error("SignerBinding %s: unforeseen %s", signer.name, type(error).__name__, exc_info=error)
 
-def _failed(signer: IssuerRef, error: Exception) -> None:
-    if isinstance(error, ApiError | Unreachable):
-        log.warning("SignerBinding %s: %s", signer.name, error)
-    else:
-        log.error("SignerBinding %s: unforeseen %s", signer.name, type(error).__name__, exc_info=error)
+    def _about(self, signer: IssuerRef) -> list[ObjectReference]:
+        """The SignerBinding, or where there is none the ProxyConfig of whoever would own the signer."""
+        if (obj := self._index.bindings.get(signer)) is not None:
+            return [reference_to(SIGNER_BINDINGS, obj.metadata)]
+        world, bind = self._index.world, to_bind(self._index, signer, self._clock())
+        claims = world.claims.get(bind.namespace) if bind is not None else None
+        if bind is None or claims is None or (one := claims.signers.get(signer) or claims.speaker) is None:
+            return []
+        return [ObjectReference(PROXY_CONFIG_VERSION, "ProxyConfig", bind.namespace, one.name, one.uid)]

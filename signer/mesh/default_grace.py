@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from signer.api.configmap import CONFIG_MAPS
+from signer.api.event import ObjectReference
 from signer.api.issuer import IssuerRef
 from signer.api.meta import from_rfc3339, to_rfc3339
 from signer.kube.client import ApiClient
 from signer.kube.clock import utc_now
 from signer.kube.errors import ApiError, Forbidden, NotFound, Unreachable
 from signer.kube.objects import Json
+from signer.observe.write_errors import WriteErrors
 from signer.tenancy.grants import default_grace_ends
 from signer.tenancy.world import HadDefault, World
 
@@ -33,7 +35,9 @@ _PAUSE = 1.0
 class DefaultGrace:
     """Reads and writes `world.had_default`; the ConfigMap is in `namespace`."""
 
-    def __init__(self, client: ApiClient, world: World, namespace: str) -> None:
+    def __init__(self, client: ApiClient, world: World, namespace: str, errors: WriteErrors | None = None) -> None:
+        self._errors = errors
+        self._uid = ""
         self._client = client
         self._world = world
         self._namespace = namespace
@@ -64,7 +68,16 @@ class DefaultGrace:
                 await self.write()
             except (ApiError, Unreachable) as error:
                 log.debug("ConfigMap %s/%s: %s", self._namespace, CONFIG_MAP, error)
+                if self._errors is not None:
+                    self._errors.refused(self._about, error)
+            else:
+                if self._errors is not None:
+                    self._errors.fine(self._about)
             await asyncio.sleep(_PAUSE)
+
+    @property
+    def _about(self) -> ObjectReference:
+        return ObjectReference(CONFIG_MAPS.api_version, CONFIG_MAPS.kind, self._namespace, CONFIG_MAP, self._uid)
 
     async def write(self) -> None:
         """Write down who is in grace now and is not written down yet; take away who is no longer. Raises ApiError."""
@@ -92,6 +105,7 @@ class DefaultGrace:
             self._take(await self._client.get(CONFIG_MAPS, CONFIG_MAP, self._namespace))
 
     def _take(self, obj: Json) -> None:
+        self._uid = str(obj.get("metadata", {}).get("uid", ""))
         found = obj.get("data")
         self._stored = read_record(found if isinstance(found, dict) else {})
         for name, one in self._stored.items():

@@ -10,9 +10,11 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from signer.api.event import reference_to
 from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
+from signer.observe.write_errors import WriteErrors
 from signer.tenancy.tally import Counts, Tally
 
 log = logging.getLogger(__name__)
@@ -33,7 +35,14 @@ class _Unsure(NamedTuple):
 class PolicyCounts:
     """Writes `tally` to the policies that `stored` gives, by name, as the watch last told of them."""
 
-    def __init__(self, client: ApiClient, tally: Tally, stored: Callable[[], Mapping[str, SignerPolicy]]) -> None:
+    def __init__(
+        self,
+        client: ApiClient,
+        tally: Tally,
+        stored: Callable[[], Mapping[str, SignerPolicy]],
+        errors: WriteErrors | None = None,
+    ) -> None:
+        self._errors = errors
         self._client = client
         self._tally = tally
         self._stored = stored
@@ -60,6 +69,8 @@ class PolicyCounts:
             except (Conflict, NotFound):
                 pass  # it changed: the watch tells, and it is added to that
             except (ApiError, Unreachable) as error:
+                if self._errors is not None:
+                    self._errors.refused(reference_to(SIGNER_POLICIES, obj.metadata), error)
                 trouble = trouble or f"SignerPolicy {name}: its counts could not be written: {error}"
         if trouble and trouble != self._told:
             log.warning("%s", trouble)

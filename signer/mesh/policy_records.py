@@ -10,10 +10,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
+from signer.api.event import reference_to
 from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
 from signer.kube.objects import Json
+from signer.observe.write_errors import WriteErrors
 from signer.tenancy.index import Index
 from signer.tenancy.policies import is_recorded, to_record
 
@@ -28,7 +30,14 @@ _NOT_KEPT = "the API server does not keep status.namespaceUIDs, which grants res
 class PolicyRecords:
     """Writes what the policies that `stored` gives, by name, lack. `look` is called after the world changed."""
 
-    def __init__(self, client: ApiClient, index: Index, stored: Callable[[], Mapping[str, SignerPolicy]]) -> None:
+    def __init__(
+        self,
+        client: ApiClient,
+        index: Index,
+        stored: Callable[[], Mapping[str, SignerPolicy]],
+        errors: WriteErrors | None = None,
+    ) -> None:
+        self._errors = errors
         self._client = client
         self._index = index
         self._stored = stored
@@ -75,6 +84,8 @@ class PolicyRecords:
             except _NotKept:
                 trouble = trouble or f"SignerPolicy {name}: {_NOT_KEPT}"
             except (ApiError, Unreachable) as error:
+                if self._errors is not None:
+                    self._errors.refused(reference_to(SIGNER_POLICIES, obj.metadata), error)
                 trouble = trouble or f"SignerPolicy {name}: which namespaces it names could not be stored: {error}"
         if trouble and trouble != self._told:
             log.warning("%s", trouble)

@@ -7,9 +7,11 @@ namespace's label may change what several cover.
 import asyncio
 import logging
 from collections.abc import Mapping
+from functools import partial
 
 import msgspec
 
+from signer.api.event import reference_to
 from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy, SignerPolicyStatus
 from signer.authorities.registry import Registry
 from signer.kube.client import ApiClient
@@ -17,7 +19,8 @@ from signer.kube.clock import utc_now
 from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
 from signer.kube.objects import Json
 from signer.mesh.watcher import MeshWatcher
-from signer.tenancy.coverage import policy_status, read_coverage
+from signer.observe.write_errors import WriteErrors
+from signer.tenancy.coverage import policy_status, read_coverage, would_have
 from signer.tenancy.policies import read_policy
 
 log = logging.getLogger(__name__)
@@ -30,7 +33,8 @@ _RETRY = 10.0
 class PolicyStatuses:
     """Keeps status of all SignerPolicies; `run` may be called again after it was cancelled."""
 
-    def __init__(self, client: ApiClient, registry: Registry, mesh: MeshWatcher) -> None:
+    def __init__(self, client: ApiClient, registry: Registry, mesh: MeshWatcher, errors: WriteErrors) -> None:
+        self._errors = errors
         self._client = client
         self._registry = registry
         self._mesh = mesh
@@ -61,7 +65,10 @@ class PolicyStatuses:
             except (Conflict, NotFound):
                 pass  # it changed: the watch tells, and it is looked at again
             except (ApiError, Unreachable) as error:
+                self._errors.refused(reference_to(SIGNER_POLICIES, obj.metadata), error)
                 trouble = trouble or f"SignerPolicy {name}: its status could not be written: {error}"
+            else:
+                self._errors.fine(reference_to(SIGNER_POLICIES, obj.metadata))
         if trouble and trouble != self._told:
             log.warning("%s", trouble)
         self._told = trouble
@@ -75,7 +82,12 @@ class PolicyStatuses:
         issuers = frozenset(state.ref for state in self._registry.states())
         world = self._mesh.world
         coverage = read_coverage(
-            policies.values(), world.namespaces, issuers, istio_namespace=world.settings.istio_namespace
+            policies.values(),
+            world.namespaces,
+            issuers,
+            istio_namespace=world.settings.istio_namespace,
+            holders=partial(would_have, world),
+            defaults=world.defaults,
         )
         wanted = {}
         for name, obj in stored.items():

@@ -5,18 +5,20 @@ others see it. Nothing is deleted. Used on the loop; `run` is one task.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from signer.api.event import ObjectReference
 from signer.api.issuer import IssuerRef
 from signer.api.signerrecord import SIGNER_RECORDS, SignerRecord
 from signer.kube.client import ApiClient
 from signer.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, Unreachable
 from signer.kube.objects import Json
 from signer.kube.queue import WorkQueue
+from signer.observe.write_errors import WriteErrors
 from signer.tenancy.index import Index
 from signer.tenancy.records import new_record, record_name
 
@@ -30,16 +32,25 @@ _LATER = 5.0
 
 
 class Records:
-    """Keeps what is stored of signers in step with `index`. `changed` is called after the index was given one."""
+    """Keeps what is stored of signers in step with `index`. `changed` is called after the index was given one; `about` names the issuer."""
 
     def __init__(
-        self, client: ApiClient, index: Index, changed: Callable[[], None], clock: Callable[[], datetime]
+        self,
+        client: ApiClient,
+        index: Index,
+        changed: Callable[[], None],
+        clock: Callable[[], datetime],
+        *,
+        errors: WriteErrors | None = None,
+        about: Callable[[IssuerRef], Iterable[ObjectReference]] = lambda _: (),
     ) -> None:
+        self._errors = errors
+        self._about = about
         self._client = client
         self._index = index
         self._changed = changed
         self._clock = clock
-        self._queue: WorkQueue[IssuerRef] = WorkQueue(first=1.0, cap=60.0, on_error=_failed)
+        self._queue: WorkQueue[IssuerRef] = WorkQueue(first=1.0, cap=60.0, on_error=self._failed)
 
     def touch(self, signer: IssuerRef) -> None:
         """Have a signer's record looked at soon."""
@@ -69,6 +80,8 @@ class Records:
             self._queue.add_after(signer, _LATER)  # what is not known now is not written down as gone
         else:
             await self.store(signer)
+            if self._errors is not None:
+                self._errors.fine(signer)
 
     async def _write(self, signer: IssuerRef, status: dict[str, Any]) -> None:
         obj = self._index.records.get(signer)
@@ -98,9 +111,10 @@ class Records:
         self._changed()
         return obj
 
-
-def _failed(signer: IssuerRef, error: Exception) -> None:
-    if isinstance(error, ApiError | Unreachable):
-        log.warning("SignerRecord %s: %s", record_name(signer), error)
-    else:
-        log.error("SignerRecord %s: unforeseen %s", record_name(signer), type(error).__name__, exc_info=error)
+    def _failed(self, signer: IssuerRef, error: Exception) -> None:
+        if isinstance(error, ApiError | Unreachable):
+            log.warning("SignerRecord %s: %s", record_name(signer), error)
+            if self._errors is not None:
+                self._errors.failed(signer, error, lambda: self._about(signer))
+        else:
+            log.error("SignerRecord %s: unforeseen %s", record_name(signer), type(error).__name__, exc_info=error)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 from signer.api.event import ObjectReference
 from signer.observe.events import EventRecorder
+from signer.observe.write_errors import WriteErrors
 
 log = logging.getLogger(__name__)
 
@@ -20,12 +21,16 @@ _MOST = 10
 
 
 class Reports:
-    """Remembers what was told. `speaks` tells whether this replica is the one that writes Events; all of them log."""
+    """Remembers what was told. `speaks` tells whether this replica is the one that writes Events; all of them log.
+
+    What the API server refuses (`write_errors`) each replica tells: each writes for itself, and may have rights of its own.
+    """
 
     def __init__(
         self, recorder: EventRecorder, speaks: Callable[[], bool], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._recorder = recorder
+        self.write_errors = WriteErrors(recorder)
         self._speaks = speaks
         self._clock = clock
         self._told: OrderedDict[tuple[str, str, str], str] = OrderedDict()

@@ -20,6 +20,7 @@ from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
 from signer.kube.objects import Json
 from signer.mesh.watcher import MeshWatcher
 from signer.observe.events import EventRecorder
+from signer.observe.write_errors import WriteErrors
 from signer.tenancy.meshconfig.edit import Edited, edit_mesh_config
 from signer.tenancy.meshconfig.read import MESH_KEY
 from signer.tenancy.world import World
@@ -50,6 +51,8 @@ class MeshRoots:
         self._recorder = recorder
         self._seen: dict[str, _Seen] = {}
         self._told: dict[str, str] = {}
+        self._errors = WriteErrors(recorder)
+        self._refs: dict[str, ObjectReference] = {}
         self._changed = asyncio.Event()
         mesh.subscribe(self._changed.set)
 
@@ -84,17 +87,22 @@ class MeshRoots:
         except (Conflict, NotFound):
             return False
         except (ApiError, Unreachable) as error:
+            about = self._refs.get(name, ObjectReference("v1", CONFIG_MAPS.kind, namespace, name, ""))
+            self._errors.refused(about, error)
             if self._told.get(name) != str(error):
                 self._told[name] = str(error)
                 log.warning("ConfigMap %s/%s: its roots could not be written: %s", namespace, name, error)
             return False
         self._told.pop(name, None)
+        if (ref := self._refs.get(name)) is not None:
+            self._errors.fine(ref)
         self._seen[name] = seen
         return True
 
     async def _write(self, namespace: str, name: str, roots: Mapping[str, str]) -> None:
         """Edit what is there now, and write it back if nobody else wrote meanwhile (else Conflict)."""
         obj = await self._client.get(CONFIG_MAPS, name, namespace)
+        self._refs[name] = ObjectReference("v1", CONFIG_MAPS.kind, namespace, name, obj["metadata"]["uid"])
         data = obj.get("data")
         text = data.get(MESH_KEY) if isinstance(data, dict) else None
         if not isinstance(data, dict) or not isinstance(text, str):

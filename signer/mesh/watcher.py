@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from signer.api.issuer import IssuerRef
+from signer.api.event import ObjectReference, reference_to
+from signer.api.issuer import CLUSTER_ISSUERS, ISSUERS, IssuerRef
 from signer.api.signerpolicy import SignerPolicy
 from signer.authorities.registry import Registry
 from signer.kube.client import ApiClient
@@ -75,13 +76,14 @@ class MeshWatcher:
             client, self.index, reports, self._changed, shared=shared, on_restart=on_restart, monotonic=monotonic
         )
         self._live = LiveReads(client, self.index, self._sources.proxy_configs, shared=shared)
-        self.bindings = Bindings(client, self.index, self._changed, utc_now, self._live)
-        self._records = Records(client, self.index, self._changed, utc_now)
+        errors = reports.write_errors
+        self.bindings = Bindings(client, self.index, self._changed, utc_now, self._live, errors=errors)
+        self._records = Records(client, self.index, self._changed, utc_now, errors=errors, about=self._about_issuer)
         self._confirmations = Confirmations(self.index, self._live, utc_now)
         self.tally = Tally()
-        self._counts = PolicyCounts(client, self.tally, lambda: self._sources.policies)
-        self._grace = DefaultGrace(client, self.world, settings.cluster_resource_namespace)
-        self._policy_records = PolicyRecords(client, self.index, lambda: self._sources.policies)
+        self._counts = PolicyCounts(client, self.tally, lambda: self._sources.policies, errors)
+        self._grace = DefaultGrace(client, self.world, settings.cluster_resource_namespace, errors)
+        self._policy_records = PolicyRecords(client, self.index, lambda: self._sources.policies, errors)
         self._reads = asyncio.Semaphore(_READS)
         self._read_claims = Shared(self._reread_claims)
         self._read_config = Shared(self._reread_config)
@@ -174,6 +176,11 @@ class MeshWatcher:
             if new and ref in self.world.signers:
                 self._confirmations.begin_anew()  # the new key is stored before it signs
         self._changed()
+
+    def _about_issuer(self, ref: IssuerRef) -> list[ObjectReference]:
+        state = self._registry.get(ref)
+        resource = CLUSTER_ISSUERS if ref.kind == "ClusterIssuer" else ISSUERS
+        return [reference_to(resource, state.issuer.metadata)] if state is not None else []
 
     # Live reads.
 

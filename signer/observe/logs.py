@@ -5,6 +5,7 @@ Set up once at start; used from anywhere.
 
 import logging
 import sys
+import warnings
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -49,6 +50,9 @@ def set_up(log_format: LogFormat, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
     logging.basicConfig(handlers=[handler], level=_LEVELS[level], force=True)
+    # What a library warns its callers of says nothing to an operator, and may quote what strangers wrote; on standard error it
+    # would stand between lines of JSON. Tests make errors of warnings (pyproject.toml).
+    warnings.simplefilter("ignore")
     # Access lines and client internals say nothing to an operator, and might hold a URL with a query.
     for noisy in ("aiohttp.access", "urllib3", "kubernetes", "asyncio"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, _LEVELS[level]))

@@ -73,6 +73,20 @@ class Metrics:
             buckets=_LATENCY_BUCKETS,
             registry=self.registry,
         )
+        self.queue_wait = Histogram(
+            "mesh_signer_queue_wait_seconds",
+            "How long a request that got its certificate was ready and waited for its turn.",
+            ("signer",),
+            buckets=_LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self.signing = Histogram(
+            "mesh_signer_signing_duration_seconds",
+            "How long a request that got its certificate was worked on: decision, signature and write.",
+            ("signer",),
+            buckets=_LATENCY_BUCKETS,
+            registry=self.registry,
+        )
         self.queued = gauge("mesh_signer_queue_length", "Approved requests that wait for their turn.")
         self.waiting = gauge(
             "mesh_signer_waiting_requests", "Approved requests that wait for an issuer, by reason.", "reason"

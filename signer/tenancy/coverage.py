@@ -6,7 +6,7 @@ The cost grows with what is covered, not with policies times namespaces; it runs
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,7 +15,7 @@ import msgspec
 from signer.api.issuer import IssuerRef
 from signer.api.meta import set_condition
 from signer.api.signerpolicy import SignerPolicyStatus
-from signer.tenancy.world import MIN_ISTIOD_LIFETIME, Namespace, Policy
+from signer.tenancy.world import MIN_ISTIOD_LIFETIME, Namespace, Policy, World
 
 READY = "Ready"
 CONFLICT = "Conflict"
@@ -35,10 +35,23 @@ class Overlap:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """A signer that these namespaces would have without SignerPolicies, and that no policy gives them.
+
+    `default`: it is the mesh's default, so that all have lost it who claim none and are not covered.
+    """
+
+    signer: IssuerRef
+    namespaces: tuple[str, ...]
+    default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """What one policy comes to: namespaces that exist, by name; signers that do not; overlaps with others.
 
     `remade` are namespaces that it names and that are others by now; `istiod` whether Istio's own is among those covered.
+    `in_vain`: it asks for namespaces, and none is what it asks for; `lost` says who loses which of its signers.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -46,6 +59,26 @@ class Coverage:
     istiod: bool = False
     missing: tuple[IssuerRef, ...] = ()
     overlaps: tuple[Overlap, ...] = ()
+    in_vain: bool = False
+    lost: tuple[Lost, ...] = ()
+
+
+def would_have(world: World, signer: IssuerRef) -> frozenset[str]:
+    """Name the namespaces that would have a signer if no SignerPolicy named it, beside those that have the mesh's default.
+
+    That of an Issuer; else the owner; where there is none, whoever would become it by his claim.
+    """
+    if signer.kind == "Issuer":
+        return frozenset({signer.namespace} & world.namespaces.keys())
+    binding = world.bindings.get(signer)
+    if binding is not None:
+        there = world.namespaces.get(binding.namespace)
+        owns = not binding.problem and there is not None and there.uid == binding.namespace_uid
+        return frozenset({binding.namespace}) if owns else frozenset()
+    claimants = world.claimants.get(signer, frozenset())
+    if signer.name in world.namespaces:
+        claimants &= {signer.name}
+    return claimants if len(claimants) == 1 else frozenset()
 
 
 def read_coverage(
@@ -54,8 +87,13 @@ def read_coverage(
     issuers: frozenset[IssuerRef],
     *,
     istio_namespace: str = "",
+    holders: Callable[[IssuerRef], frozenset[str]] = lambda _: frozenset(),
+    defaults: frozenset[IssuerRef] = frozenset(),
 ) -> dict[str, Coverage]:
-    """Tell what each policy comes to, by its name. `issuers` are all that exist, whether they can sign or not."""
+    """Tell what each policy comes to, by its name. `issuers` are all that exist, whether they can sign or not.
+
+    `holders` tells who would have a signer without policies (`would_have`), `defaults` are the mesh's.
+    """
     listed = sorted(policies, key=lambda one: one.name)
     labelled: dict[tuple[str, str], set[str]] = defaultdict(set)
     for name, namespace in namespaces.items():
@@ -63,6 +101,7 @@ def read_coverage(
             labelled[label].add(name)
     covered = {policy.name: _covered(policy, namespaces, labelled) for policy in listed}
     overlaps = _overlaps(listed, covered)
+    lost = _lost(listed, namespaces, covered, holders, defaults)
     return {
         policy.name: Coverage(
             namespaces=tuple(sorted(covered[policy.name])),
@@ -72,6 +111,8 @@ def read_coverage(
             istiod=istio_namespace in covered[policy.name],
             missing=tuple(sorted(policy.signers - issuers)),
             overlaps=tuple(overlaps.get(policy.name, ())),
+            in_vain=_in_vain(policy, namespaces, covered[policy.name]),
+            lost=tuple(one for signer in sorted(policy.signers) if (one := lost.get(signer)) is not None),
         )
         for policy in listed
     }
@@ -86,6 +127,33 @@ def _covered(
     found = {name for name in policy.namespaces if policy.covers(name, namespaces.get(name))}
     if policy.namespace_labels:
         found |= set.intersection(*(labelled.get(label, set()) for label in policy.namespace_labels.items()))
+    return found
+
+
+def _in_vain(policy: Policy, namespaces: Mapping[str, Namespace], covered: set[str]) -> bool:
+    """Whether a policy asks for namespaces and there are none such. What is about to be recorded is there."""
+    asks = bool(policy.namespaces or policy.namespace_labels) and not policy.problem
+    return asks and not covered and not any(name in namespaces for name in policy.namespaces)
+
+
+def _lost(
+    listed: list[Policy],
+    namespaces: Mapping[str, Namespace],
+    covered: Mapping[str, set[str]],
+    holders: Callable[[IssuerRef], frozenset[str]],
+    defaults: frozenset[IssuerRef],
+) -> dict[IssuerRef, Lost]:
+    reached: dict[IssuerRef, set[str]] = defaultdict(set)
+    for policy in listed:
+        soon = set() if policy.problem else {name for name in policy.namespaces if name in namespaces}
+        for signer in policy.signers:
+            # One that was made again is told as such.
+            reached[signer] |= covered[policy.name] | soon
+    found = {}
+    for signer, names in reached.items():
+        left = tuple(sorted(holders(signer) - names))
+        if left or signer in defaults:
+            found[signer] = Lost(signer, left, default=signer in defaults)
     return found
 
 
@@ -180,8 +248,42 @@ def _ready(policy: Policy, coverage: Coverage) -> tuple[str, str, str]:
             f"{MIN_ISTIOD_LIFETIME}: write a policy of its own for Istio's namespace"
         )
         return "False", "LifetimeTooShort", message
+    lost = "; ".join(_loses(one) for one in coverage.lost[:_SHOWN])
+    if coverage.in_vain:
+        message = (
+            f"spec.namespaces: {_asked(policy)}. By this policy nobody has {_some(map(str, sorted(policy.signers)))}"
+        )
+        until = "until there is such a namespace, or the policy is corrected or deleted"
+        return "False", "CoversNobody", f"{message}, {until}{f': {lost}' if lost else ''}"
     count = len(coverage.namespaces)
-    return "True", "Accepted", f"covers {count} namespace{'' if count == 1 else 's'}"
+    message = f"covers {count} namespace{'' if count == 1 else 's'}"
+    return "True", "Accepted", f"{message}; {lost}" if lost else message
+
+
+def _asked(policy: Policy) -> str:
+    """What a policy asks for that is not there."""
+    found = []
+    if policy.namespaces:
+        found.append(f"there is no namespace {_some(sorted(policy.namespaces), 'or')}")
+    if policy.namespace_labels:
+        labels = _some([f"{key}={value}" for key, value in sorted(policy.namespace_labels.items())])
+        found.append(f"no namespace has the label{'s' if len(policy.namespace_labels) > 1 else ''} {labels}")
+    return ", and ".join(found)
+
+
+def _loses(lost: Lost) -> str:
+    who = []
+    if lost.namespaces:
+        who.append(f"namespace{'s' if len(lost.namespaces) > 1 else ''} {_some(lost.namespaces)}, which would have it")
+    if lost.default:
+        who.append("whoever claims no signer, as it is the mesh's default")
+    return f"{lost.signer} is refused to {', and to '.join(who)}, where no policy covers it"
+
+
+def _some(names: Iterable[str], word: str = "and") -> str:
+    listed = list(names)
+    shown = listed[:_SHOWN] + ([f"{len(listed) - _SHOWN} more"] if len(listed) > _SHOWN else [])
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} {word} {shown[-1]}"
 
 
 def _conflict(overlaps: tuple[Overlap, ...]) -> str:

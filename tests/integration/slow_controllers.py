@@ -109,6 +109,7 @@ class World:
                         presenter,
                         cluster_resource_namespace=self.namespace,
                         permit=Permitting(self.own, claims, ()).permit if claims is not None else None,
+                        would=Permitting(self.own, claims, ()).would if claims is not None else None,
                         claims=claims,
                     ),
                     clock=self.now,

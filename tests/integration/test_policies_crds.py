@@ -135,7 +135,7 @@ class TestSignerPolicy:
             ),
             (
                 {"namespaces": {"matchLabels": {"mesh-signer.dev/a": "no value"}}},
-                "spec.namespaces.matchLabels.mesh-signer.dev/a",
+                'spec.namespaces.matchLabels[mesh-signer.dev/a]: Invalid value: "no value": a label\'s value is expected',
             ),
             ({"serviceAccounts": ["Default"]}, "spec.serviceAccounts[0]"),
             ({"dnsNames": ["*"]}, "spec.dnsNames[0]"),
@@ -143,7 +143,8 @@ class TestSignerPolicy:
             ({"dnsNames": ["A.example"]}, "spec.dnsNames[0]"),
             ({"maxLifetime": "59s"}, "maxLifetime is at least 1m"),
             ({"maxLifetime": "-24h"}, "spec.maxLifetime"),
-            ({"maxLifetime": "1d"}, "spec.maxLifetime"),
+            ({"maxLifetime": "1d"}, "there is no unit longer than an hour, and 90 days are 2160h"),
+            ({"maxLifetime": "90d"}, "there is no unit longer than an hour, and 90 days are 2160h"),
             ({"maxLifetime": "9999999999h"}, "spec.maxLifetime"),
             ({"maxLifetime": ""}, "spec.maxLifetime"),
             ({"keys": [{"minSize": 1}]}, "spec.keys[0].algorithm: Required value"),
@@ -167,8 +168,9 @@ class TestSignerPolicy:
         """A wrong policy is refused at once, with a message that names the field; our reader refuses it too."""
         spec = copy.deepcopy(SMALLEST) | change
         wanted = policy({key: value for key, value in spec.items() if value is not None})
-        with pytest.raises(LocalMeshError, match=re.escape(message)):
+        with pytest.raises(LocalMeshError, match=re.escape(message)) as told:
             create(served, wanted, "--dry-run=server")
+        assert "should match" not in str(told.value)  # a regular expression says nothing to most people
         if message not in COUNTED:
             assert read_policy(msgspec.convert(wanted, SignerPolicy)).problem
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from issuers.certificate import new_serial
 from issuers.x509.keys import PrivateKey
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
+from signer.api.event import ObjectReference, reference_to
 from signer.api.issuer import IssuerRef
 from signer.api.meta import find_condition
 from signer.authorities.ordering import Failed, Ordered, Ordering
@@ -30,6 +31,7 @@ from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change
 from signer.kube.superseded import Superseded
 from signer.observe.events import EventType
+from signer.observe.write_errors import Told
 from signer.tenancy.verdict import Confirm, Grant, Limits, Reason, Refuse, Unready
 from signer.tenancy.world import World, without_wall
 
@@ -111,10 +113,21 @@ class RequestController:
             return
         try:
             await self._work(key, request)
-        except Conflict:
-            self.queue.add_backoff(key)
+        except Conflict as error:
+            self.queue.add_backoff(key, why=error)
         except NotFound:
             return  # deleted while we worked
+
+    async def show(self, key: Key, told: Told) -> None:
+        """Say in its status what keeps a request from going on. Raises ApiError, Unreachable."""
+        live = await self._objects.request(*key)
+        if live is not None and live.spec.issuer_ref.ours and not steps.settled(live):
+            await self._write(key, live, to_status.pending(live, told.message, self._clock()))
+
+    def about(self, key: Key) -> list[ObjectReference]:
+        """Refer to the request of this key, while there is one."""
+        found = self._watched.requests.store.get(key)
+        return [reference_to(CERTIFICATE_REQUESTS, found.metadata)] if found is not None else []
 
     async def _work(self, key: Key, request: CertificateRequest) -> None:
         answer: PrivateKey | steps.NoKey | None = None
@@ -124,6 +137,7 @@ class RequestController:
                 self._lookup(key),
                 auto_approve=self._auto_approve,
                 in_mesh=lambda state: in_mesh(state, self._world),
+                exists=lambda ref: self._registry.get(ref) is not None,
                 key=answer,
             )
             emit = self._objects.emitter(CERTIFICATE_REQUESTS, request)
@@ -198,7 +212,7 @@ class RequestController:
             self.queue.add_after(key, _MESH_RECHECK)
             return
         if isinstance(grant, Refuse):
-            await self._fail(key, request, grant.code, grant.message, reasons=grant.reasons)
+            await self._fail(key, request, grant.code, grant.message, reasons=grant.reasons, mendable=True)
             return
         if self._record.blocked:
             self.queue.add_after(key, _AUDIT_RECHECK)
@@ -217,7 +231,7 @@ class RequestController:
             serial=new_serial(),
         )
         if isinstance(signed, Refuse):
-            await self._fail(key, request, signed.code, signed.message, reasons=signed.reasons)
+            await self._fail(key, request, signed.code, signed.message, reasons=signed.reasons, mendable=True)
             return
         await self._issue(key, request, step, signed, grant)
 
@@ -272,9 +286,8 @@ class RequestController:
             return
         self._settled(key)
         if isinstance(answer, Failed):
-            await self._fail(
-                key, request, answer.reason, answer.message, invalid=answer.reason if answer.invalid else ""
-            )
+            invalid = answer.reason if answer.invalid else ""
+            await self._fail(key, request, answer.reason, answer.message, invalid=invalid, mendable=answer.mendable)
             return
         # The CA has made it, whatever becomes of our audit log.
         by_acme = Grant(step.lifetime, "an ACME server")
@@ -299,9 +312,13 @@ class RequestController:
         *,
         invalid: str = "",
         reasons: tuple[Reason, ...] = (),
+        mendable: bool = False,
     ) -> None:
+        refused = reason if mendable else ""
+
         async def write() -> None:
-            await self._write(key, request, to_status.failed(request, message, self._clock(), invalid=invalid))
+            patch = to_status.failed(request, message, self._clock(), invalid=invalid, refused=refused)
+            await self._write(key, request, patch)
 
         await self._record.refuse(request, reasons or (Reason(reason, message),), write)
         self._objects.emitter(CERTIFICATE_REQUESTS, request)("Warning", reason, message)

@@ -41,13 +41,20 @@ def pending(request: CertificateRequest, message: str, now: datetime) -> StatusP
     return _patch(request, _with(request, now, well_known.READY, "False", well_known.PENDING, message), {})
 
 
-def failed(request: CertificateRequest, message: str, now: datetime, *, invalid: str = "") -> StatusPatch:
-    """Settle the request as failed; with `invalid`, the reason why nobody could ever sign it."""
+def failed(
+    request: CertificateRequest, message: str, now: datetime, *, invalid: str = "", refused: str = ""
+) -> StatusPatch:
+    """Settle the request as failed; with `invalid`, the reason why nobody could ever sign it.
+
+    With `refused`, the reason of a refusal that others can mend: a Certificate then asks again when they did.
+    """
     conditions = _with(request, now, well_known.READY, "False", well_known.FAILED, message)
     if invalid:
         conditions = set_condition(
             conditions, well_known.INVALID_REQUEST, "True", reason=invalid, message=message, now=now
         )
+    if refused:
+        conditions = set_condition(conditions, well_known.REFUSED, "True", reason=refused, message=message, now=now)
     return _patch(request, conditions, _failure(request, now))
 
 

@@ -124,11 +124,13 @@ def consider(
     *,
     auto_approve: bool,
     in_mesh: Callable[[IssuerState], bool] = lambda _: True,
+    exists: Callable[[IssuerRef], bool] = lambda _: False,
     key: PrivateKey | NoKey | None = None,
 ) -> Step:
     """Decide on the next step for a request. `key` is the answer to AskKey, None before it was asked.
 
-    `in_mesh` tells whether an issuer signs for the mesh: a request for it is one PEM block and nothing else.
+    `in_mesh` tells whether an issuer signs for the mesh: a request for it is one PEM block and nothing else. `exists`
+    tells whether there is an issuer, for advice.
     """
     status, conditions = request.status, request.status.conditions
     ready = find_condition(conditions, well_known.READY)
@@ -137,11 +139,9 @@ def consider(
     if isinstance(request.raw_spec, Withheld):
         return Tell("InvalidRequest", request.problem)
     if has_condition(conditions, well_known.DENIED):
-        settled = ready is not None and ready.reason == well_known.REASON_DENIED
-        return Nothing() if settled or not request.spec.issuer_ref.ours else MarkDenied()
-    if has_condition(conditions, well_known.INVALID_REQUEST):
-        return Nothing()
-    if ready is not None and ready.reason in (well_known.FAILED, well_known.ISSUED, well_known.REASON_DENIED):
+        said = ready is not None and ready.reason == well_known.REASON_DENIED
+        return Nothing() if said or not request.spec.issuer_ref.ours else MarkDenied()
+    if settled(request):
         return Nothing()
     if not has_condition(conditions, well_known.APPROVED):
         return Approve() if auto_approve else AwaitApproval()
@@ -154,20 +154,43 @@ def consider(
         reference = request.spec.issuer_ref
         message = f"spec.issuerRef: kind {reference.kind!r}, name {reference.name!r} is not an Issuer or ClusterIssuer"
         return Fail("InvalidRequest", message, invalid=True)
-    return _for_issuer(request, lookup(ref), ref, in_mesh, key)
+    state = lookup(ref)
+    if state is None:
+        # As its listers say it (k8s.io/apimachinery, errors.NewNotFound); tools look for these words.
+        missing = f'{ref.kind.lower()}.cert-manager.io "{ref.name}" not found'
+        return Pend("IssuerNotFound", f'Referenced "{ref.kind}" not found: {missing}{_meant(request, ref, exists)}')
+    return _for_issuer(request, state, in_mesh, key)
+
+
+def _meant(request: CertificateRequest, ref: IssuerRef, exists: Callable[[IssuerRef], bool]) -> str:
+    """Say which kind was meant, where an issuer of the other kind has the name: most leave spec.issuerRef.kind out."""
+    if ref.kind == "Issuer":
+        other, named = IssuerRef("ClusterIssuer", "", ref.name), f"a ClusterIssuer {ref.name}"
+    else:
+        other, named = (
+            IssuerRef("Issuer", request.metadata.namespace, ref.name),
+            f"an Issuer {ref.name} in this namespace",
+        )
+    if not exists(other):
+        return ""
+    said = "is" if request.spec.issuer_ref.kind else "is left out, which means"
+    return f"; there is {named}: spec.issuerRef.kind {said} {ref.kind}, set it to {other.kind}"
+
+
+def settled(request: CertificateRequest) -> bool:
+    """Tell whether an answer is there, whoever gave it."""
+    ready = find_condition(request.status.conditions, well_known.READY)
+    return has_condition(request.status.conditions, well_known.INVALID_REQUEST) or (
+        ready is not None and ready.reason in (well_known.FAILED, well_known.ISSUED, well_known.REASON_DENIED)
+    )
 
 
 def _for_issuer(
     request: CertificateRequest,
-    state: IssuerState | None,
-    ref: IssuerRef,
+    state: IssuerState,
     in_mesh: Callable[[IssuerState], bool],
     key: PrivateKey | NoKey | None,
 ) -> Step:
-    if state is None:
-        # As its listers say it (k8s.io/apimachinery, errors.NewNotFound); tools look for these words.
-        missing = f'{ref.kind.lower()}.cert-manager.io "{ref.name}" not found'
-        return Pend("IssuerNotFound", f'Referenced "{ref.kind}" not found: {missing}')
     if state.reason == TYPE_MISSING:
         return Pend("IssuerTypeMissing", f"Missing issuer type: {state.message}")
     if not state.ready:

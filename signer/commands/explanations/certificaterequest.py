@@ -87,8 +87,17 @@ def explain_request(
         ends=prepared.template.not_after if prepared is not None else None,
         notes=tuple(notes),
         known=tuple(known(mesh, namespace, signer, now)),
-        advice=advise_on(reasons, mesh.world, namespace, signer, asked.content.username),
+        advice=_advice(reasons, mesh, namespace, signer, asked.content.username),
     )
+
+
+def _advice(
+    reasons: tuple[Reason, ...], mesh: Mesh, namespace: str, signer: IssuerRef, username: str
+) -> tuple[str, ...]:
+    if any(reason.code == "IssuerNotFound" for reason in reasons):
+        # No ProxyConfig names this one.
+        return ("Create the issuer, or correct spec.issuerRef, whose kind is Issuer when it is left out.",)
+    return advise_on(reasons, mesh.world, namespace, signer, username)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +117,7 @@ def _judge(
         auto_approve=auto_approve,
         in_mesh=lambda state: in_mesh(state, mesh.world),
         key=found_out.answers.key,
+        exists=mesh.issuers.__contains__,
     )
     match step:
         case steps.Pend(code, message):

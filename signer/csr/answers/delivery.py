@@ -108,7 +108,7 @@ class Delivery:
             self.window.throttled(self._clock())
         if result.outcome == "unknown":
             pending.unsent = answer
-            self._record.complain(result.message)
+            self._record.complain(pending, result)
             if not pending.failures:
                 self._record.outcome(pending, answer, "unknown", result.message)
             if self._backlog.get(pending.csr.uid) is not pending:  # the watch was quicker: it is answered, or deleted

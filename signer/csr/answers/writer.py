@@ -4,7 +4,7 @@ The write carries the resourceVersion that was decided on, so an answer can be s
 gets a 409. Used on the loop only; keeps no state.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from signer.api.certificatesigningrequest import (
     CERTIFICATE_SIGNING_REQUESTS,
@@ -30,7 +30,7 @@ class Written:
 
     stored or refused: it is there. conflict: the object had changed, `latest` is what it says now (None if gone).
     gone: no such request any more. invalid: the API server will never take it. unknown: to be sent again after
-    `retry_after` seconds or so; `throttled` when it was a 429.
+    `retry_after` seconds or so; `throttled` when it was a 429. `error` is what the API server, or nobody, answered.
     """
 
     outcome: Outcome
@@ -38,6 +38,7 @@ class Written:
     latest: CertificateSigningRequest | None = None
     retry_after: float | None = None
     throttled: bool = False
+    error: ApiError | Unreachable | None = field(default=None, compare=False)
 
 
 class Writer:
@@ -67,14 +68,14 @@ class Writer:
         except NotFound:
             return Written("gone")
         except TooManyRequests as error:
-            return Written("unknown", str(error), retry_after=error.retry_after, throttled=True)
+            return Written("unknown", str(error), retry_after=error.retry_after, throttled=True, error=error)
         except ApiError as error:
             # 401 and 403 end when somebody mends credentials or RBAC; 5xx when the API server is well again.
             if error.status in {401, 403, 408} or error.status >= 500:
-                return Written("unknown", str(error), retry_after=error.retry_after)
+                return Written("unknown", str(error), retry_after=error.retry_after, error=error)
             return Written("invalid", str(error))
         except Unreachable as error:
-            return Written("unknown", str(error))
+            return Written("unknown", str(error), error=error)
         return Written(stored)
 
     async def settle(self, answer: Answer) -> Written:

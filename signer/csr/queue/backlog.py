@@ -6,6 +6,7 @@ Secret, a topic such as the mesh, a moment). Used on the loop only; no request i
 """
 
 import asyncio
+import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ class Stage(Enum):
 class Pending:
     """One approved, unanswered request. `since` is when it was seen approved (monotonic seconds).
 
+    `at` is when its stage began, `queued` and `worked` how long it was ready and worked on before that (seconds).
     `taken` tells that this replica has worked on it, so that its end is not a sign of life of another one.
     `unsent` is the answer whose write has an unknown outcome, kept for the object version in `csr`: it is sent again
     as it is, so that no second certificate is made; `answer` is the one that was sent last. `flow` is whose queue it
@@ -44,6 +46,9 @@ class Pending:
     since: float
     flow: Flow = NO_FLOW
     stage: Stage = Stage.PARKED
+    at: float = 0.0
+    queued: float = 0.0
+    worked: float = 0.0
     answers: Answers = NOTHING_ASKED
     failures: int = 0
     taken: bool = False
@@ -58,12 +63,20 @@ class Pending:
     topic: Hashable = None
     timer: asyncio.TimerHandle | None = None
 
+    def work(self, now: float) -> float:
+        """How long it has been worked on so far, in seconds: what it waits for, and its turn, do not count."""
+        return self.worked + (now - self.at if self.stage is Stage.WORKING else 0.0)
+
 
 class Backlog:
-    """All pending requests. `wake` is set whenever one became ready; `on_wait(reason, +1 | -1)` counts the parked."""
+    """All pending requests. `wake` is set whenever one became ready; `on_wait(reason, +1 | -1)` counts the parked.
 
-    def __init__(self, on_wait: Callable[[str, int], None]) -> None:
+    `clock` is monotonic, in seconds.
+    """
+
+    def __init__(self, on_wait: Callable[[str, int], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._on_wait = on_wait
+        self._clock = clock
         self._by_uid: dict[str, Pending] = {}
         self._ready: Turns[Pending] = Turns()
         self._by_issuer: defaultdict[IssuerRef, dict[str, Pending]] = defaultdict(dict)
@@ -92,7 +105,8 @@ class Backlog:
         pending = self._by_uid.pop(uid, None)
         if pending is not None:
             self._leave(pending)
-            pending.stage = Stage.WORKING  # never again in anybody's turn
+            if pending.stage is not Stage.WORKING:  # what its answer is asked for now is no work on it
+                pending.stage = Stage.PARKED
         return pending
 
     def make_ready(self, pending: Pending) -> None:
@@ -100,7 +114,9 @@ class Backlog:
         if pending.stage is Stage.READY or self._by_uid.get(pending.csr.uid) is not pending:
             return
         self._leave(pending)
-        pending.stage = Stage.READY
+        now = self._clock()
+        pending.worked = pending.work(now)
+        pending.stage, pending.at = Stage.READY, now
         self._ready.add(pending.flow, pending.csr.uid, pending)
         self.wake.set()
 
@@ -116,7 +132,9 @@ class Backlog:
         """Return the next request whose turn it is, now working; None when there is none but of flows that are held."""
         pending = self._ready.take()
         if pending is not None:
-            pending.stage = Stage.WORKING
+            now = self._clock()
+            pending.queued += now - pending.at
+            pending.stage, pending.at = Stage.WORKING, now
         return pending
 
     def park(
@@ -136,6 +154,8 @@ class Backlog:
         if self._by_uid.get(pending.csr.uid) is not pending:
             return
         self._leave(pending)
+        if pending.stage is Stage.WORKING:
+            pending.worked = pending.work(self._clock())
         pending.stage = Stage.PARKED
         if reason:
             pending.waits_for = reason

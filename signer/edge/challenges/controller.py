@@ -12,7 +12,8 @@ from issuers.acme.errors import AcmeError, Fatal, Refused, judge
 from issuers.acme.identifiers import identifier
 from issuers.acme.order import Authorization, AuthorizationStatus, ChallengeStatus, Wish
 from issuers.acme.order import Challenge as Offered
-from signer.api.challenge import Challenge
+from signer.api.challenge import CHALLENGES, Challenge
+from signer.api.event import ObjectReference, reference_to
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
 from signer.api.order import FINAL_STATES, Order
@@ -31,6 +32,7 @@ from signer.kube.errors import Conflict, NotFound
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change, Reflector
 from signer.kube.superseded import Key, Superseded
+from signer.observe.write_errors import Told, WriteErrors
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +65,7 @@ class ChallengeController:
         self._clock = clock
         self._superseded = Superseded()
         self._writer = ChallengeWriter(term.client, term.recorder, self._superseded)
-        self._turns = Turns(challenges, orders, self._writer, clock=clock)
+        self._turns = Turns(challenges, orders, self._writer, clock=clock, errors=WriteErrors(term.recorder))
         self._checks = SelfChecks(presenter, self._writer, clock=clock)
         self._shares = Shares()
         self._pauses: dict[str, datetime] = {}
@@ -115,10 +117,20 @@ class ChallengeController:
             self.queue.add(key)
         except AcmeError as error:
             await self._failed(key, challenge, error)
-        except Conflict:
-            self.queue.add_backoff(key)
+        except Conflict as error:
+            self.queue.add_backoff(key, why=error)
         except NotFound:
             return
+
+    async def show(self, key: Key, told: Told) -> None:
+        """Say in its status what keeps a Challenge from going on. Raises ApiError, Unreachable."""
+        if (challenge := self._challenges.store.get(key)) is not None and challenge.status.state not in FINAL_STATES:
+            await self._writer.reason(challenge, told.message)
+
+    def about(self, key: Key) -> list[ObjectReference]:
+        """Refer to the Challenge of this key, while there is one."""
+        found = self._challenges.store.get(key)
+        return [reference_to(CHALLENGES, found.metadata)] if found is not None else []
 
     async def _take(self, key: Key, challenge: Challenge) -> Challenge | None:
         now = self._clock()

@@ -7,13 +7,15 @@ write Challenges could fill them all, or keep another's name from being proven.
 from collections.abc import Callable
 from datetime import datetime
 
-from signer.api.challenge import FINALIZER, Challenge
+from signer.api.challenge import CHALLENGES, FINALIZER, Challenge
+from signer.api.event import reference_to
 from signer.api.order import ORDERS, Order
 from signer.edge.challenges.schedule import scheduled
 from signer.edge.challenges.writer import ChallengeWriter
 from signer.edge.orders.step import challenge_name
-from signer.kube.errors import Conflict, NotFound
+from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
 from signer.kube.reflector import Reflector
+from signer.observe.write_errors import WriteErrors
 
 
 class Turns:
@@ -26,14 +28,20 @@ class Turns:
         writer: ChallengeWriter,
         *,
         clock: Callable[[], datetime],
+        errors: WriteErrors,
     ) -> None:
+        self._errors = errors
         self._challenges = challenges
         self._orders = orders
         self._writer = writer
         self._clock = clock
 
     async def give(self) -> None:
-        """Store `processing` in those whose turn has come."""
+        """Store `processing` in those whose turn has come.
+
+        Raises ApiError, Unreachable, once all the others have theirs.
+        """
+        failed: ApiError | Unreachable | None = None
         asked = [one for one in self._challenges.store.values() if _leaves(one) or self._asked_for(one)]
         for key in scheduled(asked, self._clock()):
             challenge = self._challenges.store.get(key)
@@ -43,7 +51,14 @@ class Turns:
                 await self._writer.patch(challenge, {"processing": True}, guarded=True)
             except (Conflict, NotFound):
                 continue
+            except (ApiError, Unreachable) as error:
+                self._errors.refused(reference_to(CHALLENGES, challenge.metadata), error)
+                failed = failed or error
+                continue
+            self._errors.fine(reference_to(CHALLENGES, challenge.metadata))
             self._writer.emit(challenge, "Normal", "Started", "Challenge scheduled for processing")
+        if failed is not None:
+            raise failed
 
     def order_of(self, challenge: Challenge) -> Order | None:
         """The Order that owns it by uid; anyone may write an owner, so that alone makes it none of ours."""

@@ -8,12 +8,14 @@ anywhere is followed by one that goes on. All decisions are pure functions in th
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from signer.api.certificate import Certificate, IssuerReference
+from signer.api.event import ObjectReference, reference_to
 from signer.api.labels import SOURCE_NAMESPACE_UID
 from signer.edge.gateways.by_hand import ByHand
 from signer.edge.gateways.gather import Wanted, gather
-from signer.edge.gateways.look import Known, Look, Telling
+from signer.edge.gateways.look import Known, Look, Telling, resource_of
 from signer.edge.gateways.placement import NO_POD_RECHECK, NoGateway, Placement, place
 from signer.edge.gateways.serving import Expected
 from signer.edge.gateways.wish import Wish
@@ -21,8 +23,9 @@ from signer.edge.host import Host
 from signer.edge.hosts.claims import Claims
 from signer.edge.hosts.decide import Asker, decide, granted_by_policy
 from signer.edge.proxies.find import Proxies
-from signer.kube.errors import Conflict, Forbidden, NotFound
+from signer.kube.errors import ApiError, Conflict, Forbidden, NotFound
 from signer.kube.queue import WorkQueue
+from signer.observe.write_errors import words
 from signer.tenancy.verdict import Reason, Refuse, Unready
 
 logger = logging.getLogger(__name__)
@@ -30,6 +33,8 @@ logger = logging.getLogger(__name__)
 _UNREADY_RECHECK = 1.0
 _BLOCKED_RECHECK = 30.0
 _KEPT_RECHECK = 3600.0
+# What stops a whole namespace is told on so many of its objects.
+_MOST_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +147,7 @@ class GatewayController:
             await self._work(namespace)
         except (Conflict, NotFound) as error:
             logger.debug("namespace %s: another writer was faster: %s", namespace, error)
-            self.queue.add_backoff(namespace)
+            self.queue.add_backoff(namespace, why=error)
         except Forbidden as error:
             if not error.terminating:
                 raise
@@ -156,11 +161,17 @@ class GatewayController:
             if not passed.harmless:
                 look.refuse(source, passed)
         for wish in wanted.wishes:
-            await self._serve(look, wanted, wish)
+            try:
+                await self._serve(look, wanted, wish)
+            except ApiError as error:
+                if not error.lasting:
+                    raise
+                self._stopped(look, wish, error)
         self._tell_of_rivals(look, wanted)
         self._telling.take(namespace, look)
         self._on_kept(namespace, look.expected)
         look.soon(await self._by_hand.serve(namespace))
+        await self._claims.say_stopped(namespace, look.stopped)
         await self._claims.contend(namespace, look.contended)
         if not wanted.unsure:
             await self._settle(look, wanted)
@@ -168,6 +179,20 @@ class GatewayController:
             look.soon(_BLOCKED_RECHECK)
         if look.again is not None:
             self.queue.add_after(namespace, look.again)
+
+    def _stopped(self, look: Look, wish: Wish, error: ApiError) -> None:
+        """The API server refuses what one certificate needs: the others go on, and what was made for it stays."""
+        said = words(error)
+        look.tell(wish.sources, Reason(said.reason, said.message))
+        look.stopped.update((host.claim_name, said.message) for host in wish.hosts)
+        look.undecided.add(wish.secret_name)
+        look.states["refused"] += 1
+        look.soon(_BLOCKED_RECHECK)
+
+    def about(self, namespace: str) -> list[ObjectReference]:
+        """Refer to the objects of a namespace that want certificates."""
+        listed = islice(self._sources.objects(namespace), _MOST_TOLD)
+        return [reference_to(resource_of(one), one.metadata) for one in listed]
 
     def _gather(self, namespace: str) -> Wanted:
         found = self._claims.namespaces.store.get(("", namespace))

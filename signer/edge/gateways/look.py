@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from signer.api.event import ObjectReference
-from signer.api.gateway import API_GATEWAYS, GATEWAYS
-from signer.api.ingress import INGRESSES
+from signer.api.gateway import API_GATEWAYS, GATEWAYS, APIGateway, Gateway
+from signer.api.ingress import INGRESSES, Ingress
 from signer.api.virtualservice import VIRTUAL_SERVICES
 from signer.edge.gateways.certificates import EdgeCertificates, Key
 from signer.edge.gateways.secrets import GatewaySecrets
@@ -18,6 +18,7 @@ from signer.edge.gateways.wish import Passed, Source
 from signer.edge.hosts.claims import Claims
 from signer.edge.hosts.decide import Asker
 from signer.edge.proxies.find import Proxies
+from signer.kube.resource import Resource
 from signer.observe.events import EventRecorder, EventType
 from signer.tenancy.verdict import Reason
 
@@ -39,12 +40,16 @@ class Known:
 
 @dataclass(slots=True)
 class Look:
-    """What stays wanted, what is to be told, and when to look again."""
+    """What stays wanted, what is to be told, and when to look again.
+
+    `stopped` says of hosts, by the names of their claims, what the API server refuses.
+    """
 
     asker: Asker
     kept: set[Key] = field(default_factory=set)
     undecided: set[str] = field(default_factory=set)
     contended: set[str] = field(default_factory=set)
+    stopped: dict[str, str] = field(default_factory=dict)
     told: set[Told] = field(default_factory=set)
     states: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATES, 0))
     expected: list[Expected] = field(default_factory=list)
@@ -68,6 +73,11 @@ class Look:
     def stays(self, key: Key) -> bool:
         """Whether what is under this name is still wanted, or may be."""
         return key in self.kept or key[1] in self.undecided
+
+
+def resource_of(obj: Gateway | APIGateway | Ingress) -> Resource:
+    """Of which resource an object that wants something is."""
+    return GATEWAYS if isinstance(obj, Gateway) else INGRESSES if isinstance(obj, Ingress) else API_GATEWAYS
 
 
 class Telling:

@@ -37,6 +37,7 @@ from signer.kube.reflector import Change, Reflector
 from signer.observe.controller_queue import ControllerQueue, namespace_of
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
+from signer.observe.write_errors import WriteErrors
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class GatewayRun:
         self._client = client
         self._registry = registry
         self._recorder = recorder
+        self._write_errors = WriteErrors(recorder)
         self._metrics = metrics
         self._options = options
         self._clock = clock
@@ -71,7 +73,9 @@ class GatewayRun:
 
         `certificates` is run elsewhere, since others need it too.
         """
-        claims = self.claims = Claims(self._client, clock=self._clock, on_restart=self._metrics.watch_restarted)
+        claims = self.claims = Claims(
+            self._client, clock=self._clock, on_restart=self._metrics.watch_restarted, errors=self._write_errors
+        )
         try:
             await (self._run(claims, certificates) if self._options.work else claims.run())
         finally:
@@ -130,7 +134,8 @@ class GatewayRun:
             self._options,
             on_kept=probes.expect,
         )
-        statuses = EdgePolicyStatuses(self._client, claims, clock=self._clock)
+        queue.tells(self._write_errors, controller.about)
+        statuses = EdgePolicyStatuses(self._client, claims, self._write_errors, clock=self._clock)
 
         def secret_changed(change: Change[Secret]) -> None:
             for secret in (change.old, change.new):

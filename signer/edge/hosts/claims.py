@@ -14,6 +14,7 @@ import msgspec
 
 from signer.api.certificate import IssuerReference
 from signer.api.edgepolicy import EDGE_POLICIES, EdgePolicy
+from signer.api.event import reference_to
 from signer.api.hostclaim import HOST_CLAIMS, HostClaim
 from signer.api.meta import Condition, find_condition, set_condition, slim_metadata, to_rfc3339
 from signer.api.namespace import NAMESPACES, NamespaceObject
@@ -36,8 +37,9 @@ from signer.edge.hosts.retention import Fate, fate
 from signer.edge.hosts.secret_records import SecretRecords
 from signer.kube.client import ApiClient
 from signer.kube.encoding.codec import LARGEST_STORED, JsonCodec, weightless
-from signer.kube.errors import AlreadyExists, NotFound
+from signer.kube.errors import AlreadyExists, ApiError, NotFound, Unreachable
 from signer.kube.reflector import Change, Reflector
+from signer.observe.write_errors import WRITE_FAILED, WriteErrors
 from signer.tenancy.verdict import Reason, Refuse, Unready
 from signer.tenancy.world import LABEL_PREFIX
 
@@ -45,6 +47,7 @@ CONFLICT = "Conflict"
 # What gateways/opt_in.py reads of a namespace; a value cut here is longer than any name may be, so it stays wrong.
 _ASKING = frozenset(f"cert-manager.io/{name}" for name in ("cluster-issuer", "issuer", "issuer-kind", "issuer-group"))
 _LONGEST_ANNOTATION = 300
+STOPPED = "Stopped"
 _MOST_CONTENDERS = 16
 _CONTENDERS_NAMED = 3
 _NOT_READ = "HostClaims, EdgePolicies and namespaces were not read yet"
@@ -63,9 +66,15 @@ class Claims:
     """Who has which host. `claims` and `policies` are what decisions rest on; `secrets` are recorded on the claims."""
 
     def __init__(
-        self, client: ApiClient, *, clock: Callable[[], datetime], on_restart: Callable[[str], None] = lambda _: None
+        self,
+        client: ApiClient,
+        *,
+        clock: Callable[[], datetime],
+        on_restart: Callable[[str], None] = lambda _: None,
+        errors: WriteErrors | None = None,
     ) -> None:
         self._client = client
+        self._errors = errors
         self._clock = clock
         self._one_at_a_time = asyncio.Lock()
         self.claims: dict[str, Claim] = {}
@@ -184,6 +193,19 @@ class Claims:
             conditions = conflict(obj.status.conditions, contenders, self._clock())
             await self._note(obj, {"contenders": list(contenders), "conditions": msgspec.to_builtins(conditions)})
 
+    async def say_stopped(self, namespace: str, texts: Mapping[str, str]) -> None:
+        """Note on a namespace's claims, by their names, what the API server refuses; nothing: it goes on.
+
+        Raises ApiError (Conflict: a claim changed, ask again), Unreachable.
+        """
+        for name in sorted(self.of_namespace.get(namespace, ())):
+            obj = self.hosts.store.get(("", name))
+            if obj is None:
+                continue
+            conditions = stopped(obj.status.conditions, texts.get(name, ""), self._clock())
+            if conditions != obj.status.conditions:
+                await self._note(obj, {"conditions": msgspec.to_builtins(conditions)})
+
     async def write_status(
         self, obj: HostClaim, status: Mapping[str, Any], *, whatever_changed: bool = False
     ) -> HostClaim:
@@ -196,7 +218,15 @@ class Claims:
         if not whatever_changed:
             meta["resourceVersion"] = obj.metadata.resource_version
         body = {"metadata": meta, "status": dict(status)}
-        stored = await self._client.patch(HOST_CLAIMS, obj.metadata.name, body, subresource="status")
+        about = reference_to(HOST_CLAIMS, obj.metadata)
+        try:
+            stored = await self._client.patch(HOST_CLAIMS, obj.metadata.name, body, subresource="status")
+        except (ApiError, Unreachable) as error:
+            if self._errors is not None:
+                self._errors.refused(about, error)
+            raise
+        if self._errors is not None:
+            self._errors.fine(about)
         return msgspec.convert(stored, HostClaim)
 
     async def _note(self, obj: HostClaim, status: Mapping[str, Any]) -> None:
@@ -253,4 +283,15 @@ def conflict(before: Sequence[Condition], contenders: Sequence[str], now: dateti
         return set_condition(before, CONFLICT, "True", reason="HostContended", message=message, now=now)
     if find_condition(before, CONFLICT) is not None:
         return set_condition(before, CONFLICT, "False", reason="NoContender", message="nobody else wants it", now=now)
+    return tuple(before)
+
+
+def stopped(before: Sequence[Condition], text: str, now: datetime) -> tuple[Condition, ...]:
+    """Return a claim's conditions with what the API server refuses to write for its host; "": nothing. Pure."""
+    if text:
+        return set_condition(before, STOPPED, "True", reason=WRITE_FAILED, message=text, now=now)
+    if find_condition(before, STOPPED) is not None:
+        return set_condition(
+            before, STOPPED, "False", reason="WriteSucceeded", message="what was refused is written", now=now
+        )
     return tuple(before)

@@ -12,13 +12,15 @@ from signer.api.certificaterequest import CertificateRequest
 from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
 from signer.edge.host import Host
 from signer.edge.hosts.claims import Claims
-from signer.edge.hosts.decide import Asker, Permitted
+from signer.edge.hosts.decide import Asker, Permitted, TakeFirst, may_order
 from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound, Unreachable
 from signer.tenancy.verdict import Reason, Refuse, Unready
 
 Permit = Callable[[CertificateRequest, Sequence[Host], IssuerReference], Awaitable[Permitted | Refuse]]
 """Whether what a request asks for may be ordered from this issuer, which may be another than the request names."""
+Would = Callable[[CertificateRequest, Sequence[Host], IssuerReference], Awaitable[bool]]
+"""Whether it would be permitted, without anything being taken."""
 _PATIENCE = 10.0
 _LATE = 5.0
 _LOOKS = 0.05
@@ -48,6 +50,15 @@ class Permitting:
         if isinstance(verdict, Unready):
             raise Unreachable(verdict.reason.message)
         return verdict
+
+    async def would(self, request: CertificateRequest, names: Sequence[Host], issuer: IssuerReference) -> bool:
+        """Tell whether `permit` would permit it now. Takes no host. Raises ApiError, Unreachable."""
+        claims = await self._read()
+        who = await self._asker(claims, request)
+        if who is None:
+            return False
+        verdict = may_order([str(name) for name in names], who, _normal(issuer), claims.world)
+        return isinstance(verdict, Permitted | TakeFirst)
 
     async def _read(self) -> Claims:
         try:

@@ -12,11 +12,13 @@ from datetime import datetime
 import msgspec
 
 from signer.api.edgepolicy import EDGE_POLICIES, EdgePolicy, EdgePolicyStatus
+from signer.api.event import reference_to
 from signer.api.meta import set_condition
 from signer.edge.hosts.claims import Claims
 from signer.edge.hosts.policy import HostPolicy, deciding
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
+from signer.observe.write_errors import WriteErrors
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +30,10 @@ READY = "Ready"
 class EdgePolicyStatuses:
     """Keeps status of all EdgePolicies."""
 
-    def __init__(self, client: ApiClient, claims: Claims, *, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, client: ApiClient, claims: Claims, errors: WriteErrors, *, clock: Callable[[], datetime]
+    ) -> None:
+        self._errors = errors
         self._client = client
         self._claims = claims
         self._clock = clock
@@ -67,7 +72,10 @@ class EdgePolicyStatuses:
             except (Conflict, NotFound):
                 pass  # it changed: the watch tells, and it is looked at again
             except (ApiError, Unreachable) as error:
+                self._errors.refused(reference_to(EDGE_POLICIES, obj.metadata), error)
                 trouble = trouble or f"EdgePolicy {name}: its status could not be written: {error}"
+            else:
+                self._errors.fine(reference_to(EDGE_POLICIES, obj.metadata))
         if trouble and trouble != self._told:
             log.warning("%s", trouble)
         self._told = trouble

@@ -12,7 +12,7 @@ from signer.api.labels import PART_OF
 from signer.api.secret import SECRETS, Secret
 from signer.edge.issuers.spec import AcmeIssuer
 from signer.kube.client import ApiClient
-from signer.kube.errors import AlreadyExists, Forbidden, Invalid, NotFound
+from signer.kube.errors import AlreadyExists, ApiError, NotFound
 
 NOT_REGISTERED = "ErrRegisterACMEAccount"
 NOT_VERIFIED = "ErrVerifyACMEAccount"
@@ -59,7 +59,9 @@ class AccountSecrets:
             await self._client.create(SECRETS, body)
         except AlreadyExists:
             return await self.key(spec)
-        except (Forbidden, Invalid, NotFound) as error:
+        except ApiError as error:
+            if not (error.lasting or error.terminating or isinstance(error, NotFound)):
+                raise
             raise Unusable(NOT_REGISTERED, f"{where} cannot be made: {error.message}", None) from None
         return pem
 

@@ -19,9 +19,10 @@ from issuers.acme.order import OrderStatus, Wish
 from issuers.acme.renewal import certificate_id, life
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.duration import parse_duration
+from signer.api.event import ObjectReference, reference_to
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
-from signer.api.order import Order
+from signer.api.order import ORDERS, Order
 from signer.edge.hosts.permit import Permit
 from signer.edge.issuers.accounts import Account
 from signer.edge.issuers.shares import BUSY_RECHECK, Shares
@@ -51,6 +52,7 @@ from signer.kube.errors import Conflict, NotFound
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change, Reflector
 from signer.kube.superseded import Key
+from signer.observe.write_errors import Told, WriteErrors
 from signer.tenancy.verdict import Refuse
 from signer.tenancy.world import Rate
 
@@ -82,6 +84,7 @@ class OrderController:
         self._clock = term.clock
         self._shares = Shares()
         self._writer = OrderWriter(term.client, term.recorder)
+        self._errors = WriteErrors(term.recorder)
         self._failures = OrderFailures(term, orders, gate, family, self._writer, queue)
         self.queue = queue
         orders.subscribe(self._order_changed)
@@ -134,10 +137,22 @@ class OrderController:
                 order = following
         except AcmeError as error:
             await self._failures.judge(order, owner, ref, error)
-        except Conflict:
-            self.queue.add_backoff(key)
+        except Conflict as error:
+            self.queue.add_backoff(key, why=error)
         except NotFound:
             return
+
+    async def show(self, key: Key, told: Told) -> None:
+        """Say in its status what keeps an Order from going on. Raises ApiError, Unreachable."""
+        if (order := self._orders.store.get(key)) is not None and not finished(order):
+            live = await self._writer.live(order)
+            if live.metadata.uid == order.metadata.uid and not finished(live):
+                await self._writer.say(live, told.message)
+
+    def about(self, key: Key) -> list[ObjectReference]:
+        """Refer to the Order of this key, while there is one."""
+        found = self._orders.store.get(key)
+        return [reference_to(ORDERS, found.metadata)] if found is not None else []
 
     async def _take(self, order: Order, account: Account, owner: CertificateRequest) -> Order | None:
         """Take one step; the Order as it is then, or None when there is nothing to do now."""
@@ -153,6 +168,9 @@ class OrderController:
             case steps.MakeChallenges(wanted):
                 for one in wanted:
                     await self._writer.challenge(order, one, answer(one.offered.type, one.offered.token))
+                if order.status.reason:
+                    # What was in the way of these, or whatever was waited for before.
+                    await self._writer.patch(order, {"reason": None})
                 return None
             case steps.RemoveChallenges(outdated):
                 await self._writer.tidy(outdated)
@@ -200,7 +218,11 @@ class OrderController:
             raise
         status = status_of(placed, authorizations=True) | {"reason": None}
         # Who asked again would have two orders: this is written however long the API server is away.
-        written = await insist(lambda: self._writer.patch(order, status))
+        about = reference_to(ORDERS, order.metadata)
+        written = await insist(
+            lambda: self._writer.patch(order, status), on_error=lambda error: self._errors.refused(about, error)
+        )
+        self._errors.fine(about)
         self._writer.emit(written, "Normal", "OrderCreated", f"Created the order at {account.issuer.origin}")
         self._failures.forget(order)
         await self._gate.stored(asked)

@@ -15,7 +15,7 @@ import msgspec
 from issuers.acme.errors import AcmeError, RateLimited, judge
 from issuers.acme.renewal import SHORT_LIFE, Advice, Why, certificate_id, emergency, life, next_check, plan, take_advice
 from signer.api.certificate import CERTIFICATES, Certificate
-from signer.api.event import reference_to
+from signer.api.event import ObjectReference, reference_to
 from signer.api.issuer import IssuerRef
 from signer.api.meta import from_rfc3339, has_condition, set_condition
 from signer.api.renew_before import renew_before_of
@@ -90,6 +90,11 @@ class RenewalController:
         for key, one in self._certificates.store.items():
             if one.spec.issuer_ref.ours and one.spec.issuer_ref.resolve(key[0]) == ref:
                 self.queue.add(key)
+
+    def about(self, key: Key) -> list[ObjectReference]:
+        """Refer to the Certificate of this key, while there is one."""
+        found = self._certificates.store.get(key)
+        return [reference_to(CERTIFICATES, found.metadata)] if found is not None else []
 
     async def reconcile(self, key: Key) -> None:
         """Look at one Certificate: begin its renewal when its time has come."""
@@ -186,8 +191,8 @@ class RenewalController:
         }
         try:
             await self._client.patch(CERTIFICATES, meta.name, body, namespace=meta.namespace, subresource="status")
-        except Conflict:
-            self.queue.add_backoff(key)
+        except Conflict as error:
+            self.queue.add_backoff(key, why=error)
             return
         except NotFound:
             return

@@ -23,7 +23,7 @@ from signer.api.tls_secret import is_placeholder, read_leaf
 from signer.authorities.ordering import Answer, Failed, Issued, Ordered
 from signer.authorities.state import IssuerState
 from signer.edge.host import Host
-from signer.edge.hosts.permit import Permit
+from signer.edge.hosts.permit import Permit, Would
 from signer.edge.issuers.accounts import Accounts
 from signer.edge.issuers.choice import Alternatives, Candidate, choose, read_alternatives, reference
 from signer.edge.orders.gate import OrderGate
@@ -47,11 +47,13 @@ class OrderedRequests:
         accounts: Callable[[], Accounts | None],
         *,
         permit: Permit | None = None,
+        would: Would | None = None,
         clock: Callable[[], datetime],
     ) -> None:
         self._client = client
         self._clock = clock
         self._permit = permit
+        self._would = would
         self._accounts = accounts
         self._wake: list[Callable[[Key], None]] = []
         self._orders: Reflector[Order] | None = None
@@ -147,6 +149,13 @@ class OrderedRequests:
             return _in_the_way(order)
         return self._answer(order)
 
+    async def permits(self, request: CertificateRequest, csr: SigningRequest, state: IssuerState) -> bool:
+        """Whether an order for a request would be permitted now. Writes nothing. Raises ApiError, Unreachable."""
+        names = hosts_of(csr)
+        if isinstance(names, str) or self._would is None:
+            return False
+        return await self._would(request, names, _named(request, state.ref, state.ref))
+
     def _there(self, body: dict[str, Any]) -> Order | None:
         meta = body["metadata"]
         return self._orders.store.get((meta["namespace"], meta["name"])) if self._orders is not None else None
@@ -173,7 +182,8 @@ class OrderedRequests:
             named = _named(request, refs[0], ref)
             if self._permit is not None and isinstance(verdict := await self._permit(request, names, named), Refuse):
                 if ref == refs[0]:
-                    return Failed(verdict.reasons[0].code, "; ".join(one.message for one in verdict.reasons))
+                    text = "; ".join(one.message for one in verdict.reasons)
+                    return Failed(verdict.reasons[0].code, text, mendable=self._would is not None)
                 continue
             candidates.append(Candidate(ref, self._gate.attempts(account, texts)))
         hurry = self._gate is not None and self._gate.hurries(texts)

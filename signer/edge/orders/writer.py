@@ -65,14 +65,19 @@ class OrderWriter:
 
     async def note(self, order: Order, reason: str, text: str) -> None:
         """Say in the status what is waited for; a change of it only, and an Event once. One that is gone is passed over."""
+        if await self.say(order, text):
+            self.emit(order, "Warning", reason, told(text))
+
+    async def say(self, order: Order, text: str) -> bool:
+        """Say in the status what is waited for, without an Event; whether it was news. One that is gone is passed over."""
         text = told(text)
         if order.status.reason == text:
-            return
+            return False
         try:
             await self.patch(order, {"reason": text})
         except (Conflict, NotFound):
-            return
-        self.emit(order, "Warning", reason, text)
+            return False
+        return True
 
     async def end(self, order: Order, state: str, why: str, now: datetime) -> Order:
         """Store that nothing comes of it, and why."""
@@ -113,8 +118,13 @@ class OrderWriter:
         self._recorder.emit(about, kind, reason, message, share=about.namespace)
 
 
-async def insist(write: Callable[[], Awaitable[T]], *, tries: int = 200) -> T:
-    """Write what a CA does not say twice, until it is done, for 15 minutes.
+async def insist(
+    write: Callable[[], Awaitable[T]],
+    *,
+    tries: int = 200,
+    on_error: Callable[[ApiError | Unreachable], object] = lambda _: None,
+) -> T:
+    """Write what a CA does not say twice, until it is done, for 15 minutes. `on_error` is told of each try that failed.
 
     Raises what an API server says for good: NotFound, Conflict, Invalid.
     Forbidden is not for good: one that has just started knows no roles yet.
@@ -125,6 +135,7 @@ async def insist(write: Callable[[], Awaitable[T]], *, tries: int = 200) -> T:
         except (NotFound, Conflict, Invalid):
             raise
         except (ApiError, Unreachable) as error:
+            on_error(error)
             asked = getattr(error, "retry_after", None)
             await asyncio.sleep(backoff.delay(failures, first=_FIRST, cap=_CAP, retry_after=asked))
     return await write()

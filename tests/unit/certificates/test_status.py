@@ -3,8 +3,11 @@
 from typing import Any
 
 import msgspec
+import pytest
 
 from signer.api.certificate import Certificate
+from signer.api.meta import to_rfc3339
+from signer.certificates.renewal import backoff_left
 from signer.certificates.secrets.view import inspect
 from signer.certificates.spec_check import Defect
 from signer.certificates.status import Status
@@ -101,11 +104,29 @@ def test_an_issuance_that_fails() -> None:
     issuing = condition(found, "Issuing")
     assert issuing is not None
     assert (issuing["status"], issuing["reason"]) == ("False", "Denied")
-    assert issuing["message"] == "The certificate request has failed to complete and will be retried: no"
+    assert issuing["message"] == (
+        "The certificate request has failed to complete and will be retried: no. The next try is at 2026-06-01T14:00:00Z"
+    )
     assert found["failedIssuanceAttempts"] == 2
     assert found["lastFailureTime"] == "2026-06-01T12:00:00Z"
     assert found["nextPrivateKeySecretName"] is None
     assert patched(Status.of(settled()).failed("Denied", "no", NOW))["failedIssuanceAttempts"] == 1
+
+
+@pytest.mark.parametrize("attempts", range(8))
+def test_the_next_try(attempts: int) -> None:
+    """Whenever it failed, the condition says when the next try is, and that is when it is; what can be mended says so too."""
+    before = samples.with_status(settled(), failedIssuanceAttempts=attempts)
+    found = patched(Status.of(before).failed("Failed", "no.", NOW, mendable=True))
+    issuing = condition(found, "Issuing")
+    assert issuing is not None
+    after = samples.with_status(
+        settled(), failedIssuanceAttempts=found["failedIssuanceAttempts"], lastFailureTime=found["lastFailureTime"]
+    )
+    left = backoff_left(after, NOW)
+    assert issuing["message"].endswith(
+        f"retried: no. It goes on within a minute when this is mended. The next try is at {to_rfc3339(NOW + left)} in any case"
+    )
 
 
 def test_refused_keeps_the_rest() -> None:

@@ -25,6 +25,7 @@ from signer.tenancy.decide import unready
 from signer.tenancy.grants import Claimable, granted
 from signer.tenancy.live import against_grant, against_owner
 from signer.tenancy.verdict import Bind, Confirm, Limits, Refuse, Reread, Unready, Wait
+from signer.tenancy.world import Confirmed
 from tests.unit.commands.clusters import Cluster
 from tests.unit.csr.crafted import NOW
 
@@ -41,7 +42,7 @@ class Outcome:
 def answered(cluster: Cluster, content: RequestContent, signer: IssuerRef, *, may_reference: bool = True) -> Outcome:
     """Answer a CertificateSigningRequest as the hot path does."""
     index = cluster.index()
-    world, confirmed = index.world, dict[tuple[str, IssuerRef], datetime]()
+    world, confirmed = index.world, dict[Confirmed, datetime]()
     world.confirmed = confirmed
     states = {one.ref: one for one in cluster.issuers}
     answers: Answers = NOTHING_ASKED
@@ -66,7 +67,7 @@ def answered(cluster: Cluster, content: RequestContent, signer: IssuerRef, *, ma
             case Confirm(_, namespace, namespace_uid):
                 if against_grant(cluster.view(index, signer, namespace), verdict, NOW):
                     return Outcome("wait", (INQUIRY_FAILED,))
-                confirmed[namespace_uid, signer] = NOW + timedelta(seconds=10)
+                confirmed[namespace_uid, signer, ""] = NOW + timedelta(seconds=10)
             case Bind(_, namespace, namespace_uid):
                 claimable = granted(world, namespace, signer, now=NOW) == Claimable(namespace_uid)
                 terminating = namespace in index.terminating
@@ -113,6 +114,7 @@ def _signed(request: CertificateRequest, step: steps.Sign, world: Any, requester
         now=NOW,
         requester=requester,
     )
+    assert not isinstance(grant, Confirm)  # nothing has to be confirmed in a world that was read for this
     if isinstance(grant, Unready):
         return Outcome("wait", (grant.reason.code,))
     if isinstance(grant, Refuse):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -76,3 +77,10 @@ def test_nothing_looks_like_something_else(capsys: pytest.CaptureFixture[str], h
         except KeyError:
             logging.getLogger("signer.x").exception("request %s", f"a{hostile}b")
         assert capsys.readouterr().err.replace("\n", "").isprintable()
+
+
+def test_warnings_of_libraries(capsys: pytest.CaptureFixture[str]) -> None:
+    """What Python code warns its callers of stays out of the log, whatever it says."""
+    set_up("json", "debug")
+    warnings.warn("Parsed a serial number which wasn't positive", UserWarning, stacklevel=1)
+    assert capsys.readouterr().err == ""

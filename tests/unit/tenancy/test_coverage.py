@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from signer.api.issuer import IssuerRef
 from signer.api.meta import find_condition
 from signer.api.signerpolicy import SignerPolicyStatus
-from signer.tenancy.coverage import CONFLICT, READY, Coverage, Overlap, policy_status, read_coverage
-from signer.tenancy.world import KeyRule, Namespace, Policy, Rate, RequestRules
+from signer.tenancy.coverage import CONFLICT, READY, Coverage, Overlap, policy_status, read_coverage, would_have
+from signer.tenancy.world import Binding, KeyRule, Namespace, Policy, Rate, RequestRules, World
 
 FOO, BAR = (IssuerRef("ClusterIssuer", "", name) for name in ("foo", "bar"))
 BOTH = frozenset({FOO, BAR})
@@ -219,3 +219,90 @@ class TestStatus:
 
 def replace_counts(status: SignerPolicyStatus, issued: int) -> SignerPolicyStatus:
     return msgspec.structs.replace(status, issued=issued)
+
+
+ALL_NAMES = [*NAMESPACES, "gone", "later"]
+
+
+class TestNobody:
+    """A policy that keeps everybody from a signer does not look as if all were well."""
+
+    def ready(self, one: Policy, *others: Policy, **around: Any) -> Any:
+        found = read_coverage((one, *others), NAMESPACES, BOTH, **around)[one.name]
+        return policy_status(SignerPolicyStatus(), one, found, generation=1, now=NOW).conditions[0]
+
+    @given(
+        st.sets(st.sampled_from(ALL_NAMES)),
+        st.dictionaries(st.sampled_from([TENANT, ZONE]), st.sampled_from(["t", "z", "typo"])),
+        st.sets(st.sampled_from(ALL_NAMES)),
+        st.sampled_from([None, *NAMESPACES]),
+    )
+    def test_whoever_it_is(self, names: set[str], labels: dict[str, str], others: set[str], owner: str | None) -> None:
+        """Ready is False as long as no namespace is what is asked for; who is cut off is named, and nobody else."""
+        one, other = policy("p", *names, namespace_labels=labels), policy("q", *others)
+        holders = frozenset({owner} - {None})
+        ready = self.ready(one, other, holders=lambda signer: holders if signer == FOO else frozenset())
+        covered = [name for name, found in NAMESPACES.items() if one.covers(name, found)]
+        assert (ready.reason == "CoversNobody") == bool((names or labels) and not covered)
+        assert (ready.status == "True") == (ready.reason == "Accepted")
+        cut_off = owner is not None and not any(one.covers(owner, NAMESPACES[owner]) for one in (one, other))
+        assert (f"ClusterIssuer foo is refused to namespace {owner}, which would have it" in ready.message) == cut_off
+        assert ("refused" in ready.message) == cut_off
+
+    def test_a_mistyped_label(self) -> None:
+        """The message says what was asked for, whose signer it was, and until when it stays so."""
+        one = policy("p", "later", namespace_labels={TENANT: "typo"})
+        ready = self.ready(one, holders=lambda _: frozenset({"a"}))
+        assert (ready.status, ready.reason) == ("False", "CoversNobody")
+        assert ready.message == (
+            "spec.namespaces: there is no namespace later, and no namespace has the label mesh-signer.dev/tenant=typo. By this "
+            "policy nobody has ClusterIssuer foo, until there is such a namespace, or the policy is corrected or deleted: "
+            "ClusterIssuer foo is refused to namespace a, which would have it, where no policy covers it"
+        )
+
+    def test_on_purpose(self) -> None:
+        """A policy that names no namespaces closes its signers, which is Ready, and says whom it closes them to."""
+        ready = self.ready(policy(), holders=lambda _: frozenset({"a"}))
+        assert (ready.status, ready.reason) == ("True", "Accepted")
+        assert "refused to namespace a" in ready.message
+
+    def test_the_default(self) -> None:
+        """Who takes the mesh's default away from everybody is told so."""
+        ready = self.ready(policy("p", "gone"), defaults=frozenset({FOO}))
+        assert "refused to whoever claims no signer, as it is the mesh's default" in ready.message
+
+    def test_about_to_be_recorded(self) -> None:
+        """A namespace whose uid is not stored yet is there: the policy is not called empty for a moment."""
+        assert self.ready(Policy("p", frozenset({FOO}), frozenset({"a"}))).status == "True"
+
+    def test_comes_and_goes(self) -> None:
+        """When there is such a namespace, the same policy is Ready, and so it is no longer when that is gone."""
+        one = policy("p", namespace_labels={TENANT: "typo"})
+        there = NAMESPACES | {"e": Namespace("ue", {TENANT: "typo"})}
+        for namespaces, expected in ((NAMESPACES, "False"), (there, "True"), (NAMESPACES, "False")):
+            found = read_coverage((one,), namespaces, BOTH)["p"]
+            ready = policy_status(SignerPolicyStatus(), one, found, generation=1, now=NOW).conditions[0]
+            assert ready.status == expected
+
+
+@pytest.mark.parametrize(
+    ("signer", "binding", "claimants", "expected"),
+    [
+        (IssuerRef("Issuer", "a", "x"), None, set(), {"a"}),
+        (IssuerRef("Issuer", "gone", "x"), None, set(), set()),
+        (FOO, ("a", "ua"), {"b"}, {"a"}),
+        (FOO, ("a", "an-earlier-one"), {"b"}, set()),
+        (FOO, None, {"b"}, {"b"}),
+        (FOO, None, {"b", "c"}, set()),
+        (IssuerRef("ClusterIssuer", "", "a"), None, {"a", "b"}, {"a"}),
+        (IssuerRef("ClusterIssuer", "", "a"), None, {"b"}, set()),
+    ],
+)
+def test_would_have(
+    signer: IssuerRef, binding: tuple[str, str] | None, claimants: set[str], expected: set[str]
+) -> None:
+    """Who would have a signer without policies is an Issuer's namespace, the owner, or who would become it."""
+    world = World(namespaces=dict(NAMESPACES), claimants={signer: frozenset(claimants)})
+    if binding is not None:
+        world.bindings[signer] = Binding(signer, *binding, created=NOW)
+    assert would_have(world, signer) == expected

@@ -124,6 +124,39 @@ def test_waits_for_the_issuer(found: IssuerState, reason: str) -> None:
     assert step.reason == reason
 
 
+@pytest.mark.parametrize(
+    ("reference", "there", "advice"),
+    [
+        (
+            {"name": "ca"},
+            "ClusterIssuer",
+            "there is a ClusterIssuer ca: spec.issuerRef.kind is left out, which means Issuer",
+        ),
+        (
+            {"name": "ca", "kind": "Issuer"},
+            "ClusterIssuer",
+            "there is a ClusterIssuer ca: spec.issuerRef.kind is Issuer",
+        ),
+        (
+            {"name": "ca", "kind": "ClusterIssuer"},
+            "Issuer",
+            "there is an Issuer ca in this namespace: spec.issuerRef.kind is",
+        ),
+        ({"name": "ca"}, "Issuer", ""),
+        ({"name": "ca"}, "", ""),
+    ],
+)
+def test_another_kind_was_meant(reference: Json, there: str, advice: str) -> None:
+    """Where an issuer of the other kind has the name, the message says so, and which kind to set."""
+    step = steps.consider(
+        request(issuerRef=reference), lambda _: None, auto_approve=True, exists=lambda ref: ref.kind == there
+    )
+    assert isinstance(step, steps.Pend)
+    assert step.reason == "IssuerNotFound"
+    assert advice in step.message
+    assert ("set it to" in step.message) == bool(advice)
+
+
 def test_no_such_issuer() -> None:
     """An issuer that is not there is waited for; namespace and kind are part of its name."""
     for reference in ({"name": "none", "kind": "ClusterIssuer"}, {"name": "root", "kind": "Issuer"}, {"name": "root"}):

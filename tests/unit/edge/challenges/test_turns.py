@@ -5,12 +5,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import pytest
 
 from signer.api.challenge import FINALIZER, Challenge
+from signer.api.event import ObjectReference
 from signer.api.order import Order
 from signer.edge.challenges.turns import Turns
 from signer.edge.orders.step import challenge_name
-from tests.unit.edge.issuance import challenge, order, pending
+from signer.kube.errors import Forbidden, api_error
+from signer.observe.write_errors import WriteErrors
+from tests.unit.edge.issuance import authorization, challenge, order, pending
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -27,6 +31,7 @@ class Writer:
 
     def __init__(self) -> None:
         self.given: list[str] = []
+        self.refused: set[str] = set()
 
     def stale(self, _challenge: Challenge) -> bool:
         return False
@@ -34,18 +39,34 @@ class Writer:
     async def patch(self, challenge: Challenge, status: dict[str, Any], *, guarded: bool) -> None:
         assert guarded
         assert status == {"processing": True}
+        if challenge.metadata.name in self.refused:
+            raise api_error(403, "Forbidden", "not here")
         self.given.append(challenge.metadata.name)
 
     def emit(self, *_what: object) -> None:
         pass
 
 
+class Recorder:
+    """Notes on which objects Events are."""
+
+    def __init__(self, names: list[str]) -> None:
+        self._names = names
+
+    def emit(self, ref: ObjectReference, *_what: str, **_more: object) -> None:
+        self._names.append(ref.name)
+
+
 def given(orders: list[Order], *challenges: Challenge) -> list[str]:
     """The names that get a turn."""
     writer = Writer()
-    turns = Turns(Store(*challenges), Store(*orders), writer, clock=lambda: NOW)  # type: ignore[arg-type]  # what it needs of them
-    asyncio.run(turns.give())
+    asyncio.run(_turns(orders, challenges, writer, []).give())
     return writer.given
+
+
+def _turns(orders: list[Order], challenges: tuple[Challenge, ...], writer: Writer, events: list[str]) -> Turns:
+    errors = WriteErrors(Recorder(events))  # type: ignore[arg-type]  # it only emits
+    return Turns(Store(*challenges), Store(*orders), writer, clock=lambda: NOW, errors=errors)  # type: ignore[arg-type]  # what it needs of them
 
 
 def ours() -> tuple[Order, Challenge]:
@@ -88,3 +109,17 @@ def test_one_that_leaves_has_its_place() -> None:
         finalizers=[FINALIZER],
     )
     assert given([one], wanted, leaving) == []
+
+
+def test_one_that_cannot_be_written() -> None:
+    """Where the API server refuses one namespace's turn, that Challenge says so, and the others have theirs."""
+    one = order(pending(authorization(), authorization("b.example.com", 2)))
+    first, second = (
+        challenge(challenge_name(one, asked), spec={"dnsName": asked.identifier}) for asked in one.status.authorizations
+    )
+    writer, events = Writer(), list[str]()
+    writer.refused = {first.metadata.name}
+    with pytest.raises(Forbidden):
+        asyncio.run(_turns([one], (first, second), writer, events).give())
+    assert events == [first.metadata.name]
+    assert writer.given == [second.metadata.name]

@@ -1,0 +1,54 @@
+"""`mesh-signer renew` on the real API server."""
+
+import asyncio
+
+import pytest
+
+from signer.cli import main
+from tests.integration.slow_controllers import World, condition
+from tests.localmesh import Cluster
+
+pytestmark = pytest.mark.integration
+
+
+async def renew(cluster: Cluster, *arguments: str) -> int:
+    return await asyncio.to_thread(main, ["renew", *arguments, f"--kubeconfig={cluster.kubeconfig()}"])
+
+
+async def test_renew(cluster: Cluster, here: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """A Certificate that is in order is issued again, alone or with all others; one that is not there is said."""
+    issuer = await here.issuer("selfsigned", {"selfSigned": {}})
+    for name in ("a", "b"):
+        await here.certificate(name, issuer)
+        await here.ready("Certificate", name)
+    assert await renew(cluster, "a", "-n", here.namespace) == 0
+    assert f"Certificate {here.namespace}/a is issued again" in capsys.readouterr().out
+
+    async def revision(name: str, wanted: int) -> bool:
+        found = await here.get("Certificate", name) or {}
+        return found["status"].get("revision") == wanted and condition(found, "Issuing") is None
+
+    await here.until("a second certificate", lambda: revision("a", 2))
+    assert await renew(cluster, "--all", "-n", here.namespace) == 0
+    await here.until("a third certificate", lambda: revision("a", 3))
+    await here.until("a second certificate", lambda: revision("b", 2))
+    assert await renew(cluster, "nobody", "-n", here.namespace) == 1
+    assert "there is none" in capsys.readouterr().err
+
+
+async def test_after_a_failure(cluster: Cluster, manual: World) -> None:
+    """One that waits for hours after it was denied asks again at once."""
+    issuer = await manual.issuer("selfsigned", {"selfSigned": {}})
+    await manual.certificate("leaf", issuer)
+
+    async def asked() -> str:
+        found = await manual.list("CertificateRequest")
+        return next((one["metadata"]["uid"] for one in found if not condition(one, "Denied")), "")
+
+    await manual.until("a request", asked)
+    denied = {"type": "Denied", "status": "True", "reason": "No", "message": "not today"}
+    await manual.edit("CertificateRequest", "leaf-1", {"status": {"conditions": [denied]}}, "status")
+    await manual.condition("Certificate", "leaf", "Issuing", "False")
+    await asyncio.sleep(1.1)  # times in a status are whole seconds, and the next try is told from this one by its time
+    assert await renew(cluster, "leaf", "-n", manual.namespace) == 0
+    await manual.until("another request", asked)
