@@ -87,8 +87,11 @@ class World:
     def has(self, obj: Json, bundle: bytes) -> None:
         """Wait until each of its fields has this bundle, byte for byte."""
         expected = [bundle] * len(bundle_paths(obj))
-        found = lambda: bundles(self.api.get(path_of(obj)) | {"kind": obj["kind"]})  # noqa: E731
-        self.cluster.wait_for(lambda: found() == expected, f"the CA in {obj['metadata']['name']}", timeout=120)
+
+        def there() -> bool:
+            return bundles(self.api.get(path_of(obj)) | {"kind": obj["kind"]}) == expected
+
+        self.cluster.wait_for(there, f"the CA in {obj['metadata']['name']}", timeout=120)
 
     def told(self, obj: Json, reason: str) -> str:
         """Wait for an Event with this reason on an object; its message."""
