@@ -10,6 +10,8 @@ from signer.settings.values import CA_INJECTOR
 
 _INJECTOR = "mesh-signer-ca-injector"
 _SOURCES = "casources"
+# Of cert-manager's chart.
+_NAME = "app.kubernetes.io/name"
 _POLICY = "ca-injector.mesh-signer.dev"
 
 
@@ -23,7 +25,7 @@ def check_injection(facts: Facts) -> Iterator[Finding]:
         return  # told by check_ourselves
     available = [one for one in facts.deployments.items if at(one, "status", "availableReplicas")]
     ours = [one for one in available if name_of(one) == _INJECTOR or _runs(one, CA_INJECTOR)]
-    theirs = [one for one in available if at(one, "metadata", "labels", "app.kubernetes.io/name") == "cainjector"]
+    theirs = [one for one in available if at(one, "spec", "template", "metadata", "labels", _NAME) == "cainjector"]
     if asking and not ours and not theirs:
         count = "one object asks" if len(asking) == 1 else f"{len(asking)} objects ask"
         text = f"{count} for a CA by cert-manager's annotations, and no CA injector runs: caBundle stays as it is"

@@ -141,7 +141,7 @@ def test_definitions_and_api_services(resource: Resource, spec: Json, outcome: s
 
 def test_who_else_writes() -> None:
     """Whoever set a caBundle is named, but not those who set other fields, nor ourselves."""
-    bundle = {"f:webhooks": {'k:{"name":"a"}': {"f:clientConfig": {"f:caBundle": {}}}}}
+    bundle: Json = {"f:webhooks": {'k:{"name":"a"}': {"f:clientConfig": {"f:caBundle": {}}}}}
     entries = [
         {"manager": "some-sync", "fieldsV1": bundle},
         {"manager": "ours", "fieldsV1": bundle},
