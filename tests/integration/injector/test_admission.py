@@ -175,6 +175,87 @@ def test_who_is_not_the_injector_is_not_held_up(api: Api, stored: Json) -> None:
     assert answer(api, path_of(stored), [label])[0] == 200
 
 
+MAY = {
+    "get": (
+        "validatingwebhookconfigurations",
+        "mutatingwebhookconfigurations",
+        "customresourcedefinitions",
+        "apiservices",
+    ),
+    "patch": (
+        "validatingwebhookconfigurations",
+        "mutatingwebhookconfigurations",
+        "customresourcedefinitions",
+        "apiservices",
+    ),
+    "list": ("casources",),
+    "create": ("casources",),
+    "delete": ("casources",),
+}
+GROUPS = {
+    "validatingwebhookconfigurations": "admissionregistration.k8s.io",
+    "mutatingwebhookconfigurations": "admissionregistration.k8s.io",
+    "validatingadmissionpolicies": "admissionregistration.k8s.io",
+    "validatingadmissionpolicybindings": "admissionregistration.k8s.io",
+    "customresourcedefinitions": "apiextensions.k8s.io",
+    "customresourcedefinitions/status": "apiextensions.k8s.io",
+    "apiservices": "apiregistration.k8s.io",
+    "apiservices/status": "apiregistration.k8s.io",
+    "casources": "mesh-signer.dev",
+    "casources/status": "mesh-signer.dev",
+    "certificates": "cert-manager.io",
+    "secrets": "",
+    "pods": "",
+    "serviceaccounts/token": "",
+    "clusterroles": "rbac.authorization.k8s.io",
+}
+
+
+@pytest.mark.parametrize("verb", ["get", "list", "create", "update", "patch", "delete", "deletecollection", "bind"])
+@pytest.mark.parametrize("resource", GROUPS)
+def test_what_its_account_may(api: Api, guarded: Cluster, resource: str, verb: str) -> None:
+    """The injector's account may what it needs in the whole cluster, and nothing else that is powerful."""
+    expected = resource in MAY.get(verb, ()) or (verb == "list" and resource in MAY["get"])
+    name, _, subresource = resource.partition("/")
+    attributes = {"verb": verb, "group": GROUPS[resource], "resource": name, "subresource": subresource}
+    groups = ["system:serviceaccounts", "system:serviceaccounts:cert-manager", "system:authenticated"]
+    review = {"spec": {"user": USER, "groups": groups, "resourceAttributes": attributes}}
+    path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    guarded.wait_for(lambda: api.post(path, review)["status"]["allowed"] is expected, f"{verb} {resource}: {expected}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_large_objects(api: Api, injector: Api, guarded: Cluster, name: str, kind: str) -> None:
+    """The policy does not give up on objects as large as they come: a hundred webhooks, versions with long schemas."""
+    body = injectable(kind, name, {FROM_CERTIFICATE: "a/b"}, OLD_CA)
+    if "webhooks" in body:
+        hooks = [body["webhooks"][0] | {"name": f"h{n}.{name}.example.com"} for n in range(100)]
+        for hook in hooks:
+            hook["rules"] = hook["rules"] * 20
+        body["webhooks"] = hooks
+    elif kind == "CustomResourceDefinition":
+        properties = {f"f{n}": {"type": "string", "description": "x" * 200} for n in range(1000)}
+        for version in body["spec"]["versions"]:
+            version["schema"] = {
+                "openAPIV3Schema": {
+                    "type": "object",
+                    "properties": {"spec": {"type": "object", "properties": properties}},
+                }
+            }
+    api.post(PATHS[kind], body)
+    path = path_of(body)
+    try:
+        if kind in {"CustomResourceDefinition", "APIService"}:
+            guarded.wait_for(lambda: _settled(api.get(path)), "the status of a new object")
+        new = [{"op": "add", "path": one, "value": NEW_CA} for one in bundle_paths(body)]
+        code, words, _ = answer(injector, path, new)
+        assert code == 200, words
+        code, words, _ = answer(injector, path, [*new, {"op": "remove", "path": "/metadata/labels"}])
+        assert (code, "CA injector" in words) == (403, True), words
+    finally:
+        api.delete(path)
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -255,6 +255,15 @@ def test_a_secret_of_another_certificate(world: World) -> None:
     assert set(bundles(world.api.get(path_of(obj)) | {"kind": obj["kind"]})) == {b""}
 
 
+def test_a_secret_made_for_a_certificate(world: World) -> None:
+    """A Secret that was made beforehand with the permission, and is filled for a Certificate, gives that one's CA."""
+    world.secret("serving", {}, {ALLOW: "true"})
+    obj = world.put("ValidatingWebhookConfiguration", {FROM_SECRET: f"{world.namespace}/serving"})
+    world.told(obj, "NoCA")
+    world.certificate()
+    world.has(obj, world.ca())
+
+
 def test_a_definition_without_a_conversion_webhook(world: World) -> None:
     """A CustomResourceDefinition that converts nothing is left alone, and says so."""
     body = injectable("CustomResourceDefinition", world.name, {FROM_API_SERVER: "true"})
@@ -317,11 +326,16 @@ webhooks:
 
 
 class _Webhook(http.server.BaseHTTPRequestHandler):
-    """Allows everything."""
+    """Allows everything, and converts by another apiVersion alone."""
 
     def do_POST(self) -> None:
         review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        review["response"] = {"uid": review["request"]["uid"], "allowed": True, "warnings": ["the webhook was asked"]}
+        asked = review["request"]
+        if review["kind"] == "ConversionReview":
+            objects = [one | {"apiVersion": asked["desiredAPIVersion"]} for one in asked["objects"]]
+            review["response"] = {"uid": asked["uid"], "result": {"status": "Success"}, "convertedObjects": objects}
+        else:
+            review["response"] = {"uid": asked["uid"], "allowed": True}
         content = json.dumps(review).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -381,6 +395,30 @@ def test_a_webhook_that_works_once_its_ca_is_there(world: World, tmp_path: Path)
         world.edit(path_of(body), {"metadata": {"annotations": {FROM_CERTIFICATE: f"{world.namespace}/serving"}}})
         world.has(body, ca)
         world.cluster.wait_for(lambda: not _refusal(lambda: world.api.post(path, attempt)), "a webhook that is reached")
+
+
+def test_a_conversion_that_works_once_its_ca_is_there(world: World, tmp_path: Path) -> None:
+    """A stored object is read in another version from the moment at which the conversion webhook's CA was injected."""
+    world.certificate(dnsNames=["localhost"], ipAddresses=["127.0.0.1"])
+    ca = world.ca()
+    with serving(tmp_path, world.api.get(f"{world.secrets}/serving")) as port:
+        body = injectable("CustomResourceDefinition", world.name, {})
+        body["spec"]["conversion"]["webhook"]["clientConfig"] = {"url": f"https://127.0.0.1:{port}/"}
+        world.store(body)
+        group = body["spec"]["group"]
+        things = f"/apis/{group}/{{}}/namespaces/{world.namespace}/things"
+        thing = {"apiVersion": f"{group}/v1", "kind": "Thing", "metadata": {"name": "a"}}
+        world.cluster.wait_for(
+            lambda: not _refusal(lambda: world.api.get(things.format("v1"))), "things that are served"
+        )
+        world.cluster.wait_for(
+            lambda: not _refusal(lambda: world.api.post(things.format("v1"), thing)), "a thing", timeout=60
+        )
+        assert "x509" in _refusal(lambda: world.api.get(f"{things.format('v2')}/a"))
+        world.edit(path_of(body), {"metadata": {"annotations": {FROM_CERTIFICATE: f"{world.namespace}/serving"}}})
+        world.has(body, ca)
+        world.cluster.wait_for(lambda: not _refusal(lambda: world.api.get(f"{things.format('v2')}/a")), "a conversion")
+        assert world.api.get(f"{things.format('v2')}/a")["apiVersion"] == f"{group}/v2"
 
 
 def _refusal(call: Callable[[], Any]) -> str:
