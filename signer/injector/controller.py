@@ -63,6 +63,7 @@ class InjectionController:
         self._queue = queue
         self._clock = clock
         self._pacing = Pacing[Key]()
+        self._written: dict[Key, bytes] = {}
         self._waiting: dict[Key, float] = {}
 
     async def reconcile(self, key: Key) -> None:
@@ -77,17 +78,19 @@ class InjectionController:
             self._waiting.pop(key, None)
             if obj is None:
                 self._pacing.forget(key)
+                self._written.pop(key, None)
             return
-        found = asked if isinstance(asked, Defect) else await self._bundle(key, asked)
+        if isinstance(asked, Defect):
+            self._told.defect(key, self._watched.resource(key), obj.metadata, asked)
+            return
+        found = await self._bundle(key, asked)
         if isinstance(found, Defect):
             self._told.defect(key, self._watched.resource(key), obj.metadata, found)
         elif found is not None:
             await self._inject(key, obj, asked, found)
 
-    async def _bundle(self, key: Key, source: Source | Defect) -> _Bundle | Defect | None:
+    async def _bundle(self, key: Key, source: Source) -> _Bundle | Defect | None:
         """Find the bundle; None: it is asked for, and the key comes back."""
-        if isinstance(source, Defect):
-            return source
         if isinstance(source, ApiServerCA):
             own = self._own_ca.found
             return _Bundle(own, "from the connection to the API server") if isinstance(own, bytes) else own
@@ -113,7 +116,7 @@ class InjectionController:
         self._queue.add_after(key, PATIENCE_SECONDS - waited)
         return None
 
-    async def _inject(self, key: Key, obj: Injectable, asked: Source | Defect, bundle: _Bundle) -> None:
+    async def _inject(self, key: Key, obj: Injectable, asked: Source, bundle: _Bundle) -> None:
         resource = self._watched.resource(key)
         try:
             live = await self._client.get(resource, key[1])
@@ -132,7 +135,9 @@ class InjectionController:
         moment = self._clock()
         left = self._pacing.left(key, moment)
         if left:
-            self._told.defect(key, resource, now.metadata, _undone(live, moment + left))
+            changes = self._written.get(key) != bundle.text
+            why = _restless(moment + left) if changes else _undone(live, moment + left)
+            self._told.defect(key, resource, now.metadata, why)
             self._queue.add_after(key, left.total_seconds())
             return
         await self._write(key, resource, now.metadata, decided.patch, bundle)
@@ -155,6 +160,7 @@ class InjectionController:
             self._queue.add_backoff(key, error.retry_after)
             return
         self._pacing.note(key, self._clock())
+        self._written[key] = bundle.text
         self._told.injected(key, resource, metadata, bundle.origin, written=True)
 
     async def _ask(self, source: CASourceSpec) -> None:
@@ -183,6 +189,14 @@ def _as_read(live: Json) -> Injectable | None:
         return asking(msgspec.convert(live, Injectable))
     except msgspec.ValidationError:
         return None
+
+
+def _restless(until: datetime) -> Defect:
+    return Defect(
+        "SourceChanges",
+        "the CA that is asked for changed too often in a short time: see who changes it. The next write is after "
+        f"{until:%Y-%m-%dT%H:%M:%SZ}",
+    )
 
 
 def _undone(live: Json, until: datetime) -> Defect:

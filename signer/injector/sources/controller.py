@@ -27,6 +27,8 @@ CA_SOURCES_CONTROLLER = "casources"
 Key = tuple[str, str]
 """(namespace, name); of a CASource the namespace is ""."""
 _WORKERS = 4
+# Tenants change what is answered as often as they like.
+_PAUSE_SECONDS = 1.0
 
 
 def watch_sources(client: ApiClient, on_restart: Callable[[str], None]) -> Reflector[CASource]:
@@ -63,6 +65,7 @@ class _Run:
         self._by_certificate: dict[Key, set[Key]] = defaultdict(set)
         self._secret_of: dict[Key, Key] = {}
         self._watches: dict[Key, _SecretWatch] = {}
+        self._answered: dict[Key, float] = {}
         self._ending = False
 
     async def run(self) -> None:
@@ -95,6 +98,7 @@ class _Run:
         source = self._sources.store.get(key)
         if source is None or source.problem:
             self._watch(key, None)
+            self._answered.pop(key, None)
             return
         spec = source.spec
         place = (spec.namespace, spec.name)
@@ -107,6 +111,11 @@ class _Run:
         found = answer(spec, certificate, secret)
         if found == source.status:
             return
+        now = asyncio.get_running_loop().time()
+        if (left := self._answered.get(key, now - _PAUSE_SECONDS) + _PAUSE_SECONDS - now) > 0:
+            self._queue.add_after(key, left)
+            return
+        self._answered[key] = now
         meta = source.metadata
         try:
             written = body(found, meta.resource_version)

@@ -361,6 +361,22 @@ async def test_somebody_who_undoes_it() -> None:
     assert all("'some-sync'" in message for message in conflicts)
 
 
+@virtual_time
+async def test_a_ca_that_changes_all_the_time() -> None:
+    """A source that changes every second is followed in a dozen writes an hour, and is said to do so; the last CA arrives."""
+    running = Running(Faulty())
+    running.put(VALIDATING_WEBHOOKS, "one", {INJECT_CA_FROM_SECRET: "a/b"})
+    async with running.at_work():
+        await asyncio.sleep(1)
+        for number in range(3600):
+            running.answer(SOURCE, (FIRST, SECOND)[number % 2])
+            await asyncio.sleep(1)
+        assert 4 <= len(running.server.patches) <= 13
+        assert {reason for _, reason, _ in running.server.events} == {"Injected", "SourceChanges"}
+        await asyncio.sleep(3700)
+        assert running.bundles(VALIDATING_WEBHOOKS, "one") == {SECOND}
+
+
 def lease(holder: str, version: int) -> Json:
     return {
         "metadata": {"resourceVersion": str(version)},
