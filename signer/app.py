@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 REPLICA_GROUP = "mesh-signer"
 LEADER_LEASE = "mesh-signer-controllers"
+INJECTOR_LEASE = "mesh-signer-ca-injector"
 # A request may have more than a megabyte: so many of the largest fit into what one answer may have.
 _PAGE = 100
 
@@ -84,10 +85,10 @@ class _Process:
         self._gauges = IssuerGauges(metrics, statuses=asked is None or ISSUERS in asked)
         self._registry.subscribe(lambda ref: self._gauges.update(ref, self._registry.get(ref)))
         self._audit = audit
-        self._mesh = self._watcher() if settings.tenancy_mode != "off" else None
+        self._mesh = self._watcher() if settings.tenancy_mode != "off" and not settings.only_injects else None
         self._members: Members | None = None
         self._membership: asyncio.Task[None] | None = None
-        self._readiness = Readiness(self._registry, audit, self._mesh)
+        self._readiness = Readiness(None if settings.only_injects else self._registry, audit, self._mesh)
         self._slow = SlowControllers(
             settings, Shared(client, self._registry, self._recorder, metrics, audit, self._mesh)
         )
@@ -127,7 +128,10 @@ class _Process:
             self._slow.answering() as answer,
             asyncio.TaskGroup() as tasks,
         ):
-            parts = [tasks.create_task(self._recorder.run()), tasks.create_task(self._registry.run())]
+            parts = [tasks.create_task(self._recorder.run()), tasks.create_task(self._injector())]
+            if not settings.only_injects:
+                parts.append(tasks.create_task(self._registry.run()))
+                parts.append(tasks.create_task(self._settle()))
             if self._mesh is not None:
                 parts.append(tasks.create_task(self._mesh.run()))
             if asked is None or CSR in asked:
@@ -135,7 +139,6 @@ class _Process:
                 self._membership = tasks.create_task(self._take_part(members))
                 parts.extend((tasks.create_task(requests.run()), self._membership))
             parts += [tasks.create_task(self._slow_controllers()), tasks.create_task(answer())]
-            parts.append(tasks.create_task(self._settle()))
             await stop.wait()
             log.info("stopping")
             if (hot := self._readiness.requests) is not None:
@@ -213,6 +216,18 @@ class _Process:
             await Leadership(self._client, settings.namespace, LEADER_LEASE, settings.identity).run(lead)
         else:
             await lead()
+
+    async def _injector(self) -> None:
+        injector = await self._slow.injector()
+        if injector is None:
+            return
+        settings = self._settings
+        if settings.only_injects:
+            self._readiness.injector = lambda: injector.trouble
+        if settings.leader_elect:
+            await Leadership(self._client, settings.namespace, INJECTOR_LEASE, settings.identity).run(injector.run)
+        else:
+            await injector.run()
 
     async def _settle(self) -> None:
         """Once everything is read, take what lives for good out of the garbage collector's way: it costs p99."""

@@ -32,16 +32,21 @@ class Readiness:
     Each question gives "" when all is well, else what is not, in one line.
     """
 
-    registry: Registry
+    registry: Registry | None
     audit: AuditLog
     mesh: MeshWatcher | None = None
     requests: RequestController | None = None
     reflector: Reflector[CertificateSigningRequest] | None = None
+    injector: Callable[[], str] | None = None
     clock: Callable[[], float] = time.monotonic
 
     def issuers_ready(self) -> str:
         """Tell whether issuers and Secrets were read."""
-        return "" if self.registry.synced.is_set() else "issuers and their Secrets were not read yet"
+        return (
+            ""
+            if self.registry is None or self.registry.synced.is_set()
+            else "issuers and their Secrets were not read yet"
+        )
 
     def requests_ready(self) -> str:
         """Tell whether the requests were read."""
@@ -66,6 +71,10 @@ class Readiness:
     def inquiries_answered(self) -> str:
         """Tell whether the wall's questions can be answered: owners stored, claims read."""
         return self.requests.waiting.trouble if self.requests is not None else ""
+
+    def nobody_else_injects(self) -> str:
+        """Tell whether the CA injector, where it is all that runs here, can do its work."""
+        return self.injector() if self.injector is not None else ""
 
     def watch_alive(self) -> str:
         """Tell whether the API server was heard of late on the watch of the requests."""
@@ -93,6 +102,7 @@ class Readiness:
                 "audit": self.audit_ready,
                 "certificates": self.nobody_else_signs,
                 "inquiries": self.inquiries_answered,
+                "injector": self.nobody_else_injects,
             },
             live={"watch": self.watch_alive},
         )

@@ -22,7 +22,7 @@ from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
 from signer.observe.write_errors import WriteErrors
 from signer.settings.given import SettingsError
-from signer.settings.values import CSR, POLICIES, SLOW_CONTROLLERS, Settings
+from signer.settings.values import CA_INJECTOR, CSR, POLICIES, SLOW_CONTROLLERS, Settings
 from signer.tenancy.tally import Tally
 from signer.tenancy.verdict import Limits
 from signer.tenancy.world import without_wall
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from signer.edge.gateways.run import GatewayRun
     from signer.edge.http01.routes import SolverService
     from signer.edge.run import AcmeControllers
+    from signer.injector.run import Injector
+    from signer.injector.sources.controller import SourceController
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +43,7 @@ _CRD_POLL_SECONDS = 3.0
 CERT_MANAGERS_LEASE = "cert-manager-controller"
 """What cert-manager's controller renews, in kube-system or where it runs (--leader-election-namespace)."""
 CHALLENGES = "challenges"
-_NEED_CERTIFICATES = frozenset({"certificates", "certificaterequests", "gateways", "orders", CHALLENGES})
+_NEED_CERTIFICATES = frozenset({"certificates", "certificaterequests", "gateways", "orders", CHALLENGES, "casources"})
 
 
 async def _nothing() -> None:
@@ -146,6 +148,19 @@ class SlowControllers:
             parts.append(MeshRoots(self._client, self._registry, mesh, self._recorder).run)
         return parts
 
+    async def injector(self) -> "Injector | None":
+        """Make the CA injector, if it is asked for, or if the CRDs are ours, once they are there; else None."""
+        settings, asked = self._settings, self._settings.controllers
+        if asked is None:
+            if not await self.names(None):
+                return None
+        elif CA_INJECTOR not in asked:
+            return None
+        from signer.injector.run import Injector, InjectorOptions  # noqa: PLC0415 - see above
+
+        options = InjectorOptions(settings.namespace, settings.ca_injector_namespaces, settings.kubeconfig)
+        return Injector(self._client, self._recorder, self._metrics, options)
+
     async def names(self, asked: tuple[str, ...] | None) -> tuple[str, ...]:
         """Return the slow controllers to run: those asked for, or all where the CRDs are ours, once they are there."""
         wanted = SLOW_CONTROLLERS if asked is None else tuple(name for name in SLOW_CONTROLLERS if name in asked)
@@ -199,6 +214,8 @@ class SlowControllers:
             ),
         )
 
+        sources = self._sources(names)
+
         async def run() -> None:
             watch = watch_certificates(self._client, self._metrics.watch_restarted)
             async with asyncio.TaskGroup() as tasks:
@@ -207,10 +224,20 @@ class SlowControllers:
                     tasks.create_task(edge.run(watch))
                 if acme is not None:
                     tasks.create_task(acme.run(watch))
+                if sources is not None:
+                    tasks.create_task(sources.run(watch))
                 if _NEED_CERTIFICATES & set(names):
                     tasks.create_task(watch.run())
 
         return lambda: alone(self._cert_manager, run)
+
+    def _sources(self, names: tuple[str, ...]) -> "SourceController | None":
+        """Make the controller that answers the CA injector."""
+        if "casources" not in names:
+            return None
+        from signer.injector.sources.controller import SourceController  # noqa: PLC0415 - see above
+
+        return SourceController(self._client, self._metrics)
 
     def _edge(self, names: tuple[str, ...]) -> "GatewayRun | None":
         """Make the controller of Gateways, or what keeps the claims of hosts for those that order certificates."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from manifests.generate.casource import source_spec, source_status
 from manifests.generate.certificate import certificate_spec, certificate_status
 from manifests.generate.certificaterequest import REQUEST_RULES, request_spec, request_status
 from manifests.generate.edgepolicy import edge_policy_spec, edge_policy_status
@@ -15,6 +16,7 @@ from manifests.generate.schema import Rule, Schema, record, string
 from manifests.generate.signerbinding import BINDING_RULES, binding_spec, binding_status
 from manifests.generate.signerpolicy import policy_spec, policy_status
 from manifests.generate.signerrecord import record_spec, record_status
+from signer.api.casource import CA_SOURCES
 from signer.api.certificate import CERTIFICATES
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS
 from signer.api.challenge import CHALLENGES
@@ -152,7 +154,7 @@ def acme_kinds() -> tuple[Kind, ...]:
 
 
 def mesh_kinds() -> tuple[Kind, ...]:
-    """The five kinds of mesh-signer.dev/v1alpha1."""
+    """The six kinds of mesh-signer.dev/v1alpha1."""
     return (
         _mesh_kind(
             resource=SIGNER_POLICIES,
@@ -225,6 +227,21 @@ def mesh_kinds() -> tuple[Kind, ...]:
             ),
             short_names=("hclaim",),
             rules=CLAIM_RULES,
+        ),
+        _mesh_kind(
+            resource=CA_SOURCES,
+            description="A CASource asks for the CA of a Certificate or Secret, to inject it. mesh-signer alone writes it.",
+            spec=source_spec(),
+            status=source_status(),
+            columns=(
+                column("Kind", ".spec.kind"),
+                column("Namespace", ".spec.namespace"),
+                column("Source", ".spec.name"),
+                column("Reason", ".status.reason"),
+                column("Status", ".status.message", wide=True),
+                _AGE,
+            ),
+            short_names=("casrc",),
         ),
     )
 

@@ -26,7 +26,7 @@ from signer.certificates.filling import Filling
 from signer.certificates.key_making import KeyMaking, WantedKey
 from signer.certificates.matching import view_request
 from signer.certificates.objects import Key, Objects
-from signer.certificates.pacing import Pacing, counts, paused
+from signer.certificates.pacing import counts, paused
 from signer.certificates.policies import Facts, not_ready
 from signer.certificates.renewal import DEFAULT_DURATION
 from signer.certificates.secrets import ownership
@@ -48,6 +48,7 @@ from signer.certificates.status import Status
 from signer.certificates.watched import Watched
 from signer.certificates.well_known import ISSUING
 from signer.kube.errors import AlreadyExists, ApiError, Conflict, Stopped
+from signer.kube.pacing import Pacing
 from signer.kube.queue import WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class Issuing:
         self._write_status = write_status
         self._queue = queue
         self.keys = KeyMaking(queue.add)
-        self.pacing = Pacing()
+        self.pacing = Pacing[Key]()
         self._owner_ref = owner_ref
         self._clock = clock
         self._filling = filling

@@ -14,10 +14,10 @@ from signer.api.certificaterequest import CertificateRequest
 from signer.api.meta import from_rfc3339
 from signer.certificates import steps
 from signer.certificates.objects import Key, Objects
-from signer.certificates.pacing import Pacing
 from signer.certificates.requests.again import SecondLook, mendable
 from signer.certificates.watched import Watched
 from signer.kube.errors import ApiError, Unreachable
+from signer.kube.pacing import Pacing
 from signer.kube.queue import WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ LOOK_AGAIN = timedelta(seconds=15)
 class Mending:
     """Knows who waits for others. `again` judges; without it nobody goes on before his time."""
 
-    def __init__(self, watched: Watched, objects: Objects, queue: WorkQueue[Key], pacing: Pacing) -> None:
+    def __init__(self, watched: Watched, objects: Objects, queue: WorkQueue[Key], pacing: Pacing[Key]) -> None:
         self.again: SecondLook | None = None
         self._watched = watched
         self._objects = objects

@@ -12,9 +12,10 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 from signer.api.crd import CUSTOM_RESOURCE_DEFINITIONS
+from signer.api.injectable import API_SERVICES, MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS
 from signer.api.pod import PODS
 from signer.api.proxyconfig import PROXY_CONFIGS
-from signer.commands.checks import access, install, istiod, mesh, requesters, workloads
+from signer.commands.checks import access, injection, install, istiod, mesh, requesters, workloads
 from signer.commands.checks.facts import Access, Facts, Finding
 from signer.commands.command import FINE, FOUND, UNKNOWN, add_options, run, say
 from signer.commands.live import Listing, list_all, read_mesh
@@ -56,6 +57,7 @@ CHECKS: tuple[Callable[[Facts], Iterable[Finding]], ...] = (
     workloads.check_workloads,
     workloads.check_gateways,
     install.check_cert_manager,
+    injection.check_injection,
     install.check_admission,
     requesters.check_requesters,
     access.check_others,
@@ -66,8 +68,8 @@ _AT_ONCE = 8
 
 _DESCRIPTION = """\
 Check what the wall between tenants stands on: CRDs, rights of ours and of everybody who could bypass it, istiod's
-settings, roots, CAs, claims, workloads, gateways, cert-manager beside us, admission policies. Nothing is written. Exit
-status: 0 no problems, 1 problems, 2 no problems found, but some checks could not run.
+settings, roots, CAs, claims, workloads, gateways, cert-manager beside us, CAs to inject, admission policies. Nothing is
+written. Exit status: 0 no problems, 1 problems, 2 no problems found, but some checks could not run.
 """
 
 
@@ -145,6 +147,8 @@ async def _gather(client: ApiClient, settings: Settings) -> Facts:
             )
         )
     )
+    asking = (VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS, API_SERVICES)
+    injectables = _joined(await asyncio.gather(*(list_all(client, one) for one in asking)))
     roles = _joined(await asyncio.gather(*(list_all(client, _ROLES, place) for place in places)))
     role_bindings = _joined(await asyncio.gather(*(list_all(client, _ROLE_BINDINGS, place) for place in places)))
     facts = Facts(
@@ -163,6 +167,7 @@ async def _gather(client: ApiClient, settings: Settings) -> Facts:
         admission_bindings=lists[6],
         mutating_policies=lists[7],
         mutating_bindings=lists[8],
+        injectables=injectables,
     )
     return await _with_rights(client, facts)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from signer.api.injectable import ASKING, INJECTABLES
 from signer.convert.certificate import issuer_wishes, todays_certificate
 from signer.convert.certificaterequest import todays_request
 from signer.convert.ingress import todays_ingress
@@ -44,6 +45,8 @@ _SOLVER_SELECTORS = (
     "certmanager.k8s.io/acme-http-token",
 )
 _CHALLENGES = "/.well-known/acme-challenge"
+_INJECTED_KINDS = tuple(resource.kind for resource in INJECTABLES)
+_INJECTED = "the CA is written in by the CA injector: apply manifests/components/ca-injector too"
 _SOLVED_BY = ("Pod", "Service", "Ingress")
 
 
@@ -93,12 +96,22 @@ def _one(
             return todays_certificate(obj, notes)
         if kind == "CertificateRequest":
             return todays_request(obj, notes)
+    return _of_others(obj, version, kind, notes)
+
+
+def _of_others(obj: dict[str, Any], version: str, kind: str, notes: Notes) -> dict[str, Any] | None:
+    """Convert what is not cert-manager's own, but may have its annotations."""
     if version in _INGRESS and kind == "Ingress":
         return todays_ingress(obj, notes)
     if version in _ISTIO and kind in _ISTIO_KINDS:
         return with_todays_annotations({**obj, "apiVersion": "networking.istio.io/v1"}, notes)
     if kind in ("Ingress", "Gateway"):
         return with_todays_annotations(obj, notes)
+    if kind in _INJECTED_KINDS:
+        new = with_todays_annotations(obj, notes)
+        for name in sorted(set(ASKING) & set(mapping(mapping(new.get("metadata")).get("annotations")))):
+            notes.add(f"metadata.annotations.{name}", _INJECTED)
+        return new
     if version in _NO_LONGER_SERVED:
         notes.add("apiVersion", f"{version} is no longer served for this kind; passed on unchanged")
     return obj

@@ -24,7 +24,10 @@ _RENAMED = {
     "certmanager.k8s.io/issue-temporary-certificate": "cert-manager.io/issue-temporary-certificate",
     "certmanager.k8s.io/acme-http01-edit-in-place": "acme.cert-manager.io/http01-edit-in-place",
     "certmanager.k8s.io/acme-http01-ingress-class": "acme.cert-manager.io/http01-ingress-class",
+    "certmanager.k8s.io/allow-direct-injection": "cert-manager.io/allow-direct-injection",
+    "certmanager.k8s.io/inject-apiserver-ca": "cert-manager.io/inject-apiserver-ca",
     "certmanager.k8s.io/inject-ca-from": "cert-manager.io/inject-ca-from",
+    "certmanager.k8s.io/inject-ca-from-secret": "cert-manager.io/inject-ca-from-secret",
 }
 _GONE = {
     "certmanager.k8s.io/acme-challenge-type": "the issuer's solvers decide between http01 and dns01",

@@ -60,6 +60,7 @@ class Reflector(Generic[T]):
         codec: how to read it; what it decodes to None is treated as absent.
         namespace: None means all.
         label_selector: as in the API.
+        field_selector: as in the API.
         page_size: objects in one page of a list, at most.
         budget: bytes of one namespace's objects beyond FREE of each that are kept; of what is more the codec keeps the name and
             the reason.
@@ -84,6 +85,7 @@ class Reflector(Generic[T]):
         *,
         namespace: str | None = None,
         label_selector: str | None = None,
+        field_selector: str | None = None,
         page_size: int = PAGE,
         budget: int = BUDGET,
         on_restart: Callable[[str], None] = lambda _reason: None,
@@ -104,6 +106,8 @@ class Reflector(Generic[T]):
         self._query: dict[str, str | int | bool] = {}
         if label_selector:
             self._query["labelSelector"] = label_selector
+        if field_selector:
+            self._query["fieldSelector"] = field_selector
         self._page_size = page_size
         self._room = Room(budget)
         self._listed = float("-inf")

@@ -152,6 +152,15 @@ class Metrics:
             "New orders that an issuer's account may still make before we hold them back, a third kept for renewals.",
             "issuer",
         )
+        self.ca_injectables = gauge(
+            "mesh_signer_ca_injectables",
+            "Objects that ask for a CA by annotation, by kind and state: Injected, or the reason why it is not.",
+            "kind",
+            "state",
+        )
+        self.ca_injections = counter(
+            "mesh_signer_ca_injections_total", "CA bundles written into an object, by its kind.", "kind"
+        )
         # cert-manager's names from here on.
         self.cluster_issuer_ready_status = gauge(
             "certmanager_clusterissuer_ready_status", "The ready status of a ClusterIssuer.", "name", "condition"

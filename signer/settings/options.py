@@ -106,3 +106,8 @@ def add_arguments(parser: argparse.ArgumentParser, only: Collection[str] | None 
         "whether meshConfig.caCertificates is kept in step with the mesh signers' CAs (default false)",
         metavar="BOOL",
     )
+    option(
+        "ca-injector-namespaces",
+        "comma-separated namespaces from whose Certificates and Secrets cainjector takes CAs (default: all)",
+        metavar="NAMES",
+    )

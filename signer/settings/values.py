@@ -13,7 +13,7 @@ from typing import Literal
 from signer.api.meta import from_rfc3339
 from signer.api.signername import CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN
 from signer.settings.edge import EdgeSettings, edge_settings
-from signer.settings.given import DNS_NAME, Given, SettingsError
+from signer.settings.given import DNS_NAME, NAMESPACE, Given, SettingsError
 from signer.tenancy import world
 
 # Any name that an authenticator may give, but no service account that is none.
@@ -25,9 +25,19 @@ AUDIT_FAILURE: tuple[Literal["stop", "continue"], ...] = ("continue", "stop")
 
 CSR = "csr"
 ISSUERS = "issuers"
-SLOW_CONTROLLERS = (ISSUERS, "certificates", "certificaterequests", "acmeissuers", "orders", "challenges", "gateways")
+SLOW_CONTROLLERS = (
+    ISSUERS,
+    "certificates",
+    "certificaterequests",
+    "acmeissuers",
+    "orders",
+    "challenges",
+    "gateways",
+    "casources",
+)
 POLICIES = "policies"
-CONTROLLERS = (CSR, *SLOW_CONTROLLERS, POLICIES)
+CA_INJECTOR = "cainjector"
+CONTROLLERS = (CSR, *SLOW_CONTROLLERS, POLICIES, CA_INJECTOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,13 @@ class Settings:
     shared_mesh_config: str = ""
     audit_failure: Literal["stop", "continue"] = "continue"
     manage_mesh_config: bool = False
+    ca_injector_namespaces: frozenset[str] = frozenset()
     edge: EdgeSettings = field(default_factory=EdgeSettings)
+
+    @property
+    def only_injects(self) -> bool:
+        """Whether this process is the CA injector and nothing else: then it needs to know no issuer, and may not."""
+        return self.controllers == (CA_INJECTOR,)
 
     def tenancy(self) -> world.Settings:
         """What the wall needs of these."""
@@ -130,6 +146,7 @@ def settings_from(
         shared_mesh_config=given.object_name("shared-mesh-config", "ConfigMap"),
         audit_failure=given.choice("audit-failure", defaults.audit_failure, AUDIT_FAILURE),
         manage_mesh_config=manage,
+        ca_injector_namespaces=given.names("ca-injector-namespaces", NAMESPACE, "namespace"),
         edge=edge_settings(given),
     )
 

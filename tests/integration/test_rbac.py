@@ -192,7 +192,15 @@ SIGNER_MAY_NOT = [
     *asks(READ, "events", namespace=TENANT),
     Ask("*", "*.*"),
 ]
+WEBHOOKS = (
+    "validatingwebhookconfigurations.admissionregistration.k8s.io",
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+    "apiservices.apiregistration.k8s.io",
+)
+CA_SOURCES = "casources.mesh-signer.dev"
 CONTROLLERS_MAY = [
+    *asks("list watch", CA_SOURCES),
+    *asks("patch", "casources/status.mesh-signer.dev"),
     *asks("get", *ADMISSION, name="certificaterequests.mesh-signer.dev"),
     *asks(READ, *ISSUERS, "certificaterequests.cert-manager.io"),
     *asks("list watch", "certificates.cert-manager.io", PROXY_CONFIGS, "namespaces", POLICIES, BINDINGS),
@@ -223,6 +231,8 @@ CONTROLLERS_MAY = [
     *asks(f"{READ} create update delete", "leases.coordination.k8s.io", namespace=OWN),
 ]
 CONTROLLERS_MAY_NOT = [
+    *asks(f"get {CHANGE} deletecollection", CA_SOURCES),
+    *asks(f"{READ} {CHANGE}", *WEBHOOKS),
     *asks("get", *ADMISSION, name="claims.mesh-signer.dev"),
     *asks("list watch", *ADMISSION),
     *asks(CHANGE, *ADMISSION, name="certificaterequests.mesh-signer.dev"),

@@ -132,7 +132,7 @@ def test_settings_from_the_environment(installed: Cluster, place: Place, ca: str
 def test_health_and_metrics(installed: Cluster, place: Place, ca: str) -> None:
     """/livez and /readyz say what is checked, /metrics is Prometheus' text, other paths are not there."""
     with SignerProcess(installed, "--controllers=csr") as process:
-        checks = ("issuers", "requests", "mesh", "audit", "certificates", "inquiries")
+        checks = ("issuers", "requests", "mesh", "audit", "certificates", "inquiries", "injector")
         assert process.ready() == (True, "".join(f"[+] {check}: ok\n" for check in checks))
         assert process.alive() == (True, "[+] watch: ok\n")
         place.issue(ca)

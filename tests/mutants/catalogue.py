@@ -9,6 +9,7 @@ from tests.mutants.faults import (
     dns,
     gateways,
     http01,
+    injection,
     issuing,
     kube,
     orders,
@@ -31,4 +32,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *http01.MUTANTS,
     *orders.MUTANTS,
     *gateways.MUTANTS,
+    *injection.MUTANTS,
 )

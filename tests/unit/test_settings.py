@@ -63,6 +63,7 @@ EACH: list[tuple[str, str, str, Any]] = [
     ("shared-mesh-config", "istio-shared", "shared_mesh_config", "istio-shared"),
     ("audit-failure", "stop", "audit_failure", "stop"),
     ("manage-mesh-config", "true", "manage_mesh_config", True),
+    ("ca-injector-namespaces", "a, b", "ca_injector_namespaces", frozenset({"a", "b"})),
     ("http01-check-dns", "false", "edge.http01_check_dns", False),
     ("http01-solver-bind", "[::]:8089", "edge.http01_solver_bind", "[::]:8089"),
     ("dns01-recursive-nameservers-only", "true", "edge.dns01_recursive_nameservers_only", True),
@@ -132,7 +133,7 @@ BAD = [
     (
         "controllers",
         "csr,csrs",
-        "--controllers: 'csrs' is not one of csr, issuers, certificates, certificaterequests, acmeissuers, orders, challenges, gateways, policies",
+        "--controllers: 'csrs' is not one of csr, issuers, certificates, certificaterequests, acmeissuers, orders, challenges, gateways, casources, policies, cainjector",
     ),
     ("allow-ca-requests", "maybe", "--allow-ca-requests: 'maybe' is neither true nor false"),
     ("leader-elect", "", "--leader-elect: '' is neither true nor false"),

@@ -68,6 +68,7 @@ class Facts:
     admission_bindings: Listing = field(default_factory=Listing)
     mutating_policies: Listing = field(default_factory=Listing)
     mutating_bindings: Listing = field(default_factory=Listing)
+    injectables: Listing = field(default_factory=Listing)
     accesses: tuple[Access, ...] = ()
     access_problem: str = ""
 

@@ -254,6 +254,16 @@ class JsonCodec(Generic[T]):
         return cast("T", msgspec.structs.replace(obj, raw_spec=Withheld(why)))
 
 
+class MetadataCodec(JsonCodec[T]):
+    """The same of objects' metadata alone: the API server sends nothing else, however large the objects are.
+
+    Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables, PartialObjectMetadata.
+    """
+
+    accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+    watch_accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+
 def why(error: Exception) -> str:
     """Say why an object cannot be read, for people; errors that are no ValueError (msgspec's and ProtobufError are) speak only with their class's name."""
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from signer.api.certificaterequest import CertificateRequest
 from signer.certificates.mending import LOOK_AGAIN, Mending
-from signer.certificates.pacing import FREE, Pacing
 from signer.certificates.requests.again import mendable
 from signer.certificates.well_known import REFUSED
+from signer.kube.pacing import FREE, Pacing
 from tests.examples import examples
 from tests.unit.certificates import samples
 from tests.unit.certificates.samples import NOW

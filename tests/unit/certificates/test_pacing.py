@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signer.certificates.pacing import FREE, LONGEST_PAUSE, QUIET, Pace, Pacing, counts, left, noted, paused
+from signer.certificates.pacing import counts, paused
 from signer.certificates.spec_check import Defect
+from signer.kube.pacing import FREE, LONGEST_PAUSE, QUIET, Pace, Pacing, left, noted
 from tests.unit.certificates.samples import NOW
 
 HOUR = timedelta(hours=1)
@@ -66,7 +67,7 @@ def test_renewals_are_not_counted() -> None:
 
 def test_each_certificate_has_its_own() -> None:
     """One Certificate's pace is not another's, and one that is gone has none."""
-    pacing = Pacing()
+    pacing = Pacing[tuple[str, str]]()
     for _ in range(FREE + 2):
         pacing.note(("shop", "a"), NOW)
     assert pacing.left(("shop", "a"), NOW)

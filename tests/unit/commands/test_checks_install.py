@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from signer.api.issuer import IssuerRef
+from signer.commands.checks.injection import check_injection
 from signer.commands.checks.install import (
     check_admission,
     check_cert_manager,
@@ -244,3 +245,54 @@ def test_issuers_signer_domain() -> None:
         )
     )
     assert all(str(ref) in one for one in whats(found))
+
+
+ASKS = named("ValidatingWebhookConfiguration", "hook")
+ASKS["metadata"]["annotations"] = {"cert-manager.io/inject-ca-from": "a/b"}
+INJECTOR_POLICY = [{"metadata": {"name": "ca-injector.mesh-signer.dev"}}]
+INJECTOR_BINDING = [{"metadata": {"name": "x"}, "spec": {"policyName": "ca-injector.mesh-signer.dev"}}]
+OURS = deployment("mesh-signer-ca-injector", "cert-manager", args=["--controllers=cainjector"])
+ANSWERS = deployment("mesh-signer-controllers", "cert-manager", args=["--controllers=certificates,casources"])
+THEIRS = deployment("cainjector", "cm", labels={"app.kubernetes.io/name": "cainjector"})
+
+
+@pytest.mark.parametrize(
+    ("deployments", "asking", "found"),
+    [
+        ([], [ASKS], ["warning: one object asks for a CA"]),
+        ([], [ASKS, ASKS], ["warning: 2 objects ask for a CA"]),
+        ([], [], []),
+        ([OURS, ANSWERS], [ASKS], []),
+        ([THEIRS], [ASKS], []),
+        ([OURS, ANSWERS, THEIRS], [ASKS], ["warning: cert-manager's cainjector runs too"]),
+        ([OURS], [ASKS], ["error: the CA injector gets no answers"]),
+        ([deployment("mesh-signer", "x", args=["--controllers=*"])], [ASKS], []),
+        ([deployment("mesh-signer-ca-injector", "x", available=0)], [ASKS], ["warning: one object asks"]),
+    ],
+)
+def test_cas_to_inject(deployments: list[Json], asking: list[Json], found: list[str]) -> None:
+    """Objects that ask for a CA are named where nobody injects it, as are two who do, and one that gets no answers."""
+    policies: dict[str, Any] = {"admission_policies": INJECTOR_POLICY, "admission_bindings": INJECTOR_BINDING}
+    told = whats(check_injection(facts(deployments=deployments, injectables=asking, **policies)))
+    assert [one.startswith(start) for one, start in zip(told, found, strict=True)] == [True] * len(found)
+
+
+def test_definitions_that_ask_for_a_ca() -> None:
+    """A CustomResourceDefinition counts as well; one that says false does not; what could not be read is told."""
+    one = crd("things.example.com")
+    for value, count in (("true", 1), ("false", 0)):
+        one["metadata"]["annotations"] = {"cert-manager.io/inject-apiserver-ca": value}
+        assert len(list(check_injection(facts(crds=[one])))) == count
+    assert whats(check_injection(facts(injectables=Listing(problem="no"))))[0].startswith("unknown")
+
+
+def test_an_injector_without_its_policy() -> None:
+    """An injector whose account no admission policy binds is an open door; annotations that name nothing are listed."""
+    told = whats(check_injection(facts(deployments=[OURS, ANSWERS])))
+    assert told[0].startswith("error: the admission policy ca-injector.mesh-signer.dev is missing")
+    wrong = named("APIService", "v1.x")
+    wrong["metadata"]["annotations"] = {"cert-manager.io/inject-ca-from": "nothing"}
+    policies: dict[str, Any] = {"admission_policies": INJECTOR_POLICY, "admission_bindings": INJECTOR_BINDING}
+    (told_of,) = check_injection(facts(deployments=[OURS, ANSWERS], injectables=[wrong], **policies))
+    assert told_of.where == "APIService v1.x"
+    assert "NAMESPACE/NAME" in told_of.what

@@ -280,3 +280,21 @@ class TestCommand:
         assert (out, err) == ("", f"mesh-signer convert: {bad}: no UTF-8\n")
         assert main(["convert", str(tmp_path / "none.yaml")]) == 2
         assert "none.yaml" in capsys.readouterr().err
+
+
+class TestInjection:
+    @pytest.mark.parametrize("kind", ["ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "APIService"])
+    @pytest.mark.parametrize("name", ["inject-ca-from", "inject-ca-from-secret", "inject-apiserver-ca"])
+    @pytest.mark.parametrize("group", ["certmanager.k8s.io", "cert-manager.io"])
+    def test_who_asks_for_a_ca(self, group: str, name: str, kind: str) -> None:
+        """An object that asks for a CA asks by today's annotation, and a person reads what fills it in."""
+        obj = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "a", "annotations": {f"{group}/{name}": "b/c"}}}
+        found = convert([obj])
+        (new,) = found.objects
+        assert new == obj | {"metadata": {"name": "a", "annotations": {f"cert-manager.io/{name}": "b/c"}}}
+        assert any("components/ca-injector" in note.message for note in found.notes)
+
+    def test_who_does_not(self) -> None:
+        """One that asks for nothing passes as it is, without a word."""
+        obj = {"apiVersion": "v1", "kind": "APIService", "metadata": {"name": "a", "annotations": {"b": "c"}}}
+        assert convert([obj]) == Converted((obj,), ())

@@ -113,7 +113,7 @@ class TestPods:
             "mesh-signer": ("csr",),
             "mesh-signer-controllers": (
                 *("issuers", "certificates", "certificaterequests"),
-                *("acmeissuers", "orders", "challenges", "gateways"),
+                *("acmeissuers", "orders", "challenges", "gateways", "casources"),
                 "policies",
             ),
         }
@@ -258,6 +258,36 @@ class TestVariants:
                 assert chosen.items() <= pod(base, name)["metadata"]["labels"].items()
         role = added["ClusterRole", "mesh-signer-secrets"]
         assert role["rules"] == [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]}]
+
+    def test_ca_injector(self, base: Objects) -> None:
+        """The component adds the injector, run as nothing else, its account without Secrets, and the policy that binds it."""
+        added = build_with_components(["ca-injector"])
+        name = "mesh-signer-ca-injector"
+        new = {key: one for key, one in added.items() if key not in base}
+        assert {key: one for key, one in added.items() if key in base} == base
+        assert set(new) == {
+            *((kind, name) for kind in ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Deployment")),
+            *((kind, name + part) for kind in ("Role", "RoleBinding") for part in ("", "-rival", "-events")),
+            ("PodDisruptionBudget", name),
+            ("ValidatingAdmissionPolicy", "ca-injector.mesh-signer.dev"),
+            ("ValidatingAdmissionPolicyBinding", "ca-injector.mesh-signer.dev"),
+        }
+        assert settings(added, name).only_injects
+        assert "casources" in (settings(base, "mesh-signer-controllers").controllers or ())
+        container, known = (pod(added, one)["spec"]["containers"][0] for one in (name, "mesh-signer-controllers"))
+        assert container["image"] == known["image"]
+        assert container["securityContext"] == known["securityContext"]
+        assert (
+            pod(added, name)["spec"]["securityContext"]
+            == pod(added, "mesh-signer-controllers")["spec"]["securityContext"]
+        )
+        account = pod(added, name)["spec"]["serviceAccountName"]
+        (ours,) = new["ValidatingAdmissionPolicy", "ca-injector.mesh-signer.dev"]["spec"]["matchConditions"]
+        assert f"'system:serviceaccount:cert-manager:{account}'" in ours["expression"]
+        for (kind, _), one in new.items():
+            for rule in one.get("rules", ()) if "Role" in kind else ():
+                assert set(rule["verbs"]).isdisjoint({"*", "update"} if rule["resources"] != ["leases"] else {"*"})
+                assert set(rule["resources"]).isdisjoint({"secrets", "certificates", "*"})
 
     def test_crds_are_apart(self, base: Objects) -> None:
         """The base never brings CRDs, which would go over cert-manager's."""

@@ -56,6 +56,7 @@ def test_our_own_kinds_are_apart() -> None:
         "SignerRecord",
         "EdgePolicy",
         "HostClaim",
+        "CASource",
     }
     assert {crd["spec"]["group"] for crd in built} == {"mesh-signer.dev"}
     assert {crd["spec"]["scope"] for crd in built} == {"Cluster"}

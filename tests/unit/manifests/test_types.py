@@ -12,6 +12,7 @@ from manifests.generate.crd import acme_kinds, kinds, mesh_kinds
 from manifests.generate.references import KEY_USAGES
 from manifests.generate.schema import Schema
 from signer.api import (
+    casource,
     certificate,
     certificaterequest,
     challenge,
@@ -26,6 +27,7 @@ from signer.api import (
 from signer.api.acmeissuer import AcmeSpec, AcmeStatus
 
 READ: dict[str, tuple[type[msgspec.Struct], type[msgspec.Struct]]] = {
+    "CASource": (casource.CASourceSpec, casource.CASourceStatus),
     "Certificate": (certificate.CertificateSpec, certificate.CertificateStatus),
     "CertificateRequest": (certificaterequest.CertificateRequestSpec, certificaterequest.CertificateRequestStatus),
     "Challenge": (challenge.ChallengeSpec, challenge.ChallengeStatus),
