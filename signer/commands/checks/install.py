@@ -217,7 +217,7 @@ def check_gaps(facts: Facts) -> Iterator[Finding]:
     for remark in facts.mesh.remarks:
         yield Finding("warning", "mesh", remark)
     if facts.mesh.unread:
-        text = f"the CAs of {some(map(str, sorted(facts.mesh.unread)))} were not checked: their Secrets may not be read"
+        text = f"the CAs of {some(map(str, sorted(facts.mesh.unread)))} were not checked: their Secrets may not be read (get secrets)"
         yield Finding("unknown", "cas", text)
     for problem in facts.mesh.world.config.problems:
         yield Finding("warning", "mesh-config", problem, "Istio's ConfigMaps", "correct the field that is named")

@@ -79,6 +79,11 @@ def _environment(facts: Facts, deployment: Json) -> Iterator[Finding]:
     if "external-ca-cert" in {one.get("name") for one in items(template, "spec", "volumes")} and _mounted(template):
         text = "external-ca-cert is mounted: if its root-cert.pem is there, all workloads are given that one root"
         yield Finding("warning", "istiod", text, where, "remove the Secret external-ca-cert and the mount")
+    if facts.mesh.gaps:
+        if env.get("PILOT_CERT_PROVIDER") or env.get("K8S_SIGNER"):
+            text = f"PILOT_CERT_PROVIDER and K8S_SIGNER were not checked: {some(facts.mesh.gaps)}"
+            yield Finding("unknown", "istiod", text, where)
+        return
     yield from _provider(facts, where, env.get("PILOT_CERT_PROVIDER", ""))
     yield from _for_all(facts, where, env.get("K8S_SIGNER", ""))
 

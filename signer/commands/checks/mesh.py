@@ -32,6 +32,8 @@ _SOON = timedelta(days=3)
 def check_cas(facts: Facts) -> Iterator[Finding]:
     """Whether each signer of the mesh exists, is ready, and does not end soon."""
     mesh = facts.mesh
+    if mesh.issuer_gaps:
+        return  # told by check_gaps: what may not be read is not what is not there
     for ref in sorted(mesh.world.signers):
         state = mesh.issuers.get(ref)
         if ref in mesh.unread:
@@ -130,6 +132,12 @@ def _root(severity: Severity, ref: IssuerRef, text: str, force: str = "") -> Fin
 def check_claims(facts: Facts) -> Iterator[Finding]:
     """Namespaces whose signer does not exist, or is not theirs; ProxyConfigs that cannot be read."""
     mesh, world = facts.mesh, facts.mesh.world
+    for namespace, claims in sorted(world.claims.items()):
+        for problem in claims.problems:
+            yield Finding("warning", "claims", problem, f"namespace {namespace}", "correct the field that is named")
+    if mesh.gaps:
+        yield Finding("unknown", "claims", f"claims were not checked: {some(mesh.gaps)}")
+        return
     for ref in sorted(world.defaults):
         if ref not in mesh.issuers:
             text = f"the mesh's default signer {ref} does not exist"
@@ -144,8 +152,6 @@ def check_claims(facts: Facts) -> Iterator[Finding]:
             if (why := refusal(facts, namespace, ref)) is not None:
                 mend = f"mesh-signer explain --namespace={namespace} --signer={signer_name_of(ref)}"
                 yield replace(why, check="claims", where=where, mend=mend)
-        for problem in claims.problems:
-            yield Finding("warning", "claims", problem, f"namespace {namespace}", "correct the field that is named")
 
 
 def refusal(facts: Facts, namespace: str, ref: IssuerRef) -> Finding | None:
@@ -171,6 +177,8 @@ def check_policies(facts: Facts) -> Iterator[Finding]:
         if policy.problem:
             text = f"it grants nothing: {policy.problem}"
             yield Finding("error", "policies", text, where, "correct the field that is named")
+        elif facts.mesh.gaps:
+            continue  # whom it covers is not known; told by check_gaps
         elif held := [
             one
             for one in (
@@ -190,6 +198,10 @@ def check_policies(facts: Facts) -> Iterator[Finding]:
         if binding.problem:
             mend = f"mesh-signer tenants release {ref.name}"
             yield Finding("error", "policies", f"it cannot be read: {binding.problem}", where, mend)
-        elif ref not in world.policies and (exists is None or exists.uid != binding.namespace_uid):
+        elif (
+            not facts.mesh.gaps
+            and ref not in world.policies
+            and (exists is None or exists.uid != binding.namespace_uid)
+        ):
             text = f"{ref} belongs to a namespace {binding.namespace} that is gone: nobody else may have it"
             yield Finding("note", "policies", text, where, f"if that is over: mesh-signer tenants release {ref.name}")

@@ -40,6 +40,9 @@ def check_workloads(facts: Facts) -> Iterator[Finding]:
     if facts.pods.problem:
         yield Finding("unknown", "workloads", f"Pods were not checked: {facts.pods.problem}")
         return
+    if facts.mesh.gaps:
+        yield Finding("unknown", "workloads", f"what Pods ask for was not checked: {some(facts.mesh.gaps)}")
+        return
     world = facts.mesh.world
     asking: dict[tuple[str, IssuerRef], list[str]] = defaultdict(list)
     for pod in facts.pods.items:
