@@ -356,10 +356,7 @@ def key_defect(certificate: Certificate, view: SecretView | None) -> Defect | No
 
 
 def _key_is_ours(seen: _Seen) -> bool:
-    current, view = seen.current, seen.view
-    if current is None or current.csr is None or view is None or view.key is None:
-        return False
-    return current.csr.spki == view.key.spki
+    return steps.asked_with(seen.current, seen.view.key if seen.view is not None else None)
 
 
 def _warn_of_rotation(certificate: Certificate, emit: Emit) -> None:

@@ -70,6 +70,11 @@ def superfluous_requests(certificate: Certificate, owned: Sequence[CertificateRe
     return [r for r in surplus if revision_of(r) != certificate.status.revision]
 
 
+def asked_with(current: RequestView | None, key: KeyView | None) -> bool:
+    """Tell whether a key is the one that the present certificate was asked for with: then it is ours."""
+    return current is not None and current.csr is not None and key is not None and current.csr.spki == key.spki
+
+
 def obsolete(view: RequestView, certificate: Certificate, key: KeyView) -> str:
     """Why the next request must be thrown away and made anew; "" when it can be waited for.
 

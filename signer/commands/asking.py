@@ -5,12 +5,15 @@ on the loop only.
 """
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 
-from signer.api.certificaterequest import CertificateRequest
+from signer.api.certificate import CERTIFICATES, Certificate
+from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
 from signer.api.proxyconfig import PROXY_CONFIGS
@@ -18,7 +21,9 @@ from signer.api.secret import SECRETS, Secret
 from signer.api.signerbinding import SignerBinding
 from signer.certificates.requests import steps
 from signer.certificates.requests.requester import BINDINGS, GUARD, POLICIES, vouched, vouched_since
+from signer.certificates.secrets.view import inspect
 from signer.commands.command import NotFoundOut
+from signer.commands.explanations.certificate import CertificateExplanation, Seen, explain_certificate
 from signer.commands.explanations.certificaterequest import AskRequester, RequestQuestion, explain_request
 from signer.commands.explanations.csr import NOTHING_FOUND_OUT, Explanation, FoundOut, Question, explain
 from signer.commands.explanations.requests import Asked
@@ -36,6 +41,8 @@ from signer.tenancy.bindings import new_binding
 from signer.tenancy.live import LiveView, against_grant, against_owner
 from signer.tenancy.verdict import Bind, Confirm, Limits, Reason
 from signer.tenancy.world import Binding
+
+T = TypeVar("T")
 
 # Each question is asked once, and there are four.
 _MOST = 8
@@ -76,6 +83,40 @@ class Asking:
                 return found
             found_out = await self._answer_request(found, request, found_out)
         raise NotFoundOut(f"what becomes of {title} could not be determined")
+
+    async def certificate(self, namespace: str, name: str) -> CertificateExplanation:
+        """Explain a Certificate, and the request that it waits for. Raises NotFoundOut, ApiError, Unreachable."""
+        title = f"Certificate {namespace}/{name}"
+        lists = await asyncio.gather(
+            *(list_all(self._client, resource, namespace) for resource in (CERTIFICATES, CERTIFICATE_REQUESTS))
+        )
+        if problem := next((one.problem for one in lists if one.problem), ""):
+            raise NotFoundOut(problem)
+        known = _converted(lists[0], Certificate)
+        found = next((one for one in known if one.metadata.name == name), None)
+        if found is None:
+            raise NotFoundOut(f"there is no {title}")
+        owned = [
+            one
+            for one in _converted(lists[1], CertificateRequest)
+            if any(owner.uid == found.metadata.uid for owner in one.metadata.owner_references)
+        ]
+        rivals = [one for one in known if one is not found and one.spec.secret_name == found.spec.secret_name]
+        view = None
+        if found.spec.secret_name:
+            try:
+                secret = msgspec.convert(await self._client.get(SECRETS, found.spec.secret_name, namespace), Secret)
+                view = await asyncio.to_thread(inspect, secret)
+            except (NotFound, ValueError):
+                pass  # ValueError: the text can be no Secret's name
+            except Forbidden as error:
+                raise NotFoundOut(f"the Secret of {title} may not be read (verb get): {error.message}") from None
+        told = explain_certificate(Seen(found, view, tuple(owned), rivals), title=title, now=self._now)
+        if told.request is None:
+            return told
+        asked = told.request
+        of_request = f"CertificateRequest {namespace}/{asked.metadata.name}"
+        return told.with_request(await self.certificate_request(asked, of_request))
 
     async def _answer(self, question: Question, asked: Asked, so_far: FoundOut) -> FoundOut:
         if isinstance(question, AskReference):
@@ -139,6 +180,14 @@ class Asking:
                 raise NotFoundOut(f"who made the request could not be determined: {problem}")
             self._since = (vouched_since(*map(_guard, lists)),)
         return self._since[0]
+
+
+def _converted(listing: Listing, kind: type[T]) -> list[T]:
+    found = []
+    for item in listing.items:
+        with contextlib.suppress(msgspec.ValidationError):  # what cannot be read is none of the controller's either
+            found.append(msgspec.convert(item, kind))
+    return found
 
 
 def as_stored(view: LiveView, bound: Binding, now: datetime) -> LiveView:

@@ -46,10 +46,20 @@ def describe(parser: argparse.ArgumentParser) -> None:
     """Give the subcommand its description and its options."""
     parser.description = _DESCRIPTION
     parser.add_argument(
-        "name", nargs="?", metavar="NAME", help="a CertificateSigningRequest, or NAMESPACE/NAME: a CertificateRequest"
+        "name",
+        nargs="*",
+        metavar="NAME",
+        help="a CertificateSigningRequest; NAMESPACE/NAME: a CertificateRequest; or certificate NAME, or "
+        "certificaterequest NAME, with --namespace",
     )
     parser.add_argument("-f", "--filename", metavar="FILE", help="a request of either kind, or a CSR in PEM")
-    parser.add_argument("-n", "--namespace", dest="workload", metavar="NAMESPACE", help="of the workload")
+    parser.add_argument(
+        "-n",
+        "--namespace",
+        dest="workload",
+        metavar="NAMESPACE",
+        help="of the workload, or of the object that is named",
+    )
     parser.add_argument("--service-account", default="default", help="of the workload (default: default)")
     parser.add_argument("--signer", default="", help="as in ISTIO_META_CERT_SIGNER, or in full")
     parser.add_argument("--trust-domain", default="", help="of the workload (default: the mesh's)")
@@ -61,9 +71,12 @@ def call(options: argparse.Namespace) -> int:
     """Run the command."""
 
     async def work(client: ApiClient, settings: Settings) -> int:
+        kind = _named(options)
         if sum(given is not None for given in (options.name, options.filename, options.workload)) != 1:
             raise NotFoundOut("give one of NAME, -f FILE, or --namespace with --service-account and --signer")
         now = datetime.now(UTC)
+        if kind == "certificate":
+            return await _of_certificate(client, options, settings, now)
         asked = await _find(client, options)
         mesh = (await read_mesh(client, settings, now=now)).require()
         asking = Asking(client, mesh, settings, now)
@@ -79,6 +92,43 @@ def call(options: argparse.Namespace) -> int:
         return FINE if found.verdict == "issue" else FOUND
 
     return run(options, work)
+
+
+def _named(options: argparse.Namespace) -> str:
+    """Read KIND NAME with --namespace, or NAME alone, into `options.name`; the kind, "" for what the name tells."""
+    words: list[str] = options.name
+    options.name = None
+    if len(words) < 2:
+        options.name = words[0] if words else None
+        return ""
+    kind = words[0].lower().removesuffix("s")
+    if len(words) > 2 or kind not in {"certificate", "certificaterequest"} or options.workload is None:
+        raise NotFoundOut(
+            "usage: explain certificate NAME --namespace N, or explain certificaterequest NAME --namespace N"
+        )
+    options.name, options.workload = f"{options.workload}/{words[1]}", None
+    return kind
+
+
+async def _of_certificate(client: ApiClient, options: argparse.Namespace, settings: Settings, now: datetime) -> int:
+    mesh = (await read_mesh(client, settings, now=now)).require()
+    namespace, _, name = options.name.partition("/")
+    found = await Asking(client, mesh, settings, now).certificate(namespace, name)
+    if options.output == "json":
+        say(json.dumps(found.document(), indent=2))
+        return FINE if found.verdict == "ready" else FOUND
+    word, colour = {"ready": ("READY", "green"), "refuse": ("NOT READY", "red"), "wait": ("WAITS", "yellow")}[
+        found.verdict
+    ]
+    lines = [f"{clean(found.title)}: {coloured(word, colour, terminal=sys.stdout.isatty())}"]
+    if found.ends is not None:
+        lines[0] += f", until {found.ends:%Y-%m-%dT%H:%M:%SZ}"
+    if found.reason is not None:
+        lines.append(f"  {found.reason.reason}: {clean(found.reason.message)}")
+    if found.of_request is not None:
+        lines += ["", _text(found.of_request, terminal=sys.stdout.isatty())]
+    say("\n".join(lines))
+    return FINE if found.verdict == "ready" else FOUND
 
 
 async def _find(client: ApiClient, options: argparse.Namespace) -> Asked | CertificateRequest | None:

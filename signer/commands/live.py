@@ -91,7 +91,7 @@ class Mesh:
     """The wall's world as it is at one moment, with the issuers, and `gaps`: what could not be read, a sentence each.
 
     `texts` are the mesh configs as they stand in the ConfigMaps; `unread` the issuers whose Secret may not be read;
-    `grace_unread` says why it is not known who had the mesh's default before a claim, "" where it is.
+    `issuer_gaps` are those of `gaps` that are about issuers; `grace_unread` says why it is not known who had the mesh's default before a claim, "" where it is.
     """
 
     world: World
@@ -103,11 +103,18 @@ class Mesh:
     remarks: tuple[str, ...] = ()
     ca_secrets: frozenset[tuple[str, str]] = frozenset()
     grace_unread: str = ""
+    issuer_gaps: tuple[str, ...] = ()
 
     def require(self) -> "Mesh":
         """Return this if all of it could be read. Raises NotFoundOut: what is not known must not look like a refusal."""
         if self.gaps:
             raise NotFoundOut("; ".join(self.gaps))
+        return self
+
+    def require_issuers(self) -> "Mesh":
+        """Return this if issuers could be read. Raises NotFoundOut: what may not be read is not what is not there."""
+        if self.issuer_gaps:
+            raise NotFoundOut("; ".join(self.issuer_gaps))
         return self
 
     def authority(self, ref: IssuerRef) -> Authority | None:
@@ -223,6 +230,7 @@ async def read_mesh(client: ApiClient, settings: Settings, *, now: datetime) -> 
     )
     sources = _Sources()
     issuers = [*sources.of(cluster_issuers, needs="issuers"), *sources.of(own_issuers, needs="issuers")]
+    issuer_gaps = tuple(sources.gaps)
     index = Index(settings.tenancy(), shared=settings.shared_mesh_config)
     walled = settings.tenancy_mode != "off"
     for namespace in sources.of(spaces):
@@ -261,6 +269,7 @@ async def read_mesh(client: ApiClient, settings: Settings, *, now: datetime) -> 
             if isinstance(needs := judge_spec(issuer, settings.cluster_resource_namespace), NeedsSecret)
         ),
         grace_unread,
+        issuer_gaps,
     )
 
 

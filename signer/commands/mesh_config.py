@@ -64,7 +64,7 @@ def call(options: argparse.Namespace) -> int:
             asked = with_roots_in_mesh(mesh.require().world)
             if not asked:
                 raise NotFoundOut("there is no signer of the mesh yet: name the signers, as in `mesh-config foo bar`")
-        roots = roots_of(asked, mesh.issuers)
+        roots = roots_of(asked, mesh.require_issuers().issuers)
         for complaint in roots.complaints:
             say(f"mesh-signer mesh-config: {clean(complaint)}", file="stderr")
         if options.write:

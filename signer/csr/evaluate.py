@@ -13,7 +13,7 @@ from issuers.authority import Authority
 from issuers.certificate import CertificateTemplate, template_for
 from issuers.errors import MalformedRequest, TemplateError
 from issuers.istio_request import dns_names, uri_name
-from issuers.line import by_nobody, by_some
+from issuers.line import Finding, by_nobody, by_some
 from issuers.request import SigningRequest, read_request
 from issuers.template import mesh_template, within
 from issuers.verify import findings_of
@@ -275,15 +275,20 @@ def _issue(
 
 def _verifiable(case: Case, issue: Issue, grant: Grant) -> Issue | Refuse:
     """Refuse what nobody would accept (issuers/verify.py), and for the mesh what its proxies or istiod would not."""
-    authority, template = issue.authority, issue.template
-    if authority is not None:
-        template = within(template, not_before=authority.not_before, not_after=authority.not_after)
-    found = findings_of(template, authority.line if authority is not None else None)
-    if found or (authority is not None and authority.line.findings):
-        every = (*found, *(authority.line.findings if authority is not None else ()))
-        if against := by_some(every) if grant.mesh else by_nobody(every):
-            who = "workloads would not accept" if grant.mesh else "nobody would accept"
-            return Refuse(tuple(Reason(NOT_VERIFIABLE, f"{who} the certificate: {one}") for one in against))
-    return replace(
-        issue, template=template, requester=case.content.username, warnings=() if grant.mesh else tuple(map(str, found))
-    )
+    template, every = as_signed(issue.template, issue.authority)
+    if every and (against := by_some(every) if grant.mesh else by_nobody(every)):
+        who = "workloads would not accept" if grant.mesh else "nobody would accept"
+        return Refuse(tuple(Reason(NOT_VERIFIABLE, f"{who} the certificate: {one}") for one in against))
+    of_ca = issue.authority.line.findings if issue.authority is not None else ()
+    warnings = () if grant.mesh else tuple(str(one) for one in every if one not in of_ca)
+    return replace(issue, template=template, requester=case.content.username, warnings=warnings)
+
+
+def as_signed(
+    template: CertificateTemplate, authority: Authority | None
+) -> tuple[CertificateTemplate, tuple[Finding, ...]]:
+    """Return what a CA would sign of a template, with all that verifiers have against it and against the CA."""
+    if authority is None:
+        return template, findings_of(template, None)
+    template = within(template, not_before=authority.not_before, not_after=authority.not_after)
+    return template, (*findings_of(template, authority.line), *authority.line.findings)

@@ -53,6 +53,13 @@ def needed(facts: Facts) -> list[Access]:
         Access(us, "list", "secrets", namespace=own, need="read the CAs"),
         Access(us, "sign", "signers", group, name=f"{CLUSTER_ISSUER_DOMAIN}/*", need="sign for ClusterIssuers"),
     ]
+    places = {
+        ref.namespace for ref, one in facts.mesh.issuers.items() if ref.namespace and one.issuer.spec.ca is not None
+    }
+    rights += [
+        Access(us, "list", "secrets", namespace=place, need="read the CAs of Issuers there")
+        for place in sorted(places - {own})[:_MOST]
+    ]
     if any(name_of(crd) == CERTIFICATES_CRD and ours(crd) for crd in facts.crds.items):
         rights += _of_controllers(settings)
     names = sorted(map(signer_name_of, with_roots_in_mesh(facts.mesh.world)))[:_MOST]

@@ -149,13 +149,23 @@ def _settings(facts: Facts, deployment: Json, where: str) -> Iterator[Finding]:
         ("cluster-resource-namespace", settings.cluster_resource_namespace),
         ("shared-mesh-config", settings.shared_mesh_config),
         ("unbound", settings.unbound),
+        ("allow-ca-requests", "true" if settings.allow_ca_requests else "false"),
+        ("auto-approve", "true" if settings.auto_approve else "false"),
     ):
         there = _option(deployment, name)
         if there is not None and there != here:
             yield _differs(where, name, there, here)
-    grace = _option(deployment, "grace")
-    if grace is not None and not _is_duration(grace, settings.grace):
-        yield _differs(where, "grace", grace, format_duration(settings.grace))
+    for name, expected in (("grace", settings.grace), ("max-workload-lifetime", settings.max_workload_lifetime)):
+        there = _option(deployment, name)
+        if there is not None and not _is_duration(there, expected):
+            yield _differs(where, name, there, format_duration(expected))
+    for name, names in (
+        ("istiod-accounts", settings.istiod_accounts),
+        ("istiod-dns-names", settings.istiod_dns_names),
+    ):
+        there = _option(deployment, name)
+        if there is not None and {one.strip() for one in there.split(",") if one.strip()} != names:
+            yield _differs(where, name, there, ",".join(sorted(names)))
 
 
 def _is_duration(text: str, duration: timedelta) -> bool:
@@ -197,12 +207,17 @@ def check_cert_manager(facts: Facts) -> Iterator[Finding]:
 
 def check_gaps(facts: Facts) -> Iterator[Finding]:
     """What of the mesh could not be read: every other answer may lack it."""
+    if facts.mesh.world.unsynced:
+        text = f"mesh-signer decides nothing before this is there: {facts.mesh.world.unsynced}"
+        yield Finding("error", "mesh", text, "", "apply manifests/crds")
+    if facts.mesh.grace_unread:
+        yield Finding("unknown", "mesh", facts.mesh.grace_unread)
     for gap in facts.mesh.gaps:
         yield Finding("unknown", "mesh", gap)
     for remark in facts.mesh.remarks:
         yield Finding("warning", "mesh", remark)
     if facts.mesh.unread:
-        text = f"the CAs of {some(map(str, sorted(facts.mesh.unread)))} were not checked: their Secrets may not be read"
+        text = f"the CAs of {some(map(str, sorted(facts.mesh.unread)))} were not checked: their Secrets may not be read (get secrets)"
         yield Finding("unknown", "cas", text)
     for problem in facts.mesh.world.config.problems:
         yield Finding("warning", "mesh-config", problem, "Istio's ConfigMaps", "correct the field that is named")

@@ -8,9 +8,11 @@ from typing import Any
 
 from signer.api.signername import parse_signer_name
 from signer.commands.checks.facts import Facts, Finding, at, environment, items, name_of, namespace_of, some
+from signer.commands.checks.mesh import refusal
 from signer.commands.live import Json
 from signer.tenancy.grants import make_default
 from signer.tenancy.meshconfig.text import MeshConfigText, UneditableText
+from signer.tenancy.world import NO_CLAIMS
 
 _RA = "ISTIOD_RA_KUBERNETES_API"
 _XDS_AGENT = "PROXY_CONFIG_XDS_AGENT"
@@ -77,6 +79,11 @@ def _environment(facts: Facts, deployment: Json) -> Iterator[Finding]:
     if "external-ca-cert" in {one.get("name") for one in items(template, "spec", "volumes")} and _mounted(template):
         text = "external-ca-cert is mounted: if its root-cert.pem is there, all workloads are given that one root"
         yield Finding("warning", "istiod", text, where, "remove the Secret external-ca-cert and the mount")
+    if facts.mesh.gaps:
+        if env.get("PILOT_CERT_PROVIDER") or env.get("K8S_SIGNER"):
+            text = f"PILOT_CERT_PROVIDER and K8S_SIGNER were not checked: {some(facts.mesh.gaps)}"
+            yield Finding("unknown", "istiod", text, where)
+        return
     yield from _provider(facts, where, env.get("PILOT_CERT_PROVIDER", ""))
     yield from _for_all(facts, where, env.get("K8S_SIGNER", ""))
 
@@ -119,6 +126,14 @@ def _for_all(facts: Facts, where: str, name: str | None) -> Iterator[Finding]:
     if ref not in facts.mesh.world.defaults and ref not in facts.mesh.world.policies:
         text = f"K8S_SIGNER names {ref}, which is not the mesh default: workloads that name no signer are refused"
         yield Finding("error", "istiod", text, where, make_default(ref))
+    elif ref not in facts.mesh.world.defaults:
+        world = facts.mesh.world
+        unnamed = [name for name in sorted(world.namespaces) if world.claims.get(name, NO_CLAIMS).whole is None]
+        if refused := [name for name in unnamed if refusal(facts, name, ref) is not None]:
+            text = f"K8S_SIGNER names {ref}, which SignerPolicies give out: namespaces that claim none do not get it: {some(refused)}"
+            yield Finding(
+                "warning", "istiod", text, where, "if their workloads are in the mesh, a SignerPolicy is to cover them"
+            )
 
 
 def check_multiroot(facts: Facts) -> Iterator[Finding]:

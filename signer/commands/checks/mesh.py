@@ -2,15 +2,28 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
+from issuers.authority import Authority
+from issuers.istio_request import uri_name
+from issuers.line import by_some
+from issuers.request import read_request
+from issuers.template import mesh_template
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
 from signer.api.signername import signer_name_of
 from signer.commands.checks.facts import Facts, Finding, Severity, some
+from signer.commands.command import NotFoundOut
+from signer.commands.explanations.requests import workload_request
+from signer.commands.live import told
+from signer.csr.evaluate import as_signed
 from signer.mesh.roots import with_roots_in_mesh
-from signer.tenancy.grants import NotGranted, granted
+from signer.tenancy.decide import BACKDATE
+from signer.tenancy.grants import Claimable, Granted, NotGranted, held_back
 from signer.tenancy.meshconfig.edit import in_step, same_key
+from signer.tenancy.rules import WORKLOAD_USAGES
+from signer.tenancy.world import DEFAULT_TRUST_DOMAIN
 
 # A root has to reach the mesh config, and every workload by its next certificate (24 h), before the old one ends.
 _SOON = timedelta(days=3)
@@ -19,6 +32,8 @@ _SOON = timedelta(days=3)
 def check_cas(facts: Facts) -> Iterator[Finding]:
     """Whether each signer of the mesh exists, is ready, and does not end soon."""
     mesh = facts.mesh
+    if mesh.issuer_gaps:
+        return  # told by check_gaps: what may not be read is not what is not there
     for ref in sorted(mesh.world.signers):
         state = mesh.issuers.get(ref)
         if ref in mesh.unread:
@@ -32,11 +47,36 @@ def check_cas(facts: Facts) -> Iterator[Finding]:
         elif state.authority is None:
             text = f"{ref} is of the type {state.kind}: it has no CA, so every mesh request for it is refused"
             yield Finding("error", "cas", text, str(ref), "give it spec.ca")
+        elif against := _unverifiable(facts, ref, state.authority):
+            text = f"{ref}: workloads would not accept what its CA signs, so each request is refused: {against[0]}"
+            yield Finding(
+                "error", "cas", text, str(ref), "replace the CA that is named, and put its chain into the Secret"
+            )
         elif state.authority.not_after - facts.now < _SOON:
             text = f"{ref}: its CA expires {to_rfc3339(state.authority.not_after)}"
             yield Finding("error", "cas", text, str(ref), "renew it, then `mesh-signer mesh-config --write`")
         elif state.warning:
             yield Finding("warning", "cas", f"{ref}: {state.warning}", str(ref), "renew it")
+
+
+def _unverifiable(facts: Facts, ref: IssuerRef, authority: Authority) -> tuple[object, ...]:
+    """What workloads would have against a certificate of this CA, for one of those that may ask it."""
+    world = facts.mesh.world
+    binding = world.bindings.get(ref)
+    named = (name for policy in world.policies.get(ref, ()) for name in sorted(policy.namespaces))
+    owner = (binding.namespace,) if binding is not None and not binding.problem else ()
+    namespace = next(iter((*owner, *sorted(world.claimants.get(ref, ())), *named)), "default")
+    domain = next(iter(sorted(world.config.trust_domains)), DEFAULT_TRUST_DOMAIN)
+    asked = workload_request(domain, namespace, "default", signer_name_of(ref))
+    request = read_request(asked.content.request, one_block=True)
+    template = mesh_template(
+        request,
+        san=uri_name(request.uris[0]),
+        usages=WORKLOAD_USAGES,
+        not_before=facts.now - BACKDATE,
+        not_after=facts.now + world.settings.max_workload_lifetime,
+    )
+    return by_some(as_signed(template, authority)[1])
 
 
 def _named_by(facts: Facts, ref: IssuerRef) -> str:
@@ -92,6 +132,12 @@ def _root(severity: Severity, ref: IssuerRef, text: str, force: str = "") -> Fin
 def check_claims(facts: Facts) -> Iterator[Finding]:
     """Namespaces whose signer does not exist, or is not theirs; ProxyConfigs that cannot be read."""
     mesh, world = facts.mesh, facts.mesh.world
+    for namespace, claims in sorted(world.claims.items()):
+        for problem in claims.problems:
+            yield Finding("warning", "claims", problem, f"namespace {namespace}", "correct the field that is named")
+    if mesh.gaps:
+        yield Finding("unknown", "claims", f"claims were not checked: {some(mesh.gaps)}")
+        return
     for ref in sorted(world.defaults):
         if ref not in mesh.issuers:
             text = f"the mesh's default signer {ref} does not exist"
@@ -103,13 +149,23 @@ def check_claims(facts: Facts) -> Iterator[Finding]:
                 text = f"namespace {namespace} names {ref}, which does not exist: its workloads get no certificate"
                 yield Finding("warning", "claims", text, where, f"make {ref}, or correct the name")
                 continue
-            verdict = granted(world, namespace, ref, now=facts.now)
-            if isinstance(verdict, NotGranted):
-                text = f"{verdict.reason.code}: {verdict.reason.message}"
+            if (why := refusal(facts, namespace, ref)) is not None:
                 mend = f"mesh-signer explain --namespace={namespace} --signer={signer_name_of(ref)}"
-                yield Finding("warning", "claims", text, where, mend)
-        for problem in claims.problems:
-            yield Finding("warning", "claims", problem, f"namespace {namespace}", "correct the field that is named")
+                yield replace(why, check="claims", where=where, mend=mend)
+
+
+def refusal(facts: Facts, namespace: str, ref: IssuerRef) -> Finding | None:
+    """Tell why the workloads of a namespace get nothing of a signer, as the signer would; None when they get it."""
+    try:
+        found = facts.mesh.at_best(namespace, ref, facts.now)
+    except NotFoundOut as error:
+        return Finding("unknown", "claims", str(error))
+    if isinstance(found, Granted | Claimable):
+        return None
+    code, message = told(found)
+    if isinstance(found, NotGranted) and not facts.mesh.world.settings.enforces(facts.now):
+        message += " (--tenancy=audit: it is signed all the same until that ends)"
+    return Finding("warning", "claims", f"{code}: {message}")
 
 
 def check_policies(facts: Facts) -> Iterator[Finding]:
@@ -121,6 +177,18 @@ def check_policies(facts: Facts) -> Iterator[Finding]:
         if policy.problem:
             text = f"it grants nothing: {policy.problem}"
             yield Finding("error", "policies", text, where, "correct the field that is named")
+        elif facts.mesh.gaps:
+            continue  # whom it covers is not known; told by check_gaps
+        elif held := [
+            one
+            for one in (
+                held_back([policy], name, world.namespaces.get(name), next(iter(policy.signers)))
+                for name in sorted(policy.namespaces)
+            )
+            if one is not None
+        ]:
+            mend = "is mesh-signer running, and may it patch signerpolicies/status?" if held[0].waits else ""
+            yield Finding("warning", "policies", f"{held[0].reason.code}: {held[0].reason.message}", where, mend)
         elif not any(policy.covers(name, found) for name, found in world.namespaces.items()):
             text = f"it covers no namespace that exists, so nobody has {some(map(str, sorted(policy.signers)))} by it"
             yield Finding("warning", "policies", text, where, "see spec.namespaces")
@@ -130,6 +198,10 @@ def check_policies(facts: Facts) -> Iterator[Finding]:
         if binding.problem:
             mend = f"mesh-signer tenants release {ref.name}"
             yield Finding("error", "policies", f"it cannot be read: {binding.problem}", where, mend)
-        elif ref not in world.policies and (exists is None or exists.uid != binding.namespace_uid):
+        elif (
+            not facts.mesh.gaps
+            and ref not in world.policies
+            and (exists is None or exists.uid != binding.namespace_uid)
+        ):
             text = f"{ref} belongs to a namespace {binding.namespace} that is gone: nobody else may have it"
             yield Finding("note", "policies", text, where, f"if that is over: mesh-signer tenants release {ref.name}")

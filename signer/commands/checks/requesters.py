@@ -32,6 +32,11 @@ def check_requesters(facts: Facts) -> Iterator[Finding]:
         )
         yield Finding("error", "requesters", text, where, "apply manifests/crds again")
         return
+    writers = (facts.mutating_policies, facts.mutating_bindings)
+    if problem := next((one.problem for one in writers if one.problem), ""):
+        text = f"whether the API server writes down who makes CertificateRequests was not checked: {problem}"
+        yield Finding("unknown", "requesters", text, where)
+        return
     written = any(name_of(one) == _WRITER for one in facts.mutating_policies.items) and any(
         at(one, "spec", "policyName") == _WRITER for one in facts.mutating_bindings.items
     )

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from signer.api.issuer import IssuerRef
 from signer.api.proxyconfig import CERT_SIGNER
 from signer.commands.checks.facts import Facts, Finding, at, containers, environment, items, name_of, namespace_of, some
+from signer.commands.checks.mesh import refusal
 from signer.commands.live import Json
 from signer.tenancy.claims import signer_of
-from signer.tenancy.grants import NotGranted, granted
 from signer.tenancy.meshconfig.yaml import UnreadableYAML, read_yaml
 from signer.tenancy.world import NO_CLAIMS
 
@@ -40,6 +40,9 @@ def check_workloads(facts: Facts) -> Iterator[Finding]:
     if facts.pods.problem:
         yield Finding("unknown", "workloads", f"Pods were not checked: {facts.pods.problem}")
         return
+    if facts.mesh.gaps:
+        yield Finding("unknown", "workloads", f"what Pods ask for was not checked: {some(facts.mesh.gaps)}")
+        return
     world = facts.mesh.world
     asking: dict[tuple[str, IssuerRef], list[str]] = defaultdict(list)
     for pod in facts.pods.items:
@@ -47,17 +50,18 @@ def check_workloads(facts: Facts) -> Iterator[Finding]:
             for ref in asked_by(pod, world.settings.signer_domain):
                 asking[namespace_of(pod), ref].append(name_of(pod))
     for (namespace, ref), pods in sorted(asking.items()):
-        verdict = granted(world, namespace, ref, now=facts.now)
-        if isinstance(verdict, NotGranted):
-            count = f"{len(pods)} Pods ask" if len(pods) > 1 else "a Pod asks"
-            yield Finding(
-                "warning",
-                "workloads",
-                f"{count} for {ref} and may not have it: {verdict.reason.code}: {verdict.reason.message}",
-                f"namespace {namespace}: {some(sorted(pods), 3)}",
-                f"remove {CERT_SIGNER} from them, or see mesh-signer explain --namespace={namespace} "
-                f"--signer={ref.name}",
-            )
+        if (why := refusal(facts, namespace, ref)) is None:
+            continue
+        count = f"{len(pods)} Pods ask" if len(pods) > 1 else "a Pod asks"
+        yield Finding(
+            why.severity,
+            "workloads",
+            f"{count} for {ref} and may not have it: {why.what}"
+            if why.severity != "unknown"
+            else f"whether {namespace} may have {ref} was not checked: {why.what}",
+            f"namespace {namespace}: {some(sorted(pods), 3)}",
+            f"remove {CERT_SIGNER} from them, or see mesh-signer explain --namespace={namespace} --signer={ref.name}",
+        )
 
 
 def check_gateways(facts: Facts) -> Iterator[Finding]:

@@ -57,7 +57,8 @@ class TestDoctor:
         assert any("ISTIO_MULTIROOT_MESH is on" in what for what in whats)
         assert "another CA's" in told["roots", "meshConfig.caCertificates"]
         assert "does not exist" in told["claims", f"ProxyConfig {bar}/pc"]
-        assert "may not have it: TenantMismatch" in told["workloads", f"namespace {bar}: thief"]
+        # What the signer says of it first: nobody has foo's certificates while its root is another CA's.
+        assert "may not have it: RootMismatch" in told["workloads", f"namespace {bar}: thief"]
         assert ("cert-manager", f"Deployment {foo}/cert-manager") in told
         rights = [one for one in found.json["findings"] if one["check"] == "rights"]
         (open_,) = [one for one in rights if "write Istio's mesh config" in one["what"]]

@@ -122,8 +122,8 @@ MUTANTS = (
     Mutant(
         "a certificate begins before its CA",
         EVALUATE,
-        "        template = within(template, not_before=authority.not_before, not_after=authority.not_after)\n",
-        "        template = within(template, not_before=template.not_before, not_after=authority.not_after)\n",
+        "    template = within(template, not_before=authority.not_before, not_after=authority.not_after)\n",
+        "    template = within(template, not_before=template.not_before, not_after=authority.not_after)\n",
         ("tests/unit/csr/test_verifiable.py",),
     ),
     Mutant(

@@ -152,7 +152,7 @@ def test_gaps() -> None:
     assert found == [
         "unknown: namespaces may not be read",
         "warning: ProxyConfig cannot be read: y",
-        "unknown: the CAs of ClusterIssuer istio-system were not checked: their Secrets may not be read",
+        "unknown: the CAs of ClusterIssuer istio-system were not checked: their Secrets may not be read (get secrets)",
         "warning: ConfigMap x: bad",
     ]
 

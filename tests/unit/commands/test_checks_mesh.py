@@ -85,9 +85,9 @@ def test_claims() -> None:
     here = mesh(world(claimed=claimed, bindings=(binding(FOO, "foo"),)))
     found = list(check_claims(facts(here)))
     assert [(one.where, one.what.partition(":")[0]) for one in found] == [
+        ("namespace store", "ProxyConfig store/x"),
         ("ProxyConfig bar/foopc", "SignerClaimed"),
         ("ProxyConfig shop/letsencryptpc", "namespace shop names ClusterIssuer letsencrypt, which does not exist"),
-        ("namespace store", "ProxyConfig store/x"),
     ]
     (error,) = check_claims(facts(mesh(world(claimed={}), issuers=[state(FOO)])))
     assert error.what == f"the mesh's default signer {DEFAULT} does not exist"

@@ -65,7 +65,7 @@ def test_usage(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixtu
     config = tmp_path / "config"
     config.write_text(KUBECONFIG)
     assert main([*arguments, f"--kubeconfig={config}"]) == 2
-    assert capsys.readouterr().err.count("\n") == 1 + (arguments[0] == "mesh-config")
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", COMMANDS)
