@@ -25,7 +25,7 @@ from tests.localmesh.errors import LocalMeshError
 from tests.localmesh.processes import free_port
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, NAMESPACE, SignerProcess
 
-FEW = 30
+FEW = 10
 COUNT = int(os.environ.get("MESH_SIGNER_TEST_LARGE_OBJECTS", FEW))
 TOGETHER = [tuple(KINDS)] if COUNT <= FEW else [(name,) for name in KINDS]
 SLOW = "issuers,certificates,certificaterequests,acmeissuers,orders,challenges,gateways,policies"
