@@ -24,7 +24,8 @@ def counts(reason: str) -> bool:
 def paused(why: Defect, writers: Sequence[str], until: datetime) -> Defect:
     """What is said meanwhile: why a certificate is to be made again, who else writes, and when it goes on."""
     others = ", ".join(shown(name) for name in writers[:_NAMED])
-    who = f"; written by {others} too" if others else ""
+    # We write Secrets under cert-manager's name, so that each may take them over; one that works beside us is not told apart.
+    who = f"; written by {others} too" if others else "; no other writer is named: does a cert-manager work here too?"
     message = (
         f"{why.message}{who}. It was issued too often in a short time: the next try is after {until:%Y-%m-%dT%H:%M:%SZ}"
     )

@@ -70,7 +70,7 @@ class ObjectRequests(ABC):
         """Read all objects, page by page, as one snapshot; raises Gone when the snapshot was compacted meanwhile.
 
         Each item carries apiVersion and kind, which the API server leaves out in lists of built-in types. Bounded as a watch
-        is: of an object for which there is no room only what names it is given, unless a person wants the `whole` of it.
+        is: of an object for which there is no room only name and labels are given, unless a person wants the `whole` of it.
         """
         items: JsonPatch = []
         size, room = min(FIRST_PAGE, page_size), Room(BUDGET)
@@ -150,6 +150,7 @@ class _Named(msgspec.Struct, rename="camel"):
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
+    labels: dict[str, str] = {}
 
 
 class _OnlyNamed(msgspec.Struct):
@@ -183,6 +184,8 @@ def _within(raw: msgspec.Raw, room: Room) -> Json:
         return cast("Json", _decode(raw))
     named = _decode_name(raw)
     if size > LARGEST or room.take((named.metadata.namespace, named.metadata.name), size):
+        if len(msgspec.json.encode(named.metadata.labels)) > FREE:
+            named.metadata.labels = {}
         return {"metadata": msgspec.to_builtins(named.metadata)}
     return cast("Json", _decode(raw))
 

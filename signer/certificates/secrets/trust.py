@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -21,10 +22,23 @@ from signer.certificates.secrets.content import IssuedData
 
 _MAX_CHAIN = 10
 _MAX_ROOTS = 100
+MOST_OF_A_NAME = 16
+# Bytes of what is remembered of one Secret.
+_SMALL = 8 * 1024
 
 
 def trusted_until(chain: bytes, ca: bytes) -> datetime | None:
     """When the first of the certificates above a leaf ends, its root in ca.crt included; None when they do not verify it."""
+    # A Certificate is looked at again and again, and rarely changes.
+    return _remembered(chain, ca) if len(chain) + len(ca) <= _SMALL else _until(chain, ca)
+
+
+@lru_cache(maxsize=512)
+def _remembered(chain: bytes, ca: bytes) -> datetime | None:
+    return _until(chain, ca)
+
+
+def _until(chain: bytes, ca: bytes) -> datetime | None:
     members, roots = _read(chain)[:_MAX_CHAIN], _read(ca)[:_MAX_ROOTS]
     if not members or not roots:
         return None
@@ -33,7 +47,11 @@ def trusted_until(chain: bytes, ca: bytes) -> datetime | None:
         if not _signed(below, above):
             return None
         ends.append(above.not_valid_after_utc)
-    anchors = [root.not_valid_after_utc for root in roots if root == members[-1] or _signed(members[-1], root)]
+    last = members[-1]
+    # Of a name there are few roots, unless somebody wants many signatures verified.
+    named = [root for root in roots if root != last and root.subject == last.issuer][:MOST_OF_A_NAME]
+    anchors = [root.not_valid_after_utc for root in roots if root == last]
+    anchors += [root.not_valid_after_utc for root in named if _signed(last, root)]
     return min([*ends, max(anchors)]) if anchors else None
 
 

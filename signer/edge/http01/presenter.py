@@ -137,14 +137,14 @@ class GatewayPresenter:
         uid = challenge.metadata.uid
         await self._redirects.give_back(uid)
         for resource, one in await self._lists.ours(self._own_namespace):
-            if one["metadata"]["labels"].get(CHALLENGE_UID) == uid:
+            if _challenge_of(one) == uid:
                 await self._delete(resource, one)
 
     async def tidy(self, living: frozenset[str]) -> None:
         """The same for all Challenges but these (by uid): those whose finalizer somebody else took away."""
         await self._redirects.give_back_all_but(living)
         for resource, one in await self._lists.ours(self._own_namespace):
-            if one["metadata"]["labels"].get(CHALLENGE_UID) not in living:
+            if (uid := _challenge_of(one)) and uid not in living:
                 await self._delete(resource, one)
 
     @property
@@ -222,6 +222,11 @@ class GatewayPresenter:
         if ours is None:
             return ()
         return shadows(ours, others, host, path, place.served.namespaces[0])
+
+
+def _challenge_of(one: dict[str, Any]) -> str:
+    """The uid of the Challenge that an object was made for, "" where it does not say: others may set the label too."""
+    return str((one["metadata"].get("labels") or {}).get(CHALLENGE_UID, ""))
 
 
 def _objects(answer: Answer, place: _Place, solver: SolverService | None) -> Objects | Reason:

@@ -83,3 +83,5 @@ def test_what_is_said() -> None:
     assert "written by 'sync\\n', 'b', 'c' too" in said.message
     assert "the next try is after 2026-06-01T12:00:00Z" in said.message
     assert "written" not in paused(Defect("RequestChanged", "changed"), (), NOW).message
+    # One that works under the name that we write under is not told apart: it is asked about.
+    assert "does a cert-manager work here too?" in paused(Defect("SecretMismatch", "changed"), (), NOW).message

@@ -205,6 +205,7 @@ class TestObjects:
             read = [one["metadata"]["name"] for one in items if "value" in one]
             assert read == ["l0", "l1", "l2", "l3", "l4", "small"]
             assert [one["metadata"]["name"] for one in items] == [one["metadata"]["name"] for one in bodies]
+            assert all(set(one) == {"metadata", "apiVersion", "kind"} for one in items if "value" not in one)
             assert all("value" in one for one in await client.list(THINGS, "ns", whole=True))
 
     @virtual_time

@@ -160,7 +160,7 @@ class TestRoles:
     def test_no_wildcards(self, base: Objects) -> None:
         """No role says *: each right is one that somebody wrote down."""
         roles = [one for (kind, _), one in base.items() if kind in {"Role", "ClusterRole"}]
-        assert len(roles) == 11
+        assert len(roles) == 12
         for role in roles:
             for rule in role.get("rules", ()):
                 assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]], role["metadata"]["name"]
@@ -218,7 +218,11 @@ class TestVariants:
         """Beside cert-manager there is the signer alone, as it is in the base, with all that keeps the wall."""
         beside = build(MANIFESTS / "overlays" / "beside-cert-manager")
         left_out = {
-            *(key for key in base if key[1] in ("mesh-signer-controllers", SOLVER_SERVICE)),
+            *(
+                key
+                for key in base
+                if key[1] in ("mesh-signer-controllers", "mesh-signer-lease-controllers", SOLVER_SERVICE)
+            ),
             ("RoleBinding", "mesh-signer-mesh-config-controllers"),
             *(("ClusterRole", f"mesh-signer-{name}") for name in ("view", "edit", "cluster-view")),
             ("Namespace", "cert-manager"),

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
 
 from issuers.authority import Authority, load_authority
 from issuers.certificate import sign, template_for
@@ -11,6 +12,7 @@ from issuers.template import within
 from signer.api.certificate import IssuerReference
 from signer.certificates.policies import EXPIRED, RENEWING, Facts, issuance_needed, not_ready
 from signer.certificates.renewal import useful_until
+from signer.certificates.secrets import trust
 from signer.certificates.secrets.content import IssuedData
 from signer.certificates.secrets.trust import longest, trusted_until
 from signer.certificates.secrets.view import inspect
@@ -118,3 +120,29 @@ def test_trust_that_had_ended_before_is_no_reason() -> None:
     assert useful_until(NOW, NOW + DAY, NOW - DAY) == NOW + DAY
     assert useful_until(NOW, NOW + DAY, None) == NOW + DAY
     assert useful_until(NOW, NOW + 2 * DAY, NOW + DAY) == NOW + DAY
+
+
+def test_looks_are_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many roots of one name stand in ca.crt, few signatures are verified; the same Secret costs none when it is seen again."""
+    verified: list[object] = []
+    real = trust._signed
+
+    def counted(below: x509.Certificate, above: x509.Certificate) -> bool:
+        verified.append(above)
+        return real(below, above)
+
+    monkeypatch.setattr(trust, "_signed", counted)
+    data = issued(LOW)
+    bundle = b"".join(CA("root", now=NOW, private=pki.key("p256", n=n)).pem for n in range(60))
+    assert trusted_until(data.chain, bundle) is None
+    assert len(verified) <= trust.MOST_OF_A_NAME + 2
+    verified.clear()
+    other = CA("other one", now=NOW, not_after=NOW + 20 * DAY)
+    seen = issued(other)
+    until = trusted_until(seen.chain, seen.ca)
+    assert until == NOW + 20 * DAY
+    count = len(verified)
+    assert count
+    for _ in range(10):
+        assert trusted_until(seen.chain, seen.ca) == until
+    assert len(verified) == count
