@@ -66,15 +66,23 @@ class PolicyCounts:
                 continue
             try:
                 await self._add(obj, counts)
-            except (Conflict, NotFound):
-                pass  # it changed: the watch tells, and it is added to that
+            except NotFound:
+                pass
+            except Conflict as error:
+                # It changed: the watch tells, and it is looked at again. Only when that never ends it is news.
+                self._tell(obj, error)
             except (ApiError, Unreachable) as error:
-                if self._errors is not None:
-                    self._errors.refused(reference_to(SIGNER_POLICIES, obj.metadata), error)
+                self._tell(obj, error)
                 trouble = trouble or f"SignerPolicy {name}: its counts could not be written: {error}"
         if trouble and trouble != self._told:
             log.warning("%s", trouble)
         self._told = trouble
+
+    def _tell(self, obj: SignerPolicy, error: Exception) -> None:
+        if self._errors is None:
+            return
+        about = reference_to(SIGNER_POLICIES, obj.metadata)
+        self._errors.refused(about, error)
 
     async def _add(self, obj: SignerPolicy, counts: Counts) -> None:
         name, version = obj.metadata.name, obj.metadata.resource_version

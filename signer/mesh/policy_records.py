@@ -79,13 +79,16 @@ class PolicyRecords:
                 continue
             try:
                 await self._record(name, obj, missing)
-            except (Conflict, NotFound):
-                pass  # it changed: the watch tells, and it is looked at again
+                self._tell(obj, None)
+            except NotFound:
+                pass
+            except Conflict as error:
+                # It changed: the watch tells, and it is looked at again. Only when that never ends it is news.
+                self._tell(obj, error)
             except _NotKept:
                 trouble = trouble or f"SignerPolicy {name}: {_NOT_KEPT}"
             except (ApiError, Unreachable) as error:
-                if self._errors is not None:
-                    self._errors.refused(reference_to(SIGNER_POLICIES, obj.metadata), error)
+                self._tell(obj, error)
                 trouble = trouble or f"SignerPolicy {name}: which namespaces it names could not be stored: {error}"
         if trouble and trouble != self._told:
             log.warning("%s", trouble)
@@ -93,6 +96,15 @@ class PolicyRecords:
         if trouble:
             self._due.set()
         return not trouble
+
+    def _tell(self, obj: SignerPolicy, error: Exception | None) -> None:
+        if self._errors is None:
+            return
+        about = reference_to(SIGNER_POLICIES, obj.metadata)
+        if error is None:
+            self._errors.fine(about)
+        else:
+            self._errors.refused(about, error)
 
     async def _record(self, name: str, obj: SignerPolicy, missing: Mapping[str, str | None]) -> None:
         body: Json = {

@@ -62,8 +62,11 @@ class PolicyStatuses:
         for name, (obj, status) in self._wanted(self._mesh.policies).items():
             try:
                 await self._client.patch(SIGNER_POLICIES, name, _patch(obj, status), subresource="status")
-            except (Conflict, NotFound):
-                pass  # it changed: the watch tells, and it is looked at again
+            except NotFound:
+                pass
+            except Conflict as error:
+                # It changed: the watch tells, and it is looked at again. Only when that never ends it is news.
+                self._errors.refused(reference_to(SIGNER_POLICIES, obj.metadata), error)
             except (ApiError, Unreachable) as error:
                 self._errors.refused(reference_to(SIGNER_POLICIES, obj.metadata), error)
                 trouble = trouble or f"SignerPolicy {name}: its status could not be written: {error}"

@@ -1,5 +1,6 @@
 """The table of what the API server may answer to a write, and what the object shows that it stopped."""
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -18,8 +19,8 @@ LASTING = [one for one in ANSWERS if one.lasts]
 class Row:
     """A write that a controller makes, and what it is for.
 
-    `write` is a pattern of tests.fakes.refusals, `about` kind and name of the object that the write is for; both have
-    {name}, that of one case of the test. `shown` tells whether an object's status says the words; None where it can't,
+    `write` is a pattern of tests.fakes.refusals, `about` the kind of the object that the write is for, and a pattern of its
+    name; both have {name}, that of one case of the test. `shown` tells whether an object's status says the words; None where it can't,
     since that is the write.
     """
 
@@ -49,10 +50,10 @@ def refuse(refusals: Refusals, row: Row, answers: Collection[Answer]) -> None:
 
 
 async def events_on(here: World, kind: str, name: str) -> list[str]:
-    """The messages of the Events about an object, wherever it lives."""
+    """The messages of the Events about objects whose name fits, wherever they live."""
     found = await here.client.list(EVENTS, here.namespace) + await here.client.list(EVENTS, "default")
-    about = [one for one in found if (one["involvedObject"]["kind"], one["involvedObject"]["name"]) == (kind, name)]
-    return [one.get("message", "") for one in about]
+    about = [(one["involvedObject"], one.get("message", "")) for one in found]
+    return [text for ref, text in about if ref["kind"] == kind and re.fullmatch(name, ref["name"])]
 
 
 async def check(here: World, refusals: Refusals, row: Row, get: Callable[[str, str], object]) -> None:

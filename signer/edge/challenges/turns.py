@@ -49,7 +49,11 @@ class Turns:
                 continue
             try:
                 await self._writer.patch(challenge, {"processing": True}, guarded=True)
-            except (Conflict, NotFound):
+            except NotFound:
+                continue
+            except Conflict as error:
+                # It changed, and the watch brings it back here; only one that never gets its turn by that is news.
+                self._errors.refused(reference_to(CHALLENGES, challenge.metadata), error)
                 continue
             except (ApiError, Unreachable) as error:
                 self._errors.refused(reference_to(CHALLENGES, challenge.metadata), error)

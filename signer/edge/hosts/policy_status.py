@@ -69,8 +69,11 @@ class EdgePolicyStatuses:
             body = {"metadata": meta, "status": msgspec.to_builtins(status)}
             try:
                 await self._client.patch(EDGE_POLICIES, name, body, subresource="status")
-            except (Conflict, NotFound):
-                pass  # it changed: the watch tells, and it is looked at again
+            except NotFound:
+                pass
+            except Conflict as error:
+                # It changed: the watch tells, and it is looked at again. Only when that never ends it is news.
+                self._errors.refused(reference_to(EDGE_POLICIES, obj.metadata), error)
             except (ApiError, Unreachable) as error:
                 self._errors.refused(reference_to(EDGE_POLICIES, obj.metadata), error)
                 trouble = trouble or f"EdgePolicy {name}: its status could not be written: {error}"

@@ -11,9 +11,13 @@ from signer.csr.answers.writer import Written
 from signer.csr.evaluate import Case, Circumstances, evaluate
 from signer.csr.outcome import Issue, Verdict
 from signer.observe.audit import Outcome
+from signer.tenancy.world import Policy
+from tests.fakes.refusals import ANSWERS
+from tests.fakes.refusals import Answer as Refusal
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.csr.controller.scene import running
-from tests.unit.csr.crafted import FOO_SIGNER, ISTIOD, SHOP, SHOP_SIGNER, ready, request
+from tests.unit.csr.crafted import FOO, FOO_SIGNER, ISTIOD, SHOP, SHOP_SIGNER, ready, request
+from tests.unit.tenancy.worlds import world
 
 UNKNOWN = Written("unknown", "503 ServiceUnavailable: starting")
 
@@ -299,3 +303,21 @@ async def test_found_again_by_the_sweep() -> None:
         assert scene.names == []
         await asyncio.sleep(31)
         assert scene.names == ["request-1"]
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.name)
+@virtual_time
+async def test_what_the_api_server_refuses(answer: Refusal) -> None:
+    """An answer that cannot be written is told on the request and to its tenant: at once, or when it lasts for a minute."""
+    policy = Policy("team", frozenset({FOO}), namespaces=frozenset({"foo"}))
+    async with running(world=world(policies=(policy,))) as scene:
+        scene.writer.script += [Written("unknown", str(answer.error), error=answer.error)] * 1000
+        scene.put()
+        await asyncio.sleep(30)
+        told = [one for one in scene.recorder.events if one.reason == "WriteFailed"]
+        assert bool(told) != answer.lasts
+        await asyncio.sleep(90)
+        told = [one for one in scene.recorder.events if one.reason == "WriteFailed"]
+        assert {one.kind for one in told} == {"CertificateSigningRequest", "ProxyConfig"}
+        assert len(told) == 2
+        assert all(answer.words in one.message for one in told)
