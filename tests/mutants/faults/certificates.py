@@ -22,9 +22,16 @@ MUTANTS = (
     Mutant(
         "a failed issuance is tried again at once",
         RENEWAL,
-        "    return max(failed_at + delay - now, timedelta(0))\n",
+        "    return max(failed_at + backoff(certificate, attempts, now) - now, timedelta(0))\n",
         "    return max(failed_at - now, timedelta(0))\n",
         SPECS,
+    ),
+    Mutant(
+        "an owner may be in another namespace",
+        "signer/api/meta.py",
+        '            and owner.namespace in ("", self.namespace)\n',
+        "",
+        ("tests/unit/api/test_meta.py",),
     ),
     Mutant(
         "a certificate is renewed only after its end",

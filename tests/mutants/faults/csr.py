@@ -128,10 +128,10 @@ MUTANTS = (
     ),
     Mutant(
         "one of several URIs passes for the identity",
-        EVALUATE,
+        "signer/observe/names.py",
         '    return request.uris[0] if len(request.uris) == 1 else ""\n',
         '    return request.uris[0] if request.uris else ""\n',
-        DECIDED,
+        ("tests/unit/observe/test_names.py",),
     ),
     Mutant(
         "only the first reason of a refusal reaches the audit log",
@@ -220,8 +220,8 @@ MUTANTS = (
     Mutant(
         "a 429 does not throttle",
         WRITER,
-        "retry_after=error.retry_after, throttled=True)\n",
-        "retry_after=error.retry_after)\n",
+        "retry_after=error.retry_after, throttled=True, error=error)\n",
+        "retry_after=error.retry_after, error=error)\n",
         WRITTEN,
     ),
 )

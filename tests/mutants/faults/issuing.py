@@ -53,8 +53,8 @@ MUTANTS = (
     Mutant(
         "a domain holds what only ends like it",
         SUBTREES,
-        "host[position + 1 :] in",
-        "host.endswith(tuple(self.exact)) or '' in",
+        "not self.exact.isdisjoint(bare))",
+        "tail.endswith(tuple(self.exact)))",
         WORTH,
     ),
     Mutant(
@@ -81,8 +81,8 @@ MUTANTS = (
     Mutant(
         "a root that ended counts before one that is valid",
         AUTHORITY,
-        "(_valid(member, now), _signed_by(member, member))",
-        "(_signed_by(member, member),)",
+        "(_valid(member, now), signatures.of(member, member))",
+        "(signatures.of(member, member),)",
         BUNDLES,
     ),
     Mutant(

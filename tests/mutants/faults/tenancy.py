@@ -299,8 +299,15 @@ MUTANTS = (
     Mutant(
         "what stands above a mesh CA does not count",
         KEYS,
-        "                    above.update(chain.key_ids[1:])\n                    known.add_all(chain.certificates)\n",
+        "                    above.update(one.key_id for one in trusted[1:])\n                    known.add_all(trusted)\n",
         "                    known.add_all(chain.certificates[:1])\n",
+        ("tests/unit/tenancy/test_which_cas.py",),
+    ),
+    Mutant(
+        "what a tenant puts above its CA counts",
+        KEYS,
+        '    return signer.kind == "Issuer" and bool(roots)\n',
+        "    return False\n",
         ("tests/unit/tenancy/test_which_cas.py",),
     ),
     Mutant(

@@ -12,7 +12,7 @@ from signer.kube.encoding.codec import MetadataCodec
 from tests import pki
 from tests.fakes.virtual_time import virtual_time
 
-CA = pki.CA("api").pem
+CA = pki.CA("api", now=pki.ANY_TIME).pem
 
 
 def kubeconfig(folder: Path, authority: str) -> str:

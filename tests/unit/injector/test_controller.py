@@ -36,7 +36,7 @@ from tests.fakes.virtual_time import virtual_time
 from tests.unit.injector.test_decide import without_bundles
 
 Json = dict[str, Any]
-FIRST, SECOND, OWN = (pki.CA(name).pem for name in ("first", "second", "own"))
+FIRST, SECOND, OWN = (pki.CA(name, now=pki.ANY_TIME).pem for name in ("first", "second", "own"))
 SOURCE = CASourceSpec(kind="Secret", namespace="a", name="b")
 
 

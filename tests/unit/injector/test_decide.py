@@ -16,7 +16,7 @@ from signer.kube.resource import Resource
 from tests import pki
 
 Json = dict[str, Any]
-CA = pki.CA("ca").pem
+CA = pki.CA("ca", now=pki.ANY_TIME).pem
 TEXT = base64.b64encode(CA).decode()
 
 _words = st.text(max_size=8)

@@ -15,8 +15,8 @@ from signer.injector.bundle import MAX_BYTES, MAX_CERTIFICATES, defect_of
 from signer.injector.sources.judge import SourceSecret, answer, body, secret_of, slim
 from tests import pki
 
-CA = pki.CA("ca").pem
-OTHER = pki.CA("other").pem
+CA = pki.CA("ca", now=pki.ANY_TIME).pem
+OTHER = pki.CA("other", now=pki.ANY_TIME).pem
 KEY = b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
 OWNER = "cert-manager.io/certificate-name"
 ALLOW = "cert-manager.io/allow-direct-injection"

@@ -206,6 +206,7 @@ class TestAudit:
                 "signer": FOO_SIGNER,
                 "requester": ISTIOD,
                 "identity": spiffe("foo"),
+                "names": ["subject:O=", f"uri:{spiffe('foo')}"],
                 "serial": f"{scene.writer.writes[0].answer.serial:x}",
                 "lifetime": 86400,
                 "caKey": authority().key_id,
