@@ -73,6 +73,18 @@ class MeshConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Roots:
+    """The roots that the mesh config has for one signer, as verifiers go by them (issuers/chain.py, anchor_of).
+
+    `anchors` are subject and key of each, `subjects` the subjects alone (Name, DER), `key_ids` the keys alone.
+    """
+
+    anchors: frozenset[str] = frozenset()
+    subjects: frozenset[bytes] = frozenset()
+    key_ids: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class ProxyConfigName:
     """Which ProxyConfig of a namespace, for messages and Events."""
 
@@ -233,7 +245,7 @@ class World:
 
     `signers` are the mesh signers; `domains` maps an istiod's user name to the trust domains that it may speak for (any of
     the mesh's, where it is not known which one is its own); `keys` maps the SHA-256 of a mesh signer's CA key to the mesh signers that have
-    it; `roots` the keys of the root that the mesh config gives a signer's workloads, `root_keys` those of all signers and
+    it; `roots` the roots that the mesh config gives a signer's workloads, `root_keys` those of all signers and
     what else stands above a mesh signer's CA; `below` the keys of other CAs below any of these, and `judged` the chains
     without their root (Chain.identity) of which that is known;
     `claimants` the namespaces that claim a signer now; `settling` until when nobody becomes the owner of a signer that
@@ -251,7 +263,7 @@ class World:
     requesters: frozenset[str] = frozenset()
     domains: dict[str, frozenset[str]] = field(default_factory=dict)
     keys: dict[str, frozenset[IssuerRef]] = field(default_factory=dict)
-    roots: dict[IssuerRef, frozenset[str]] = field(default_factory=dict)
+    roots: dict[IssuerRef, Roots] = field(default_factory=dict)
     root_keys: frozenset[str] = frozenset()
     below: frozenset[str] = frozenset()
     judged: frozenset[str] = frozenset()

@@ -4,13 +4,16 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
 
+from issuers.authority import Authority
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
 from signer.api.signername import signer_name_of
 from signer.commands.checks.facts import Facts, Finding, Severity, some
 from signer.mesh.roots import with_roots_in_mesh
+from signer.tenancy.decide import CA, other_root
 from signer.tenancy.grants import NotGranted, granted
-from signer.tenancy.meshconfig.edit import in_step, same_key
+from signer.tenancy.meshconfig.edit import in_step, renamed, same_anchor
+from signer.tenancy.world import CertificateAuthorityEntry
 
 # A root has to reach the mesh config, and every workload by its next certificate (24 h), before the old one ends.
 _SOON = timedelta(days=3)
@@ -62,31 +65,54 @@ def check_roots(facts: Facts) -> Iterator[Finding]:
             )
     for ref in with_roots_in_mesh(mesh.world):
         authority = mesh.authority(ref)
-        if authority is None or authority.root_pem is None:
+        if authority is None:
             continue
-        root = authority.root_pem.decode()
-        if not entries[ref]:
-            text = f"{ref} has no root there: its workloads get no certificate"
-            yield _root("error", ref, text)
-        for entry in entries[ref]:
-            if in_step(entry.pem, root):
-                continue
-            if not entry.pem.strip():
-                yield _root("error", ref, f"the entry of {ref} has no root: its workloads get no certificate")
-            elif same_key(entry.pem, root):
-                text = f"the root of {ref} was renewed, and the one there is older: it must be replaced before it ends"
-                yield _root("warning", ref, text)
-            elif same_key(entry.pem, authority.certificate_pem.decode()):
-                # The CA's own key is the new root already; its chain still leads to the old one, for old workloads.
-                yield Finding("note", "roots", f"{ref} changes its root: its CA is the root there, and is cross-signed")
-            else:
-                text = f"the root of {ref} there is another CA's: istiod refuses each certificate that {ref} signs"
-                yield _root("error", ref, text, force=" --force")
+        if authority.root_pem is not None:
+            yield from _entries(ref, authority, authority.root_pem.decode(), entries[ref])
+        elif (changed := other_root(CA(ref, authority.key_id, authority.chain), mesh.world, facts.now)) is not None:
+            yield _root("error", ref, changed.reason.message, force=" --force")
+
+
+def _entries(
+    ref: IssuerRef, authority: Authority, root: str, entries: list[CertificateAuthorityEntry]
+) -> Iterator[Finding]:
+    """Hold the entries of a signer against the root of its CA."""
+    if not entries:
+        yield _root("error", ref, f"{ref} has no root there: its workloads get no certificate")
+    for entry in entries:
+        if in_step(entry.pem, root):
+            continue
+        if not entry.pem.strip():
+            yield _root("error", ref, f"the entry of {ref} has no root: its workloads get no certificate")
+        elif same_anchor(entry.pem, root):
+            text = f"the root of {ref} was renewed, and the one there is older: it must be replaced before it ends"
+            yield _root("warning", ref, text)
+        elif same_anchor(entry.pem, authority.certificate_pem.decode()):
+            # The CA itself is the new root already; its chain still leads to the old one, for old workloads.
+            yield Finding("note", "roots", f"{ref} changes its root: its CA is the root there, and is cross-signed")
+        elif (names := renamed(entry.pem, root)) is not None:
+            yield _renamed(ref, *names)
+        else:
+            text = f"the root of {ref} there is another CA's: istiod refuses each certificate that {ref} signs"
+            yield _root("error", ref, text, force=" --force")
 
 
 def _root(severity: Severity, ref: IssuerRef, text: str, force: str = "") -> Finding:
     mend = f"mesh-signer mesh-config {signer_name_of(ref)} --write{force}"
     return Finding(severity, "roots", text, "meshConfig.caCertificates", mend)
+
+
+def _renamed(ref: IssuerRef, there: str, here: str) -> Finding:
+    return Finding(
+        "error",
+        "roots",
+        f"the CA of {ref} has another subject than the root there, {here!r} and not {there!r}, and the same key: its "
+        "workloads get no certificate (RootMismatch), and none under the new subject would be accepted by those that run",
+        "meshConfig.caCertificates",
+        f"give the CA its former subject {there!r} again (spec.commonName or spec.subject of its Certificate, or its Secret); "
+        f"if it shall change, with an outage until every workload has renewed: mesh-signer mesh-config "
+        f"{signer_name_of(ref)} --write --force",
+    )
 
 
 def check_claims(facts: Facts) -> Iterator[Finding]:
