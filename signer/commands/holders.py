@@ -52,11 +52,13 @@ def tenancies(mesh: Mesh, now: datetime) -> list[Tenancy]:
         others = (
             _tenancy(mesh, name, signer, now)
             for name in world.namespaces
-            if name not in named and world.claims.get(name, NO_CLAIMS).whole is None and signer not in world.policies
+            if name not in named and world.claims.get(name, NO_CLAIMS).whole is None
         )
         text = "the mesh's default signer, and they claim no other"
+        given_out = f"{signer} is given out by SignerPolicies, and none of them covers these namespaces"
         # The same for all of them, but for one that has a grant of its own.
-        counted = Counter((one.status, text if one.status == GRANTED else one.source, one.enforced) for one in others)
+        sources = {GRANTED: text} | ({"TenantMismatch": given_out} if signer in world.policies else {})
+        counted = Counter((one.status, sources.get(one.status, one.source), one.enforced) for one in others)
         found += [
             Tenancy("", signer, status, why, _ends(mesh, signer), others=count, enforced=enforced)
             for (status, why, enforced), count in sorted(counted.items())

@@ -383,7 +383,14 @@ def _requester(claim: Claim, world: World, policies: tuple[Policy, ...]) -> list
     if any(claim.requester in policy.requesters for policy in policies):
         return []
     who = claim.requester or "nobody that is known"
-    return [Reason("RequesterNotAllowed", f"{who} may not ask {claim.signer}: it signs what istiod asks for")]
+    if limiting := [policy.name for policy in policies if policy.requesters]:
+        message = (
+            f"{who} may not ask {claim.signer}: spec.requesters of SignerPolicy {', '.join(limiting)} does not list it"
+        )
+    else:
+        istiod = ", ".join(sorted(world.requesters)[:3]) or "not known yet"
+        message = f"{who} may not ask {claim.signer}: it signs what istiod asks for, which is {istiod}"
+    return [Reason("RequesterNotAllowed", message)]
 
 
 def _check(identity: Identity, claim: Claim, policy: Policy | None, world: World) -> list[Reason]:

@@ -1,22 +1,27 @@
 """Signers, roots and tenants: whether what the mesh says of each agrees with what there is. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from functools import partial
 
 from issuers.authority import Authority
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
 from signer.api.signername import signer_name_of
-from signer.commands.checks.facts import Facts, Finding, Severity, some
+from signer.commands.checks.facts import Facts, Finding, Severity, at, containers, namespace_of, some
 from signer.mesh.roots import with_roots_in_mesh
+from signer.tenancy.coverage import loses, read_coverage, would_have
 from signer.tenancy.decide import CA, other_root
 from signer.tenancy.grants import NotGranted, granted
 from signer.tenancy.meshconfig.edit import in_step, renamed, same_anchor
-from signer.tenancy.world import CertificateAuthorityEntry
+from signer.tenancy.policies import remarks
+from signer.tenancy.world import NO_CLAIMS, CertificateAuthorityEntry, Policy
 
 # A root has to reach the mesh config, and every workload by its next certificate (24 h), before the old one ends.
 _SOON = timedelta(days=3)
+_PROXY = "istio-proxy"
+_ENDED = {"Succeeded", "Failed"}
 
 
 def check_cas(facts: Facts) -> Iterator[Finding]:
@@ -138,8 +143,51 @@ def check_claims(facts: Facts) -> Iterator[Finding]:
             yield Finding("warning", "claims", problem, f"namespace {namespace}", "correct the field that is named")
 
 
+def _taken(facts: Facts, policies: Iterable[Policy]) -> Iterator[Finding]:
+    """Who loses a signer because a SignerPolicy names it: istiod, those who would own it, those who have the default."""
+    world = facts.mesh.world
+    coverage = read_coverage(
+        policies,
+        world.namespaces,
+        frozenset(facts.mesh.issuers),
+        istio_namespace=world.settings.istio_namespace,
+        holders=partial(would_have, world),
+        defaults=world.defaults,
+    )
+    lost = {one.signer: one for found in coverage.values() for one in found.lost}
+    for ref, one in sorted(lost.items()):
+        named = world.policies.get(ref, ())
+        running = _with_proxies(facts, ref) if one.default else frozenset[str]()
+        severity: Severity = "error" if one.istiod else "warning" if one.namespaces or running else "note"
+        who = f"; proxies run in namespace {some(sorted(running))}" if running else ""
+        yield Finding(
+            severity,
+            "policies",
+            f"{loses(one)}{who}",
+            f"SignerPolicy {some(policy.name for policy in named)}",
+            "add the namespaces to spec.namespaces of one of them, write another policy for them, or delete it: a signer that "
+            "a SignerPolicy names is for those whom policies cover, and for nobody else",
+        )
+
+
+def _with_proxies(facts: Facts, signer: IssuerRef) -> frozenset[str]:
+    """Name the namespaces whose proxies ask for the mesh's default, and are refused it."""
+    world = facts.mesh.world
+    there = {
+        namespace_of(pod)
+        for pod in facts.pods.items
+        if any(one.get("name") == _PROXY for one in containers(pod)) and at(pod, "status", "phase") not in _ENDED
+    }
+    return frozenset(
+        name
+        for name in there & world.namespaces.keys()
+        if world.claims.get(name, NO_CLAIMS).whole is None
+        and isinstance(granted(world, name, signer, now=facts.now), NotGranted)
+    )
+
+
 def check_policies(facts: Facts) -> Iterator[Finding]:
-    """SignerPolicies and SignerBindings that cannot be read, or cover nothing."""
+    """SignerPolicies and SignerBindings that cannot be read, cover nothing, or take a signer from who would have it."""
     world = facts.mesh.world
     policies = {policy.name: policy for found in world.policies.values() for policy in found}
     for policy in policies.values():
@@ -147,9 +195,13 @@ def check_policies(facts: Facts) -> Iterator[Finding]:
         if policy.problem:
             text = f"it grants nothing: {policy.problem}"
             yield Finding("error", "policies", text, where, "correct the field that is named")
-        elif not any(policy.covers(name, found) for name, found in world.namespaces.items()):
+            continue
+        if not any(policy.covers(name, found) for name, found in world.namespaces.items()):
             text = f"it covers no namespace that exists, so nobody has {some(map(str, sorted(policy.signers)))} by it"
             yield Finding("warning", "policies", text, where, "see spec.namespaces")
+        for remark in remarks(policy):
+            yield Finding("warning", "policies", remark, where, "correct the field that is named, if that is not meant")
+    yield from _taken(facts, policies.values())
     for ref, binding in sorted(world.bindings.items()):
         where = f"SignerBinding {ref.name}"
         exists = world.namespaces.get(binding.namespace)

@@ -102,9 +102,51 @@ def test_policies() -> None:
     assert found == [
         "error: it grants nothing: spec.keys: bad",
         f"warning: it covers no namespace that exists, so nobody has {BAR} by it",
+        f"warning: {BAR} is refused to namespace bar, which would have it, where no policy covers it",
+        f"warning: {FOO} is refused to namespace foo, which would have it, where no policy covers it",
         "error: it cannot be read: bad",
         f"note: {TEAM} belongs to a namespace gone that is gone: nobody else may have it",
     ]
+
+
+@pytest.mark.parametrize(
+    ("names", "running", "severity", "words"),
+    [
+        (("gw",), (), "error", "istiod itself"),
+        ((), (), "error", "istiod itself"),
+        (("gw", "istio-system"), (), "note", "whoever claims no signer"),
+        (("gw", "istio-system"), ("shop",), "warning", "proxies run in namespace shop"),
+        (("gw", "istio-system"), ("gw", "foo"), "note", "whoever claims no signer"),
+        (
+            ("gw", "istio-system", "shop", "store", "cert-manager"),
+            ("shop", "store"),
+            "note",
+            "whoever claims no signer",
+        ),
+    ],
+)
+def test_a_policy_on_the_default(names: tuple[str, ...], running: tuple[str, ...], severity: str, words: str) -> None:
+    """A SignerPolicy that takes the mesh's default signer from istiod is an error; from proxies that run, a warning."""
+    policy = Policy("gw-short", frozenset({DEFAULT}), namespaces=frozenset(names))
+    all_names = ("istio-system", "cert-manager", "foo", "bar", "shop", "store", "gw")
+    pods = [named("Pod", name, name, spec={"containers": [{"name": "istio-proxy"}]}) for name in running]
+    here = mesh(world(policies=(policy,), namespaces=all_names, config=entries(*ALL)))
+    found = [
+        one for one in check_policies(facts(here, pods=pods)) if str(DEFAULT) in one.what and "refused" in one.what
+    ]
+    assert [one.severity for one in found] == [severity]
+    assert words in found[0].what
+    assert found[0].where == "SignerPolicy gw-short"
+    assert "write another policy" in found[0].mend
+
+
+def test_a_policy_takes_what_somebody_owns() -> None:
+    """A SignerPolicy that takes a signer from its owner names both; one that covers him takes nothing."""
+    for names, told in ((("shop",), True), (("shop", "foo"), False)):
+        policy = Policy("p", frozenset({FOO}), namespaces=frozenset(names))
+        here = mesh(world(policies=(policy,), bindings=(binding(FOO, "foo"),)))
+        found = whats(check_policies(facts(here)))
+        assert any(f"{FOO} is refused to namespace foo" in one for one in found) == told
 
 
 def pod(name: str, namespace: str, *, env: str = "", annotation: str = "", phase: str = "Running") -> Json:
