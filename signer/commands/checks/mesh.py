@@ -9,7 +9,7 @@ from issuers.authority import Authority
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
 from signer.api.signername import signer_name_of
-from signer.commands.checks.facts import Facts, Finding, Severity, at, containers, namespace_of, some
+from signer.commands.checks.facts import Facts, Finding, Severity, at, containers, namespace_of, or_near, some
 from signer.mesh.roots import with_roots_in_mesh
 from signer.tenancy.coverage import loses, read_coverage, would_have
 from signer.tenancy.decide import CA, other_root
@@ -34,7 +34,7 @@ def check_cas(facts: Facts) -> Iterator[Finding]:
         if state is None:
             if ref in mesh.world.config.signers or ref in mesh.world.policies:
                 text = f"{ref} is a signer of the mesh and does not exist"
-                yield Finding("warning", "cas", text, _named_by(facts, ref), f"make {ref}, or remove its name there")
+                yield Finding("warning", "cas", text, _named_by(facts, ref), or_near(facts, ref, f"make {ref}, or remove its name there"))
         elif not state.ready:
             yield Finding("error", "cas", f"{ref} is not ready: {state.message}", str(ref), "see the message")
         elif state.authority is None:
@@ -126,13 +126,13 @@ def check_claims(facts: Facts) -> Iterator[Finding]:
     for ref in sorted(world.defaults):
         if ref not in mesh.issuers:
             text = f"the mesh's default signer {ref} does not exist"
-            yield Finding("error", "claims", text, "meshConfig.defaultConfig.proxyMetadata", f"make {ref}")
+            yield Finding("error", "claims", text, "meshConfig.defaultConfig.proxyMetadata", or_near(facts, ref, f"make {ref}"))
     for namespace, claims in sorted(world.claims.items()):
         for ref, name in sorted(claims.signers.items()):
             where = f"ProxyConfig {namespace}/{name.name}"
             if ref not in mesh.issuers:
                 text = f"namespace {namespace} names {ref}, which does not exist: its workloads get no certificate"
-                yield Finding("warning", "claims", text, where, f"make {ref}, or correct the name")
+                yield Finding("warning", "claims", text, where, or_near(facts, ref, f"make {ref}, or correct the name"))
                 continue
             verdict = granted(world, namespace, ref, now=facts.now)
             if isinstance(verdict, NotGranted):
