@@ -15,7 +15,7 @@ from signer.api.crd import CUSTOM_RESOURCE_DEFINITIONS
 from signer.api.injectable import API_SERVICES, MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS
 from signer.api.pod import PODS
 from signer.api.proxyconfig import PROXY_CONFIGS
-from signer.commands.checks import access, injection, install, istiod, mesh, requesters, workloads
+from signer.commands.checks import access, admission, injection, install, istiod, mesh, requesters, workloads
 from signer.commands.checks.facts import Access, Facts, Finding
 from signer.commands.command import FINE, FOUND, UNKNOWN, add_options, run, say
 from signer.commands.live import Listing, list_all, read_mesh
@@ -55,10 +55,11 @@ CHECKS: tuple[Callable[[Facts], Iterable[Finding]], ...] = (
     mesh.check_claims,
     mesh.check_policies,
     workloads.check_workloads,
+    workloads.check_variables,
     workloads.check_gateways,
     install.check_cert_manager,
     injection.check_injection,
-    install.check_admission,
+    admission.check_admission,
     requesters.check_requesters,
     access.check_others,
 )

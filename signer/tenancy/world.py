@@ -59,7 +59,8 @@ class MeshConfig:
 
     `revisions` are the names behind `istio-`; `domains` the trust domain of each of them, and of the one without a name
     (""), none where it cannot be read; `trust_domains` all of these together; `defaults` the signers of defaultConfig.proxyMetadata; `signers` those
-    of caCertificates; `problems` name each ConfigMap and field that could not be read (what could be, counts).
+    of caCertificates; `problems` name each ConfigMap and field that could not be read (what could be, counts); `bare` has the names in certSigners
+    that lack their domain, and so name nobody.
     """
 
     trust_domains: frozenset[str] = frozenset({DEFAULT_TRUST_DOMAIN})
@@ -70,6 +71,7 @@ class MeshConfig:
     signers: frozenset[IssuerRef] = frozenset()
     authorities: tuple[CertificateAuthorityEntry, ...] = ()
     problems: tuple[str, ...] = ()
+    bare: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class Claims:
     `whole` is the claim for all its workloads (of the oldest ProxyConfig without a selector), None for nothing;
     `signers` maps every claimed signer, those behind selectors too, to the ProxyConfig that says so. `speaker` is the
     ProxyConfig that Events about this namespace go to, None where there is none. `since` is when the ProxyConfig behind
-    `whole` was made.
+    `whole` was made. `malformed` is what stands there where it can name no issuer: workloads ask for it all the same.
     """
 
     whole: IssuerRef | None = None
@@ -107,6 +109,7 @@ class Claims:
     speaker: ProxyConfigName | None = None
     since: datetime | None = None
     problems: tuple[str, ...] = ()
+    malformed: str = ""
 
 
 NO_CLAIMS = Claims()

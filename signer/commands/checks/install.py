@@ -1,4 +1,4 @@
-"""What is installed: CRDs, admission policies, mesh-signer's own Deployments and their settings. Pure."""
+"""What is installed: CRDs, mesh-signer's own Deployments and their settings. Pure."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -17,7 +17,6 @@ from signer.commands.checks.facts import (
     name_of,
     namespace_of,
     some,
-    texts,
 )
 from signer.commands.command import WALL_OPTIONS
 from signer.commands.live import Json
@@ -26,17 +25,6 @@ from signer.settings.values import Settings, settings_from
 
 _OURS = ("signerpolicies.mesh-signer.dev", "signerbindings.mesh-signer.dev", "signerrecords.mesh-signer.dev")
 _ISSUERS = ("issuers.cert-manager.io", "clusterissuers.cert-manager.io", CERTIFICATES_CRD)
-_POLICIES = {
-    "claims.mesh-signer.dev": "whoever may write a ProxyConfig may claim any signer that nobody owns yet",
-    "certificates.mesh-signer.dev": "another signer in the cluster may sign what mesh-signer refuses",
-    "bindings.mesh-signer.dev": "RBAC alone keeps people from writing SignerBindings",
-    "namespace-labels.mesh-signer.dev": "whoever may label a namespace may put it under a SignerPolicy's matchLabels",
-}
-_CONTROLLERS = "mesh-signer-controllers"
-_CONTROLLERS_POLICIES = {
-    "controllers-secrets.mesh-signer.dev": "whoever gets hold of the controllers' token can make himself cluster-admin",
-}
-"""Of manifests/base, where the controllers run."""
 # What the wall's answers hang on; those of one Deployment alone are in _OF_ONE.
 _COMPARED = tuple(name for name in WALL_OPTIONS if name not in {"kubeconfig", "tenancy", "audit-until"})
 _OF_ONE = {"allow-ca-requests": SIGNER, "auto-approve": CONTROLLERS}
@@ -67,32 +55,6 @@ def check_crds(facts: Facts) -> Iterator[Finding]:
     if CERTIFICATES_CRD in found and not ours(found[CERTIFICATES_CRD]):
         text = "the cert-manager.io CRDs are cert-manager's own: mesh-signer answers CertificateSigningRequests only"
         yield Finding("note", "crds", text, f"CRD {CERTIFICATES_CRD}")
-
-
-def check_admission(facts: Facts) -> Iterator[Finding]:
-    """Whether the admission policies beside the wall are in force."""
-    for listing in (facts.admission_policies, facts.admission_bindings):
-        if listing.problem:
-            yield Finding("unknown", "admission", f"the admission policies were not checked: {listing.problem}")
-            return
-    there = {name_of(one) for one in facts.admission_policies.items}
-    bound = {
-        at(one, "spec", "policyName")
-        for one in facts.admission_bindings.items
-        if "Deny" in texts(one, "spec", "validationActions")
-    }
-    controllers = any(name_of(one) == _CONTROLLERS for one in facts.deployments.items)
-    for name, open_ in (_POLICIES | (_CONTROLLERS_POLICIES if controllers else {})).items():
-        if name in there and name in bound:
-            continue
-        lack = "is missing" if name not in there else "is not bound with the action Deny"
-        yield Finding(
-            "warning",
-            "admission",
-            f"the admission policy {name} {lack}: {open_}",
-            f"ValidatingAdmissionPolicy {name}",
-            "apply manifests/base again" if name in _CONTROLLERS_POLICIES else "apply manifests/overlays/istio",
-        )
 
 
 def check_ourselves(facts: Facts) -> Iterator[Finding]:
@@ -172,7 +134,9 @@ def _compared(settings: Settings, deployment: Json, name: str, where: str) -> It
     if there == here:
         return
     runs = given if given is not None else f"{_shown(there)}, the default"
-    mend = f"give this command --{name}={given} too" if given is not None else f"leave --{name} out here, or set it there"
+    mend = (
+        f"give this command --{name}={given} too" if given is not None else f"leave --{name} out here, or set it there"
+    )
     text = f"it runs with --{name}={runs}, and this command with {_shown(here)}: they may answer differently"
     yield Finding("warning", "mesh-signer", text, where, mend)
 

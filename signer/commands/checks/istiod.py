@@ -90,7 +90,9 @@ def _account(facts: Facts, deployment: Json, where: str) -> Iterator[Finding]:
     user = f"system:serviceaccount:{namespace_of(deployment)}:{name}"
     known = facts.mesh.world.requesters
     if user not in known:
-        text = f"it is {user}, and requests for signers of the mesh are taken from {some(sorted(known)) or 'nobody'} only"
+        text = (
+            f"it is {user}, and requests for signers of the mesh are taken from {some(sorted(known)) or 'nobody'} only"
+        )
         mend = f"give mesh-signer --istiod-accounts={','.join(sorted({user, *facts.settings.istiod_accounts}))}"
         yield Finding("error", "istiod", text, where, mend)
 

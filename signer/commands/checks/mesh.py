@@ -34,7 +34,13 @@ def check_cas(facts: Facts) -> Iterator[Finding]:
         if state is None:
             if ref in mesh.world.config.signers or ref in mesh.world.policies:
                 text = f"{ref} is a signer of the mesh and does not exist"
-                yield Finding("warning", "cas", text, _named_by(facts, ref), or_near(facts, ref, f"make {ref}, or remove its name there"))
+                yield Finding(
+                    "warning",
+                    "cas",
+                    text,
+                    _named_by(facts, ref),
+                    or_near(facts, ref, f"make {ref}, or remove its name there"),
+                )
         elif not state.ready:
             yield Finding("error", "cas", f"{ref} is not ready: {state.message}", str(ref), "see the message")
         elif state.authority is None:
@@ -126,7 +132,9 @@ def check_claims(facts: Facts) -> Iterator[Finding]:
     for ref in sorted(world.defaults):
         if ref not in mesh.issuers:
             text = f"the mesh's default signer {ref} does not exist"
-            yield Finding("error", "claims", text, "meshConfig.defaultConfig.proxyMetadata", or_near(facts, ref, f"make {ref}"))
+            yield Finding(
+                "error", "claims", text, "meshConfig.defaultConfig.proxyMetadata", or_near(facts, ref, f"make {ref}")
+            )
     for namespace, claims in sorted(world.claims.items()):
         for ref, name in sorted(claims.signers.items()):
             where = f"ProxyConfig {namespace}/{name.name}"

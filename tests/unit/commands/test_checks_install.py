@@ -8,7 +8,6 @@ import pytest
 from signer.api.issuer import IssuerRef
 from signer.commands.checks.injection import check_injection
 from signer.commands.checks.install import (
-    check_admission,
     check_cert_manager,
     check_crds,
     check_gaps,
@@ -51,31 +50,6 @@ def test_crds() -> None:
     theirs = [named("CustomResourceDefinition", name, status=crd(name)["status"]) for name in CRDS]
     assert [one.severity for one in check_crds(facts(crds=theirs))] == ["note"]
     assert [one.severity for one in check_crds(facts(crds=Listing(problem="no")))] == ["unknown"]
-
-
-def test_admission_policies() -> None:
-    """A policy counts when it is there and bound with Deny."""
-    names = ("claims", "certificates", "bindings", "namespace-labels")
-    policies = [named("P", f"{name}.mesh-signer.dev") for name in names]
-
-    def binding(name: str, action: str = "Deny") -> Json:
-        return named("B", name, spec={"policyName": f"{name}.mesh-signer.dev", "validationActions": [action]})
-
-    assert list(check_admission(facts(admission_policies=policies, admission_bindings=map(binding, names)))) == []
-    weak = [binding(name, "Audit" if name == "claims" else "Deny") for name in names]
-    (found,) = check_admission(facts(admission_policies=policies, admission_bindings=weak))
-    assert found.what.startswith("the admission policy claims.mesh-signer.dev is not bound with the action Deny")
-    missing = list(check_admission(facts(admission_policies=policies[1:], admission_bindings=map(binding, names))))
-    assert [one.where for one in missing] == ["ValidatingAdmissionPolicy claims.mesh-signer.dev"]
-    assert [one.severity for one in check_admission(facts(admission_policies=Listing(problem="no")))] == ["unknown"]
-    controllers = [deployment("mesh-signer-controllers", "cert-manager")]
-    (found,) = check_admission(
-        facts(admission_policies=policies, admission_bindings=map(binding, names), deployments=controllers)
-    )
-    assert (found.where, found.mend) == (
-        "ValidatingAdmissionPolicy controllers-secrets.mesh-signer.dev",
-        "apply manifests/base again",
-    )
 
 
 def ourselves(*args: str, env: dict[str, str] | None = None, **changes: Any) -> list[str]:
@@ -163,7 +137,9 @@ def test_every_option_is_compared(name: str) -> None:
 def test_options_of_one_deployment() -> None:
     """What only one of the two goes by is not asked of the other."""
     ours = [deployment(one, "cert-manager") for one in ("mesh-signer", "mesh-signer-controllers")]
-    found = list(check_ourselves(facts(settings=Settings(allow_ca_requests=False, auto_approve=False), deployments=ours)))
+    found = list(
+        check_ourselves(facts(settings=Settings(allow_ca_requests=False, auto_approve=False), deployments=ours))
+    )
     assert [(one.where, one.what.partition("=")[0]) for one in found] == [
         ("Deployment cert-manager/mesh-signer", "it runs with --allow-ca-requests"),
         ("Deployment cert-manager/mesh-signer-controllers", "it runs with --auto-approve"),
@@ -174,7 +150,9 @@ def test_an_option_from_elsewhere() -> None:
     """An option whose value stands in a Secret or a ConfigMap is "not checked", and never taken for the default."""
     one = deployment("mesh-signer", "cert-manager")
     one["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": "MESH_SIGNER_GRACE", "valueFrom": {}}]
-    assert whats(check_ourselves(facts(deployments=[one])))[0].startswith("unknown: its --grace is taken from elsewhere")
+    assert whats(check_ourselves(facts(deployments=[one])))[0].startswith(
+        "unknown: its --grace is taken from elsewhere"
+    )
 
 
 def test_same_settings() -> None:

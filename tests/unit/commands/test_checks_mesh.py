@@ -10,7 +10,7 @@ import pytest
 from issuers.authority import load_authority
 from signer.commands.checks.facts import Finding
 from signer.commands.checks.mesh import check_cas, check_claims, check_policies, check_roots
-from signer.commands.checks.workloads import asked_by, check_gateways, check_workloads
+from signer.commands.checks.workloads import asked_by, check_gateways, check_variables, check_workloads
 from signer.commands.doctor import examine, report, status
 from signer.commands.live import Json, Listing
 from signer.tenancy.world import CertificateAuthorityEntry, Policy
@@ -184,6 +184,26 @@ def test_workloads() -> None:
 def test_annotations(annotation: str, asks: bool) -> None:
     """A Pod asks by its annotation too; a hostile one asks for nothing and breaks nothing."""
     assert asked_by(pod("p", "bar", annotation=annotation), DOMAIN) == (frozenset({FOO}) if asks else frozenset())
+
+
+def test_variables_that_are_nearly_right() -> None:
+    """A misspelt variable is named with all places that have it, wherever a workload's variables are set."""
+    wrong = {"ISTIO_META_CERTSIGNER": "shop", "ISTIO_META_DNS_CAPTURE": "true"}
+    config = named("ProxyConfig", "pc", "shop", spec={"environmentVariables": wrong})
+    by_env = named(
+        "Pod", "p", "shop", spec={"containers": [{"env": [{"name": "ISTIO_META_CERTSIGNER", "value": "x"}]}]}
+    )
+    by_annotation = pod("q", "shop", annotation="proxyMetadata: {ISTIO_META_CERT_SIGNERS: shop}")
+    broken = pod("r", "shop", annotation=": [")
+    found = list(
+        check_variables(
+            facts(proxy_configs=[config], pods=[by_env, by_annotation, broken, pod("s", "shop", env="shop")])
+        )
+    )
+    assert [(one.where, "ISTIO_META_CERT_SIGNER meant" in one.mend) for one in found] == [
+        ("Pod shop/p, ProxyConfig shop/pc", True),
+        ("Pod shop/q", True),
+    ]
 
 
 def test_malformed_pods() -> None:
