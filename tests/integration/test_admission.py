@@ -528,7 +528,7 @@ class TestDoctorOnThem:
 
     @staticmethod
     def told(cluster: Cluster) -> dict[str, Finding]:
-        read = {
+        read: dict[str, Any] = {
             field: Listing(tuple(cluster.get(kind)["items"]))
             for field, kind in (
                 ("admission_policies", "validatingadmissionpolicies"),

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from signer.api.issuer import IssuerRef
@@ -53,7 +53,10 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The cluster at one moment. Each Listing says by itself when it could not be read."""
+    """The cluster at one moment. Each Listing says by itself when it could not be read.
+
+    `skew` is how far the clock here is ahead of the API server's, None where that could not be found out.
+    """
 
     settings: Settings
     mesh: Mesh
@@ -71,6 +74,8 @@ class Facts:
     mutating_policies: Listing = field(default_factory=Listing)
     mutating_bindings: Listing = field(default_factory=Listing)
     injectables: Listing = field(default_factory=Listing)
+    leases: Listing = field(default_factory=Listing)
+    skew: timedelta | None = None
     accesses: tuple[Access, ...] = ()
     access_problem: str = ""
 

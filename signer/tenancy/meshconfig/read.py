@@ -190,13 +190,7 @@ def _read_authority(where: str, entry: object, read: _Read, problem: Any, domain
     if not isinstance(entry, dict):
         problem(where, "is not a mapping")
         return
-    for name in entry:
-        if not isinstance(name, str):
-            problem(where, "has a field whose name is not text")
-        elif _camel(name) not in _ENTRY:
-            near = _near(name, _ENTRY)
-            hint = f": is {near} meant?" if near else ""
-            problem(f"{where}.{shown(name)}", f"there is no such field, so it says nothing{hint}")
+    _check_fields(where, entry, problem)
     listed = _field(entry, "certSigners")
     if listed is not None and not isinstance(listed, list):
         problem(f"{where}.certSigners", "is not a list")
@@ -223,6 +217,17 @@ def _read_authority(where: str, entry: object, read: _Read, problem: Any, domain
         read.authorities.append(CertificateAuthorityEntry(pem, frozenset(signers)))
     else:
         problem(f"{where}.pem", f"is longer than {_MAX_PEM} characters" if isinstance(pem, str) else "is not text")
+
+
+def _check_fields(where: str, entry: dict[Any, Any], problem: Any) -> None:
+    """Tell of fields that no entry has: what stands there counts for nobody."""
+    for name in entry:
+        if not isinstance(name, str):
+            problem(where, "has a field whose name is not text")
+        elif _camel(name) not in _ENTRY:
+            near = _near(name, _ENTRY)
+            hint = f": is {near} meant?" if near else ""
+            problem(f"{where}.{shown(name)}", f"there is no such field, so it says nothing{hint}")
 
 
 def _field(mapping: dict[Any, Any], name: str) -> Any:
