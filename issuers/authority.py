@@ -295,8 +295,19 @@ def _check_dates(member: Member, now: datetime) -> None:
         )
     if now < fields.not_before:
         raise InvalidAuthority(
-            "NotYetValid", member.field, f"{member.subject!r} is valid from {fields.not_before:%Y-%m-%dT%H:%M:%SZ}"
+            "NotYetValid",
+            member.field,
+            f"{member.subject!r} is valid from {fields.not_before:%Y-%m-%dT%H:%M:%SZ}; {clock_here(now)}",
         )
+
+
+def clock_here(now: datetime) -> str:
+    """Name the clock by which something is not valid yet: it may be the one that is wrong.
+
+    To ten minutes, since a status that says it is not to be written all the time.
+    """
+    about = now.replace(minute=now.minute - now.minute % 10)
+    return f"by the clock here it is about {about:%Y-%m-%dT%H:%MZ}, and if that is wrong, set this node's clock"
 
 
 def signed(certificate: bytes, authority: Authority) -> bool:

@@ -15,12 +15,17 @@ from issuers.x509.subject import name_text, read_name
 
 @dataclass(frozen=True, slots=True)
 class ChainCertificate:
-    """One certificate of a chain. `key_id` is the SHA-256 of its SubjectPublicKeyInfo in hex; `name` its folded subject."""
+    """One certificate of a chain.
+
+    `key_id` is the SHA-256 of its SubjectPublicKeyInfo in hex, `name` its folded subject, `anchor` what a verifier goes by
+    that has it as a root (anchor_of).
+    """
 
     der: bytes = field(repr=False)
     fields: CertificateFields = field(repr=False)
     key_id: str
     name: str
+    anchor: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +33,15 @@ class Chain:
     """A CA's certificates as they are linked, its own first, at most ten or so.
 
     `identity` tells one chain from another. `beside` are further certificates that were shown of keys of the chain, as cross
-    certificates are. `open`: not all that is above it is here, as the last one is not self-signed, or there are some beside.
+    certificates are. `rooted`: the last one is self-signed. `open`: not all that is above it is here, as it is not rooted, or there are some
+    beside.
     """
 
     certificates: tuple[ChainCertificate, ...]
     identity: str
     open: bool
     beside: tuple[ChainCertificate, ...] = ()
+    rooted: bool = False
 
     @property
     def key_ids(self) -> tuple[str, ...]:
@@ -65,7 +72,7 @@ def chain_of(
         digest.update(hashlib.sha256(one.der).digest())
     top = certificates[-1].fields
     own = top.issuer == top.subject and signed_with(top, top.spki)
-    return Chain(certificates, digest.hexdigest(), open=not own or bool(beside), beside=beside)
+    return Chain(certificates, digest.hexdigest(), open=not own or bool(beside), beside=beside, rooted=own)
 
 
 def chain_certificate(data: bytes) -> ChainCertificate:
@@ -76,12 +83,22 @@ def chain_certificate(data: bytes) -> ChainCertificate:
 
 
 def _certificate(data: bytes, fields: CertificateFields) -> ChainCertificate:
-    return ChainCertificate(data, fields, key_id_of(fields.spki), folded_name(fields.subject))
+    anchor = anchor_of(fields.subject, fields.spki)
+    return ChainCertificate(data, fields, key_id_of(fields.spki), folded_name(fields.subject), anchor)
 
 
 def key_id_of(spki: bytes) -> str:
     """Return the SHA-256 of a SubjectPublicKeyInfo in hex."""
     return hashlib.sha256(spki).hexdigest()
+
+
+def anchor_of(subject: bytes, spki: bytes) -> str:
+    """Return what a verifier goes by that trusts a root, in hex: its subject (Name, DER) and its key, and nothing else of it.
+
+    A path is built by names and checked by keys: the same key under another subject verifies nothing of what was issued
+    before (RFC 5280, 6.1.1 (d) and 6.1.3 (a) (4)). Names are compared byte by byte, as Go and so istiod does.
+    """
+    return hashlib.sha256(hashlib.sha256(subject).digest() + spki).hexdigest()
 
 
 def folded_name(name: bytes) -> str:

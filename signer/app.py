@@ -19,11 +19,14 @@ from signer.csr.questions import Questions
 from signer.csr.queue.intake import Intake
 from signer.csr.queue.replica import Sharing
 from signer.kube.client import ApiClient
+from signer.kube.clock import utc_now
 from signer.kube.config import load_config
 from signer.kube.encoding.protobuf_codec import ProtobufCodec
 from signer.kube.leases.leader import Leadership
 from signer.kube.leases.members import Members
+from signer.kube.leases.record import LEADER_LEASE
 from signer.kube.reflector import Reflector
+from signer.kube.skew import ClockSkew
 from signer.mesh.reports import Reports
 from signer.mesh.watcher import MeshWatcher
 from signer.observe.audit import AuditLog
@@ -39,7 +42,6 @@ from signer.tenancy.verdict import Limits
 log = logging.getLogger(__name__)
 
 REPLICA_GROUP = "mesh-signer"
-LEADER_LEASE = "mesh-signer-controllers"
 INJECTOR_LEASE = "mesh-signer-ca-injector"
 # A request may have more than a megabyte: so many of the largest fit into what one answer may have.
 _PAGE = 100
@@ -64,7 +66,9 @@ async def run(settings: Settings) -> None:
     config = await asyncio.to_thread(load_config, settings.kubeconfig)
     log.info("mesh-signer %s, replica %s, API server %s", __version__, settings.identity, config.host)
     try:
-        async with ApiClient(config, on_error=metrics.api_error, connections=settings.write_window + 32) as client:
+        skew = ClockSkew(utc_now, metrics.clock_skew.set)
+        connections = settings.write_window + 32
+        async with ApiClient(config, on_error=metrics.api_error, on_date=skew.seen, connections=connections) as client:
             await _Process(settings, client, metrics, audit).run(stop)
     finally:
         audit.close()

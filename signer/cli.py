@@ -8,6 +8,7 @@ import argparse
 import sys
 from collections.abc import Collection, Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from signer import __version__
 
@@ -23,9 +24,16 @@ COMMANDS = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells in one line what is wrong with a command line, and not the whole usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} ({self.prog} --help lists what there is)\n")
+
+
 def build_parser(commands: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
     """Return the parser of the whole command; of the subcommands only those in `commands` have their options."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="mesh-signer",
         description="Signs Kubernetes CertificateSigningRequests with the CA of each tenant of an Istio mesh.",
     )

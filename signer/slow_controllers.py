@@ -203,6 +203,7 @@ class SlowControllers:
             ControllerOptions(
                 names=names,
                 cluster_resource_namespace=settings.cluster_resource_namespace,
+                namespace=settings.namespace,
                 auto_approve=settings.auto_approve,
                 enable_certificate_owner_ref=settings.enable_certificate_owner_ref,
                 limits=Limits(),

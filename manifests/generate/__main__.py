@@ -1,5 +1,6 @@
-"""Writes the CRDs below manifests/crds, or with --check says which of them are out of date."""
+"""Writes the CRDs below manifests/crds, and the admission policies as `doctor` knows them; --check says what is out of date."""
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from manifests.generate.crd import Kind, acme_kinds, definition, kinds, mesh_kin
 FOLDER = Path(__file__).parent.parent / "crds"
 MESH_FOLDER = "mesh-signer"
 """Below FOLDER: our own kinds, which are applied beside cert-manager's CRDs too."""
+ADMISSION = FOLDER.parent.parent / "signer/commands/checks/shipped_admission.json"
 HEADER = "# Written by `python -m manifests.generate`; change the source in manifests/generate/ instead.\n"
 
 
@@ -38,6 +40,24 @@ def _file(kind: Kind) -> str:
     return f"{kind.resource.group}_{kind.resource.plural}.yaml"
 
 
+def admission() -> str:
+    """Return the text of ADMISSION: every admission policy and binding of the manifests, and its file."""
+    top = FOLDER.parent
+    found = [
+        {
+            "kind": obj["kind"],
+            "name": obj["metadata"]["name"],
+            "file": f"{top.name}/{path.relative_to(top)}",
+            "spec": obj["spec"],
+        }
+        for path in sorted(top.rglob("*.yaml"))
+        if "AdmissionPolicy" in (text := path.read_text("utf-8"))
+        for obj in yaml.safe_load_all(text)
+        if isinstance(obj, dict) and "AdmissionPolicy" in str(obj.get("kind"))
+    ]
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+
+
 def stale(folder: Path = FOLDER) -> list[str]:
     """Names of the files in `folder` that differ from what the source gives."""
     return [
@@ -51,12 +71,15 @@ def main(arguments: Sequence[str]) -> int:
     """Exit status 0, or 1 when --check finds a difference."""
     if "--check" in arguments:
         names = stale()
+        if not ADMISSION.is_file() or ADMISSION.read_text("utf-8") != admission():
+            names.append(ADMISSION.name)
         for name in names:
             sys.stderr.write(f"{FOLDER.name}/{name} is out of date: run python -m manifests.generate\n")
         return 1 if names else 0
     (FOLDER / MESH_FOLDER).mkdir(parents=True, exist_ok=True)
     for name, text in files().items():
         (FOLDER / name).write_text(text, "utf-8")
+    ADMISSION.write_text(admission(), "utf-8")
     return 0
 
 

@@ -55,3 +55,35 @@ def is_issuer(ref: IssuerRef) -> bool:
     if ref.kind == "ClusterIssuer":
         return is_subdomain(ref.name)
     return is_label(ref.namespace) and is_subdomain(ref.name)
+
+
+SERVICE_ACCOUNT_USER = "system:serviceaccount:NAMESPACE:NAME"
+# A name that an authenticator may give a user, but no service account's that is none, and no group's.
+_USER = re.compile(
+    r"system:serviceaccount:[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?:[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?"
+    r"|(?!system:(?:serviceaccounts?|authenticated|unauthenticated|masters|nodes)(?::|\Z))[^\s]+"
+)
+
+
+def user_problem(text: str, *, people: bool) -> str:
+    """Say why nobody who asks is called so; "" for a user name.
+
+    A group is no user, and a service account's user name has its namespace. Without `people` those who ask are programs,
+    so a word alone, or behind a namespace and a slash, is a service account's name and not its user name.
+    """
+    if not text or not text.isprintable() or not _USER.fullmatch(text):
+        return f"is not a user name (a service account is {SERVICE_ACCOUNT_USER})"
+    if people and not (text == "istiod" or text.startswith("istiod-") or is_namespaced(text)):
+        return ""
+    if ":" not in text and "@" not in text:
+        return (
+            f"is not a user name: a service account is {SERVICE_ACCOUNT_USER}, and of other users those are taken that have : "
+            "or @ in their name"
+        )
+    return ""
+
+
+def is_namespaced(text: str) -> bool:
+    """Tell whether a text is NAMESPACE/NAME."""
+    namespace, slash, name = text.partition("/")
+    return bool(slash) and is_label(namespace) and is_subdomain(name)

@@ -6,6 +6,8 @@ not stop the others. Istio serves them as v1beta1 today; which version a cluster
 Source: https://istio.io/latest/docs/reference/config/networking/proxy-config/
 """
 
+import difflib
+
 import msgspec
 
 from signer.api.parts import HasSpec
@@ -15,6 +17,15 @@ PROXY_CONFIGS = Resource("networking.istio.io", "v1beta1", "proxyconfigs", "Prox
 PROXY_CONFIGS_CRD = "proxyconfigs.networking.istio.io"
 CERT_SIGNER = "ISTIO_META_CERT_SIGNER"
 """The environment variable by which a workload asks for a signer."""
+_NEAR = 0.86
+
+
+def meant_for_cert_signer(name: str) -> bool:
+    """Tell whether a variable is nearly the one that asks for a signer, and so counts for nothing."""
+    if name == CERT_SIGNER or len(name) > 2 * len(CERT_SIGNER):
+        return False
+    plain = name.strip().upper().replace("-", "_")
+    return plain in {CERT_SIGNER, "CERT_SIGNER"} or difflib.SequenceMatcher(None, plain, CERT_SIGNER).ratio() > _NEAR
 
 
 class WorkloadSelector(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from issuers.authority import MAX_PEM_BYTES, Authority, expiry_warning
+from issuers.authority import MAX_PEM_BYTES, Authority, clock_here, expiry_warning
 from issuers.errors import InvalidAuthority
 from signer.api.issuer import CAIssuer, Issuer, IssuerRef
 from signer.api.meta import ObjectMeta, find_condition, slim_metadata, to_rfc3339
@@ -202,5 +202,5 @@ def _date_defect(authority: Authority, now: datetime) -> str | None:
     if now >= authority.not_after:
         return f"tls.crt: the CA certificate expired at {to_rfc3339(authority.not_after)}"
     if now < authority.not_before:
-        return f"tls.crt: the CA certificate is not valid before {to_rfc3339(authority.not_before)}"
+        return f"tls.crt: the CA certificate is not valid before {to_rfc3339(authority.not_before)}; {clock_here(now)}"
     return None

@@ -14,7 +14,8 @@ from signer.api.secret import SECRETS, Secret
 from signer.certificates.secrets.content import Content, former_managers, release_body
 from signer.certificates.well_known import FIELD_MANAGER
 from signer.kube.client import ApiClient
-from signer.kube.errors import Conflict, NotFound
+from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
+from signer.kube.leases.record import LEASES, leaders
 from signer.kube.resource import Resource
 from signer.observe.events import EventRecorder, EventType
 
@@ -138,6 +139,14 @@ class Objects:
             return msgspec.convert(await self._client.get(resource, name, namespace or None), Issuer)
         except NotFound:
             return None
+
+    async def other_installations(self, namespace: str) -> tuple[str, ...]:
+        """Name the Leases of leaders outside our `namespace` that are not given up; none where that may not be read."""
+        try:
+            leases = await self._client.list(LEASES)
+        except (ApiError, Unreachable):
+            return ()
+        return leaders(leases, besides=namespace)
 
     async def patch_issuer(self, resource: Resource, issuer: Issuer, body: dict[str, Any]) -> None:
         """Write to the status of an issuer; Conflict when it changed meanwhile."""

@@ -57,6 +57,7 @@ class ControllerOptions:
 
     names: tuple[str, ...] = (ISSUERS, CERTIFICATES, CERTIFICATE_REQUESTS)
     cluster_resource_namespace: str = "cert-manager"
+    namespace: str = "cert-manager"
     auto_approve: bool = True
     enable_certificate_owner_ref: bool = False
     limits: Limits = field(default_factory=Limits)
@@ -108,7 +109,9 @@ class Controllers:
 
     async def _run_issuers(self) -> None:
         queue = ControllerQueue[IssuerRef](self._metrics, ISSUERS, flow=lambda ref: ref.namespace or ref.name)
-        controller = IssuerController(self._registry, self._objects, clock=self._clock)
+        controller = IssuerController(
+            self._registry, self._objects, clock=self._clock, later=queue.add_after, namespace=self._options.namespace
+        )
         queue.tells(self._write_errors, controller.about)
         self._handlers.append(queue.add)
         await self._registry.synced.wait()

@@ -9,13 +9,13 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from signer.api.crd import CUSTOM_RESOURCE_DEFINITIONS
 from signer.api.injectable import API_SERVICES, MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS
 from signer.api.pod import PODS
 from signer.api.proxyconfig import PROXY_CONFIGS
-from signer.commands.checks import access, injection, install, istiod, mesh, requesters, workloads
+from signer.commands.checks import access, admission, injection, install, istiod, mesh, replicas, requesters, workloads
 from signer.commands.checks.facts import Access, Facts, Finding
 from signer.commands.command import FINE, FOUND, UNKNOWN, add_options, run, say
 from signer.commands.live import Listing, list_all, read_mesh
@@ -23,8 +23,10 @@ from signer.commands.tables import clean, coloured
 from signer.csr.questions import SUBJECT_ACCESS_REVIEWS
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, Unreachable
+from signer.kube.leases.record import LEASES
 from signer.kube.resource import Resource
 from signer.kube.served import locate_newest
+from signer.kube.skew import skew_of
 from signer.settings.values import Settings
 
 _RBAC = "rbac.authorization.k8s.io"
@@ -55,10 +57,13 @@ CHECKS: tuple[Callable[[Facts], Iterable[Finding]], ...] = (
     mesh.check_claims,
     mesh.check_policies,
     workloads.check_workloads,
+    workloads.check_variables,
     workloads.check_gateways,
     install.check_cert_manager,
+    replicas.check_clocks,
+    replicas.check_installations,
     injection.check_injection,
-    install.check_admission,
+    admission.check_admission,
     requesters.check_requesters,
     access.check_others,
 )
@@ -144,6 +149,7 @@ async def _gather(client: ApiClient, settings: Settings) -> Facts:
                 _BINDINGS,
                 _MUTATING,
                 _MUTATING_BINDINGS,
+                LEASES,
             )
         )
     )
@@ -168,8 +174,18 @@ async def _gather(client: ApiClient, settings: Settings) -> Facts:
         mutating_policies=lists[7],
         mutating_bindings=lists[8],
         injectables=injectables,
+        leases=lists[9],
+        skew=await _skew(client),
     )
     return await _with_rights(client, facts)
+
+
+async def _skew(client: ApiClient) -> timedelta | None:
+    try:
+        answer = await client.request("GET", "/version")
+    except (ApiError, Unreachable):
+        return None
+    return skew_of(answer.headers.get("Date", ""), datetime.now(UTC))
 
 
 async def _proxy_configs(client: ApiClient) -> Listing:

@@ -12,7 +12,7 @@ from signer.api.certificatesigningrequest import CERTIFICATE_SIGNING_REQUESTS
 from signer.api.signername import parse_signer_name, signer_name_of
 from signer.commands.asking import Asking
 from signer.commands.command import FINE, FOUND, NotFoundOut, add_options, run, say
-from signer.commands.explanations.csr import Explanation
+from signer.commands.explanations.csr import Explanation, misnamed
 from signer.commands.explanations.requests import (
     Asked,
     as_requester,
@@ -84,7 +84,8 @@ def call(options: argparse.Namespace) -> int:
             title = f"CertificateRequest {asked.metadata.namespace}/{asked.metadata.name or '(no name)'}"
             found = await asking.certificate_request(asked, title)
         else:
-            found = await _explain(asking, _complete(asked, mesh, options, settings), settings)
+            malformed = _malformed(mesh, options, now) if asked is None else None
+            found = malformed or await _explain(asking, _complete(asked, mesh, options, settings), settings)
         if options.output == "json":
             say(json.dumps(found.document(), indent=2))
         else:
@@ -183,6 +184,11 @@ def _complete(asked: Asked | None, mesh: Mesh, options: argparse.Namespace, sett
     if options.requester or not asked.content.username:
         return as_requester(asked, options.requester or istiod)
     return asked
+
+
+def _malformed(mesh: Mesh, options: argparse.Namespace, now: datetime) -> Explanation | None:
+    """Explain a workload of a namespace that claims what names no issuer: it asks for that, and not for the mesh's default."""
+    return None if options.signer else misnamed(mesh, options.workload, options.service_account, now)
 
 
 async def _explain(asking: Asking, asked: Asked, settings: Settings) -> Explanation:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from signer.api.issuer import IssuerRef
-from signer.api.signername import signer_name_of
+from signer.api.proxyconfig import CERT_SIGNER
+from signer.api.signername import CLUSTER_ISSUER_DOMAIN, signer_name_of
+from signer.api.text import shown
 from signer.commands.live import Mesh, told
 from signer.tenancy.grants import Claimable, Granted, NotGranted, default_grace_ends
-from signer.tenancy.world import NO_CLAIMS, World
+from signer.tenancy.world import NO_CLAIMS, Claims, World
 
 GRANTED, FREE, KEPT = "granted", "at first request", "kept"
+MALFORMED = "Malformed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +50,40 @@ def tenancies(mesh: Mesh, now: datetime) -> list[Tenancy]:
         for signer, binding in sorted(world.bindings.items())
         if binding.problem and signer not in world.policies
     ]
-    named = {one.namespace for one in found if one.signer in world.defaults}
+    found += [
+        Tenancy(namespace, _asked_for(world, claims.malformed), MALFORMED, _malformed(claims))
+        for namespace, claims in sorted(world.claims.items())
+        if claims.malformed
+    ]
+    named = {one.namespace for one in found if one.signer in world.defaults or one.status == MALFORMED}
     for signer in sorted(world.defaults):
         others = (
             _tenancy(mesh, name, signer, now)
             for name in world.namespaces
-            if name not in named and world.claims.get(name, NO_CLAIMS).whole is None and signer not in world.policies
+            if name not in named and world.claims.get(name, NO_CLAIMS).whole is None
         )
         text = "the mesh's default signer, and they claim no other"
+        given_out = f"{signer} is given out by SignerPolicies, and none of them covers these namespaces"
         # The same for all of them, but for one that has a grant of its own.
-        counted = Counter((one.status, text if one.status == GRANTED else one.source, one.enforced) for one in others)
+        sources = {GRANTED: text} | ({"TenantMismatch": given_out} if signer in world.policies else {})
+        counted = Counter((one.status, sources.get(one.status, one.source), one.enforced) for one in others)
         found += [
             Tenancy("", signer, status, why, _ends(mesh, signer), others=count, enforced=enforced)
             for (status, why, enforced), count in sorted(counted.items())
         ]
     return found
+
+
+def _asked_for(world: World, value: str) -> IssuerRef:
+    """Write what workloads ask for, where it can name no issuer, as if it were one."""
+    cluster = world.settings.signer_domain == CLUSTER_ISSUER_DOMAIN
+    return IssuerRef("ClusterIssuer" if cluster else "Issuer", "", shown(value))
+
+
+def _malformed(claims: Claims) -> str:
+    """Say what is wrong with a claim that can name no issuer."""
+    where = f"ProxyConfig {claims.speaker.name}: " if claims.speaker is not None else ""
+    return f"{where}{CERT_SIGNER} names no issuer, and workloads ask for it all the same: they get no certificate"
 
 
 def _pairs(world: World, now: datetime) -> Iterator[tuple[str, IssuerRef]]:

@@ -48,7 +48,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.description = _DESCRIPTION
     parser.add_argument("signers", nargs="*", metavar="SIGNER", help="such as foo (default: the signers of the mesh)")
     parser.add_argument("--write", action="store_true", help="write the roots into istiod's ConfigMap")
-    parser.add_argument("--force", action="store_true", help="replace a root even by one with another key")
+    parser.add_argument("--force", action="store_true", help="replace a root even by one with another key or subject")
     parser.add_argument("--revision", default="", help="istiod's revision: ConfigMap istio-REVISION instead of istio")
     add_options(parser, people="yaml")
 

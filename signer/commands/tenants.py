@@ -69,7 +69,8 @@ def call(options: argparse.Namespace) -> int:
         rows = tenancies(mesh, now)
         as_json = options.output == "json"
         say(json.dumps([_document(row) for row in rows], indent=2) if as_json else _table(rows, now))
-        for problem in (*mesh.world.config.problems, *mesh.remarks):
+        claims = mesh.world.claims.values()
+        for problem in (*mesh.world.config.problems, *mesh.remarks, *(one for each in claims for one in each.problems)):
             say(f"mesh-signer tenants: {clean(problem)}", file="stderr")
         return FOUND if any(row.refused for row in rows) else FINE
 

@@ -127,7 +127,7 @@ def at_best(
     if (unfit := _unfit(state)) is not None:
         return unfit
     authority = state.authority
-    ca = CA(ref, authority.key_id, authority.root_key_id) if authority is not None else CA(ref, "")
+    ca = CA(ref, authority.key_id, authority.chain) if authority is not None else CA(ref, "")
     return entitlement(ca, namespace, world, now=now)
 
 

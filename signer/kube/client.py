@@ -37,6 +37,7 @@ class ApiClient(ObjectRequests):
     Args:
         config: where and as whom.
         on_error: called with the HTTP code, or "unreachable", of each failed request: for metrics.
+        on_date: called with the Date of each answer, None where it has none.
         connections: how many keep-alive connections at most, and as many for `exchange`; further requests wait for one
             within their timeout.
         clock: monotonic seconds.
@@ -47,11 +48,13 @@ class ApiClient(ObjectRequests):
         config: ConnectionConfig,
         *,
         on_error: Callable[[int | str], None] = lambda _code: None,
+        on_date: Callable[[str | None], object] = lambda _: None,
         connections: int = 100,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._credentials = Credentials(config, clock)
         self._on_error = on_error
+        self._on_date = on_date
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
         self._watches: aiohttp.ClientSession | None = None
@@ -206,6 +209,7 @@ class ApiClient(ObjectRequests):
                 content = await read_whole(response, largest if status < 400 else LARGEST_ERROR, cut=status >= 400)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise Unreachable(f"{method} {url.path}: {describe(error)}") from error
+        self._on_date(response.headers.get("Date"))
         if status < 300:
             return Response(status, response.headers, content)
         if status < 400:

@@ -2,7 +2,8 @@
 
 istiod gives workloads the root that stands there beside their signer, so a renewed root must arrive there before the
 old one ends. What is written is signer/tenancy/meshconfig/edit.py's: one entry for each signer, all else byte for byte,
-and never a root with another key: that would part the workloads that trust the old one, and is a person's decision.
+and never a root with another key or subject: that would part the workloads that trust the old one, and is a person's
+decision.
 """
 
 import asyncio

@@ -100,6 +100,10 @@ class Metrics:
             "mesh_signer_watch_restarts_total", "Watches that had to be opened again, by resource.", "resource"
         )
         self.members = gauge("mesh_signer_replicas", "Signer replicas that are alive, as this one sees them.")
+        self.clock_skew = gauge(
+            "mesh_signer_clock_skew_seconds",
+            "How far this process's clock is ahead of the API server's; below 0: behind.",
+        )
         self.events_dropped = counter(
             "mesh_signer_events_dropped_total", "Events that were not written, being too many."
         )

@@ -3,6 +3,7 @@
 Each option `--some-name` is also the environment variable MESH_SIGNER_SOME_NAME; the command line wins.
 """
 
+import difflib
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from signer.api.duration import InvalidDuration, format_duration, parse_duration
+from signer.api.names import user_problem
 
 T = TypeVar("T", bound=str)
 
@@ -17,7 +19,15 @@ PREFIX = "MESH_SIGNER_"
 
 NAMESPACE = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 DNS_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
-"""Of a host, or of an object in Kubernetes."""
+"""Of an object in Kubernetes."""
+HOST = re.compile(
+    r"(?=.{1,253}\Z)(?:[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\.)*(?![0-9]+\Z)[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
+)
+"""Of a host: no IP address, whose last label is a number."""
+# What Kubernetes sets in each Pod for a Service whose name begins with mesh-signer (enableServiceLinks); of our own tests.
+_SERVICE = re.compile(
+    r"(?:.*_)?(?:SERVICE_HOST|SERVICE_PORT(?:_.*)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_[A-Z]+)?)?)|TEST_.*"
+)
 
 
 DNS_PORT = 53
@@ -36,11 +46,24 @@ class Given:
     def __init__(self, arguments: Mapping[str, str | None], environment: Mapping[str, str]) -> None:
         self._arguments = arguments
         self._environment = environment
+        self._read: set[str] = set()
 
     def text(self, name: str, default: str) -> str:
         """Return what was given, or the default."""
+        variable = PREFIX + name.replace("-", "_").upper()
+        self._read.add(variable)
         given = self._arguments.get(name.replace("-", "_"))
-        return given if given is not None else self._environment.get(PREFIX + name.replace("-", "_").upper(), default)
+        return given if given is not None else self._environment.get(variable, default)
+
+    def check_environment(self) -> None:
+        """Check that each variable of ours was asked for: to be called when all options were read."""
+        for name in sorted(self._environment):
+            if not name.startswith(PREFIX) or name in self._read or _SERVICE.fullmatch(name.removeprefix(PREFIX)):
+                continue
+            known = [one.removeprefix(PREFIX) for one in self._read]
+            near = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
+            hint = f": is {PREFIX}{near[0]} meant?" if near else " (docs/operations.md lists them)"
+            raise SettingsError(f"{name}: there is no such setting{hint}")
 
     def boolean(self, name: str, *, default: bool) -> bool:
         """Read true or false, 1 or 0, yes or no."""
@@ -79,10 +102,14 @@ class Given:
         """Read ADDRESS:PORT to listen at, or none."""
         text = self.text(name, default)
         host, colon, port = text.rpartition(":")
-        if text != "none" and not (colon and port.isascii() and port.isdigit() and int(port) < 1 << 16):
+        if text == "none":
+            return text
+        if not (colon and port.isascii() and port.isdigit() and int(port) < 1 << 16):
             raise SettingsError(f"--{name}: {text!r} is neither ADDRESS:PORT nor none")
         if ":" in host and not (host.startswith("[") and host.endswith("]")):
             raise SettingsError(f"--{name}: an IPv6 address needs brackets, as in [{host}]:{port}")
+        if host and not _is_address(host.removeprefix("[").removesuffix("]")) and not HOST.fullmatch(host.lower()):
+            raise SettingsError(f"--{name}: {host!r} is neither an IP address nor the name of a host")
         return text
 
     def duration(self, name: str, default: timedelta, low: timedelta, high: timedelta) -> timedelta:
@@ -104,6 +131,21 @@ class Given:
                 raise SettingsError(f"--{name}: {one!r} is not a valid {what}")
         return found
 
+    def users(self, name: str) -> frozenset[str]:
+        """Read the user names of programs between commas."""
+        found = frozenset(one.strip() for one in self.text(name, "").split(",") if one.strip())
+        for one in sorted(found):
+            if problem := user_problem(one, people=False):
+                raise SettingsError(f"--{name}: {one!r} {problem}")
+        return found
+
+    def word(self, name: str, default: str) -> str:
+        """Read a name without spaces or control characters, at most 253 characters of it."""
+        value = self.text(name, default)
+        if value and (not value.isprintable() or " " in value or len(value) > 253):
+            raise SettingsError(f"--{name}: {value!r} is not a name without spaces, of 253 characters at most")
+        return value
+
     def object_name(self, name: str, what: str) -> str:
         """Read the name of an object in Kubernetes, or "" for none; `what` says which object."""
         value = self.text(name, "")
@@ -114,6 +156,14 @@ class Given:
     def nameservers(self, name: str) -> tuple[tuple[str, int], ...]:
         """Read DNS servers between commas, in the given order: IP address and port each."""
         return tuple(_nameserver(name, one.strip()) for one in self.text(name, "").split(",") if one.strip())
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _nameserver(name: str, text: str) -> tuple[str, int]:

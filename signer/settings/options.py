@@ -15,6 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser, only: Collection[str] | None 
     def option(name: str, text: str, **kwargs: Any) -> None:
         if only is not None and name not in only:
             return
+        # Not argparse's choices: what is wrong is told as from the environment, in one line.
+        if choices := kwargs.pop("choices", ()):
+            kwargs["metavar"] = "|".join(choices)
         parser.add_argument(f"--{name}", default=None, help=text, **kwargs)
 
     option(

@@ -4,7 +4,6 @@ The options that a person sees are in `options`, how one value is read in `given
 `edge`.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,11 +12,9 @@ from typing import Literal
 from signer.api.meta import from_rfc3339
 from signer.api.signername import CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN
 from signer.settings.edge import EdgeSettings, edge_settings
-from signer.settings.given import DNS_NAME, NAMESPACE, Given, SettingsError
+from signer.settings.given import HOST, NAMESPACE, Given, SettingsError
 from signer.tenancy import world
 
-# Any name that an authenticator may give, but no service account that is none.
-_USER = re.compile(r"system:serviceaccount:[-a-z0-9]+:[-.a-z0-9]+|(?!system:serviceaccount:)[!-~]+")
 _DAY = timedelta(days=1)
 TENANCY_MODES: tuple[world.TenancyMode, ...] = ("enforce", "audit", "off")
 UNBOUND: tuple[Literal["allow", "deny"], ...] = ("allow", "deny")
@@ -109,12 +106,16 @@ def settings_from(
     manage = given.boolean("manage-mesh-config", default=defaults.manage_mesh_config)
     if manage and mode == "off":
         raise SettingsError("--manage-mesh-config: with --tenancy=off nothing of the mesh is read")
-    return Settings(
+    found = Settings(
         kubeconfig=given.text("kubeconfig", "") or None,
         cluster_resource_namespace=resource_namespace,
         controllers=_controllers(given.text("controllers", "")),
-        namespace=given.text("namespace", "") or environment.get("POD_NAMESPACE", "") or resource_namespace,
-        identity=given.text("identity", "") or environment.get("POD_NAME", "") or f"{host}-{process}",
+        namespace=(
+            given.namespace("namespace", "")
+            if given.text("namespace", "")
+            else environment.get("POD_NAMESPACE", "") or resource_namespace
+        ),
+        identity=given.word("identity", "") or environment.get("POD_NAME", "") or f"{host}-{process}",
         bind=given.address("bind", defaults.bind),
         log_format=given.choice("log-format", defaults.log_format, ("text", "json")),
         log_level=given.choice("log-level", defaults.log_level, ("debug", "info", "warning", "error")),
@@ -133,22 +134,22 @@ def settings_from(
         # 30 days is where grace ends in any case.
         grace=given.duration("grace", defaults.grace, timedelta(0), 30 * _DAY),
         istio_namespace=given.namespace("istio-namespace", defaults.istio_namespace),
-        istiod_accounts=given.names(
-            "istiod-accounts", _USER, "user (a service account is system:serviceaccount:NAMESPACE:NAME)"
-        ),
+        istiod_accounts=given.users("istiod-accounts"),
         cert_signer_domain=given.choice(
             "cert-signer-domain", defaults.cert_signer_domain, (CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN)
         ),
         max_workload_lifetime=given.duration(
             "max-workload-lifetime", defaults.max_workload_lifetime, timedelta(minutes=1), 90 * _DAY
         ),
-        istiod_dns_names=given.names("istiod-dns-names", DNS_NAME, "DNS name"),
+        istiod_dns_names=given.names("istiod-dns-names", HOST, "DNS name"),
         shared_mesh_config=given.object_name("shared-mesh-config", "ConfigMap"),
         audit_failure=given.choice("audit-failure", defaults.audit_failure, AUDIT_FAILURE),
         manage_mesh_config=manage,
         ca_injector_namespaces=given.names("ca-injector-namespaces", NAMESPACE, "namespace"),
         edge=edge_settings(given),
     )
+    given.check_environment()
+    return found
 
 
 def _audit_until(text: str, mode: str) -> datetime | None:

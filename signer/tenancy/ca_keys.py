@@ -16,10 +16,12 @@ from dataclasses import dataclass, field, replace
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from issuers.chain import Chain, ChainCertificate, folded_name, key_id_of, was_signed_with
+from issuers.chain import Chain, ChainCertificate, anchor_of, folded_name, key_id_of, was_signed_with
+from issuers.inspection import read_certificate
+from issuers.x509.der import DerError
 from signer.api.issuer import IssuerRef
 from signer.tenancy.records import Record
-from signer.tenancy.world import CertificateAuthorityEntry
+from signer.tenancy.world import CertificateAuthorityEntry, Roots
 
 _LARGEST_PEM = 1 << 16
 _KEYS_OF_AN_ISSUER = 16
@@ -42,7 +44,7 @@ class MeshKeys:
     """
 
     keys: dict[str, frozenset[IssuerRef]] = field(default_factory=dict)
-    roots: dict[IssuerRef, frozenset[str]] = field(default_factory=dict)
+    roots: dict[IssuerRef, Roots] = field(default_factory=dict)
     above: frozenset[str] = frozenset()
     below: frozenset[str] = frozenset()
     judged: frozenset[str] = frozenset()
@@ -50,10 +52,11 @@ class MeshKeys:
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """A public key, and the folded subject of a certificate with it."""
+    """A public key, and the folded subject of a certificate with it; `subject` is that of a root as it stands (DER)."""
 
     spki: bytes
     name: str
+    subject: bytes = b""
 
 
 class CAKeys:
@@ -63,6 +66,7 @@ class CAKeys:
         self._seen: dict[IssuerRef, dict[str, Chain | None]] = {}
         self._now: dict[IssuerRef, Chain | None] = {}
         self._recorded: dict[IssuerRef, Record] = {}
+        # By text: each anchor, with its key and its subject.
         self._roots: dict[str, dict[str, _Key]] = {}
         # What came of the last look: the keys to hold others against, and what was found of each other issuer's chain.
         self._signers: frozenset[IssuerRef] = frozenset()
@@ -113,12 +117,13 @@ class CAKeys:
     def look(self, signers: Iterable[IssuerRef], authorities: Iterable[CertificateAuthorityEntry]) -> MeshKeys:
         """Tell which keys are behind the wall, where these are the mesh's signers and the entries of its mesh config."""
         self._signers, authorities = frozenset(signers), tuple(authorities)
-        roots = self.roots(authorities)
+        given = self.roots(authorities)
+        roots = {signer: one.key_ids for signer, one in given.items()}
         known, above = _Known(), set[str]()
         for pem in self._roots.values():
-            for key_id, key in pem.items():
-                above.add(key_id)
-                known.add(key_id, key)
+            for key in pem.values():
+                above.add(key_id_of(key.spki))
+                known.add(key_id_of(key.spki), key)
         for signer in self._signers:
             for chain in self._seen.get(signer, {}).values():
                 if chain is not None:
@@ -134,7 +139,7 @@ class CAKeys:
         self._known, self._counting = known, keys.keys() | above
         self._below, self._judged = set(), {}
         self._look_below()
-        self._last = MeshKeys(keys, roots, frozenset(above), frozenset(self._below), self._judged_now())
+        self._last = MeshKeys(keys, given, frozenset(above), frozenset(self._below), self._judged_now())
         return self._last
 
     def look_at(self, changed: Iterable[IssuerRef]) -> MeshKeys | None:
@@ -152,7 +157,7 @@ class CAKeys:
         self, signers: Iterable[IssuerRef], authorities: Iterable[CertificateAuthorityEntry]
     ) -> dict[str, frozenset[IssuerRef]]:
         """Map each key of mesh signers to them. One whose CA was never seen is known by its root in the mesh config."""
-        return self._keys(signers, self.roots(authorities))
+        return self._keys(signers, {signer: one.key_ids for signer, one in self.roots(authorities).items()})
 
     def _keys(
         self, signers: Iterable[IssuerRef], roots: dict[IssuerRef, frozenset[str]]
@@ -166,28 +171,35 @@ class CAKeys:
                 keys[key_id].add(signer)
         return {key_id: frozenset(found) for key_id, found in keys.items()}
 
-    def roots(self, authorities: Iterable[CertificateAuthorityEntry]) -> dict[IssuerRef, frozenset[str]]:
-        """Map each signer to the keys of the roots that the mesh config has for it; what cannot be read has none."""
+    def roots(self, authorities: Iterable[CertificateAuthorityEntry]) -> dict[IssuerRef, Roots]:
+        """Map each signer to the roots that the mesh config has for it; what cannot be read has none."""
         authorities = tuple(authorities)
         pems = {entry.pem for entry in authorities}
         self._roots = {pem: known if (known := self._roots.get(pem)) is not None else _read(pem) for pem in pems}
-        roots: dict[IssuerRef, frozenset[str]] = defaultdict(frozenset)
+        found: dict[IssuerRef, dict[str, _Key]] = defaultdict(dict)
         for entry in authorities:
             for signer in entry.signers:
-                roots[signer] |= self._roots[entry.pem].keys()
-        return dict(roots)
+                found[signer].update(self._roots[entry.pem])
+        return {
+            signer: Roots(
+                frozenset(keys),
+                frozenset(key.subject for key in keys.values()),
+                frozenset(key_id_of(key.spki) for key in keys.values()),
+            )
+            for signer, keys in found.items()
+        }
 
     def _trusted(self, signer: IssuerRef, chain: Chain, roots: frozenset[str] | None) -> tuple[ChainCertificate, ...]:
         """Return the part of a mesh CA's chain that counts: all of it, or of a tenant's own Secret what is below a root."""
         if roots is None or not _tenants(signer, roots):
             return chain.certificates
-        keys = {key_id: key for pem in self._roots.values() for key_id, key in pem.items() if key_id in roots}
+        keys = [key for pem in self._roots.values() for key in pem.values() if key_id_of(key.spki) in roots]
 
         def below(one: ChainCertificate) -> bool:
             issuer = folded_name(one.fields.issuer)
-            return any(key.name == issuer and was_signed_with(one.fields, key.spki) for key in keys.values())
+            return any(key.name == issuer and was_signed_with(one.fields, key.spki) for key in keys)
 
-        found = (at for at, one in enumerate(chain.certificates) if one.key_id in keys or below(one))
+        found = (at for at, one in enumerate(chain.certificates) if one.key_id in roots or below(one))
         return chain.certificates[: max(found, default=0) + 1]
 
     def _look_below(self) -> None:
@@ -290,16 +302,29 @@ def _same(one: Chain | None, other: Chain | None) -> bool:
 
 
 def _read(pem: str) -> dict[str, _Key]:
-    """The keys of all certificates of a text that can be read, by their hashes."""
+    """The keys of all certificates of a text that can be read, with their subjects, by their anchors."""
     if len(pem) > _LARGEST_PEM:
         return {}
-    return {key_id: key for block in _BLOCK.findall(pem) for key_id, key in _read_one(block)}
+    keys = [key for block in _BLOCK.findall(pem) for key in _read_one(block)]
+    return {anchor_of(key.subject, key.spki): key for key in keys}
 
 
-def _read_one(block: str) -> list[tuple[str, _Key]]:
+def _read_one(block: str) -> list[_Key]:
     try:
         one = x509.load_pem_x509_certificate(block.encode())
-        spki = one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return [(key_id_of(spki), _Key(spki, folded_name(one.subject.public_bytes())))]
+        subject, spki = root_key(one)
+        return [_Key(spki, folded_name(subject), subject)]
     except Exception:  # noqa: BLE001 - a root that cannot be read gives no key, whatever it trips over
         return []
+
+
+def root_key(one: x509.Certificate) -> tuple[bytes, bytes]:
+    """Return subject (Name) and key (SubjectPublicKeyInfo) of a root, DER. Raises what cryptography does for odd ones.
+
+    The subject is as it stands in the certificate: a library's copy of it may be written another way.
+    """
+    spki = one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    try:
+        return read_certificate(one.public_bytes(Encoding.DER)).subject, spki
+    except DerError:
+        return one.subject.public_bytes(), spki

@@ -68,6 +68,9 @@ def read_claims(proxy_configs: Iterable[ProxyConfig], signer_domain: str) -> Cla
             continue
         if selector is None:
             if whole is not None:
+                if one.cert_signer and one.cert_signer != whole.cert_signer:
+                    text = f"is ignored: ProxyConfig {whole.metadata.name}, which has no selector either, is older"
+                    problems.append(_named(one, text))
                 continue
             whole = one
         if wrong := value_problem(one.cert_signer, signer_domain):
@@ -82,6 +85,7 @@ def read_claims(proxy_configs: Iterable[ProxyConfig], signer_domain: str) -> Cla
         speaker=_name(speaker) if speaker is not None else None,
         since=from_rfc3339(whole.metadata.creation_timestamp) if whole is not None else None,
         problems=capped(problems),
+        malformed=whole.cert_signer if whole is not None and value_problem(whole.cert_signer, signer_domain) else "",
     )
 
 

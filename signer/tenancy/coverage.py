@@ -15,6 +15,7 @@ import msgspec
 from signer.api.issuer import IssuerRef
 from signer.api.meta import set_condition
 from signer.api.signerpolicy import SignerPolicyStatus
+from signer.tenancy.policies import remarks
 from signer.tenancy.world import MIN_ISTIOD_LIFETIME, Namespace, Policy, World
 
 READY = "Ready"
@@ -38,12 +39,14 @@ class Overlap:
 class Lost:
     """A signer that these namespaces would have without SignerPolicies, and that no policy gives them.
 
-    `default`: it is the mesh's default, so that all have lost it who claim none and are not covered.
+    `default`: it is the mesh's default, so that all have lost it who claim none and are not covered. `istiod`: istiod is one of
+    those who have lost it, and gets no certificate of its own when it starts the next time.
     """
 
     signer: IssuerRef
     namespaces: tuple[str, ...]
     default: bool = False
+    istiod: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ def read_coverage(
             labelled[label].add(name)
     covered = {policy.name: _covered(policy, namespaces, labelled) for policy in listed}
     overlaps = _overlaps(listed, covered)
-    lost = _lost(listed, namespaces, covered, holders, defaults)
+    lost = _lost(listed, namespaces, covered, holders, defaults, istio_namespace)
     return {
         policy.name: Coverage(
             namespaces=tuple(sorted(covered[policy.name])),
@@ -142,6 +145,7 @@ def _lost(
     covered: Mapping[str, set[str]],
     holders: Callable[[IssuerRef], frozenset[str]],
     defaults: frozenset[IssuerRef],
+    istio_namespace: str,
 ) -> dict[IssuerRef, Lost]:
     reached: dict[IssuerRef, set[str]] = defaultdict(set)
     for policy in listed:
@@ -152,8 +156,11 @@ def _lost(
     found = {}
     for signer, names in reached.items():
         left = tuple(sorted(holders(signer) - names))
-        if left or signer in defaults:
-            found[signer] = Lost(signer, left, default=signer in defaults)
+        # By the rules of grants.py istiod has the mesh's default, and the signer that has its namespace's name.
+        istiods = signer in defaults or (signer.kind, signer.name) == ("ClusterIssuer", istio_namespace)
+        istiod = istiods and istio_namespace in namespaces and istio_namespace not in names
+        if left or istiod or signer in defaults:
+            found[signer] = Lost(signer, left, default=signer in defaults, istiod=istiod)
     return found
 
 
@@ -248,7 +255,9 @@ def _ready(policy: Policy, coverage: Coverage) -> tuple[str, str, str]:
             f"{MIN_ISTIOD_LIFETIME}: write a policy of its own for Istio's namespace"
         )
         return "False", "LifetimeTooShort", message
-    lost = "; ".join(_loses(one) for one in coverage.lost[:_SHOWN])
+    lost = "; ".join(loses(one) for one in coverage.lost[:_SHOWN])
+    if seldom := remarks(policy):
+        lost = "; ".join(filter(None, (lost, *seldom)))
     if coverage.in_vain:
         message = (
             f"spec.namespaces: {_asked(policy)}. By this policy nobody has {_some(map(str, sorted(policy.signers)))}"
@@ -271,8 +280,11 @@ def _asked(policy: Policy) -> str:
     return ", and ".join(found)
 
 
-def _loses(lost: Lost) -> str:
+def loses(lost: Lost) -> str:
+    """Say who is refused a signer by the policies that name it."""
     who = []
+    if lost.istiod:
+        who.append("istiod itself, which gets no certificate at its next start, and with it the whole mesh")
     if lost.namespaces:
         who.append(f"namespace{'s' if len(lost.namespaces) > 1 else ''} {_some(lost.namespaces)}, which would have it")
     if lost.default:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from issuers.chain import Chain
 from signer.api.issuer import IssuerRef
 from signer.tenancy import rules
 from signer.tenancy.grants import Claimable, Granted, NotGranted, granted, held_back
@@ -92,21 +93,21 @@ def judge(claim: Claim, found: Standing, world: World, limits: Limits, *, fresh:
         return quiet
     if claim.resource == "CertificateRequest":
         return _certificate_request(claim, world, limits, now)
-    if (changed := _other_root(_ca_of(claim), world, now)) is not None:
+    if (changed := other_root(_ca_of(claim), world, now)) is not None:
         return changed
     return _mesh_request(claim, world, limits, fresh=fresh, now=now)
 
 
 class CA(NamedTuple):
-    """Which CA a workload's certificate would come from: the signer, and the keys of its CA and of the root above it."""
+    """Which CA a workload's certificate would come from: the signer, its CA's key, and the CA with what is above it."""
 
     signer: IssuerRef
     key_id: str
-    root_key_id: str = ""
+    chain: Chain | None = None
 
 
 def _ca_of(claim: Claim) -> CA:
-    return CA(claim.signer, claim.ca_key_id, claim.root_key_id)
+    return CA(claim.signer, claim.ca_key_id, claim.chain)
 
 
 def entitlement(ca: CA, namespace: str, world: World, *, now: datetime) -> Granted | Claimable | NotGranted | Unready:
@@ -117,7 +118,7 @@ def entitlement(ca: CA, namespace: str, world: World, *, now: datetime) -> Grant
     """
     if world.settings.mode == "off":
         return Granted("the wall is off")
-    if (waiting := unready(world) or _stale(world) or _other_root(ca, world, now)) is not None:
+    if (waiting := unready(world) or _stale(world) or other_root(ca, world, now)) is not None:
         return waiting
     found = _granted_by_key(world, namespace, ca, now)
     waits = isinstance(found, NotGranted) and found.waits and world.settings.enforces(now)
@@ -175,22 +176,32 @@ def _believed(claim: Claim, world: World) -> bool:
     return any(rules.names_cover((name.lower(),), istiod) for name in claim.request.dns_names for istiod in istiods)
 
 
-def _other_root(ca: CA, world: World, now: datetime) -> Unready | None:
-    """Say that a CA is not below the root that admins gave the signer's workloads: a key that was changed waits for them.
+def other_root(ca: CA, world: World, now: datetime) -> Unready | None:
+    """Say that a CA is not below the root that admins gave the signer's workloads: one that was changed waits for them.
 
-    istiod would refuse the certificate all the same. Where the mesh config has no root for a signer, there is nothing
-    to hold it against.
+    A root is its subject and its key (issuers/chain.py, anchor_of). istiod would refuse the certificate all the same. Where
+    the mesh config has no root for a signer, there is nothing to hold it against.
     """
     roots = world.roots.get(ca.signer)
-    if not roots or not ca.root_key_id or ca.root_key_id in roots or not world.settings.enforces(now):
+    if ca.chain is None or roots is None or not roots.anchors or not world.settings.enforces(now):
         return None
-    if ca.key_id in roots:
-        # A cross certificate: the CA's own key is the new root already, while its chain still ends at the old one.
+    # Any of the chain: a CA that is cross-signed is the new root itself, while its chain still ends at the old one.
+    if any(one.anchor in roots.anchors for one in ca.chain.certificates):
         return None
-    message = (
-        f"the CA of {ca.signer} is not below the root that meshConfig.caCertificates has for it: if its key was to "
-        "change, an admin writes the new root (mesh-signer mesh-config --write --force)"
-    )
+    top = ca.chain.certificates[-1]
+    if not ca.chain.rooted and top.fields.issuer in roots.subjects:
+        return None  # the root is not in the Secret: its name is all there is to go by
+    if top.key_id in roots.key_ids:
+        message = (
+            f"the CA of {ca.signer} has the key of the root that meshConfig.caCertificates has for it, and another "
+            "subject: what it signs is not below that root. An admin gives it its former subject again (commonName or "
+            "subject of its Certificate); docs/tenancy.md says how a CA is changed without an outage"
+        )
+    else:
+        message = (
+            f"the CA of {ca.signer} is not below the root that meshConfig.caCertificates has for it: if its key was to "
+            "change, an admin writes the new root (mesh-signer mesh-config --write --force)"
+        )
     return Unready(Reason("RootMismatch", message))
 
 
@@ -372,7 +383,14 @@ def _requester(claim: Claim, world: World, policies: tuple[Policy, ...]) -> list
     if any(claim.requester in policy.requesters for policy in policies):
         return []
     who = claim.requester or "nobody that is known"
-    return [Reason("RequesterNotAllowed", f"{who} may not ask {claim.signer}: it signs what istiod asks for")]
+    if limiting := [policy.name for policy in policies if policy.requesters]:
+        message = (
+            f"{who} may not ask {claim.signer}: spec.requesters of SignerPolicy {', '.join(limiting)} does not list it"
+        )
+    else:
+        istiod = ", ".join(sorted(world.requesters)[:3]) or "not known yet"
+        message = f"{who} may not ask {claim.signer}: it signs what istiod asks for, which is {istiod}"
+    return [Reason("RequesterNotAllowed", message)]
 
 
 def _check(identity: Identity, claim: Claim, policy: Policy | None, world: World) -> list[Reason]:

@@ -146,10 +146,14 @@ def _claimed(
     world: World, namespace: str, exists: Namespace, signer: IssuerRef, claims: Claims, now: datetime
 ) -> Granted | Claimable | NotGranted:
     if signer not in world.signers:
+        full = signer_name_of(signer)
+        listed = "does not name it"
+        if (bare := full.partition("/")[2]) in world.config.bare:
+            listed = f"says {bare} without its domain ({full} is needed)"
         return _no(
             "NotAMeshSigner",
             f"{signer} is claimed by namespace {namespace}, but no admin made it a signer of the mesh: "
-            "meshConfig.caCertificates[].certSigners does not name it, nor does a SignerPolicy",
+            f"meshConfig.caCertificates[].certSigners {listed}, nor does a SignerPolicy",
         )
     binding = world.bindings.get(signer)
     if binding is None:

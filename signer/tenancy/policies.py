@@ -8,9 +8,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Literal, cast
 
+from issuers.x509.keys import MAX_RSA_BITS, MIN_RSA_BITS
 from issuers.x509.usages import EXTENDED_USAGES, KEY_USAGES
 from signer.api.duration import InvalidDuration, parse_duration
-from signer.api.names import is_dns_pattern, is_label, is_label_key, is_label_value, is_subdomain, is_trust_domain
+from signer.api.names import (
+    is_dns_pattern,
+    is_label,
+    is_label_key,
+    is_label_value,
+    is_subdomain,
+    is_trust_domain,
+    user_problem,
+)
 from signer.api.signerpolicy import PolicyKey, SignerNamespaces, SignerPolicy, SignerPolicySpec
 from signer.api.text import capped, shown
 from signer.tenancy.claims import read_signer_name
@@ -20,6 +29,8 @@ MIN_LIFETIME = timedelta(minutes=1)
 MIN_RATE_PERIOD = timedelta(seconds=1)
 MAX_RATE_PERIOD = timedelta(hours=24)
 _USAGES = frozenset((*KEY_USAGES, *EXTENDED_USAGES, "signing"))
+_PROXY_USAGES = ("server auth", "client auth")
+_CURVES = (256, 384, 521)
 _ALGORITHMS = ("RSA", "ECDSA", "Ed25519")
 _REMADE = ("Refuse", "Allow")
 # RFC 5280, appendix A: ub-organization-name.
@@ -63,6 +74,23 @@ def read_policy(obj: SignerPolicy) -> Policy:
     )
 
 
+def remarks(policy: Policy) -> tuple[str, ...]:
+    """Tell what a policy that can be read says and is seldom meant: limits that take more than they seem to, or nothing."""
+    found = []
+    if policy.certificate_requests is None and policy.usages:
+        for usage, what in (
+            ("client auth", "proxies with its certificates cannot call others by mTLS"),
+            ("server auth", "proxies with its certificates cannot be called by mTLS"),
+        ):
+            if usage not in policy.usages:
+                found.append(f"spec.usages lacks {usage}: {what}")
+        if policy.usages.isdisjoint({"digital signature", "signing"}):
+            found.append("spec.usages lacks digital signature: some verifiers take no such certificate for TLS")
+    if policy.certificate_requests is None and policy.allow_ca:
+        found.append("spec.allowCA is for CertificateRequests alone, and spec.certificateRequests is not there")
+    return tuple(found)
+
+
 def to_record(obj: SignerPolicy, namespaces: Mapping[str, Namespace]) -> dict[str, str | None]:
     """Tell what a policy's status.namespaceUIDs lacks: the uid of each name that is there now, None for one named no more.
 
@@ -95,7 +123,10 @@ def _problems(spec: SignerPolicySpec) -> Iterator[str]:
     yield from _each(
         "signers", spec.signers, _is_signer, "a signer name of ours, as clusterissuers.cert-manager.io/foo"
     )
-    yield from _each("requesters", spec.requesters, _is_user, "a user name")
+    own = spec.certificate_requests
+    # Those who ask as istiod does are programs; where no others are named, people make CertificateRequests by them too.
+    people = own is not None and not own.requesters
+    yield from _users("requesters", spec.requesters, people=people)
     yield from _each("trustDomains", spec.trust_domains, is_trust_domain, "a trust domain")
     if spec.namespaces is not None:
         yield from _of_namespaces(spec.namespaces)
@@ -106,12 +137,14 @@ def _problems(spec: SignerPolicySpec) -> Iterator[str]:
     for index, rule in enumerate(spec.keys):
         yield from _key(f"spec.keys[{index}]", rule)
     yield from _each("usages", spec.usages, _USAGES.__contains__, "a usage")
+    if spec.usages and _USAGES.issuperset(spec.usages):
+        yield from _of_usages(spec)
     if spec.rate is not None:
         if spec.rate.certificates < 1:
             yield "spec.rate.certificates: must be 1 or more"
         yield from _duration("rate.per", spec.rate.per, MIN_RATE_PERIOD, MAX_RATE_PERIOD)
-    if (own := spec.certificate_requests) is not None:
-        yield from _each("certificateRequests.requesters", own.requesters, _is_user, "a user name")
+    if own is not None:
+        yield from _users("certificateRequests.requesters", own.requesters, people=True)
         yield from _each("certificateRequests.organizations", own.organizations, _is_organization, "an organization")
         if spec.rate is not None:
             yield (
@@ -146,8 +179,19 @@ def _is_signer(value: str) -> bool:
     return read_signer_name(value) is not None
 
 
-def _is_user(value: str) -> bool:
-    return bool(value) and value.isprintable() and " " not in value
+def _users(field: str, values: Iterable[str], *, people: bool) -> Iterator[str]:
+    for index, value in enumerate(values):
+        if problem := user_problem(value, people=people):
+            yield f"spec.{field}[{index}]: {shown(value)} {problem}"
+
+
+def _of_usages(spec: SignerPolicySpec) -> Iterator[str]:
+    """Usages by which nothing would be issued: no certificate is without an extended one (rules.py)."""
+    given = set(spec.usages)
+    if given.isdisjoint(_PROXY_USAGES) and spec.certificate_requests is None:
+        yield "spec.usages: has neither server auth nor client auth, so no workload gets anything by it"
+    elif given.isdisjoint(EXTENDED_USAGES) and not spec.allow_ca:
+        yield "spec.usages: has no extended usage, as server auth, and nothing is issued without one"
 
 
 def _is_organization(value: str) -> bool:
@@ -174,5 +218,12 @@ def _key(field: str, key: PolicyKey) -> Iterator[str]:
         yield f"{field}: an Ed25519 key has no sizes"
     if any(size < 1 for size in sizes):
         yield f"{field}: sizes are 1 or more"
+        return
     if len(sizes) == 2 and sizes[0] > sizes[1]:
         yield f"{field}: minSize {sizes[0]} is more than maxSize {sizes[1]}"
+        return
+    least, most = key.min_size or 0, key.max_size if key.max_size is not None else _ANY_SIZE.max_size
+    if key.algorithm == "ECDSA" and not any(least <= size <= most for size in _CURVES):
+        yield f"{field}: no ECDSA key has such a size: there are {', '.join(map(str, _CURVES))}"
+    if key.algorithm == "RSA" and (most < MIN_RSA_BITS or least > MAX_RSA_BITS):
+        yield f"{field}: no RSA key of such a size is taken: {MIN_RSA_BITS} to {MAX_RSA_BITS} bits are"

@@ -59,7 +59,8 @@ class MeshConfig:
 
     `revisions` are the names behind `istio-`; `domains` the trust domain of each of them, and of the one without a name
     (""), none where it cannot be read; `trust_domains` all of these together; `defaults` the signers of defaultConfig.proxyMetadata; `signers` those
-    of caCertificates; `problems` name each ConfigMap and field that could not be read (what could be, counts).
+    of caCertificates; `problems` name each ConfigMap and field that could not be read (what could be, counts); `bare` has the names in certSigners
+    that lack their domain, and so name nobody.
     """
 
     trust_domains: frozenset[str] = frozenset({DEFAULT_TRUST_DOMAIN})
@@ -70,6 +71,19 @@ class MeshConfig:
     signers: frozenset[IssuerRef] = frozenset()
     authorities: tuple[CertificateAuthorityEntry, ...] = ()
     problems: tuple[str, ...] = ()
+    bare: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Roots:
+    """The roots that the mesh config has for one signer, as verifiers go by them (issuers/chain.py, anchor_of).
+
+    `anchors` are subject and key of each, `subjects` the subjects alone (Name, DER), `key_ids` the keys alone.
+    """
+
+    anchors: frozenset[str] = frozenset()
+    subjects: frozenset[bytes] = frozenset()
+    key_ids: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +101,7 @@ class Claims:
     `whole` is the claim for all its workloads (of the oldest ProxyConfig without a selector), None for nothing;
     `signers` maps every claimed signer, those behind selectors too, to the ProxyConfig that says so. `speaker` is the
     ProxyConfig that Events about this namespace go to, None where there is none. `since` is when the ProxyConfig behind
-    `whole` was made.
+    `whole` was made. `malformed` is what stands there where it can name no issuer: workloads ask for it all the same.
     """
 
     whole: IssuerRef | None = None
@@ -95,6 +109,7 @@ class Claims:
     speaker: ProxyConfigName | None = None
     since: datetime | None = None
     problems: tuple[str, ...] = ()
+    malformed: str = ""
 
 
 NO_CLAIMS = Claims()
@@ -233,7 +248,7 @@ class World:
 
     `signers` are the mesh signers; `domains` maps an istiod's user name to the trust domains that it may speak for (any of
     the mesh's, where it is not known which one is its own); `keys` maps the SHA-256 of a mesh signer's CA key to the mesh signers that have
-    it; `roots` the keys of the root that the mesh config gives a signer's workloads, `root_keys` those of all signers and
+    it; `roots` the roots that the mesh config gives a signer's workloads, `root_keys` those of all signers and
     what else stands above a mesh signer's CA; `below` the keys of other CAs below any of these, and `judged` the chains
     without their root (Chain.identity) of which that is known;
     `claimants` the namespaces that claim a signer now; `settling` until when nobody becomes the owner of a signer that
@@ -251,7 +266,7 @@ class World:
     requesters: frozenset[str] = frozenset()
     domains: dict[str, frozenset[str]] = field(default_factory=dict)
     keys: dict[str, frozenset[IssuerRef]] = field(default_factory=dict)
-    roots: dict[IssuerRef, frozenset[str]] = field(default_factory=dict)
+    roots: dict[IssuerRef, Roots] = field(default_factory=dict)
     root_keys: frozenset[str] = frozenset()
     below: frozenset[str] = frozenset()
     judged: frozenset[str] = frozenset()

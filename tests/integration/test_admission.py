@@ -12,11 +12,15 @@ from typing import Any
 import pytest
 import yaml
 
+from signer.commands.checks.admission import check_admission
+from signer.commands.checks.facts import Finding
+from signer.commands.live import Listing
 from tests import pki
 from tests.integration.hot_path import CSRS, signer_name
 from tests.integration.plain_api import Api, Json, Refused
 from tests.localmesh import Cluster, istio_install, kubeconfig
 from tests.localmesh.toolchain import find_kubectl
+from tests.unit.commands.meshes import facts
 
 pytestmark = pytest.mark.integration
 
@@ -517,3 +521,36 @@ class TestNamespaceLabels:
         others = {"istio-injection": "enabled", "mesh-signer.devious/tenant": "a", "not.mesh-signer.dev/tenant": "a"}
         written = someone.patch(path, {"metadata": {"labels": others}})
         assert written["metadata"]["labels"].items() >= (others | {LABEL: "a"}).items()
+
+
+class TestDoctorOnThem:
+    """What `doctor` says of the policies as an API server stores them."""
+
+    @staticmethod
+    def told(cluster: Cluster) -> dict[str, Finding]:
+        read: dict[str, Any] = {
+            field: Listing(tuple(cluster.get(kind)["items"]))
+            for field, kind in (
+                ("admission_policies", "validatingadmissionpolicies"),
+                ("admission_bindings", "validatingadmissionpolicybindings"),
+            )
+        }
+        here = facts(deployments=[{"metadata": {"name": "mesh-signer-controllers"}}], **read)
+        return {one.where: one for one in check_admission(here)}
+
+    def test_a_weakened_one(self, api: Api, guarded: Cluster) -> None:
+        """As installed they are in order; a field that `kubectl apply` leaves is named, and the remedy takes it away."""
+        assert self.told(guarded) == {}
+        where = "ValidatingAdmissionPolicyBinding namespace-labels.mesh-signer.dev"
+        narrowed = {"spec": {"matchResources": {"namespaceSelector": {"matchLabels": {"enforce": "yes"}}}}}
+        path = (
+            "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/namespace-labels.mesh-signer.dev"
+        )
+        api.patch(path, narrowed)
+        guarded.apply_kustomize(MANIFESTS / "overlays" / "istio")
+        found = self.told(guarded)
+        assert list(found) == [where]
+        assert "spec.matchResources is set" in found[where].what
+        file = found[where].mend.split()[3]
+        guarded.kubectl("replace", "-f", MANIFESTS.parent / file)
+        assert self.told(guarded) == {}

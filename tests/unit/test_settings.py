@@ -6,12 +6,17 @@ from operator import attrgetter
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
+from signer.cli import main
 from signer.settings.edge import EdgeSettings
 from signer.settings.given import SettingsError
 from signer.settings.options import add_arguments
 from signer.settings.values import CONTROLLERS, Settings, settings_from
 from signer.tenancy import world
+from tests.examples import examples
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -170,7 +175,7 @@ BAD = [
         "istiod-accounts",
         "system:serviceaccount:istiod",
         (
-            "--istiod-accounts: 'system:serviceaccount:istiod' is not a valid user "
+            "--istiod-accounts: 'system:serviceaccount:istiod' is not a user name "
             "(a service account is system:serviceaccount:NAMESPACE:NAME)"
         ),
     ),
@@ -220,7 +225,7 @@ class TestTenancy:
             "--unbound=deny",
             "--grace=0",
             "--istio-namespace=mesh",
-            "--istiod-accounts=jane",
+            "--istiod-accounts=jane@example.com",
             "--cert-signer-domain=issuers.cert-manager.io",
             "--cluster-resource-namespace=pki",
             "--max-workload-lifetime=1h",
@@ -232,7 +237,7 @@ class TestTenancy:
             "deny",
             timedelta(0),
             "mesh",
-            frozenset({"jane"}),
+            frozenset({"jane@example.com"}),
             "issuers.cert-manager.io",
             "pki",
             timedelta(hours=1),
@@ -256,3 +261,124 @@ class TestTenancy:
         read = settings("--tenancy=audit", "--audit-until=2026-11-22T00:00:00Z")
         assert read.tenancy().enforces(NOW)
         assert settings("--audit-until=2026-11-23T00:00:00Z").tenancy_mode == "enforce"
+
+
+def odd(*bad: str, good: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return bad, good
+
+
+NAMES = odd("cert manager", "Istio", "a/b", "a_b", "-a", "a-", "a.b", "x" * 64, "é", good=("a", "x" * 63, "0"))
+ACCOUNT = "system:serviceaccount:istio-system:istiod"
+USERS = odd(
+    "istiod", "istio-system/istiod", "istiod-1-28", "system:serviceaccount:istiod", "system:serviceaccount:istio-system/istiod",
+    "system:serviceaccount::istiod", "system:serviceaccount:istio-system:", "system:serviceaccounts:istio-system",
+    "system:serviceaccounts", "system:authenticated", "system:masters", "a b@c", "Istiod", f"{ACCOUNT}:x",
+    "system:serviceaccount:Istio:istiod",
+    good=(ACCOUNT, f"{ACCOUNT}-1-28", "jane@example.com", "oidc:istiod", "system:node:worker-1", "CN:a"),
+)  # fmt: skip
+HOSTS = odd(
+    "https://istiod.example.com", "istiod:15012", "10.0.0.1", "*.svc", "Istiod.svc", "a..b", ".a", "a.", "x" * 64 + ".svc", "a b",
+    "[::1]",
+    good=("istiod", "istiod.istio-system.svc", "istiod-1-28.example.com", "1.a", "x" * 63 + ".svc"),
+)  # fmt: skip
+KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "namespace": NAMES,
+    "cluster-resource-namespace": NAMES,
+    "istio-namespace": NAMES,
+    "gateway-namespaces": NAMES,
+    "ca-injector-namespaces": NAMES,
+    "istiod-accounts": USERS,
+    "istiod-dns-names": HOSTS,
+    "shared-mesh-config": odd("a b", "a/b", "A", "a_b", "-", good=("a", "a.b")),
+    "default-issuer-name": odd("a b", "ClusterIssuer/a", "A", good=("a", "a.b")),
+    "identity": odd("a b", "a\nb", "x" * 254, good=("a", "A_b.c")),
+    "bind": odd(
+        "a b:1", "http://a:1", "127.0.0.1", "a:b:1", "[x]:1", "a_b:1", good=(":1", "0.0.0.0:1", "[::]:1", "none")
+    ),
+    "http01-solver-bind": odd("a b:1", "x", good=("none", "0.0.0.0:1", "localhost:1")),
+    **{
+        name: odd(good[0].capitalize(), good[0] + "s", "loud", good=good)
+        for name, good in {
+            "tenancy": ("enforce", "off"),
+            "unbound": ("allow", "deny"),
+            "cert-signer-domain": ("clusterissuers.cert-manager.io", "issuers.cert-manager.io"),
+            "audit-failure": ("stop", "continue"),
+            "log-format": ("json", "text"),
+            "log-level": ("debug", "info"),
+        }.items()
+    },
+    **dict.fromkeys(("grace", "max-workload-lifetime"), odd("1d", "24", "one hour", "-1h", good=("1h", "90m"))),
+}
+
+
+@pytest.mark.parametrize("option", KINDS)
+@given(before=st.sampled_from(["", "istiod@example.com,"]), data=st.data())
+@hypothesis_settings(max_examples=examples(40))
+def test_what_cannot_be_right(option: str, before: str, data: st.DataObject) -> None:
+    """A value that can name nothing is refused at the start, in one line that names option and value; others are taken."""
+    bad, good = KINDS[option]
+    before = before if option == "istiod-accounts" else ""
+    wrong, right = data.draw(st.sampled_from(bad)), data.draw(st.sampled_from(good))
+    for places in (
+        (f"--{option}={before}{wrong}", {}),
+        ("", {"MESH_SIGNER_" + option.replace("-", "_").upper(): before + wrong}),
+    ):
+        argument, environment = places
+        with pytest.raises(SettingsError) as caught:
+            settings(*filter(None, [argument]), **environment)
+        assert str(caught.value).startswith(f"--{option}: ")
+        assert "\n" not in str(caught.value)
+    settings(f"--{option}={before}{right}")
+
+
+def test_accounts_without_a_namespace() -> None:
+    """The message for a service account's name alone has the form that is needed."""
+    with pytest.raises(SettingsError, match="a service account is system:serviceaccount:NAMESPACE:NAME"):
+        settings("--istiod-accounts=istiod")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("MESH_SIGNER_GRACES", "MESH_SIGNER_GRACES: there is no such setting: is MESH_SIGNER_GRACE meant?"),
+        (
+            "MESH_SIGNER_TENANCY_MODE",
+            "MESH_SIGNER_TENANCY_MODE: there is no such setting: is MESH_SIGNER_TENANCY meant?",
+        ),
+        ("MESH_SIGNER_X", "MESH_SIGNER_X: there is no such setting (docs/operations.md lists them)"),
+        ("MESH_SIGNER_PORT_", None),
+    ],
+)
+def test_unknown_variables(name: str, told: str | None) -> None:
+    """A variable that is no setting is refused: whoever misspells one would believe that it counts."""
+    with pytest.raises(SettingsError) as caught:
+        settings(**{name: "1h"})
+    assert told is None or str(caught.value) == told
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SERVICE_HOST",
+        "SERVICE_PORT",
+        "SERVICE_PORT_METRICS",
+        "PORT",
+        "PORT_9402_TCP",
+        "PORT_9402_TCP_ADDR",
+        "SOLVER_SERVICE_HOST",
+    ],
+)
+def test_variables_of_services(name: str) -> None:
+    """What Kubernetes sets for a Service named mesh-signer is no setting of anybody's."""
+    assert settings(**{f"MESH_SIGNER_{name}": "tcp://10.0.0.1:9402"}) == settings()
+
+
+@pytest.mark.parametrize("line", [["run", "--tenancy=Enforce"], ["run", "--graces=1h"], ["doctor", "x"], ["runs"], []])
+def test_one_line(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever is wrong with a command line is told in one line, with status 2."""
+    try:
+        status = main(line)
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    assert status == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1

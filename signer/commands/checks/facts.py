@@ -1,10 +1,12 @@
 """What a check-up knows and what it finds. Values only."""
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from signer.api.issuer import IssuerRef
 from signer.commands.live import Json, Listing, Mesh
 from signer.settings.values import Settings
 
@@ -51,7 +53,10 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The cluster at one moment. Each Listing says by itself when it could not be read."""
+    """The cluster at one moment. Each Listing says by itself when it could not be read.
+
+    `skew` is how far the clock here is ahead of the API server's, None where that could not be found out.
+    """
 
     settings: Settings
     mesh: Mesh
@@ -69,8 +74,18 @@ class Facts:
     mutating_policies: Listing = field(default_factory=Listing)
     mutating_bindings: Listing = field(default_factory=Listing)
     injectables: Listing = field(default_factory=Listing)
+    leases: Listing = field(default_factory=Listing)
+    skew: timedelta | None = None
     accesses: tuple[Access, ...] = ()
     access_problem: str = ""
+
+
+def or_near(facts: Facts, ref: IssuerRef, mend: str) -> str:
+    """Ask first, where an issuer is not there and another is called nearly so, whether that one is meant."""
+    if ref in facts.mesh.issuers:
+        return mend
+    near = difflib.get_close_matches(str(ref), map(str, sorted(facts.mesh.issuers)), n=1, cutoff=0.75)
+    return f"correct the name if {near[0]} is meant; else {mend}" if near else mend
 
 
 def some(names: Iterable[str], shown: int = _SHOWN) -> str:

@@ -1,10 +1,10 @@
-"""What is installed: CRDs, admission policies, mesh-signer's own Deployments and their settings. Pure."""
+"""What is installed: CRDs, mesh-signer's own Deployments and their settings. Pure."""
 
 from collections.abc import Iterator
 from datetime import timedelta
 
 from signer.api.crd import CERTIFICATES_CRD, ours
-from signer.api.duration import InvalidDuration, format_duration, parse_duration
+from signer.api.duration import format_duration
 from signer.api.proxyconfig import PROXY_CONFIGS_CRD
 from signer.commands.checks.access import CONTROLLERS, SIGNER
 from signer.commands.checks.facts import (
@@ -17,24 +17,17 @@ from signer.commands.checks.facts import (
     name_of,
     namespace_of,
     some,
-    texts,
 )
+from signer.commands.command import WALL_OPTIONS
 from signer.commands.live import Json
-from signer.settings.given import PREFIX
+from signer.settings.given import PREFIX, SettingsError
+from signer.settings.values import Settings, settings_from
 
 _OURS = ("signerpolicies.mesh-signer.dev", "signerbindings.mesh-signer.dev", "signerrecords.mesh-signer.dev")
 _ISSUERS = ("issuers.cert-manager.io", "clusterissuers.cert-manager.io", CERTIFICATES_CRD)
-_POLICIES = {
-    "claims.mesh-signer.dev": "whoever may write a ProxyConfig may claim any signer that nobody owns yet",
-    "certificates.mesh-signer.dev": "another signer in the cluster may sign what mesh-signer refuses",
-    "bindings.mesh-signer.dev": "RBAC alone keeps people from writing SignerBindings",
-    "namespace-labels.mesh-signer.dev": "whoever may label a namespace may put it under a SignerPolicy's matchLabels",
-}
-_CONTROLLERS = "mesh-signer-controllers"
-_CONTROLLERS_POLICIES = {
-    "controllers-secrets.mesh-signer.dev": "whoever gets hold of the controllers' token can make himself cluster-admin",
-}
-"""Of manifests/base, where the controllers run."""
+# What the wall's answers hang on; those of one Deployment alone are in _OF_ONE.
+_COMPARED = tuple(name for name in WALL_OPTIONS if name not in {"kubeconfig", "tenancy", "audit-until"})
+_OF_ONE = {"allow-ca-requests": SIGNER, "auto-approve": CONTROLLERS}
 _GATE = "ExperimentalCertificateSigningRequestControllers"
 _CSR_CONTROLLER = "certificatesigningrequests-issuer-ca"
 
@@ -64,32 +57,6 @@ def check_crds(facts: Facts) -> Iterator[Finding]:
         yield Finding("note", "crds", text, f"CRD {CERTIFICATES_CRD}")
 
 
-def check_admission(facts: Facts) -> Iterator[Finding]:
-    """Whether the admission policies beside the wall are in force."""
-    for listing in (facts.admission_policies, facts.admission_bindings):
-        if listing.problem:
-            yield Finding("unknown", "admission", f"the admission policies were not checked: {listing.problem}")
-            return
-    there = {name_of(one) for one in facts.admission_policies.items}
-    bound = {
-        at(one, "spec", "policyName")
-        for one in facts.admission_bindings.items
-        if "Deny" in texts(one, "spec", "validationActions")
-    }
-    controllers = any(name_of(one) == _CONTROLLERS for one in facts.deployments.items)
-    for name, open_ in (_POLICIES | (_CONTROLLERS_POLICIES if controllers else {})).items():
-        if name in there and name in bound:
-            continue
-        lack = "is missing" if name not in there else "is not bound with the action Deny"
-        yield Finding(
-            "warning",
-            "admission",
-            f"the admission policy {name} {lack}: {open_}",
-            f"ValidatingAdmissionPolicy {name}",
-            "apply manifests/base again" if name in _CONTROLLERS_POLICIES else "apply manifests/overlays/istio",
-        )
-
-
 def check_ourselves(facts: Facts) -> Iterator[Finding]:
     """Whether mesh-signer runs, enforces, and has the settings that this command was given."""
     if facts.deployments.problem:
@@ -111,8 +78,8 @@ def check_ourselves(facts: Facts) -> Iterator[Finding]:
         yield from _settings(facts, deployment, where)
 
 
-def _option(deployment: Json, name: str) -> str | None:
-    """Return what an option was given, None where it was not, or where that cannot be told."""
+def _option(deployment: Json, name: str) -> tuple[str | None, bool]:
+    """Return what an option was given, None where it was not, and whether that can be told."""
     template = at(deployment, "spec", "template")
     given = None
     line = arguments(template)
@@ -121,63 +88,67 @@ def _option(deployment: Json, name: str) -> str | None:
             given = one.partition("=")[2]
         elif one == f"--{name}" and index + 1 < len(line):
             given = line[index + 1]
+    found = environment(template)
     if given is None:
-        return environment(template).get(PREFIX + name.replace("-", "_").upper())
+        variable = PREFIX + name.replace("-", "_").upper()
+        return found.get(variable), found.get(variable, "") is not None
     # $(NAME) is a variable of the container's; of those that stand elsewhere only the Pod's namespace can be told.
-    variables = {"POD_NAMESPACE": namespace_of(deployment)} | environment(template)
+    variables = {"POD_NAMESPACE": namespace_of(deployment)} | found
     for variable, value in variables.items():
         if f"$({variable})" in given:
             if value is None and variable != "POD_NAMESPACE":
-                return None
+                return None, False
             given = given.replace(f"$({variable})", value if value is not None else namespace_of(deployment))
-    return given
+    return given, True
 
 
 def _settings(facts: Facts, deployment: Json, where: str) -> Iterator[Finding]:
-    mode = _option(deployment, "tenancy") or "enforce"
+    mode = _option(deployment, "tenancy")[0] or "enforce"
     if mode == "off":
         text = "it runs with --tenancy=off: there is no wall, every workload gets the signer that it asks for"
         yield Finding("error", "mesh-signer", text, where, "remove --tenancy=off")
     elif mode == "audit":
-        until = _option(deployment, "audit-until") or "an unknown time"
+        until = _option(deployment, "audit-until")[0] or "an unknown time"
         text = f"it runs with --tenancy=audit until {until}: what it would refuse is signed"
         yield Finding("warning", "mesh-signer", text, where, "remove --tenancy=audit when the audit log is clean")
-    settings = facts.settings
-    for name, here in (
-        ("istio-namespace", settings.istio_namespace),
-        ("cert-signer-domain", settings.cert_signer_domain),
-        ("cluster-resource-namespace", settings.cluster_resource_namespace),
-        ("shared-mesh-config", settings.shared_mesh_config),
-        ("unbound", settings.unbound),
-        ("allow-ca-requests", "true" if settings.allow_ca_requests else "false"),
-        ("auto-approve", "true" if settings.auto_approve else "false"),
-    ):
-        there = _option(deployment, name)
-        if there is not None and there != here:
-            yield _differs(where, name, there, here)
-    for name, expected in (("grace", settings.grace), ("max-workload-lifetime", settings.max_workload_lifetime)):
-        there = _option(deployment, name)
-        if there is not None and not _is_duration(there, expected):
-            yield _differs(where, name, there, format_duration(expected))
-    for name, names in (
-        ("istiod-accounts", settings.istiod_accounts),
-        ("istiod-dns-names", settings.istiod_dns_names),
-    ):
-        there = _option(deployment, name)
-        if there is not None and {one.strip() for one in there.split(",") if one.strip()} != names:
-            yield _differs(where, name, there, ",".join(sorted(names)))
+    for name in _COMPARED:
+        if name not in _OF_ONE or name_of(deployment) == _OF_ONE[name]:
+            yield from _compared(facts.settings, deployment, name, where)
 
 
-def _is_duration(text: str, duration: timedelta) -> bool:
+def _compared(settings: Settings, deployment: Json, name: str, where: str) -> Iterator[Finding]:
+    """Hold one option of a Deployment against this command's, by what the two mean."""
+    given, known = _option(deployment, name)
+    field = name.replace("-", "_")
+    if not known:
+        text = f"its --{name} is taken from elsewhere, and was not compared with this command's"
+        yield Finding("unknown", "mesh-signer", text, where)
+        return
     try:
-        return parse_duration(text) == duration
-    except InvalidDuration:
-        return False
+        there = getattr(settings_from({field: given}, {}, host="", process=0), field)
+    except SettingsError as error:
+        text = f"it has a setting that cannot be used, so that it does not start: {error}"
+        yield Finding("error", "mesh-signer", text, where, "correct the option that is named")
+        return
+    here = getattr(settings, field)
+    if there == here:
+        return
+    runs = given if given is not None else f"{_shown(there)}, the default"
+    mend = (
+        f"give this command --{name}={given} too" if given is not None else f"leave --{name} out here, or set it there"
+    )
+    text = f"it runs with --{name}={runs}, and this command with {_shown(here)}: they may answer differently"
+    yield Finding("warning", "mesh-signer", text, where, mend)
 
 
-def _differs(where: str, name: str, there: str, here: str) -> Finding:
-    text = f"it runs with --{name}={there}, and this command with {here or 'none'}: they may answer differently"
-    return Finding("warning", "mesh-signer", text, where, f"give this command --{name}={there} too")
+def _shown(value: object) -> str:
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    if isinstance(value, frozenset):
+        return ",".join(sorted(value)) or "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value or "none")
 
 
 def check_cert_manager(facts: Facts) -> Iterator[Finding]:

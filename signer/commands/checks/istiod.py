@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from signer.api.signername import parse_signer_name
-from signer.commands.checks.facts import Facts, Finding, at, environment, items, name_of, namespace_of, some
+from signer.commands.checks.facts import Facts, Finding, at, environment, items, name_of, namespace_of, or_near, some
 from signer.commands.checks.mesh import refusal
 from signer.commands.live import Json
 from signer.tenancy.grants import make_default
@@ -79,6 +79,7 @@ def _environment(facts: Facts, deployment: Json) -> Iterator[Finding]:
     if "external-ca-cert" in {one.get("name") for one in items(template, "spec", "volumes")} and _mounted(template):
         text = "external-ca-cert is mounted: if its root-cert.pem is there, all workloads are given that one root"
         yield Finding("warning", "istiod", text, where, "remove the Secret external-ca-cert and the mount")
+    yield from _account(facts, deployment, where)
     if facts.mesh.gaps:
         if env.get("PILOT_CERT_PROVIDER") or env.get("K8S_SIGNER"):
             text = f"PILOT_CERT_PROVIDER and K8S_SIGNER were not checked: {some(facts.mesh.gaps)}"
@@ -86,6 +87,21 @@ def _environment(facts: Facts, deployment: Json) -> Iterator[Finding]:
         return
     yield from _provider(facts, where, env.get("PILOT_CERT_PROVIDER", ""))
     yield from _for_all(facts, where, env.get("K8S_SIGNER", ""))
+
+
+def _account(facts: Facts, deployment: Json, where: str) -> Iterator[Finding]:
+    """Whether the wall takes requests from the user that this istiod is."""
+    name = at(deployment, "spec", "template", "spec", "serviceAccountName")
+    if not isinstance(name, str) or not name:
+        return
+    user = f"system:serviceaccount:{namespace_of(deployment)}:{name}"
+    known = facts.mesh.world.requesters
+    if user not in known:
+        text = (
+            f"it is {user}, and requests for signers of the mesh are taken from {some(sorted(known)) or 'nobody'} only"
+        )
+        mend = f"give mesh-signer --istiod-accounts={','.join(sorted({user, *facts.settings.istiod_accounts}))}"
+        yield Finding("error", "istiod", text, where, mend)
 
 
 def _mounted(template: Any) -> bool:
@@ -105,10 +121,10 @@ def _provider(facts: Facts, where: str, provider: str | None) -> Iterator[Findin
         return
     if ref not in facts.mesh.world.config.signers:
         text = f"PILOT_CERT_PROVIDER names {ref}, which has no entry in meshConfig.caCertificates: istiod would exit"
-        yield Finding("error", "istiod", text, where, f"mesh-signer mesh-config {name} --write")
+        yield Finding("error", "istiod", text, where, or_near(facts, ref, f"mesh-signer mesh-config {name} --write"))
     if ref not in facts.mesh.issuers:
         text = f"PILOT_CERT_PROVIDER names {ref}, which does not exist: istiod does not start without its certificate"
-        yield Finding("error", "istiod", text, where, f"make {ref}")
+        yield Finding("error", "istiod", text, where, or_near(facts, ref, f"make {ref}"))
 
 
 def _for_all(facts: Facts, where: str, name: str | None) -> Iterator[Finding]:
@@ -122,7 +138,7 @@ def _for_all(facts: Facts, where: str, name: str | None) -> Iterator[Finding]:
         return
     if ref not in facts.mesh.issuers:
         text = f"K8S_SIGNER names {ref}, which does not exist: workloads that name no signer get no certificate"
-        yield Finding("error", "istiod", text, where, f"make {ref}")
+        yield Finding("error", "istiod", text, where, or_near(facts, ref, f"make {ref}"))
     if ref not in facts.mesh.world.defaults and ref not in facts.mesh.world.policies:
         text = f"K8S_SIGNER names {ref}, which is not the mesh default: workloads that name no signer are refused"
         yield Finding("error", "istiod", text, where, make_default(ref))

@@ -1,9 +1,10 @@
 """Signers, roots and tenants: whether what the mesh says of each agrees with what there is. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from issuers.authority import Authority
 from issuers.istio_request import uri_name
@@ -13,20 +14,24 @@ from issuers.template import mesh_template
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
 from signer.api.signername import signer_name_of
-from signer.commands.checks.facts import Facts, Finding, Severity, some
+from signer.commands.checks.facts import Facts, Finding, Severity, at, containers, namespace_of, or_near, some
 from signer.commands.command import NotFoundOut
 from signer.commands.explanations.requests import workload_request
 from signer.commands.live import told
 from signer.csr.evaluate import as_signed
 from signer.mesh.roots import with_roots_in_mesh
-from signer.tenancy.decide import BACKDATE
-from signer.tenancy.grants import Claimable, Granted, NotGranted, held_back
-from signer.tenancy.meshconfig.edit import in_step, same_key
+from signer.tenancy.coverage import loses, read_coverage, would_have
+from signer.tenancy.decide import BACKDATE, CA, other_root
+from signer.tenancy.grants import Claimable, Granted, NotGranted, granted, held_back
+from signer.tenancy.meshconfig.edit import in_step, renamed, same_anchor
+from signer.tenancy.policies import remarks
 from signer.tenancy.rules import WORKLOAD_USAGES
-from signer.tenancy.world import DEFAULT_TRUST_DOMAIN
+from signer.tenancy.world import DEFAULT_TRUST_DOMAIN, NO_CLAIMS, CertificateAuthorityEntry, Policy
 
 # A root has to reach the mesh config, and every workload by its next certificate (24 h), before the old one ends.
 _SOON = timedelta(days=3)
+_PROXY = "istio-proxy"
+_ENDED = {"Succeeded", "Failed"}
 
 
 def check_cas(facts: Facts) -> Iterator[Finding]:
@@ -41,7 +46,13 @@ def check_cas(facts: Facts) -> Iterator[Finding]:
         if state is None:
             if ref in mesh.world.config.signers or ref in mesh.world.policies:
                 text = f"{ref} is a signer of the mesh and does not exist"
-                yield Finding("warning", "cas", text, _named_by(facts, ref), f"make {ref}, or remove its name there")
+                yield Finding(
+                    "warning",
+                    "cas",
+                    text,
+                    _named_by(facts, ref),
+                    or_near(facts, ref, f"make {ref}, or remove its name there"),
+                )
         elif not state.ready:
             yield Finding("error", "cas", f"{ref} is not ready: {state.message}", str(ref), "see the message")
         elif state.authority is None:
@@ -102,31 +113,54 @@ def check_roots(facts: Facts) -> Iterator[Finding]:
             )
     for ref in with_roots_in_mesh(mesh.world):
         authority = mesh.authority(ref)
-        if authority is None or authority.root_pem is None:
+        if authority is None:
             continue
-        root = authority.root_pem.decode()
-        if not entries[ref]:
-            text = f"{ref} has no root there: its workloads get no certificate"
-            yield _root("error", ref, text)
-        for entry in entries[ref]:
-            if in_step(entry.pem, root):
-                continue
-            if not entry.pem.strip():
-                yield _root("error", ref, f"the entry of {ref} has no root: its workloads get no certificate")
-            elif same_key(entry.pem, root):
-                text = f"the root of {ref} was renewed, and the one there is older: it must be replaced before it ends"
-                yield _root("warning", ref, text)
-            elif same_key(entry.pem, authority.certificate_pem.decode()):
-                # The CA's own key is the new root already; its chain still leads to the old one, for old workloads.
-                yield Finding("note", "roots", f"{ref} changes its root: its CA is the root there, and is cross-signed")
-            else:
-                text = f"the root of {ref} there is another CA's: istiod refuses each certificate that {ref} signs"
-                yield _root("error", ref, text, force=" --force")
+        if authority.root_pem is not None:
+            yield from _entries(ref, authority, authority.root_pem.decode(), entries[ref])
+        elif (changed := other_root(CA(ref, authority.key_id, authority.chain), mesh.world, facts.now)) is not None:
+            yield _root("error", ref, changed.reason.message, force=" --force")
+
+
+def _entries(
+    ref: IssuerRef, authority: Authority, root: str, entries: list[CertificateAuthorityEntry]
+) -> Iterator[Finding]:
+    """Hold the entries of a signer against the root of its CA."""
+    if not entries:
+        yield _root("error", ref, f"{ref} has no root there: its workloads get no certificate")
+    for entry in entries:
+        if in_step(entry.pem, root):
+            continue
+        if not entry.pem.strip():
+            yield _root("error", ref, f"the entry of {ref} has no root: its workloads get no certificate")
+        elif same_anchor(entry.pem, root):
+            text = f"the root of {ref} was renewed, and the one there is older: it must be replaced before it ends"
+            yield _root("warning", ref, text)
+        elif same_anchor(entry.pem, authority.certificate_pem.decode()):
+            # The CA itself is the new root already; its chain still leads to the old one, for old workloads.
+            yield Finding("note", "roots", f"{ref} changes its root: its CA is the root there, and is cross-signed")
+        elif (names := renamed(entry.pem, root)) is not None:
+            yield _renamed(ref, *names)
+        else:
+            text = f"the root of {ref} there is another CA's: istiod refuses each certificate that {ref} signs"
+            yield _root("error", ref, text, force=" --force")
 
 
 def _root(severity: Severity, ref: IssuerRef, text: str, force: str = "") -> Finding:
     mend = f"mesh-signer mesh-config {signer_name_of(ref)} --write{force}"
     return Finding(severity, "roots", text, "meshConfig.caCertificates", mend)
+
+
+def _renamed(ref: IssuerRef, there: str, here: str) -> Finding:
+    return Finding(
+        "error",
+        "roots",
+        f"the CA of {ref} has another subject than the root there, {here!r} and not {there!r}, and the same key: its "
+        "workloads get no certificate (RootMismatch), and none under the new subject would be accepted by those that run",
+        "meshConfig.caCertificates",
+        f"give the CA its former subject {there!r} again (spec.commonName or spec.subject of its Certificate, or its Secret); "
+        f"if it shall change, with an outage until every workload has renewed: mesh-signer mesh-config "
+        f"{signer_name_of(ref)} --write --force",
+    )
 
 
 def check_claims(facts: Facts) -> Iterator[Finding]:
@@ -141,13 +175,15 @@ def check_claims(facts: Facts) -> Iterator[Finding]:
     for ref in sorted(world.defaults):
         if ref not in mesh.issuers:
             text = f"the mesh's default signer {ref} does not exist"
-            yield Finding("error", "claims", text, "meshConfig.defaultConfig.proxyMetadata", f"make {ref}")
+            yield Finding(
+                "error", "claims", text, "meshConfig.defaultConfig.proxyMetadata", or_near(facts, ref, f"make {ref}")
+            )
     for namespace, claims in sorted(world.claims.items()):
         for ref, name in sorted(claims.signers.items()):
             where = f"ProxyConfig {namespace}/{name.name}"
             if ref not in mesh.issuers:
                 text = f"namespace {namespace} names {ref}, which does not exist: its workloads get no certificate"
-                yield Finding("warning", "claims", text, where, f"make {ref}, or correct the name")
+                yield Finding("warning", "claims", text, where, or_near(facts, ref, f"make {ref}, or correct the name"))
                 continue
             if (why := refusal(facts, namespace, ref)) is not None:
                 mend = f"mesh-signer explain --namespace={namespace} --signer={signer_name_of(ref)}"
@@ -168,8 +204,51 @@ def refusal(facts: Facts, namespace: str, ref: IssuerRef) -> Finding | None:
     return Finding("warning", "claims", f"{code}: {message}")
 
 
+def _taken(facts: Facts, policies: Iterable[Policy]) -> Iterator[Finding]:
+    """Who loses a signer because a SignerPolicy names it: istiod, those who would own it, those who have the default."""
+    world = facts.mesh.world
+    coverage = read_coverage(
+        policies,
+        world.namespaces,
+        frozenset(facts.mesh.issuers),
+        istio_namespace=world.settings.istio_namespace,
+        holders=partial(would_have, world),
+        defaults=world.defaults,
+    )
+    lost = {one.signer: one for found in coverage.values() for one in found.lost}
+    for ref, one in sorted(lost.items()):
+        named = world.policies.get(ref, ())
+        running = _with_proxies(facts, ref) if one.default else frozenset[str]()
+        severity: Severity = "error" if one.istiod else "warning" if one.namespaces or running else "note"
+        who = f"; proxies run in namespace {some(sorted(running))}" if running else ""
+        yield Finding(
+            severity,
+            "policies",
+            f"{loses(one)}{who}",
+            f"SignerPolicy {some(policy.name for policy in named)}",
+            "add the namespaces to spec.namespaces of one of them, write another policy for them, or delete it: a signer that "
+            "a SignerPolicy names is for those whom policies cover, and for nobody else",
+        )
+
+
+def _with_proxies(facts: Facts, signer: IssuerRef) -> frozenset[str]:
+    """Name the namespaces whose proxies ask for the mesh's default, and are refused it."""
+    world = facts.mesh.world
+    there = {
+        namespace_of(pod)
+        for pod in facts.pods.items
+        if any(one.get("name") == _PROXY for one in containers(pod)) and at(pod, "status", "phase") not in _ENDED
+    }
+    return frozenset(
+        name
+        for name in there & world.namespaces.keys()
+        if world.claims.get(name, NO_CLAIMS).whole is None
+        and isinstance(granted(world, name, signer, now=facts.now), NotGranted)
+    )
+
+
 def check_policies(facts: Facts) -> Iterator[Finding]:
-    """SignerPolicies and SignerBindings that cannot be read, or cover nothing."""
+    """SignerPolicies and SignerBindings that cannot be read, cover nothing, or take a signer from who would have it."""
     world = facts.mesh.world
     policies = {policy.name: policy for found in world.policies.values() for policy in found}
     for policy in policies.values():
@@ -177,8 +256,9 @@ def check_policies(facts: Facts) -> Iterator[Finding]:
         if policy.problem:
             text = f"it grants nothing: {policy.problem}"
             yield Finding("error", "policies", text, where, "correct the field that is named")
-        elif facts.mesh.gaps:
-            continue  # whom it covers is not known; told by check_gaps
+            continue
+        if facts.mesh.gaps:
+            pass  # whom it covers is not known; told by check_gaps
         elif held := [
             one
             for one in (
@@ -192,6 +272,9 @@ def check_policies(facts: Facts) -> Iterator[Finding]:
         elif not any(policy.covers(name, found) for name, found in world.namespaces.items()):
             text = f"it covers no namespace that exists, so nobody has {some(map(str, sorted(policy.signers)))} by it"
             yield Finding("warning", "policies", text, where, "see spec.namespaces")
+        for remark in remarks(policy):
+            yield Finding("warning", "policies", remark, where, "correct the field that is named, if that is not meant")
+    yield from _taken(facts, policies.values())
     for ref, binding in sorted(world.bindings.items()):
         where = f"SignerBinding {ref.name}"
         exists = world.namespaces.get(binding.namespace)

@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from signer.api.issuer import IssuerRef
-from signer.api.proxyconfig import CERT_SIGNER
+from signer.api.proxyconfig import CERT_SIGNER, meant_for_cert_signer
+from signer.api.text import shown
 from signer.commands.checks.facts import Facts, Finding, at, containers, environment, items, name_of, namespace_of, some
 from signer.commands.checks.mesh import refusal
 from signer.commands.live import Json
@@ -24,14 +25,9 @@ def asked_by(pod: Json, domain: str) -> frozenset[IssuerRef]:
         for entry in items(container, "env"):
             if entry.get("name") == CERT_SIGNER and isinstance(entry.get("value"), str):
                 values.add(entry["value"])
-    text = at(pod, "metadata", "annotations", _ANNOTATION)
-    if isinstance(text, str):
-        try:
-            value = at(read_yaml(text), "proxyMetadata", CERT_SIGNER)
-        except UnreadableYAML:
-            value = None
-        if isinstance(value, str):
-            values.add(value)
+    value = at(_metadata_of(pod), CERT_SIGNER)
+    if isinstance(value, str):
+        values.add(value)
     return frozenset(ref for value in values if (ref := signer_of(value, domain)) is not None)
 
 
@@ -62,6 +58,34 @@ def check_workloads(facts: Facts) -> Iterator[Finding]:
             f"namespace {namespace}: {some(sorted(pods), 3)}",
             f"remove {CERT_SIGNER} from them, or see mesh-signer explain --namespace={namespace} --signer={ref.name}",
         )
+
+
+def check_variables(facts: Facts) -> Iterator[Finding]:
+    """Variables that are nearly the one by which a workload asks for a signer: they say nothing, and the default is asked."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for obj in facts.proxy_configs.items:
+        for name in _names(at(obj, "spec", "environmentVariables")):
+            found[name].append(f"ProxyConfig {namespace_of(obj)}/{name_of(obj)}")
+    for pod in facts.pods.items:
+        if at(pod, "status", "phase") not in _ENDED:
+            for name in {*_names(environment(pod)), *_names(_metadata_of(pod))}:
+                found[name].append(f"Pod {namespace_of(pod)}/{name_of(pod)}")
+    for name, places in sorted(found.items()):
+        text = f"the variable {shown(name)} asks for no signer, so these workloads ask for their namespace's or the mesh's default"
+        yield Finding("warning", "workloads", text, some(sorted(places)), f"is {CERT_SIGNER} meant?")
+
+
+def _names(variables: object) -> list[str]:
+    found = variables if isinstance(variables, dict) else {}
+    return [name for name in found if isinstance(name, str) and meant_for_cert_signer(name)]
+
+
+def _metadata_of(pod: Json) -> object:
+    text = at(pod, "metadata", "annotations", _ANNOTATION)
+    try:
+        return at(read_yaml(text), "proxyMetadata") if isinstance(text, str) else None
+    except UnreadableYAML:
+        return None
 
 
 def check_gateways(facts: Facts) -> Iterator[Finding]:

@@ -45,14 +45,7 @@ def advise(code: str, world: World, namespace: str, signer: IssuerRef, requester
     """Say what to do about one reason; "" where its message says it all."""
     policies = ", ".join(policy.name for policy in world.policies.get(signer, ()))
     if code == "TenantMismatch":
-        if policies:
-            return f"If {namespace} is the same tenant's, add it to SignerPolicy {policies} (spec.namespaces.names)."
-        if signer.kind == "Issuer":
-            return "An Issuer is for its own namespace: use a ClusterIssuer, or name both in a SignerPolicy."
-        return (
-            f"If {namespace} should have it, let a ProxyConfig of {namespace} name it (ISTIO_META_CERT_SIGNER: "
-            f"{signer.name}), or write a SignerPolicy with both. A Pod's annotation, label or environment grants nothing."
-        )
+        return _about_tenant(world, namespace, signer, policies)
     if code == "SignerClaimed":
         binding = world.bindings.get(signer)
         exists = world.namespaces.get(binding.namespace) if binding is not None else None
@@ -72,13 +65,38 @@ def advise(code: str, world: World, namespace: str, signer: IssuerRef, requester
     if code == "NamespaceNotFound":
         return f"No namespace {namespace} is known: is its name spelled right?"
     if code == "RequesterNotAllowed":
-        accounts = ", ".join(sorted(world.requesters)) or "nobody"
-        return (
-            f"For signers of the mesh {accounts} may ask. If {requester or 'this requester'} is an istiod, say so with "
-            "--istiod-accounts; otherwise name it under requesters of a SignerPolicy."
-        )
+        return _about_requester(world, signer, requester, policies)
     if code == "TrustDomainMismatch":
         return "meshConfig.trustDomain says which there is; a SignerPolicy's trustDomains may add others."
     if code == "ServiceAccountNotAllowed":
         return f"Add the service account to serviceAccounts of SignerPolicy {policies}."
     return _FIXED.get(code, "")
+
+
+def _about_requester(world: World, signer: IssuerRef, requester: str, policies: str) -> str:
+    who = requester or "this requester"
+    if any(policy.requesters or policy.request_requesters for policy in world.policies.get(signer, ())):
+        istiods = "; without the field istiod may ask" if requester in world.requesters else ""
+        return f"If {who} should ask, list it under spec.requesters of SignerPolicy {policies}{istiods}."
+    accounts = ", ".join(sorted(world.requesters)) or "nobody"
+    return (
+        f"For signers of the mesh {accounts} may ask. If {who} is an istiod, say so with --istiod-accounts; otherwise name it "
+        "under requesters of a SignerPolicy."
+    )
+
+
+def _about_tenant(world: World, namespace: str, signer: IssuerRef, policies: str) -> str:
+    if policies and signer in world.defaults:
+        return (
+            f"SignerPolicy {policies} takes the mesh's default signer from every namespace that it does not cover, istiod's own "
+            f"too: add {namespace} to spec.namespaces, write a second policy for the others, or delete it. A limit for one "
+            "namespace needs a signer of its own."
+        )
+    if policies:
+        return f"If {namespace} is the same tenant's, add it to SignerPolicy {policies} (spec.namespaces.names)."
+    if signer.kind == "Issuer":
+        return "An Issuer is for its own namespace: use a ClusterIssuer, or name both in a SignerPolicy."
+    return (
+        f"If {namespace} should have it, let a ProxyConfig of {namespace} name it (ISTIO_META_CERT_SIGNER: "
+        f"{signer.name}), or write a SignerPolicy with both. A Pod's annotation, label or environment grants nothing."
+    )

@@ -9,17 +9,19 @@ from issuers.request import SigningRequest, read_request
 from issuers.spiffe import parse_spiffe_id
 from signer.api.issuer import IssuerRef
 from signer.api.meta import find_condition, to_rfc3339
+from signer.api.proxyconfig import CERT_SIGNER
 from signer.api.signername import signer_name_of
+from signer.api.text import shown
 from signer.commands.command import NotFoundOut
 from signer.commands.explanations.advice import advise_on
 from signer.commands.explanations.grounds import CA_UNREAD, SHOWN, known, mode_notes
-from signer.commands.explanations.requests import Asked
+from signer.commands.explanations.requests import Asked, as_requester, workload_request
 from signer.commands.live import Mesh, hangs_on_grace
 from signer.csr.evaluate import IS_CA_ANNOTATION, Circumstances, case_of, evaluate, requested_duration
 from signer.csr.outcome import Answers, AskKey, AskReference, Issue, Verdict
 from signer.tenancy.decide import CONFIRMED_FOR, decide, unready
 from signer.tenancy.verdict import Bind, Claim, Confirm, Grant, Inquiry, Limits, Reason, Refuse, Reread, Unready, Wait
-from signer.tenancy.world import Binding, World
+from signer.tenancy.world import NO_CLAIMS, Binding, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,37 @@ def explain(
     advice = advise_on(reasons, mesh.world, namespace, signer, asked.content.username)
     kind: Literal["refuse", "wait"] = "refuse" if isinstance(verdict, Refuse) else "wait"
     return replace(found, verdict=kind, reasons=reasons, notes=tuple(notes), advice=advice)
+
+
+def misnamed(mesh: Mesh, namespace: str, service_account: str, now: datetime) -> Explanation | None:
+    """Explain what a workload gets whose namespace claims for all its workloads what can name no issuer; None where it does not.
+
+    Istio gives the value to the workload as it stands, and the API server takes no request for such a signer.
+    """
+    claims = mesh.world.claims.get(namespace, NO_CLAIMS)
+    if not claims.malformed:
+        return None
+    world = mesh.world
+    signer = IssuerRef("ClusterIssuer", "", shown(claims.malformed))
+    domain = next(iter(sorted(world.config.trust_domains)), "cluster.local")
+    asked = workload_request(domain, namespace, service_account, f"{world.settings.signer_domain}/{claims.malformed}")
+    where = f"ProxyConfig {namespace}/{claims.speaker.name}" if claims.speaker is not None else f"namespace {namespace}"
+    text = (
+        f"{where}: {CERT_SIGNER} is {shown(claims.malformed)}, which names no issuer, and workloads ask for it all the same: they "
+        "get no certificate, not that of the mesh's default either"
+    )
+    near = [str(ref) for ref in sorted(mesh.issuers) if ref.name == claims.malformed.strip().lower().rpartition("/")[2]]
+    meant = f" Is {near[0]} meant? Then it is {near[0].rpartition(' ')[2]}." if near else ""
+    return Explanation(
+        as_requester(asked, next(iter(sorted(world.requesters)), "")),
+        "refuse",
+        f"spiffe://{domain}/ns/{namespace}/sa/{service_account}",
+        namespace,
+        signer,
+        reasons=(Reason("Malformed", text),),
+        known=tuple(known(mesh, namespace, signer, now)),
+        advice=(f"Write the issuer's name alone into {CERT_SIGNER}, without kind or domain.{meant}",),
+    )
 
 
 def _reasons(verdict: Refuse | Wait | Unready | Reread) -> tuple[Reason, ...]:

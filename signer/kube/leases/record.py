@@ -8,7 +8,7 @@ Source: https://kubernetes.io/docs/concepts/architecture/leases/ and client-go t
 import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -84,6 +84,21 @@ def released(lease: Json, now: datetime) -> Json:
     spec["renewTime"] = micro_time(now)
     spec["leaseDurationSeconds"] = 1
     return {**lease, "spec": spec}
+
+
+LEADER_LEASE = "mesh-signer-controllers"
+
+
+def leaders(leases: Iterable[Json], besides: str) -> tuple[str, ...]:
+    """Name who leads in other namespaces than `besides`, by Leases of the name that ours has; given up ones do not count."""
+    found = []
+    for lease in leases:
+        metadata, spec = lease.get("metadata") or {}, lease.get("spec") or {}
+        if metadata.get("name") == LEADER_LEASE and metadata.get("namespace") != besides and spec.get("holderIdentity"):
+            found.append(
+                f"Lease {metadata.get('namespace')}/{LEADER_LEASE}, held by {str(spec['holderIdentity'])[:80]}"
+            )
+    return tuple(sorted(found))
 
 
 def lease_name(group: str, identity: str) -> str:

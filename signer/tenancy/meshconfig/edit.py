@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from issuers.chain import anchor_of
+from signer.tenancy.ca_keys import root_key
 from signer.tenancy.meshconfig.text import (
     AUTHORITIES,
     SIGNERS,
@@ -44,6 +46,8 @@ class _Root:
     pem: str
     der: bytes
     public_key: bytes
+    anchor: str
+    subject: str
     ends: str
 
 
@@ -52,9 +56,10 @@ def edit_mesh_config(text: str, roots: Mapping[str, str], *, force: bool) -> Edi
 
     An entry is in step when its last certificate is the root: that is the one which istiod hands to workloads. An
     entry that several signers share becomes one for each, since istiod never forgets a list of signers that it has
-    read. A root with another public key than the present one is refused unless `force`: workloads that trust the
-    present one would not accept certificates under the new one. Entries of signers not in `roots` keep their root.
-    Never raises: what cannot be edited is refused as a whole.
+    read. A root with another public key or another subject than the present one is refused unless `force`: workloads that
+    trust the present one would not accept certificates under the new one. Both in one entry would help nobody, as
+    workloads are given the last certificate alone. Entries of signers not in `roots` keep their root. Never raises: what
+    cannot be edited is refused as a whole.
 
     Source: security/pkg/pki/ra/k8s_ra.go (SetCACertificatesFromMeshConfig, SignWithCertChain) of Istio.
     """
@@ -80,10 +85,18 @@ def in_step(pem: str, root: str) -> bool:
     return bool(there) and bool(asked) and there[-1].der == asked[-1].der
 
 
-def same_key(pem: str, root: str) -> bool:
-    """Tell whether the last certificate of `pem` has the public key of this root: it still verifies what that signs."""
+def same_anchor(pem: str, root: str) -> bool:
+    """Tell whether the last certificate of `pem` still verifies what this root signs: it has its subject and its key."""
     there, asked = _read_roots(pem), _read_roots(root)
-    return bool(there) and bool(asked) and there[-1].public_key == asked[-1].public_key
+    return bool(there) and bool(asked) and there[-1].anchor == asked[-1].anchor
+
+
+def renamed(pem: str, root: str) -> tuple[str, str] | None:
+    """Return the subjects of the last certificate of `pem` and of this root, where their key is one and they differ."""
+    there, asked = _read_roots(pem), _read_roots(root)
+    if not there or not asked or there[-1].anchor == asked[-1].anchor or there[-1].public_key != asked[-1].public_key:
+        return None
+    return there[-1].subject, asked[-1].subject
 
 
 def _refuse(entries: list[Entry], wanted: dict[str, _Root], refused: list[str], *, force: bool) -> None:
@@ -97,9 +110,12 @@ def _refuse(entries: list[Entry], wanted: dict[str, _Root], refused: list[str], 
             where = f"caCertificates[{entry.index}]"
             if entry.find(URL) is not None:
                 refused.append(f"{signer}: {where} takes its roots from a spiffeBundleUrl")
-            elif there and there[-1].public_key != root.public_key and not force:
+            elif there and there[-1].anchor != root.anchor and not force:
+                other = "another public key"
+                if there[-1].public_key == root.public_key:
+                    other = f"the same key and another subject, {there[-1].subject!r}, not {root.subject!r}"
                 refused.append(
-                    f"{signer}: the root in {where} has another public key (it expires {there[-1].ends}); whoever trusts "
+                    f"{signer}: the root in {where} has {other} (it expires {there[-1].ends}); whoever trusts "
                     "it would accept no certificate under the new root (--force replaces it all the same)"
                 )
             else:
@@ -176,10 +192,15 @@ def _told(entry: Entry, wanted: Mapping[str, _Root]) -> list[str]:
     for signer in entry.signers:
         if signer in wanted and not _trusts(entry.pem, wanted[signer]):
             there = _read_roots(entry.pem)
-            same = there and there[-1].public_key == wanted[signer].public_key
-            kind = "of the same key" if same else "with another key" if there else "where no certificate was"
+            kind = _kind(there[-1], wanted[signer]) if there else "where no certificate was"
             told.append(f"{signer}: a root {kind}, which expires {wanted[signer].ends}")
     return told
+
+
+def _kind(there: _Root, new: _Root) -> str:
+    if there.anchor == new.anchor:
+        return "of the same key"
+    return "with another subject" if there.public_key == new.public_key else "with another key"
 
 
 def _compare(before: MeshConfigText, after: MeshConfigText, expected: list[dict[str, object]]) -> None:
@@ -202,14 +223,18 @@ def _read_roots(pem: str) -> list[_Root]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd serial numbers: a root is here for its key
-            return [
-                _Root(
-                    pem=one.public_bytes(Encoding.PEM).decode(),
-                    der=one.public_bytes(Encoding.DER),
-                    public_key=one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
-                    ends=one.not_valid_after_utc.strftime("%Y-%m-%d"),
-                )
-                for one in x509.load_pem_x509_certificates(pem.encode())
-            ]
+            return [_root(one) for one in x509.load_pem_x509_certificates(pem.encode())]
     except Exception:  # noqa: BLE001 - ValueError, UnsupportedAlgorithm and more: all mean that nobody can trust it
         return []
+
+
+def _root(one: x509.Certificate) -> _Root:
+    subject, spki = root_key(one)
+    return _Root(
+        pem=one.public_bytes(Encoding.PEM).decode(),
+        der=one.public_bytes(Encoding.DER),
+        public_key=spki,
+        anchor=anchor_of(subject, spki),
+        subject=one.subject.rfc4514_string(),
+        ends=one.not_valid_after_utc.strftime("%Y-%m-%d"),
+    )

@@ -7,13 +7,15 @@ What istiod would refuse as a whole is read here as far as it goes, and told: a 
 Source: istio pkg/config/mesh/mesh.go (ApplyMeshConfig), pilot/pkg/bootstrap/mesh.go, api mesh/v1alpha1/config.proto.
 """
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from signer.api.issuer import IssuerRef
 from signer.api.names import is_label, is_trust_domain
-from signer.api.proxyconfig import CERT_SIGNER
+from signer.api.proxyconfig import CERT_SIGNER, meant_for_cert_signer
+from signer.api.signername import CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN
 from signer.api.text import capped, shown
 from signer.tenancy.claims import is_ours, read_signer_name, signer_of, value_problem
 from signer.tenancy.meshconfig.yaml import UnreadableYAML, read_yaml
@@ -23,6 +25,11 @@ MESH_KEY = "mesh"
 DEFAULT_CONFIG_MAP = "istio"
 _PREFIX = f"{DEFAULT_CONFIG_MAP}-"
 _MAX_PEM = 1 << 16
+_FIELDS = ("trustDomain", "rootNamespace", "caCertificates", "defaultConfig")
+# Of CertificateData, config.proto.
+_ENTRY = ("pem", "spiffeBundleUrl", "certSigners", "trustDomains")
+_NEAR = 0.88
+_LONGEST_NAME = 64
 
 
 @dataclass
@@ -34,6 +41,7 @@ class _Read:
     root_namespace: str | None = None
     cert_signer: str | None = None
     signers: set[IssuerRef] = field(default_factory=set)
+    bare: set[str] = field(default_factory=set)
     authorities: list[CertificateAuthorityEntry] = field(default_factory=list)
 
 
@@ -73,6 +81,7 @@ def read_mesh_config(
         signers=frozenset(base.signers.union(*(one.signers for one in read))),
         authorities=tuple(dict.fromkeys(entry for one in (base, *read) for entry in one.authorities)),
         problems=capped(problems),
+        bare=frozenset(base.bare.union(*(one.bare for one in read))),
     )
 
 
@@ -101,6 +110,7 @@ def _over(base: _Read, own: _Read) -> _Read:
         root_namespace=own.root_namespace or base.root_namespace,
         cert_signer=own.cert_signer if own.cert_signer is not None else base.cert_signer,
         signers=own.signers,
+        bare=own.bare,
         authorities=own.authorities,
     )
 
@@ -125,6 +135,8 @@ def _read(name: str, text: str, settings: Settings, problems: list[str]) -> _Rea
         read.bad_domain = True
         return read
 
+    for odd in _misspelt(document, _FIELDS):
+        problem(shown(odd), f"there is no such field: is {_near(odd, _FIELDS)} meant?")
     domain = _field(document, "trustDomain")
     if domain is not None:
         if isinstance(domain, str) and is_trust_domain(domain):
@@ -143,13 +155,15 @@ def _read(name: str, text: str, settings: Settings, problems: list[str]) -> _Rea
     if entries is not None and not isinstance(entries, list):
         problem("caCertificates", "is not a list")
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
-        _read_authority(f"caCertificates[{index}]", entry, read, problem)
+        _read_authority(f"caCertificates[{index}]", entry, read, problem, settings.signer_domain)
     return read
 
 
 def _default_signer(document: dict[Any, Any], domain: str, problem: Any) -> str | None:
     where, found = "", document
     for step in ("defaultConfig", "proxyMetadata"):
+        for name in _misspelt(found, (step,)) if where else ():
+            problem(f"{where}.{shown(name)}", f"there is no such field: is {step} meant?")
         where = f"{where}.{step}" if where else step
         inner = _field(found, step)
         if inner is None:
@@ -158,6 +172,9 @@ def _default_signer(document: dict[Any, Any], domain: str, problem: Any) -> str 
             problem(where, "is not a mapping")
             return None
         found = inner
+    for name in found:
+        if isinstance(name, str) and meant_for_cert_signer(name):
+            problem(f"{where}.{shown(name)}", f"says nothing of signers: is {CERT_SIGNER} meant?")
     value = found.get(CERT_SIGNER)
     if value is None:
         return None
@@ -169,10 +186,11 @@ def _default_signer(document: dict[Any, Any], domain: str, problem: Any) -> str 
     return value
 
 
-def _read_authority(where: str, entry: object, read: _Read, problem: Any) -> None:
+def _read_authority(where: str, entry: object, read: _Read, problem: Any, domain: str) -> None:
     if not isinstance(entry, dict):
         problem(where, "is not a mapping")
         return
+    _check_fields(where, entry, problem)
     listed = _field(entry, "certSigners")
     if listed is not None and not isinstance(listed, list):
         problem(f"{where}.certSigners", "is not a list")
@@ -183,6 +201,14 @@ def _read_authority(where: str, entry: object, read: _Read, problem: Any) -> Non
             signers.add(ref)
         elif not isinstance(name, str) or is_ours(name):
             problem(f"{where}.certSigners[{index}]", f"{_what(name)} is not a valid signer name")
+        elif "/" not in name:
+            read.bare.add(name)
+            text = f"{shown(name)} has no domain, so it names no signer: it must begin with {domain}/"
+            problem(f"{where}.certSigners[{index}]", text)
+        elif near := _near(name.partition("/")[0], (CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN)):
+            problem(
+                f"{where}.certSigners[{index}]", f"{shown(name)} names no signer of ours: is the domain {near} meant?"
+            )
     read.signers |= signers
     pem = entry.get("pem")
     if pem is None:
@@ -193,11 +219,42 @@ def _read_authority(where: str, entry: object, read: _Read, problem: Any) -> Non
         problem(f"{where}.pem", f"is longer than {_MAX_PEM} characters" if isinstance(pem, str) else "is not text")
 
 
+def _check_fields(where: str, entry: dict[Any, Any], problem: Any) -> None:
+    """Tell of fields that no entry has: what stands there counts for nobody."""
+    for name in entry:
+        if not isinstance(name, str):
+            problem(where, "has a field whose name is not text")
+        elif _camel(name) not in _ENTRY:
+            near = _near(name, _ENTRY)
+            hint = f": is {near} meant?" if near else ""
+            problem(f"{where}.{shown(name)}", f"there is no such field, so it says nothing{hint}")
+
+
 def _field(mapping: dict[Any, Any], name: str) -> Any:
     """Return a field, written trustDomain or trust_domain: Protocol Buffers' JSON takes both."""
     if name in mapping:
         return mapping[name]
     return mapping.get("".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name))
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
+
+
+def _near(name: str, known: Collection[str]) -> str:
+    """Return which of these a name may be meant for, "" for none."""
+    found = difflib.get_close_matches(name[:_LONGEST_NAME], known, n=1, cutoff=_NEAR)
+    return found[0] if found else ""
+
+
+def _misspelt(mapping: dict[Any, Any], known: Collection[str]) -> list[str]:
+    """Name the fields that are nearly one of these, and none."""
+    return [
+        name
+        for name in mapping
+        if isinstance(name, str) and name not in known and _camel(name) not in known and _near(name, known)
+    ]
 
 
 def _what(value: object) -> str:

@@ -180,8 +180,8 @@ MUTANTS = (
     Mutant(
         "a CA key that was changed signs at once",
         DECIDE,
-        "    if not roots or not ca.root_key_id or ca.root_key_id in roots",
-        "    if roots or not ca.root_key_id or ca.root_key_id in roots",
+        "    if ca.chain is None or roots is None or not roots.anchors or",
+        "    if ca.chain is None or roots is None or roots.anchors or",
         CONTENTS,
     ),
     Mutant(

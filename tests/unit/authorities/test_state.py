@@ -117,7 +117,13 @@ class TestCA:
         [
             (timedelta(days=90), "tls.crt: the CA certificate expired at 2027-02-20T12:00:00Z"),
             (timedelta(days=9000), "tls.crt: the CA certificate expired at 2027-02-20T12:00:00Z"),
-            (-timedelta(days=1, seconds=1), "tls.crt: the CA certificate is not valid before 2026-11-21T12:00:00Z"),
+            (
+                -timedelta(days=1, seconds=1),
+                (
+                    "tls.crt: the CA certificate is not valid before 2026-11-21T12:00:00Z; by the clock here it is about "
+                    "2026-11-21T11:50Z, and if that is wrong, set this node's clock"
+                ),
+            ),
         ],
     )
     def test_dates(self, after: timedelta, defect: str) -> None:

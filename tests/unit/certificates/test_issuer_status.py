@@ -1,5 +1,8 @@
 """The status of an issuer: what is known of it, in cert-manager's words, written only when it differs."""
 
+import itertools
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -7,7 +10,7 @@ import pytest
 
 from signer.api.issuer import Issuer
 from signer.authorities.state import IssuerState
-from signer.certificates.issuer_controller import news, status_patch
+from signer.certificates.issuer_controller import CONTESTED, IssuerController, news, status_patch
 from tests.unit.certificates.samples import NOW, Json
 
 
@@ -104,3 +107,79 @@ def test_foreign_conditions_stay() -> None:
     patch = status_patch(issuer({"type": "Theirs", "status": "True"}), state(), NOW)
     assert patch is not None
     assert {c["type"] for c in patch["status"]["conditions"]} == {"Theirs", "Ready"}
+
+
+class Rival:
+    """An API server on which somebody else puts another status back after each write; the registry hears of it at once."""
+
+    def __init__(self, *, undoes: bool) -> None:
+        self.undoes = undoes
+        self.now = NOW
+        self.state = state(ready=True)
+        self.writes: list[datetime] = []
+        self.events: list[tuple[str, str]] = []
+        self.later: list[float] = []
+        self.controller = IssuerController(
+            self,  # type: ignore[arg-type]  # the registry, as far as it is asked
+            self,  # type: ignore[arg-type]  # the API server, likewise
+            clock=lambda: self.now,
+            later=lambda _ref, seconds: self.later.append(seconds),
+        )
+
+    def get(self, _ref: object) -> IssuerState:
+        return self.state
+
+    def emitter(self, _resource: object, _issuer: Issuer) -> Any:
+        return lambda _kind, reason, message: self.events.append((reason, message))
+
+    async def other_installations(self, _namespace: str) -> tuple[str, ...]:
+        return ("Lease signer-test/mesh-signer-controllers, held by b",)
+
+    async def patch_issuer(self, _resource: object, _issuer: Issuer, body: Json) -> None:
+        self.writes.append(self.now)
+        written = body["status"]["conditions"]
+        self.see([THEIRS] if self.undoes else written)
+
+    def see(self, conditions: list[Json]) -> None:
+        self.state = replace(self.state, issuer=issuer(*conditions))
+
+
+THEIRS: Json = READY | {
+    "status": "False",
+    "reason": "ErrGetKeyPair",
+    "message": 'secret "s" not found in namespace "signer-test"',
+}
+
+
+async def test_a_rival() -> None:
+    """Somebody who puts another status back each second meets growing pauses, and is named once, with what he writes."""
+    scene = Rival(undoes=True)
+    scene.see([THEIRS])
+    for _ in range(3600):
+        await scene.controller.reconcile(scene.state.ref)
+        scene.now += timedelta(seconds=1)
+    assert len(scene.writes) < 16
+    gaps = [later - earlier for earlier, later in itertools.pairwise(scene.writes)]
+    assert gaps == sorted(gaps)
+    ((_, message),) = [one for one in scene.events if one[0] == CONTESTED]
+    assert "signer-test/mesh-signer-controllers, held by b" in message
+    assert "ErrGetKeyPair" in message
+    assert scene.later
+
+
+async def test_what_is_new_is_written_at_once() -> None:
+    """Where nobody undoes anything, and where the state itself changes all the time, nothing waits."""
+    quiet = Rival(undoes=False)
+    for number in range(50):
+        quiet.state = replace(quiet.state, message=f"news {number}")
+        await quiet.controller.reconcile(quiet.state.ref)
+        await quiet.controller.reconcile(quiet.state.ref)
+    assert len(quiet.writes) == 50
+    assert not quiet.later
+    contested = Rival(undoes=True)
+    for _ in range(20):
+        await contested.controller.reconcile(contested.state.ref)
+    before = len(contested.writes)
+    contested.state = replace(contested.state, ready=False, reason="ErrInvalidKeyPair", message="expired")
+    await contested.controller.reconcile(contested.state.ref)
+    assert len(contested.writes) == before + 1

@@ -8,15 +8,15 @@ import pytest
 from signer.api.issuer import IssuerRef
 from signer.commands.checks.injection import check_injection
 from signer.commands.checks.install import (
-    check_admission,
     check_cert_manager,
     check_crds,
     check_gaps,
     check_ourselves,
 )
 from signer.commands.checks.istiod import check_istiod, check_multiroot
+from signer.commands.command import WALL_OPTIONS
 from signer.commands.live import Json, Listing
-from signer.settings.values import Settings
+from signer.settings.values import Settings, settings_from
 from tests.unit.commands.meshes import ALL, deployment, entries, facts, mesh, named, whats
 from tests.unit.tenancy.worlds import DEFAULT, world
 
@@ -50,31 +50,6 @@ def test_crds() -> None:
     theirs = [named("CustomResourceDefinition", name, status=crd(name)["status"]) for name in CRDS]
     assert [one.severity for one in check_crds(facts(crds=theirs))] == ["note"]
     assert [one.severity for one in check_crds(facts(crds=Listing(problem="no")))] == ["unknown"]
-
-
-def test_admission_policies() -> None:
-    """A policy counts when it is there and bound with Deny."""
-    names = ("claims", "certificates", "bindings", "namespace-labels")
-    policies = [named("P", f"{name}.mesh-signer.dev") for name in names]
-
-    def binding(name: str, action: str = "Deny") -> Json:
-        return named("B", name, spec={"policyName": f"{name}.mesh-signer.dev", "validationActions": [action]})
-
-    assert list(check_admission(facts(admission_policies=policies, admission_bindings=map(binding, names)))) == []
-    weak = [binding(name, "Audit" if name == "claims" else "Deny") for name in names]
-    (found,) = check_admission(facts(admission_policies=policies, admission_bindings=weak))
-    assert found.what.startswith("the admission policy claims.mesh-signer.dev is not bound with the action Deny")
-    missing = list(check_admission(facts(admission_policies=policies[1:], admission_bindings=map(binding, names))))
-    assert [one.where for one in missing] == ["ValidatingAdmissionPolicy claims.mesh-signer.dev"]
-    assert [one.severity for one in check_admission(facts(admission_policies=Listing(problem="no")))] == ["unknown"]
-    controllers = [deployment("mesh-signer-controllers", "cert-manager")]
-    (found,) = check_admission(
-        facts(admission_policies=policies, admission_bindings=map(binding, names), deployments=controllers)
-    )
-    assert (found.where, found.mend) == (
-        "ValidatingAdmissionPolicy controllers-secrets.mesh-signer.dev",
-        "apply manifests/base again",
-    )
 
 
 def ourselves(*args: str, env: dict[str, str] | None = None, **changes: Any) -> list[str]:
@@ -111,13 +86,73 @@ def test_our_deployment() -> None:
         ),
         (["--istio-namespace=$(NS)"], {"NS": "mesh"}, "warning: it runs with --istio-namespace=mesh"),
         (["--grace=1h"], {}, "warning: it runs with --grace=1h, and this command with 24h"),
-        (["--grace=x"], {}, "warning: it runs with --grace=x"),
+        (["--grace=x"], {}, "error: it has a setting that cannot be used, so that it does not start: --grace: 'x'"),
+        (["--istiod-accounts=istiod"], {}, "error: it has a setting that cannot be used"),
+        (["--grace=$(X)"], {"Y": "1h"}, "error: it has a setting"),
     ],
 )
 def test_our_settings(args: list[str], env: dict[str, str], text: str) -> None:
     """A wall that is off, or one that is set in another way than this command, is told, wherever that is set."""
     (found,) = ourselves(*args, env=env)
     assert found.startswith(text)
+
+
+OTHERS = {
+    "cluster-resource-namespace": "pki",
+    "allow-ca-requests": "false",
+    "auto-approve": "false",
+    "unbound": "deny",
+    "grace": "1h",
+    "istio-namespace": "mesh",
+    "istiod-accounts": "system:serviceaccount:mesh:istiod",
+    "cert-signer-domain": "issuers.cert-manager.io",
+    "max-workload-lifetime": "1h",
+    "istiod-dns-names": "istiod.example.com",
+    "shared-mesh-config": "shared",
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_option_is_compared(name: str) -> None:
+    """An option that one of the two has and the other has not, or has otherwise, is told in both directions."""
+    assert set(OTHERS) == set(WALL_OPTIONS) - {"kubeconfig", "tenancy", "audit-until"}
+    owner = "mesh-signer-controllers" if name == "auto-approve" else "mesh-signer"
+    given = settings_from({name.replace("-", "_"): OTHERS[name]}, {}, host="", process=0)
+    base = {"signer": [f"--cluster-resource-namespace={given.cluster_resource_namespace}"]}["signer"]
+
+    def told(here: Settings, *args: str) -> list[str]:
+        namespace = here.cluster_resource_namespace
+        ours = [deployment(one, namespace, args=args) for one in ("mesh-signer", "mesh-signer-controllers")]
+        found = check_ourselves(facts(settings=here, deployments=ours))
+        return [one.what for one in found if one.where == f"Deployment {namespace}/{owner}"]
+
+    assert told(Settings()) == told(given, f"--{name}={OTHERS[name]}", *base) == []
+    (there,) = told(Settings(), f"--{name}={OTHERS[name]}")
+    assert there.startswith(f"it runs with --{name}={OTHERS[name]}, and this command with ")
+    (here,) = told(given)
+    assert here.startswith(f"it runs with --{name}=")
+    assert "the default, and this command with " in here
+
+
+def test_options_of_one_deployment() -> None:
+    """What only one of the two goes by is not asked of the other."""
+    ours = [deployment(one, "cert-manager") for one in ("mesh-signer", "mesh-signer-controllers")]
+    found = list(
+        check_ourselves(facts(settings=Settings(allow_ca_requests=False, auto_approve=False), deployments=ours))
+    )
+    assert [(one.where, one.what.partition("=")[0]) for one in found] == [
+        ("Deployment cert-manager/mesh-signer", "it runs with --allow-ca-requests"),
+        ("Deployment cert-manager/mesh-signer-controllers", "it runs with --auto-approve"),
+    ]
+
+
+def test_an_option_from_elsewhere() -> None:
+    """An option whose value stands in a Secret or a ConfigMap is "not checked", and never taken for the default."""
+    one = deployment("mesh-signer", "cert-manager")
+    one["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": "MESH_SIGNER_GRACE", "valueFrom": {}}]
+    assert whats(check_ourselves(facts(deployments=[one])))[0].startswith(
+        "unknown: its --grace is taken from elsewhere"
+    )
 
 
 def test_same_settings() -> None:
@@ -182,6 +217,22 @@ def test_one_signer_for_all() -> None:
     assert [line.partition(": ")[0] for line in istiod(HEALTHY | {"K8S_SIGNER": f"{name}-2"})] == ["error", "error"]
     (foreign,) = istiod(HEALTHY | {"K8S_SIGNER": "example.com/x"})
     assert foreign.startswith("warning: K8S_SIGNER is 'example.com/x'")
+
+
+@pytest.mark.parametrize(
+    ("account", "told"), [("istiod", False), ("istiod-1-28", True), ("default", True), ("", False)]
+)
+def test_who_istiod_is(account: str, told: bool) -> None:
+    """An istiod whose user may not ask for workloads is told, with the option that lets it."""
+    found = [one for one in istiod(HEALTHY, serviceAccountName=account) if "requests for signers of the mesh" in one]
+    assert bool(found) == told
+
+
+def test_a_name_that_is_nearly_another() -> None:
+    """Where a name may be misspelt, the remedy asks that first, before something is made by that name."""
+    env = HEALTHY | {"PILOT_CERT_PROVIDER": "k8s.io/clusterissuers.cert-manager.io/istio-systen"}
+    found = list(check_istiod(facts(deployments=[deployment("istiod", "istio-system", env=env)])))
+    assert all(one.mend.startswith(f"correct the name if {DEFAULT} is meant; else ") for one in found)
 
 
 def test_istiods_of_all_revisions() -> None:

@@ -10,7 +10,7 @@ import pytest
 from issuers.authority import load_authority
 from signer.commands.checks.facts import Finding
 from signer.commands.checks.mesh import check_cas, check_claims, check_policies, check_roots
-from signer.commands.checks.workloads import asked_by, check_gateways, check_workloads
+from signer.commands.checks.workloads import asked_by, check_gateways, check_variables, check_workloads
 from signer.commands.doctor import examine, report, status
 from signer.commands.live import Json, Listing
 from signer.tenancy.world import CertificateAuthorityEntry, Policy
@@ -102,9 +102,51 @@ def test_policies() -> None:
     assert found == [
         "error: it grants nothing: spec.keys: bad",
         f"warning: it covers no namespace that exists, so nobody has {BAR} by it",
+        f"warning: {BAR} is refused to namespace bar, which would have it, where no policy covers it",
+        f"warning: {FOO} is refused to namespace foo, which would have it, where no policy covers it",
         "error: it cannot be read: bad",
         f"note: {TEAM} belongs to a namespace gone that is gone: nobody else may have it",
     ]
+
+
+@pytest.mark.parametrize(
+    ("names", "running", "severity", "words"),
+    [
+        (("gw",), (), "error", "istiod itself"),
+        ((), (), "error", "istiod itself"),
+        (("gw", "istio-system"), (), "note", "whoever claims no signer"),
+        (("gw", "istio-system"), ("shop",), "warning", "proxies run in namespace shop"),
+        (("gw", "istio-system"), ("gw", "foo"), "note", "whoever claims no signer"),
+        (
+            ("gw", "istio-system", "shop", "store", "cert-manager"),
+            ("shop", "store"),
+            "note",
+            "whoever claims no signer",
+        ),
+    ],
+)
+def test_a_policy_on_the_default(names: tuple[str, ...], running: tuple[str, ...], severity: str, words: str) -> None:
+    """A SignerPolicy that takes the mesh's default signer from istiod is an error; from proxies that run, a warning."""
+    policy = Policy("gw-short", frozenset({DEFAULT}), namespaces=frozenset(names))
+    all_names = ("istio-system", "cert-manager", "foo", "bar", "shop", "store", "gw")
+    pods = [named("Pod", name, name, spec={"containers": [{"name": "istio-proxy"}]}) for name in running]
+    here = mesh(world(policies=(policy,), namespaces=all_names, config=entries(*ALL)))
+    found = [
+        one for one in check_policies(facts(here, pods=pods)) if str(DEFAULT) in one.what and "refused" in one.what
+    ]
+    assert [one.severity for one in found] == [severity]
+    assert words in found[0].what
+    assert found[0].where == "SignerPolicy gw-short"
+    assert "write another policy" in found[0].mend
+
+
+def test_a_policy_takes_what_somebody_owns() -> None:
+    """A SignerPolicy that takes a signer from its owner names both; one that covers him takes nothing."""
+    for names, told in ((("shop",), True), (("shop", "foo"), False)):
+        policy = Policy("p", frozenset({FOO}), namespaces=frozenset(names))
+        here = mesh(world(policies=(policy,), bindings=(binding(FOO, "foo"),)))
+        found = whats(check_policies(facts(here)))
+        assert any(f"{FOO} is refused to namespace foo" in one for one in found) == told
 
 
 def pod(name: str, namespace: str, *, env: str = "", annotation: str = "", phase: str = "Running") -> Json:
@@ -142,6 +184,26 @@ def test_workloads() -> None:
 def test_annotations(annotation: str, asks: bool) -> None:
     """A Pod asks by its annotation too; a hostile one asks for nothing and breaks nothing."""
     assert asked_by(pod("p", "bar", annotation=annotation), DOMAIN) == (frozenset({FOO}) if asks else frozenset())
+
+
+def test_variables_that_are_nearly_right() -> None:
+    """A misspelt variable is named with all places that have it, wherever a workload's variables are set."""
+    wrong = {"ISTIO_META_CERTSIGNER": "shop", "ISTIO_META_DNS_CAPTURE": "true"}
+    config = named("ProxyConfig", "pc", "shop", spec={"environmentVariables": wrong})
+    by_env = named(
+        "Pod", "p", "shop", spec={"containers": [{"env": [{"name": "ISTIO_META_CERTSIGNER", "value": "x"}]}]}
+    )
+    by_annotation = pod("q", "shop", annotation="proxyMetadata: {ISTIO_META_CERT_SIGNERS: shop}")
+    broken = pod("r", "shop", annotation=": [")
+    found = list(
+        check_variables(
+            facts(proxy_configs=[config], pods=[by_env, by_annotation, broken, pod("s", "shop", env="shop")])
+        )
+    )
+    assert [(one.where, "ISTIO_META_CERT_SIGNER meant" in one.mend) for one in found] == [
+        ("Pod shop/p, ProxyConfig shop/pc", True),
+        ("Pod shop/q", True),
+    ]
 
 
 def test_malformed_pods() -> None:

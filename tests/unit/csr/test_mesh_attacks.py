@@ -12,19 +12,26 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from issuers.authority import load_authority
 from signer.api.issuer import IssuerRef
 from signer.csr.evaluate import DURATION_ANNOTATION, IS_CA_ANNOTATION, PRIVATE_KEY_ANNOTATION
 from signer.csr.outcome import Issue
 from signer.tenancy.verdict import Refuse, Reread, Unready
-from signer.tenancy.world import World
-from tests.pki import key, workload_csr
-from tests.unit.csr.crafted import FOO, ISTIOD, NOW, USAGES, authority, ready, self_signed
+from signer.tenancy.world import Roots, World
+from tests.pki import CA, key, workload_csr
+from tests.unit.csr.crafted import FOO, ISTIOD, NOW, USAGES, authority, ca, ready, self_signed
 from tests.unit.csr.mesh_cases import BAR_URI, FOO_URI, OWNED, certificate, codes, judge
 from tests.unit.tenancy.worlds import BAR, OTHER, claims, world
 from tests.vectors import craft
 from tests.vectors.craft import Csr
 
 VECTORS = Path(__file__).parents[2] / "vectors"
+
+
+def anchor(name: str) -> str:
+    chain = authority(name).chain
+    assert chain is not None
+    return chain.certificates[-1].anchor
 
 
 class TestTheft:
@@ -82,21 +89,22 @@ class TestTheft:
 
     def test_a_ca_with_another_root(self) -> None:
         """A CA key that was changed waits until an admin gives the signer's workloads its root."""
-        changed = world(bindings=OWNED, roots={FOO: frozenset({"an earlier key"})})
+        changed = world(bindings=OWNED, roots={FOO: Roots(frozenset({"an earlier one"}))})
         verdict = judge(workload_csr("foo"), mesh=changed)
         assert isinstance(verdict, Unready)
         assert verdict.reason.code == "RootMismatch"
         assert "ClusterIssuer foo" in verdict.reason.message
-        same = world(bindings=OWNED, roots={FOO: frozenset({"an earlier key", authority("foo").root_key_id})})
+        same = world(bindings=OWNED, roots={FOO: Roots(frozenset({"an earlier one", anchor("foo")}))})
         assert isinstance(judge(workload_csr("foo"), mesh=same), Issue)
-        unreadable = world(bindings=OWNED, roots={FOO: frozenset()})
+        unreadable = world(bindings=OWNED, roots={FOO: Roots()})
         assert isinstance(judge(workload_csr("foo"), mesh=unreadable), Issue)
 
     def test_a_cross_certificate(self) -> None:
         """A CA that is changed by a cross certificate works on when its own key is the root that workloads trust now."""
-        own = authority("foo")
-        crossed = replace(ready(FOO), authority=replace(own, root_key_id="the root of before"))
-        mesh = world(bindings=OWNED, roots={FOO: frozenset({own.key_id})})
+        old, new = ca("bar"), ca("foo")
+        cross = CA("foo", parent=old, private=new.private)
+        crossed = replace(ready(FOO), authority=load_authority(cross.pem, cross.key_pem, old.pem, now=NOW))
+        mesh = world(bindings=OWNED, roots={FOO: Roots(frozenset({anchor("foo")}))})
         assert isinstance(judge(workload_csr("foo"), mesh=mesh, state=crossed), Issue)
 
     @pytest.mark.parametrize(

@@ -154,7 +154,10 @@ FAULTS: dict[str, tuple[Callable[[], Secret], str, str, str]] = {
         lambda: ca(not_before=NOW + timedelta(hours=1)).secret(),
         "NotYetValid",
         "tls.crt",
-        "'CN=root' is valid from 2026-11-22T13:00:00Z",
+        (
+            "'CN=root' is valid from 2026-11-22T13:00:00Z; by the clock here it is about 2026-11-22T12:00Z, and if that is wrong, set "
+            "this node's clock"
+        ),
     ),
     "an expired intermediate": (
         lambda: expired_above("tls.crt"),

@@ -25,6 +25,11 @@ def test_files_are_up_to_date() -> None:
     assert stale() == []
 
 
+def test_admission_is_up_to_date() -> None:
+    """`doctor` knows the admission policies that the manifests have."""
+    assert module.ADMISSION.read_text("utf-8") == module.admission()
+
+
 def test_a_changed_or_missing_file_is_noticed(tmp_path: Path) -> None:
     """An edit by hand does not stay unseen."""
     shutil.copytree(FOLDER, tmp_path, dirs_exist_ok=True)

@@ -2,7 +2,7 @@
 
 from signer.api.issuer import IssuerRef
 from signer.tenancy.ca_keys import CAKeys
-from signer.tenancy.world import CertificateAuthorityEntry
+from signer.tenancy.world import CertificateAuthorityEntry, Roots
 from tests.unit.csr.crafted import authority, ca
 from tests.unit.tenancy.worlds import BAR, FOO
 
@@ -16,13 +16,13 @@ def test_roots() -> None:
     both = (ca("foo").pem + ca("bar").pem).decode()
     entries = [entry(FOO, pem=ca("foo").pem.decode()), entry(FOO, BAR, pem=both)]
     keys = frozenset({authority("foo").root_key_id, authority("bar").root_key_id})
-    assert CAKeys().roots(entries) == {FOO: keys, BAR: keys}
+    assert {signer: found.key_ids for signer, found in CAKeys().roots(entries).items()} == {FOO: keys, BAR: keys}
 
 
 def test_a_text_that_cannot_be_read() -> None:
     """A root that cannot be read gives no key, and does not hide the others."""
     entries = [entry(FOO, pem="-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"), entry(BAR, pem="")]
-    assert CAKeys().roots(entries) == {FOO: frozenset(), BAR: frozenset()}
+    assert CAKeys().roots(entries) == {FOO: Roots(), BAR: Roots()}
     assert CAKeys().of([FOO, BAR], entries) == {}
 
 

@@ -10,7 +10,7 @@ from issuers.request import read_request
 from signer.api.issuer import IssuerRef
 from signer.tenancy.decide import Decision, decide
 from signer.tenancy.verdict import Claim, Grant, Limits, Refuse, Unready
-from signer.tenancy.world import Policy, RequestRules, Settings, World
+from signer.tenancy.world import Policy, RequestRules, Roots, Settings, World
 from tests.pki import csr, name, spiffe
 from tests.unit.csr.crafted import NOW, authority
 from tests.unit.tenancy.worlds import BAR, FOO, OTHER, claim, world
@@ -54,7 +54,7 @@ def test_another_issuer_with_the_key() -> None:
 def test_the_root_above_a_mesh_signer() -> None:
     """What the root above a tenant's CA signs, his workloads trust: an issuer with its key is behind the wall too."""
     root = authority("root").key_id
-    mesh = world(roots={FOO: frozenset({root})}, root_keys=frozenset({root}))
+    mesh = world(roots={FOO: Roots(frozenset({root}))}, root_keys=frozenset({root}))
     assert codes(judge(asked("bar", OTHER, request=csr(uris=[spiffe("foo")]), ca_key_id=root), mesh)) == [
         "RequestNotAllowed"
     ]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signer.api.issuer import IssuerRef
-from signer.api.proxyconfig import ProxyConfig
+from signer.api.proxyconfig import ProxyConfig, meant_for_cert_signer
 from signer.tenancy.claims import read_claims, signer_of
 from signer.tenancy.world import NO_CLAIMS, Claims, ProxyConfigName
 from tests.unit.api.test_proxyconfig import FIELDS, JSON
@@ -156,7 +156,9 @@ class TestHostile:
         """It claims nothing; the oldest stays the one that counts; the message is short and names the variable."""
         found = claims(proxy_config("a", value, age=1), proxy_config("b", "foo"))
         assert (found.whole, found.signers) == (None, {})
-        (problem,) = found.problems
+        assert found.malformed == value
+        problem, ignored = found.problems
+        assert ignored == "ProxyConfig ns/b: is ignored: ProxyConfig a, which has no selector either, is older"
         assert problem.startswith("ProxyConfig ns/a: spec.environmentVariables.ISTIO_META_CERT_SIGNER: ")
         assert len(problem) < 300
 
@@ -181,3 +183,22 @@ class TestHostile:
         found = read_claims(read, DOMAIN)
         assert found.whole is None or found.whole in found.signers
         assert (found.speaker is None) == (not specs)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("ISTIO_META_CERT_SIGNER", False),
+        *((name, True) for name in (
+            "ISTIO_META_CERTSIGNER", "ISTIO_META_CERT_SIGNERS", "istio_meta_cert_signer", "ISTIO_META_CERT_SINGER",
+            "ISTIO_META_SIGNER", "ISTIO-META-CERT-SIGNER", "CERT_SIGNER", "ISTIO_META_CERT_SIGNER ", "ISTIO_CERT_SIGNER",
+        )),
+        *((name, False) for name in (
+            "ISTIO_META_DNS_CAPTURE", "ISTIO_META_MESH_ID", "ISTIO_META_NETWORK", "ISTIO_META_CLUSTER_ID", "ISTIO_META_IDLE_TIMEOUT",
+            "ISTIO_META_CERTIFICATE_PATH", "CERT_SIGNER_DOMAIN", "PROXY_CONFIG_XDS_AGENT", "", "x" * 10_000,
+        )),
+    ],
+)  # fmt: skip
+def test_nearly_the_variable(name: str, near: bool) -> None:
+    """A misspelt variable is told from the right one and from Istio's others."""
+    assert meant_for_cert_signer(name) == near

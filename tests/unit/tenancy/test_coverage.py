@@ -271,6 +271,20 @@ class TestNobody:
         ready = self.ready(policy("p", "gone"), defaults=frozenset({FOO}))
         assert "refused to whoever claims no signer, as it is the mesh's default" in ready.message
 
+    @pytest.mark.parametrize(("names", "told"), [(("a",), True), (("a", "istio-system"), False)])
+    @pytest.mark.parametrize("signer", [FOO, IssuerRef("ClusterIssuer", "", "istio-system")], ids=str)
+    def test_istiods_own(self, names: tuple[str, ...], told: bool, signer: IssuerRef) -> None:
+        """Who takes the signer of istiod's own certificate away from it is told so, by name."""
+        there = NAMESPACES | {"istio-system": Namespace("ui")}
+        one = replace(policy("p", *names), signers=frozenset({signer}))
+        one = replace(one, namespace_uids={name: there[name].uid for name in names})
+        found = read_coverage(
+            (one,), there, BOTH | {signer}, istio_namespace="istio-system", defaults=frozenset({FOO})
+        )["p"]
+        ready = policy_status(SignerPolicyStatus(), one, found, generation=1, now=NOW).conditions[0]
+        assert ("istiod itself, which gets no certificate at its next start" in ready.message) == told
+        assert ("istiod" in ready.message) == told
+
     def test_about_to_be_recorded(self) -> None:
         """A namespace whose uid is not stored yet is there: the policy is not called empty for a moment."""
         assert self.ready(Policy("p", frozenset({FOO}), frozenset({"a"}))).status == "True"

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from signer.api.issuer import IssuerRef
 from signer.api.signerpolicy import SignerPolicy
-from signer.tenancy.policies import read_policy
+from signer.tenancy.policies import read_policy, remarks
 from signer.tenancy.world import KeyRule, Namespace, Policy, Rate
 from tests.unit.api.test_proxyconfig import JSON
 
+ISTIOD = "system:serviceaccount:istio-system:istiod"
 DOMAIN = "clusterissuers.cert-manager.io"
 FOO, BAR = (IssuerRef("ClusterIssuer", "", name) for name in ("foo", "bar"))
 NAMES = {"names": ["foo"]}
@@ -83,6 +84,22 @@ def test_smallest() -> None:
         ({"requesters": [""]}, "spec.requesters[0]:"),
         ({"requesters": [" istiod"]}, "spec.requesters[0]:"),
         ({"requesters": ["a\nb"]}, "spec.requesters[0]:"),
+        ({"requesters": ["istiod"]}, "spec.requesters[0]:"),
+        ({"requesters": [ISTIOD, "istio-system/istiod"]}, "spec.requesters[1]:"),
+        ({"requesters": ["system:serviceaccount:istiod"]}, "spec.requesters[0]:"),
+        ({"requesters": ["system:serviceaccounts:istio-system"]}, "spec.requesters[0]:"),
+        ({"requesters": ["system:authenticated"]}, "spec.requesters[0]:"),
+        ({"requesters": ["jane"]}, "spec.requesters[0]:"),
+        ({"requesters": ["istiod"], "certificateRequests": {}}, "spec.requesters[0]:"),
+        ({"certificateRequests": {"requesters": ["shop/default"]}}, "spec.certificateRequests.requesters[0]:"),
+        ({"certificateRequests": {"requesters": ["system:masters"]}}, "spec.certificateRequests.requesters[0]:"),
+        ({"usages": ["code signing"]}, "spec.usages:"),
+        ({"usages": ["digital signature", "key encipherment"]}, "spec.usages:"),
+        ({"usages": ["digital signature"], "certificateRequests": {}}, "spec.usages:"),
+        ({"keys": [{"algorithm": "ECDSA", "minSize": 522}]}, "spec.keys[0]:"),
+        ({"keys": [{"algorithm": "ECDSA", "minSize": 257, "maxSize": 383}]}, "spec.keys[0]:"),
+        ({"keys": [{"algorithm": "RSA", "maxSize": 1024}]}, "spec.keys[0]:"),
+        ({"keys": [{"algorithm": "RSA", "minSize": 16384}]}, "spec.keys[0]:"),
         ({"trustDomains": ["*"]}, "spec.trustDomains[0]:"),
         ({"namespaces": {}}, "spec.namespaces:"),
         ({"namespaces": {"names": ["a", "*"]}}, "spec.namespaces.names[1]:"),
@@ -117,6 +134,34 @@ def test_a_mistake_grants_nothing(fields: dict[str, Any], field: str) -> None:
     assert len(found.problem) < 300
     assert found.signers == {FOO}
     assert not found.covers("foo", Namespace("u", {"tenant": "foo"}))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"requesters": [ISTIOD, "jane@example.com", "oidc:jane"]},
+        {"requesters": ["jane"], "certificateRequests": {}},
+        {"certificateRequests": {"requesters": ["jane", ISTIOD]}},
+        {"usages": ["code signing"], "certificateRequests": {}},
+        {"usages": ["cert sign"], "certificateRequests": {}, "allowCA": True},
+        {"keys": [{"algorithm": "ECDSA", "minSize": 257}, {"algorithm": "RSA", "maxSize": 2048}]},
+    ],
+)
+def test_what_may_match(fields: dict[str, Any]) -> None:
+    """What somebody may ask by is no mistake."""
+    assert with_foo(**fields).problem == ""
+
+
+def test_remarks() -> None:
+    """Limits that take more than they seem to, or nothing, are told; a policy without any, or for people, is not."""
+    assert remarks(with_foo()) == ()
+    assert [one.partition(":")[0] for one in remarks(with_foo(usages=["server auth"]))] == [
+        "spec.usages lacks client auth",
+        "spec.usages lacks digital signature",
+    ]
+    assert remarks(with_foo(usages=["digital signature", "client auth"]))[0].startswith("spec.usages lacks server auth")
+    assert remarks(with_foo(usages=["server auth"], certificateRequests={})) == ()
+    assert remarks(with_foo(allowCA=True))[0].startswith("spec.allowCA is for CertificateRequests alone")
 
 
 @pytest.mark.parametrize("spec", [None, {}, {"signers": []}, {"signers": None}, [], "x"])

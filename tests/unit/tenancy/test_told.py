@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from signer.api.issuer import IssuerRef
 from signer.tenancy.decide import decide
 from signer.tenancy.verdict import Claim, Limits, Refuse, Unready
-from signer.tenancy.world import Binding, Claims, Namespace, Policy, ProxyConfigName, RequestRules, Settings
+from signer.tenancy.world import Binding, Claims, Namespace, Policy, ProxyConfigName, RequestRules, Roots, Settings
 from tests.examples import examples
 from tests.pki import csr, name, spiffe, workload_csr
-from tests.unit.csr.crafted import ISTIOD, NOW, USAGES
+from tests.unit.csr.crafted import ISTIOD, NOW, USAGES, authority
 from tests.unit.tenancy.worlds import DEFAULT, claim, claims, world
 
 # Words that occur in no message by chance. A is `mine`; all that is the other tenant's has `theirs` in its name.
@@ -79,6 +79,7 @@ def asks(draw: st.DrawFn) -> Claim:
         "is_ca": draw(st.booleans()),
         "ca_key_id": draw(st.sampled_from(["", *KEYS])),
         "root_key_id": draw(st.sampled_from(["", *KEYS])),
+        "chain": draw(st.sampled_from([None, authority("foo").chain])),
     }
     found = claim("minens", signer, csr=draw(st.sampled_from((*FORMS, *other))), **changes)
     if draw(st.booleans()):
@@ -127,7 +128,7 @@ def test_nothing_of_others(
         namespaces=("istio-system", "cert-manager", *NAMES),
         signers=frozenset({MINE, THEIRS, SECRET, DEFAULT}),
         keys=keys,
-        roots=roots,
+        roots={signer: Roots(keys, frozenset(map(str.encode, keys)), keys) for signer, keys in roots.items()},
         root_keys=frozenset().union(*roots.values()) if roots else frozenset(),
         bindings=(),
         settling=dict.fromkeys(settling, NOW + timedelta(minutes=1)),

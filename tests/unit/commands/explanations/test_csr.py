@@ -1,5 +1,6 @@
 """Explanations: the signer's own verdict, and what it rests on, in plain words."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -9,13 +10,16 @@ import pytest
 from signer.api.issuer import IssuerRef
 from signer.api.meta import Condition
 from signer.api.signername import signer_name_of
+from signer.api.text import shown
 from signer.commands.explanations.advice import advise
-from signer.commands.explanations.csr import Explanation, explain
+from signer.commands.explanations.csr import Explanation, explain, misnamed
 from signer.commands.explanations.requests import Asked, as_requester, workload_request
+from signer.commands.holders import tenancies
 from signer.commands.live import Mesh
 from signer.csr.outcome import AskReference
+from signer.tenancy.grants import NotGranted, granted
 from signer.tenancy.verdict import Limits
-from signer.tenancy.world import NO_CLAIMS, Policy, Settings
+from signer.tenancy.world import NO_CLAIMS, Policy, ProxyConfigName, Settings
 from tests import pki
 from tests.unit.commands.explaining import fully
 from tests.unit.commands.meshes import ALL, entries, mesh, state
@@ -217,3 +221,40 @@ def test_document() -> None:
 def test_every_code_has_advice(code: str) -> None:
     """Whatever the reason, a person is told what to do."""
     assert advise(code, world(), "shop", TEAM, "alice")
+
+
+MALFORMED = ["Shop", "bank ", "clusterissuers.cert-manager.io/shop", "ClusterIssuer/shop", "*", "a b", "x" * 300]
+
+
+@pytest.mark.parametrize("value", MALFORMED)
+def test_a_claim_that_names_nobody(value: str) -> None:
+    """A workload whose namespace claims what can name no issuer asks for that: `explain` and `tenants` say no certificate."""
+    found = replace(
+        claims(), malformed=value, problems=("ProxyConfig shop/pc: bad",), speaker=ProxyConfigName("pc", "u")
+    )
+    here = mesh(world(claimed={"shop": found}))
+    explained = misnamed(here, "shop", "default", NOW)
+    assert explained is not None
+    assert (explained.verdict, explained.reasons[0].code) == ("refuse", "Malformed")
+    assert shown(value) in explained.reasons[0].message
+    assert "ProxyConfig shop/pc" in explained.reasons[0].message
+    assert json.dumps(explained.document())
+    (row,) = [one for one in tenancies(here, NOW) if one.namespace == "shop"]
+    assert (row.status, row.refused) == ("Malformed", True)
+    others = [one for one in tenancies(here, NOW) if one.others]
+    assert sum(one.others for one in others) == len(here.world.namespaces) - 2  # but shop, and Istio's own
+
+
+def test_a_claim_in_order_is_not_misnamed() -> None:
+    """Any other claim is explained by the signer's own decision."""
+    assert misnamed(mesh(), "foo", "default", NOW) is None
+    assert misnamed(mesh(), "store", "default", NOW) is None
+
+
+def test_a_signer_named_without_its_domain() -> None:
+    """Where the mesh config says the name without its domain, the refusal says so, and not that it does not name it."""
+    config = entries(*ALL, bare=frozenset({"pay"}))
+    pay = IssuerRef("ClusterIssuer", "", "pay")
+    found = granted(world(claimed={"shop": claims(pay)}, config=config), "shop", pay, now=NOW)
+    assert isinstance(found, NotGranted)
+    assert "says pay without its domain (clusterissuers.cert-manager.io/pay is needed)" in found.reason.message

@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 
 from signer.kube.errors import Forbidden, Unreachable
-from signer.tenancy.world import Policy
+from signer.tenancy.world import Policy, Roots
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.csr.controller.mesh_scene import BAR_SIGNER, OWNED
 from tests.unit.csr.controller.scene import Scene, running
@@ -284,7 +284,7 @@ class TestUnready:
     @virtual_time
     async def test_a_ca_that_waits_for_an_admin(self) -> None:
         """What tenants change costs nothing for those who wait for the mesh config; its change is noticed at once."""
-        waits = world(bindings=OWNED, roots={FOO: frozenset({"another"})})
+        waits = world(bindings=OWNED, roots={FOO: Roots(frozenset({"another"}))})
         async with running(world=waits) as scene:
             assert scene.mesh is not None
             scene.put()

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from signer.tenancy.world import Roots
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.csr.controller.scene import running
 from tests.unit.csr.crafted import FOO, FOO_SIGNER, ISTIOD, NOW, workload
@@ -66,7 +67,7 @@ async def test_a_storm_is_summed_up() -> None:
 async def test_waiting_is_told_as_refusing_is(caplog: pytest.LogCaptureFixture) -> None:
     """Of a hundred that wait: an Event on each, one on the ProxyConfig, one line in the log and the audit log; all count."""
     caplog.set_level("INFO")
-    waits = world(bindings=OWNED, roots={FOO: frozenset({"another"})})
+    waits = world(bindings=OWNED, roots={FOO: Roots(frozenset({"another"}))})
     async with running(world=waits) as scene:
         for number in range(100):
             scene.put(name=f"r{number}", uid=f"u{number}")

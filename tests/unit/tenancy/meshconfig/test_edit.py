@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signer.tenancy.meshconfig import text as meshconfig_text
-from signer.tenancy.meshconfig.edit import edit_mesh_config, in_step, same_key
+from signer.tenancy.meshconfig.edit import edit_mesh_config, in_step, renamed, same_anchor
 from tests import pki
 from tests.examples import examples
 
@@ -180,6 +180,18 @@ def test_another_key_by_force() -> None:
     assert found.refused == ()
 
 
+def test_another_subject_is_refused() -> None:
+    """The same key under another name verifies nothing of what was issued before: not without force."""
+    named = pki.CA("foo-2027", private=pki.key("p256", n=sum(map(ord, "foo"))), now=NOW).pem.decode()
+    found = edit_mesh_config(BLOCK, {signer("foo"): named}, force=False)
+    assert (found.text, found.changes) == (BLOCK, ())
+    assert "has the same key and another subject, 'CN=foo', not 'CN=foo-2027'" in found.refused[0]
+    forced = edit_mesh_config(BLOCK, {signer("foo"): named}, force=True)
+    assert trusted(forced.text)[signer("foo")] == named
+    assert "with another subject" in forced.changes[0]
+    assert renamed(FOO, named) == ("CN=foo", "CN=foo-2027")
+
+
 def test_the_last_of_a_bundle_counts() -> None:
     """Workloads trust the last certificate of an entry alone, so that one is compared."""
     good = f"caCertificates: [{json.dumps({'pem': OTHER + FOO, 'certSigners': [signer('foo')]})}]"
@@ -245,9 +257,11 @@ def test_comparisons() -> None:
     assert in_step(FOO, FOO)
     assert not in_step(FOO, FOO_RENEWED)
     assert not in_step("", "")
-    assert same_key(FOO, FOO_RENEWED)
-    assert not same_key(FOO, BAR)
-    assert not same_key("", FOO)
+    assert same_anchor(FOO, FOO_RENEWED)
+    assert not same_anchor(FOO, BAR)
+    assert not same_anchor("", FOO)
+    assert renamed(FOO, FOO_RENEWED) is None
+    assert renamed("", FOO) is None
 
 
 NAMES = sorted(ROOTS)

@@ -1,5 +1,6 @@
 """The mesh config: what istiod reads from its ConfigMaps, taken together over revisions, whatever they hold."""
 
+import json
 from typing import Any
 
 import pytest
@@ -180,6 +181,33 @@ class TestHostile:
             ({"caCertificates": [{"certSigners": "x"}]}, "mesh.caCertificates[0].certSigners:"),
             (signers("bar", "Foo"), "mesh.caCertificates[0].certSigners[1]"),
             ({"caCertificates": [{"certSigners": [7]}]}, "mesh.caCertificates[0].certSigners[0]"),
+            (
+                {"caCertificates": [{"certSigners": ["pay"]}]},
+                "mesh.caCertificates[0].certSigners[0]: 'pay' has no domain",
+            ),
+            ({"caCertificates": [{"cert_signers": [""]}]}, "mesh.caCertificates[0].certSigners[0]: '' has no domain"),
+            (
+                {"caCertificates": [{"certSigners": ["clusterissuer.cert-manager.io/pay"]}]},
+                "mesh.caCertificates[0].certSigners[0]: 'clusterissuer.cert-manager.io/pay' names no signer of ours: is the domain",
+            ),
+            (
+                {"caCertificates": [{"pem": "x", "certSigner": ["pay"]}]},
+                "mesh.caCertificates[0].'certSigner': there is no such field, so it says nothing: is certSigners meant?",
+            ),
+            (
+                {"caCertificates": [{"pem": "x", 7: "pay"}]},
+                "mesh.caCertificates[0]: has a field whose name is not text",
+            ),
+            ({"caCertificate": []}, "mesh.'caCertificate': there is no such field: is caCertificates meant?"),
+            ({"trustdomain": "x"}, "mesh.'trustdomain': there is no such field: is trustDomain meant?"),
+            (
+                {"defaultConfig": {"proxyMetaData": {}}},
+                "mesh.defaultConfig.'proxyMetaData': there is no such field: is proxyMetadata meant?",
+            ),
+            (
+                {"defaultConfig": {"proxyMetadata": {"ISTIO_META_CERTSIGNER": "x"}}},
+                "mesh.defaultConfig.proxyMetadata.'ISTIO_META_CERTSIGNER': says nothing of signers: is ISTIO_META_CERT_SIGNER meant?",
+            ),
         ],
     )
     def test_the_rest_counts(self, document: dict[str, Any], field: str) -> None:
@@ -265,3 +293,27 @@ class TestHostile:
         found = read(istio=yaml.safe_dump(document))
         assert isinstance(found, MeshConfig)
         assert found.root_namespace
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"pem": "x", "certSigners": [f"{DOMAIN}/foo"], "trustDomains": ["a"]},
+        {"pem": "x", "cert_signers": [f"{DOMAIN}/foo"], "trust_domains": ["a"]},
+        {"spiffeBundleUrl": "https://x", "certSigners": ["example.com/foo"]},
+        {"spiffe_bundle_url": "https://x"},
+    ],
+)
+def test_entries_in_order(entry: dict[str, Any]) -> None:
+    """Every field that Istio has, in both spellings, and signers of others, are no problem."""
+    fields = {"trustDomain": "a", "trustDomainAliases": ["b"], "defaultProviders": {}, "defaultHttpRetryPolicy": {}}
+    found = read_mesh_config({"istio": {"mesh": json.dumps(fields | {"caCertificates": [entry]})}}, Settings())
+    assert found.problems == ()
+
+
+def test_a_name_without_its_domain() -> None:
+    """A signer's name alone makes nobody a signer of the mesh, and is kept so that the refusal can say it."""
+    found = read_mesh_config(
+        {"istio": {"mesh": json.dumps({"caCertificates": [{"certSigners": ["pay"]}]})}}, Settings()
+    )
+    assert (found.signers, found.bare) == (frozenset(), frozenset({"pay"}))
