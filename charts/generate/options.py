@@ -47,7 +47,7 @@ class _Recorder(argparse.ArgumentParser):
         self.added: dict[str, dict[str, Any]] = {}
         super().__init__(add_help=False)
 
-    def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:  # type: ignore[override] # ours have one name
+    def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
         """Note one option."""
         self.added[names[0].removeprefix("--")] = kwargs
         return super().add_argument(*names, **kwargs)

@@ -27,7 +27,7 @@ def helm(*args: str | Path, values: Any = None, kubeconfig: Path | None = None) 
             # As JSON: PyYAML leaves texts bare that Helm's YAML takes for numbers.
             (file := Path(home, "values.yaml")).write_text(json.dumps(values))
             given = ("--values", file)
-        places = {name: home for name in ("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME", "HOME")}
+        places = dict.fromkeys(("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME", "HOME"), home)
         environment = {"PATH": os.environ["PATH"], "KUBECONFIG": str(kubeconfig or "/nonexistent"), **places}
         command = [find_program("helm"), *args, *given]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

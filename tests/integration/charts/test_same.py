@@ -53,7 +53,7 @@ def built(folder: str) -> Objects:
 def wanted(components: Mapping[str, bool], *, beside: bool) -> Objects:
     """What the kustomizations have for these values, in their own namespaces and without CRDs."""
     folders: list[str] = []
-    for name, on in (DEFAULTS | components).items():
+    for name, on in {**DEFAULTS, **components}.items():
         component = FOLDERS[name]
         # The overlay beside cert-manager has `admission` in it, and nothing of the edge.
         if beside and (name == "admission" or not component.beside):

@@ -100,12 +100,13 @@ def test_values_out_of_range_are_refused() -> None:
     for path, one in leaves():
         if (wrong := out_of_range(one)) is not None:
             put(values, path, wrong)
-            expected.append("/" + "/".join(path) + {list: "/0", dict: "/x"}.get(type(wrong), ""))
+            inside = "/0" if isinstance(wrong, list) else "/x" if isinstance(wrong, dict) else ""
+            expected.append("/" + "/".join(path) + inside)
     found = told(values)
     assert set(found) == set(expected)
     assert len(expected) > 30
-    for path, text in found.items():
-        assert re.search(r"want|does not match pattern|must be one of|missing property", text), path
+    for name, text in found.items():
+        assert re.search(r"want|does not match pattern|must be one of|missing property", text), name
 
 
 def test_unknown_values_are_refused() -> None:
@@ -266,7 +267,9 @@ def container(objects: Objects, section: str) -> dict[str, Any]:
 ENV = {"name": "HTTPS_PROXY", "value": "http://proxy:3128"}
 VOLUME = {"name": "audit", "persistentVolumeClaim": {"claimName": "audit"}}
 MOUNT = {"name": "audit", "mountPath": "/var/log/mesh-signer"}
-AFFINITY = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
+AFFINITY: dict[str, Any] = {
+    "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}
+}
 TOLERATION = {"key": "infra", "operator": "Exists", "effect": "NoSchedule"}
 OF_A_DEPLOYMENT: dict[str, tuple[Any, Callable[[Objects, str], bool]]] = {
     "replicas": (5, lambda found, one: found["Deployment", DEPLOYMENTS[one]]["spec"]["replicas"] == 5),
