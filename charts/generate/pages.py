@@ -81,9 +81,8 @@ helm install mesh-signer charts/mesh-signer --namespace cert-manager --create-na
 helm test mesh-signer --namespace cert-manager
 ```
 
-Any namespace will do: it is the *cluster resource namespace*, in which the CA Secrets of ClusterIssuers are. It needs Kubernetes
-{chart["kubeVersion"].removesuffix("-0").removeprefix(">=").removesuffix(".0")} or newer. There is one mesh-signer in a cluster: a
-second release is refused, and names the first one.
+Any namespace will do: it is the *cluster resource namespace*, in which the CA Secrets of ClusterIssuers are. Kubernetes must be
+{chart["kubeVersion"].removesuffix("-0").removeprefix(">=").removesuffix(".0")} or newer. There is one mesh-signer in a cluster: a second release is refused, and the message names the first one.
 
 The objects are those of the kustomizations in manifests/, from which the templates are written; a test compares the two for each
 value. Nothing that an uninstall removes has a namespace or a CustomResourceDefinition in it, so CAs, issuers, Certificates and the
@@ -99,7 +98,7 @@ record of who owns which signer stay.
 
 ## Values
 
-A value that is wrong, or that there is none of, is refused with its path and what is allowed.
+A value that is wrong or unknown is refused with its path and what is allowed.
 
 | value | what it may be | default | what it does |
 |---|---|---|---|
