@@ -267,6 +267,18 @@ class TestVariants:
         role = added["ClusterRole", "mesh-signer-secrets"]
         assert role["rules"] == [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]}]
 
+    def test_without_edge(self, base: Objects) -> None:
+        """Without the edge nothing listens for challenges and no controller of it runs; all else is as it was."""
+        without = build_with_components(["without-edge"])
+        assert set(base) - set(without) == {("Service", SOLVER_SERVICE)}
+        changed = {key for key, one in without.items() if base[key] != one}
+        assert changed == {("Deployment", "mesh-signer-controllers")}
+        found = settings(without, "mesh-signer-controllers")
+        assert found.controllers == ("issuers", "certificates", "certificaterequests", "policies")
+        assert found.edge.http01_solver_bind == "none"
+        (container,) = pod(without, "mesh-signer-controllers")["spec"]["containers"]
+        assert [one["name"] for one in container["ports"]] == ["http-metrics"]
+
     def test_crds_are_apart(self, base: Objects) -> None:
         """The base never brings CRDs, which would go over cert-manager's."""
         assert "CustomResourceDefinition" not in {kind for kind, _ in base}
