@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help venv demo demo-edge test test-fast test-clock soak lint format bench mutants fuzz localmesh binaries lock clean
+.PHONY: help venv demo demo-edge test test-fast test-clock soak lint format bench mutants fuzz localmesh binaries chart release lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -92,6 +92,12 @@ fuzz: $(VENV)/.fuzz ## fuzz what strangers send: SECONDS=60 for each target, TAR
 localmesh: binaries ## a local cluster to play with, until Ctrl-C
 	@$(BIN)/python -m tests.localmesh up
 
+chart: $(READY) ## write the Helm chart anew, after a change of manifests, options or values
+	@$(BIN)/python -m charts.generate
+
+release: $(READY) ## dist/ of the last commit: packages, chart, manifests, SBOM, image; IMAGE=name BASE=image@digest
+	@$(BIN)/python -m release $(if $(IMAGE),--image $(IMAGE)) $(if $(BASE),--base $(BASE))
+
 # Without PIP_FIND_LINKS: a folder of wheels on the machine must not decide what is locked.
 COMPILE := env -u PIP_FIND_LINKS $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
@@ -100,7 +106,7 @@ lock: $(READY) ## renew the four lock files from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
 	$(COMPILE) --extra fast --group dev -o requirements-dev.lock pyproject.toml requirements-build.in
 	$(COMPILE) --extra fast -o requirements.lock pyproject.toml
-	$(COMPILE) -o requirements-build.lock requirements-build.in
+	$(COMPILE) -c requirements-dev.lock -o requirements-build.lock requirements-build.in
 	$(COMPILE) --group fuzz -o requirements-fuzz.lock
 
 clean: ## remove the virtual environment and caches (not the built servers)

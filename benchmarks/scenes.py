@@ -50,6 +50,7 @@ class Pairs:
 def prepare(cluster: LocalCluster) -> Path:
     """Install what a cluster has, and a ClusterIssuer for each CA kind; returns istiod's kubeconfig."""
     cluster.apply_kustomize(MANIFESTS / "crds")
+    cluster.apply_kustomize(MANIFESTS / "namespaces")
     cluster.apply_kustomize(MANIFESTS / "base")
     crds = [f"crd/{name}.cert-manager.io" for name in ("clusterissuers", "issuers", "certificates")]
     cluster.kubectl("wait", "--for=condition=Established", *crds)

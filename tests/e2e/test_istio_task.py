@@ -112,6 +112,7 @@ class Walk(Mesh):
     def deploy_signer(self, *options: str) -> None:
         """`helm install cert-manager`, or in our case: the CRDs, the overlay for Istio, and the two processes."""
         self.cluster.apply_kustomize(MANIFESTS / "crds")
+        self.cluster.apply_kustomize(MANIFESTS / "namespaces")
         self.cluster.apply_kustomize(MANIFESTS / "overlays" / "istio")
         names = ["clusterissuers.cert-manager.io", "signerbindings.mesh-signer.dev"]
         self.cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", *(f"crd/{name}" for name in names))

@@ -34,6 +34,7 @@ def breakable(request: pytest.FixtureRequest) -> Iterator[LocalCluster]:
         cluster.start()
     try:
         cluster.apply_kustomize(MANIFESTS / "crds")
+        cluster.apply_kustomize(MANIFESTS / "namespaces")
         cluster.apply_kustomize(MANIFESTS / "base")
         cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/clusterissuers.cert-manager.io")
         yield cluster

@@ -13,6 +13,7 @@ from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
 def test_crds_come_later(private_cluster: Callable[..., LocalCluster]) -> None:
     """CRDs that are applied after the start are picked up: a request that came first is answered, a Certificate is issued."""
     cluster = private_cluster(controller_manager=False)
+    cluster.apply_kustomize(MANIFESTS / "namespaces")
     cluster.apply_kustomize(MANIFESTS / "base")
     place = Place.of(cluster)
     signer = SignerProcess(cluster, "--controllers=csr")

@@ -34,6 +34,7 @@ subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: Group, name: {ASKERS}}}]
 def installed(cluster: Cluster) -> Cluster:
     """The cluster with our CRDs, base and the role for namespaced Issuers, applied as a user would."""
     cluster.apply_kustomize(MANIFESTS / "crds")
+    cluster.apply_kustomize(MANIFESTS / "namespaces")
     cluster.apply_kustomize(MANIFESTS / "base")
     cluster.apply(MANIFESTS / "components" / "namespaced-issuers" / "rbac.yaml")
     cluster.apply(_ASKERS)

@@ -49,6 +49,7 @@ def guarded(cluster: Cluster) -> Iterator[Cluster]:
     cluster.apply(json.dumps(proxy_config_crd()))
     names = ["proxyconfigs.networking.istio.io", "signerbindings.mesh-signer.dev"]
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in names))
+    cluster.apply_kustomize(MANIFESTS / "namespaces")
     cluster.apply_kustomize(MANIFESTS / "overlays" / "istio")
     yield cluster
     rendered = subprocess.run(

@@ -25,9 +25,10 @@ OVERLAY = MANIFESTS / "overlays" / "beside-cert-manager"
 
 @pytest.fixture
 def beside(private_cluster: Callable[..., LocalCluster]) -> LocalCluster:
-    """A cluster with cert-manager's CRDs and namespace, then our own CRDs and the overlay, twice as for an upgrade."""
+    """A cluster with cert-manager's CRDs and namespace and Istio's, then our own CRDs and the overlay, twice as for an upgrade."""
     cluster = private_cluster()
-    cluster.create_namespace("cert-manager")
+    for name in ("cert-manager", "istio-system"):
+        cluster.create_namespace(name)
     cluster.apply(yaml.safe_dump_all(certmanager_crds.definitions().values()))
     for _ in range(2):
         cluster.apply_kustomize(MANIFESTS / "crds" / "mesh-signer")

@@ -101,7 +101,8 @@ def test_moved(left: LocalCluster) -> None:
     """The objects live on under mesh-signer's definitions, the Certificate is Ready, and its Secret is as it was."""
     before = left.get("secret", "shop-tls", "-n", "default")
     left.kubectl("apply", "-k", str(MANIFESTS / "crds"), "--server-side", "--force-conflicts")
-    left.kubectl("apply", "-k", str(MANIFESTS / "overlays" / "istio"))
+    left.apply_kustomize(MANIFESTS / "namespaces")
+    left.apply_kustomize(MANIFESTS / "overlays" / "istio")
     left.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
     for group in ("cert-manager.io", "acme.cert-manager.io"):
         for crd in certmanager_crds.definitions(group).values():

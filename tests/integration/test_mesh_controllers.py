@@ -29,6 +29,7 @@ def mesh() -> Iterator[LocalCluster]:
     """A cluster of its own: Istio's ConfigMap is one for all of it."""
     with LocalCluster() as cluster:
         cluster.apply_kustomize(MANIFESTS / "crds")
+        cluster.apply_kustomize(MANIFESTS / "namespaces")
         cluster.apply_kustomize(MANIFESTS / "base")
         cluster.apply(MANIFESTS / "components" / "manage-mesh-config" / "rbac.yaml")
         define_proxy_configs(cluster)

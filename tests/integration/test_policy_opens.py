@@ -38,6 +38,7 @@ def mesh() -> Iterator[LocalCluster]:
     """A cluster of its own with all that we ship, and ProxyConfigs."""
     with LocalCluster() as cluster:
         cluster.apply_kustomize(MANIFESTS / "crds")
+        cluster.apply_kustomize(MANIFESTS / "namespaces")
         cluster.apply_kustomize(MANIFESTS / "base")
         cluster.apply(MANIFESTS / "components" / "requester" / "requester.yaml")
         define_proxy_configs(cluster)

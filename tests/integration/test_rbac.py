@@ -50,6 +50,7 @@ def based(cluster: Cluster) -> Cluster:
     """The cluster with our CRDs and base applied, twice: an upgrade to the same version changes nothing."""
     for _ in range(2):
         cluster.apply_kustomize(MANIFESTS / "crds")
+        cluster.apply_kustomize(MANIFESTS / "namespaces")
         cluster.apply_kustomize(MANIFESTS / "base")
     return cluster
 

@@ -248,6 +248,7 @@ class TestWhichControllers:
         for crd in crds:
             crd["metadata"].pop("annotations", None)
         cluster.apply(yaml.safe_dump_all(crds))
+        cluster.apply_kustomize(BASE.parent / "namespaces")
         cluster.apply_kustomize(BASE)
         cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/clusterissuers.cert-manager.io")
         place = Place.of(cluster)

@@ -54,6 +54,7 @@ def refused(act: Callable[[], object]) -> str:
 def admin(cluster: Cluster) -> Iterator[Api]:
     """A cluster-admin's connection, with base installed and its policy for Secrets in force."""
     cluster.apply_kustomize(MANIFESTS / "crds")
+    cluster.apply_kustomize(BASE.parent / "namespaces")
     cluster.apply_kustomize(BASE)
     found = Api(kubeconfig.read(cluster.kubeconfig()))
     controllers = Api(kubeconfig.read(cluster.service_account_kubeconfig(NAMESPACE, CONTROLLERS_ACCOUNT)))

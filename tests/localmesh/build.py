@@ -62,6 +62,12 @@ class Program:
         return cache_folder() / digest.hexdigest()[:16] / self.name
 
 
+HELM = "v3.22.0"
+# As its own Makefile has it: for `helm template`, which has no server to ask for its version.
+_HELM_LDFLAGS = (
+    f"-X helm.sh/helm/v3/internal/version.version={HELM} -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 "
+    "-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=36"
+)
 _ISTIO_VERSION = "istio.io/istio/pkg/version"
 _ISTIO_LDFLAGS = f"-X {_ISTIO_VERSION}.buildVersion=1.32-dev -X {_ISTIO_VERSION}.buildStatus=Clean"
 
@@ -92,6 +98,7 @@ PROGRAMS = {
             ldflags=_ISTIO_LDFLAGS,
         ),
         Program("istioctl", GOTOOLS / "istio", "istio.io/istio/istioctl/cmd/istioctl", ldflags=_ISTIO_LDFLAGS),
+        Program("helm", GOTOOLS / "helm", "helm.sh/helm/v3/cmd/helm", ldflags=_HELM_LDFLAGS),
         Program("pebble", GOTOOLS / "pebble", "github.com/letsencrypt/pebble/v2/cmd/pebble"),
         Program("pebble-challtestsrv", GOTOOLS / "pebble", "github.com/letsencrypt/pebble/v2/cmd/pebble-challtestsrv"),
     )

@@ -146,6 +146,7 @@ class Mesh:
             self.cluster.apply_kustomize(MANIFESTS / "crds" / "mesh-signer")
         else:
             self.cluster.apply_kustomize(MANIFESTS / "crds")
+        self.cluster.apply_kustomize(MANIFESTS / "namespaces")
         self.cluster.apply_kustomize(MANIFESTS / "overlays" / "istio")
         for path in self.options.manifests:
             self.cluster.apply(path)

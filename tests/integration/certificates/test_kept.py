@@ -166,6 +166,7 @@ class TestRestart:
     async def test_sigkill(self, cluster: Cluster, namespace: str) -> None:
         """A process ended by SIGKILL at random moments is followed by one that finishes each issuance once."""
         dice = random.Random(11)
+        cluster.apply_kustomize(CRDS.parent / "namespaces")
         cluster.apply_kustomize(CRDS.parent / "base")
         async with world(cluster, namespace) as here:
             await here.stop()  # the process does the work, the test only asks

@@ -95,6 +95,7 @@ async def test_intermediate(here: World) -> None:
 
 async def test_under_the_shipped_rights(cluster: Cluster, namespace: str) -> None:
     """With nothing but the rights of manifests/base everything works; what they forbid to approve waits for others."""
+    cluster.apply_kustomize(CRDS.parent / "namespaces")
     cluster.apply_kustomize(CRDS.parent / "base")
     account = cluster.service_account_kubeconfig("cert-manager", "mesh-signer-controllers")
     async with world(cluster, namespace, account=account) as here:

@@ -85,6 +85,7 @@ class TestDoctor:
             assert any("update certificatesigningrequests.certificates.k8s.io/status" in what for what in found)
             assert any("create signerbindings.mesh-signer.dev" in what for what in found)
         finally:
+            mesh.apply_kustomize(MANIFESTS / "namespaces")
             mesh.apply_kustomize(MANIFESTS / "base")
 
     def test_no_rights(self, run: Run) -> None:
@@ -118,6 +119,7 @@ class TestDoctor:
         for one in yaml.load_all(rendered, Loader=yaml.CSafeLoader):
             if one and one["kind"] == "Deployment":
                 cluster.apply(json.dumps(one))
+        cluster.apply_kustomize(MANIFESTS / "namespaces")
         cluster.apply_kustomize(MANIFESTS / "overlays" / "istio")
         for name in ("mesh-signer", "mesh-signer-controllers"):
             ready = '{"status":{"availableReplicas":1,"readyReplicas":1,"replicas":1}}'

@@ -15,8 +15,8 @@ PACKAGES = ("signer", "issuers")
 STEP = re.compile(r"^\| .+ \| `([\w/]+\.py)` \| ((?:`[\w.]+`(?:, )?)+) \|$", re.MULTILINE)
 WALKS = dict(re.findall(r"^## (The walk of .+)\n((?:(?!^## ).*\n)*)", PAGE, re.MULTILINE))
 STEPS = sorted({(file, name) for file, names in STEP.findall(PAGE) for name in re.findall(r"`([\w.]+)`", names)})
-FILES = sorted(set(re.findall(r"`((?:signer|issuers|manifests|tests)/[\w/-]+\.(?:py|yaml))`", PAGE)))
-FOLDERS = sorted(set(re.findall(r"`((?:signer|issuers|manifests|tests)(?:/[\w-]+)*)/?`", PAGE)))
+FILES = sorted(set(re.findall(r"`((?:signer|issuers|manifests|charts|release|tests)/[\w/-]+\.(?:py|yaml))`", PAGE)))
+FOLDERS = sorted(set(re.findall(r"`((?:signer|issuers|manifests|charts|release|tests)(?:/[\w-]+)*)/?`", PAGE)))
 
 
 @cache

@@ -24,6 +24,7 @@ def declared(group: str) -> set[str]:
         "development": [
             *(name for group in project["dependency-groups"].values() for name in group),
             *project["build-system"]["requires"],
+            *re.findall(r"^[a-z].+", (ROOT / "requirements-build.in").read_text(), re.MULTILINE),
         ],
     }
     return {re.split(r"[<>=!~\[; ]", one)[0] for one in lists[group]}

