@@ -13,10 +13,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from issuers.chain import Chain, ChainCertificate, folded_name, key_id_of, was_signed_with
+from issuers.x509 import loading
 from signer.api.issuer import IssuerRef
 from signer.tenancy.records import Record
 from signer.tenancy.world import CertificateAuthorityEntry
@@ -298,7 +298,7 @@ def _read(pem: str) -> dict[str, _Key]:
 
 def _read_one(block: str) -> list[tuple[str, _Key]]:
     try:
-        one = x509.load_pem_x509_certificate(block.encode())
+        one = loading.certificates(block.encode())[0]
         spki = one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return [(key_id_of(spki), _Key(spki, folded_name(one.subject.public_bytes())))]
     except Exception:  # noqa: BLE001 - a root that cannot be read gives no key, whatever it trips over

@@ -15,8 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from issuers.authority import Authority, signed
-from issuers.x509 import pem
-from signer.api.tls_secret import MAX_CHAIN
+from issuers.x509 import loading, pem
 from signer.certificates.secrets.content import IssuedData
 
 _MAX_CHAIN = 10
@@ -25,15 +24,18 @@ _MAX_ROOTS = 100
 
 def trusted_until(chain: bytes, ca: bytes) -> datetime | None:
     """When the first of the certificates above a leaf ends, its root in ca.crt included; None when they do not verify it."""
-    members, roots = _read(chain)[:_MAX_CHAIN], _read(ca)[:_MAX_ROOTS]
+    members = _read(chain)[:_MAX_CHAIN]
+    roots = list(itertools.islice(loading.readable_certificates(ca), _MAX_ROOTS))
     if not members or not roots:
         return None
     ends: list[datetime] = []
     for below, above in itertools.pairwise(members):
-        if not _signed(below, above):
+        if not loading.signed_by(below, above):
             return None
         ends.append(above.not_valid_after_utc)
-    anchors = [root.not_valid_after_utc for root in roots if root == members[-1] or _signed(members[-1], root)]
+    anchors = [
+        root.not_valid_after_utc for root in roots if root == members[-1] or loading.signed_by(members[-1], root)
+    ]
     return min([*ends, max(anchors)]) if anchors else None
 
 
@@ -60,17 +62,7 @@ def longest(issued: IssuedData, held: IssuedData | None, authority: Authority | 
 
 
 def _read(text: bytes) -> Sequence[x509.Certificate]:
-    if not text or len(text) > MAX_CHAIN:
-        return []
     try:
-        return x509.load_pem_x509_certificates(text)
-    except ValueError:
+        return loading.certificates(text)
+    except loading.Unreadable:
         return []
-
-
-def _signed(below: x509.Certificate, above: x509.Certificate) -> bool:
-    try:
-        below.verify_directly_issued_by(above)
-    except Exception:  # noqa: BLE001 - another name, another kind of key, another signature, or not readable
-        return False
-    return True

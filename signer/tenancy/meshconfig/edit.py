@@ -10,9 +10,9 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from issuers.x509 import loading
 from signer.tenancy.meshconfig.text import (
     AUTHORITIES,
     SIGNERS,
@@ -209,7 +209,7 @@ def _read_roots(pem: str) -> list[_Root]:
                     public_key=one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
                     ends=one.not_valid_after_utc.strftime("%Y-%m-%d"),
                 )
-                for one in x509.load_pem_x509_certificates(pem.encode())
+                for one in loading.certificates(pem.encode())
             ]
     except Exception:  # noqa: BLE001 - ValueError, UnsupportedAlgorithm and more: all mean that nobody can trust it
         return []
