@@ -180,7 +180,7 @@ def test_no_large_number_is_reckoned_with(changes: dict[int, tuple[int, int]]) -
 def dear(spki: bytes) -> bytes:
     """A certificate in PEM with this SubjectPublicKeyInfo, put into one of an honest CA's."""
     honest = LEAF.certificate
-    old = keys.public_bytes(honest.public_key())
+    old = craft.spki(LEAF.private)
     tbs = honest.tbs_certificate_bytes
     start = tbs.index(old)
     pos, _ = der.only(tbs, 0, len(tbs), der.SEQUENCE)
@@ -304,6 +304,6 @@ async def test_the_questions_of_a_request() -> None:
 
 def test_dear_certificates_are_certificates() -> None:
     """The certificates of this table are well-formed but for their keys: with an honest key the same one is read."""
-    assert loading.certificates(dear(keys.public_bytes(pki.key("rsa").public_key())))[0].subject == LEAF.name
+    assert loading.certificates(dear(craft.spki(pki.key("rsa"))))[0].subject == LEAF.name
     assert isinstance(loading.certificates(LEAF.pem)[0], x509.Certificate)
     assert LEAF.certificate.not_valid_after_utc > NOW + timedelta(days=1)
