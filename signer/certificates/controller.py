@@ -47,6 +47,7 @@ from signer.certificates.watched import Watched
 from signer.certificates.well_known import FIELD_MANAGER, READY
 from signer.kube.errors import ApiError, Conflict, NotFound
 from signer.kube.queue import WorkQueue
+from signer.kube.reflector import Change
 from signer.kube.superseded import Superseded
 from signer.observe.write_errors import Told
 
@@ -98,6 +99,7 @@ class CertificateController:
         self.mending = Mending(watched, objects, queue, self._issuing.pacing)
         self.queue = queue
         watched.enqueue = queue.add
+        watched.secrets.subscribe(self._secret_changed)
 
     def issuer_changed(self, ref: IssuerRef) -> None:
         """Look at the Certificates of an issuer again whose CA was renewed: their Secrets hold its chain and root."""
@@ -121,7 +123,6 @@ class CertificateController:
         certificate = self._watched.certificates.store.get(key)
         if certificate is None:
             self._superseded.forget(key)
-            self._views.pop(key, None)
             self.keys.forget(key)
             self._issuing.pacing.forget(key)
             self._filling.is_news(key, "")
@@ -183,21 +184,25 @@ class CertificateController:
         current = steps.current_request(certificate, self._watched.requests_of(certificate))
         return _Seen(
             certificate,
-            await self._view(certificate, secret),
+            await self._view(secret),
             view_request(current) if current is not None else None,
             ownership.duplicate_defect(certificate, self._watched.rivals(certificate), secret),
         )
 
-    async def _view(self, certificate: Certificate, secret: Secret | None) -> SecretView | None:
-        key = (certificate.metadata.namespace, certificate.metadata.name)
+    async def _view(self, secret: Secret | None) -> SecretView | None:
+        """Read what a Secret holds. Kept for those that the watch keeps anyhow, once for each: any number may name one."""
         if secret is None:
-            self._views.pop(key, None)
             return None
+        key = (secret.metadata.namespace, secret.metadata.name)
         known = self._views.get(key)
         if known is None or known.secret != secret:
             known = await asyncio.to_thread(inspect, secret)
-            self._views[key] = known
+            if self._watched.secrets.store.get(key) is secret:
+                self._views[key] = known
         return known
+
+    def _secret_changed(self, change: Change[Secret]) -> None:
+        self._views.pop(change.key, None)
 
     async def _keep(self, key: Key, seen: _Seen) -> None:
         """Nothing is under way: mend, begin an issuance, or be content until the renewal."""
@@ -294,7 +299,7 @@ class CertificateController:
             return view
         meta = certificate.metadata
         written = await self._objects.apply_secret(meta.namespace, certificate.spec.secret_name, content, view.secret)
-        return await self._view(certificate, written)
+        return await self._view(written)
 
     async def _with_keystores(
         self, certificate: Certificate, issued: IssuedData, key: KeyView, secret: Secret

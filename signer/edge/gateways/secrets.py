@@ -14,7 +14,7 @@ from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
 from signer.api.meta import from_rfc3339, to_rfc3339
-from signer.api.secret import SECRETS, TLS_CERT, Secret
+from signer.api.secret import SECRETS, TLS_CERT, Secret, read_secret
 from signer.api.tls_secret import is_ca, is_placeholder, key_pair, public_key_hash, read_leaf
 from signer.edge.gateways.bodies import FAO_LABEL, PLACEHOLDER, UNUSED_SINCE, gateway_secret
 from signer.edge.gateways.placeholder import new_placeholder, still_good, wait_for_issuance
@@ -173,7 +173,7 @@ class GatewaySecrets:
 
     async def _read(self, key: Key) -> Secret | None:
         try:
-            return msgspec.convert(await self._client.get(SECRETS, key[1], key[0]), Secret)
+            return read_secret(await self._client.get(SECRETS, key[1], key[0]))
         except NotFound:
             return None
 
