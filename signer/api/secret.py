@@ -84,7 +84,9 @@ def read_secret(obj: Mapping[str, Any]) -> Secret:
         return msgspec.structs.replace(msgspec.convert(obj, Secret), withheld="")
     meta = {name: obj["metadata"].get(name) for name in _KEPT if obj["metadata"].get(name)}
     withheld = f"it has {size} bytes, and at most {LARGEST} are read"
-    return msgspec.convert({"metadata": meta, "type": (obj.get("type") or "")[:_LONGEST_TYPE], "withheld": withheld}, Secret)
+    return msgspec.convert(
+        {"metadata": meta, "type": (obj.get("type") or "")[:_LONGEST_TYPE], "withheld": withheld}, Secret
+    )
 
 
 class Managed(NamedTuple):
