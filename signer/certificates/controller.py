@@ -15,11 +15,11 @@ from datetime import datetime, timedelta
 from signer.api.certificate import CERTIFICATES, Certificate, PrivateKeySpec
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS
 from signer.api.event import ObjectReference, reference_to
-from signer.api.issuer import IssuerRef
 from signer.api.meta import find_condition, from_rfc3339
 from signer.api.secret import CA_CERT, SECRETS, TLS_CERT, TLS_KEY, Secret
 from signer.authorities.registry import Registry
 from signer.certificates import steps
+from signer.certificates.ca_lines import CALines
 from signer.certificates.filling import Filling, as_they_are
 from signer.certificates.issuing import NO_KEYSTORE, Issuing
 from signer.certificates.matching import RequestView, view_request
@@ -85,7 +85,6 @@ class CertificateController:
     ) -> None:
         self._watched = watched
         self._registry = registry
-        self._lines: dict[IssuerRef, bytes] = {}
         self._objects = objects
         self._clock = clock
         self._owner_ref = owner_ref
@@ -98,25 +97,9 @@ class CertificateController:
         self.keys = self._issuing.keys
         self.mending = Mending(watched, objects, queue, self._issuing.pacing)
         self.queue = queue
+        self.lines = CALines(registry, watched.certificates.store, queue.add_after, clock)
         watched.enqueue = queue.add
         watched.secrets.subscribe(self._secret_changed)
-
-    def issuer_changed(self, ref: IssuerRef) -> None:
-        """Look at the Certificates of an issuer again whose CA was renewed: their Secrets hold its chain and root."""
-        state = self._registry.get(ref)
-        if state is None:
-            self._lines.pop(ref, None)
-            return
-        if state.authority is None:
-            return
-        line = state.authority.chain_pem + state.authority.anchor_pem
-        before = self._lines.get(ref)
-        self._lines[ref] = line
-        if before is None or before == line:
-            return
-        for key, certificate in self._watched.certificates.store.items():
-            if certificate.spec.issuer_ref.resolve(key[0]) == ref:
-                self.queue.add(key)
 
     async def reconcile(self, key: Key) -> None:
         """Take one Certificate as far as it can go now."""
@@ -290,9 +273,7 @@ class CertificateController:
         if leaf is None or spki_of(leaf) != view.key.spki:
             return view
         ref = issued.issuer.resolve(certificate.metadata.namespace) if issued.issuer is not None else None
-        state = self._registry.get(ref) if ref is not None else None
-        authority = state.authority if state is not None else None
-        issued = await asyncio.to_thread(longest, issued, held, authority)
+        issued = await asyncio.to_thread(longest, issued, held, self.lines.of(ref))
         issued = await self._with_keystores(certificate, issued, view.key, view.secret)
         content = secret_content(certificate, issued, leaf, existing=view.secret, owner_ref=self._owner_ref)
         if not content.differs_from(view.secret):

@@ -35,6 +35,7 @@ from signer.edge.issuers.spec import _bundle_problem
 from signer.tenancy.ca_keys import _read
 from signer.tenancy.meshconfig.edit import _read_roots
 from tests import pki
+from tests.examples import examples
 from tests.vectors import craft
 
 private_key = importlib.import_module("issuers.private_key")
@@ -157,7 +158,7 @@ def test_honest_private_keys(place: str, kind: str) -> None:
     assert readers[place](pki.key_pem(key)) == (place == "an account's" and kind == "ed25519")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.dictionaries(
         st.integers(0, 7), st.tuples(st.integers(0, 45_000), st.integers(0, 1 << 64)), min_size=1, max_size=4
@@ -278,7 +279,7 @@ def test_many_roots() -> None:
     assert len(asked) <= 100
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.data())
 def test_changed_certificates_and_requests(data: st.DataObject) -> None:
     """Whatever bytes are changed, a reader gives a value or says that it is unreadable, and nothing else happens."""
