@@ -9,13 +9,18 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from issuers.errors import InvalidAuthority, TemplateError
-from issuers.x509 import keys, pem
+from issuers.x509 import der, keys, pem
 from issuers.x509.keys import PrivateKey
 
 _CURVES: dict[int, ec.EllipticCurve] = {256: ec.SECP256R1(), 384: ec.SECP384R1(), 521: ec.SECP521R1()}
 _LABELS = ("PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
 # An RSA-8192 key has 6,400; checking the numbers of a larger key would take minutes.
 _MAX_PEM_BYTES = 8 * 1024
+# The algorithms of RFC 8017, RFC 5480 and RFC 8410; RSASSA-PSS keys are of none that Go reads.
+_KINDS = ("1.2.840.113549.1.1.1", "1.2.840.10045.2.1", "1.3.101.112")
+_RSA_PARTS = 8  # after the version
+_BROKEN = "the private key is broken or of an unknown kind"
+_OTHER_KIND = "a private key of a kind other than RSA, EC and Ed25519"
 _TRIAL = b"mesh-signer: does this key sign?"
 
 
@@ -66,7 +71,9 @@ def load_key(text: bytes, *, field: str = "tls.key") -> PrivateKey:
 
     The library's own check of an RSA key is left out: it tests primes, for seconds with a large key (6 s for
     RSA-8192), and holds the interpreter's lock meanwhile, so that one Secret could stop the process. Instead the size
-    is checked first, then the key must make a signature that its public key verifies.
+    is checked first, that the parts of an RSA key are no larger than they may be (a signature is made with each of them),
+    then the key must make a signature that its public key verifies. Kinds that do not sign here are not loaded: the
+    library works out the public half of a DSA or DH key.
 
     Raises InvalidAuthority: EncryptedKey, InvalidKey, or WeakKey for a kind or size that must not sign.
     """
@@ -86,20 +93,54 @@ def load_key(text: bytes, *, field: str = "tls.key") -> PrivateKey:
         raise InvalidAuthority("InvalidKey", field, f"a PEM block {label!r} where a private key is expected")
     if len(blocks) > 1:
         raise InvalidAuthority("InvalidKey", field, "more than one PEM block")
+    if (why := _unknown_kind(data)) is not None:
+        raise InvalidAuthority("InvalidKey", field, why)
     try:
         key = serialization.load_der_private_key(data, password=None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # The library's message is left out: it may quote what it read.
-        raise InvalidAuthority("InvalidKey", field, "the private key is broken or of an unknown kind") from None
+        raise InvalidAuthority("InvalidKey", field, _BROKEN) from None
     if not isinstance(key, PrivateKey):
-        raise InvalidAuthority("InvalidKey", field, "a private key of a kind other than RSA, EC and Ed25519")
+        raise InvalidAuthority("InvalidKey", field, _OTHER_KIND)
     try:
         algorithm = keys.algorithm_for(key)
     except keys.KeyRefused as error:
         raise InvalidAuthority("WeakKey", field, str(error)) from None
-    if not _signs(key, algorithm):
+    if not _parts_fit(key) or not _signs(key, algorithm):
         raise InvalidAuthority("InvalidKey", field, "the private key is broken: it does not make valid signatures")
     return key
+
+
+def _unknown_kind(data: bytes) -> str | None:
+    """Tell why a DER is no key of ours: not PKCS#8 with one of our algorithms (RFC 5958), SEC 1 (RFC 5915), nor PKCS#1 (RFC 8017)."""
+    try:
+        pos, end = der.only(data, 0, len(data), der.SEQUENCE)
+        _, pos = der.expect(data, pos, end, der.INTEGER)
+        tag, start, stop = der.element(data, pos, end)
+        if tag == der.SEQUENCE:
+            inner, after = der.expect(data, start, stop, der.OBJECT_IDENTIFIER)
+            return None if der.object_identifier(data[inner:after]) in _KINDS else _OTHER_KIND
+        if tag == der.OCTET_STRING:
+            return None
+        parts = 0
+        while pos < end:
+            _, pos = der.expect(data, pos, end, der.INTEGER)
+            parts += 1
+    except der.DerError:
+        return _BROKEN
+    return None if parts == _RSA_PARTS else _OTHER_KIND
+
+
+def _parts_fit(key: PrivateKey) -> bool:
+    """Tell whether no part of an RSA key is larger than it may be, so that a signature takes no longer than it should."""
+    if not isinstance(key, rsa.RSAPrivateKey):
+        return True
+    try:
+        numbers = key.private_numbers()
+    except ValueError:
+        return False
+    n, p, q = numbers.public_numbers.n, numbers.p, numbers.q
+    return p * q == n and numbers.d < n and numbers.dmp1 < p and numbers.dmq1 < q and numbers.iqmp < p
 
 
 def _signs(key: PrivateKey, algorithm: keys.SignatureAlgorithm) -> bool:

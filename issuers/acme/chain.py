@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from issuers.acme.errors import MalformedAnswer
 from issuers.acme.identifiers import Identifier
 from issuers.acme.order import Wish
+from issuers.x509 import loading
 from issuers.x509.keys import PrivateKey
 
 _MAX_CERTIFICATES = 10
@@ -56,8 +57,8 @@ def read_chain(pem: bytes, wish: Wish, key: PrivateKey | x509.CertificateSigning
     if pem.count(b"-----BEGIN ") != pem.count(b"-----END ") or not pem.rstrip().endswith(b"-----"):
         raise MalformedAnswer("certificate: the chain is cut off")
     try:
-        found = tuple(x509.load_pem_x509_certificates(pem))
-    except (ValueError, UnsupportedAlgorithm):
+        found = tuple(loading.certificates(pem))
+    except loading.Unreadable:
         raise MalformedAnswer("certificate: not a chain of certificates in PEM") from None
     if len(found) > _MAX_CERTIFICATES:
         raise MalformedAnswer(f"certificate: a chain of {len(found)} certificates")

@@ -32,6 +32,10 @@ _FIXED = {
 }
 _RSA_ALGORITHM = bytes.fromhex("300d06092a864886f70d0101010500")
 
+_RSA_KINDS = ("1.2.840.113549.1.1.1", "1.2.840.113549.1.1.10")
+# The largest key of a curve has some 170 bytes; a DSA or DH key of 3072 bits more than this.
+_MAX_OTHER_BYTES = 1024
+
 _KIND_NAMES = {
     "1.2.840.113549.1.1.1": "RSA",
     "1.2.840.113549.1.1.10": "RSA-PSS",
@@ -87,8 +91,34 @@ def check_rsa_numbers(modulus: int, exponent: int) -> None:
         raise KeyRefused(f"an RSA key of {bits} bits; {MIN_RSA_BITS} to {MAX_RSA_BITS} are accepted")
     if not modulus & 1:
         raise KeyRefused("an RSA key with an even modulus")
+    if exponent.bit_length() > 64:
+        # Not written out: it may be longer than Python writes numbers.
+        raise KeyRefused("an RSA key with too large an exponent")
     if not _MIN_EXPONENT <= exponent <= _MAX_EXPONENT or not exponent & 1:
         raise KeyRefused(f"an RSA key with exponent {exponent}; odd ones from {_MIN_EXPONENT} are accepted")
+
+
+def check_cost(spki: bytes) -> None:
+    """Judge by its bytes alone whether a key may be handed to the library, be it too weak or of a kind that signs nothing here.
+
+    Raises KeyRefused, der.DerError for RSA above 8192 bits or with an exponent of more than four bytes, and for a large key
+    of another kind: what is done with these takes from milliseconds to seconds.
+    """
+    pos, end = der.only(spki, 0, len(spki), der.SEQUENCE)
+    start, stop = der.expect(spki, pos, end, der.SEQUENCE)
+    inner, after = der.expect(spki, start, stop, der.OBJECT_IDENTIFIER)
+    if der.object_identifier(spki[inner:after]) not in _RSA_KINDS:
+        if len(spki) > _MAX_OTHER_BYTES:
+            raise KeyRefused(f"a key of {len(spki)} bytes")
+        return
+    start, stop = der.only(spki, stop, end, der.BIT_STRING)
+    start, stop = der.only(spki, start + 1, stop, der.SEQUENCE)
+    inner, after = der.expect(spki, start, stop, der.INTEGER)
+    if after - inner > MAX_RSA_BITS // 8 + 1:
+        raise KeyRefused(f"an RSA key of more than {MAX_RSA_BITS} bits")
+    inner, after = der.only(spki, after, stop, der.INTEGER)
+    if after - inner > 5:
+        raise KeyRefused("an RSA key with too large an exponent")
 
 
 def load_public_key(spki: bytes) -> PublicKey:

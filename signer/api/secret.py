@@ -3,11 +3,13 @@
 Pure.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from signer.api.meta import ObjectMeta
+from signer.kube.encoding.codec import LARGEST
 from signer.kube.resource import Resource
 
 SECRETS = Resource("", "v1", "secrets", "Secret", namespaced=True)
@@ -17,6 +19,9 @@ OPAQUE_TYPE = "Opaque"
 TLS_KEY = "tls.key"
 TLS_CERT = "tls.crt"
 CA_CERT = "ca.crt"
+# Of a large Secret: its names and versions; labels and annotations may be the large part of it.
+_LONGEST_TYPE = 253
+_KEPT = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp")
 # On the Secret that holds the key of a Certificate's issuance that is under way; for a CA that is the CA's key.
 NEXT_KEY_LABEL = "cert-manager.io/next-private-key"
 
@@ -36,11 +41,12 @@ class SecretMeta(ObjectMeta, frozen=True, kw_only=True, rename="camel"):
 
 
 class Secret(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A Secret; `data` is decoded from base64 by reading."""
+    """A Secret; `data` is decoded from base64 by reading. `withheld`: why none of it was read, as it is too large."""
 
     metadata: SecretMeta
     type: str = "Opaque"
     data: dict[str, bytes] = {}
+    withheld: str = ""
 
     def __repr__(self) -> str:
         """Name the Secret and the keys of its data, never a value."""
@@ -65,6 +71,22 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         """Name the managers but this one that have set data, each once; the API server orders them by time."""
         others = (one.manager for one in self.metadata.managed_fields if _names_below(one.fields_v1, "f:data"))
         return tuple(dict.fromkeys(name for name in others if name and name != manager))
+
+
+def read_secret(obj: Mapping[str, Any]) -> Secret:
+    """Read a Secret that was asked for live, with the bound of those that are watched. Raises msgspec.ValidationError.
+
+    Anybody may have written a mebibyte into one, and any number of objects may name it: of a larger one than a watch takes
+    the metadata is read, without who wrote what, and why the rest is not.
+    """
+    size = len(msgspec.json.encode(obj))
+    if size <= LARGEST:
+        return msgspec.structs.replace(msgspec.convert(obj, Secret), withheld="")
+    meta = {name: obj["metadata"].get(name) for name in _KEPT if obj["metadata"].get(name)}
+    withheld = f"it has {size} bytes, and at most {LARGEST} are read"
+    return msgspec.convert(
+        {"metadata": meta, "type": (obj.get("type") or "")[:_LONGEST_TYPE], "withheld": withheld}, Secret
+    )
 
 
 class Managed(NamedTuple):

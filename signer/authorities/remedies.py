@@ -2,13 +2,12 @@
 
 from datetime import datetime
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from issuers.authority import Authority, load_authority
 from issuers.errors import InvalidAuthority
 from issuers.private_key import load_key
-from signer.api.tls_secret import MAX_CHAIN
+from issuers.x509 import loading
 from signer.authorities.state import CASecretData
 
 # The text of an unforeseen exception may quote what it choked on, and that may be a key.
@@ -49,12 +48,10 @@ def _remedy(defect: InvalidAuthority, data: CASecretData) -> str:
 
 def _own_comes_later(data: CASecretData) -> bool:
     """Tell whether tls.key is the key of a certificate in tls.crt behind the first."""
-    if len(data.tls_crt) > MAX_CHAIN:
-        return False
     try:
         key = load_key(data.tls_key).public_key()
         own = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        behind = x509.load_pem_x509_certificates(data.tls_crt)[1:]
+        behind = loading.certificates(data.tls_crt)[1:]
         return any(
             one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == own for one in behind
         )

@@ -15,11 +15,11 @@ from datetime import datetime, timedelta
 from signer.api.certificate import CERTIFICATES, Certificate, PrivateKeySpec
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS
 from signer.api.event import ObjectReference, reference_to
-from signer.api.issuer import IssuerRef
 from signer.api.meta import find_condition, from_rfc3339
 from signer.api.secret import CA_CERT, SECRETS, TLS_CERT, TLS_KEY, Secret
 from signer.authorities.registry import Registry
 from signer.certificates import steps
+from signer.certificates.ca_lines import CALines
 from signer.certificates.filling import Filling, as_they_are
 from signer.certificates.issuing import NO_KEYSTORE, Issuing
 from signer.certificates.matching import RequestView, view_request
@@ -47,6 +47,7 @@ from signer.certificates.watched import Watched
 from signer.certificates.well_known import FIELD_MANAGER, READY
 from signer.kube.errors import ApiError, Conflict, NotFound
 from signer.kube.queue import WorkQueue
+from signer.kube.reflector import Change
 from signer.kube.superseded import Superseded
 from signer.observe.write_errors import Told
 
@@ -84,7 +85,6 @@ class CertificateController:
     ) -> None:
         self._watched = watched
         self._registry = registry
-        self._lines: dict[IssuerRef, bytes] = {}
         self._objects = objects
         self._clock = clock
         self._owner_ref = owner_ref
@@ -97,31 +97,15 @@ class CertificateController:
         self.keys = self._issuing.keys
         self.mending = Mending(watched, objects, queue, self._issuing.pacing)
         self.queue = queue
+        self.lines = CALines(registry, watched.certificates.store, queue.add_after, clock)
         watched.enqueue = queue.add
-
-    def issuer_changed(self, ref: IssuerRef) -> None:
-        """Look at the Certificates of an issuer again whose CA was renewed: their Secrets hold its chain and root."""
-        state = self._registry.get(ref)
-        if state is None:
-            self._lines.pop(ref, None)
-            return
-        if state.authority is None:
-            return
-        line = state.authority.chain_pem + state.authority.anchor_pem
-        before = self._lines.get(ref)
-        self._lines[ref] = line
-        if before is None or before == line:
-            return
-        for key, certificate in self._watched.certificates.store.items():
-            if certificate.spec.issuer_ref.resolve(key[0]) == ref:
-                self.queue.add(key)
+        watched.secrets.subscribe(self._secret_changed)
 
     async def reconcile(self, key: Key) -> None:
         """Take one Certificate as far as it can go now."""
         certificate = self._watched.certificates.store.get(key)
         if certificate is None:
             self._superseded.forget(key)
-            self._views.pop(key, None)
             self.keys.forget(key)
             self._issuing.pacing.forget(key)
             self._filling.is_news(key, "")
@@ -183,21 +167,25 @@ class CertificateController:
         current = steps.current_request(certificate, self._watched.requests_of(certificate))
         return _Seen(
             certificate,
-            await self._view(certificate, secret),
+            await self._view(secret),
             view_request(current) if current is not None else None,
             ownership.duplicate_defect(certificate, self._watched.rivals(certificate), secret),
         )
 
-    async def _view(self, certificate: Certificate, secret: Secret | None) -> SecretView | None:
-        key = (certificate.metadata.namespace, certificate.metadata.name)
+    async def _view(self, secret: Secret | None) -> SecretView | None:
+        """Read what a Secret holds. Kept for those that the watch keeps anyhow, once for each: any number may name one."""
         if secret is None:
-            self._views.pop(key, None)
             return None
+        key = (secret.metadata.namespace, secret.metadata.name)
         known = self._views.get(key)
         if known is None or known.secret != secret:
             known = await asyncio.to_thread(inspect, secret)
-            self._views[key] = known
+            if self._watched.secrets.store.get(key) is secret:
+                self._views[key] = known
         return known
+
+    def _secret_changed(self, change: Change[Secret]) -> None:
+        self._views.pop(change.key, None)
 
     async def _keep(self, key: Key, seen: _Seen) -> None:
         """Nothing is under way: mend, begin an issuance, or be content until the renewal."""
@@ -285,16 +273,14 @@ class CertificateController:
         if leaf is None or spki_of(leaf) != view.key.spki:
             return view
         ref = issued.issuer.resolve(certificate.metadata.namespace) if issued.issuer is not None else None
-        state = self._registry.get(ref) if ref is not None else None
-        authority = state.authority if state is not None else None
-        issued = await asyncio.to_thread(longest, issued, held, authority)
+        issued = await asyncio.to_thread(longest, issued, held, self.lines.of(ref))
         issued = await self._with_keystores(certificate, issued, view.key, view.secret)
         content = secret_content(certificate, issued, leaf, existing=view.secret, owner_ref=self._owner_ref)
         if not content.differs_from(view.secret):
             return view
         meta = certificate.metadata
         written = await self._objects.apply_secret(meta.namespace, certificate.spec.secret_name, content, view.secret)
-        return await self._view(certificate, written)
+        return await self._view(written)
 
     async def _with_keystores(
         self, certificate: Certificate, issued: IssuedData, key: KeyView, secret: Secret

@@ -10,7 +10,7 @@ from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateReque
 from signer.api.event import reference_to
 from signer.api.issuer import Issuer
 from signer.api.meta import ObjectMeta
-from signer.api.secret import SECRETS, Secret
+from signer.api.secret import SECRETS, Secret, read_secret
 from signer.certificates.secrets.content import Content, former_managers, release_body
 from signer.certificates.well_known import FIELD_MANAGER
 from signer.kube.client import ApiClient
@@ -56,7 +56,7 @@ class Objects:
     async def secret(self, namespace: str, name: str) -> Secret | None:
         """Read a Secret live; None when there is none."""
         try:
-            return msgspec.convert(await self._client.get(SECRETS, name, namespace), Secret)
+            return read_secret(await self._client.get(SECRETS, name, namespace))
         except NotFound:
             return None
 

@@ -145,8 +145,8 @@ class Controllers:
                 clock=self._clock,
             )
             for state in self._registry.states():
-                certificates.issuer_changed(state.ref)
-            self._handlers.append(certificates.issuer_changed)
+                certificates.lines.changed(state.ref)
+            self._handlers.append(certificates.lines.changed)
             queue.tells(self._write_errors, certificates.about, certificates.show)
             work.append((queue, certificates.reconcile))
             background += [certificates.keys.run, certificates.mending.look_again]

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPri
 
 from issuers.errors import InvalidAuthority
 from issuers.private_key import load_key
+from issuers.x509 import loading
 from signer.api.certificatesigningrequest import RequestContent
 from signer.api.issuer import GROUP, IssuerRef
 from signer.api.secret import NEXT_KEY_LABEL, SECRETS, TLS_KEY
@@ -140,7 +141,7 @@ def _is_next_key(secret: dict[str, Any]) -> bool:
 def _is_ca(text: str) -> bool:
     """Tell whether a Secret's tls.crt (base64) is a CA's certificate; what cannot be read is treated as one."""
     try:
-        certificate = x509.load_pem_x509_certificate(base64.b64decode(text, validate=True))
+        certificate = loading.certificates(base64.b64decode(text, validate=True))[0]
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
         return False

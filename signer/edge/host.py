@@ -2,11 +2,15 @@
 
 Pure. Lengths are checked first, so that no pattern meets a long text.
 Sources: RFC 1123; RFC 5890, 2.3.1 (reserved LDH labels); CA/Browser Forum Baseline Requirements, 7.1.4.2.1 (no internal
-names); RFC 6761, 6762, and ICANN's resolution on .internal for the names that are nobody's.
+names) and 3.2.2.6 (no wildcard directly below a public suffix, by the ICANN part of publicsuffix.org's list); RFC 6761,
+6762, and ICANN's resolution on .internal for the names that are nobody's.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+
+from publicsuffixlist import PublicSuffixList
 
 from signer.api.names import is_subdomain
 from signer.api.text import shown
@@ -70,4 +74,12 @@ def read_host(text: str) -> Host | str:
         return f"{shown(text)} is not public: it has one label" + (" below the wildcard" if host.wildcard else "")
     if labels[-1] in _INTERNAL or "svc" in labels[-3:]:
         return f"{shown(text)} is an internal name, for which no public CA gives certificates"
+    if host.wildcard and public_suffixes().is_public(host.name):
+        return f"{shown(text)} stands for all names below a public suffix, {host.name}, which belong to many"
     return host
+
+
+@cache
+def public_suffixes() -> PublicSuffixList:
+    """Read the list that comes with the library: half a second's work, once."""
+    return PublicSuffixList(only_icann=True)

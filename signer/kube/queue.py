@@ -1,7 +1,9 @@
 """A work queue of keys with client-go's promises, on one event loop.
 
 Keys may belong to flows, such as the namespace of an object: flows are served in turn, and of one flow half of the workers at
-most are at work, so that nobody's many or slow keys keep all the others waiting.
+most are at work, so that nobody's many or slow keys keep all the others waiting. A tenant may have several namespaces, so a
+flow with workers gets another one only while as many stay free as it has: of eight workers the first has four, the second
+two, and a third and fourth still find one each.
 
 Concurrency: everything runs on the loop; only `run` awaits. A key is handled by at most one worker at a time. A key added while it
 is being handled is handled once more afterwards, so nobody has to lock, and no change is lost.
@@ -47,7 +49,7 @@ class WorkQueue(Generic[K]):
         self._flow = flow
         self._ready: Turns[K] = Turns()
         self._at_work: dict[Hashable, int] = {}
-        self._most_at_work = 0
+        self._workers = 0
         self._dirty: set[K] = set()
         self._working: set[K] = set()
         self._later: dict[K, asyncio.TimerHandle] = {}
@@ -106,7 +108,7 @@ class WorkQueue(Generic[K]):
 
         A handler that raises gets its key back with backoff; one that returns without add_backoff has its failures forgotten.
         """
-        self._most_at_work = workers if self._flow is None else max(1, workers // 2)
+        self._workers = workers
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(self._worker(handler))
@@ -135,19 +137,29 @@ class WorkQueue(Generic[K]):
             self._idle.append(waiter)
             await waiter
         flow = self._flow_of(key)
-        busy = self._at_work[flow] = self._at_work.get(flow, 0) + 1
-        if busy == self._most_at_work:
-            self._ready.hold(flow)
+        self._at_work[flow] = self._at_work.get(flow, 0) + 1
+        self._share()
         return key
 
     def _done(self, key: K) -> None:
         flow = self._flow_of(key)
-        busy = self._at_work[flow] = self._at_work[flow] - 1
-        if not busy:
+        self._at_work[flow] -= 1
+        if not self._at_work[flow]:
             del self._at_work[flow]
-        if busy == self._most_at_work - 1:
             self._ready.let_go(flow)
-            self._wake()
+        self._share()
+        self._wake()
+
+    def _share(self) -> None:
+        """Hold the flows that have their part of the workers. There are no more of them than workers."""
+        if self._flow is None:
+            return
+        free = self._workers - sum(self._at_work.values())
+        for flow, busy in self._at_work.items():
+            if busy < max(1, self._workers // 2) and free - 1 >= busy:
+                self._ready.let_go(flow)
+            else:
+                self._ready.hold(flow)
 
     async def _worker(self, handler: Callable[[K], Awaitable[None]]) -> None:
         while True:

@@ -1,7 +1,8 @@
 """Keeps which namespaces had certificates of the mesh's default signer before they claimed one of their own.
 
 Their Pods keep asking for the default until they restart, and nobody else's have a reason to (signer/tenancy/grants.py).
-Each process knows what it issued. When such a namespace claims, what is known is written into one ConfigMap of ours, for
+A claim that is deleted and made again is not the first: the owner's record, and certificates
+of a signer of its own, tell that. Each process knows what it issued. When such a namespace claims, what is known is written into one ConfigMap of ours, for
 the other replicas and for the time after a restart; it is read, live, before anybody is refused. What was not written
 before a restart is not known after it: then there is no grace, never one too many. Used on the loop; `run` is one task.
 """
@@ -45,14 +46,15 @@ class DefaultGrace:
         self._due = asyncio.Event()
 
     def issued(self, signer: IssuerRef, namespace: str, now: datetime) -> None:
-        """Take that a namespace was given a certificate: the default's, the first since it has its uid, counts."""
+        """Take that a namespace was given a certificate: of the default's and of its own the first since it has its uid counts."""
         world = self._world
         exists = world.namespaces.get(namespace)
-        if signer not in world.defaults or exists is None:
+        if exists is None or (signer not in world.defaults and signer not in world.signers):
             return
-        known = world.had_default.get(namespace)
+        first = world.had_default if signer in world.defaults else world.had_own
+        known = first.get(namespace)
         if known is None or known.uid != exists.uid:
-            world.had_default[namespace] = HadDefault(exists.uid, now)
+            first[namespace] = HadDefault(exists.uid, now)
             self._forget()
 
     def look(self) -> None:
@@ -122,10 +124,11 @@ class DefaultGrace:
         return ends is not None and now < ends and exists is not None and known is not None and known.uid == exists.uid
 
     def _forget(self) -> None:
-        known, there = self._world.had_default, self._world.namespaces
-        if len(known) > len(there):
-            for name in [name for name in known if name not in there]:
-                del known[name]
+        there = self._world.namespaces
+        for known in (self._world.had_default, self._world.had_own):
+            if len(known) > len(there):
+                for name in [name for name in known if name not in there]:
+                    del known[name]
 
 
 def read_record(data: Mapping[str, object]) -> dict[str, HadDefault]:

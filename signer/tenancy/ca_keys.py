@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from issuers.chain import Chain, ChainCertificate, anchor_of, folded_name, key_id_of, was_signed_with
 from issuers.inspection import read_certificate
+from issuers.x509 import loading
 from issuers.x509.der import DerError
 from signer.api.issuer import IssuerRef
 from signer.tenancy.records import Record
@@ -311,7 +312,7 @@ def _read(pem: str) -> dict[str, _Key]:
 
 def _read_one(block: str) -> list[_Key]:
     try:
-        one = x509.load_pem_x509_certificate(block.encode())
+        one = loading.certificates(block.encode())[0]
         subject, spki = root_key(one)
         return [_Key(spki, folded_name(subject), subject)]
     except Exception:  # noqa: BLE001 - a root that cannot be read gives no key, whatever it trips over

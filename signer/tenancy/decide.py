@@ -172,8 +172,10 @@ def _believed(claim: Claim, world: World) -> bool:
     """Tell whether a certificate would say something that the mesh's proxies and agents go by."""
     if claim.is_ca or any(uri.lower().startswith("spiffe:") for uri in claim.request.uris):
         return True
-    istiods = rules.istiod_names(world)
-    return any(rules.names_cover((name.lower(),), istiod) for name in claim.request.dns_names for istiod in istiods)
+    # A dot at the end, and a common name where no other name is, count for some verifiers.
+    common = (text for name in claim.request.subject_names for kind, text in name if kind == rules.COMMON_NAME)
+    names = {name.lower().strip().rstrip(".") for name in (*claim.request.dns_names, *common)}
+    return any(rules.names_cover((name,), istiod) for name in names for istiod in rules.istiod_names(world))
 
 
 def other_root(ca: CA, world: World, now: datetime) -> Unready | None:

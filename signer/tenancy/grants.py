@@ -132,14 +132,27 @@ def default_grace_ends(world: World, namespace: str) -> datetime | None:
     had = world.had_default.get(namespace)
     if claims.whole is None or exists is None or had is None or had.uid != exists.uid:
         return None
-    binding = world.bindings.get(claims.whole)
     began = claims.since
-    if binding is not None and _owns(binding, namespace, exists):
-        # A ProxyConfig that was there before may have got its claim later: then the owner's record is the beginning.
-        began = binding.created if began is None or binding.created > began + _SAME_TIME else began
+    owned = _first_owned(world, namespace, exists, claims)
+    if owned is not None and (began is None or owned < began or owned > began + _SAME_TIME):
+        # A ProxyConfig that was there before may have got its claim later, and one that was deleted and made again is not
+        # the first: the owner's record is the beginning.
+        began = owned
+    own = world.had_own.get(namespace)
+    if began is not None and own is not None and own.uid == exists.uid:
+        began = min(began, own.first)
     if began is None or had.first >= began:
         return None
     return began + world.settings.grace
+
+
+def _first_owned(world: World, namespace: str, exists: Namespace, claims: Claims) -> datetime | None:
+    """When this namespace first became the owner of a signer that it claims, or of the one of its name; not of the default."""
+    signers = {*claims.signers, IssuerRef("ClusterIssuer", "", namespace)} - world.defaults
+    if claims.whole is not None:
+        signers |= {claims.whole}
+    found = [binding for signer in signers if (binding := world.bindings.get(signer)) is not None]
+    return min((one.created for one in found if _owns(one, namespace, exists)), default=None)
 
 
 def _claimed(

@@ -21,7 +21,7 @@ WORKLOAD_USAGES = ("digital signature", "key encipherment", "server auth", "clie
 ISTIOD_USAGES = ("digital signature", "key encipherment", "server auth")
 # What Envoy can use; istiod lets Ed25519 pass, and workloads would get a certificate that they cannot serve.
 _WORKLOAD_KEYS = (KeyRule("RSA", 2048), KeyRule("ECDSA", 256))
-_COMMON_NAME = "2.5.4.3"
+COMMON_NAME = "2.5.4.3"
 _ORGANIZATION = "2.5.4.10"
 _CA_USAGES = (CERT_SIGN, "crl sign")
 _ANY_USE = "any"
@@ -150,7 +150,7 @@ def check_names(request: SigningRequest, namespace: str, policy: Policy, world: 
             reasons.append(Reason("ServiceAccountNotAllowed", message))
     reasons += _check_subject(request, policy)
     # A common name is a name too, for whoever still reads it.
-    texts = [text for name in request.subject_names for kind, text in name if kind == _COMMON_NAME]
+    texts = [text for name in request.subject_names for kind, text in name if kind == COMMON_NAME]
     if unlisted := [name for name in (*request.dns_names, *texts) if not names_cover(policy.dns_names, name)]:
         listed = ", ".join(unlisted[:5])
         reasons.append(Reason("DNSNameNotAllowed", f"SignerPolicy {policy.name} does not allow {listed}"))
@@ -164,7 +164,7 @@ def _check_subject(request: SigningRequest, policy: Policy) -> list[Reason]:
     """Check what the subject has beside a common name: the API server, for one, takes an organization for a group."""
     own = policy.certificate_requests
     organizations = own.organizations if own is not None else frozenset[str]()
-    beside = [(kind, text) for name in request.subject_names for kind, text in name if kind != _COMMON_NAME]
+    beside = [(kind, text) for name in request.subject_names for kind, text in name if kind != COMMON_NAME]
     if foreign := [text for kind, text in beside if kind != _ORGANIZATION or text not in organizations]:
         message = (
             f"SignerPolicy {policy.name} does not allow {', '.join(map(shown, foreign[:5]))} in the subject; "

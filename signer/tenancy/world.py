@@ -236,7 +236,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class HadDefault:
-    """A namespace, by uid, had certificates of the mesh's default signer; `first` is the earliest that is known of."""
+    """A namespace, by uid, had certificates of the mesh's default signer, or of its own; `first` is the earliest known of."""
 
     uid: str
     first: datetime
@@ -253,7 +253,7 @@ class World:
     without their root (Chain.identity) of which that is known;
     `claimants` the namespaces that claim a signer now; `settling` until when nobody becomes the owner of a signer that
     a SignerPolicy spoke about a moment ago; `had_default` the namespaces that are known to have had certificates of the
-    mesh's default. `unsynced` names what was not read yet ("" when all was); `stale` what has
+    mesh's default, `had_own` those that had some of another signer of the mesh. `unsynced` names what was not read yet ("" when all was); `stale` what has
     not been heard of for five minutes, by the names "ProxyConfigs", "mesh config", "SignerPolicies", "SignerBindings",
     "Namespaces". `confirmed` says until when it counts that a namespace (by uid) was read live and may have a signer, by the
     SignerPolicy that a CertificateRequest rests on, or ("") as istiod asks; None where nobody reads live: then none is asked for.
@@ -277,6 +277,7 @@ class World:
     settling: dict[IssuerRef, datetime] = field(default_factory=dict)
     bindings: dict[IssuerRef, Binding] = field(default_factory=dict)
     had_default: dict[str, HadDefault] = field(default_factory=dict)
+    had_own: dict[str, HadDefault] = field(default_factory=dict)
     confirmed: dict[Confirmed, datetime] | None = None
     unsynced: str = "everything"
     stale: frozenset[str] = frozenset()

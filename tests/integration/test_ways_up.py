@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from signer.edge import reserved
 from tests.integration.plain_api import Api, Json, Refused
 from tests.integration.test_rbac import CSR
 from tests.localmesh import Cluster, kubeconfig
@@ -242,6 +243,44 @@ WAYS: dict[str, Callable[[Api], object]] = {
 }
 
 
+NAMED, READ = "is read by others than gateways", "others read more in a Secret than a certificate"
+# What else than a gateway's or workload's certificate a Secret may be to those who read it: by name, and by label.
+SPECIAL: dict[str, tuple[Json, str]] = {
+    **{
+        f"by its name {name}": ({"name": name}, NAMED)
+        for name in (
+            "cacerts",
+            "external-ca-cert",
+            "istio-ca-root-cert",
+            "istio-ca-secret",
+            "istio-kubeconfig",
+            "istio-ztunnel",
+            "istiod-tls",
+            "istio-remote-secret-evil",
+            "bootstrap-token-abcdef",
+            "sh.helm.release.v1.istiod.v9",
+        )
+    },
+    **{
+        f"by a made name {prefix}": ({"generateName": prefix}, NAMED)
+        for prefix in ("istio-remote-secret-", "bootstrap-token-")
+    },
+    **{
+        f"by its label {label}": ({"name": "evil", "labels": {label: value}}, READ)
+        for label, value in (
+            ("istio/multiCluster", "true"),
+            ("istio/multiCluster", ""),
+            ("istio.io/multiCluster", "true"),
+            ("kiali.io/multiCluster", "true"),
+            ("argocd.argoproj.io/secret-type", "cluster"),
+            ("sealedsecrets.bitnami.com/sealed-secrets-key", "active"),
+            ("cluster.x-k8s.io/cluster-name", "a"),
+            ("auth.kubernetes.io/is-bootstrap-token", "true"),
+        )
+    },
+}
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_no_way_up(thief: Api, way: str) -> None:
     """Whoever holds a token of ours is refused, by RBAC or by the policy for Secrets."""
@@ -329,6 +368,49 @@ class TestSecrets:
             )
             assert "ca.crt" in admin.get(path(namespace, name))["data"]
 
+    @pytest.mark.parametrize("kind", ["Opaque", "kubernetes.io/tls"])
+    @pytest.mark.parametrize("name", SPECIAL)
+    def test_what_others_read(self, controllers: Api, namespace: str, name: str, kind: str) -> None:
+        """No CA, kubeconfig or remote cluster of istiod's, nor anything like it, is made with the controllers' token."""
+        metadata, said = SPECIAL[name]
+        body = secret("", kind, data=DATA) | {"metadata": metadata}
+        assert said in refused(lambda: controllers.post(path(namespace), body))
+        if "name" in metadata:
+            assert said in refused(lambda: controllers.apply(path(namespace, str(metadata["name"])), body))
+
+    @pytest.mark.unverified("rights are tried here, with texts that are no certificates")
+    def test_a_label_that_others_read_is_not_added(self, controllers: Api, admin: Api, namespace: str) -> None:
+        """A Secret that we may write is not made into a remote cluster; one that its owner labelled goes on being written."""
+        noted = {CERTIFICATE_NAME: "a"}
+        admin.post(path(namespace), secret("mine", "kubernetes.io/tls", data=DATA, annotations=noted))
+        label = {"istio/multiCluster": "true"}
+        change = {"metadata": {"labels": label}}
+        assert READ in refused(lambda: controllers.patch(path(namespace, "mine"), change))
+        admin.post(path(namespace), secret("so", "kubernetes.io/tls", data=DATA, annotations=noted, labels=label))
+        controllers.patch(path(namespace, "so"), {"data": {"tls.crt": DATA["tls.key"]}})
+        assert READ in refused(
+            lambda: controllers.patch(path(namespace, "so"), {"metadata": {"labels": {"istio/multiCluster": "other"}}})
+        )
+
+    @pytest.mark.unverified("rights are tried here, with texts that are no certificates")
+    def test_an_opened_namespace(self, cluster: Cluster, controllers: Api, admin: Api, namespace: str) -> None:
+        """Where an admin has a Certificate for istiod's CA, a label opens the namespace; one that is there is renewed without."""
+        admin.post(
+            path(namespace), secret("cacerts", "kubernetes.io/tls", data=DATA, annotations={CERTIFICATE_NAME: "ca"})
+        )
+        controllers.patch(path(namespace, "cacerts"), {"data": {"tls.crt": DATA["tls.key"]}})
+        admin.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": {"mesh-signer.dev/secrets": "any"}}})
+        body = secret("istiod-tls", "kubernetes.io/tls", data=DATA)
+        # The API server's own view of the namespace comes a moment later.
+        cluster.wait_for(
+            lambda: not refused(lambda: controllers.apply(path(namespace, "istiod-tls"), body)), "the label"
+        )
+
+    def test_the_names_are_those_that_gateways_may_not_name(self) -> None:
+        """What a Gateway may not name, because Istio reads it, is in the policy too; only a client CA's suffix is not."""
+        text = (BASE / "admission-controllers.yaml").read_text()
+        assert all(f"'{name}'" in text for name in reserved.RESERVED)
+
     def test_a_token_is_not_handed_over(self, controllers: Api, admin: Api, namespace: str) -> None:
         """A ServiceAccount's token is not ours, whatever is written on it."""
         notes = {CERTIFICATE_NAME: "up", "kubernetes.io/service-account.name": "default"}
@@ -336,10 +418,15 @@ class TestSecrets:
         said = refused(lambda: controllers.patch(path(namespace, "token"), {"metadata": {"labels": {"a": "b"}}}))
         assert "of the types kubernetes.io/tls and Opaque only" in said
 
-    def test_a_closed_namespace(self, controllers: Api, admin: Api, namespace: str) -> None:
+    def test_a_closed_namespace(self, cluster: Cluster, controllers: Api, admin: Api, namespace: str) -> None:
         """An admin's label closes a namespace, for new Secrets and for those that are there."""
         controllers.post(path(namespace), secret("before", "kubernetes.io/tls", data=DATA))
         admin.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": {"mesh-signer.dev/secrets": "none"}}})
-        said = refused(lambda: controllers.post(path(namespace), secret("after", "kubernetes.io/tls", data=DATA)))
-        assert f"mesh-signer writes no Secrets in {namespace}" in said
+        said = f"mesh-signer writes no Secrets in {namespace}"
+        body = secret("after", "kubernetes.io/tls", data=DATA)
+        # The API server's own view of the namespace comes a moment later.
+        cluster.wait_for(
+            lambda: said in refused(lambda: controllers.post(f"{path(namespace)}?dryRun=All", body)), "the label"
+        )
+        assert said in refused(lambda: controllers.post(path(namespace), body))
         assert refused(lambda: controllers.patch(path(namespace, "before"), {"data": {"a": "eA=="}}))

@@ -20,11 +20,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from issuers.x509 import pem
+from issuers.x509 import loading, pem
 from issuers.x509.keys import PrivateKey
 from signer.api.certificate import CertificateSpec, JksKeystore, KeystorePassword, Keystores, Pkcs12Keystore
 from signer.api.secret import Secret
-from signer.api.tls_secret import MAX_CHAIN
 from signer.certificates.secrets.jks import write_jks
 
 KEYSTORE_P12 = "keystore.p12"
@@ -168,11 +167,11 @@ def write_keystores(spec: CertificateSpec, passwords: Passwords, material: Mater
 def _certificates(name: str, text: bytes) -> list[x509.Certificate]:
     if not text:
         return []
-    if len(text) > MAX_CHAIN:
+    if len(text) > loading.MAX_TEXT:
         raise NoKeystore(f"spec.keystores: {name} has {len(text)} bytes, too many for a keystore")
     try:
-        return x509.load_pem_x509_certificates(text)
-    except ValueError:
+        return loading.certificates(text)
+    except loading.Unreadable:
         raise NoKeystore(f"spec.keystores: {name} holds what is no certificate") from None
 
 

@@ -14,6 +14,7 @@ from signer.certificates.well_known import CERTIFICATE_NAME, SECRET_UID
 DUPLICATE = "DuplicateSecretName"
 WRONG_TYPE = "SecretTypeMismatch"
 FOREIGN = "SecretNotOwned"
+TOO_LARGE = "SecretTooLarge"
 
 
 def duplicate_defect(certificate: Certificate, rivals: Collection[Certificate], secret: Secret | None) -> Defect | None:
@@ -65,6 +66,8 @@ def foreign_defect(certificate: Certificate, secret: Secret | None, *, own_key: 
     if secret is None or own_key or holds(certificate, secret):
         return None
     name = f"Secret {secret.metadata.name}"
+    if secret.withheld:
+        return Defect(TOO_LARGE, f"spec.secretName: {name}: {secret.withheld}; make it smaller, or choose another name")
     if secret.type != TLS_TYPE and not _may_be_filled(certificate, secret):
         return Defect(
             WRONG_TYPE,

@@ -16,8 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from issuers.authority import Authority, signed
-from issuers.x509 import pem
-from signer.api.tls_secret import MAX_CHAIN
+from issuers.x509 import loading, pem
 from signer.certificates.secrets.content import IssuedData
 
 _MAX_CHAIN = 10
@@ -39,19 +38,20 @@ def _remembered(chain: bytes, ca: bytes) -> datetime | None:
 
 
 def _until(chain: bytes, ca: bytes) -> datetime | None:
-    members, roots = _read(chain)[:_MAX_CHAIN], _read(ca)[:_MAX_ROOTS]
+    members = _read(chain)[:_MAX_CHAIN]
+    roots = list(itertools.islice(loading.readable_certificates(ca), _MAX_ROOTS))
     if not members or not roots:
         return None
     ends: list[datetime] = []
     for below, above in itertools.pairwise(members):
-        if not _signed(below, above):
+        if not loading.signed_by(below, above):
             return None
         ends.append(above.not_valid_after_utc)
     last = members[-1]
     # Of a name there are few roots, unless somebody wants many signatures verified.
     named = [root for root in roots if root != last and root.subject == last.issuer][:MOST_OF_A_NAME]
     anchors = [root.not_valid_after_utc for root in roots if root == last]
-    anchors += [root.not_valid_after_utc for root in named if _signed(last, root)]
+    anchors += [root.not_valid_after_utc for root in named if loading.signed_by(last, root)]
     return min([*ends, max(anchors)]) if anchors else None
 
 
@@ -78,17 +78,7 @@ def longest(issued: IssuedData, held: IssuedData | None, authority: Authority | 
 
 
 def _read(text: bytes) -> Sequence[x509.Certificate]:
-    if not text or len(text) > MAX_CHAIN:
-        return []
     try:
-        return x509.load_pem_x509_certificates(text)
-    except ValueError:
+        return loading.certificates(text)
+    except loading.Unreadable:
         return []
-
-
-def _signed(below: x509.Certificate, above: x509.Certificate) -> bool:
-    try:
-        below.verify_directly_issued_by(above)
-    except Exception:  # noqa: BLE001 - another name, another kind of key, another signature, or not readable
-        return False
-    return True

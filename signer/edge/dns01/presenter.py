@@ -12,12 +12,10 @@ import ipaddress
 import time
 from dataclasses import dataclass, field
 
-import msgspec
-
 from issuers.acme.targets import ANYWHERE, AddressRule
 from signer.api.challenge import CHALLENGES, Challenge
 from signer.api.issuer import IssuerRef
-from signer.api.secret import SECRETS, Secret
+from signer.api.secret import SECRETS, read_secret
 from signer.authorities.registry import Registry
 from signer.edge.challenges.presenter import Cause, Found, Left
 from signer.edge.dns01.external_dns import Endpoints
@@ -216,7 +214,7 @@ class DnsPresenter:
         if server.tsig is not None:
             where = f"Secret {namespace}/{server.tsig.secret_name}"
             try:
-                found = msgspec.convert(await self._client.get(SECRETS, server.tsig.secret_name, namespace), Secret)
+                found = read_secret(await self._client.get(SECRETS, server.tsig.secret_name, namespace))
             except NotFound:
                 return Reason("SecretNotFound", f"{where}, the TSIG secret, not found")
             except Forbidden:

@@ -289,8 +289,11 @@ class GatewayController:
                 claim = self._claims.claims.get(host.claim_name)
                 if obj is None or claim is None or claim.namespace != look.asker.namespace:
                     continue
-                if others := obj.status.contenders:
-                    message = f"{host} is this namespace's; {', '.join(others[:3])} wants it too"
+                if obj.status.contenders:
+                    # Who it is stays untold: that is for an administrator, who reads HostClaims.
+                    message = (
+                        f"{host} is this namespace's; another namespace wants it too, see HostClaim {host.claim_name}"
+                    )
                     look.tell(wish.sources, Reason("HostContended", message))
 
     async def _settle(self, look: Look, wanted: Wanted) -> None:

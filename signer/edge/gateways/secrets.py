@@ -8,13 +8,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import msgspec
-from cryptography import x509
 
+from issuers.x509 import loading
 from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
 from signer.api.meta import from_rfc3339, to_rfc3339
-from signer.api.secret import SECRETS, TLS_CERT, Secret
+from signer.api.secret import SECRETS, TLS_CERT, Secret, read_secret
 from signer.api.tls_secret import is_ca, is_placeholder, key_pair, public_key_hash, read_leaf
 from signer.edge.gateways.bodies import FAO_LABEL, PLACEHOLDER, UNUSED_SINCE, gateway_secret
 from signer.edge.gateways.placeholder import new_placeholder, still_good, wait_for_issuance
@@ -140,7 +140,7 @@ class GatewaySecrets:
         """
         before = self._records.earlier(key, asker)
         certificate = self._certificate(key)
-        if before is None or certificate is None or (holds := key_pair(secret)) is None:
+        if before is None or certificate is None or (holds := await asyncio.to_thread(key_pair, secret)) is None:
             return None
         for one in await self._client.list(CERTIFICATE_REQUESTS, key[0]):
             request = msgspec.convert(one, CertificateRequest)
@@ -159,12 +159,12 @@ class GatewaySecrets:
             lost, since = self._lost[key]
             if (left := wait_for_issuance(since, now, issuing=issuing)) is not None:
                 return left
-            data = still_good(lost, now)
+            data = await asyncio.to_thread(still_good, lost, now)
         placeholder = data is None
         if data is None:
             data = await asyncio.to_thread(new_placeholder, wish.hosts, now)
         body = gateway_secret(wish, target, source_namespace_uid=asker.uid, data=data, placeholder=placeholder)
-        leaf = x509.load_pem_x509_certificates(data[TLS_CERT])[0]  # what we made, or read before
+        leaf = loading.certificates(data[TLS_CERT])[0]  # what we made, or read before
         noted = await self._records.announce(claim, key, public_key_hash(leaf))
         created = await self._client.create(SECRETS, body)
         await self._records.made(noted, key, created["metadata"]["uid"])
@@ -173,7 +173,7 @@ class GatewaySecrets:
 
     async def _read(self, key: Key) -> Secret | None:
         try:
-            return msgspec.convert(await self._client.get(SECRETS, key[1], key[0]), Secret)
+            return read_secret(await self._client.get(SECRETS, key[1], key[0]))
         except NotFound:
             return None
 

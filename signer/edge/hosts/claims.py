@@ -18,7 +18,7 @@ from signer.api.event import reference_to
 from signer.api.hostclaim import HOST_CLAIMS, HostClaim
 from signer.api.meta import Condition, find_condition, set_condition, slim_metadata, to_rfc3339
 from signer.api.namespace import NAMESPACES, NamespaceObject
-from signer.edge.host import Host
+from signer.edge.host import Host, public_suffixes
 from signer.edge.hosts.decide import (
     Asker,
     Claim,
@@ -95,6 +95,7 @@ class Claims:
 
     async def run(self) -> None:
         """Watch until cancelled."""
+        await asyncio.to_thread(public_suffixes)  # read once, off the loop, before the first host is
         async with asyncio.TaskGroup() as tasks:
             for reflector in self._reflectors:
                 tasks.create_task(reflector.run())

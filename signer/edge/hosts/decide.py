@@ -7,7 +7,7 @@ count for nothing. One process at a time makes claims (the leader), so that a wi
 claimed at once by two namespaces.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,9 @@ from signer.edge.hosts.policy import HostPolicy, deciding
 from signer.edge.hosts.retention import KEPT
 from signer.tenancy.verdict import Reason, Refuse, Unready
 from signer.tenancy.world import Rate
+
+MOST_HOSTS = 500
+"""Hosts that a namespace has without an EdgePolicy: nobody proves that he has a host before he claims it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +92,13 @@ class TakeFirst:
 HostVerdict = Granted | Take | Refuse | Unready
 
 
-def decide(host: Host, asker: Asker, issuer: IssuerReference, world: EdgeWorld) -> HostVerdict:
+def decide(
+    host: Host, asker: Asker, issuer: IssuerReference, world: EdgeWorld, *, beside: Sequence[Host] = ()
+) -> HostVerdict:
     """Decide whether this namespace may have a certificate for this host from this issuer.
 
-    Nothing missing or unread leads to a grant. Every reason of a refusal is told.
+    Nothing missing or unread leads to a grant. Every reason of a refusal is told. `beside` are hosts that it is about to take
+    together with this one, which count as taken.
     """
     if world.unsynced:
         return Unready(Reason("NotSynced", world.unsynced))
@@ -105,7 +111,9 @@ def decide(host: Host, asker: Asker, issuer: IssuerReference, world: EdgeWorld) 
     else:
         reasons += _overlaps(host, asker, policies, world)
         if policy is not None and policy.max_hosts is not None:
-            _judge_count(policy, asker, world, reasons)
+            _judge_count(policy, asker, world, beside, reasons)
+        elif not policies:
+            _judge_ungranted(asker, world, beside, reasons)
     if reasons:
         return Refuse(tuple(reasons))
     if own is None:
@@ -133,7 +141,7 @@ def may_order(
     takes: list[Take] = []
     rates: dict[str, Rate] = {}
     for host in hosts:
-        verdict = decide(host, asker, issuer, world)
+        verdict = decide(host, asker, issuer, world, beside=[take.host for take in takes])
         match verdict:
             case Unready():
                 return verdict
@@ -230,10 +238,19 @@ def _over(host: Host, claims: Mapping[str, Claim]) -> list[Claim]:
     return [claim for claim in over if claim is not None and claim.host != host]
 
 
-def _judge_count(policy: HostPolicy, asker: Asker, world: EdgeWorld, reasons: list[Reason]) -> None:
+def _judge_ungranted(asker: Asker, world: EdgeWorld, beside: Sequence[Host], reasons: list[Reason]) -> None:
+    held = [claim.host for claim in world.claims.values() if claim.namespace == asker.namespace]
+    if sum(not deciding(world.policies, host) for host in (*held, *beside)) >= MOST_HOSTS:
+        message = f"this namespace has {MOST_HOSTS} hosts that no EdgePolicy gives it, and may have no more without one"
+        reasons.append(Reason("TooManyHosts", message))
+
+
+def _judge_count(
+    policy: HostPolicy, asker: Asker, world: EdgeWorld, beside: Sequence[Host], reasons: list[Reason]
+) -> None:
     held = sum(
         claim.namespace == asker.namespace and bool(policy.suffix_of(claim.host)) for claim in world.claims.values()
-    )
+    ) + sum(bool(policy.suffix_of(host)) for host in beside)
     if policy.max_hosts is not None and held >= policy.max_hosts:
         reasons.append(
             Reason(

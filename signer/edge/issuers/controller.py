@@ -5,6 +5,7 @@ restart at any point registers nothing twice. The status names the account's URL
 Sources: RFC 8555, 7.3; cert-manager v1.20, pkg/issuer/acme/setup.go (reasons).
 """
 
+import asyncio
 import base64
 import hashlib
 import logging
@@ -147,7 +148,7 @@ class AcmeIssuerController:
         """Return the account's URL and the hash of its key, after making it usable."""
         pem = await self._secrets.key(spec)
         try:
-            key = load_key(pem)
+            key = await asyncio.to_thread(load_key, pem)
         except BadAccount as error:
             raise Unusable(NOT_VERIFIED, f"Secret {spec.secret_namespace}/{spec.account_secret}: {error}") from None
         key_hash = account_key_hash(key)

@@ -5,11 +5,9 @@ Runs on the loop, in the leader. A Secret is created, and never written over.
 
 import base64
 
-import msgspec
-
 from issuers.acme.account import BadAccount, ExternalAccount, Registration, external_account, generate_key, read_emails
 from signer.api.labels import PART_OF
-from signer.api.secret import SECRETS, Secret
+from signer.api.secret import SECRETS, Secret, read_secret
 from signer.edge.issuers.spec import AcmeIssuer
 from signer.kube.client import ApiClient
 from signer.kube.errors import AlreadyExists, ApiError, NotFound
@@ -87,6 +85,6 @@ class AccountSecrets:
 
     async def _secret(self, namespace: str, name: str) -> Secret | None:
         try:
-            return msgspec.convert(await self._client.get(SECRETS, name, namespace), Secret)
+            return read_secret(await self._client.get(SECRETS, name, namespace))
         except NotFound:
             return None

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptography import x509
-
 from issuers.acme.errors import ForbiddenTarget
 from issuers.acme.targets import Origin, origin
+from issuers.x509 import loading
 from signer.api.acmeissuer import AcmeSpec, ExternalAccountBinding, read_acme, unsupported
 from signer.api.issuer import Issuer
 from signer.api.names import is_subdomain
@@ -144,12 +143,10 @@ def _binding_problems(binding: ExternalAccountBinding) -> Iterator[str]:
 
 
 def _bundle_problem(bundle: bytes) -> str:
-    if len(bundle) > MAX_BUNDLE:
-        return f"{len(bundle)} bytes are too many; {MAX_BUNDLE} at most"
     try:
-        x509.load_pem_x509_certificates(bundle)
-    except ValueError:
-        return "holds no PEM certificates"
+        loading.certificates(bundle, largest=MAX_BUNDLE)
+    except loading.Unreadable as error:
+        return str(error)
     return ""
 
 

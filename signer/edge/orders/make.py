@@ -11,6 +11,7 @@ from cryptography import x509
 
 from issuers.acme.identifiers import MAX_IDENTIFIERS
 from issuers.request import SigningRequest
+from issuers.x509 import loading
 from signer.api.certificate import IssuerReference
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.issuer import IssuerRef
@@ -134,6 +135,6 @@ def hosts_of(csr: SigningRequest) -> tuple[Host, ...] | str:
 
 
 def _common_names(csr: SigningRequest) -> tuple[str, ...]:
-    request = x509.load_der_x509_csr(csr.der)
+    request = loading.request(csr.der)
     found = request.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     return tuple(str(one.value) for one in found)

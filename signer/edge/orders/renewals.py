@@ -19,7 +19,7 @@ from signer.api.event import ObjectReference, reference_to
 from signer.api.issuer import IssuerRef
 from signer.api.meta import from_rfc3339, has_condition, set_condition
 from signer.api.renew_before import renew_before_of
-from signer.api.secret import SECRETS, Secret
+from signer.api.secret import SECRETS, read_secret
 from signer.api.tls_secret import is_placeholder, read_leaf
 from signer.edge.issuers.accounts import Account
 from signer.edge.issuers.shares import BUSY_RECHECK, Shares
@@ -113,7 +113,7 @@ class RenewalController:
         ):
             return
         try:
-            found = msgspec.convert(await self._client.get(SECRETS, certificate.spec.secret_name, key[0]), Secret)
+            found = read_secret(await self._client.get(SECRETS, certificate.spec.secret_name, key[0]))
         except NotFound:
             return
         leaf = read_leaf(found)

@@ -14,6 +14,7 @@ from issuers.acme.identifiers import BadIdentifier, identifiers
 from issuers.acme.order import Authorization as Proof
 from issuers.acme.order import Order as Placed
 from issuers.acme.order import OrderStatus, Wish
+from issuers.x509 import loading
 from signer.api.challenge import Challenge
 from signer.api.issuer import IssuerRef
 from signer.api.order import FAILED_STATES, Order
@@ -76,8 +77,8 @@ def answer_for(kind: str, token: str, account: Account) -> str:
 def csr_of(order: Order) -> x509.CertificateSigningRequest:
     """The certificate signing request of an Order."""
     try:
-        return x509.load_pem_x509_csr(order.spec.request)
-    except ValueError:
+        return loading.request(order.spec.request)
+    except loading.Unreadable:
         raise MalformedAnswer("spec.request: no certificate signing request") from None
 
 

@@ -6,8 +6,7 @@ but the serial number: whether a client would trust it is not asked.
 
 import ssl
 
-from cryptography import x509
-
+from issuers.x509 import loading
 from signer.edge.host import Host
 from signer.edge.proxies.dial import dialled
 from signer.edge.proxies.values import GatewayAddress, Sight, asked_for
@@ -18,7 +17,7 @@ async def shown(host: Host, gateway: GatewayAddress, key_algorithm: str = "") ->
     try:
         async with dialled(gateway, 443, asked_for(host), key_algorithm) as (_, writer):
             found = writer.get_extra_info("ssl_object").getpeercert(binary_form=True) or b""
-        return Sight(host, gateway.address, x509.load_der_x509_certificate(found).serial_number)
+        return Sight(host, gateway.address, loading.certificate(found).serial_number)
     except TimeoutError:
         return Sight(host, gateway.address, error="timeout")
     except ConnectionRefusedError:

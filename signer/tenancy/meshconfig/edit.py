@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from issuers.chain import anchor_of
+from issuers.x509 import loading
 from signer.tenancy.ca_keys import root_key
 from signer.tenancy.meshconfig.text import (
     AUTHORITIES,
@@ -223,7 +224,7 @@ def _read_roots(pem: str) -> list[_Root]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd serial numbers: a root is here for its key
-            return [_root(one) for one in x509.load_pem_x509_certificates(pem.encode())]
+            return [_root(one) for one in loading.certificates(pem.encode())]
     except Exception:  # noqa: BLE001 - ValueError, UnsupportedAlgorithm and more: all mean that nobody can trust it
         return []
 

@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 
+from issuers.x509.loading import MAX_TEXT
 from signer.api.secret import Secret
-from signer.api.tls_secret import MAX_CHAIN, is_ca, key_pair, leaf_of, public_key_hash, read_leaf
+from signer.api.tls_secret import is_ca, key_pair, leaf_of, public_key_hash, read_leaf
 from tests import pki
 
 CA = pki.CA("issued", now=pki.ANY_TIME)
@@ -33,7 +34,7 @@ def test_what_cannot_be_read(chain: bytes) -> None:
 
 def test_too_long() -> None:
     """A chain is read up to its limit: whoever may write a Secret must not have us parse a MiB of certificates."""
-    filler = b"#" * (MAX_CHAIN - len(CA.pem))
+    filler = b"#" * (MAX_TEXT - len(CA.pem))
     assert leaf_of(CA.pem + filler) == CA.certificate
     assert leaf_of(CA.pem + filler + b"#") is None
 

@@ -331,11 +331,11 @@ async def test_slow_keys_of_one_flow() -> None:
             await forever.wait()
         await log(key)
 
-    async with working(queue, handler, workers=4):
+    async with working(queue, handler, workers=8):
         for number in range(9):
             queue.add(f"a{number}")
         await asyncio.sleep(1)
-        assert queue.working == 2
+        assert queue.working == 4
         for number in range(6):
             queue.add(f"b{number}")
         await asyncio.sleep(3.5)
@@ -343,7 +343,31 @@ async def test_slow_keys_of_one_flow() -> None:
         forever.set()
         await asyncio.sleep(100)
         assert {key for _, key in log.began} == {*(f"a{n}" for n in range(9)), *(f"b{n}" for n in range(6))}
-        assert log.most_at_once == 2
+        assert log.most_at_once == 4
+
+
+@pytest.mark.parametrize("workers", [2, 4, 5, 8, 16])
+@virtual_time
+async def test_slow_keys_of_several_flows(workers: int) -> None:
+    """Two namespaces of one tenant, whose keys never end, leave a worker to each newcomer: they have no half each."""
+    queue: WorkQueue[str] = WorkQueue(flow=lambda key: key[0])
+    log = Log()
+
+    async def handler(key: str) -> None:
+        if key[0] in "ab":
+            await asyncio.Event().wait()
+        await log(key)
+
+    async with working(queue, handler, workers=workers):
+        for flow in "ab":
+            for number in range(2 * workers):
+                queue.add(f"{flow}{number}")
+            await asyncio.sleep(1)
+        assert queue.working <= max(2, workers - 1)
+        for number in range(3):
+            queue.add(f"c{number}")
+        await asyncio.sleep(100)
+        assert [key for _, key in log.began] == ([] if workers == 2 else ["c0", "c1", "c2"])
 
 
 @given(

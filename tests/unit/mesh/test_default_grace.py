@@ -15,7 +15,7 @@ from signer.mesh.default_grace import DefaultGrace, read_record
 from signer.tenancy.grants import Granted, granted
 from signer.tenancy.world import Claims, HadDefault, Namespace, World
 from tests.unit.csr.crafted import NOW
-from tests.unit.tenancy.worlds import BAR, DEFAULT, binding, claims, world
+from tests.unit.tenancy.worlds import BAR, DEFAULT, TEAM, binding, claims, world
 
 MINUTE = timedelta(minutes=1)
 
@@ -139,6 +139,38 @@ def test_a_certificate_of_the_same_moment(monkeypatch: pytest.MonkeyPatch) -> No
     life.claimed = life.now - timedelta(seconds=1)
     life.show()
     assert not life.granted()
+
+
+@pytest.mark.parametrize("bound", [True, False], ids=["owned", "an-issuer's"])
+async def test_a_claim_that_is_made_again_is_not_the_first(monkeypatch: pytest.MonkeyPatch, bound: bool) -> None:
+    """Whoever had a signer of its own, deletes its ProxyConfig, has the default for a moment and claims again has no grace."""
+    for pause in range(1, 90):
+        life = Life(monkeypatch, bound=bound)
+        await life.step("claimed")
+        life.grace.issued(BAR, "bar", life.now)
+        life.claimed = None
+        life.show()
+        await life.step("issued")
+        assert life.granted()
+        life.now += pause * MINUTE / 10
+        life.claimed = life.now
+        life.show()
+        if bound:
+            life.world.bindings[BAR] = binding(BAR, "bar", created=NOW + MINUTE)
+            life.world.had_own.clear()  # after a restart
+        assert not life.granted()
+
+
+async def test_the_first_claim_after_another_signer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A namespace that claims one signer after the other has the grace of neither: the first that it owned counts."""
+    life = Life(monkeypatch, bound=True)
+    life.grace.issued(DEFAULT, "bar", NOW)
+    one = claims(TEAM)
+    life.world.claims["bar"] = Claims(one.whole, one.signers, one.speaker, since=NOW + MINUTE)
+    life.world.bindings = {TEAM: binding(TEAM, "bar", created=NOW + MINUTE), BAR: binding(BAR, "bar")}
+    assert not life.granted()
+    life.world.bindings[BAR] = binding(BAR, "bar", namespace_uid="uid-of-an-earlier-bar")
+    assert life.granted()
 
 
 def test_a_claim_written_into_an_old_proxy_config(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from issuers.authority import Authority, load_authority
 from issuers.certificate import sign, template_for
 from issuers.request import read_request
 from issuers.template import within
+from issuers.x509 import loading
 from signer.api.certificate import IssuerReference
 from signer.certificates.policies import EXPIRED, RENEWING, Facts, issuance_needed, not_ready
 from signer.certificates.renewal import useful_until
@@ -125,13 +126,13 @@ def test_trust_that_had_ended_before_is_no_reason() -> None:
 def test_looks_are_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many roots of one name stand in ca.crt, few signatures are verified; the same Secret costs none when it is seen again."""
     verified: list[object] = []
-    real = trust._signed
+    real = loading.signed_by
 
     def counted(below: x509.Certificate, above: x509.Certificate) -> bool:
         verified.append(above)
         return real(below, above)
 
-    monkeypatch.setattr(trust, "_signed", counted)
+    monkeypatch.setattr(loading, "signed_by", counted)
     data = issued(LOW)
     bundle = b"".join(CA("root", now=NOW, private=pki.key("p256", n=n)).pem for n in range(60))
     assert trusted_until(data.chain, bundle) is None

@@ -12,14 +12,17 @@ from signer.api.certificate import IssuerReference
 from signer.api.edgepolicy import EdgePolicy
 from signer.api.hostclaim import HostClaim
 from signer.edge.hosts.decide import (
+    MOST_HOSTS,
     Asker,
     Claim,
     EdgeWorld,
     Granted,
     HostVerdict,
     Take,
+    TakeFirst,
     decide,
     granted_by_policy,
+    may_order,
     new_claim,
     read_claim,
 )
@@ -260,3 +263,38 @@ def test_nobody_takes_what_another_has(asked: list[tuple[str, Asker]], name: str
                 assert owner == holder
     results = [ask(name, asker, EdgeWorld(claims, ())) for asker in (FOO, BAR)]
     assert sum(isinstance(one, Granted) for one in results) <= 1
+
+
+class TestHowMany:
+    """Nobody proves that he has a host before he claims it, so how many one may claim is bounded."""
+
+    def test_without_a_policy(self) -> None:
+        """A namespace that has its five hundred hosts gets no more, until an administrator gives it some."""
+        held = [claim(f"h{number}.example") for number in range(MOST_HOSTS)]
+        last = world(*held[1:])
+        assert isinstance(ask("one-more.example", FOO, last), Take)
+        full = world(*held)
+        assert code(ask("one-more.example", FOO, full)) == "TooManyHosts"
+        assert isinstance(ask("h7.example", FOO, full), Granted)
+        assert isinstance(ask("one-more.example", BAR, full), Take)
+        given = policy(suffixes=("one-more.example",))
+        assert isinstance(ask("one-more.example", FOO, world(*held, policies=[given])), Take)
+
+    @pytest.mark.parametrize("granted", [False, True], ids=["without a policy", "by a policy"])
+    def test_all_at_once(self, granted: bool) -> None:
+        """The names of one certificate are counted together: a hundred at once do not get past the limit."""
+        limit = 30 if granted else MOST_HOSTS
+        policies = [policy(suffixes=("foo.example",), maxHosts=limit)] if granted else []
+        for free in (0, 1, 2, 5):
+            held = [claim(f"h{number}.foo.example") for number in range(limit - free)]
+            for wanted in (1, 2, 3, 5, 6, 100):
+                names = [f"new{number}.foo.example" for number in range(wanted)]
+                verdict = may_order(names, FOO, LE, world(*held, policies=policies))
+                assert isinstance(verdict, TakeFirst) == (wanted <= free), (free, wanted)
+
+    @given(st.lists(st.sampled_from(["co.uk", "shop.co.uk", "com", "a.com", "kobe.jp", "x.kobe.jp", "github.io"])))
+    def test_no_wildcard_of_a_suffix_is_ever_taken(self, names: list[str]) -> None:
+        """Whatever is ordered, and with whom: no claim is made for all names below a public suffix."""
+        verdict = may_order([f"*.{name}" for name in names], FOO, LE, world())
+        bad = {"co.uk", "com", "kobe.jp", "x.kobe.jp"} & set(names)
+        assert isinstance(verdict, Refuse) == (bool(bad) or not names)
