@@ -258,6 +258,7 @@ async def test_as_installed(installed: Cluster, cluster: Cluster, namespace: str
             installed,
             *options.split(),
             "--leader-elect=false",
+            "--namespace=cert-manager",  # where its Pod is: there it may see a cert-manager's Lease
             f"--gateway-namespaces={here.gateways}",
             f"--default-issuer-name={here.issuer_name}",
             account=CONTROLLERS_ACCOUNT,
