@@ -21,7 +21,7 @@ from signer.observe.events import EventRecorder, EventType
 
 Key = tuple[str, str]
 Written = TypeVar("Written", Certificate, CertificateRequest, Issuer)
-Emit = Callable[[EventType, str, str], None]
+Emit = Callable[[EventType, str, str], object]
 
 
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"

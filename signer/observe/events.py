@@ -106,23 +106,24 @@ class EventRecorder:
         *,
         courtesy: bool = False,
         share: str | None = None,
-    ) -> None:
-        """Take an Event about an object. Never blocks; drops it when too many wait already.
+    ) -> bool:
+        """Take an Event about an object; whether it was taken. Never blocks; drops it when too many wait already.
 
         A `courtesy` tells only what the object shows anyway: ten at once and one a second; more are left out, uncounted.
         `share` names the tenant that caused it ("": one that is not known): twenty at once and one in two seconds.
         """
         if courtesy and self._courtesies.take() > 0:
-            return
+            return False
         if share is not None and self._share(share).take() > 0:
             self._on_drop()
-            return
+            return False
         event = _Event(ref, type_, reason, message[:_MAX_MESSAGE])
         if len(self._queue) >= _QUEUE:
             self._on_drop()
-            return
+            return False
         self._queue.append(event)
         self._wake.set()
+        return True
 
     def _share(self, name: str) -> _Bucket:
         bucket = self._shares.get(name)

@@ -3,7 +3,8 @@
 Whoever has an object may not see our log. One place decides what of a refusal is told, and when: at once, where somebody
 must mend something (a quota, a policy, a webhook, rights, an immutable field, a size); what passes by itself as a rule (the
 object has changed, the server is busy or away) only when it lasts. Once for each object and text (numbers in it
-do not count, such as those of a quota), again after a pause; of several texts about one object one in half a minute.
+do not count, such as those of a quota), again after a pause; of several texts about one object one in half a minute. An
+Event for which there was no room counts as not told.
 Used on the loop only; what is remembered is bounded.
 """
 
@@ -105,12 +106,15 @@ class WriteErrors:
             if now - at < AGAIN:
                 current = current or before
             elif now - max((last for _, last in texts.values()), default=float("-inf")) >= APART:
+                current = current or said
+                if not self._recorder.emit(
+                    ref, "Warning", said.reason, said.message, share=share or ref.namespace or None
+                ):
+                    continue  # too many Events of this tenant: it is told at a later try
                 texts.pop(shape, None)
                 texts[shape] = (said, now)
                 if len(texts) > _TEXTS:
                     del texts[next(iter(texts))]
-                current = current or said
-                self._recorder.emit(ref, "Warning", said.reason, said.message, share=share or ref.namespace or None)
         return current
 
     def refused(self, ref: ObjectReference, error: BaseException) -> Told | None:

@@ -37,9 +37,10 @@ class Refusing:
 
     patch = create
 
-    def emit(self, ref: ObjectReference, *said: str, **_more: Any) -> None:
+    def emit(self, ref: ObjectReference, *said: str, **_more: Any) -> bool:
         assert self._answer.words in said[-1]
         self.told.append(ref)
+        return True
 
 
 async def ended(running: asyncio.Task[None]) -> None:

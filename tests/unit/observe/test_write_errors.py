@@ -23,10 +23,13 @@ class Recorder:
 
     def __init__(self) -> None:
         self.said: list[tuple[ObjectReference, str, str]] = []
+        self.full = False
 
-    def emit(self, ref: ObjectReference, type_: str, reason: str, message: str, *, share: str | None = None) -> None:
+    def emit(self, ref: ObjectReference, type_: str, reason: str, message: str, *, share: str | None = None) -> bool:
         assert (type_, share) == ("Warning", ref.namespace or None)
-        self.said.append((ref, reason, message))
+        if not self.full:
+            self.said.append((ref, reason, message))
+        return not self.full
 
 
 class Scene:
@@ -55,6 +58,17 @@ def test_each_answer(answer: Answer) -> None:
     assert answer.words in told.message
     ((ref, reason, message),) = scene.recorder.said
     assert (ref, reason, message) == (REF, WRITE_FAILED, told.message)
+
+
+def test_an_event_without_room_is_told_later() -> None:
+    """What found no room among a tenant's Events is told as soon as there is some, and then once."""
+    scene, error = Scene(), api_error(403, "Forbidden", "no")
+    scene.recorder.full = True
+    assert scene.fail(error) is not None  # for the status
+    scene.recorder.full = False
+    for _ in range(3):
+        assert scene.fail(error) is not None
+    assert len(scene.recorder.said) == 1
 
 
 @pytest.mark.parametrize("answer", [one for one in ANSWERS if one.lasts], ids=lambda answer: answer.name)

@@ -207,8 +207,9 @@ class FakeRecorder:
         *,
         courtesy: bool = False,
         share: str | None = None,
-    ) -> None:
+    ) -> bool:
         self.events.append(Emitted(ref.name, type_, reason, message, courtesy, ref.kind, ref.namespace, share))
+        return True
 
     def about(self, kind: str) -> list[Emitted]:
         return [event for event in self.events if event.kind == kind]

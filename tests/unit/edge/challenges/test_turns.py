@@ -53,8 +53,9 @@ class Recorder:
     def __init__(self, names: list[str]) -> None:
         self._names = names
 
-    def emit(self, ref: ObjectReference, *_what: str, **_more: object) -> None:
+    def emit(self, ref: ObjectReference, *_what: str, **_more: object) -> bool:
         self._names.append(ref.name)
+        return True
 
 
 def given(orders: list[Order], *challenges: Challenge) -> list[str]:
