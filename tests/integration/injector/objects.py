@@ -34,6 +34,8 @@ def injectable(kind: str, name: str, annotations: dict[str, str], bundle: str = 
     ca = {"caBundle": bundle} if bundle else {}
     service = {"service": {"name": "webhook", "namespace": "default", "path": "/path", "port": 8443}, **ca}
     if kind == "APIService":
+        # The API server itself makes one for the group of each CustomResourceDefinition.
+        group = f"aggregated.{group}"
         spec: Json = {"group": group, "version": "v1", "groupPriorityMinimum": 10, "versionPriority": 10}
         spec |= {"service": {"name": "webhook", "namespace": "default", "port": 8443}, **ca}
         return _object(kind, f"v1.{group}", annotations, "apiregistration.k8s.io/v1") | {"spec": spec}
