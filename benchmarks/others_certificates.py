@@ -88,7 +88,7 @@ async def measure(client: ApiClient, options: argparse.Namespace) -> bool:
 
 async def run(cluster: LocalCluster, options: argparse.Namespace) -> bool:
     """Measure with the controllers as a process of their own."""
-    for folder in ("crds", "base"):
+    for folder in ("crds", "namespaces", "base"):
         cluster.apply_kustomize(MANIFESTS / folder)
     names = [f"crd/{name}.cert-manager.io" for name in ("clusterissuers", "issuers", "certificates")]
     cluster.kubectl("wait", "--for=condition=Established", *names)

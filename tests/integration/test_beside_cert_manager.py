@@ -119,6 +119,7 @@ def test_a_cert_manager_that_works(private_cluster: Callable[..., LocalCluster])
     """Where a cert-manager renews its Lease our controllers leave Certificates alone, though the definitions are ours; not for good."""
     cluster = private_cluster()
     cluster.apply_kustomize(MANIFESTS / "crds")
+    cluster.apply_kustomize(MANIFESTS / "namespaces")
     cluster.apply_kustomize(MANIFESTS / "base")
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
     place = Place.of(cluster)

@@ -133,6 +133,7 @@ def besieged() -> Iterator[LocalCluster]:
         define_proxy_configs(cluster)
         cluster.apply_kustomize(MANIFESTS / "crds")
         cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+        cluster.apply_kustomize(MANIFESTS / "namespaces")
         cluster.apply_kustomize(MANIFESTS / "overlays" / "istio")
         cluster.apply(MANIFESTS / "components" / "requester" / "requester.yaml")
         place = Place.of(cluster)
