@@ -32,13 +32,13 @@ demo-edge: binaries ## a gateway's hosts get public certificates by themselves, 
 	@$(BIN)/python -m tests.localmesh.demo_edge $(if $(KEEP),--keep)
 
 # Most of what is slow waits for servers, so the three parts share two cores well.
-EDGE := tests/integration/edge tests/integration/acme
+SECOND := $(addprefix tests/integration/,edge acme certificates injector charts)
 test: binaries ## all tests, on real servers: three parts side by side, the output of two of them at the end
 	@logs=$$(mktemp -d); trap 'rm -rf "$$logs"' EXIT; \
 	$(BIN)/python -m pytest tests/e2e tests/faults > "$$logs/whole" 2>&1 & whole=$$!; \
-	$(BIN)/python -m pytest $(EDGE) > "$$logs/edge" 2>&1 & edge=$$!; \
-	$(BIN)/python -m pytest tests/integration tests/unit $(EDGE:%=--ignore=%); status=$$?; \
-	wait $$edge || status=1; cat "$$logs/edge"; \
+	$(BIN)/python -m pytest $(SECOND) > "$$logs/second" 2>&1 & second=$$!; \
+	$(BIN)/python -m pytest tests/integration tests/unit $(SECOND:%=--ignore=%); status=$$?; \
+	wait $$second || status=1; cat "$$logs/second"; \
 	wait $$whole || status=1; cat "$$logs/whole"; exit $$status
 
 # A third part uses the cores while tests of the others wait. Where Python may keep no compiled modules, compiling the

@@ -34,7 +34,7 @@ _SHAPES: dict[str, Schema] = {
     },
     "NAME": {"type": "string", "maxLength": 253, "pattern": NAME},
     "NAMES": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 253, "pattern": r"^[^,]*$"}},
-    "USERS": {"type": "array", "items": {"type": "string", "minLength": 1, "pattern": r"^[!-+\--~]*$"}},
+    "USERS": {"type": "array", "items": {"type": "string", "minLength": 1, "pattern": r"^[!-+\--~]*[:@][!-+\--~]*$"}},
     "ADDRESSES": {"type": "array", "items": {"type": "string", "minLength": 1, "pattern": r"^[0-9A-Fa-f:.\[\]]*$"}},
 }
 """What the values of an option look like by its metavar. An option with another one is any text."""
@@ -61,7 +61,8 @@ def options() -> dict[str, Schema]:
 
 
 def _schema(given: dict[str, Any]) -> Schema:
-    shape: Schema = _SHAPES.get(given.get("metavar", ""), {"type": "string"})
-    if choices := given.get("choices"):
-        shape = {"type": "string", "enum": list(choices)}
+    metavar = given.get("metavar", "")
+    shape: Schema = _SHAPES.get(metavar, {"type": "string"})
+    if "|" in metavar:
+        shape = {"type": "string", "enum": metavar.split("|")}
     return {"description": given["help"], **shape}

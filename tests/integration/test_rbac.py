@@ -230,6 +230,7 @@ CONTROLLERS_MAY = [
     *asks(READ, "secrets"),
     *asks("create patch", "events", namespace=TENANT),
     *asks(f"{READ} create update delete", "leases.coordination.k8s.io", namespace=OWN),
+    *asks("list", "leases.coordination.k8s.io", namespace=TENANT),
 ]
 CONTROLLERS_MAY_NOT = [
     *asks(f"get {CHANGE} deletecollection", CA_SOURCES),
@@ -278,7 +279,7 @@ CONTROLLERS_MAY_NOT = [
     *asks("impersonate", "users", "groups", "serviceaccounts"),
     *asks("escalate bind", "clusterroles.rbac.authorization.k8s.io"),
     *asks(CHANGE, CRDS),
-    *asks(READ, "leases.coordination.k8s.io", namespace=TENANT),
+    *asks("get watch create update patch delete", "leases.coordination.k8s.io", namespace=TENANT),
     Ask("*", "*.*"),
 ]
 

@@ -154,13 +154,16 @@ CANDIDATES: dict[str, list[Any]] = {
     "write-window": [1, 64, 1024, 0, 1025, -1, "x"],
     "drain-seconds": [0, 20, 3600, -1, 3601, "x"],
     "gateway-namespaces": NAMES,
+    "ca-injector-namespaces": NAMES,
     "istiod-dns-names": NAMES,
-    "istiod-accounts": [["system:serviceaccount:a:b"], ["bob"], ["a b"], [""], "a"],
+    "istiod-accounts": [["system:serviceaccount:a:b"], ["bob@example.com"], ["bob"], ["a/b"], ["a b"], [""], "a"],
     "recursive-nameservers": [["10.0.0.1"], ["10.0.0.1:53"], ["[::1]:53"], ["dns.example.com"], [""]],
     "shared-mesh-config": ["mesh", "a.b", "A", "a b", "-a"],
 }
 STRICTER = {
-    "gateway-namespaces": [["a.b", "c"]],  # a name of a namespace has no dots: the program says so
+    # A name of a namespace has no dots: the program says so.
+    "gateway-namespaces": [["a.b", "c"]],
+    "ca-injector-namespaces": [["a.b", "c"]],
 }
 """What the program refuses and the schema, which has one shape for lists of names, does not."""
 LOOSER_PROGRAM = ["true", "a", "", [""], ["a,b"], "2026-12-31 00:00:00Z"]
@@ -234,7 +237,7 @@ def test_settings_reach_both_programs() -> None:
         "audit-until": "2026-12-31T00:00:00Z",
         "tenancy": "audit",
         "recursive-nameservers": ["10.0.0.1", "[::1]:5353"],
-        "istiod-accounts": ["system:serviceaccount:a:b", "bob"],
+        "istiod-accounts": ["system:serviceaccount:a:b", "bob@example.com"],
         "audit-log": 'a "b" <c> & $(d) {{ e }} \\',
         "write-window": 1000,
         "drain-seconds": 3000,
