@@ -93,7 +93,7 @@ class World:
 
     async def _run(self) -> None:
         recorder = EventRecorder(self.own, instance="test")
-        registry = Registry(self.own, cluster_resource_namespace=self.namespace)
+        registry = Registry(self.own, cluster_resource_namespace=self.namespace, clock=self.now)
         options, acme = self.options, list[AcmeControllers]()
         edge = GatewayRun(self.own, registry, recorder, self.metrics, EdgeOptions(work=False), clock=self.now)
         claims = (lambda: edge.claims) if self.hosts else None
