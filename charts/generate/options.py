@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from signer.api.names import ACCOUNT_PATTERN, GROUP_PATTERN
 from signer.settings.options import add_arguments
 
 Schema = dict[str, Any]
@@ -34,7 +35,15 @@ _SHAPES: dict[str, Schema] = {
     },
     "NAME": {"type": "string", "maxLength": 253, "pattern": NAME},
     "NAMES": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 253, "pattern": r"^[^,]*$"}},
-    "USERS": {"type": "array", "items": {"type": "string", "minLength": 1, "pattern": r"^[!-+\--~]*[:@][!-+\--~]*$"}},
+    "USERS": {
+        "type": "array",
+        "items": {
+            "type": "string",
+            "minLength": 1,
+            "pattern": r"^[!-+\--~]*[:@][!-+\--~]*$",
+            "anyOf": [{"pattern": f"^{ACCOUNT_PATTERN}$"}, {"not": {"pattern": f"^{GROUP_PATTERN}"}}],
+        },
+    },
     "ADDRESSES": {"type": "array", "items": {"type": "string", "minLength": 1, "pattern": r"^[0-9A-Fa-f:.\[\]]*$"}},
 }
 """What the values of an option look like by its metavar. An option with another one is any text."""

@@ -58,11 +58,12 @@ def is_issuer(ref: IssuerRef) -> bool:
 
 
 SERVICE_ACCOUNT_USER = "system:serviceaccount:NAMESPACE:NAME"
+# Without look-ahead and \Z, since the chart's schema has them too, and Go's expressions know neither.
+ACCOUNT_PATTERN = r"system:serviceaccount:[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?:[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?"
+GROUP_PATTERN = r"system:(?:serviceaccounts?|authenticated|unauthenticated|masters|nodes)(?::|$)"
+"""What begins so is a group, or a service account that may be none."""
 # A name that an authenticator may give a user, but no service account's that is none, and no group's.
-_USER = re.compile(
-    r"system:serviceaccount:[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?:[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?"
-    r"|(?!system:(?:serviceaccounts?|authenticated|unauthenticated|masters|nodes)(?::|\Z))[^\s]+"
-)
+_USER = re.compile(rf"{ACCOUNT_PATTERN}|(?!{GROUP_PATTERN})[^\s]+")
 
 
 def user_problem(text: str, *, people: bool) -> str:

@@ -156,7 +156,13 @@ CANDIDATES: dict[str, list[Any]] = {
     "gateway-namespaces": NAMES,
     "ca-injector-namespaces": NAMES,
     "istiod-dns-names": NAMES,
-    "istiod-accounts": [["system:serviceaccount:a:b"], ["bob@example.com"], ["bob"], ["a/b"], ["a b"], [""], "a"],
+    "istiod-accounts": [
+        *([one] for one in ("system:serviceaccount:a:b", "bob@example.com", "system:node:n", "bob", "a/b", "a b")),
+        *([one] for one in ("system:serviceaccount:a", "system:serviceaccount:A:b", "system:serviceaccount:a:b:c")),
+        *([one] for one in ("system:masters", "system:serviceaccounts:a", "system:authenticated")),
+        [""],
+        "a",
+    ],
     "recursive-nameservers": [["10.0.0.1"], ["10.0.0.1:53"], ["[::1]:53"], ["dns.example.com"], [""]],
     "shared-mesh-config": ["mesh", "a.b", "A", "a b", "-a"],
 }
