@@ -45,7 +45,8 @@ LABEL org.opencontainers.image.title="mesh-signer" \
 COPY --from=build /opt/mesh-signer /opt/mesh-signer
 ENV PATH=/opt/mesh-signer/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    PYTHONDONTWRITEBYTECODE=1
+    PYTHONDONTWRITEBYTECODE=1 \
+    BUILD_REVISION=${REVISION}
 WORKDIR /
 # Numbers, so that Kubernetes can see that it is not root.
 USER 65532:65532

@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help venv demo demo-edge test test-fast test-clock soak lint format bench mutants fuzz localmesh binaries chart release lock clean
+.PHONY: help venv demo demo-edge test test-ui ui-picture dashboard-picture test-fast test-clock test-node test-node-istio node-programs soak lint format bench mutants fuzz localmesh binaries chart release lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -25,26 +25,38 @@ $(READY): $(VENV)/.locked pyproject.toml
 binaries: $(READY) ## build the real servers once (kube-apiserver, etcd, istiod, ...)
 	@$(BIN)/python -m tests.localmesh build
 
-demo: binaries ## a real mesh: honest tenants, a thief, who reaches whom; KEEP=1 leaves it running
+demo: $(READY) ## a real mesh: honest tenants, a thief, who reaches whom; KEEP=1 leaves it running
 	@$(BIN)/python -m tests.localmesh.demo $(if $(KEEP),--keep)
 
-demo-edge: binaries ## a gateway's hosts get public certificates by themselves, from a real ACME server; KEEP=1 as above
+demo-edge: $(READY) ## a gateway's hosts get public certificates by themselves, from a real ACME server; KEEP=1 as above
 	@$(BIN)/python -m tests.localmesh.demo_edge $(if $(KEEP),--keep)
 
-# Most of what is slow waits for servers, so the three parts share two cores well.
-SECOND := $(addprefix tests/integration/,edge acme certificates injector charts)
-test: binaries ## all tests, on real servers: three parts side by side, the output of two of them at the end
-	@logs=$$(mktemp -d); trap 'rm -rf "$$logs"' EXIT; \
-	$(BIN)/python -m pytest tests/e2e tests/faults > "$$logs/whole" 2>&1 & whole=$$!; \
-	$(BIN)/python -m pytest $(SECOND) > "$$logs/second" 2>&1 & second=$$!; \
-	$(BIN)/python -m pytest tests/integration tests/unit $(SECOND:%=--ignore=%); status=$$?; \
-	wait $$second || status=1; cat "$$logs/second"; \
-	wait $$whole || status=1; cat "$$logs/whole"; exit $$status
+# Where Python may keep no compiled modules, each of the hundreds of processes that tests start would compile all of ours anew.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 
-# A third part uses the cores while tests of the others wait. Where Python may keep no compiled modules, compiling the
-# tests anew each time would take longer than many of them.
-FAST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q --hypothesis-profile=fast tests/unit
-test-fast: $(READY) ## the tests that need no server, with a tenth of the random examples: three parts side by side
+# Four parts of five to seven minutes of CPU each: one that waits for its servers leaves the cores to the others.
+EDGE := $(addprefix tests/integration/,edge acme crds kube) $(addprefix tests/unit/,edge issuers)
+KEPT := $(addprefix tests/integration/,certificates injector charts attacks commands)
+test: binaries ## all tests, on real servers: four parts side by side, the output of three of them at the end
+	@logs=$$(mktemp -d); trap 'rm -rf "$$logs"' EXIT; jobs=(); \
+	$(PYTEST) tests/e2e tests/faults > "$$logs/1" 2>&1 & jobs+=($$!); \
+	$(PYTEST) $(EDGE) > "$$logs/2" 2>&1 & jobs+=($$!); \
+	$(PYTEST) $(KEPT) > "$$logs/3" 2>&1 & jobs+=($$!); \
+	$(PYTEST) tests/integration tests/unit $(addprefix --ignore=,$(EDGE) $(KEPT)); status=$$?; \
+	for part in 1 2 3; do wait $${jobs[$$((part - 1))]} || status=1; cat "$$logs/$$part"; done; exit $$status
+
+test-ui: $(READY) ## the page of `mesh-signer ui` in headless Chromium, which apt fetches where there is none
+	@$(PYTEST) tests/browser
+
+ui-picture: binaries ## take docs/ui.png anew: the page over a local cluster
+	@$(BIN)/python -m tests.browser.picture
+
+dashboard-picture: binaries ## draw docs/dashboard.svg anew: the dashboard's queries, asked of a Prometheus over a local cluster under load
+	@$(BIN)/python -m tests.integration.watching.picture
+
+# A third part uses the cores while tests of the others wait. A hundred tests take as long as all the others together.
+FAST := $(PYTEST) -q --hypothesis-profile=fast -m "not heavy" tests/unit
+test-fast: $(READY) ## the light tests that need no server, with a tenth of the random examples: three parts side by side
 	@logs=$$(mktemp -d); trap 'rm -rf "$$logs"' EXIT; status=0; jobs=(); \
 	for part in 1 2 3; do $(FAST) --part=$$part/3 > "$$logs/$$part" 2>&1 & jobs+=($$!); done; \
 	for part in 1 2 3; do wait $${jobs[$$((part - 1))]} || status=1; cat "$$logs/$$part"; done; exit $$status
@@ -52,8 +64,18 @@ test-fast: $(READY) ## the tests that need no server, with a tenth of the random
 test-clock: $(READY) ## the same as if it were another year: no test may mix a fixed time with the clock
 	@$(BIN)/python -m tests.clock
 
-soak: binaries ## what takes too long for each change: hundreds of the largest objects
-	@MESH_SIGNER_TEST_LARGE_OBJECTS=500 $(BIN)/python -m pytest tests/faults/test_large_objects.py
+soak: binaries ## what takes too long for each change: hundreds of the largest objects, thousands of others
+	@MESH_SIGNER_TEST_LARGE_OBJECTS=500 MESH_SIGNER_TEST_MANY_OBJECTS=1500 MESH_SIGNER_TEST_CROWD=250 $(BIN)/python -m pytest \
+		tests/faults/test_large_objects.py tests/faults/test_crowded_namespace.py
+
+node-programs: $(READY) ## build what a real node needs once: kubelet, containerd's system, our image (as root)
+	@$(BIN)/python -m tests.realnode build
+
+test-node: $(READY) ## the image and the manifests on a real kubelet, in namespaces of its own; as root, else it says why not
+	@$(BIN)/python -m tests.realnode test
+
+test-node-istio: $(READY) ## Istio's task by istioctl on such a node: injection, iptables, the thief, the edge with an ACME server
+	@$(BIN)/python -m tests.realnode test --suite=istio
 
 lint: $(READY) ## ruff, mypy strict, import-linter, vulture
 	$(BIN)/ruff check .

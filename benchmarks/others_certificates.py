@@ -12,19 +12,18 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmarks.table import Table, machine
 from signer.api.certificate import CERTIFICATES
 from signer.api.issuer import CLUSTER_ISSUERS
 from signer.api.namespace import NAMESPACES
+from signer.kube.access.config import load_config
 from signer.kube.client import ApiClient
-from signer.kube.config import load_config
 from tests.localmesh import LocalCluster
+from tests.localmesh.install import install
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
 
-MANIFESTS = Path(__file__).resolve().parents[1] / "manifests"
 CONTROLLERS = "issuers,certificates,certificaterequests"
 # What cannot be issued, each in its own way; by turns.
 BROKEN: tuple[dict[str, Any], ...] = (
@@ -88,10 +87,7 @@ async def measure(client: ApiClient, options: argparse.Namespace) -> bool:
 
 async def run(cluster: LocalCluster, options: argparse.Namespace) -> bool:
     """Measure with the controllers as a process of their own."""
-    for folder in ("crds", "namespaces", "base"):
-        cluster.apply_kustomize(MANIFESTS / folder)
-    names = [f"crd/{name}.cert-manager.io" for name in ("clusterissuers", "issuers", "certificates")]
-    cluster.kubectl("wait", "--for=condition=Established", *names)
+    install(cluster)
     process = SignerProcess(cluster, f"--controllers={CONTROLLERS}", account=CONTROLLERS_ACCOUNT, name="controllers")
     with process:
         async with ApiClient(load_config(str(cluster.kubeconfig()))) as client:

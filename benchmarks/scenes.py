@@ -16,11 +16,11 @@ from benchmarks.observer import Observer, observing
 from tests import pki
 from tests.localmesh import LocalCluster
 from tests.localmesh.build import build_module
+from tests.localmesh.install import install
 from tests.localmesh.istiod_requests import Created, Workload, create_requests, delete_requests, install_istiod
 from tests.localmesh.processes import Process
 from tests.localmesh.signer import NAMESPACE, SIGNER_ACCOUNT, SignerProcess
 
-MANIFESTS = Path(__file__).resolve().parents[1] / "manifests"
 WINDOW = 64
 PATIENCE = 60.0
 CA_KINDS = {"rsa": "RSA 2048", "p256": "P-256"}
@@ -49,11 +49,7 @@ class Pairs:
 
 def prepare(cluster: LocalCluster) -> Path:
     """Install what a cluster has, and a ClusterIssuer for each CA kind; returns istiod's kubeconfig."""
-    cluster.apply_kustomize(MANIFESTS / "crds")
-    cluster.apply_kustomize(MANIFESTS / "namespaces")
-    cluster.apply_kustomize(MANIFESTS / "base")
-    crds = [f"crd/{name}.cert-manager.io" for name in ("clusterissuers", "issuers", "certificates")]
-    cluster.kubectl("wait", "--for=condition=Established", *crds)
+    install(cluster)
     for kind in CA_KINDS:
         files = []
         for name, content in pki.CA(kind, kind=kind).secret().items():

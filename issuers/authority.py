@@ -17,6 +17,7 @@ from issuers.line import Line, Member, by_nobody, line_of, read_member
 from issuers.private_key import load_key
 from issuers.x509 import der, keys, pem, usages
 from issuers.x509.keys import PrivateKey
+from issuers.x509.not_pem import broken, no_block
 
 # cert-manager's limit for a chain is 95,000 bytes; ten certificates are far more than any mesh has.
 MAX_PEM_BYTES = 128 * 1024
@@ -25,8 +26,13 @@ _MAX_CHAIN = 10
 _MAX_BUNDLE = 100
 MOST_VERIFIED = 64
 """Signatures that are verified for one CA: a chain of ten takes some twenty, each further root of the same name one."""
+_TRUSTED = (
+    "a PEM block 'TRUSTED CERTIFICATE', which has OpenSSL's trust settings behind the certificate: write the certificate alone "
+    "(openssl x509 -in FILE -out NEW, without -trustout)"
+)
 _CERT_SIGN = 1 << usages.KEY_USAGES.index("cert sign")
 _LONGEST_WARNING = timedelta(days=30)
+_ABOUT = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,24 +86,28 @@ def load_authority(tls_crt: bytes, tls_key: bytes, ca_crt: bytes | None, *, now:
 
     ca.crt may be a bundle, as while roots are changed: what leads on from tls.crt counts, the others do not.
     """
-    members = _read_chain(tls_crt)
+    signatures = _Signatures()
+    members = _read_chain(tls_crt, signatures)
     own = members[0]
-    above = _read_bundle(ca_crt) if ca_crt else []
+    above = _read_bundle(ca_crt, signatures) if ca_crt else []
     key = load_key(tls_key)
     if keys.public_bytes(key.public_key()) != own.fields.spki:
         raise InvalidAuthority("KeyMismatch", "tls.key", "it is not the key of the certificate in tls.crt")
-    signatures = _Signatures()
     chain = _link(members, above, now, signatures)
+    root = _of_longest_life(chain, members, above, now, signatures)
+    if root is not None and root not in chain:
+        chain.append(root)
+    roots = [member for member in chain if signatures.of(member, member)]
+    # A root that was renewed is no part of what verifiers build: they end at the one that is given to them.
+    built = [member for member in chain if member is own or member is root or member not in roots]
     depth = 0
-    for member in chain:
+    for member in built:
         _check_ca(member, depth)
         _check_dates(member, now)
         # A renewed root or a cross certificate stands in for the CA below it (RFC 5280, 6.1: self-issued ones do not
         # count).
         depth += not member.self_issued
-    roots = [member for member in chain if signatures.of(member, member)]
-    # A root that was renewed is no part of what verifiers build: they end at the one that is given to them.
-    line = line_of([member for member in chain if member not in roots] + roots[-1:])
+    line = line_of([member for member in chain if member not in roots] + ([root] if root is not None else []))
     if defects := by_nobody(line.findings):
         raise InvalidAuthority("NotVerifiable", defects[0].field, "; ".join(finding.text for finding in defects))
     algorithm = keys.algorithm_for(key)
@@ -107,9 +117,9 @@ def load_authority(tls_crt: bytes, tls_key: bytes, ca_crt: bytes | None, *, now:
         key=key,
         key_id=hashlib.sha256(own.fields.spki).hexdigest(),
         chain_pem=b"".join(_pem(member) for member in chain if member not in roots),
-        root_pem=_pem(roots[-1]) if roots else None,
-        not_before=max(member.fields.not_before for member in chain),
-        not_after=min(member.fields.not_after for member in chain),
+        root_pem=_pem(root) if root is not None else None,
+        not_before=max(member.fields.not_before for member in built),
+        not_after=min(member.fields.not_after for member in built),
         subject=own.subject,
         subject_der=own.fields.subject,
         spki=own.fields.spki,
@@ -119,7 +129,7 @@ def load_authority(tls_crt: bytes, tls_key: bytes, ca_crt: bytes | None, *, now:
         signer=signer,
         line=line,
         authority_key_id=own.subject_key_id if own.subject_key_id is not None else _derived_key_id(own.fields.spki),
-        root_key_id=hashlib.sha256(roots[-1].fields.spki).hexdigest() if roots else "",
+        root_key_id=hashlib.sha256(root.fields.spki).hexdigest() if root is not None else "",
         chain=chain_of(
             [(member.fields.der, member.fields) for member in chain],
             [(member.fields.der, member.fields) for member in (*members, *above)],
@@ -140,15 +150,15 @@ def _derived_key_id(spki: bytes) -> bytes:
     return hashlib.sha1(spki[start + 1 : stop], usedforsecurity=False).digest()
 
 
-def _read_chain(text: bytes) -> list[Member]:
+def _read_chain(text: bytes, signatures: "_Signatures") -> list[Member]:
     blocks = _blocks("tls.crt", text)
     if len(blocks) > _MAX_CHAIN:
         message = f"{len(blocks)} certificates; at most {_MAX_CHAIN} make a chain"
         raise InvalidAuthority("ChainBroken", "tls.crt", message)
-    return [_read_member("tls.crt", data) for data in blocks]
+    return [_read_member("tls.crt", data, signatures) for data in blocks]
 
 
-def _read_bundle(text: bytes) -> list[Member]:
+def _read_bundle(text: bytes, signatures: "_Signatures") -> list[Member]:
     """Read ca.crt. Of several certificates only one must be of use: the others may be of a kind that is not taken."""
     members: list[Member] = []
     faults: list[InvalidAuthority] = []
@@ -158,7 +168,7 @@ def _read_bundle(text: bytes) -> list[Member]:
         raise InvalidAuthority("InvalidCertificate", "ca.crt", message)
     for data in blocks:
         try:
-            members.append(_read_member("ca.crt", data))
+            members.append(_read_member("ca.crt", data, signatures))
         except InvalidAuthority as fault:
             faults.append(fault)
     if not members:
@@ -172,18 +182,20 @@ def _blocks(name: str, text: bytes) -> list[bytes]:
         raise InvalidAuthority("InvalidCertificate", name, f"{len(text)} bytes are too many for a chain")
     found: dict[bytes, None] = {}
     try:
-        for label, data in pem.read_blocks(text):
+        for label, data in pem.read_blocks(pem.usual_labels(text)):
+            if label == "TRUSTED CERTIFICATE":
+                raise InvalidAuthority("InvalidCertificate", name, _TRUSTED)
             if label != "CERTIFICATE":
                 raise InvalidAuthority("InvalidCertificate", name, f"a PEM block {label!r} among the certificates")
             found[data] = None
     except pem.PemError as error:
-        raise InvalidAuthority("InvalidCertificate", name, str(error)) from None
+        raise InvalidAuthority("InvalidCertificate", name, broken(error, text)) from None
     if not found:
-        raise InvalidAuthority("InvalidCertificate", name, "there is no PEM block" if text.strip() else "it is empty")
+        raise InvalidAuthority("InvalidCertificate", name, no_block(text))
     return list(found)
 
 
-def _read_member(name: str, data: bytes) -> Member:
+def _read_member(name: str, data: bytes, signatures: "_Signatures") -> Member:
     try:
         fields = read_certificate(data)
         member = read_member(name, fields)
@@ -194,8 +206,19 @@ def _read_member(name: str, data: bytes) -> Member:
         keys.check_public_key(fields.spki)
         keys.read_signature_algorithm(fields.algorithm)
     except (keys.KeyRefused, der.DerError) as error:
-        raise InvalidAuthority("WeakKey", name, f"{member.subject!r} has {error}") from None
+        if not _signed_itself(member, signatures):
+            raise InvalidAuthority("WeakKey", name, f"{member.subject!r} has {error}") from None
     return member
+
+
+def _signed_itself(member: Member, signatures: "_Signatures") -> bool:
+    """Tell whether a certificate is a root whose key is taken: how it signed itself is verified by nobody."""
+    try:
+        keys.check_public_key(member.fields.spki)
+        keys.read_signature_algorithm(member.fields.algorithm, itself=member.self_issued)
+    except (keys.KeyRefused, der.DerError):
+        return False
+    return signatures.of(member, member)
 
 
 class _Signatures:
@@ -240,7 +263,7 @@ def _link(members: list[Member], above: list[Member], now: datetime, signatures:
             rest.remove(found)
         elif candidates := _signers(last, more, signatures):
             # A bundle may hold a root, its successor with the same key, and a cross certificate of it.
-            found = max(candidates, key=lambda member: (_valid(member, now), signatures.of(member, member)))
+            found = max(candidates, key=lambda member: _worth(member, now, signatures))
             more.remove(found)
         else:
             break
@@ -254,8 +277,31 @@ def _link(members: list[Member], above: list[Member], now: datetime, signatures:
     return chain
 
 
+def _of_longest_life(
+    chain: list[Member], members: list[Member], above: list[Member], now: datetime, signatures: _Signatures
+) -> Member | None:
+    """Of the root that the chain leads to and its other issues, the one that lives longest: all verify the same.
+
+    One in ca.crt (`above`) counts before one in tls.crt (`members`) as long as it is valid: it is there to be trusted. None
+    where the chain shows no root.
+    """
+    top = next((member for member in reversed(chain) if signatures.of(member, member)), None)
+    if top is None:
+        return None
+    anchor = (top.fields.subject, top.fields.spki)
+    shown = ((member, place) for place, part in enumerate((members, above)) for member in part)
+    same = [(member, place) for member, place in shown if (member.fields.subject, member.fields.spki) == anchor]
+    same.sort(key=lambda one: (_valid(one[0], now), one[1], one[0].fields.not_after), reverse=True)
+    return next(member for member, _ in same if signatures.of(member, member))
+
+
 def _valid(member: Member, now: datetime) -> bool:
     return member.fields.not_before <= now < member.fields.not_after
+
+
+def _worth(member: Member, now: datetime, signatures: _Signatures) -> tuple[bool, bool, datetime]:
+    """Order certificates of one subject and key: valid now, a root, and of these the one that lives longest."""
+    return _valid(member, now), signatures.of(member, member), member.fields.not_after
 
 
 def _likely(member: Member, others: list[Member]) -> list[Member]:
@@ -297,15 +343,17 @@ def _check_dates(member: Member, now: datetime) -> None:
         raise InvalidAuthority(
             "NotYetValid",
             member.field,
-            f"{member.subject!r} is valid from {fields.not_before:%Y-%m-%dT%H:%M:%SZ}; {clock_here(now)}",
+            f"{member.subject!r} is valid from {fields.not_before:%Y-%m-%dT%H:%M:%SZ}; {clock_here(now, fields.not_before)}",
         )
 
 
-def clock_here(now: datetime) -> str:
-    """Name the clock by which something is not valid yet: it may be the one that is wrong.
+def clock_here(now: datetime, begins: datetime) -> str:
+    """Name the clock by which something that `begins` is not valid yet: it may be the one that is wrong.
 
     To ten minutes, since a status that says it is not to be written all the time.
     """
+    if begins - now < _ABOUT:
+        return "by the clock here that is in less than ten minutes, and if that is wrong, set this node's clock"
     about = now.replace(minute=now.minute - now.minute % 10)
     return f"by the clock here it is about {about:%Y-%m-%dT%H:%MZ}, and if that is wrong, set this node's clock"
 

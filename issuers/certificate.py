@@ -2,12 +2,14 @@
 
 The certificate follows cert-manager (pkg/util/pki) and Go's x509.CreateCertificate to the byte;
 tests/integration/test_differential.py holds it against cert-manager's own code. The check reads the finished bytes
-back and compares every field with the template. It does not verify the signature again: that would cost more than
+back and compares every field with the template: of the usual kinds once for each CA, after which they are held by equality
+with what was checked (issuers/seal.py). It does not verify the signature again: that would cost more than
 making it, and a key that signs wrongly is found when its authority is loaded (a trial signature over fresh bytes).
 
 Pure, given the time and the serial number; `new_serial` is the one source of chance. Safe in any thread.
 """
 
+import functools
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,6 +19,7 @@ from issuers import assembly
 from issuers.authority import Authority
 from issuers.errors import SigningFailed, TemplateError
 from issuers.inspection import CertificateFields, read_certificate
+from issuers.seal import Kind, Seal, kind_of, seal
 from issuers.template import CertificateTemplate, template_for
 from issuers.x509 import der, extensions, keys, pem
 from issuers.x509.keys import PrivateKey
@@ -61,6 +64,25 @@ def sign(template: CertificateTemplate, authority: Authority, *, serial: int) ->
     """
     if not (template.names_key or template.is_ca) and same_name(template.subject_der, authority.subject_der):
         template = replace(template, names_key=True)
+    kind = kind_of(template, serial)
+    sealed = _sealed(authority, kind) if kind is not None else None
+    if sealed is None:
+        return _in_full(template, authority, serial)
+    tbs = sealed.fill(template, serial)
+    data = der.sequence(tbs, authority.algorithm, der.bit_string(authority.signer(tbs)))
+    text = pem.encode("CERTIFICATE", data) + authority.chain_pem
+    return IssuedCertificate(text, data, serial, template.not_before, template.not_after)
+
+
+# A CA has a handful of kinds: keys, usages, with a policy or without.
+@functools.lru_cache(maxsize=2048)
+def _sealed(authority: Authority, kind: Kind) -> Seal | None:
+    """The seal of a kind of certificates of one CA, made when the first one is asked for. Raises SigningFailed."""
+    return seal(kind, lambda template, serial: read_certificate(_in_full(template, authority, serial).der).tbs)
+
+
+def _in_full(template: CertificateTemplate, authority: Authority, serial: int) -> IssuedCertificate:
+    """Build, sign, and read back and compare every field. Raises SigningFailed."""
     return _issue(
         template,
         issuer=authority.subject_der,

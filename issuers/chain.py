@@ -110,9 +110,13 @@ def folded_name(name: bytes) -> str:
 
 
 def was_signed_with(fields: CertificateFields, spki: bytes) -> bool:
-    """Tell whether a certificate was signed with the key of this SubjectPublicKeyInfo, whatever names they have."""
+    """Tell whether a certificate was signed with the key of this SubjectPublicKeyInfo, whatever names they have.
+
+    SHA-1 counts where a certificate signed itself, as old roots did: nobody verifies that, and nothing rests on it.
+    """
+    itself = spki == fields.spki and fields.issuer == fields.subject
     try:
-        algorithm = keys.read_signature_algorithm(fields.algorithm)
+        algorithm = keys.read_signature_algorithm(fields.algorithm, itself=itself)
         if algorithm.kind != keys.check_public_key(spki):
             return False
         key = keys.load_public_key(spki)

@@ -44,6 +44,8 @@ def read_certificate(data: bytes) -> CertificateFields:
     if data[pos : pos + 5] != _VERSION_3:
         raise der.DerError("version: it is not 3")
     inner, pos = der.expect(data, pos + 5, tbs_end, der.INTEGER)
+    if data[inner : inner + 1] > b"\x7f":
+        raise der.DerError("its serial number is negative")
     serial = der.unsigned(data, inner, pos)
     _, after = der.expect(data, pos, tbs_end, der.SEQUENCE)
     if data[pos:after] != outer_algorithm:

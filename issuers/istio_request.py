@@ -34,13 +34,24 @@ def dns_names(names: Sequence[str]) -> bytes:
 
 def request_info(*, subject: bytes, spki: bytes, san: bytes) -> bytes:
     """Write a CertificationRequestInfo (RFC 2986, 4.1) that asks for these names and nothing else."""
+    return write_info(subject, spki, write_attributes(san))
+
+
+def write_attributes(san: bytes) -> bytes:
+    """Write the attributes of a CSR that asks for these names (GeneralNames) and nothing else."""
     name = extensions.encode_extension(extensions.SUBJECT_ALT_NAME, san, critical=True)
-    attribute = der.sequence(_EXTENSION_REQUEST, der.tlv(der.SET, der.sequence(name)))
-    return der.sequence(_VERSION_0, subject, spki, der.tlv(0xA0, attribute))
+    return der.tlv(0xA0, der.sequence(_EXTENSION_REQUEST, der.tlv(der.SET, der.sequence(name))))
+
+
+def write_info(subject: bytes, spki: bytes, attributes: bytes) -> bytes:
+    """Write a CertificationRequestInfo of these parts."""
+    return der.sequence(_VERSION_0, subject, spki, attributes)
 
 
 def unexpected_contents(request: SigningRequest, san: bytes) -> str:
     """Say how a request differs from Istio's own form for the names in `san`; "" when it is that form to the byte."""
+    if request.by_shape and san == request.san_der:
+        return ""  # compared when it was read
     if len(request.der) > MAX_DER_BYTES:
         return f"it has {len(request.der)} bytes; Istio's have less than {MAX_DER_BYTES}"
     if request.subject_der not in (EMPTY_ORGANIZATION, EMPTY_NAME):

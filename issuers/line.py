@@ -15,13 +15,14 @@ from issuers.x509.purposes import ANY_IS_NONE, TLS, allowed_text, common, usable
 from issuers.x509.subject import EMPTY_NAME, RelativeName, name_text, read_name
 from issuers.x509.subtrees import EMAIL_ATTRIBUTE, Excluded, Name, Subtrees, names_of, read_subtrees
 
-Level = Literal["nobody", "go", "openssl", "part", "strict"]
+Level = Literal["nobody", "go", "openssl", "part", "strict", "host"]
 _WHO: dict[Level, str] = {
     "nobody": "",
     "go": "; programs written in Go refuse it",
     "openssl": "; OpenSSL and Envoy refuse it",
     "part": "",
     "strict": "; strict verifiers refuse it",
+    "host": "",
 }
 
 # What Go and OpenSSL both handle when it is critical (crypto/x509 processExtensions; X509_supported_extension).
@@ -46,7 +47,8 @@ class Finding:
     """Why verifiers would not accept a certificate, or what a CA signs.
 
     `level`: `nobody` accepts it; programs in `go` do not, or those with `openssl`; it is good for a `part` of what is
-    asked; `strict` ones do not accept it (RFC 5280 to the letter, as `openssl verify -x509_strict`). `field` is the one
+    asked; `strict` ones do not accept it (RFC 5280 to the letter, as `openssl verify -x509_strict`); all accept it, but a
+    name of it is no `host`'s for them. `field` is the one
     of the wish ("isCA", "usages", "names", "subject", "duration"), or the Secret's.
     """
 
@@ -69,7 +71,7 @@ def by_nobody(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 def by_some(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The findings for which one of the two does not accept the certificate, or not for all that is asked."""
-    return tuple(finding for finding in findings if finding.level != "strict")
+    return tuple(finding for finding in findings if finding.level not in ("strict", "host"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,10 @@ def _of_member(member: Member) -> Iterator[Finding]:
         constraints = member.fields.extensions[extensions.NAME_CONSTRAINTS]
         text = f"{quoted} has name constraints of a kind that is not looked at here"
         yield Finding("go" if constraints[0] else "strict", member.field, text)
+    if member.fields.serial == 0:
+        yield Finding(
+            "strict", member.field, f"{quoted} has the serial number 0, where RFC 5280 wants a positive one (4.1.2.2)"
+        )
     if member.fields.subject == EMPTY_NAME:
         yield Finding("strict", member.field, "a CA without a subject: what it signs has an empty issuer name")
     if member.key_usage is None:

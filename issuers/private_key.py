@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from issuers.errors import InvalidAuthority, TemplateError
 from issuers.x509 import der, keys, pem
 from issuers.x509.keys import PrivateKey
+from issuers.x509.not_pem import broken, no_block
 
 _CURVES: dict[int, ec.EllipticCurve] = {256: ec.SECP256R1(), 384: ec.SECP384R1(), 521: ec.SECP521R1()}
 _LABELS = ("PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
@@ -83,9 +84,9 @@ def load_key(text: bytes, *, field: str = "tls.key") -> PrivateKey:
         blocks = [block for block in pem.read_blocks(text) if block[0] != "EC PARAMETERS"]
     except pem.PemError as error:
         reason = "EncryptedKey" if "encrypted" in str(error) else "InvalidKey"
-        raise InvalidAuthority(reason, field, str(error)) from None
+        raise InvalidAuthority(reason, field, broken(error, text)) from None
     if not blocks:
-        raise InvalidAuthority("InvalidKey", field, "there is no PEM block" if text.strip() else "it is empty")
+        raise InvalidAuthority("InvalidKey", field, no_block(text))
     label, data = blocks[0]
     if label == "ENCRYPTED PRIVATE KEY":
         raise InvalidAuthority("EncryptedKey", field, "the private key is encrypted; no passphrase can be given")

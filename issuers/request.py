@@ -5,7 +5,7 @@ dear. No honest client of the API is known to send any of it. What is read is a 
 elsewhere. Pure: safe in any thread.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from issuers.errors import MalformedRequest
 from issuers.x509 import der, extensions, keys, pem, usages
@@ -28,7 +28,8 @@ _MICROSOFT_EXTENSIONS = bytes.fromhex("060a2b06010401823702010e")
 class SigningRequest:
     """What a CSR says, read once. Names and usages are claims; only the key is proven.
 
-    None means that the extension is not there. Usages carry Kubernetes' names.
+    None means that the extension is not there. Usages carry Kubernetes' names. `by_shape`: it was found to be Istio's own form to
+    the byte when it was read (issuers/shape.py).
     """
 
     der: bytes
@@ -47,6 +48,7 @@ class SigningRequest:
     name_constraints_der: bytes | None
     name_constraints_critical: bool
     signature_algorithm: str
+    by_shape: bool = field(default=False, repr=False, compare=False)
 
     @property
     def subject(self) -> str:

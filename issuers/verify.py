@@ -12,6 +12,8 @@ cost time only below CAs with name constraints. Pure functions over frozen value
 """
 
 import functools
+import ipaddress
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -34,7 +36,14 @@ from issuers.x509.purposes import (
 from issuers.x509.subject import EMPTY_NAME, read_name, same_name
 from issuers.x509.subtrees import names_of
 
-_WORST_FIRST: tuple[Level, ...] = ("nobody", "go", "openssl", "part", "strict")
+_WORST_FIRST: tuple[Level, ...] = ("nobody", "go", "openssl", "part", "strict", "host")
+_DNS_TAG = b"\x82"
+_LONGEST_NAME = 80
+_GO_LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*+", re.ASCII)
+_INNER = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_OPENSSL_WILDCARD = re.compile(
+    rf"(?!xn--)(?:\*[A-Za-z0-9-]*|[A-Za-z0-9][A-Za-z0-9-]*\*)(?<!-)(?:\.{_INNER}){{2,}}", re.ASCII | re.IGNORECASE
+)
 _CERT_SIGN = 1 << usages.KEY_USAGES.index(usages.CERT_SIGN)
 _CRL_SIGN = 1 << usages.KEY_USAGES.index("crl sign")
 _TLS_SERVER = sum(
@@ -50,11 +59,14 @@ def findings_of(template: CertificateTemplate, line: Line | None) -> tuple[Findi
     is in `line.findings` and not here, but for what its certificates themselves say wrong.
     """
     kind = _of_kind(line, _kind_of(template))
+    san = template.san_der
+    # Workloads are named by URIs.
+    hosts = _of_hosts(san, template.usages) if san is not None and _DNS_TAG in san and not template.is_ca else ()
     if line is None:
-        return kind
-    if not kind and not line.subtrees and _in_time(template, line):
+        return (*kind, *hosts)
+    if not kind and not hosts and not line.subtrees and _in_time(template, line):
         return ()  # the hot path
-    found = [*kind, *_of_dates(template, line), *_of_names(template, line)]
+    found = [*kind, *hosts, *_of_dates(template, line), *_of_names(template, line)]
     found.sort(key=lambda finding: _WORST_FIRST.index(finding.level))
     return tuple(found)
 
@@ -183,3 +195,59 @@ def _of_names(template: CertificateTemplate, line: Line) -> Iterator[Finding]:
             if (level := level_of(excluded)) not in told:  # one of each is enough to tell
                 told.add(level)
                 yield Finding(level, "names", f"{subject!r} does not let {excluded.name!r} pass (name constraints)")
+
+
+@functools.lru_cache(maxsize=256)
+def _of_hosts(san: bytes, asked: tuple[str, ...]) -> tuple[Finding, ...]:
+    """One finding for the DNS names by which no client, or not each, would find a server's certificate to be its host's."""
+    extended = usages.split_usages(asked)[1]
+    if extended and not {"server auth", "any"} & set(extended):
+        return ()
+    wrong = [(name, why) for name in read_general_names(san).dns_names if (why := host_problem(name))]
+    if not wrong:
+        return ()
+    name, why = wrong[0]
+    more = f", as are {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    return (Finding("host", "names", f"DNS name {name[:_LONGEST_NAME]!r} {why}{more}"),)
+
+
+def host_problem(name: str) -> str:
+    """Say why a DNS name of a certificate matches no host, or not for all who ask; "" for one that does.
+
+    As Go matches (crypto/x509 VerifyHostname: each label of a pattern is one of a host, a wildcard is the whole first label) and
+    OpenSSL (X509_check_host: a wildcard may be part of the first label, and needs two dots behind it).
+    """
+    if _is_address(name):
+        return "is an IP address, which clients look for among the IP addresses: no host is called so"
+    go, openssl = _go_matches(name), _openssl_matches(name)
+    if go and openssl:
+        return ""
+    if go:
+        return "matches a host in Go alone; OpenSSL wants two labels or more behind a wildcard, of letters, digits and hyphens"
+    if openssl:
+        return "matches a host in OpenSSL alone; elsewhere a wildcard is the whole first label, as in *.example.com"
+    if name.endswith(".") and not host_problem(name[:-1]):
+        return "matches no host: clients ask without the dot at the end"
+    if "*" in name:
+        return "matches no host: a wildcard is the whole first label, as in *.example.com, and stands for one"
+    return "matches no host: its labels are of letters, digits, hyphens and underscores, and none begins with a hyphen"
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _go_matches(name: str) -> bool:
+    first, *others = name.split(".")
+    return ((first == "*" and bool(others)) or bool(_GO_LABEL.fullmatch(first))) and all(
+        map(_GO_LABEL.fullmatch, others)
+    )
+
+
+def _openssl_matches(name: str) -> bool:
+    # Without a wildcard it is compared as it is, with what Go takes for a host's name.
+    return bool(_OPENSSL_WILDCARD.fullmatch(name)) if "*" in name else _go_matches(name)

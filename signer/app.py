@@ -18,20 +18,23 @@ from signer.csr.controller import Options, Parts, RequestController
 from signer.csr.questions import Questions
 from signer.csr.queue.intake import Intake
 from signer.csr.queue.replica import Sharing
+from signer.kube.access.config import load_config
 from signer.kube.client import ApiClient
 from signer.kube.clock import utc_now
-from signer.kube.config import load_config
 from signer.kube.encoding.protobuf_codec import ProtobufCodec
 from signer.kube.leases.leader import Leadership
 from signer.kube.leases.members import Members
 from signer.kube.leases.record import LEADER_LEASE
+from signer.kube.reach import Reach
 from signer.kube.reflector import Reflector
 from signer.kube.skew import ClockSkew
 from signer.mesh.reports import Reports
 from signer.mesh.watcher import MeshWatcher
+from signer.observe import logs
 from signer.observe.audit import AuditLog
 from signer.observe.events import EventRecorder
-from signer.observe.issuers import IssuerGauges
+from signer.observe.issuers import IssuerGauges, IssuerLines
+from signer.observe.loop_lag import measure
 from signer.observe.metrics import Metrics
 from signer.readiness import Readiness
 from signer.settings.given import SettingsError
@@ -53,7 +56,7 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    metrics = Metrics()
+    metrics = Metrics(settings.component)
     try:
         audit = AuditLog.to(
             settings.audit_log,
@@ -64,14 +67,42 @@ async def run(settings: Settings) -> None:
     except OSError as error:
         raise SettingsError(f"--audit-log: {settings.audit_log}: {error.strerror}") from error
     config = await asyncio.to_thread(load_config, settings.kubeconfig)
-    log.info("mesh-signer %s, replica %s, API server %s", __version__, settings.identity, config.host)
+    changed = " ".join(f"--{name}={value}" for name, value in settings.changed) or "none"
+    words = "mesh-signer %s, replica %s, API server %s, settings that are not the default: %s"
+    log.info(words, __version__, settings.identity, config.host, changed)
+    _levels_on_signals(loop, settings.log_level)
     try:
         skew = ClockSkew(utc_now, metrics.clock_skew.set)
+        reach = Reach(time.monotonic)
+
+        def dated(date: str | None) -> None:
+            skew.seen(date)
+            reach.answered()
+
         connections = settings.write_window + 32
-        async with ApiClient(config, on_error=metrics.api_error, on_date=skew.seen, connections=connections) as client:
+        async with ApiClient(
+            config,
+            on_error=metrics.api_error,
+            on_unreachable=reach.failed,
+            on_date=dated,
+            on_took=metrics.api_took,
+            connections=connections,
+            budget=settings.namespace_memory << 20,
+        ) as client:
             await _Process(settings, client, metrics, audit).run(stop)
     finally:
         audit.close()
+
+
+def _levels_on_signals(loop: asyncio.AbstractEventLoop, level: str) -> None:
+    """SIGUSR1 shows everything from now on, SIGUSR2 what `--log-level` says: what goes wrong now is lost by a restart."""
+
+    def show(new: str) -> None:
+        logs.set_level(new)
+        log.warning("logging from level %s on, by a signal", new)
+
+    loop.add_signal_handler(signal.SIGUSR1, show, "debug")
+    loop.add_signal_handler(signal.SIGUSR2, show, level)
 
 
 class _Process:
@@ -88,11 +119,14 @@ class _Process:
         asked = settings.controllers
         self._gauges = IssuerGauges(metrics, statuses=asked is None or ISSUERS in asked)
         self._registry.subscribe(lambda ref: self._gauges.update(ref, self._registry.get(ref)))
+        self._issuers = IssuerLines(time.monotonic)
+        self._registry.subscribe(lambda ref: self._issuers.update(ref, self._registry.get(ref)))
         self._audit = audit
         self._mesh = self._watcher() if settings.tenancy_mode != "off" and not settings.only_injects else None
         self._members: Members | None = None
         self._membership: asyncio.Task[None] | None = None
         self._readiness = Readiness(None if settings.only_injects else self._registry, audit, self._mesh)
+        self._readiness.connection = lambda: client.trouble
         self._slow = SlowControllers(
             settings, Shared(client, self._registry, self._recorder, metrics, audit, self._mesh)
         )
@@ -122,7 +156,7 @@ class _Process:
         """Tell whether this replica is the one that writes Events about objects that all replicas see."""
         if self._members is None:
             return False
-        return min(self._members.members(), default=self._settings.identity) == self._settings.identity
+        return min(self._members.members()) == self._members.identity
 
     async def run(self, stop: asyncio.Event) -> None:
         settings = self._settings
@@ -132,7 +166,12 @@ class _Process:
             self._slow.answering() as answer,
             asyncio.TaskGroup() as tasks,
         ):
-            parts = [tasks.create_task(self._recorder.run()), tasks.create_task(self._injector())]
+            parts = [
+                tasks.create_task(self._recorder.run()),
+                tasks.create_task(self._injector()),
+                tasks.create_task(measure(self._metrics.loop_lag.observe)),
+                tasks.create_task(self._speak()),
+            ]
             if not settings.only_injects:
                 parts.append(tasks.create_task(self._registry.run()))
                 parts.append(tasks.create_task(self._settle()))
@@ -155,7 +194,9 @@ class _Process:
 
     def _hot_path(self) -> tuple[RequestController, Members]:
         settings, client = self._settings, self._client
+        # A replica that may issue nothing, as it could not be written down, leaves its part to others.
         members = Members(client, settings.namespace, REPLICA_GROUP, settings.identity)
+        members.able = lambda: not self._audit.blocked
         self._members = members
         self._metrics.members.set_function(lambda: max(len(members.members()), 1))
         intake = Intake()
@@ -173,7 +214,7 @@ class _Process:
                 self._registry,
                 Questions(client, self._registry),
                 Writer(client),
-                Sharing(settings.identity, members.members, time.monotonic),
+                Sharing(lambda: members.identity, members.members, time.monotonic),
                 self._recorder,
                 self._metrics,
                 self._audit,
@@ -232,6 +273,13 @@ class _Process:
             await Leadership(self._client, settings.namespace, INJECTOR_LEASE, settings.identity).run(injector.run)
         else:
             await injector.run()
+
+    async def _speak(self) -> None:
+        """Log what is told only when it has lasted, or was said again and again."""
+        while True:
+            await asyncio.sleep(1.0)
+            self._issuers.turn()
+            logs.turn()
 
     async def _settle(self) -> None:
         """Once everything is read, take what lives for good out of the garbage collector's way: it costs p99."""

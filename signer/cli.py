@@ -14,27 +14,39 @@ from signer import __version__
 
 COMMANDS = {
     "run": "run the controllers",
-    "explain": "what would become of a request, and why",
-    "tenants": "who has which signer, and why",
+    "explain": "say what would become of a request, and why",
+    "tenants": "list who has which signer, and why",
     "mesh-config": "print or write the roots that Istio needs for the signers",
-    "doctor": "check what the wall between tenants stands on",
-    "edge": "public hosts and their certificates",
-    "renew": "have Certificates issued again now",
-    "convert": "turn old cert-manager and Ingress manifests into today's",
+    "doctor": "check what the wall between tenants rests on",
+    "edge": "list public hosts and their certificates",
+    "status": "show on one screen what runs, what waits and what ends soon",
+    "ui": "show all of this on a page that follows the cluster",
+    "renew": "issue Certificates again now",
+    "release": "give up an owner: of a signer, or of a public host",
+    "backup": "write what must outlive a cluster into a file",
+    "restore": "bring back what backup wrote, and adopt what is ours",
+    "leave": "hand the cluster back to cert-manager",
+    "version": "print the versions of this program and of what runs in the cluster",
+    "completion": "print the completion of a shell",
+    "convert": "turn old manifests of cert-manager and Ingresses into current ones",
 }
+
+
+PLUGIN = "kubectl-mesh_signer"
+"""What kubectl runs for `kubectl mesh-signer`: https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/."""
 
 
 class _Parser(argparse.ArgumentParser):
     """Tells in one line what is wrong with a command line, and not the whole usage before it."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} ({self.prog} --help lists what there is)\n")
+        self.exit(2, f"{self.prog}: {message} ({self.prog} --help shows what there is)\n")
 
 
 def build_parser(commands: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
     """Return the parser of the whole command; of the subcommands only those in `commands` have their options."""
     parser = _Parser(
-        prog="mesh-signer",
+        prog="kubectl mesh-signer" if sys.argv[0].endswith(PLUGIN) else "mesh-signer",
         description="Signs Kubernetes CertificateSigningRequests with the CA of each tenant of an Istio mesh.",
     )
     parser.add_argument("--version", action="version", version=f"mesh-signer {__version__}")
@@ -44,7 +56,7 @@ def build_parser(commands: Collection[str] = tuple(COMMANDS)) -> argparse.Argume
         if name in commands:
             module = import_module(f"signer.commands.{name.replace('-', '_')}")
             module.describe(subparser)
-            subparser.set_defaults(call=module.call)
+            subparser.set_defaults(call=module.call, whole=build_parser)
     return parser
 
 

@@ -7,7 +7,8 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from signer.api.certificatesigningrequest import CertificateSigningRequest
 from signer.authorities.registry import Registry
@@ -25,8 +26,7 @@ log = logging.getLogger(__name__)
 _DEAF_SECONDS = 600.0
 
 
-@dataclass(slots=True)
-class Readiness:
+class Readiness(msgspec.Struct):
     """The questions to the parts of a process; None for a part that it does not have, or not yet.
 
     Each question gives "" when all is well, else what is not, in one line.
@@ -38,6 +38,7 @@ class Readiness:
     requests: RequestController | None = None
     reflector: Reflector[CertificateSigningRequest] | None = None
     injector: Callable[[], str] | None = None
+    connection: Callable[[], str] = lambda: ""
     clock: Callable[[], float] = time.monotonic
 
     def issuers_ready(self) -> str:
@@ -47,6 +48,10 @@ class Readiness:
             if self.registry is None or self.registry.synced.is_set()
             else "issuers and their Secrets were not read yet"
         )
+
+    def credentials_taken(self) -> str:
+        """Tell whether the API server takes our credentials."""
+        return self.connection()
 
     def requests_ready(self) -> str:
         """Tell whether the requests were read."""
@@ -63,6 +68,10 @@ class Readiness:
     def audit_ready(self) -> str:
         """Tell whether what is issued can be written down, where it must be."""
         return f"nothing is issued, as it cannot be written down: {self.audit.trouble}" if self.audit.blocked else ""
+
+    def audit_remark(self) -> str:
+        """Tell what is wrong with the audit log though work goes on."""
+        return f"works, but lines cannot be written: {self.audit.trouble}" if self.audit.trouble else ""
 
     def nobody_else_signs(self) -> str:
         """Tell whether another program answers the requests for our signers."""
@@ -96,6 +105,7 @@ class Readiness:
             bind,
             metrics.registry,
             ready={
+                "credentials": self.credentials_taken,
                 "issuers": self.issuers_ready,
                 "requests": self.requests_ready,
                 "mesh": self.mesh_ready,
@@ -105,6 +115,7 @@ class Readiness:
                 "injector": self.nobody_else_injects,
             },
             live={"watch": self.watch_alive},
+            remarks={"audit": self.audit_remark},
         )
         async with contextlib.AsyncExitStack() as stack:
             try:

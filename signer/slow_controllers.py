@@ -8,14 +8,16 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from signer.api.crd import ours, read_crd
 from signer.authorities.registry import Registry
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, NotFound, Unreachable
 from signer.kube.leases.others import OthersLeases
+from signer.kube.leases.record import CERT_MANAGERS_LEASE
 from signer.mesh.watcher import MeshWatcher
 from signer.observe.audit import AuditLog
 from signer.observe.events import EventRecorder
@@ -40,8 +42,6 @@ Part = Callable[[], Coroutine[None, None, None]]
 """Works while this process leads, and is cancelled when it does so no longer."""
 
 _CRD_POLL_SECONDS = 3.0
-CERT_MANAGERS_LEASE = "cert-manager-controller"
-"""What cert-manager's controller renews, in kube-system or where it runs (--leader-election-namespace)."""
 CHALLENGES = "challenges"
 _NEED_CERTIFICATES = frozenset({"certificates", "certificaterequests", "gateways", "orders", CHALLENGES, "casources"})
 
@@ -50,8 +50,7 @@ async def _nothing() -> None:
     return
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
+class Shared(msgspec.Struct, frozen=True):
     """What all parts of one process work with. `mesh` is None where there is no wall."""
 
     client: ApiClient
@@ -139,9 +138,10 @@ class SlowControllers:
         if mesh is None:
             return parts
         if asked is None or POLICIES in asked:
-            from signer.mesh.policy_statuses import PolicyStatuses  # noqa: PLC0415 - see above
+            from signer.mesh.policies.statuses import PolicyStatuses  # noqa: PLC0415 - see above
 
-            parts.append(PolicyStatuses(self._client, self._registry, mesh, WriteErrors(self._recorder)).run)
+            errors = WriteErrors(self._recorder)
+            parts.append(PolicyStatuses(self._client, self._registry, mesh, errors, self._recorder).run)
         if self._settings.manage_mesh_config and (asked is None or set(asked) != {CSR}):
             from signer.mesh.roots import MeshRoots  # noqa: PLC0415 - see above
 

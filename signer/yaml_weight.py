@@ -9,13 +9,7 @@ import yaml
 
 
 class TooHeavy(ValueError):
-    """The text goes beyond a limit at `line` (0: no one place): `what` is "anchor" (in itself), "depth" or "values"."""
-
-    def __init__(self, what: str, line: int = 0, anchor: str | None = None) -> None:
-        super().__init__(what)
-        self.what = what
-        self.line = line
-        self.anchor = anchor
+    """The text goes beyond a limit; the message says which, and goes on a sentence that begins with the text's name."""
 
 
 def weigh(text: str, loader: Any, *, most_values: int, most_depth: int) -> None:
@@ -26,7 +20,7 @@ def weigh(text: str, loader: Any, *, most_values: int, most_depth: int) -> None:
     for event in yaml.parse(text, Loader=loader):
         if isinstance(event, yaml.AliasEvent):
             if event.anchor in {anchor for anchor, _ in open_}:
-                raise TooHeavy("anchor", _line(event), event.anchor)
+                raise TooHeavy(f"has the anchor {event.anchor!r} inside itself{_where(event)}")
             total += weights.get(event.anchor or "", 1)
         elif isinstance(event, yaml.ScalarEvent):
             total += 1
@@ -36,14 +30,14 @@ def weigh(text: str, loader: Any, *, most_values: int, most_depth: int) -> None:
             open_.append((event.anchor, total))
             total += 1
             if len(open_) > most_depth:
-                raise TooHeavy("depth", _line(event))
+                raise TooHeavy(f"is nested more than {most_depth} deep{_where(event)}")
         elif isinstance(event, yaml.CollectionEndEvent):
             anchor, before = open_.pop()
             if anchor:
                 weights[anchor] = total - before
         if total > most_values:
-            raise TooHeavy("values")
+            raise TooHeavy(f"has more than {most_values} values, each alias counted as what it stands for")
 
 
-def _line(event: yaml.Event) -> int:
-    return event.start_mark.line + 1 if event.start_mark is not None else 0
+def _where(event: yaml.Event) -> str:
+    return f" (line {event.start_mark.line + 1})" if event.start_mark is not None else ""

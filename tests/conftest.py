@@ -3,6 +3,7 @@
 Tests in tests/unit ask for none and so need no server.
 """
 
+import os
 import secrets
 import zlib
 from collections.abc import Callable, Generator, Iterator
@@ -17,6 +18,10 @@ from tests.localmesh import Cluster, ExistingCluster, LocalCluster
 from tests.stored import at_teardown, watching
 
 pytest_plugins = ["tests.left_open"]
+
+# For the servers and kubectl, which are Go programs: they collect garbage a quarter as often, which takes a fifth off their
+# CPU for 200 MB more in each API server. Benchmarks and demos run them as they are.
+os.environ.setdefault("GOGC", "300")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -84,9 +89,9 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     """A fresh namespace of the shared cluster; deleted afterwards, without waiting for it."""
     cluster.check()
     name = f"test-{secrets.token_hex(4)}"
-    cluster.kubectl("create", "namespace", name)
+    cluster.create_namespace(name)
     yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    cluster.delete_namespace(name)
 
 
 @pytest.fixture

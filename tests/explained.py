@@ -28,8 +28,8 @@ from signer.commands.asking import Asking
 from signer.commands.command import WALL_OPTIONS, NotFoundOut
 from signer.commands.explanations.requests import read_certificate_request, read_object
 from signer.commands.live import read_mesh
+from signer.kube.access.config import load_config
 from signer.kube.client import ApiClient
-from signer.kube.config import load_config
 from signer.kube.errors import ApiError, Unreachable
 from signer.settings.values import Settings, settings_from
 from tests.localmesh import Cluster

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.x509.oid import NameOID
 
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
@@ -28,6 +28,7 @@ Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 DAY = timedelta(days=1)
 ANY_TIME = datetime(2026, 6, 1, 12, tzinfo=UTC)
 """For a CA whose dates nobody looks at."""
+_SHA256_WITH_RSA, _SHA1_WITH_RSA = bytes.fromhex("06092a864886f70d01010b"), bytes.fromhex("06092a864886f70d010105")
 WORKLOAD_USAGES = ("digital signature", "key encipherment", "server auth", "client auth")
 
 
@@ -208,3 +209,32 @@ def workload_csr(
     organization = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "", x509.name._ASN1Type.PrintableString)
     uri = spiffe(namespace, service_account, trust_domain)
     return csr(private, uris=[uri], subject=x509.Name([organization]), critical=True)
+
+
+def signed_with_sha1(certificate: x509.Certificate, signer: Key) -> x509.Certificate:
+    """The same certificate, signed with SHA-1 by an RSA key: the library writes none."""
+    if not isinstance(signer, rsa.RSAPrivateKey):
+        raise TypeError("an RSA key is needed, whose identifiers are of one length")
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    tbs = certificate.tbs_certificate_bytes
+    old = tbs.replace(_SHA256_WITH_RSA, _SHA1_WITH_RSA)
+    signature = signer.sign(old, padding.PKCS1v15(), hashes.SHA1())
+    made = der.replace(tbs, old).replace(_SHA256_WITH_RSA, _SHA1_WITH_RSA)
+    return x509.load_der_x509_certificate(made[: -len(signature)] + signature)
+
+
+def sign(ca: CA, request: bytes, not_before: datetime, not_after: datetime) -> bytes:
+    """A certificate (PEM) for what a CSR (PEM) asks, with these dates, by a CA of somebody else's."""
+    asked = x509.load_pem_x509_csr(request)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(asked.subject)
+        .issuer_name(ca.name)
+        .public_key(asked.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(not_before)
+        .not_valid_after(not_after)
+    )
+    for extension in asked.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    return cert_pem(builder.sign(ca.private, digest_for(ca.private)))

@@ -61,6 +61,9 @@ COMPONENTS = (
         "`networkPolicy.apiServerPorts`**, or nothing works",
     ),
     Component("pod-monitor", False, "a PodMonitor, for clusters with the Prometheus operator"),
+    Component("service-monitor", False, "a ServiceMonitor, for a Prometheus that takes no PodMonitor"),
+    Component("alerts", False, "a PrometheusRule, for clusters with the Prometheus operator: see docs/runbooks.md"),
+    Component("dashboard", False, "a dashboard for Grafana, in a ConfigMap with the label that its sidecar looks for"),
     Component(
         "requester",
         False,

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from charts.generate.built import Built, Key
-from charts.generate.components import COMPONENTS, Component
+from charts.generate.components import COMPONENTS, Component, camel
 from charts.generate.holes import DEEPER, INDENT, Holes, bare, with_each
 from charts.generate.merged import Variant, merged, none_of
 from charts.generate.options import Schema
-from charts.generate.values import DEPLOYMENTS
+from charts.generate.values import DEPLOYMENTS, LABELLED
 
 HEADER = "{{- /* Written by `python -m charts.generate` from manifests/; change that instead. */ -}}\n"
 FOLDER = "templates/manifests"
@@ -104,8 +104,8 @@ def _component_holes(key: Key, body: dict[str, Any], holes: Holes) -> None:
         ]
         body["spec"]["egress"][0]["ports"] = [holes.lines(*ports)]
         body["spec"]["egress"].append(holes.lines(*_each("networkPolicy.extraEgress")))
-    if key[0] == "PodMonitor":
-        body["metadata"]["labels"][holes.lines(*_each("podMonitor.labels"))] = None
+    if key[0] in LABELLED:
+        body["metadata"]["labels"][holes.lines(*_each(f"{camel(LABELLED[key[0]][0])}.labels"))] = None
     if key == ("Role", "mesh-signer-manage-mesh-config"):
         revisions = ["{{- range .Values.istio.revisions }}", '- {{ printf "istio-%s" . }}', "{{- end }}"]
         body["rules"][0]["resourceNames"].append(holes.lines(*revisions))

@@ -7,11 +7,18 @@ README.md are other forms of it. What the manifests say (replicas, resources, po
 from typing import Any
 
 from charts.generate.built import Built
-from charts.generate.components import COMPONENTS
+from charts.generate.components import COMPONENTS, camel
 from charts.generate.options import NAMESPACE, Schema, options
 
 DEPLOYMENTS = {"signer": "mesh-signer", "controllers": "mesh-signer-controllers"}
 """Section of the values -> name of its Deployment."""
+LABELLED = {
+    "PodMonitor": ("pod-monitor", "a Prometheus"),
+    "ServiceMonitor": ("service-monitor", "a Prometheus"),
+    "PrometheusRule": ("alerts", "a Prometheus"),
+    "ConfigMap": ("dashboard", "a Grafana"),
+}
+"""Kind -> the component that brings it, and who finds objects of this kind by labels: each has a value for more of them."""
 
 
 def schema(built: Built) -> Schema:
@@ -61,10 +68,13 @@ def schema(built: Built) -> Schema:
             },
         ),
         "networkPolicy": _section("For `components.networkPolicy`.", _network_policy(built)),
-        "podMonitor": _section(
-            "For `components.podMonitor`.",
-            {"labels": _map("Further labels of the PodMonitor, for a Prometheus that chooses by them.")},
-        ),
+        **{
+            camel(folder): _section(
+                f"For `components.{camel(folder)}`.",
+                {"labels": _map(f"Further labels of the {kind}, for {whom} that chooses by them.")},
+            )
+            for kind, (folder, whom) in LABELLED.items()
+        },
         "settings": _settings(built),
         **{name: _deployment(name, built) for name in DEPLOYMENTS},
         # What Helm gives every chart that is part of another one.

@@ -20,6 +20,24 @@ _MAX_URL = 2048
 # IPv4 addresses inside of IPv6 ones, RFC 6052: a translator on the way would unwrap them.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _V4_COMPATIBLE = ipaddress.IPv6Network("::/96")
+# All that IANA has given out of IPv6: what is elsewhere is special, reserved, or a network's own, such as the prefixes that
+# RFC 8215 leaves to each network's translator (https://www.iana.org/assignments/ipv6-address-space).
+_PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
+# In IANA's registries of special addresses, but global to some versions of Python.
+_SPECIAL = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "192.0.0.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
+        "192.88.99.0/24",
+        "192.175.48.0/24",
+        "2001::/23",
+        "2620:4f:8000::/48",
+        "3fff::/20",
+        "5f00::/16",
+    )
+)
 
 
 class Origin(NamedTuple):
@@ -102,8 +120,13 @@ def _kind(address: Address) -> str | None:
         return "link-local"
     if address.is_multicast:
         return "multicast"
+    if isinstance(address, ipaddress.IPv6Address):
+        if address in _NAT64 or address.ipv4_mapped is not None:
+            return None  # nothing but the address inside
+        if address not in _PUBLIC_V6:
+            return "private"
     # is_global is IANA's list of special registries: private, shared (100.64.0.0/10), documentation, benchmarks.
-    return None if address.is_global else "private"
+    return None if address.is_global and not _within(address, _SPECIAL) else "private"
 
 
 def _inner(address: Address) -> Sequence[Address]:

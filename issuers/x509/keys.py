@@ -48,7 +48,7 @@ _KIND_NAMES = {
 
 
 class KeyRefused(ValueError):
-    """A key or an algorithm that is not taken. The message is for people."""
+    """A key or an algorithm that is not taken. The message is for people: a noun, which may follow "has"."""
 
 
 def check_public_key(spki: bytes) -> str:
@@ -66,7 +66,7 @@ def check_public_key(spki: bytes) -> str:
         inner, after = der.expect(spki, start, stop, der.OBJECT_IDENTIFIER)
         oid = der.object_identifier(spki[inner:after])
         raise KeyRefused(
-            f"keys of kind {_KIND_NAMES.get(oid, oid)} are not accepted; RSA, P-256, P-384, P-521, Ed25519 are"
+            f"a key of kind {_KIND_NAMES.get(oid, oid)}, which is not accepted; RSA, P-256, P-384, P-521, Ed25519 are"
         )
     start, stop = der.only(spki, stop, end, der.BIT_STRING)
     if spki[start : start + 1] != b"\x00":
@@ -153,7 +153,7 @@ class SignatureAlgorithm:
     def signer(self, key: PrivateKey) -> Callable[[bytes], bytes]:
         """Give the function that signs with this key. Raises KeyRefused for a key of another kind."""
         if key_kind(key) != self.kind:
-            raise KeyRefused(f"{self.name} does not fit a key of this kind")
+            raise KeyRefused(f"{self.name}, which does not fit a key of this kind")
         sign: Callable[..., bytes] = key.sign
         arguments = self.arguments
         return lambda data: sign(data, *arguments)
@@ -228,9 +228,23 @@ _REFUSED = {
 }
 
 
-def read_signature_algorithm(identifier: bytes) -> SignatureAlgorithm:
-    """Read an AlgorithmIdentifier of a signature, with its header. Raises KeyRefused or der.DerError."""
-    algorithm = _READ.get(identifier)
+# How old roots signed themselves, which proves nothing to anybody: a verifier takes a root for what it is told to trust.
+_READ_OF_ROOTS = {
+    algorithm.identifier: algorithm
+    for algorithm in (
+        _rsa("SHA1WithRSA", hashes.SHA1(), "300d06092a864886f70d0101050500"),  # noqa: S303 - see above
+        _rsa("SHA1WithRSA", hashes.SHA1(), "300b06092a864886f70d010105"),  # noqa: S303 - see above
+        _ecdsa("ECDSAWithSHA1", hashes.SHA1(), "300906072a8648ce3d0401"),  # noqa: S303 - see above
+    )
+}
+
+
+def read_signature_algorithm(identifier: bytes, *, itself: bool = False) -> SignatureAlgorithm:
+    """Read an AlgorithmIdentifier of a signature, with its header. Raises KeyRefused or der.DerError.
+
+    `itself`: of a certificate that names itself as its issuer, and may have signed itself: SHA-1 is read there too.
+    """
+    algorithm = _READ.get(identifier) or (_READ_OF_ROOTS.get(identifier) if itself else None)
     if algorithm is not None:
         return algorithm
     pos, end = der.only(identifier, 0, len(identifier), der.SEQUENCE)
@@ -238,7 +252,7 @@ def read_signature_algorithm(identifier: bytes) -> SignatureAlgorithm:
     oid = der.object_identifier(identifier[start:stop])
     if oid in _REFUSED:
         raise KeyRefused(f"a signature with {_REFUSED[oid]}, which is broken")
-    raise KeyRefused(f"signature algorithm {oid} or its parameters are not accepted")
+    raise KeyRefused(f"signature algorithm {oid}, which is not accepted, or not with its parameters")
 
 
 def algorithm_for(key: PrivateKey) -> SignatureAlgorithm:

@@ -67,14 +67,18 @@ def read_literal_subject(text: str) -> tuple[RelativeName, ...]:
             kind, start = _unescaped(text[start:position]), position + 1
         elif char in ",+;":
             if not kind:
-                raise ValueError(f"{text[start:position][:_MAX_SHOWN]!r} is no pair of type and value, as CN=name")
+                raise ValueError(
+                    f"{text[start:position][:_MAX_SHOWN]!r} is not a pair of type and value, such as CN=name"
+                )
             pairs.append((_type(kind), _value(text[start:position])))
             kind, start = "", position + 1
             if char != "+":
                 names.append(tuple(pairs))
                 pairs = []
     if not kind:
-        raise ValueError(f"it ends with {text[start:][:_MAX_SHOWN]!r}, which is no pair of type and value, as CN=name")
+        raise ValueError(
+            f"it ends with {text[start:][:_MAX_SHOWN]!r}, which is not a pair of type and value, such as CN=name"
+        )
     pairs.append((_type(kind), _value(text[start:])))
     names.append(tuple(pairs))
     return tuple(reversed(names))

@@ -8,12 +8,20 @@ certificates and requests to be signed by the strict readers beside it. A rule o
 readers (pyproject.toml, banned-api). Pure.
 """
 
+import warnings
 from collections.abc import Iterator
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.utils import CryptographyDeprecationWarning
 
-from issuers.x509 import der, keys
+from issuers.x509 import der, keys, pem
+
+# The library warns of what our strict readers take, as Go and OpenSSL do: a serial number 0, and texts in names that are longer or
+# shorter than RFC 5280's upper bounds. What there is to be said of such a CA is said of it (issuers/line.py). For the whole
+# process, since warnings.catch_warnings() is no matter of one thread.
+warnings.filterwarnings("ignore", "Parsed a serial number which wasn't positive", CryptographyDeprecationWarning)
+warnings.filterwarnings("ignore", "Attribute's length must be", UserWarning)
 
 MAX_TEXT = 256 * 1024
 """Bytes of PEM that are read, a hundred certificates and more: a Secret may hold a MiB."""
@@ -33,7 +41,7 @@ def certificates(text: bytes, *, largest: int = MAX_TEXT) -> list[x509.Certifica
     if len(text) > largest:
         raise Unreadable(f"{len(text)} bytes are too many; {largest} at most")
     try:
-        found = x509.load_pem_x509_certificates(text)
+        found = x509.load_pem_x509_certificates(pem.usual_labels(text))
     except _LIBRARYS:
         raise Unreadable("holds no PEM certificates, or one that cannot be read") from None
     for one in found:
@@ -45,7 +53,7 @@ def readable_certificates(text: bytes, *, largest: int = MAX_TEXT) -> Iterator[x
     """Read each certificate of a PEM text that can be read; the others hide none of them. Never raises."""
     if len(text) > largest:
         return
-    for block in text.split(_LABEL)[1:]:
+    for block in pem.usual_labels(text).split(_LABEL)[1:]:
         try:
             yield from certificates(_LABEL + block)
         except Unreadable:

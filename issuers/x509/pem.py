@@ -7,10 +7,13 @@ others take it anywhere. So a request must be exactly one block, from its first 
 import binascii
 import re
 
+from issuers.x509.not_pem import instead_of_pem
+
 _REQUEST = "CERTIFICATE REQUEST"
 _BEGIN_REQUEST = b"-----BEGIN CERTIFICATE REQUEST-----"
 _END_REQUEST = b"-----END CERTIFICATE REQUEST-----"
-_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----[ \t]*\r?\n")
+_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9. ]{1,64})-----[ \t]*\r?\n")
+_OTHER_LABEL = re.compile(rb"(-----(?:BEGIN|END) )X\.?509 (CERTIFICATE-----)")
 _GO_BEGIN = b"-----BEGIN "
 _GO_END = b"\n-----END "
 _DASHES = b"-----"
@@ -61,7 +64,7 @@ def find_request(text: bytes) -> bytes:
     """
     found = _first_block(text)
     if found is None:
-        raise PemError(f"there is no PEM block {_REQUEST}" if text else "it is empty")
+        raise PemError(_no_request(text))
     label, data = found
     if label not in REQUEST_LABELS:
         raise PemError(f"the first PEM block is a {label.decode('ascii', 'replace')[:_LINE]}, not a {_REQUEST}")
@@ -126,7 +129,14 @@ def _wrong_start(pem: bytes) -> str:
         return f"data before the PEM block: BEGIN {_REQUEST} must be the first thing"
     if b"-----BEGIN " in pem:
         return f"the PEM block is not a {_REQUEST}"
-    return f"there is no PEM block {_REQUEST}" if pem else "it is empty"
+    return _no_request(pem)
+
+
+def _no_request(text: bytes) -> str:
+    if not text:
+        return "it is empty"
+    instead = instead_of_pem(text)
+    return f"there is no PEM block {_REQUEST}" + (f": {instead}" if instead else "")
 
 
 def _base64(text: bytes) -> bytes:
@@ -172,6 +182,15 @@ def read_blocks(text: bytes) -> list[tuple[str, bytes]]:
             # Go takes no such line for the end, and would read another block here, or none.
             raise PemError("a PEM block with more on its END line")
     return blocks
+
+
+def usual_labels(text: bytes) -> bytes:
+    """The text with the label CERTIFICATE where tools write X509 or X.509 before it, which mean the same (RFC 7468, 5.1).
+
+    Whoever reads certificates that an admin or a tenant stored reads this, so that all find the same ones: issuers/authority.py, and
+    issuers/x509/loading.py for all others. What is handed on as it stands to programs in Go keeps the text: they know neither.
+    """
+    return _OTHER_LABEL.sub(rb"\1\2", text) if b"509 CERTIFICATE-----" in text else text
 
 
 def encode(label: str, data: bytes) -> bytes:

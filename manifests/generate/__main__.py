@@ -1,4 +1,4 @@
-"""Writes the CRDs below manifests/crds, and the admission policies as `doctor` knows them; --check says what is out of date."""
+"""Writes the CRDs, the dashboard, and the admission policies and the fields of CRDs as `doctor` knows them; --check says what is out of date."""
 
 import json
 import sys
@@ -9,11 +9,14 @@ from typing import Any
 import yaml
 
 from manifests.generate.crd import Kind, acme_kinds, definition, kinds, mesh_kinds
+from manifests.generate.dashboard import FILE, config_map
 
 FOLDER = Path(__file__).parent.parent / "crds"
 MESH_FOLDER = "mesh-signer"
 """Below FOLDER: our own kinds, which are applied beside cert-manager's CRDs too."""
 ADMISSION = FOLDER.parent.parent / "signer/commands/checks/shipped_admission.json"
+FIELDS = ADMISSION.with_name("shipped_fields.json")
+DASHBOARD = FOLDER.parent / FILE
 HEADER = "# Written by `python -m manifests.generate`; change the source in manifests/generate/ instead.\n"
 
 
@@ -22,6 +25,16 @@ class _Plain(yaml.SafeDumper):
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's signature
         return True
+
+
+class _Blocks(_Plain):
+    """Texts of several lines as such."""
+
+
+_Blocks.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
+)
 
 
 def render(crd: Mapping[str, Any]) -> str:
@@ -58,6 +71,27 @@ def admission() -> str:
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 
+def fields() -> str:
+    """Return the text of FIELDS: the fields of spec and status of each CRD, by its name and version."""
+    found = {}
+    for kind in (*kinds(), *acme_kinds(), *mesh_kinds()):
+        crd = definition(kind)
+        found[crd["metadata"]["name"]] = {
+            version["name"]: [
+                f"{part}.{name}"
+                for part in ("spec", "status")
+                for name in version["schema"]["openAPIV3Schema"]["properties"].get(part, {}).get("properties", {})
+            ]
+            for version in crd["spec"]["versions"]
+        }
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+
+
+def dashboard() -> str:
+    """Return the text of the dashboard's file."""
+    return HEADER + yaml.dump(config_map(), Dumper=_Blocks, sort_keys=False, width=120, allow_unicode=True)
+
+
 def stale(folder: Path = FOLDER) -> list[str]:
     """Names of the files in `folder` that differ from what the source gives."""
     return [
@@ -73,6 +107,10 @@ def main(arguments: Sequence[str]) -> int:
         names = stale()
         if not ADMISSION.is_file() or ADMISSION.read_text("utf-8") != admission():
             names.append(ADMISSION.name)
+        if not FIELDS.is_file() or FIELDS.read_text("utf-8") != fields():
+            names.append(FIELDS.name)
+        if not DASHBOARD.is_file() or DASHBOARD.read_text("utf-8") != dashboard():
+            names.append(DASHBOARD.name)
         for name in names:
             sys.stderr.write(f"{FOLDER.name}/{name} is out of date: run python -m manifests.generate\n")
         return 1 if names else 0
@@ -80,6 +118,8 @@ def main(arguments: Sequence[str]) -> int:
     for name, text in files().items():
         (FOLDER / name).write_text(text, "utf-8")
     ADMISSION.write_text(admission(), "utf-8")
+    FIELDS.write_text(fields(), "utf-8")
+    DASHBOARD.write_text(dashboard(), "utf-8")
     return 0
 
 

@@ -65,6 +65,26 @@ def _http01() -> Schema:
                     "serviceType": _service_type(),
                 },
             ),
+            "selfCheck": record(
+                "What mesh-signer looks at before the server is told that the answer is in place.",
+                {
+                    "addresses": list_of(
+                        "IP addresses to look at in place of those that the name leads to.",
+                        {"type": "string", "maxLength": 64},
+                        maxItems=8,
+                    ),
+                    "mode": string(
+                        "Public: the gateway's Pods, then where the name leads, as the server will. Gateway: its Pods alone."
+                        " None: nothing.",
+                        enum=["Public", "Gateway", "None"],
+                    ),
+                    "nameservers": list_of(
+                        "IP addresses, with a port or without, of the DNS servers to ask for the name.",
+                        {"type": "string", "maxLength": 64},
+                        maxItems=8,
+                    ),
+                },
+            ),
             "ingress": record(
                 "Answer through an Ingress.",
                 {
@@ -142,7 +162,7 @@ def acme_issuer() -> Schema:
         rules=[
             (
                 "!(has(self.caBundle) && self.caBundle.size() > 0 && has(self.skipTLSVerify) && self.skipTLSVerify)",
-                "caBundle and skipTLSVerify exclude each other",
+                "caBundle and skipTLSVerify cannot both be set",
             ),
         ],
     )

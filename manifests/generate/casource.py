@@ -31,5 +31,9 @@ def source_status() -> Schema:
             ),
             "reason": string("Available, or why there is no bundle, in one word.", maxLength=64),
             "message": string("The same in a sentence.", maxLength=1024),
+            "namespaceUID": string(
+                "The namespace from which a bundle was given first: of one that is made again under its name none is given.",
+                maxLength=64,
+            ),
         },
     )

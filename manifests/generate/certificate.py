@@ -4,6 +4,8 @@ from manifests.generate.references import conditions, issuer_reference, secret_k
 from manifests.generate.schema import (
     DNS_SUBDOMAIN,
     SUBDOMAIN_MESSAGE,
+    TOO_LONG_DURATION,
+    WITHIN_DURATION,
     Rule,
     Schema,
     boolean,
@@ -15,6 +17,7 @@ from manifests.generate.schema import (
     string_map,
     strings,
 )
+from signer.api.duration import NO_LONGER_UNIT
 
 _SUBJECT_LISTS = {
     "countries": "Countries (C), two letters each.",
@@ -29,12 +32,16 @@ _SUBJECT_LISTS = {
 _LONGEST_DURATION = 128
 # What CEL's duration() takes, which is Go's: where a text is none, its own rule says so, and no other.
 _GO_DURATION = r"^[+-]?(0|(([0-9]+([.][0-9]*)?|[.][0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$"
-_READ_BEFORE = f"self.renewBefore.matches('{_GO_DURATION}')"
-_READ_DURATION = f"self.duration.matches('{_GO_DURATION}')"
+# Of those, the ones that it can reckon with.
+_READ_BEFORE = f"self.renewBefore.matches('{_GO_DURATION}') && self.renewBefore.matches('{WITHIN_DURATION}')"
+_READ_DURATION = f"self.duration.matches('{_GO_DURATION}') && self.duration.matches('{WITHIN_DURATION}')"
 _DURATION = f"has(self.duration) && {_READ_DURATION} ? duration(self.duration) : duration('2160h')"
-_WRITTEN = (
-    f"self.matches('{_GO_DURATION}')",
-    "is not a duration: write hours, minutes and seconds, as 2160h for 90 days; there is no unit for days",
+_WRITTEN: tuple[Rule, ...] = (
+    (
+        f"self.matches('{_GO_DURATION}')",
+        f"is not a duration: write hours, minutes and seconds, as 2160h or 1h30m; {NO_LONGER_UNIT}",
+    ),
+    (f"!self.matches('{_GO_DURATION}') || self.matches('{WITHIN_DURATION}')", TOO_LONG_DURATION),
 )
 
 _SPEC_RULES: tuple[Rule, ...] = (
@@ -48,29 +55,29 @@ _SPEC_RULES: tuple[Rule, ...] = (
     ),
     (
         "!(has(self.literalSubject) && self.literalSubject != '') || !(has(self.commonName) && self.commonName != '')",
-        "literalSubject and commonName exclude each other",
+        "literalSubject and commonName cannot both be set",
     ),
     (
         "!(has(self.literalSubject) && self.literalSubject != '') || !has(self.subject) || !("
         + " || ".join(f"(has(self.subject.{name}) && self.subject.{name}.size() > 0)" for name in _SUBJECT_LISTS)
         + " || (has(self.subject.serialNumber) && self.subject.serialNumber != ''))",
-        "literalSubject and subject exclude each other",
+        "literalSubject and subject cannot both be set",
     ),
     (
-        f"!has(self.duration) || !{_READ_DURATION} || duration(self.duration) >= duration('1h')",
+        f"!has(self.duration) || !({_READ_DURATION}) || duration(self.duration) >= duration('1h')",
         "duration is at least 1h",
     ),
     (
-        f"!has(self.renewBefore) || !{_READ_BEFORE} || duration(self.renewBefore) >= duration('5m')",
+        f"!has(self.renewBefore) || !({_READ_BEFORE}) || duration(self.renewBefore) >= duration('5m')",
         "renewBefore is at least 5m",
     ),
     (
-        f"!has(self.renewBefore) || !{_READ_BEFORE} || duration(self.renewBefore) < ({_DURATION})",
+        f"!has(self.renewBefore) || !({_READ_BEFORE}) || duration(self.renewBefore) < ({_DURATION})",
         "renewBefore is less than duration (2160h when unset)",
     ),
     (
         "!(has(self.renewBefore) && has(self.renewBeforePercentage))",
-        "renewBefore and renewBeforePercentage exclude each other",
+        "renewBefore and renewBeforePercentage cannot both be set",
     ),
     (
         # Milliseconds, one added: what cert-manager computes in nanoseconds is never refused here for rounding.
@@ -229,7 +236,7 @@ def certificate_spec() -> Schema:
         "duration": string(
             "Lifetime to ask for, as 24h or 90m; 2160h (90 days) when unset, at least 1h.",
             maxLength=_LONGEST_DURATION,
-            rules=[_WRITTEN],
+            rules=_WRITTEN,
         ),
         "emailAddresses": strings("Mail addresses.", pattern=r"^.+@.+$"),
         "encodeUsagesInRequest": boolean("Whether the request carries the usages; true when unset."),
@@ -264,7 +271,7 @@ def certificate_spec() -> Schema:
         "renewBefore": string(
             "How long before its end the certificate is renewed; a third of its lifetime when unset.",
             maxLength=_LONGEST_DURATION,
-            rules=[_WRITTEN],
+            rules=_WRITTEN,
         ),
         "renewBeforePercentage": integer(
             "The same as a share: renewed when this percentage of the lifetime is left. 1 to 99.", format="int32"

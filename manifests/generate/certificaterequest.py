@@ -66,7 +66,7 @@ def request_status() -> Schema:
     listed["x-kubernetes-validations"] = [
         {
             "rule": "!(self.exists(c, c.type == 'Approved') && self.exists(c, c.type == 'Denied'))",
-            "message": "Approved and Denied exclude each other",
+            "message": "Approved and Denied cannot both be set",
         },
     ]
     return record(

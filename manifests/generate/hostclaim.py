@@ -67,7 +67,7 @@ def claim_status() -> Schema:
         "How it is used; written by mesh-signer.",
         {
             "conditions": conditions(
-                "Conflict: other namespaces want the host too. Served: its gateways show the certificate. Stopped: the API server refuses what is to be written for it.",
+                "Conflict: other namespaces want the host too. Proven: False while no CA can verify it. Served: its gateways show the certificate. Stopped: the API server refuses what is to be written for it.",
                 "Conflict",
             )
             | {"maxItems": 8},

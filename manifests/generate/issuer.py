@@ -76,7 +76,7 @@ def _vault() -> Schema:
         rules=[
             (
                 "!(has(self.caBundle) && self.caBundle.size() > 0 && has(self.caBundleSecretRef))",
-                "caBundle and caBundleSecretRef exclude each other",
+                "caBundle and caBundleSecretRef cannot both be set",
             ),
             (
                 "has(self.clientCertSecretRef) == has(self.clientKeySecretRef)",
@@ -109,7 +109,7 @@ def _venafi() -> Schema:
                 rules=[
                     (
                         "!(has(self.caBundle) && self.caBundle.size() > 0 && has(self.caBundleSecretRef))",
-                        "caBundle and caBundleSecretRef exclude each other",
+                        "caBundle and caBundleSecretRef cannot both be set",
                     ),
                 ],
             ),

@@ -10,6 +10,8 @@ from manifests.generate.references import KEY_USAGES, conditions
 from manifests.generate.schema import (
     LABEL_MESSAGE,
     SUBDOMAIN_MESSAGE,
+    TOO_LONG_DURATION,
+    WITHIN_DURATION,
     Rule,
     Schema,
     boolean,
@@ -21,6 +23,7 @@ from manifests.generate.schema import (
     string_map,
     string_set,
 )
+from signer.api.duration import NO_LONGER_UNIT
 
 LABEL_PREFIX = "mesh-signer.dev/"
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -30,7 +33,7 @@ SIGNER_NAME = rf"^(clusterissuers\.cert-manager\.io/|issuers\.cert-manager\.io/{
 MAX_SIGNER_NAME = len("issuers.cert-manager.io/") + 63 + 1 + 253
 _QUALIFIED = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _FULL_NAME = "a full name is expected, as clusterissuers.cert-manager.io/foo, or issuers.cert-manager.io/NAMESPACE.NAME for an Issuer"
-_WRITE_HOURS = "a duration is expected, as 24h or 90m: there is no unit longer than an hour, and 90 days are 2160h"
+_WRITE_HOURS = f"a duration is expected, as 24h or 90m: {NO_LONGER_UNIT}"
 _WORD = form(r"^\S+$", "a user name without white space is expected")
 _DURATION = r"^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$"
 
@@ -38,8 +41,14 @@ _DURATION = r"^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$"
 def _duration(text: str, *, limit: Rule, **limits: object) -> Schema:
     """A duration within a limit, which is only looked at where there is a duration."""
     bound, message = limit
-    guarded = (f"!self.matches(r'{_DURATION}') || ({bound})", message)
-    return string(text, maxLength=32, rules=[form(_DURATION, _WRITE_HOURS), guarded], **limits)
+    written = f"!self.matches(r'{_DURATION}')"
+    within = f"self.matches('{WITHIN_DURATION}')"
+    rules = [
+        form(_DURATION, _WRITE_HOURS),
+        (f"{written} || {within}", TOO_LONG_DURATION),
+        (f"{written} || !{within} || ({bound})", message),
+    ]
+    return string(text, maxLength=32, rules=rules, **limits)
 
 
 def namespaces(names: str, more: Mapping[str, Schema] | None = None) -> Schema:

@@ -23,11 +23,15 @@ class CASourceSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class CASourceStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The answer: a bundle (PEM, as it is in ca.crt, byte for byte), or why there is none."""
+    """The answer: a bundle (PEM, as it is in ca.crt, byte for byte), or why there is none.
+
+    `namespace_uid` is that of the namespace from which a bundle was given first; from another of its name none is given.
+    """
 
     ca_bundle: bytes = msgspec.field(name="caBundle", default=b"")
     reason: str = ""
     message: str = ""
+    namespace_uid: str = msgspec.field(name="namespaceUID", default="")
 
 
 class CASource(HasStatus[CASourceSpec, CASourceStatus], frozen=True, kw_only=True, rename="camel", dict=True):

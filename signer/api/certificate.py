@@ -8,9 +8,19 @@ from functools import cached_property
 import msgspec
 
 from signer.api.issuer import GROUP, IssuerRef
-from signer.api.meta import Condition, unsupported_fields
+from signer.api.meant import letters_of, nearly
+from signer.api.meta import Condition, find_condition, unsupported_fields
 from signer.api.parts import HasStatus
+from signer.api.text import shown
 from signer.kube.resource import Resource
+
+OF_REQUEST, NOT_ANSWERED = "; CertificateRequest ", "is not answered:"
+"""Around the name of the CertificateRequest in a message of a Certificate; what it waits for follows."""
+WAITING = "Waiting"
+"""How the message of a CertificateRequest begins that waits for what comes by itself: any other wait is for people to end."""
+
+FORMER_GROUP = "certmanager.k8s.io"
+_FORMER = frozenset(map(letters_of, ("certmanager.k8s", "certmanager.k8.io", FORMER_GROUP)))
 
 CERTIFICATES = Resource(GROUP, "v1", "certificates", "Certificate", namespaced=True)
 
@@ -26,6 +36,13 @@ class IssuerReference(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     def ours(self) -> bool:
         """Whether it names an issuer of our group; other groups have signers of their own."""
         return self.group in ("", GROUP)
+
+    @property
+    def misspelt(self) -> str:
+        """Say what is probably wrong with a group that is nearly ours and nobody else's; "" for any other."""
+        if self.ours or not _nearly_ours(self.group):
+            return ""
+        return f"{shown(self.group)} is no group of issuers that is known: is {GROUP} meant?"
 
     def normal(self) -> tuple[str, str, str]:
         """Name, kind and group with the defaults filled in: two references mean the same when these are equal."""
@@ -43,6 +60,11 @@ class IssuerReference(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
         """Name it as cert-manager does in messages: "ClusterIssuer.cert-manager.io/foo"."""
         name, kind, group = self.normal()
         return f"{kind}.{group}/{name}"
+
+
+def _nearly_ours(group: str) -> bool:
+    """Tell whether a group is cert-manager's former one, or ours but for a slip; not one of other issuers' own groups."""
+    return letters_of(group) in _FORMER or (nearly(group, GROUP) and not group.endswith(f".{GROUP}"))
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -202,3 +224,17 @@ class Certificate(HasStatus[CertificateSpec, CertificateStatus], frozen=True, kw
     def unsupported(self) -> tuple[str, ...]:
         """Fields that are set and that we do not support, as "spec.keystores"."""
         return unsupported_fields(self.raw_spec, CertificateSpec, "spec")
+
+
+def request_waits(certificate: Certificate) -> tuple[str, str]:
+    """The CertificateRequest that an issuance waits for, and what that says of why; "" twice where nothing is said."""
+    issuing = find_condition(certificate.status.conditions, "Issuing")
+    if issuing is None or issuing.status != "True":
+        return "", ""
+    name, found, message = issuing.message.partition(OF_REQUEST)[2].partition(f" {NOT_ANSWERED} ")
+    return (name, message) if found else ("", "")
+
+
+def ends_by_itself(message: str) -> bool:
+    """Tell whether a request that says this waits for what comes without anybody's doing; so does one that says nothing."""
+    return not message or message.startswith(WAITING)

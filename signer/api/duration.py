@@ -7,6 +7,9 @@ must refuse too. Source: Go's time.ParseDuration and time.Duration.String.
 import re
 from datetime import timedelta
 
+NO_LONGER_UNIT = "there is no unit longer than an hour, and 90 days are 2160h"
+"""What is said of durations with days and longer units wherever one is written: in CRDs, policies and Certificates."""
+
 _UNITS = {
     "ns": 1,
     "us": 1_000,
@@ -48,7 +51,7 @@ def parse_duration_ns(text: str) -> int:
         if part[2]:
             total += _fraction(part[2], unit)
         if total > _LIMIT - (not negative):
-            raise _invalid(text)
+            raise InvalidDuration(f"time: invalid duration {text!r}; the longest is 2562047h (292 years)")
         position = part.end()
     return -total if negative else total
 
@@ -57,7 +60,9 @@ def _invalid(text: str) -> InvalidDuration:
     """Say how to write what people mean by days, weeks and years, which Go's grammar has no units for."""
     match = _LONG_UNIT.fullmatch(text)
     if match is None:
-        return InvalidDuration(f"time: invalid duration {text!r}; write hours, minutes and seconds, as 2160h or 1h30m")
+        return InvalidDuration(
+            f"time: invalid duration {text!r}; write hours, minutes and seconds, such as 2160h or 1h30m"
+        )
     hours = int(match[1]) * {"d": 24, "w": 7 * 24, "y": 365 * 24}[match[2][0].lower()]
     return InvalidDuration(f"time: invalid duration {text!r}; write {hours}h: there is no unit longer than an hour")
 

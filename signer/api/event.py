@@ -23,6 +23,11 @@ class ObjectReference:
     resource_version: str = field(default="", compare=False)  # a repeat is one also when the object has changed
 
 
+def named(resource: Resource, namespace: str, name: str, uid: str = "") -> ObjectReference:
+    """Refer to an object that may be gone, or was not read."""
+    return ObjectReference(resource.api_version, resource.kind, namespace, name, uid)
+
+
 def reference_to(resource: Resource, metadata: ObjectMeta) -> ObjectReference:
     """Refer to an object of this resource, as it was read."""
     return ObjectReference(

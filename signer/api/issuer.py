@@ -32,6 +32,11 @@ class IssuerRef:
         """Name it as people do: "ClusterIssuer foo", "Issuer shop/foo"."""
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
+    @property
+    def resource(self) -> Resource:
+        """Where the API server has it."""
+        return CLUSTER_ISSUERS if self.kind == "ClusterIssuer" else ISSUERS
+
 
 class CAIssuer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """spec.ca: signs with the CA in a Secret."""

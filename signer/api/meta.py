@@ -5,15 +5,19 @@ Pure: nothing here waits or keeps state.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
+from signer.api.text import fitted
 from signer.kube.encoding.codec import Withheld
 from signer.kube.resource import Resource
 
 S = TypeVar("S", bound=msgspec.Struct)
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+"""kubectl's copy of the whole object: nobody else's, and as large as the object."""
 _EARLIEST, _LATEST = datetime(1000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 
@@ -46,6 +50,11 @@ class ObjectMeta(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     labels: dict[str, str] = {}
     owner_references: tuple[OwnerReference, ...] = ()
     finalizers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Leave out what is never read."""
+        if _LAST_APPLIED in self.annotations:
+            del self.annotations[_LAST_APPLIED]
 
     def owned_by(self, owner: "ObjectMeta", resource: Resource) -> bool:
         """Tell whether `owner`, an object of `resource`, is the controlling owner.
@@ -118,7 +127,8 @@ def set_condition(
     """Return the conditions with this one set, at its old place or at the end.
 
     lastTransitionTime changes only when the status does, as the Kubernetes API conventions ask; setting what is
-    already there gives an equal tuple, so that a caller can tell that nothing is to be written.
+    already there gives an equal tuple, so that a caller can tell that nothing is to be written. A message that quotes
+    too much is cut (text.fitted).
     """
     old = find_condition(conditions, type_)
     since = old.last_transition_time if old is not None and old.status == status else None
@@ -126,7 +136,7 @@ def set_condition(
         type=type_,
         status=status,
         reason=reason,
-        message=message,
+        message=fitted(message),
         last_transition_time=since or to_rfc3339(now),
         observed_generation=generation,
     )
@@ -164,13 +174,49 @@ def read_part(raw: object, kind: type[S], where: str) -> tuple[S, str]:
     stop the others, so this never raises.
     """
     if isinstance(raw, Withheld):
-        return kind(), f"{where}: {raw}"
+        return _empty(kind), _withheld(where, raw)
     try:
         return msgspec.convert({} if raw is None else raw, kind), ""
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `")
         field = where + path.rstrip("`").removeprefix("$").removeprefix("key in `$")
         return kind(), f"{field}: {text[:1].lower()}{text[1:]}"
+
+
+@lru_cache(maxsize=64)
+def _empty(kind: type[S]) -> S:
+    """One for all: of what is withheld there may be thousands."""
+    return kind()
+
+
+@lru_cache(maxsize=64)
+def _withheld(where: str, why: str) -> str:
+    return f"{where}: {why}"
+
+
+def known_fields(raw: object, kind: type[msgspec.Struct]) -> object:
+    """Return a part of an object without the fields that its Struct does not have; what is no mapping stays as it is.
+
+    In the order in which they stand there: of several that are wrong the first one is told.
+    """
+    if not isinstance(raw, dict):
+        return raw
+    kept: dict[str, object] = {}
+    known = _inner_structs(kind)
+    for name, value in raw.items():
+        if name in known:
+            inner = known[name]
+            kept[name] = value if inner is None else _known_inside(value, inner)
+    return kept
+
+
+def _known_inside(value: object, kind: type[msgspec.Struct]) -> object:
+    return [known_fields(one, kind) for one in value] if isinstance(value, list) else known_fields(value, kind)
+
+
+@lru_cache(maxsize=256)
+def _inner_structs(kind: type[msgspec.Struct]) -> dict[str, type[msgspec.Struct] | None]:
+    return {field.encode_name: _struct_of(field.type) for field in msgspec.structs.fields(kind)}
 
 
 def unsupported_fields(raw: object, kind: type[msgspec.Struct], where: str) -> tuple[str, ...]:
@@ -181,7 +227,7 @@ def unsupported_fields(raw: object, kind: type[msgspec.Struct], where: str) -> t
     """
     if not isinstance(raw, Mapping):
         return ()
-    known = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    known = _inner_structs(kind)
     found: list[str] = []
     for name, value in raw.items():
         path = f"{where}.{name}"
@@ -189,7 +235,7 @@ def unsupported_fields(raw: object, kind: type[msgspec.Struct], where: str) -> t
             if value is not None and value is not False and value not in ([], "", {}):
                 found.append(path)
             continue
-        inner = _struct_of(known[name])
+        inner = known[name]
         if inner is None:
             continue
         if isinstance(value, Sequence) and not isinstance(value, str):

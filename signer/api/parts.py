@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import msgspec
 
-from signer.api.meta import ObjectMeta, read_part
+from signer.api.meta import ObjectMeta, known_fields, read_part
 
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T", bound=msgspec.Struct)
@@ -35,6 +35,14 @@ class HasSpec(msgspec.Struct, Generic[S], frozen=True, kw_only=True, rename="cam
     def problem(self) -> str:
         """Why the spec cannot be read, naming the field; "" when it can."""
         return self._spec[1]
+
+
+H = TypeVar("H", bound=HasSpec[Any])
+
+
+def only_what_is_read(obj: H) -> H:
+    """Keep of a spec what its type has: of what others write for others much is of no use here."""
+    return msgspec.structs.replace(obj, raw_spec=known_fields(obj.raw_spec, obj.spec_type))
 
 
 class HasStatus(HasSpec[S], Generic[S, T], frozen=True, kw_only=True, rename="camel", dict=True):

@@ -53,6 +53,11 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         meta = self.metadata
         return f"Secret({meta.namespace}/{meta.name}, type={self.type!r}, keys={sorted(self.data)})"
 
+    @property
+    def too_large(self) -> str:
+        """Say of one that was withheld what it is, for a sentence about it; "" for any other."""
+        return f"is too large to be read: {self.withheld}" if self.withheld else ""
+
     def managed_by(self, manager: str) -> "Managed":
         """Name what this manager applied (server-side apply)."""
         found = Managed(set(), set(), set())
@@ -68,9 +73,19 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return frozenset(entry.manager for entry in self.metadata.managed_fields if entry.operation == "Apply")
 
     def written_by(self, manager: str) -> tuple[str, ...]:
-        """Name the managers but this one that have set data, each once; the API server orders them by time."""
-        others = (one.manager for one in self.metadata.managed_fields if _names_below(one.fields_v1, "f:data"))
-        return tuple(dict.fromkeys(name for name in others if name and name != manager))
+        """Name the managers but this one that have set data, each once; where none has, those of labels and annotations.
+
+        The API server orders them by time.
+        """
+        return (
+            self._managers(manager, ("f:data",))
+            or self._managers(manager, ("f:metadata", "f:labels"))
+            or self._managers(manager, ("f:metadata", "f:annotations"))
+        )
+
+    def _managers(self, but: str, path: tuple[str, ...]) -> tuple[str, ...]:
+        found = (one.manager for one in self.metadata.managed_fields if _names_below(one.fields_v1, *path))
+        return tuple(dict.fromkeys(name for name in found if name and name != but))
 
 
 def read_secret(obj: Mapping[str, Any]) -> Secret:

@@ -4,10 +4,16 @@ The grammar is cert-manager's, so that a mesh may move from it without a change:
 and `issuers.cert-manager.io/NAMESPACE.NAME`, split at the first dot, since names may hold dots and namespaces may not.
 """
 
+from functools import lru_cache
+
+from signer.api.certificate import FORMER_GROUP
 from signer.api.issuer import GROUP, IssuerRef
+from signer.api.meant import letters_of, nearly
+from signer.api.text import shown
 
 CLUSTER_ISSUER_DOMAIN = f"clusterissuers.{GROUP}"
 ISSUER_DOMAIN = f"issuers.{GROUP}"
+_FORMER = {letters_of(f"{kind}.{FORMER_GROUP}"): f"{kind}.{GROUP}" for kind in ("clusterissuers", "issuers")}
 
 
 def parse_signer_name(signer_name: str) -> IssuerRef | None:
@@ -31,3 +37,24 @@ def signer_name_of(ref: IssuerRef) -> str:
     if ref.kind == "ClusterIssuer":
         return f"{CLUSTER_ISSUER_DOMAIN}/{ref.name}"
     return f"{ISSUER_DOMAIN}/{ref.namespace}.{ref.name}"
+
+
+def misspelt_signer(signer_name: str) -> str:
+    """Say what is probably wrong with a signer name that is nearly one of ours; "" for ours, and for somebody else's.
+
+    For each name of somebody else's signer that is met, so it is remembered by domain.
+    """
+    return _slip(signer_name.partition("/")[0])
+
+
+@lru_cache(maxsize=512)
+def _slip(domain: str) -> str:
+    if domain in (CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN):
+        return ""
+    meant = _FORMER.get(letters_of(domain)) or next(
+        (one for one in (CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN) if nearly(domain, one)), ""
+    )
+    if not meant:
+        return ""
+    path = "NAME" if meant == CLUSTER_ISSUER_DOMAIN else "NAMESPACE.NAME"
+    return f"spec.signerName: {shown(domain)} is no domain of signers that is known, so nobody answers: is {meant}/{path} meant?"

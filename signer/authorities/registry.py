@@ -74,7 +74,9 @@ class Registry:
         self._loading: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._timers: dict[IssuerRef, asyncio.TimerHandle] = {}
         self._early: dict[tuple[str, str], asyncio.TimerHandle] = {}
-        self._secrets = SecretWatches(client, self._secret_changed, self._judge_namespace, on_restart)
+        self._secrets = SecretWatches(
+            client, self._secret_changed, self._judge_namespace, on_restart, self.is_ca_secret
+        )
         self.synced = asyncio.Event()
         self._issuers = [self._reflector(resource) for resource in (CLUSTER_ISSUERS, ISSUERS)]
         for reflector in self._issuers:
@@ -91,6 +93,10 @@ class Registry:
     def is_ca_secret(self, namespace: str, name: str) -> bool:
         """Tell whether a `ca` issuer signs with this Secret: its key is never used for anything else."""
         return bool(self._users.get((namespace, name)))
+
+    def signing_with(self, namespace: str, name: str) -> list[IssuerRef]:
+        """The `ca` issuers that sign with this Secret."""
+        return sorted(self._users.get((namespace, name), ()), key=str)
 
     def subscribe(self, handler: Handler) -> None:
         """Call the handler, on the loop, with each issuer that changed, came or went."""

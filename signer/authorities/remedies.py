@@ -12,6 +12,7 @@ from signer.authorities.state import CASecretData
 
 # The text of an unforeseen exception may quote what it choked on, and that may be a key.
 UNFORESEEN = InvalidAuthority("InvalidKey", "tls.key", "the CA could not be read")
+_KEY_LABEL = b"PRIVATE KEY-----"
 _CREATE = "kubectl create secret tls NAME --cert=FILE --key=FILE"
 
 
@@ -41,6 +42,10 @@ def _remedy(defect: InvalidAuthority, data: CASecretData) -> str:
         return f"there is a ca.crt: the CA's certificate and key belong under tls.crt and tls.key ({_CREATE})"
     if not data.tls_crt or not data.tls_key:
         return f"certificate and key of a CA are tls.crt and tls.key of its Secret ({_CREATE})"
+    if _KEY_LABEL in data.tls_crt and b"-----BEGIN CERTIFICATE-----" in data.tls_key:
+        return "tls.crt and tls.key are swapped: the certificate belongs under tls.crt, the key under tls.key"
+    if _KEY_LABEL in data.tls_crt and defect.field == "tls.crt":
+        return "the private key belongs under tls.key alone"
     if defect.reason == "KeyMismatch" and _own_comes_later(data):
         return "another certificate there is: put that one first, and what is above it behind it, the root last or in ca.crt"
     return ""

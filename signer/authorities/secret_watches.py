@@ -7,10 +7,11 @@ import asyncio
 from collections.abc import Callable, Coroutine
 
 from signer.api.secret import SECRETS
-from signer.authorities.state import CASecret, SecretMissing, not_found, slim_secret, weight, withheld
+from signer.authorities.state import CASecret, SecretMissing, looks_like_a_ca, not_found, slim_secret, withheld
 from signer.kube.client import ApiClient
 from signer.kube.encoding.codec import LARGEST_STORED, JsonCodec
 from signer.kube.reflector import Change, Reflector
+from signer.kube.room import LAST, USUAL
 
 # A watch that cannot even begin is told of this soon (seconds).
 _TROUBLE_POLL = 0.5
@@ -22,7 +23,8 @@ _FORBIDDEN_DELAY = 600.0
 class SecretWatches:
     """One watch for each namespace. `changed` is called with each change.
 
-    `judged` is called with a namespace when its Secrets were all read, and when why they cannot be has changed.
+    `judged` is called with a namespace when its Secrets were all read, and when why they cannot be has changed. `is_named` tells
+    whether an issuer names a Secret (namespace, name): it is that issuer's CA, and meant by no other.
     """
 
     def __init__(
@@ -31,11 +33,13 @@ class SecretWatches:
         changed: Callable[[Change[CASecret]], None],
         judged: Callable[[str], None],
         on_restart: Callable[[str], None],
+        is_named: Callable[[str, str], bool],
     ) -> None:
         self._client = client
         self._changed = changed
         self._judged = judged
         self._on_restart = on_restart
+        self._is_named = is_named
         self._reflectors: dict[str, Reflector[CASecret]] = {}
         self._watching: dict[str, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None
@@ -61,9 +65,10 @@ class SecretWatches:
         reflector = Reflector(
             self._client,
             SECRETS,
-            JsonCodec(CASecret, keep=slim_secret, largest=LARGEST_STORED, weigh=weight, instead=withheld),
+            JsonCodec(CASecret, keep=slim_secret, largest=LARGEST_STORED, instead=withheld),
             namespace=namespace,
             forbidden_delay=_FORBIDDEN_DELAY,
+            rank=lambda secret: USUAL if looks_like_a_ca(secret) else LAST,
             on_restart=lambda _why: self._on_restart(SECRETS.plural),
         )
         reflector.subscribe(self._changed)
@@ -94,7 +99,12 @@ class SecretWatches:
         if reflector is None:
             return None
         if reflector.synced.is_set():
-            return not_found(*key)
+            others = (
+                name
+                for (_, name), one in reflector.store.items()
+                if one.data.tls_crt and one.data.tls_key and not self._is_named(key[0], name)
+            )
+            return not_found(*key, others)
         return SecretMissing(str(reflector.trouble)) if reflector.trouble else None
 
     async def _follow(self, namespace: str, reflector: Reflector[CASecret]) -> None:

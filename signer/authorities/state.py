@@ -4,6 +4,10 @@ The reasons are cert-manager's (pkg/issuer/ca/setup.go), so that alerts and habi
 more is checked here than there (issuers/authority.py).
 """
 
+import binascii
+import re
+from binascii import a2b_base64
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -13,6 +17,7 @@ import msgspec
 from issuers.authority import MAX_PEM_BYTES, Authority, clock_here, expiry_warning
 from issuers.errors import InvalidAuthority
 from signer.api.issuer import CAIssuer, Issuer, IssuerRef
+from signer.api.meant import nearest
 from signer.api.meta import ObjectMeta, find_condition, slim_metadata, to_rfc3339
 
 IssuerType = Literal["ca", "selfSigned", "acme", "vault", "venafi", ""]
@@ -30,6 +35,9 @@ NOT_VERIFIABLE = "NotVerifiable"
 NOT_BY_ALL = "NotVerifiableByAll"
 
 _TOLD_DOUBTS = 3
+
+# basicConstraints: its object identifier, perhaps critical, and cA TRUE.
+_CA = re.compile(rb"\x06\x03\x55\x1d\x13(?:\x01\x01\xff)?\x04.\x30.\x01\x01\xff", re.DOTALL)
 
 _TYPES: tuple[IssuerType, ...] = ("ca", "selfSigned", "acme", "vault", "venafi")
 
@@ -64,9 +72,13 @@ def slim_secret(secret: CASecret) -> CASecret:
     return CASecret(metadata=slim_metadata(secret.metadata), data=data)
 
 
-def weight(secret: CASecret) -> int:
-    """The bytes of a Secret that are kept."""
-    return len(secret.data.tls_crt) + len(secret.data.tls_key) + len(secret.data.ca_crt)
+def looks_like_a_ca(secret: CASecret) -> bool:
+    """Tell whether the first certificate says that it is a CA's (RFC 5280, 4.2.1.9), without reading the rest of it."""
+    text = secret.data.tls_crt.partition(b"-----BEGIN CERTIFICATE-----")[2].partition(b"-----END")[0]
+    try:
+        return _CA.search(a2b_base64(text)) is not None
+    except binascii.Error:
+        return False
 
 
 def withheld(secret: CASecret, why: str) -> CASecret:
@@ -78,7 +90,7 @@ def withheld(secret: CASecret, why: str) -> CASecret:
 class IssuerState:
     """One issuer as it is now. `authority` is there when a `ca` issuer is ready; `warning` when its CA ends soon.
 
-    `doubt` says which verifiers accept nothing that its CA signs, though others do.
+    `doubt` says which verifiers accept nothing that its CA signs, though others do. `missing` is the Secret that is not there.
     """
 
     ref: IssuerRef
@@ -90,6 +102,7 @@ class IssuerState:
     authority: Authority | None = field(default=None, repr=False)
     warning: str | None = None
     doubt: str = ""
+    missing: "NeedsSecret | None" = None
 
     @property
     def ca(self) -> CAIssuer:
@@ -112,9 +125,11 @@ class SecretMissing:
     message: str
 
 
-def not_found(namespace: str, name: str) -> SecretMissing:
-    """Say that there is no such Secret."""
-    return SecretMissing(f'secret "{name}" not found in namespace "{namespace}"')
+def not_found(namespace: str, name: str, others: Iterable[str] = ()) -> SecretMissing:
+    """Say that there is no such Secret, and which of `others`, names of CAs' Secrets there, is called nearly so."""
+    near = nearest(name, others, 0.75)
+    hint = f": is {near} meant (spec.ca.secretName)?" if near else ""
+    return SecretMissing(f'secret "{name}" not found in namespace "{namespace}"{hint}')
 
 
 def issuer_type(issuer: Issuer) -> IssuerType:
@@ -191,7 +206,8 @@ def judge_ca(
         reason = NO_KEY_PAIR if found.reason in {"InvalidCertificate", "InvalidKey", "EncryptedKey"} else BAD_KEY_PAIR
         message = f"Error getting keypair for CA issuer: {where}: {found}"
     elif isinstance(found, SecretMissing):
-        reason, message = NO_KEY_PAIR, f"Error getting keypair for CA issuer: {found.message}"
+        message = f"Error getting keypair for CA issuer: {found.message}"
+        return IssuerState(ref, issuer, "ca", ready=False, reason=NO_KEY_PAIR, message=message, missing=secret)
     else:
         reason, message = PENDING, f"{where} is being read"
     return IssuerState(ref, issuer, "ca", ready=False, reason=reason, message=message)
@@ -202,5 +218,5 @@ def _date_defect(authority: Authority, now: datetime) -> str | None:
     if now >= authority.not_after:
         return f"tls.crt: the CA certificate expired at {to_rfc3339(authority.not_after)}"
     if now < authority.not_before:
-        return f"tls.crt: the CA certificate is not valid before {to_rfc3339(authority.not_before)}; {clock_here(now)}"
+        return f"tls.crt: the CA certificate is not valid before {to_rfc3339(authority.not_before)}; {clock_here(now, authority.not_before)}"
     return None

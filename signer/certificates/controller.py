@@ -7,67 +7,60 @@ issuing.py; all decisions are pure functions in the other files.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from signer.api.certificate import CERTIFICATES, Certificate, PrivateKeySpec
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS
 from signer.api.event import ObjectReference, reference_to
 from signer.api.meta import find_condition, from_rfc3339
-from signer.api.secret import CA_CERT, SECRETS, TLS_CERT, TLS_KEY, Secret
+from signer.api.secret import SECRETS, Secret
 from signer.authorities.registry import Registry
 from signer.certificates import steps
 from signer.certificates.ca_lines import CALines
-from signer.certificates.filling import Filling, as_they_are
-from signer.certificates.issuing import NO_KEYSTORE, Issuing
-from signer.certificates.matching import RequestView, view_request
+from signer.certificates.issuing import CA_KEY_ROTATION, Issuing, doubts
 from signer.certificates.mending import Mending
 from signer.certificates.objects import Emit, Key, Objects
-from signer.certificates.pacing import counts, paused
-from signer.certificates.policies import Facts, issuance_needed, not_ready
-from signer.certificates.renewal import backoff_left
+from signer.certificates.pacing import paused
+from signer.certificates.policies import RENEWING, Facts, issuance_needed, not_ready, undone_by_another
+from signer.certificates.renewal import backoff_left, renewal_time, useful_until
 from signer.certificates.secrets import ownership
-from signer.certificates.secrets.content import IssuedData, issuer_of, secret_content
 from signer.certificates.secrets.keystores import NoKeystore
-from signer.certificates.secrets.trust import longest
+from signer.certificates.secrets.trust import CA_ENDS_SOON, another_ca, renewal_in_vain
 from signer.certificates.secrets.view import (
-    KeyView,
     SecretView,
     inspect,
-    key_as_wanted,
     key_mismatches,
-    read_leaf,
-    spki_of,
 )
-from signer.certificates.spec_check import Defect, spec_defect
+from signer.certificates.spec.check import Defect, spec_defect
+from signer.certificates.spec.matching import view_request
 from signer.certificates.status import Status
+from signer.certificates.upkeep import BLOCKED_RECHECK, SecretUpkeep, Seen, key_is_ours
 from signer.certificates.watched import Watched
-from signer.certificates.well_known import FIELD_MANAGER, READY
+from signer.certificates.well_known import READY
 from signer.kube.errors import ApiError, Conflict, NotFound
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change
 from signer.kube.superseded import Superseded
+from signer.observe.undone import UNDONE, Undone, said
 from signer.observe.write_errors import Told
 
 logger = logging.getLogger(__name__)
 
-# Somebody else's Secret may carry no label that we watch; whoever is blocked by one looks again this often.
-_BLOCKED_RECHECK = 30.0
 # asyncio's timers follow the monotonic clock, dates the wall clock: longer waits are looked at in between.
 _LONGEST_TIMER = timedelta(hours=1)
 _CANNOT_REGENERATE = "CannotRegenerateKey"
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """One look at a Certificate and what belongs to it. `shared`: other Certificates name its Secret too."""
+class Contested(Exception):
+    """Somebody undoes each write of a status: what is to be done waits. `left` says how long."""
 
-    certificate: Certificate
-    view: SecretView | None
-    current: RequestView | None
-    shared: Defect | None
+    def __init__(self, certificate: Certificate, left: timedelta) -> None:
+        super().__init__(f"status of Certificate {certificate.metadata.name} is undone each time")
+        self.certificate = certificate
+        self.left = left
 
 
 class CertificateController:
@@ -87,17 +80,18 @@ class CertificateController:
         self._registry = registry
         self._objects = objects
         self._clock = clock
-        self._owner_ref = owner_ref
         self._superseded = Superseded()
+        self._statuses = Undone[Key]()
         self._views: dict[Key, SecretView] = {}
-        self._filling = Filling(watched, objects)
+        self.queue = queue
+        self.lines = CALines(registry, watched.certificates.store, queue.add_after, clock)
+        self._upkeep = SecretUpkeep(watched, objects, self.lines, queue, owner_ref=owner_ref, clock=clock)
+        self._rotates: dict[Key, tuple[str, int | None]] = {}  # the generation whose rotationPolicy was told of
         self._issuing = Issuing(
-            watched, objects, self._write_status, self._filling, queue, owner_ref=owner_ref, clock=clock
+            watched, objects, self._write_status, self._upkeep.filling, queue, owner_ref=owner_ref, clock=clock
         )
         self.keys = self._issuing.keys
         self.mending = Mending(watched, objects, queue, self._issuing.pacing)
-        self.queue = queue
-        self.lines = CALines(registry, watched.certificates.store, queue.add_after, clock)
         watched.enqueue = queue.add
         watched.secrets.subscribe(self._secret_changed)
 
@@ -106,9 +100,10 @@ class CertificateController:
         certificate = self._watched.certificates.store.get(key)
         if certificate is None:
             self._superseded.forget(key)
-            self.keys.forget(key)
-            self._issuing.pacing.forget(key)
-            self._filling.is_news(key, "")
+            self._rotates.pop(key, None)
+            self._issuing.forget(key)
+            self._upkeep.forget(key)
+            self._statuses.forget(key)
             self.mending.forget(key)
             return
         if certificate.metadata.deletion_timestamp or self._superseded.stale(
@@ -118,7 +113,9 @@ class CertificateController:
         try:
             await self._work(key, certificate)
         except NoKeystore:
-            self.queue.add_after(key, _BLOCKED_RECHECK)
+            self.queue.add_after(key, BLOCKED_RECHECK)
+        except Contested as contested:
+            await self._tell_contested(key, contested)
         except Conflict as error:
             logger.debug("Certificate %s/%s: another writer was faster: %s", *key, error)
             self.queue.add_backoff(key, why=error)
@@ -134,7 +131,8 @@ class CertificateController:
         """Say in its status what keeps a Certificate from going on. Raises ApiError, Unreachable."""
         live = await self._objects.certificate(*key)
         if live is not None and not live.metadata.deletion_timestamp:
-            await self._write_status(live, Status.of(live).stuck(Defect(told.reason, told.message), self._clock()))
+            with contextlib.suppress(Contested):
+                await self._write_status(live, Status.of(live).stuck(Defect(told.reason, told.message), self._clock()))
 
     def about(self, key: Key) -> list[ObjectReference]:
         """Refer to the Certificate of this key, while there is one."""
@@ -148,24 +146,28 @@ class CertificateController:
             return
         seen = await self._look(certificate)
         secret = seen.view.secret if seen.view is not None else None
-        proven = _key_is_ours(seen)
+        proven = key_is_ours(seen)
         blocked = ownership.foreign_defect(certificate, secret, own_key=proven)
         if blocked is None and not (proven or ownership.holds(certificate, secret)):
-            blocked = seen.shared
+            blocked = seen.shared or self._ca_in_the_way(certificate, seen.view)
         if blocked is not None:
             await self._refuse(certificate, blocked)
-            self.queue.add_after(key, _BLOCKED_RECHECK)
+            self.queue.add_after(key, BLOCKED_RECHECK)
         elif steps.issuing(certificate):
             await self._issuing.go_on(certificate, seen.view, seen.shared)
         else:
             await self._keep(key, seen)
 
-    async def _look(self, certificate: Certificate) -> _Seen:
+    def _ca_in_the_way(self, certificate: Certificate, view: SecretView | None) -> Defect | None:
+        signing = self._registry.signing_with(certificate.metadata.namespace, certificate.spec.secret_name)
+        return ownership.signs_for(certificate, view.leaf if view is not None else None, [str(ref) for ref in signing])
+
+    async def _look(self, certificate: Certificate) -> Seen:
         meta = certificate.metadata
         key = (meta.namespace, certificate.spec.secret_name)
         secret = self._watched.secrets.store.get(key) or await self._objects.secret(*key)
         current = steps.current_request(certificate, self._watched.requests_of(certificate))
-        return _Seen(
+        return Seen(
             certificate,
             await self._view(secret),
             view_request(current) if current is not None else None,
@@ -187,17 +189,31 @@ class CertificateController:
     def _secret_changed(self, change: Change[Secret]) -> None:
         self._views.pop(change.key, None)
 
-    async def _keep(self, key: Key, seen: _Seen) -> None:
+    async def _keep(self, key: Key, seen: Seen) -> None:
         """Nothing is under way: mend, begin an issuance, or be content until the renewal."""
         certificate, now = seen.certificate, self._clock()
-        view = await self._mend(seen)
+        written, again = await self._upkeep.put_right(seen)
+        view = await self._view(written) if written is not None else seen.view
         facts = self._facts(seen, view)
         why = issuance_needed(facts)
+        if again is not None and undone_by_another(facts):
+            why = None  # a new certificate would be undone as well
+        notes = await self._notes(seen, view)
+        waits = next((note for note in notes if note.reason == CA_ENDS_SOON), None)
+        if why is not None and why.reason == RENEWING and waits is not None:
+            why = None
+        if again is not None:
+            notes.insert(0, again.said)
+        wrong = seen.shared or (again.said if again is not None and again.worse else None) or not_ready(facts)
         status = Status.of(certificate).readiness(
-            seen.shared or not_ready(facts), view.leaf if view else None, now, view.trust_ends if view else None
+            wrong, view.leaf if view else None, now, view.trust_ends if view else None, notes
         )
         if why is None:
+            self._warn_of_a_change(key, certificate)
             await self._write_status(certificate, status)
+            self._tell_notes(certificate, notes)
+            if again is not None:
+                self.queue.add_after(key, again.left.total_seconds())
             await self._tidy(certificate)
             self._wake_for_renewal(key, status, now)
             return
@@ -205,8 +221,8 @@ class CertificateController:
             await self._write_status(certificate, status)
             self.queue.add_after(key, left.total_seconds())
             return
-        if counts(why.reason) and (left := self._issuing.pacing.left(key, now)):
-            await self._pause(certificate, why, now + left)
+        if self._issuing.counts(key, why.reason) and (left := self._issuing.pacing.left(key, now)):
+            await self._pause(certificate, why, now + left, by_another=undone_by_another(facts))
             self.queue.add_after(key, left.total_seconds())
             return
         stuck = key_defect(certificate, view)
@@ -222,15 +238,59 @@ class CertificateController:
         )
         emit("Normal", "Issuing", why.message)
         _warn_of_rotation(certificate, emit)
+        self._rotates[key] = (certificate.metadata.uid, certificate.metadata.generation)
         await self._issuing.go_on(certificate, view, seen.shared)
 
-    async def _pause(self, certificate: Certificate, why: Defect, until: datetime) -> None:
+    def _warn_of_a_change(self, key: Key, certificate: Certificate) -> None:
+        """Warn when a CA that is there gets rotationPolicy Always: at its renewal it would be too late."""
+        meta = certificate.metadata
+        before, self._rotates[key] = self._rotates.get(key), (meta.uid, meta.generation)
+        ready = find_condition(certificate.status.conditions, READY)
+        seen = before or (meta.uid, ready.observed_generation if ready is not None else None)
+        if seen != (meta.uid, meta.generation):
+            _warn_of_rotation(certificate, self._objects.emitter(CERTIFICATES, certificate))
+
+    async def _pause(self, certificate: Certificate, why: Defect, until: datetime, *, by_another: bool) -> None:
         """It was issued too often: say so, with who else writes, and keep the history short meanwhile."""
         await self._tidy(certificate)
-        live = await self._objects.secret(certificate.metadata.namespace, certificate.spec.secret_name)
-        await self._refuse(certificate, paused(why, live.written_by(FIELD_MANAGER) if live is not None else (), until))
+        message = paused(why, await self._upkeep.writers(certificate), until).message
+        await self._refuse(certificate, Defect(UNDONE if by_another else why.reason, message))
 
-    def _facts(self, seen: _Seen, view: SecretView | None) -> Facts:
+    def _tell_notes(self, certificate: Certificate, notes: Sequence[Defect]) -> None:
+        """Tell in Events what the condition before did not say yet."""
+        before = find_condition(certificate.status.conditions, READY)
+        for note in notes:
+            if before is None or note.message not in before.message:
+                self._objects.emitter(CERTIFICATES, certificate)("Warning", note.reason, note.message)
+
+    async def _tell_contested(self, key: Key, contested: Contested) -> None:
+        """Somebody else writes another status each time: name him once, and look again when it is time."""
+        self.queue.add_after(key, contested.left.total_seconds())
+        if not self._statuses.is_news(key):
+            return
+        writers = await self._objects.status_writers(CERTIFICATES, contested.certificate)
+        message = said("the status", writers, self._clock() + contested.left)
+        self._objects.emitter(CERTIFICATES, contested.certificate)("Warning", UNDONE, message)
+
+    async def _notes(self, seen: Seen, view: SecretView | None) -> list[Defect]:
+        """What is to be known of a certificate beside its being in order: what became of its CA, what another issuer answered."""
+        certificate = seen.certificate
+        if view is None or view.leaf is None or view.placeholder:
+            return []
+        answered = await doubts(certificate, view, seen.current.request if seen.current is not None else None)
+        ref = certificate.spec.issuer_ref.resolve(certificate.metadata.namespace)
+        authority = self.lines.of(ref)
+        if ref is None or authority is None:
+            return answered
+        begin, end = view.leaf.not_valid_before_utc, view.leaf.not_valid_after_utc
+        due = renewal_time(certificate.spec, begin, useful_until(begin, end, view.trust_ends))
+        meta, found = certificate.metadata, list[Defect | None]()
+        found.append(await asyncio.to_thread(another_ca, view, authority, ref, due, f"{meta.name} -n {meta.namespace}"))
+        if self._clock() >= due:
+            found.append(await asyncio.to_thread(renewal_in_vain, view, authority, ref))
+        return [*(one for one in found if one is not None), *answered]
+
+    def _facts(self, seen: Seen, view: SecretView | None) -> Facts:
         return Facts(seen.certificate, view, seen.current, self._clock())
 
     async def _cache_is_old(self, certificate: Certificate, view: SecretView | None) -> bool:
@@ -239,65 +299,6 @@ class CertificateController:
         if live is None or view is None:
             return (live is None) != (view is None)
         return live.metadata.resource_version != view.secret.metadata.resource_version
-
-    async def _mend(self, seen: _Seen) -> SecretView | None:
-        """Put back what was changed in the Secret though its key is still the one that we asked with.
-
-        Certificate and root come from the request that led to them; without it, what is there counts as right and
-        only labels and annotations are mended. Where the CA was renewed since, chain and root are as it has them now.
-        """
-        certificate, view = seen.certificate, seen.view
-        if view is None or view.key is None:
-            return view
-        data = view.secret.data
-        held = issued = IssuedData(
-            key_as_wanted(view.key, data.get(TLS_KEY, b""), certificate.spec),
-            data.get(TLS_CERT, b""),
-            data.get(CA_CERT, b""),
-            issuer_of(view.secret, certificate),
-        )
-        leaf = view.leaf
-        if seen.current is not None and _key_is_ours(seen):
-            request = seen.current.request
-            if steps.outcome(request).state == "issued":
-                leaf, _ = read_leaf(request.status.certificate)
-                if (
-                    leaf is not None
-                    and leaf.not_valid_after_utc <= self._clock()
-                    and not_ready(self._facts(seen, view)) is None
-                ):
-                    return view  # an old answer: what somebody put there since is better
-                issued = IssuedData(issued.key, request.status.certificate, request.status.ca, request.spec.issuer_ref)
-        elif view.placeholder or not ownership.holds(certificate, view.secret):
-            return view
-        if leaf is None or spki_of(leaf) != view.key.spki:
-            return view
-        ref = issued.issuer.resolve(certificate.metadata.namespace) if issued.issuer is not None else None
-        issued = await asyncio.to_thread(longest, issued, held, self.lines.of(ref))
-        issued = await self._with_keystores(certificate, issued, view.key, view.secret)
-        content = secret_content(certificate, issued, leaf, existing=view.secret, owner_ref=self._owner_ref)
-        if not content.differs_from(view.secret):
-            return view
-        meta = certificate.metadata
-        written = await self._objects.apply_secret(meta.namespace, certificate.spec.secret_name, content, view.secret)
-        return await self._view(written)
-
-    async def _with_keystores(
-        self, certificate: Certificate, issued: IssuedData, key: KeyView, secret: Secret
-    ) -> IssuedData:
-        """Add the keystores; where a password is missing, leave what is there and say so, since the rest is in order."""
-        name, trouble = (certificate.metadata.namespace, certificate.metadata.name), ""
-        try:
-            issued = await self._filling.fill(certificate, issued, key.key, secret)
-        except NoKeystore as error:
-            trouble = str(error)
-            issued = as_they_are(certificate, issued, secret)
-            self.queue.add_after(name, _BLOCKED_RECHECK)
-        if self._filling.is_news(name, trouble):
-            self._objects.emitter(CERTIFICATES, certificate)("Warning", NO_KEYSTORE, trouble)
-        if (seconds := self._filling.look_again(certificate)) is not None:
-            self.queue.add_after(name, seconds)
-        return issued
 
     async def _tidy(self, certificate: Certificate) -> None:
         """Remove what finished issuances leave behind."""
@@ -308,8 +309,12 @@ class CertificateController:
 
     def _wake_for_renewal(self, key: Key, status: Status, now: datetime) -> None:
         due = from_rfc3339(status.fields.get("renewalTime"))
-        if due is not None:
-            self.queue.add_after(key, min(max(due - now, timedelta(seconds=1)), _LONGEST_TIMER).total_seconds())
+        if due is not None and due > now:
+            # One that is past waits for a CA, whose renewal is told, or for its end.
+            self._wake(key, due - now)
+
+    def _wake(self, key: Key, left: timedelta) -> None:
+        self.queue.add_after(key, min(max(left, timedelta(seconds=1)), _LONGEST_TIMER).total_seconds())
 
     async def _refuse(self, certificate: Certificate, defect: Defect) -> None:
         before = find_condition(certificate.status.conditions, READY)
@@ -318,12 +323,20 @@ class CertificateController:
             self._objects.emitter(CERTIFICATES, certificate)("Warning", defect.reason, defect.message)
 
     async def _write_status(self, certificate: Certificate, status: Status) -> Certificate:
+        """Write what of a status is new, and have the Certificate looked at when it is no longer so: whatever else waits."""
+        meta, now = certificate.metadata, self._clock()
+        key = (meta.namespace, meta.name)
+        if (until := status.until(now)) is not None:
+            self._wake(key, until - now)
         patch = status.patch()
         if patch is None:
             return certificate
+        wish = status.wish()
+        if left := self._statuses.left(key, wish, now):
+            raise Contested(certificate, left)
         written = await self._objects.patch_certificate(certificate, patch)
-        meta = certificate.metadata
-        self._superseded.replaced((meta.namespace, meta.name), meta.resource_version, written.metadata.resource_version)
+        self._statuses.wrote(key, wish, now)
+        self._superseded.replaced(key, meta.resource_version, written.metadata.resource_version)
         return written
 
 
@@ -341,16 +354,12 @@ def key_defect(certificate: Certificate, view: SecretView | None) -> Defect | No
     )
 
 
-def _key_is_ours(seen: _Seen) -> bool:
-    return steps.asked_with(seen.current, seen.view.key if seen.view is not None else None)
-
-
 def _warn_of_rotation(certificate: Certificate, emit: Emit) -> None:
     policy = (certificate.spec.private_key or PrivateKeySpec()).rotation_policy
     if certificate.spec.is_ca and policy == "Always":
         emit(
             "Warning",
-            "CAKeyRotation",
+            CA_KEY_ROTATION,
             "spec.privateKey.rotationPolicy: Always gives this CA a new key at each renewal; "
             "what the former key signed no longer verifies against the new root",
         )

@@ -10,7 +10,9 @@ import os
 from dataclasses import replace
 
 from issuers.x509.keys import PrivateKey
-from signer.api.certificate import Certificate
+from signer.api.certificate import CERTIFICATES, Certificate
+from signer.api.event import named, reference_to
+from signer.api.notes import text_note
 from signer.api.secret import Secret
 from signer.certificates.objects import Key, Objects
 from signer.certificates.secrets.content import IssuedData
@@ -28,6 +30,7 @@ from signer.certificates.secrets.keystores import (
 from signer.certificates.watched import Watched
 from signer.certificates.well_known import KEYSTORES
 from signer.kube.errors import Forbidden
+from signer.observe.notices import Notice
 
 # Seconds after which a password is read again; of all of them, at most ten are read in a second.
 _RECHECK = 60.0
@@ -35,19 +38,21 @@ _EACH = 0.1
 
 
 class Filling:
-    """Finds passwords and makes keystores; remembers which trouble was told already."""
+    """Finds passwords and makes keystores, and tells what stands in the way."""
 
     def __init__(self, watched: Watched, objects: Objects) -> None:
         self._watched = watched
         self._objects = objects
-        self._told: dict[Key, str] = {}
+        self._notices = objects.notices()
 
-    def is_news(self, key: Key, trouble: str) -> bool:
-        """Tell whether this trouble ("" for none) of a Certificate is another than the last."""
-        before = self._told.pop(key, "")
-        if trouble:
-            self._told[key] = trouble
-        return bool(trouble) and trouble != before
+    def tell(self, certificate: Certificate, trouble: NoKeystore | None) -> None:
+        """Say on a Certificate, once, what stands in the way now, if anything does."""
+        about = reference_to(CERTIFICATES, certificate.metadata)
+        self._notices.say(about, [Notice("Warning", trouble.reason, str(trouble))] if trouble is not None else [])
+
+    def forget(self, key: Key) -> None:
+        """The Certificate is gone."""
+        self._notices.forget(named(CERTIFICATES, *key))
 
     def look_again(self, certificate: Certificate) -> float | None:
         """Say after how many seconds the passwords are to be read again; None where a watch tells of changes."""
@@ -70,7 +75,7 @@ class Filling:
         if existing is not None and all(existing.data.get(name) for name in names):
             there = {name: existing.data[name] for name in names}
             right = mark(spec, passwords, material, there)
-            if hmac.compare_digest(existing.metadata.annotations.get(KEYSTORES, "").encode(), right.encode()):
+            if hmac.compare_digest(text_note(existing.metadata.annotations, KEYSTORES).encode(), right.encode()):
                 return replace(issued, stores=there, mark=right)
         made = await asyncio.to_thread(write_keystores, spec, passwords, material, os.urandom(SALT_BYTES))
         return replace(issued, stores=made, mark=mark(spec, passwords, material, made))
@@ -93,4 +98,4 @@ def as_they_are(certificate: Certificate, issued: IssuedData, existing: Secret) 
     """Leave the keystores that are there, where new ones cannot be made now."""
     names = store_names(certificate.spec, with_ca=bool(issued.ca))
     there = {name: existing.data[name] for name in names if existing.data.get(name)}
-    return replace(issued, stores=there, mark=existing.metadata.annotations.get(KEYSTORES, ""))
+    return replace(issued, stores=there, mark=text_note(existing.metadata.annotations, KEYSTORES))

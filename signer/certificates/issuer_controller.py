@@ -6,26 +6,33 @@ does that looks for the CAs in another namespace, each next write waits longer, 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
 
-from signer.api.event import ObjectReference, reference_to
-from signer.api.issuer import CLUSTER_ISSUERS, ISSUERS, Issuer, IssuerRef
+from signer.api.certificate import Certificate
+from signer.api.event import ObjectReference, named, reference_to
+from signer.api.issuer import Issuer, IssuerRef
 from signer.api.meta import find_condition, set_condition
 from signer.api.text import shown
 from signer.authorities.registry import Registry
-from signer.authorities.state import NOT_BY_ALL, PENDING, IssuerState
-from signer.certificates.objects import Objects
+from signer.authorities.state import NOT_BY_ALL, PENDING, IssuerState, NeedsSecret
+from signer.certificates.objects import Key, Objects
 from signer.certificates.well_known import READY
 from signer.kube.errors import Conflict, NotFound
-from signer.kube.pacing import Pacing
+from signer.observe.notices import Notice
+from signer.observe.undone import Undone
 
 log = logging.getLogger(__name__)
 
 CONTESTED = "StatusContested"
+CA_CHANGED = "CAChanged"
+# cert-manager's, beside the reason of the condition (pkg/controller/issuers/sync.go); tools look for it.
+INIT_FAILED = "ErrInitIssuer"
 
 
 def status_patch(issuer: Issuer, state: IssuerState, now: datetime) -> dict[str, Any] | None:
@@ -72,6 +79,24 @@ def news(issuer: Issuer, state: IssuerState) -> list[tuple[Literal["Normal", "Wa
     return found
 
 
+def kept_elsewhere(missing: NeedsSecret, certificates: Iterable[Certificate]) -> str:
+    """Say that the CA's Secret which is looked for is kept in another namespace; "" where no CA's Certificate has its name. Pure."""
+    found = min(
+        (
+            (one.metadata.namespace, one.metadata.name)
+            for one in certificates
+            if one.spec.is_ca and one.spec.secret_name == missing.name and one.metadata.namespace != missing.namespace
+        ),
+        default=None,
+    )
+    if found is None:
+        return ""
+    return (
+        f"Secret {found[0]}/{missing.name} is a CA's, kept by Certificate {found[0]}/{found[1]}: this issuer's belongs in namespace "
+        f"{missing.namespace}, so make the Certificate there"
+    )
+
+
 def _said(state: IssuerState) -> tuple[str, ...]:
     """What is known, by what is written of it."""
     parts = (state.message, state.warning or "", state.doubt)
@@ -100,89 +125,105 @@ class IssuerController:
         clock: Callable[[], datetime],
         later: Callable[[IssuerRef, float], None],
         namespace: str = "cert-manager",
+        certificates: Mapping[Key, Certificate] = MappingProxyType({}),
     ) -> None:
-        """Make it. `later` has an issuer reconciled again after so many seconds; `namespace` is that of our own Lease."""
+        """Make it. `later` has an issuer reconciled again after so many seconds; `namespace` is that of our own Lease.
+
+        `certificates` are all that are known: one of them may keep the CA that an issuer looks for elsewhere.
+        """
         self._registry = registry
         self._objects = objects
         self._clock = clock
         self._later = later
         self._namespace = namespace
-        # What was written last of each issuer, and how often the same had to be written again.
-        self._wrote: dict[IssuerRef, tuple[str, ...]] = {}
-        self._pacing = Pacing[IssuerRef]()
-        self._told: set[IssuerRef] = set()
+        self._certificates = certificates
+        self._undone = Undone[IssuerRef]()
+        self._notices = objects.notices()
+        # The CA that each issuer was last ready with: its key's hash, and its name.
+        self._cas: dict[IssuerRef, tuple[str, str]] = {}
 
     async def reconcile(self, ref: IssuerRef) -> None:
         """Write one issuer's status if it differs."""
         state = self._registry.get(ref)
         if state is None or state.issuer.metadata.deletion_timestamp or state.kind == "acme":
-            self._forget(ref)
+            self._undone.forget(ref)
+            self._notices.forget(_about(ref))
+            self._cas.pop(ref, None)
             return  # what is known of an ACME issuer comes from its status
+        self._tell_of_another_ca(ref, state)
+        if state.missing is not None and (hint := kept_elsewhere(state.missing, self._certificates.values())):
+            state = replace(state, message=f"{state.message}; {hint}")
         if await self._waits(ref, state):
             return
         issuer: Issuer | None = state.issuer
-        resource = CLUSTER_ISSUERS if ref.kind == "ClusterIssuer" else ISSUERS
         try:
             written = await self._write(ref, state.issuer, state)
         except Conflict:
             # The registry's copy may be old, or stay as it was when only the status changes: look once more, live.
-            issuer = await self._objects.issuer(resource, ref.namespace, ref.name)
+            issuer = await self._objects.issuer(ref.resource, ref.namespace, ref.name)
             if issuer is None or issuer.metadata.generation != state.issuer.metadata.generation:
                 return  # the registry will tell of the new one
             written = await self._write(ref, issuer, state)
         except NotFound:
             return
         if written and issuer is not None:
-            self._note(ref, state)
+            now = self._clock()
+            self._undone.wrote(ref, _said(state), now)
+            if not self._undone.left(ref, _said(state), now):
+                self._notices.forget(_about(ref))
             self._tell(issuer, state)
 
-    def _note(self, ref: IssuerRef, state: IssuerState) -> None:
-        """Remember what was written; the same again means that somebody took it away in between."""
-        said = _said(state)
-        if self._wrote.get(ref) == said:
-            self._pacing.note(ref, self._clock())
-        else:
-            self._pacing.forget(ref)
-            self._told.discard(ref)
-        self._wrote[ref] = said
-
-    def _forget(self, ref: IssuerRef) -> None:
-        self._wrote.pop(ref, None)
-        self._pacing.forget(ref)
-        self._told.discard(ref)
+    def _tell_of_another_ca(self, ref: IssuerRef, state: IssuerState) -> None:
+        """Warn when an issuer that was ready has a CA with another key, also where it was ready all the time."""
+        authority = state.authority
+        if authority is None:
+            return
+        now = (authority.key_id, authority.subject)
+        before = self._cas.get(ref, now)
+        self._cas[ref] = now
+        if before[0] == now[0]:
+            return
+        message = (
+            f"{ref} has another CA: {now[1]!r} in place of {before[1]!r}, with another key. What the former one signed does not "
+            "verify against this one; the Certificates concerned say so (IssuerHasAnotherCA). If it was not meant, restore its Secret"
+        )
+        log.warning("%s", message)
+        self._objects.emitter(ref.resource, state.issuer)("Warning", CA_CHANGED, message)
 
     async def _waits(self, ref: IssuerRef, state: IssuerState) -> bool:
         """Whether somebody undoes what we write again and again, and it is not yet time for the next write."""
         now = self._clock()
-        if self._wrote.get(ref) != _said(state) or not (left := self._pacing.left(ref, now)):
+        if not (left := self._undone.left(ref, _said(state), now)):
             return False
         if status_patch(state.issuer, state, now) is None:
             return False
         self._later(ref, left.total_seconds())
-        if ref not in self._told:
-            self._told.add(ref)
+        about = _about(ref, state.issuer.metadata.uid)
+        if not self._notices.says(about, CONTESTED):
             message = contested(state.issuer, await self._objects.other_installations(self._namespace), now + left)
-            log.warning("%s: %s", ref, message)
-            resource = CLUSTER_ISSUERS if ref.kind == "ClusterIssuer" else ISSUERS
-            self._objects.emitter(resource, state.issuer)("Warning", CONTESTED, message)
+            if self._notices.say(about, [Notice("Warning", CONTESTED, message)]):
+                log.warning("%s: %s", ref, message)
         return True
 
     async def _write(self, ref: IssuerRef, issuer: Issuer, state: IssuerState) -> bool:
-        resource = CLUSTER_ISSUERS if ref.kind == "ClusterIssuer" else ISSUERS
         patch = status_patch(issuer, state, self._clock())
         if patch is None:
             return False
-        await self._objects.patch_issuer(resource, issuer, patch)
+        await self._objects.patch_issuer(ref.resource, issuer, patch)
         return True
 
     def about(self, ref: IssuerRef) -> list[ObjectReference]:
         """Refer to the issuer, while there is one."""
         state = self._registry.get(ref)
-        resource = CLUSTER_ISSUERS if ref.kind == "ClusterIssuer" else ISSUERS
-        return [reference_to(resource, state.issuer.metadata)] if state is not None else []
+        return [reference_to(ref.resource, state.issuer.metadata)] if state is not None else []
 
     def _tell(self, issuer: Issuer, state: IssuerState) -> None:
-        resource = CLUSTER_ISSUERS if state.ref.kind == "ClusterIssuer" else ISSUERS
-        emit = self._objects.emitter(resource, issuer)
+        emit = self._objects.emitter(state.ref.resource, issuer)
         for kind, reason, message in news(issuer, state):
             emit(kind, reason, message)
+            if kind == "Warning" and reason == state.reason:
+                emit("Warning", INIT_FAILED, f"Error initializing issuer: {message}")
+
+
+def _about(ref: IssuerRef, uid: str = "") -> ObjectReference:
+    return named(ref.resource, ref.namespace, ref.name, uid)

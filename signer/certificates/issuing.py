@@ -15,24 +15,25 @@ from cryptography import x509
 from issuers.errors import TemplateError
 from issuers.private_key import encode_key, generate_key
 from issuers.x509.keys import PrivateKey
-from signer.api.certificate import CERTIFICATES, Certificate
+from issuers.x509.pem import usual_labels
+from signer.api.certificate import CERTIFICATES, Certificate, ends_by_itself, request_waits
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.duration import parse_duration
 from signer.api.meta import find_condition
-from signer.api.secret import NEXT_KEY_LABEL, SECRETS, TLS_KEY, Secret
+from signer.api.secret import CA_CERT, NEXT_KEY_LABEL, SECRETS, TLS_CERT, TLS_KEY, Secret
 from signer.certificates import steps
-from signer.certificates.compose import compose_csr
 from signer.certificates.filling import Filling
 from signer.certificates.key_making import KeyMaking, WantedKey
-from signer.certificates.matching import view_request
 from signer.certificates.objects import Key, Objects
-from signer.certificates.pacing import counts, paused
+from signer.certificates.pacing import counts, due_at_once, paused
 from signer.certificates.policies import Facts, not_ready
 from signer.certificates.renewal import DEFAULT_DURATION
 from signer.certificates.secrets import ownership
 from signer.certificates.secrets.content import IssuedData, secret_content
+from signer.certificates.secrets.issued_for import mark_of
 from signer.certificates.secrets.keystores import NoKeystore
 from signer.certificates.secrets.temporary import temporary_certificate, wants_temporary
+from signer.certificates.secrets.trust import answer_doubts, stored_ca
 from signer.certificates.secrets.view import (
     KeyView,
     SecretView,
@@ -43,7 +44,9 @@ from signer.certificates.secrets.view import (
     read_leaf,
     wanted_key,
 )
-from signer.certificates.spec_check import INVALID, Defect
+from signer.certificates.spec.check import INVALID, Defect
+from signer.certificates.spec.compose import compose_csr
+from signer.certificates.spec.matching import view_request
 from signer.certificates.status import Status
 from signer.certificates.watched import Watched
 from signer.certificates.well_known import ISSUING
@@ -55,7 +58,13 @@ logger = logging.getLogger(__name__)
 
 # So many names of requests may be taken by somebody else's objects before we give up for now.
 _TAKEN_NAMES = 20
-NO_KEYSTORE = "KeystorePassword"
+CA_KEY_ROTATION = "CAKeyRotation"
+CA_KEY_LOST = "CAKeyLost"
+_KEY_LOST = (
+    "the CA's private key is no longer in Secret {}, so a new one is made: what the former key signed does not verify under it. "
+    "Put the former Secret back if you can; a CA of the mesh signs nothing before its new root is in the mesh config "
+    "(mesh-signer mesh-config --write --force)"
+)
 
 WriteStatus = Callable[[Certificate, Status], Awaitable[Certificate]]
 
@@ -99,18 +108,30 @@ class Issuing:
         self._queue = queue
         self.keys = KeyMaking(queue.add)
         self.pacing = Pacing[Key]()
+        self._stored: dict[Key, tuple[datetime, datetime]] = {}
         self._owner_ref = owner_ref
         self._clock = clock
         self._filling = filling
+
+    def counts(self, key: Key, reason: str) -> bool:
+        """Whether an issuance of this Certificate, for this reason, is one of those that are paced."""
+        last = self._stored.get(key)
+        return counts(reason, at_once=last is not None and due_at_once(*last, self._clock()))
+
+    def forget(self, key: Key) -> None:
+        """The Certificate is gone."""
+        self.keys.forget(key)
+        self.pacing.forget(key)
+        self._stored.pop(key, None)
 
     async def go_on(self, certificate: Certificate, view: SecretView | None, shared: Defect | None) -> None:
         """Take the next steps. `shared`: other Certificates name the Secret too, so this one will not be Ready.
 
         Raises NoKeystore, once the status says it, when the Secret cannot be written for want of a keystore's password.
         """
-        if not certificate.status.next_private_key_secret_name:
-            # Begun by `cmctl renew`, which sets the condition alone.
-            name = steps.key_secret_name(certificate)
+        name = steps.key_secret_name(certificate)
+        if certificate.status.next_private_key_secret_name != name:
+            # Begun by `cmctl renew`, which sets the condition alone; or somebody wrote there what is no name.
             certificate = await self._write_status(certificate, Status.of(certificate).next_key(name))
         try:
             key = await self._next_key(certificate, view)
@@ -136,22 +157,37 @@ class Issuing:
                 await self._store(certificate, request, key, leaf, view, shared)
         else:
             view = await self._meanwhile(certificate, request, key, view)
-            await self._wait(certificate, view, shared)
+            await self._wait(certificate, view, shared, request=request)
 
     async def _wait(
-        self, certificate: Certificate, view: SecretView | None, shared: Defect | None, why: Defect | None = None
+        self,
+        certificate: Certificate,
+        view: SecretView | None,
+        shared: Defect | None,
+        why: Defect | None = None,
+        *,
+        request: CertificateRequest | None = None,
     ) -> None:
-        """Meanwhile, say what is there, and why it waits if that is not usual."""
+        """Meanwhile, say what is there, and why it waits: `why` if that is not usual, and what the request says."""
         now = self._clock()
         defect = shared or not_ready(Facts(certificate, view, None, now))
-        status = Status.of(certificate).readiness(
-            defect, view.leaf if view is not None else None, now, view.trust_ends if view is not None else None
-        )
+        status = Status.of(certificate)
+        leaf, ends = (view.leaf, view.trust_ends) if view is not None else (None, None)
+        status = status.readiness(defect, leaf, now, ends, status.notes())
         if why is not None:
             status = status.stuck(why, now)
             before = find_condition(certificate.status.conditions, ISSUING)
             if before is None or before.message != why.message:
                 self._emit(certificate, "Warning", why.reason, why.message)
+        elif request is not None:
+            message, left = steps.unanswered(request, now)
+            if left:
+                key = (certificate.metadata.namespace, certificate.metadata.name)
+                self._queue.add_after(key, left.total_seconds())
+            status = status.waiting(request.metadata.name, message, now)
+            if not ends_by_itself(message) and request_waits(certificate) != (request.metadata.name, message):
+                text = f"CertificateRequest {request.metadata.name} is not answered: {message}"
+                self._emit(certificate, "Warning", "RequestWaits", text)
         await self._write_status(certificate, status)
 
     async def _next_key(self, certificate: Certificate, view: SecretView | None) -> KeyView | None:
@@ -185,6 +221,8 @@ class Issuing:
             self._emit(
                 certificate, "Normal", "Generated", f'Stored new private key in temporary Secret resource "{name}"'
             )
+            if certificate.spec.is_ca and certificate.status.revision and ownership.keeps_key(certificate):
+                self._emit(certificate, "Warning", CA_KEY_LOST, _KEY_LOST.format(certificate.spec.secret_name))
         stored, problem = await asyncio.to_thread(read_key, body["data"][TLS_KEY])
         if stored is None:
             raise TemplateError("privateKey", problem)
@@ -277,8 +315,9 @@ class Issuing:
 
     def _note(self, certificate: Certificate) -> None:
         why = find_condition(certificate.status.conditions, ISSUING)
-        if why is None or counts(why.reason):
-            self.pacing.note((certificate.metadata.namespace, certificate.metadata.name), self._clock())
+        key = (certificate.metadata.namespace, certificate.metadata.name)
+        if why is None or self.counts(key, why.reason):
+            self.pacing.note(key, self._clock())
 
     async def _drop(self, certificate: Certificate, request: CertificateRequest, why: str) -> None:
         meta = certificate.metadata
@@ -303,24 +342,36 @@ class Issuing:
         """Write the Secret, then the status. Killed in between, the next run writes the same Secret again: a no-op."""
         meta = certificate.metadata
         pem = key_as_wanted(key, b"", certificate.spec)
-        issued = IssuedData(pem, request.status.certificate, request.status.ca, request.spec.issuer_ref)
+        issued = IssuedData(
+            pem,
+            usual_labels(request.status.certificate),
+            await asyncio.to_thread(stored_ca, request),
+            request.spec.issuer_ref,
+            issued_for=mark_of(certificate.spec, leaf),
+        )
         existing = view.secret if view is not None else None
         try:
             issued = await self._filling.fill(certificate, issued, key.key, existing)
         except NoKeystore as error:
-            await self._cannot_fill(certificate, view, str(error))
+            await self._cannot_fill(certificate, view, error)
             raise
         content = secret_content(certificate, issued, leaf, existing=existing, owner_ref=self._owner_ref)
         with telling("SecretWriteFailed", f"Failed to write Secret {certificate.spec.secret_name}"):
             written = await self._objects.apply_secret(meta.namespace, certificate.spec.secret_name, content, existing)
         now = self._clock()
+        self._stored[meta.namespace, meta.name] = (now, leaf.not_valid_after_utc)
         new_view = await asyncio.to_thread(inspect, written)
         facts = Facts(certificate, new_view, view_request(request), now)
         status = Status.of(certificate).issued(steps.revision_of(request))
+        notes = await doubts(certificate, new_view, request)
         await self._write_status(
-            certificate, status.readiness(shared or not_ready(facts), leaf, now, new_view.trust_ends)
+            certificate, status.readiness(shared or not_ready(facts), leaf, now, new_view.trust_ends, notes)
         )
         self._emit(certificate, "Normal", "Issuing", "The certificate has been successfully issued")
+        for note in notes:
+            self._emit(certificate, "Warning", note.reason, note.message)
+        if cut := steps.cut_short(certificate, leaf):
+            self._emit(certificate, "Warning", "DurationCut", cut)
 
     async def _meanwhile(
         self, certificate: Certificate, request: CertificateRequest, key: KeyView, view: SecretView | None
@@ -344,16 +395,15 @@ class Issuing:
         self._emit(certificate, "Normal", "Issuing", "Issued temporary certificate")
         return await asyncio.to_thread(inspect, written)
 
-    async def _cannot_fill(self, certificate: Certificate, view: SecretView | None, problem: str) -> None:
-        """Say that the Secret waits for a keystore's password; a certificate in it that is in order stays Ready."""
-        now, meta = self._clock(), certificate.metadata
+    async def _cannot_fill(self, certificate: Certificate, view: SecretView | None, problem: NoKeystore) -> None:
+        """Say that the Secret waits for a keystore's password, or cannot have it at all; a certificate in it that is in order stays Ready."""
+        now = self._clock()
         wrong = not_ready(Facts(certificate, view, None, now))
-        defect = Defect(NO_KEYSTORE, problem) if wrong is not None else None
+        defect = Defect(problem.reason, str(problem)) if wrong is not None else None
         leaf = view.leaf if view is not None else None
         ends = view.trust_ends if view is not None else None
         await self._write_status(certificate, Status.of(certificate).readiness(defect, leaf, now, ends))
-        if self._filling.is_news((meta.namespace, meta.name), problem):
-            self._emit(certificate, "Warning", NO_KEYSTORE, problem)
+        self._filling.tell(certificate, problem)
 
     async def _fail(self, certificate: Certificate, reason: str, message: str, *, mendable: bool = False) -> None:
         status = Status.of(certificate).failed(reason, message, self._clock(), mendable=mendable)
@@ -364,3 +414,15 @@ class Issuing:
     def _emit(self, certificate: Certificate, *event: str) -> None:
         kind, reason, message = event
         self._objects.emitter(CERTIFICATES, certificate)("Warning" if kind == "Warning" else "Normal", reason, message)
+
+
+async def doubts(certificate: Certificate, view: SecretView, request: CertificateRequest | None) -> list[Defect]:
+    """What is to be known of what was answered, by what is stored of it and the request that led to it.
+
+    Of our own answers the request says it; another group's issuer says nothing.
+    """
+    if certificate.spec.issuer_ref.ours:
+        return steps.warned(request) if request is not None else []
+    data = view.secret.data
+    chain, ca, verified = data.get(TLS_CERT, b""), data.get(CA_CERT, b""), view.trust_ends is not None
+    return await asyncio.to_thread(answer_doubts, request, chain, ca, verified=verified)

@@ -14,12 +14,16 @@ from signer.api.secret import SECRETS, Secret, read_secret
 from signer.certificates.secrets.content import Content, former_managers, release_body
 from signer.certificates.well_known import FIELD_MANAGER
 from signer.kube.client import ApiClient
+from signer.kube.encoding.depth import reader
 from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
-from signer.kube.leases.record import LEASES, leaders
+from signer.kube.leases.record import LEADER_LEASE, LEASES, leaders
 from signer.kube.resource import Resource
 from signer.observe.events import EventRecorder, EventType
+from signer.observe.notices import Notice, Notices
 
 Key = tuple[str, str]
+# What a request waits for is logged of the request.
+_LOGGED_ELSEWHERE = frozenset({"RequestWaits"})
 Written = TypeVar("Written", Certificate, CertificateRequest, Issuer)
 Emit = Callable[[EventType, str, str], object]
 
@@ -31,7 +35,22 @@ class _Stored(msgspec.Struct):
     metadata: ObjectMeta
 
 
-_read_metadata = msgspec.json.Decoder(_Stored).decode
+class _Writer(msgspec.Struct, rename="camel"):
+    manager: str = ""
+    subresource: str = ""
+
+
+class _WrittenMeta(msgspec.Struct, rename="camel"):
+    managed_fields: tuple[_Writer, ...] = ()
+
+
+class _Managed(msgspec.Struct):
+    metadata: _WrittenMeta
+
+
+# What the API server calls us where no field manager is given: the first part of our user agent (signer/kube/client.py).
+_OWN_NAME = "mesh-signer"
+_read_metadata = reader(msgspec.json.Decoder(_Stored).decode)
 
 
 class Objects:
@@ -40,11 +59,22 @@ class Objects:
     def __init__(self, client: ApiClient, recorder: EventRecorder) -> None:
         self._client = client
         self._recorder = recorder
+        self._notices = Notices(recorder)
+
+    def notices(self) -> Notices:
+        """A memory of what was told, for one who says the same of an object each time he looks."""
+        return Notices(self._recorder)
 
     def emitter(self, resource: Resource, obj: Certificate | CertificateRequest | Issuer) -> Emit:
-        """A function that writes Events about this object."""
+        """A function that writes Events about this object; what they warn of is in the log too, of issuers by IssuerLines."""
         ref = reference_to(resource, obj.metadata)
-        return lambda kind, reason, message: self._recorder.emit(ref, kind, reason, message)
+
+        def emit(kind: EventType, reason: str, message: str) -> None:
+            elsewhere = isinstance(obj, Issuer) or reason in _LOGGED_ELSEWHERE
+            tell = self._notices.happened if elsewhere else self._notices.logged
+            tell(ref, Notice(kind, reason, message))
+
+        return emit
 
     async def certificate(self, namespace: str, name: str) -> Certificate | None:
         """Read a Certificate live; None when there is none."""
@@ -140,10 +170,21 @@ class Objects:
         except NotFound:
             return None
 
+    async def status_writers(self, resource: Resource, obj: Certificate | CertificateRequest) -> tuple[str, ...]:
+        """Name the managers but our own that have written the status; none where it cannot be read."""
+        meta = obj.metadata
+        try:
+            live = await self._client.get(resource, meta.name, meta.namespace or None)
+        except (ApiError, Unreachable):
+            return ()
+        found = msgspec.convert(live, _Managed).metadata.managed_fields
+        names = (one.manager for one in found if one.subresource == "status")
+        return tuple(dict.fromkeys(name for name in names if name and name != _OWN_NAME))
+
     async def other_installations(self, namespace: str) -> tuple[str, ...]:
         """Name the Leases of leaders outside our `namespace` that are not given up; none where that may not be read."""
         try:
-            leases = await self._client.list(LEASES)
+            leases = await self._client.list(LEASES, name=LEADER_LEASE)
         except (ApiError, Unreachable):
             return ()
         return leaders(leases, besides=namespace)

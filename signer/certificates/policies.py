@@ -6,16 +6,17 @@ order is too, since it decides which reason a user sees.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from signer.api.certificate import Certificate, IssuerReference
 from signer.api.meta import to_rfc3339
 from signer.api.secret import TLS_CERT, TLS_KEY
-from signer.certificates.matching import RequestView, certificate_mismatches, request_mismatches
 from signer.certificates.renewal import renewal_time, useful_until
+from signer.certificates.secrets.issued_for import noted, wish_of
 from signer.certificates.secrets.view import SecretView, key_mismatches
-from signer.certificates.spec_check import Defect
-from signer.certificates.well_known import CERTIFICATE_NAME, ISSUER_GROUP, ISSUER_KIND, ISSUER_NAME
+from signer.certificates.spec.check import Defect
+from signer.certificates.spec.matching import RequestView, certificate_mismatches, request_mismatches
+from signer.certificates.well_known import CERTIFICATE_NAME, ISSUED_FOR, ISSUER_GROUP, ISSUER_KIND, ISSUER_NAME
 
 DOES_NOT_EXIST = "DoesNotExist"
 MISSING_DATA = "MissingData"
@@ -27,6 +28,9 @@ SECRET_MISMATCH = "SecretMismatch"  # noqa: S105 - a condition's reason
 REQUEST_CHANGED = "RequestChanged"
 RENEWING = "Renewing"
 EXPIRED = "Expired"
+NOT_YET_VALID = "NotYetValid"
+# The clock of an issuer elsewhere may be ahead of ours by so much.
+SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,13 @@ def issuance_needed(facts: Facts) -> Defect | None:
 def not_ready(facts: Facts) -> Defect | None:
     """Tell why the certificate that is there is not in order, or None."""
     return _first(facts, _expired)
+
+
+def undone_by_another(facts: Facts) -> bool:
+    """Tell whether what is wrong is somebody's write to the Secret, or its deletion, and no change of ours or of the spec."""
+    view = facts.secret
+    checks = (_missing_data, _pair_differs, _other_certificate, _key_exchanged)
+    return view is None or any(check(facts, view) is not None for check in checks)
 
 
 def _first(facts: Facts, last: "_SecretCheck") -> Defect | None:
@@ -135,20 +146,34 @@ def _key_exchanged(facts: Facts, view: SecretView) -> Defect | None:
 
 
 def _spec_changed(facts: Facts, view: SecretView) -> Defect | None:
+    """Hold the spec against the request that led to the certificate, and against the mark of what it was issued for.
+
+    Where neither is there, the certificate's names are held against it: that an issuer writes them otherwise is then not known.
+    """
     spec = facts.certificate.spec
+    marked = noted(view.secret, view.leaf)
+    if marked and marked == wish_of(spec):
+        return None
     if facts.current is None:
         fields = certificate_mismatches(view.leaf, spec) if view.leaf is not None else ()
-        if not fields:
+        if not fields and not marked:
             return None
-        return Defect(SECRET_MISMATCH, f"Existing issued Secret is not up to date for spec: {', '.join(fields)}")
-    if facts.current.csr is None:
+        named = ", ".join(fields) or f"it was issued for another spec ({ISSUED_FOR})"
+        return Defect(SECRET_MISMATCH, f"Existing issued Secret is not up to date for spec: {named}")
+    if facts.current.csr is None and not marked:
         return None  # an unreadable old request is no reason to give up a certificate that may be in order
     fields = request_mismatches(facts.current, spec)
-    if not fields:
+    if not fields and not marked:
         return None
-    return Defect(
-        REQUEST_CHANGED, f"Fields on existing CertificateRequest resource not up to date: {', '.join(fields)}"
-    )
+    named = ", ".join(fields) or f"the certificate was issued for another spec ({ISSUED_FOR})"
+    return Defect(REQUEST_CHANGED, f"Fields on existing CertificateRequest resource not up to date: {named}")
+
+
+def _not_yet(facts: Facts, view: SecretView) -> Defect | None:
+    """A certificate of the future: a clock was ahead when it was made, and was put right."""
+    if view.leaf is None or facts.now + SKEW >= view.leaf.not_valid_before_utc:
+        return None
+    return Defect(NOT_YET_VALID, f"Certificate is not valid before {to_rfc3339(view.leaf.not_valid_before_utc)}")
 
 
 def _near_its_end(facts: Facts, view: SecretView) -> Defect | None:
@@ -182,4 +207,5 @@ _CHECKS: tuple[_SecretCheck, ...] = (
     _other_key_wanted,
     _key_exchanged,
     _spec_changed,
+    _not_yet,
 )

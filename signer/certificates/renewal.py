@@ -14,6 +14,8 @@ DEFAULT_DURATION = timedelta(days=90)
 MIN_DURATION = timedelta(hours=1)
 MIN_RENEW_BEFORE = timedelta(minutes=5)
 MIN_AGE = timedelta(minutes=5)
+SOON = timedelta(minutes=5)
+"""After the first failure: many are over by then, and a CA that allows five failed validations an hour still allows three."""
 FIRST_BACKOFF = timedelta(hours=1)
 LONGEST_BACKOFF = timedelta(hours=32)
 
@@ -45,8 +47,9 @@ def useful_until(not_before: datetime, not_after: datetime, trust_ends: datetime
 def backoff_left(certificate: Certificate, now: datetime) -> timedelta:
     """How long the next issuance must still wait after failed ones; zero when it need not.
 
-    One hour after the first failure, doubled by each further one, 32 hours at most. A change of the spec since the
-    failure ends the wait: the failure belongs to the old wish. The generation of the Issuing condition tells.
+    Five minutes after the first failure, an hour after the second, doubled by each further one, 32 hours at most. A change
+    of the spec since the failure ends the wait: the failure belongs to the old wish. The generation of the Issuing condition
+    tells.
     What is in use never waits longer than a twelfth of its life (but an hour), and an hour when a twentieth is left: a
     certificate of six days would else end between two tries.
     """
@@ -63,8 +66,10 @@ def backoff_left(certificate: Certificate, now: datetime) -> timedelta:
 
 def backoff(certificate: Certificate, attempts: int, now: datetime) -> timedelta:
     """How long a Certificate waits after so many failed issuances, one at least, as things are now."""
+    if attempts <= 1:
+        return SOON
     # 2^5 hours is the longest; a larger exponent would only overflow.
-    return min(FIRST_BACKOFF * (1 << min(attempts - 1, 10)), _longest(certificate, now))
+    return min(FIRST_BACKOFF * (1 << min(attempts - 2, 10)), _longest(certificate, now))
 
 
 def _longest(certificate: Certificate, now: datetime) -> timedelta:

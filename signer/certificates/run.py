@@ -97,7 +97,7 @@ class Controllers:
         try:
             async with asyncio.TaskGroup() as tasks:
                 if ISSUERS in names:
-                    tasks.create_task(self._run_issuers())
+                    tasks.create_task(self._run_issuers(certificates))
                 if CERTIFICATES in names or CERTIFICATE_REQUESTS in names:
                     tasks.create_task(self._run_certificates(names, certificates))
         finally:
@@ -107,10 +107,15 @@ class Controllers:
         for handler in self._handlers:
             handler(ref)
 
-    async def _run_issuers(self) -> None:
+    async def _run_issuers(self, certificates: Reflector[Certificate]) -> None:
         queue = ControllerQueue[IssuerRef](self._metrics, ISSUERS, flow=lambda ref: ref.namespace or ref.name)
         controller = IssuerController(
-            self._registry, self._objects, clock=self._clock, later=queue.add_after, namespace=self._options.namespace
+            self._registry,
+            self._objects,
+            clock=self._clock,
+            later=queue.add_after,
+            namespace=self._options.namespace,
+            certificates=certificates.store,
         )
         queue.tells(self._write_errors, controller.about)
         self._handlers.append(queue.add)
@@ -152,6 +157,15 @@ class Controllers:
             background += [certificates.keys.run, certificates.mending.look_again]
         if CERTIFICATE_REQUESTS in names:
             queue = ControllerQueue[Key](self._metrics, CERTIFICATE_REQUESTS, flow=namespace_of, cap=_LONGEST_PAUSE)
+            record = RequestRecord(
+                self._metrics,
+                self._options.audit,
+                self._options.tally,
+                self._registry,
+                self._options.world,
+                self._clock,
+            )
+            background.append(record.run)
             requests = RequestController(
                 watched,
                 self._registry,
@@ -162,14 +176,7 @@ class Controllers:
                 world=self._options.world,
                 ordering=self._options.ordering,
                 clock=self._clock,
-                record=RequestRecord(
-                    self._metrics,
-                    self._options.audit,
-                    self._options.tally,
-                    self._registry,
-                    self._options.world,
-                    self._clock,
-                ),
+                record=record,
                 requesters=requesters,
                 confirm=self._options.confirm,
             )

@@ -3,18 +3,19 @@
 Pure: the time is an argument. Statuses are JSON objects with the names of the API.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from cryptography import x509
 
-from signer.api.certificate import Certificate
-from signer.api.meta import Condition, has_condition, set_condition, to_rfc3339
+from signer.api.certificate import NOT_ANSWERED, OF_REQUEST, Certificate
+from signer.api.meta import Condition, find_condition, from_rfc3339, has_condition, set_condition, to_rfc3339
+from signer.certificates.policies import SKEW
 from signer.certificates.renewal import backoff, renewal_time, useful_until
-from signer.certificates.spec_check import Defect
+from signer.certificates.spec.check import Defect, capped
 from signer.certificates.well_known import ISSUING, READY
 
 READY_MESSAGE = "Certificate is up to date and has not expired"
@@ -32,11 +33,12 @@ _FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A status in the making: begin with `of`, add what was found, end with `patch`."""
+    """A status in the making: begin with `of`, add what was found, end with `patch`. `ends` is that of what is above the certificate."""
 
     certificate: Certificate
     conditions: tuple[Condition, ...]
     fields: Mapping[str, Any]
+    ends: datetime | None = None
 
     @classmethod
     def of(cls, certificate: Certificate) -> "Status":
@@ -51,8 +53,12 @@ class Status:
         leaf: x509.Certificate | None,
         now: datetime,
         trust_ends: datetime | None = None,
+        notes: Sequence[Defect] = (),
     ) -> "Status":
-        """Set the Ready condition, and the dates of the certificate in the Secret; `trust_ends`: of those above it."""
+        """Set the Ready condition, and the dates of the certificate in the Secret; `trust_ends`: of those above it.
+
+        `notes` are what is to be known of one that is in order: the first one's reason is the condition's.
+        """
         dates: dict[str, Any] = {"notBefore": None, "notAfter": None, "renewalTime": None}
         if leaf is not None:
             begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
@@ -64,7 +70,16 @@ class Status:
                 ),
             }
         status = "True" if defect is None else "False"
-        return self._set(READY, status, defect or Defect(READY, READY_MESSAGE), now, dates)
+        in_order = Defect(notes[0].reason if notes else READY, "; ".join((READY_MESSAGE, *(n.message for n in notes))))
+        return replace(self._set(READY, status, defect or in_order, now, dates), ends=trust_ends)
+
+    def notes(self) -> tuple[Defect, ...]:
+        """What Ready says beside being True: it stays said while a certificate is made."""
+        ready = find_condition(self.conditions, READY)
+        text = f"{READY_MESSAGE}; "
+        if ready is None or ready.status != "True" or not ready.message.startswith(text):
+            return ()
+        return (Defect(ready.reason, ready.message.removeprefix(text)),)
 
     def refused(self, defect: Defect, now: datetime) -> "Status":
         """Set Ready to False without having looked at the Secret: nothing else is known."""
@@ -82,9 +97,23 @@ class Status:
         under_way = has_condition(self.conditions, ISSUING)
         return self._set(ISSUING, "True", why, now, {}) if under_way else self._set(READY, "False", why, now, {})
 
+    def waiting(self, request: str, message: str, now: datetime) -> "Status":
+        """Say in the conditions of an issuance under way what its CertificateRequest says; "" takes that away.
+
+        The reasons stay: they say why it was begun. Ready is left alone while it is True.
+        """
+        said = f"{OF_REQUEST}{request} {NOT_ANSWERED} {message}" if message else ""
+        status = self
+        for kind, wanted in ((READY, "False"), (ISSUING, "True")):
+            found = find_condition(status.conditions, kind)
+            if found is not None and found.status == wanted:
+                text = capped(found.message.partition(OF_REQUEST)[0] + said)
+                status = status._set(kind, wanted, Defect(found.reason, text), now, {})
+        return status
+
     def next_key(self, key_secret: str) -> "Status":
         """Note where the next private key is kept, for an issuance that somebody else began."""
-        return Status(self.certificate, self.conditions, {**self.fields, "nextPrivateKeySecretName": key_secret})
+        return replace(self, fields={**self.fields, "nextPrivateKeySecretName": key_secret})
 
     def issued(self, revision: int) -> "Status":
         """End an issuance well: the condition goes, as in cert-manager."""
@@ -96,7 +125,7 @@ class Status:
             "lastFailureTime": None,
             "failedIssuanceAttempts": None,
         }
-        return Status(self.certificate, kept, fields)
+        return replace(self, conditions=kept, fields=fields)
 
     def failed(self, reason: str, message: str, now: datetime, *, mendable: bool = False) -> "Status":
         """End an issuance badly: it is tried again later, and sooner when what is `mendable` is mended."""
@@ -117,6 +146,22 @@ class Status:
                 "nextPrivateKeySecretName": None,
             },
         )
+
+    def until(self, now: datetime) -> datetime | None:
+        """The next moment, `now` or later, from which what Ready says is no longer so by the certificate's dates; None: never."""
+        begin, end = from_rfc3339(self.fields.get("notBefore")), from_rfc3339(self.fields.get("notAfter"))
+        turns = (begin - SKEW if begin is not None else None, end, self.ends)
+        return min((one for one in turns if one is not None and one >= now), default=None)
+
+    def wish(self) -> Hashable:
+        """What this status says, by value, without the times at which it was said: the same again says that it was undone."""
+        ours = tuple(
+            (one.type, one.status, one.reason, one.message, one.observed_generation)
+            for one in self.conditions
+            if one.type in (READY, ISSUING)
+        )
+        fields = sorted((name, value) for name, value in self.fields.items() if value is not None)
+        return ours, tuple((name, str(value)) for name, value in fields if name != "lastFailureTime")
 
     def patch(self) -> dict[str, Any] | None:
         """The JSON merge patch for what differs from the Certificate's status, None when nothing does.
@@ -143,4 +188,4 @@ class Status:
             now=now,
             generation=self.certificate.metadata.generation,
         )
-        return Status(self.certificate, conditions, {**self.fields, **fields})
+        return replace(self, conditions=conditions, fields={**self.fields, **fields})

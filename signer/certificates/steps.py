@@ -15,20 +15,28 @@ from cryptography import x509
 
 from signer.api.certificate import Certificate
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
+from signer.api.duration import InvalidDuration, parse_duration
 from signer.api.meta import find_condition, from_rfc3339, has_condition, to_rfc3339
+from signer.api.names import is_subdomain
 from signer.api.secret import NEXT_KEY_LABEL
+from signer.api.text import shown
+from signer.authorities.state import NOT_BY_ALL
 from signer.certificates import well_known
-from signer.certificates.matching import RequestView, certificate_mismatches, request_mismatches
-from signer.certificates.policies import Facts, not_ready
+from signer.certificates.policies import SKEW, Facts, not_ready
 from signer.certificates.secrets.content import owner_reference
 from signer.certificates.secrets.view import KeyView, read_leaf, spki_of
-from signer.certificates.spec_check import Defect
+from signer.certificates.spec.check import Defect
+from signer.certificates.spec.matching import RequestView, certificate_mismatches, request_mismatches
 
 DEFAULT_HISTORY = 1
 _NOT_COPIED = ("kubectl.kubernetes.io/", "fluxcd.io/", "argocd.argoproj.io/", "mesh-signer.dev/")
 INVALID_CERTIFICATE = "InvalidCertificate"
 # The clock of an issuer elsewhere may be ahead of ours by so much.
 _SKEW = timedelta(minutes=5)
+# An issuer that is there says sooner that it has seen a request.
+ANSWER_TAKES = timedelta(minutes=1)
+# Issuers backdate and round.
+_ROUNDED = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,8 @@ def obsolete(view: RequestView, certificate: Certificate, key: KeyView) -> str:
     """Why the next request must be thrown away and made anew; "" when it can be waited for.
 
     It asks for what the spec no longer wants, carries another key, or failed before this issuance began (the retry
-    after a failure has the same revision, and so the same name).
+    after a failure has the same revision, and so the same name). A failure that the status has counted already did:
+    the times of the issuance may be another clock's, who begins one by hand, and are whole seconds.
     """
     if view.csr is None:
         return "it cannot be read"
@@ -87,10 +96,16 @@ def obsolete(view: RequestView, certificate: Certificate, key: KeyView) -> str:
         return f"it does not match {', '.join(fields)}"
     if view.csr.spki != key.spki:
         return "its key is not the next private key"
-    failed_at = _failed_at(view.request)
     issuing = find_condition(certificate.status.conditions, well_known.ISSUING)
     began = from_rfc3339(issuing.last_transition_time) if issuing is not None else None
-    if failed_at is not None and began is not None and failed_at < began:
+    if began is None or outcome(view.request).state != "failed":
+        return ""
+    failed_at, counted = _failed_at(view.request), from_rfc3339(certificate.status.last_failure_time)
+    # Where nobody says when, it failed after it was made.
+    since = failed_at or from_rfc3339(view.request.metadata.creation_timestamp)
+    if (failed_at is not None and failed_at < began) or (
+        since is not None and counted is not None and since <= counted
+    ):
         return "it failed in an earlier attempt"
     return ""
 
@@ -104,12 +119,52 @@ def outcome(request: CertificateRequest) -> Outcome:
             return Outcome("failed", found.reason or kind, found.message)
     ready = find_condition(conditions, well_known.READY)
     if ready is None:
+        if request.status.failure_time:
+            return Outcome(
+                "failed", well_known.FAILED, "its issuer says by status.failureTime that it failed, and nothing of why"
+            )
         return Outcome("pending")
     if ready.reason in (well_known.FAILED, well_known.REASON_DENIED):
         return Outcome("failed", ready.reason, ready.message, has_condition(conditions, well_known.REFUSED))
     if ready.status == "True" and request.status.certificate:
         return Outcome("issued")
     return Outcome("pending", ready.reason, ready.message)
+
+
+def warned(request: CertificateRequest) -> list[Defect]:
+    """What was said of an issued certificate that some verifiers will not accept: known as long as its request is there."""
+    found = find_condition(request.status.conditions, well_known.NOT_BY_ALL)
+    if found is None or found.status != "True" or not found.message:
+        return []
+    return [Defect(found.reason or NOT_BY_ALL, found.message)]
+
+
+def unanswered(request: CertificateRequest, now: datetime) -> tuple[str, timedelta]:
+    """What a pending request waits for: what it says, or, where nothing is said for a minute, who says nothing.
+
+    Also how long it is until the latter is to be said; zero in any other case.
+    """
+    found, status = outcome(request), request.status
+    if found.message:
+        return found.message, timedelta(0)
+    approved = find_condition(status.conditions, well_known.APPROVED)
+    since = (request.metadata.creation_timestamp, approved.last_transition_time if approved is not None else None)
+    begins = [moment for text in since if (moment := from_rfc3339(text)) is not None]
+    left = max(begins) + ANSWER_TAKES - now if begins else timedelta(0)
+    if left > timedelta(0):
+        return "", left
+    reference = request.spec.issuer_ref
+    name, kind, group = (shown(text) for text in reference.normal())
+    if approved is None or approved.status != "True":
+        return "nobody has approved or denied it; is an approver installed for its issuer?", timedelta(0)
+    if found.reason:
+        return f"its issuer says {shown(found.reason)} and nothing of why", timedelta(0)
+    if reference.ours:
+        return (
+            "nobody has answered; does the controller certificaterequests run, and is its audit log written?",
+            timedelta(0),
+        )
+    return f"no issuer of group {group} has answered ({kind} {name}); is its controller installed?", timedelta(0)
 
 
 def issued_leaf(request: CertificateRequest, key: KeyView, facts: Facts) -> x509.Certificate | Defect:
@@ -125,7 +180,7 @@ def issued_leaf(request: CertificateRequest, key: KeyView, facts: Facts) -> x509
     begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
     if facts.now >= end:
         return Defect(INVALID_CERTIFICATE, f"Issuer returned a certificate that expired on {to_rfc3339(end)}")
-    if facts.now + _SKEW < begin:
+    if facts.now + SKEW < begin:
         return Defect(
             INVALID_CERTIFICATE, f"Issuer returned a certificate that is not valid before {to_rfc3339(begin)}"
         )
@@ -138,13 +193,30 @@ def issued_leaf(request: CertificateRequest, key: KeyView, facts: Facts) -> x509
     return leaf
 
 
+def cut_short(certificate: Certificate, leaf: x509.Certificate) -> str:
+    """Say that a certificate is valid for less than spec.duration asks; "" when it is not, or nothing is asked."""
+    text = certificate.spec.duration
+    try:
+        wanted = parse_duration(text) if text else None
+    except InvalidDuration:
+        return ""
+    lifetime = leaf.not_valid_after_utc - leaf.not_valid_before_utc
+    if wanted is None or lifetime >= wanted - _ROUNDED:
+        return ""
+    return (
+        f"spec.duration: {text} is asked for, and the certificate ends on {to_rfc3339(leaf.not_valid_after_utc)}, after "
+        f"{lifetime.days} days: its issuer gives no more, or the CA ends then"
+    )
+
+
 def key_secret_name(certificate: Certificate) -> str:
     """Name the Secret that keeps the next private key while an issuance is under way.
 
-    Another one for each revision: what a killed predecessor left of the last issuance holds a key that is in use.
+    Another one for each revision: what a killed predecessor left of the last issuance holds a key that is in use. What the
+    status names is kept, unless no Secret can be called so: whoever may edit Certificates may write it.
     """
-    if certificate.status.next_private_key_secret_name:
-        return certificate.status.next_private_key_secret_name
+    if (named := certificate.status.next_private_key_secret_name) and is_subdomain(named):
+        return named
     issuance = f"{certificate.metadata.uid}/{certificate.status.revision or 0}"
     digest = hashlib.sha256(issuance.encode()).hexdigest()[:8]
     return f"{_shorten(certificate.metadata.name, 200)}-key-{digest}"
@@ -214,10 +286,8 @@ def issuing(certificate: Certificate) -> bool:
 
 
 def _failed_at(request: CertificateRequest) -> datetime | None:
-    if outcome(request).state != "failed":
-        return None
     times = [request.status.failure_time]
-    for kind in (well_known.DENIED, well_known.INVALID_REQUEST):
+    for kind in (well_known.DENIED, well_known.INVALID_REQUEST, well_known.READY):
         found = find_condition(request.status.conditions, kind)
         times.append(found.last_transition_time if found is not None else None)
     return next((moment for text in times if (moment := from_rfc3339(text)) is not None), None)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from signer.api.certificate import CERTIFICATES, Certificate
-from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
+from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest, compact
 from signer.api.secret import NEXT_KEY_LABEL, SECRETS, Secret
 from signer.certificates.secrets.keystores import password_secrets
 from signer.certificates.well_known import FAO_LABEL
@@ -17,6 +17,7 @@ from signer.kube.client import ApiClient
 from signer.kube.encoding.codec import JsonCodec
 from signer.kube.reflector import Change, Reflector
 from signer.kube.resource import Resource
+from signer.kube.room import FIRST, SPARE, USUAL
 
 Key = tuple[str, str]
 """(namespace, name)."""
@@ -45,10 +46,19 @@ class Watched:
 
         self.certificates = certificates
         self.requests = Reflector(
-            client, CERTIFICATE_REQUESTS, JsonCodec(CertificateRequest), on_restart=restarted(CERTIFICATE_REQUESTS)
+            client,
+            CERTIFICATE_REQUESTS,
+            JsonCodec(CertificateRequest, keep=compact),
+            rank=_rank_of_request,
+            on_restart=restarted(CERTIFICATE_REQUESTS),
         )
         self.secrets = Reflector(
-            client, SECRETS, JsonCodec(Secret), label_selector=f"{FAO_LABEL}=true", on_restart=restarted(SECRETS)
+            client,
+            SECRETS,
+            JsonCodec(Secret),
+            label_selector=f"{FAO_LABEL}=true",
+            rank=_rank_of_secret,
+            on_restart=restarted(SECRETS),
         )
         self.enqueue: Callable[[Key], None] = lambda _key: None
         self._users: dict[Key, set[str]] = defaultdict(set)
@@ -134,6 +144,21 @@ class Watched:
         if secret is not None:
             for name in self._users.get(secret, ()):
                 self.enqueue((secret[0], name))
+
+
+def _rank_of_request(request: CertificateRequest) -> int:
+    """A Certificate's request is young when an old Certificate is renewed, and of no use once the certificate is in its Secret.
+
+    Without the request of what was issued, the certificate itself is held against the spec, as after it was deleted.
+    """
+    if request.status.certificate:
+        return SPARE
+    return FIRST if any(owner.names(CERTIFICATES) for owner in request.metadata.owner_references) else USUAL
+
+
+def _rank_of_secret(secret: Secret) -> int:
+    """A key of an issuance under way is looked for here only; a Certificate's Secret is read when it is not here."""
+    return FIRST if NEXT_KEY_LABEL in secret.metadata.labels else SPARE
 
 
 def _owned(certificate: Certificate, index: dict[str, set[Key]], watched: Reflector[Owned]) -> list[Owned]:

@@ -32,6 +32,7 @@ INVALID_REQUEST = "InvalidRequest"
 
 # Of ours, on a CertificateRequest: it was refused for something that others can mend, for the reason that it names.
 REFUSED = "mesh-signer.dev/Refused"
+NOT_BY_ALL = "mesh-signer.dev/NotVerifiableByAll"
 
 # Reasons of a CertificateRequest's Ready condition.
 ISSUED = "Issued"
@@ -43,6 +44,8 @@ REASON_DENIED = "Denied"
 TEMPORARY = "cert-manager.io/issue-temporary-certificate"
 # On a Secret: what its keystores were made of.
 KEYSTORES = "mesh-signer.dev/keystores"
+# On a Secret: what its certificate was issued for (signer/certificates/secrets/issued_for.py).
+ISSUED_FOR = "mesh-signer.dev/issued-for"
 
 # Who writes Secrets, as server-side apply records it: cert-manager's own name for it, so that each of the two takes away
 # what the other has put there when a Certificate no longer asks for it (docs/adr/0038).

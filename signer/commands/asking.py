@@ -6,6 +6,7 @@ on the loop only.
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
@@ -17,24 +18,34 @@ from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateReque
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
 from signer.api.proxyconfig import PROXY_CONFIGS
-from signer.api.secret import SECRETS, Secret
+from signer.api.secret import SECRETS, read_secret
 from signer.api.signerbinding import SignerBinding
 from signer.certificates.requests import steps
 from signer.certificates.requests.requester import BINDINGS, GUARD, POLICIES, vouched, vouched_since
 from signer.certificates.secrets.view import inspect
+from signer.commands.checks.facts import Access
 from signer.commands.command import NotFoundOut
+from signer.commands.explanations.around import (
+    Around,
+    certificate_with_around,
+    needed_for,
+    request_with_around,
+    with_around,
+)
 from signer.commands.explanations.certificate import CertificateExplanation, Seen, explain_certificate
 from signer.commands.explanations.certificaterequest import AskRequester, RequestQuestion, explain_request
 from signer.commands.explanations.csr import NOTHING_FOUND_OUT, Explanation, FoundOut, Question, explain
 from signer.commands.explanations.requests import Asked
 from signer.commands.live import Listing, Mesh, list_all
+from signer.commands.rights import ask_rights
 from signer.csr.inquiries import INQUIRY_FAILED, not_answered
 from signer.csr.outcome import AskKey, AskReference, NoKey
 from signer.csr.questions import Questions, key_in
 from signer.kube.client import ApiClient
+from signer.kube.discovery.served import locate_newest
 from signer.kube.errors import Forbidden, NotFound
+from signer.kube.leases.record import LEASES
 from signer.kube.objects import Json
-from signer.kube.served import locate_newest
 from signer.mesh.live import LiveReads
 from signer.settings.values import Settings
 from signer.tenancy.bindings import new_binding
@@ -49,9 +60,11 @@ _MOST = 8
 
 
 class Asking:
-    """Explains requests on one `mesh`, asking through `client`."""
+    """Explains requests on one `mesh`, asking through `client`; if it `looks_around`, with what else stands in the way."""
 
-    def __init__(self, client: ApiClient, mesh: Mesh, settings: Settings, now: datetime) -> None:
+    def __init__(
+        self, client: ApiClient, mesh: Mesh, settings: Settings, now: datetime, *, looks_around: bool = False
+    ) -> None:
         self._client = client
         self._mesh = mesh
         self._settings = settings
@@ -60,6 +73,7 @@ class Asking:
         self._live = LiveReads(
             client, mesh.index, lambda: locate_newest(PROXY_CONFIGS)(client), shared=settings.shared_mesh_config
         )
+        self._looks_around = looks_around
         self._since: tuple[datetime | None] | None = None
 
     async def request(self, asked: Asked, signer: IssuerRef) -> Explanation:
@@ -68,7 +82,10 @@ class Asking:
         for _ in range(_MOST):
             found = explain(asked, signer, self._mesh, now=self._now, limits=limits, found_out=found_out)
             if isinstance(found, Explanation):
-                return found
+                if not self._looks_around:
+                    return found
+                around = await self._around(needed_for(asked, signer, self._settings))
+                return with_around(found, around, self._mesh, self._now)
             found_out = await self._answer(found, asked, found_out)
         raise NotFoundOut(f"what becomes of {asked.title} could not be determined")
 
@@ -80,7 +97,7 @@ class Asking:
                 request, self._mesh, title=title, auto_approve=auto_approve, now=self._now, found_out=found_out
             )
             if isinstance(found, Explanation):
-                return found
+                return request_with_around(found, await self._around(), self._now) if self._looks_around else found
             found_out = await self._answer_request(found, request, found_out)
         raise NotFoundOut(f"what becomes of {title} could not be determined")
 
@@ -105,18 +122,30 @@ class Asking:
         view = None
         if found.spec.secret_name:
             try:
-                secret = msgspec.convert(await self._client.get(SECRETS, found.spec.secret_name, namespace), Secret)
+                secret = read_secret(await self._client.get(SECRETS, found.spec.secret_name, namespace))
                 view = await asyncio.to_thread(inspect, secret)
-            except (NotFound, ValueError):
-                pass  # ValueError: the text can be no Secret's name
+            except NotFound:
+                pass
             except Forbidden as error:
                 raise NotFoundOut(f"the Secret of {title} may not be read (verb get): {error.message}") from None
         told = explain_certificate(Seen(found, view, tuple(owned), rivals), title=title, now=self._now)
+        if told.verdict != "ready" and self._looks_around:
+            told = certificate_with_around(told, await self._around(), self._now)
         if told.request is None:
             return told
         asked = told.request
         of_request = f"CertificateRequest {namespace}/{asked.metadata.name}"
         return told.with_request(await self.certificate_request(asked, of_request))
+
+    async def _around(self, rights: Iterable[Access] = ()) -> Around:
+        """Read what stands around a decision: rights, and who renews Leases of ours or a cert-manager's."""
+        own = self._settings.cluster_resource_namespace
+        (known, unasked), lists = await asyncio.gather(
+            ask_rights(self._client, rights),
+            asyncio.gather(*(list_all(self._client, LEASES, place) for place in dict.fromkeys((own, "kube-system")))),
+        )
+        # Without kube-system's, only a cert-manager there is missed; it may run in our namespace, too.
+        return Around(known, unasked, Listing(tuple(item for one in lists for item in one.items), lists[0].problem))
 
     async def _answer(self, question: Question, asked: Asked, so_far: FoundOut) -> FoundOut:
         if isinstance(question, AskReference):
@@ -151,7 +180,7 @@ class Asking:
             secret = await self._client.get(SECRETS, question.name, question.namespace)
         except Forbidden:
             return replace(so_far, key_unread=True)
-        except (NotFound, ValueError):  # ValueError: the text can be no Secret's name
+        except NotFound:
             return replace(so_far, answers=replace(so_far.answers, key=NoKey()))
         return replace(so_far, answers=replace(so_far.answers, key=await key_in(secret)))
 
@@ -163,11 +192,11 @@ class Asking:
         namespace = request.metadata.namespace
         secret = None
         try:
-            secret = msgspec.convert(await self._client.get(SECRETS, question.name, namespace), Secret)
+            secret = read_secret(await self._client.get(SECRETS, question.name, namespace))
         except Forbidden:
             return replace(so_far, key_unread=True)
-        except (NotFound, ValueError):
-            pass  # ValueError: the text can be no Secret's name
+        except NotFound:
+            pass
         signs = self._mesh.is_ca_secret(namespace, question.name)
         key = await asyncio.to_thread(steps.usable_key, secret, signs=signs)
         return replace(so_far, answers=replace(so_far.answers, key=key))
@@ -194,7 +223,7 @@ def as_stored(view: LiveView, bound: Binding, now: datetime) -> LiveView:
     """Return what a live read would find once this owner was stored."""
     made = new_binding(bound.signer, bound.namespace, bound.namespace_uid)
     made["metadata"]["creationTimestamp"] = to_rfc3339(now)
-    return replace(view, binding=msgspec.convert(made, SignerBinding))
+    return msgspec.structs.replace(view, binding=msgspec.convert(made, SignerBinding))
 
 
 def _guard(listing: Listing) -> Json | None:

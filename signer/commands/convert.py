@@ -33,7 +33,9 @@ def call(options: argparse.Namespace) -> int:
             objects += read_stream(_read(path))
         except (OSError, UnicodeDecodeError, UnreadableManifest) as error:
             name = "stdin" if str(path) == "-" else path
-            complaint = "no UTF-8" if isinstance(error, UnicodeDecodeError) else error
+            complaint = "no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+            if isinstance(error, OSError):
+                complaint = (error.strerror or "it cannot be read").lower()
             print(f"mesh-signer convert: {name}: {complaint}", file=sys.stderr)  # noqa: T201 - for the caller
             return _UNREADABLE
     try:

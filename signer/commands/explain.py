@@ -1,19 +1,19 @@
 """`mesh-signer explain`: what the signer would do with a request, and why, from the cluster as it is now."""
 
 import argparse
-import asyncio
-import json
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.certificatesigningrequest import CERTIFICATE_SIGNING_REQUESTS
 from signer.api.signername import parse_signer_name, signer_name_of
 from signer.commands.asking import Asking
-from signer.commands.command import FINE, FOUND, NotFoundOut, add_options, run, say
+from signer.commands.command import FINE, FOUND, NotFoundOut, add_options, namespace_of, run
 from signer.commands.explanations.csr import Explanation, misnamed
 from signer.commands.explanations.requests import (
+    DEFAULT_KEY,
+    KEYS,
     Asked,
     as_requester,
     read_certificate_request,
@@ -21,7 +21,8 @@ from signer.commands.explanations.requests import (
     read_object,
     workload_request,
 )
-from signer.commands.live import Mesh, read_mesh
+from signer.commands.live import Mesh, read_mesh, time_there
+from signer.commands.output import JSON, TEXT, YAML, colours, say, written
 from signer.commands.signers import parse_signer
 from signer.commands.tables import clean, coloured, table
 from signer.kube.client import ApiClient
@@ -31,9 +32,10 @@ from signer.settings.values import Settings
 _DESCRIPTION = """\
 Say what the signer would do with a request, and why: with a CertificateSigningRequest (NAME) or a CertificateRequest
 (NAMESPACE/NAME) of the cluster, one in a file (-f, - for standard input; also a CSR in PEM, with --signer), or with the
-request of a workload (--namespace, --service-account, --signer). Nothing is written. Exit status: 0 it is signed, 1 it
-is refused or waits, 2 it could not be determined.
+request of a workload (--namespace, --service-account, --signer, --key). Nothing is written. Exit status: 0 it is signed, 1 it
+is refused or waits, or the workload does not get it, 2 it could not be determined.
 """
+_USAGE = "usage: explain certificate NAME [-n NAMESPACE], or explain certificaterequest NAME [-n NAMESPACE]"
 _WORDS = {
     "issue": ("SIGNED", "green"),
     "refuse": ("REFUSED", "red"),
@@ -58,76 +60,85 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "--namespace",
         dest="workload",
         metavar="NAMESPACE",
-        help="of the workload, or of the object that is named",
+        help="of the workload, or of the object that is named (default for that: the context's)",
     )
     parser.add_argument("--service-account", default="default", help="of the workload (default: default)")
     parser.add_argument("--signer", default="", help="as in ISTIO_META_CERT_SIGNER, or in full")
+    parser.add_argument(
+        "--key",
+        choices=KEYS,
+        default=DEFAULT_KEY,
+        help=f"of the workload (default {DEFAULT_KEY}, as Istio's agents make it without ECC_SIGNATURE_ALGORITHM)",
+    )
     parser.add_argument("--trust-domain", default="", help="of the workload (default: the mesh's)")
     parser.add_argument("--requester", default="", metavar="USER", help="who asks (default: istiod)")
-    add_options(parser, people="text")
+    add_options(parser, TEXT, JSON, YAML)
 
 
 def call(options: argparse.Namespace) -> int:
     """Run the command."""
 
-    async def work(client: ApiClient, settings: Settings) -> int:
-        kind = _named(options)
-        if sum(given is not None for given in (options.name, options.filename, options.workload)) != 1:
+    def check() -> None:
+        words, kind = options.name, options.name[0].lower().removesuffix("s") if options.name else ""
+        if len(words) > 2 or (len(words) == 2 and kind not in {"certificate", "certificaterequest"}):
+            raise NotFoundOut(_USAGE)
+        named = options.workload is not None and len(words) < 2
+        if sum((bool(words), options.filename is not None, named)) != 1:
             raise NotFoundOut("give one of NAME, -f FILE, or --namespace with --service-account and --signer")
-        now = datetime.now(UTC)
+        options.text = _read_text(options.filename) if options.filename is not None else ""
+
+    async def work(client: ApiClient, settings: Settings) -> int:
+        kind = _named(client, options)
+        now = await time_there(client)
         if kind == "certificate":
             return await _of_certificate(client, options, settings, now)
         asked = await _find(client, options)
         mesh = (await read_mesh(client, settings, now=now)).require()
-        asking = Asking(client, mesh, settings, now)
+        asking = Asking(client, mesh, settings, now, looks_around=True)
         if isinstance(asked, CertificateRequest):
             title = f"CertificateRequest {asked.metadata.namespace}/{asked.metadata.name or '(no name)'}"
             found = await asking.certificate_request(asked, title)
         else:
             malformed = _malformed(mesh, options, now) if asked is None else None
             found = malformed or await _explain(asking, _complete(asked, mesh, options, settings), settings)
-        if options.output == "json":
-            say(json.dumps(found.document(), indent=2))
+        if options.output == TEXT:
+            say(_text(found, terminal=colours(sys.stdout)))
         else:
-            say(_text(found, terminal=sys.stdout.isatty()))
-        return FINE if found.verdict == "issue" else FOUND
+            say(written(found.document(), options.output))
+        return FINE if found.verdict == "issue" and not found.obstacles else FOUND
 
-    return run(options, work)
+    return run(options, work, check)
 
 
-def _named(options: argparse.Namespace) -> str:
-    """Read KIND NAME with --namespace, or NAME alone, into `options.name`; the kind, "" for what the name tells."""
+def _named(client: ApiClient, options: argparse.Namespace) -> str:
+    """Read KIND NAME with its namespace, or NAME alone, into `options.name`; the kind, "" for what the name tells."""
     words: list[str] = options.name
     options.name = None
     if len(words) < 2:
         options.name = words[0] if words else None
         return ""
-    kind = words[0].lower().removesuffix("s")
-    if len(words) > 2 or kind not in {"certificate", "certificaterequest"} or options.workload is None:
-        raise NotFoundOut(
-            "usage: explain certificate NAME --namespace N, or explain certificaterequest NAME --namespace N"
-        )
-    options.name, options.workload = f"{options.workload}/{words[1]}", None
-    return kind
+    options.name, options.workload = f"{namespace_of(client, options.workload)}/{words[1]}", None
+    return words[0].lower().removesuffix("s")
 
 
 async def _of_certificate(client: ApiClient, options: argparse.Namespace, settings: Settings, now: datetime) -> int:
     mesh = (await read_mesh(client, settings, now=now)).require()
     namespace, _, name = options.name.partition("/")
-    found = await Asking(client, mesh, settings, now).certificate(namespace, name)
-    if options.output == "json":
-        say(json.dumps(found.document(), indent=2))
+    found = await Asking(client, mesh, settings, now, looks_around=True).certificate(namespace, name)
+    if options.output != TEXT:
+        say(written(found.document(), options.output))
         return FINE if found.verdict == "ready" else FOUND
     word, colour = {"ready": ("READY", "green"), "refuse": ("NOT READY", "red"), "wait": ("WAITS", "yellow")}[
         found.verdict
     ]
-    lines = [f"{clean(found.title)}: {coloured(word, colour, terminal=sys.stdout.isatty())}"]
+    lines = [f"{clean(found.title)}: {coloured(word, colour, terminal=colours(sys.stdout))}"]
     if found.ends is not None:
         lines[0] += f", until {found.ends:%Y-%m-%dT%H:%M:%SZ}"
     if found.reason is not None:
         lines.append(f"  {found.reason.reason}: {clean(found.reason.message)}")
+    lines += [f"  {clean(note)}" for note in found.notes]
     if found.of_request is not None:
-        lines += ["", _text(found.of_request, terminal=sys.stdout.isatty())]
+        lines += ["", _text(found.of_request, terminal=colours(sys.stdout))]
     say("\n".join(lines))
     return FINE if found.verdict == "ready" else FOUND
 
@@ -150,16 +161,18 @@ async def _find(client: ApiClient, options: argparse.Namespace) -> Asked | Certi
                 "--namespace, --service-account and --signer tell what would become of it now"
             ) from None
     if options.filename is not None:
-        try:
-            text = await asyncio.to_thread(_read_text, options.filename)
-        except (OSError, UnicodeDecodeError) as error:
-            raise NotFoundOut(f"{options.filename}: {error}") from None
-        return read_file(text, options.signer and _full_name(options))
+        return read_file(options.text, options.signer and _full_name(options))
     return None
 
 
 def _read_text(filename: str) -> str:
-    return sys.stdin.read() if filename == "-" else Path(filename).read_text(encoding="utf-8")
+    """Read a request's file, or standard input. Raises NotFoundOut."""
+    try:
+        return sys.stdin.read() if filename == "-" else Path(filename).read_text(encoding="utf-8")
+    except OSError as error:
+        raise NotFoundOut(f"{filename}: {(error.strerror or 'it cannot be read').lower()}") from None
+    except UnicodeDecodeError:
+        raise NotFoundOut(f"{filename}: it is no text; a request in YAML, JSON or PEM is expected") from None
 
 
 def _full_name(options: argparse.Namespace) -> str:
@@ -179,7 +192,8 @@ def _complete(asked: Asked | None, mesh: Mesh, options: argparse.Namespace, sett
                 f"namespace {options.workload} has no signer of its own, and the mesh no default: --signer"
             )
         domain = options.trust_domain or next(iter(sorted(world.config.trust_domains)), "cluster.local")
-        asked = workload_request(domain, options.workload, options.service_account, signer_name_of(signer))
+        named = signer_name_of(signer)
+        asked = workload_request(domain, options.workload, options.service_account, named, options.key)
     istiod = next(iter(sorted(world.requesters)), "")
     if options.requester or not asked.content.username:
         return as_requester(asked, options.requester or istiod)
@@ -216,7 +230,11 @@ def _text(found: Explanation, *, terminal: bool) -> str:
     if found.verdict == "issue":
         until = f", until {found.ends:%Y-%m-%dT%H:%M:%SZ}" if found.ends is not None else ""
         lines[-1] += f"{until}: {clean(found.source)}"
-    lines += [f"  {reason.code}: {clean(reason.message)}" for reason in found.reasons]
+    lines += [
+        f"  {reason.code}: {clean(reason.message)}" + (f" ({clean(reason.others)})" if reason.others else "")
+        for reason in found.reasons
+    ]
+    lines += [f"  BUT {clean(obstacle)}" for obstacle in found.obstacles]
     lines += [f"  {clean(note)}" for note in found.notes]
     lines += [f"  -> {clean(sentence)}" for sentence in found.advice]
     return "\n".join([*lines, "", "What this rests on:", _pairs(found.known, indent="  ")])

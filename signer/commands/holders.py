@@ -4,13 +4,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from signer.api.issuer import IssuerRef
+from signer.api.meta import to_rfc3339
 from signer.api.proxyconfig import CERT_SIGNER
 from signer.api.signername import CLUSTER_ISSUER_DOMAIN, signer_name_of
 from signer.api.text import shown
+from signer.commands.command import NotFoundOut
 from signer.commands.live import Mesh, told
 from signer.tenancy.grants import Claimable, Granted, NotGranted, default_grace_ends
+from signer.tenancy.policies import shut_out
+from signer.tenancy.shared import shared_roots
 from signer.tenancy.world import NO_CLAIMS, Claims, World
 
 GRANTED, FREE, KEPT = "granted", "at first request", "kept"
@@ -74,6 +79,40 @@ def tenancies(mesh: Mesh, now: datetime) -> list[Tenancy]:
     return found
 
 
+def known_tenancies(mesh: Mesh, now: datetime) -> tuple[list[Tenancy], str]:
+    """List what `tenancies` does; or nothing, and why it is not known: that must not look like a refusal."""
+    unknown = "; ".join((*mesh.gaps, *([mesh.world.unsynced] if mesh.world.unsynced else ())))
+    if unknown:
+        return [], unknown
+    try:
+        return tenancies(mesh, now), ""
+    except NotFoundOut as error:
+        return [], str(error)
+
+
+def document(row: Tenancy) -> dict[str, Any]:
+    """Return what programs get of a line."""
+    found: dict[str, Any] = {
+        "namespace": row.namespace,
+        "signer": signer_name_of(row.signer),
+        "status": row.status,
+        "refused": row.refused,
+        "enforced": row.enforced,
+        "why": row.source,
+        "caEnds": to_rfc3339(row.ca_ends) if row.ca_ends else None,
+        "lastIssued": to_rfc3339(row.last_issued) if row.last_issued else None,
+    }
+    return found | ({"others": row.others} if row.others else {})
+
+
+def problems(mesh: Mesh, namespace: str | None = None) -> list[str]:
+    """Say what is wrong beside the lines: with claims, the mesh config, objects, and roots that tenants share."""
+    claims = [found for name, found in mesh.world.claims.items() if namespace in {None, name}]
+    shared = map(str, shared_roots(mesh.world)) if namespace is None else ()
+    general = (*mesh.world.config.problems, *shared, *mesh.remarks) if namespace is None else ()
+    return [*general, *(one for each in claims for one in each.problems)]
+
+
 def _asked_for(world: World, value: str) -> IssuerRef:
     """Write what workloads ask for, where it can name no issuer, as if it were one."""
     cluster = world.settings.signer_domain == CLUSTER_ISSUER_DOMAIN
@@ -130,6 +169,8 @@ def _tenancy(mesh: Mesh, namespace: str, signer: IssuerRef, now: datetime) -> Te
     enforced = True
     if isinstance(verdict, Granted):
         status, source = GRANTED, verdict.source
+        if (limit := _shut_out(world, namespace, signer)) is not None:
+            status, source, enforced = *limit, world.settings.enforces(now)
     elif isinstance(verdict, Claimable):
         status, source = FREE, "a claim of a signer that nobody owns yet"
     else:
@@ -138,6 +179,19 @@ def _tenancy(mesh: Mesh, namespace: str, signer: IssuerRef, now: datetime) -> Te
         if isinstance(verdict, NotGranted) and owner and signer not in claims.signers and signer not in world.policies:
             status, source = KEPT, f"SignerBinding {signer.name}: no longer claimed; nobody else gets it"
     return Tenancy(namespace, signer, status, source, _ends(mesh, signer), last, enforced=enforced)
+
+
+def _shut_out(world: World, namespace: str, signer: IssuerRef) -> tuple[str, str] | None:
+    """Return code and sentence of a limit by which no workload gets what the policies give a namespace, None for none.
+
+    istiod's own namespace is left out: istiod asks by DNS names, and in no trust domain.
+    """
+    covering = [one for one in world.policies.get(signer, ()) if one.covers(namespace, world.namespaces.get(namespace))]
+    limits = [(one, shut_out(one, world.config.trust_domains, world.requesters)) for one in covering]
+    if not limits or not all(found for _, found in limits) or namespace == world.settings.istio_namespace:
+        return None
+    policy, found = limits[0]
+    return found[0].code, f"SignerPolicy {policy.name}: {found[0].message}"
 
 
 def _ends(mesh: Mesh, signer: IssuerRef) -> datetime | None:

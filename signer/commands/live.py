@@ -6,7 +6,8 @@ What may not be read is kept as a sentence beside what could be: the commands de
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -33,15 +34,20 @@ from signer.authorities.state import (
     slim_secret,
 )
 from signer.commands.command import NotFoundOut
+from signer.commands.output import say
+from signer.commands.tables import clean
 from signer.csr.evaluate import at_best
 from signer.csr.inquiries import INQUIRY_FAILED
 from signer.kube.client import ApiClient
-from signer.kube.encoding.codec import Codec, JsonCodec, named
+from signer.kube.clock import utc_now
+from signer.kube.discovery.served import locate_newest
+from signer.kube.encoding.codec import Codec, JsonCodec, Problem, named
+from signer.kube.encoding.depth import TOO_DEEP, deeper
 from signer.kube.encoding.framing import CodecError
 from signer.kube.errors import ApiError, Forbidden, NotFound, Unreachable
 from signer.kube.paging import pages
 from signer.kube.resource import Resource
-from signer.kube.served import locate_newest
+from signer.kube.skew import skew_between
 from signer.mesh.default_grace import CONFIG_MAP, DefaultGrace
 from signer.mesh.reading import (
     BINDING_CODEC,
@@ -53,9 +59,10 @@ from signer.mesh.reading import (
 )
 from signer.mesh.sources import NO_CRDS
 from signer.settings.values import Settings
-from signer.tenancy.decide import CA, entitlement
+from signer.tenancy.decide import entitlement
 from signer.tenancy.grants import Claimable, Granted, NotGranted
 from signer.tenancy.index import Index
+from signer.tenancy.mesh_cas import CA
 from signer.tenancy.verdict import Reason, Refuse, Unready, Wait
 from signer.tenancy.world import NO_CLAIMS, World
 
@@ -69,11 +76,15 @@ _ca_secret = msgspec.json.Decoder(CASecret)
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a list gave. `problem` says why it could not be read; `absent`: the API server knows no such resource."""
+    """What a list gave. `problem` says why it could not be read; `absent`: the API server knows no such resource.
+
+    `unreadable` names the objects that cannot be read.
+    """
 
     items: tuple[Json, ...] = ()
     problem: str = ""
     absent: bool = False
+    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +159,7 @@ class Mesh:
 def told(found: NotGranted | Wait | Unready | Refuse) -> tuple[str, str]:
     """Return code and message of why a namespace has not, or not yet, what it asks for."""
     reason = found.reasons[0] if isinstance(found, Refuse) else found.reason
-    return reason.code, reason.message
+    return reason.code, f"{reason.message} ({reason.others})" if reason.others else reason.message
 
 
 def hangs_on_grace(world: World, namespace: str, signer: IssuerRef) -> bool:
@@ -156,17 +167,49 @@ def hangs_on_grace(world: World, namespace: str, signer: IssuerRef) -> bool:
     return signer in world.defaults and world.claims.get(namespace, NO_CLAIMS).whole is not None
 
 
-async def list_all(client: ApiClient, resource: Resource, namespace: str | None = None) -> Listing:
-    """List objects; never raises for what the API server or the network says."""
+async def read_skew(client: ApiClient) -> timedelta | None:
+    """Ask how far the clock here is ahead of the API server's; None where it does not answer, or gives no Date."""
+    asked = utc_now()
     try:
-        return Listing(tuple(await client.list(resource, namespace, whole=True)))
+        answer = await client.request("GET", "/version")
+    except (ApiError, Unreachable):
+        return None
+    return skew_between(answer.headers.get("date", ""), asked, utc_now())
+
+
+async def time_there(client: ApiClient) -> datetime:
+    """Return the API server's time, by which what a cluster does is told; where it does not say it, the time here."""
+    skew = await read_skew(client) or timedelta(0)
+    return utc_now() - skew
+
+
+async def list_all(client: ApiClient, resource: Resource, namespace: str | None = None) -> Listing:
+    """List objects; never raises for what the API server or the network says. Those that cannot be read are named on stderr."""
+    wrong: list[Problem] = []
+    try:
+        found = await client.list(resource, namespace, whole=wrong.append)
     except NotFound:
         return Listing(absent=True)
     except (ApiError, Unreachable) as error:
-        return Listing(problem=_problem(resource, namespace, error))
+        return Listing(problem=problem_of(resource, namespace, error))
+    unreadable = tuple(_unreadable(resource, one) for one in wrong)
+    for one in unreadable:
+        _say_once(f"mesh-signer: {clean(one)}")
+    return Listing(tuple(found), unreadable=unreadable)
 
 
-def _problem(resource: Resource, namespace: str | None, error: Exception) -> str:
+def _unreadable(resource: Resource, problem: Problem) -> str:
+    return f"{resource.kind} {named(problem.key)} cannot be read: {problem.message}"
+
+
+@lru_cache(maxsize=1000)
+def _say_once(text: str) -> None:
+    """Some commands look again and again."""
+    say(text, file="stderr")
+
+
+def problem_of(resource: Resource, namespace: str | None, error: Exception) -> str:
+    """Say why a list could not be read; a right that is missing is told as such."""
     where = f" in namespace {namespace}" if namespace else ""
     if isinstance(error, Forbidden):
         return f"{resource}{where} may not be read (verb list): {error.message}"
@@ -179,12 +222,13 @@ async def _read(client: ApiClient, resource: Resource, codec: Codec[T], namespac
     wrong: list[str] = []
     try:
         async for page, _ in pages(client, resource.path(namespace), codec):
-            found.extend(page.items)
-            wrong += [f"{resource.kind} {named(one.key)} cannot be read: {one.message}" for one in page.problems]
+            items, problems = page.whole()
+            found.extend(items)
+            wrong += [_unreadable(resource, one) for one in problems]
     except NotFound:
         return _Read(absent=True)
     except (ApiError, Unreachable, CodecError) as error:
-        return _Read(problem=_problem(resource, namespace, error))
+        return _Read(problem=problem_of(resource, namespace, error))
     return _Read(found, unreadable=tuple(wrong))
 
 
@@ -319,6 +363,8 @@ async def _load(client: ApiClient, needs: NeedsSecret, now: datetime) -> Authori
     where = f"Secret {needs.namespace}/{needs.name}"
     try:
         answer = await client.request("GET", SECRETS.path(needs.namespace, needs.name))
+        if deeper(answer.body):
+            return _Unread(f"{where} cannot be read: {TOO_DEEP}")
         data = slim_secret(_ca_secret.decode(answer.body)).data
     except (NotFound, ValueError):  # ValueError: the text can be no Secret's name, or its data is none
         return not_found(needs.namespace, needs.name)

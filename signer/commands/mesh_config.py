@@ -5,25 +5,26 @@ Writing touches caCertificates in one ConfigMap and leaves the rest of it byte f
 """
 
 import argparse
-import json
-from datetime import UTC, datetime
 from typing import Any
 
 import yaml
 
 from signer.api.configmap import CONFIG_MAPS
-from signer.commands.command import FINE, FOUND, NotFoundOut, add_options, run, say
-from signer.commands.live import read_mesh
-from signer.commands.signers import Roots, approve_rule, mesh_fragment, parse_signer, roots_of
+from signer.api.text import shown
+from signer.commands.command import FINE, FOUND, NotFoundOut, add_options, run
+from signer.commands.live import read_mesh, time_there
+from signer.commands.output import JSON, YAML, say, written
+from signer.commands.signers import Roots, approve_rule, mesh_fragment, parse_signer, roots_of, without_others_cas
 from signer.commands.tables import clean
 from signer.kube.client import ApiClient
 from signer.kube.errors import Conflict, NotFound
 from signer.mesh.roots import with_roots_in_mesh
 from signer.settings.values import Settings
 from signer.tenancy.meshconfig.edit import edit_mesh_config
-from signer.tenancy.meshconfig.read import DEFAULT_CONFIG_MAP, MESH_KEY, is_revision
+from signer.tenancy.meshconfig.read import MESH_KEY, config_map_of_revision, is_revision
 
 _TRIES = 5
+_LETTERS = "lower case letters, digits and '-'"
 _DESCRIPTION = """\
 Print meshConfig.caCertificates with the root of each signer, and the rule by which istiod may approve requests for
 them: for the signers named, else for all signers of the mesh whose CA is ready. With --write, put the roots into
@@ -48,37 +49,46 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.description = _DESCRIPTION
     parser.add_argument("signers", nargs="*", metavar="SIGNER", help="such as foo (default: the signers of the mesh)")
     parser.add_argument("--write", action="store_true", help="write the roots into istiod's ConfigMap")
-    parser.add_argument("--force", action="store_true", help="replace a root even by one with another key or subject")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="replace a root even by one with another key or subject; write one that another tenant's signer has",
+    )
     parser.add_argument("--revision", default="", help="istiod's revision: ConfigMap istio-REVISION instead of istio")
-    add_options(parser, people="yaml")
+    add_options(parser, YAML, JSON)
 
 
 def call(options: argparse.Namespace) -> int:
     """Run the command."""
 
+    def check() -> None:
+        if options.revision and not is_revision(config_map_of_revision(options.revision)):
+            raise NotFoundOut(f"--revision: {shown(options.revision)} is no revision's name: it has {_LETTERS}")
+
     async def work(client: ApiClient, settings: Settings) -> int:
-        mesh = await read_mesh(client, settings, now=datetime.now(UTC))
+        mesh = await read_mesh(client, settings, now=await time_there(client))
         if options.signers:
             asked = [parse_signer(name, settings.cert_signer_domain) for name in options.signers]
         else:
             asked = with_roots_in_mesh(mesh.require().world)
             if not asked:
                 raise NotFoundOut("there is no signer of the mesh yet: name the signers, as in `mesh-config foo bar`")
-        roots = roots_of(asked, mesh.require_issuers().issuers)
+        states = mesh.require_issuers().issuers
+        roots = without_others_cas(mesh.world, states, roots_of(asked, states), force=options.force)
         for complaint in roots.complaints:
             say(f"mesh-signer mesh-config: {clean(complaint)}", file="stderr")
         if options.write:
             return await _write(client, settings, roots, options)
-        say(_printed(roots, as_json=options.output == "json"))
+        say(_printed(roots, as_json=options.output == JSON))
         return FOUND if roots.complaints else FINE
 
-    return run(options, work)
+    return run(options, work, check)
 
 
 def _printed(roots: Roots, *, as_json: bool) -> str:
     rules = {"rules": [approve_rule(roots.pems)]} if roots.pems else {"rules": []}
     if as_json:
-        return json.dumps(mesh_fragment(roots.pems) | rules | {"problems": list(roots.complaints)}, indent=2)
+        return written(mesh_fragment(roots.pems) | rules | {"problems": list(roots.complaints)}, JSON)
     return (
         "# For meshConfig: ConfigMap istio, key mesh, or spec.meshConfig of an IstioOperator.\n"
         f"{_yaml(mesh_fragment(roots.pems))}---\n"
@@ -93,9 +103,7 @@ def _yaml(value: Any) -> str:
 
 
 async def _write(client: ApiClient, settings: Settings, roots: Roots, options: argparse.Namespace) -> int:
-    name = f"{DEFAULT_CONFIG_MAP}-{options.revision}" if options.revision else DEFAULT_CONFIG_MAP
-    if options.revision and not is_revision(name):
-        raise NotFoundOut(f"--revision: {options.revision!r} is not a valid revision name")
+    name = config_map_of_revision(options.revision or "")
     where = f"ConfigMap {settings.istio_namespace}/{name}"
     for _ in range(_TRIES):
         try:
@@ -114,7 +122,7 @@ async def _write(client: ApiClient, settings: Settings, roots: Roots, options: a
                 await client.replace(CONFIG_MAPS, obj)
             except Conflict:
                 continue
-        _report(where, edited.changes, edited.refused, as_json=options.output == "json", roots=roots)
+        _report(where, edited.changes, edited.refused, as_json=options.output == JSON, roots=roots)
         return FOUND if edited.refused or roots.complaints else FINE
     raise NotFoundOut(f"{where} is written by somebody else all the time; nothing was changed")
 
@@ -122,7 +130,7 @@ async def _write(client: ApiClient, settings: Settings, roots: Roots, options: a
 def _report(where: str, changes: tuple[str, ...], refused: tuple[str, ...], *, as_json: bool, roots: Roots) -> None:
     if as_json:
         document = {"changes": list(changes), "refused": list(refused), "problems": list(roots.complaints)}
-        say(json.dumps({"configMap": where} | document, indent=2))
+        say(written({"configMap": where} | document, JSON))
         return
     for line in changes:
         say(f"{where}: {clean(line)}")

@@ -10,6 +10,8 @@ from signer.api.signername import parse_signer_name, signer_name_of
 from signer.api.text import shown
 from signer.authorities.state import IssuerState
 from signer.commands.command import NotFoundOut
+from signer.tenancy.shared import has_the_ca_of, holders
+from signer.tenancy.world import World
 
 _KINDS = {"clusterissuer": "ClusterIssuer", "clusterissuers": "ClusterIssuer", "issuer": "Issuer", "issuers": "Issuer"}
 
@@ -54,6 +56,52 @@ def roots_of(signers: Iterable[IssuerRef], states: Mapping[IssuerRef, IssuerStat
         else:
             pems[signer_name_of(ref)] = state.authority.root_pem.decode()
     return Roots(pems, tuple(complaints))
+
+
+def without_others_cas(world: World, states: Mapping[IssuerRef, IssuerState], roots: Roots, *, force: bool) -> Roots:
+    """Leave out, unless `force`, signers whose CA another tenant's signer has; and tell of those whose root one has."""
+    found = {ref: state for ref, state in states.items() if signer_name_of(ref) in roots.pems}
+    keys = {ref: state.authority.key_id for ref, state in found.items() if state.authority is not None}
+    tops = {ref: state.authority.root_key_id for ref, state in found.items() if state.authority is not None}
+    pems, complaints = dict(roots.pems), list(roots.complaints)
+    for ref, key_id in sorted(keys.items()):
+        if (other := has_the_ca_of(world, ref, key_id, keys)) is not None:
+            if not force:
+                del pems[signer_name_of(ref)]
+            complaints.append(others_ca(ref, other) + ("" if force else " (--force puts the root there all the same)"))
+            continue
+        having = {
+            one
+            for one, known in world.roots.items()
+            if tops[ref] in known.key_ids and not _below_another(states, one, tops[ref])
+        } | {one for one, top in tops.items() if top == tops[ref]}
+        mine = holders(world, ref)
+        if beside := sorted(one for one in having - {ref} if (of := holders(world, one)) and of != mine):
+            complaints.append(
+                f"{ref} has the root of {beside[0]}, which other namespaces have: their workloads trust each other. Give it a "
+                "CA below a root of its own"
+            )
+    return Roots(pems, tuple(complaints))
+
+
+def whose_ca(world: World, states: Mapping[IssuerRef, IssuerState], ref: IssuerRef) -> IssuerRef | None:
+    """Return the signer of another tenant whose CA key a signer has; None where its CA is its own, or not known."""
+    state = states.get(ref)
+    return has_the_ca_of(world, ref, state.authority.key_id, {}) if state is not None and state.authority else None
+
+
+def others_ca(ref: IssuerRef, other: IssuerRef) -> str:
+    """Say what is wrong with a signer that has another tenant's CA, and what to do: its root is nobody's to trust."""
+    return (
+        f"{ref} has the CA key of {other}, which other namespaces have: is its spec.ca.secretName right? Give it a CA of its "
+        "own"
+    )
+
+
+def _below_another(states: Mapping[IssuerRef, IssuerState], ref: IssuerRef, root_key_id: str) -> bool:
+    """Tell whether a signer's own CA is known to have another root: then its entry is wrong, and its CA is not."""
+    state = states.get(ref)
+    return state is not None and state.authority is not None and state.authority.root_key_id != root_key_id
 
 
 def mesh_fragment(pems: Mapping[str, str]) -> dict[str, Any]:

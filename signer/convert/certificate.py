@@ -11,7 +11,7 @@ from signer.convert.fields import ANY, ISSUER_REF, Table, spelt
 from signer.convert.issuer import API_VERSION
 from signer.convert.metadata import todays_metadata
 from signer.convert.note import Notes, listing, mapping, shown, text
-from signer.convert.solver import CONFIG, Wanted, wanted_of
+from signer.convert.solver import CONFIG, V1ALPHA1, Wanted, wanted_of
 
 _SPEC: Table = {
     "acme": {"config": [CONFIG]},
@@ -34,6 +34,8 @@ _SPEC: Table = {
     "uriSANs": None,
     "usages": None,
 }
+_LATER = ("encodeUsagesInRequest", "revisionHistoryLimit")
+"""Fields that came to all versions but the first while these were served (to 1.5)."""
 _RENAMED = {"emailSANs": "emailAddresses", "uriSANs": "uris"}
 _ALGORITHMS = {"rsa": "RSA", "ecdsa": "ECDSA"}
 _ENCODINGS = {"pkcs1": "PKCS1", "pkcs8": "PKCS8"}
@@ -42,7 +44,7 @@ _DAYS = re.compile(r"([0-9]{1,5})d", re.ASCII)
 
 def todays_certificate(obj: dict[str, Any], notes: Notes) -> dict[str, Any]:
     """Return the Certificate of today; spec.acme goes to the issuer (see `issuer_wishes`)."""
-    old = spelt(obj.get("spec"), _SPEC, "spec", notes)
+    old = spelt(obj.get("spec"), _table(obj), "spec", notes)
     spec: dict[str, Any] = {}
     for name, value in old.items():
         if name in ("acme", "organization", "keyAlgorithm", "keyEncoding", "keySize", "privateKey"):
@@ -60,6 +62,11 @@ def todays_certificate(obj: dict[str, Any], notes: Notes) -> dict[str, Any]:
         "metadata": todays_metadata(obj.get("metadata"), notes),
         "spec": spec,
     }
+
+
+def _table(obj: dict[str, Any]) -> Table:
+    """The fields of a Certificate's spec in the API version of this one."""
+    return _SPEC if text(obj.get("apiVersion")) == V1ALPHA1 else {**_SPEC, **dict.fromkeys(_LATER)}
 
 
 _TIMES = ("duration", "renewBefore")
@@ -99,7 +106,7 @@ def _private_key(old: dict[str, Any], notes: Notes) -> dict[str, Any]:
 def issuer_wishes(obj: dict[str, Any]) -> tuple[tuple[str, str, str], tuple[Wanted, ...]]:
     """Say which issuer (kind, namespace, name) a Certificate names, and how it wants its names to be proven."""
     quiet = Notes()
-    spec = spelt(obj.get("spec"), _SPEC, "spec", quiet)
+    spec = spelt(obj.get("spec"), _table(obj), "spec", quiet)
     ref = mapping(spec.get("issuerRef"))
     kind = text(ref.get("kind")) or "Issuer"
     namespace = text(mapping(obj.get("metadata")).get("namespace")) if kind == "Issuer" else ""

@@ -20,9 +20,7 @@ def todays_request(obj: dict[str, Any], notes: Notes) -> dict[str, Any] | None:
     csr, request = spec.pop("csr", None), spec.pop("request", None)
     request = "".join(text(csr or request).split())
     if not _is_pem(request):
-        notes.add(
-            "spec.csr", "holds no PEM in base64; the object is left out. A Certificate makes its requests by itself"
-        )
+        notes.add("spec.csr", "holds no PEM in base64; the object is left out. A Certificate makes its own requests")
         return None
     if "duration" in spec:
         spec["duration"] = todays_duration(spec["duration"], "spec.duration", notes)

@@ -3,10 +3,10 @@
 Old API servers dropped what they did not know without a word, so a misspelt field had no effect, and nobody saw it.
 """
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from signer.api.meant import near
 from signer.convert.note import Notes, shown
 
 Table = Mapping[str, Any]
@@ -59,5 +59,6 @@ def _nearest(name: str, table: Table) -> str | None:
         return same[0]
     if len(name) > 60:
         return None
-    near = difflib.get_close_matches(name, list(table), n=2, cutoff=0.8)
-    return near[0] if len(near) == 1 else None
+    # Of short names a swap of two letters is less alike than it looks.
+    found = [one for one in table if sorted(one) == sorted(name)] or near(name, table, 0.8)
+    return found[0] if len(found) == 1 else None

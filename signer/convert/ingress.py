@@ -36,7 +36,10 @@ def todays_ingress(obj: dict[str, Any], notes: Notes) -> dict[str, Any]:
             found[name] = value
     metadata = todays_metadata(obj.get("metadata"), notes)
     if "ingressClassName" in found and _CLASS in mapping(metadata.get("annotations")):
-        notes.add("spec.ingressClassName", f"left out: the annotation {_CLASS} says it too, and both are not allowed")
+        notes.add(
+            "spec.ingressClassName",
+            f"left out: the annotation {_CLASS} says the same, and only one of the two is allowed",
+        )
         del found["ingressClassName"]
     return {"apiVersion": API_VERSION, "kind": "Ingress", "metadata": metadata, "spec": found}
 

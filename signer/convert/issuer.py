@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from signer.convert.fields import ANY, SECRET_KEY, Table, spelt
 from signer.convert.metadata import todays_metadata
 from signer.convert.note import Notes, listing, mapping, shown, text
-from signer.convert.solver import SOLVER, Wanted, old_solvers, todays_solver
+from signer.convert.solver import V1ALPHA1, Wanted, old_solvers, solver_table, todays_solver
 
 API_VERSION = "cert-manager.io/v1"
 _ACME: Table = {
@@ -19,12 +19,12 @@ _ACME: Table = {
     "skipTLSVerify": None,
     "privateKeySecretRef": SECRET_KEY,
     "externalAccountBinding": {"keyID": None, "keySecretRef": SECRET_KEY, "keyAlgorithm": None},
-    "solvers": [SOLVER],
     "http01": {"serviceType": None},
     "dns01": {"providers": None},
 }
+_LATER = ("preferredChain", "disableAccountKeyGeneration", "enableDurationFeature")
+"""Fields of spec.acme that came to all versions but the first while these were served (to 1.5)."""
 _SPEC: Table = {
-    "acme": _ACME,
     "ca": {"secretName": None, "crlDistributionPoints": None},
     "selfSigned": None,
     "vault": ANY,
@@ -42,7 +42,7 @@ _DIRECTORY = "/directory"
 def todays_issuer(obj: dict[str, Any], wanted: tuple[Wanted, ...], notes: Notes) -> dict[str, Any]:
     """Return the issuer of today. `wanted` is what the Certificates of the input say of how their names are proven."""
     kind = obj["kind"]
-    spec = spelt(obj.get("spec"), _SPEC, "spec", notes)
+    spec = spelt(obj.get("spec"), _table(text(obj.get("apiVersion"))), "spec", notes)
     if "acme" in spec:
         spec["acme"] = _acme(mapping(spec["acme"]), wanted, notes)
     return {
@@ -53,19 +53,25 @@ def todays_issuer(obj: dict[str, Any], wanted: tuple[Wanted, ...], notes: Notes)
     }
 
 
+def _table(version: str) -> Table:
+    """The fields of an issuer's spec in an API version."""
+    later = () if version == V1ALPHA1 else _LATER
+    return {**_SPEC, "acme": {**_ACME, **dict.fromkeys(later), "solvers": [solver_table(version)]}}
+
+
 def _acme(acme: dict[str, Any], wanted: tuple[Wanted, ...], notes: Notes) -> dict[str, Any]:
     found = {name: value for name, value in acme.items() if name not in ("http01", "dns01", "solvers")}
     if server := text(found.get("server")):
         found["server"] = _todays_server(server, "spec.acme.server", notes)
     binding = mapping(found.get("externalAccountBinding"))
     if binding.pop("keyAlgorithm", None):
-        notes.add("spec.acme.externalAccountBinding.keyAlgorithm", "not used any more: it is always HS256")
+        notes.add("spec.acme.externalAccountBinding.keyAlgorithm", "no longer used: it is always HS256")
     # The longest-standing order: what a Certificate said of itself, the issuer's list, the issuer's one method.
     solvers = [todays_solver(mapping(one)) for one in listing(acme.get("solvers"))]
     own = old_solvers(acme, wanted, "spec.acme", notes)
     found["solvers"] = [*own, *(one for one in solvers if one not in own)]
     if not found["solvers"]:
-        notes.add("spec.acme.solvers", "no way to prove a name is left; add a solver, as http01: {ingress: {}}")
+        notes.add("spec.acme.solvers", "no way to prove a name is left; add a solver, such as http01: {ingress: {}}")
     return found
 
 
@@ -84,7 +90,7 @@ def _todays_server(url: str, place: str, notes: Notes) -> str:
     today = f"https://{_LETS_ENCRYPT[host]}{_DIRECTORY}"
     if _LETS_ENCRYPT[host] != host:
         notes.add(
-            place, f"{shown(url)} spoke ACME version 1, which has ended; now {today}: the account is made anew there"
+            place, f"{shown(url)} spoke ACME version 1, which has ended; now {today}: a new account is made there"
         )
     if path != _DIRECTORY:
         notes.add(place, f"misspelt: the path is {_DIRECTORY}, not {shown(path)}")

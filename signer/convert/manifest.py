@@ -11,9 +11,10 @@ from typing import Any
 from signer.api.injectable import ASKING, INJECTABLES
 from signer.convert.certificate import issuer_wishes, todays_certificate
 from signer.convert.certificaterequest import todays_request
+from signer.convert.fields import Table, spelt
 from signer.convert.ingress import todays_ingress
 from signer.convert.issuer import todays_issuer
-from signer.convert.metadata import with_todays_annotations
+from signer.convert.metadata import METADATA, with_todays_annotations
 from signer.convert.note import Note, Notes, listing, mapping, shown, text
 from signer.convert.solver import Wanted
 
@@ -45,6 +46,8 @@ _SOLVER_SELECTORS = (
     "certmanager.k8s.io/acme-http-token",
 )
 _CHALLENGES = "/.well-known/acme-challenge"
+_ONLY_CHALLENGES = "left out: it only routes ACME challenges, and would stand before the route that is made for you now"
+_OBJECT: Table = {"apiVersion": None, "kind": None, "metadata": None, "spec": None, "status": None}
 _INJECTED_KINDS = tuple(resource.kind for resource in INJECTABLES)
 _INJECTED = "the CA is written in by the CA injector: apply manifests/components/ca-injector too"
 _SOLVED_BY = ("Pod", "Service", "Ingress")
@@ -60,8 +63,8 @@ class Converted:
 
 def convert(objects: Iterable[dict[str, Any]]) -> Converted:
     """Convert objects as read from YAML; they are not changed. Never fails: what cannot be converted is noted."""
-    given = list(objects)
     notes = Notes()
+    given = [_mended(obj, position, notes) for position, obj in enumerate(objects, 1)]
     wishes, unused = _wishes(given)
     found = []
     for position, obj in enumerate(given, 1):
@@ -79,6 +82,21 @@ def convert(objects: Iterable[dict[str, Any]]) -> Converted:
     return Converted(tuple(found), tuple(notes.all))
 
 
+def _mended(obj: dict[str, Any], position: int, notes: Notes) -> dict[str, Any]:
+    """An old object of cert-manager's with the fields around its spec spelt right, each with a note.
+
+    A misspelt one (`meteadata`) had no effect, so the object could not even be named; what is no field of any object goes.
+    """
+    named = {name: value for name, value in obj.items() if name in ("apiVersion", "kind")}
+    if text(obj.get("apiVersion")) not in _CERT_MANAGER:
+        return obj
+    notes.about(obj, position)
+    found: dict[str, Any] = spelt(obj, _OBJECT, "", notes)
+    if "metadata" in found:
+        found["metadata"] = spelt(found["metadata"], METADATA, "metadata", notes)
+    return named | found
+
+
 def _one(
     obj: dict[str, Any], wishes: dict[tuple[str, str, str], tuple[Wanted, ...]], notes: Notes
 ) -> dict[str, Any] | None:
@@ -87,7 +105,7 @@ def _one(
         notes.add("", why)
         return None
     if version in _STATE and kind in ("Order", "Challenge"):
-        notes.add("", "left out: it is the state of one issuance, made anew by the Certificate")
+        notes.add("", "left out: it is the state of one issuance; the Certificate makes a new one")
         return None
     if version in _CERT_MANAGER:
         if kind in _ISSUERS:
@@ -120,6 +138,11 @@ def _of_others(obj: dict[str, Any], version: str, kind: str, notes: Notes) -> di
 def _leftover(obj: dict[str, Any]) -> str:
     """Say why this object is left out; "" when it is not."""
     kind = obj.get("kind")
+    if kind == "VirtualService" and text(obj.get("apiVersion")).startswith("networking.istio.io/"):
+        spec = mapping(obj.get("spec"))
+        routes = [mapping(route) for route in listing(spec.get("http"))]
+        others = spec.get("tls") or spec.get("tcp")
+        return _ONLY_CHALLENGES if routes and not others and all(map(_route_of_challenges, routes)) else ""
     if kind not in _SOLVED_BY:
         return ""
     labels = mapping(mapping(obj.get("metadata")).get("labels"))
@@ -131,8 +154,15 @@ def _leftover(obj: dict[str, Any]) -> str:
             "left out: it selects cert-manager's solver Pods, which are not needed; the gateway answers by itself now"
         )
     if kind == "Ingress" and not spec.get("backend") and _only_challenges(spec):
-        return "left out: it only routes ACME challenges, and would stand before the route that is made for you now"
+        return _ONLY_CHALLENGES
     return ""
+
+
+def _route_of_challenges(route: dict[str, Any]) -> bool:
+    """Tell whether a rule of a VirtualService takes challenges and nothing else: by each of its matches."""
+    matches = [mapping(match) for match in listing(route.get("match"))]
+    paths = [text(value) for match in matches for value in mapping(match.get("uri")).values()]
+    return bool(matches) and len(paths) == len(matches) and all(_CHALLENGES in path[:40] for path in paths)
 
 
 def _only_challenges(spec: dict[str, Any]) -> bool:

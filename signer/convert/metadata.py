@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from signer.convert.fields import Table
 from signer.convert.note import Notes, mapping, shown
 
 _OF_THE_SERVER = (
@@ -14,6 +15,20 @@ _OF_THE_SERVER = (
     "selfLink",
     "uid",
 )
+METADATA: Table = dict.fromkeys(
+    (
+        *_OF_THE_SERVER,
+        "annotations",
+        "clusterName",
+        "finalizers",
+        "generateName",
+        "labels",
+        "name",
+        "namespace",
+        "ownerReferences",
+    )
+)
+"""All that an object's metadata ever had."""
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _OLD = "certmanager.k8s.io/"
 

@@ -46,11 +46,22 @@ _PROVIDERS: Table = {
 }
 _TODAYS_NAMES = {"acmedns": "acmeDNS", "azuredns": "azureDNS", "clouddns": "cloudDNS"}
 _DNS01: Table = {"cnameStrategy": None, **_PROVIDERS}
-SOLVER: Table = {
-    "selector": {"matchLabels": None, "dnsNames": None, "dnsZones": None},
-    "http01": {"ingress": _INGRESS},
-    "dns01": _DNS01,
-}
+_SELECTOR: Table = {"matchLabels": None, "dnsNames": None, "dnsZones": None}
+_GATEWAY_ROUTE: Table = {"labels": None, "serviceType": None, "parentRefs": None}
+V1ALPHA1, V1BETA1 = "certmanager.k8s.io/v1alpha1", "cert-manager.io/v1beta1"
+
+
+def solver_table(version: str) -> Table:
+    """The fields of a solver in an API version: Gateways came to all but the first, and the last spells providers as today."""
+    dns01: Table = _DNS01
+    if version == V1BETA1:
+        dns01 = {_TODAYS_NAMES.get(name, name): value for name, value in _DNS01.items()}
+    http01: Table = {"ingress": _INGRESS}
+    if version != V1ALPHA1:
+        http01 = {**http01, "gatewayHTTPRoute": _GATEWAY_ROUTE}
+    return {"selector": _SELECTOR, "http01": http01, "dns01": dns01}
+
+
 PROVIDER: Table = {"name": None, **_DNS01}
 CONFIG: Table = {"domains": None, "http01": {"ingress": None, "ingressClass": None}, "dns01": {"provider": None}}
 _NO_CLASS = "none"

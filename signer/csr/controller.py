@@ -12,7 +12,7 @@ from collections.abc import Callable, KeysView
 from dataclasses import dataclass
 from datetime import datetime
 
-from signer.api.certificatesigningrequest import CertificateSigningRequest, RequestContent, read_content
+from signer.api.certificatesigningrequest import CertificateSigningRequest, Head, RequestContent, read_content
 from signer.api.signername import parse_signer_name
 from signer.authorities.registry import Registry
 from signer.csr.answers.compose import Answer
@@ -27,6 +27,7 @@ from signer.csr.questions import Questions
 from signer.csr.queue.backlog import Backlog, Pending, Stage
 from signer.csr.queue.flow import flow_of
 from signer.csr.queue.intake import Intake
+from signer.csr.queue.others import Others
 from signer.csr.queue.pacing import Pacing
 from signer.csr.queue.replica import Sharing
 from signer.csr.queue.waiting import RECHECK, Sources, Waiting
@@ -110,15 +111,22 @@ class RequestController:
         self._signing = Signing(self._delivery, self._record)
         self._unapproved = _Unapproved(self._record, clock)
         self.foreign = ForeignCertificates(self._backlog, self._unapproved.uids, around.world, around, self._record)
+        self._others = Others(parts.sharing, self._take_in, clock)
         self._draining = False
         self._gauges = _Gauges(metrics, self._backlog, self._delivery, audit, around.world, wall)
         parts.reflector.subscribe(self._changed)
         parts.intake.subscribe(self.foreign.look)
+        parts.intake.subscribe_slips(self._tell_slip)
+        parts.intake.spare = self._spare
 
     @property
     def world(self) -> World:
         """What decisions are made from."""
         return self._mesh.world if self._mesh is not None else self._no_wall
+
+    def _tell_slip(self, csr: CertificateSigningRequest, wrong: str) -> None:
+        if not self._sharing.delay(csr.uid, 0.0):  # one replica says it
+            self._record.misspelt(csr, wrong)
 
     async def run(self) -> None:
         """Answer requests until cancelled."""
@@ -129,6 +137,7 @@ class RequestController:
                 tasks.create_task(self._watch_over())
         finally:
             self._delivery.close()
+            self._others.close()
             self._pacing.close()
             self.waiting.close()
             self._record.close()
@@ -149,12 +158,25 @@ class RequestController:
 
     # What the watch says.
 
+    def _spare(self, head: Head, raw: bytes) -> bool:
+        """Tell whether an event says nothing that is not known here, so that the object need not be read (ADR 58).
+
+        That are new requests of other replicas, certificates of theirs, and our own: what we sent comes back, byte for byte,
+        with a serial number that nobody else can have known before it was stored.
+        """
+        if head.state == "new":
+            return bool(self._sharing.place(head.uid).before)
+        pending = self._backlog.get(head.uid)
+        if pending is not None:
+            return pending.answer is not None and bool(pending.answer.pem) and pending.answer.pem in raw
+        return not self.foreign.knows(head.uid)
+
     def _changed(self, change: Change[CertificateSigningRequest]) -> None:
         new, old = change.new, change.old
         if old is not None and (new is None or new.uid != old.uid):
             pending = self._backlog.get(old.uid)
             if pending is not None and not pending.taken:
-                self._sharing.answered(old.uid)
+                self._sharing.answered(old.uid, self._clock() - pending.since)
             if pending is not None and pending.stage is not Stage.WORKING and pending.unsent is not None:
                 # Our own write may have done that: the audit log must not end on "unknown" when it can be known.
                 self._delivery.settle_aside(pending, pending.unsent)
@@ -179,13 +201,16 @@ class RequestController:
                 if pending.stage is Stage.PARKED:
                     self._backlog.make_ready(pending)
             return
+        if not self._draining and not self._others.leave(csr):
+            self._take_in(csr, self._clock())
+
+    def _take_in(self, csr: CertificateSigningRequest, since: float) -> None:
+        """Queue a request that is ours to answer, or that nobody else seems to answer."""
         ref = parse_signer_name(csr.signer_name)
         if ref is None or self._draining:
             return
-        pending = Pending(csr, ref, self._clock(), flow_of(csr, self.world.namespaces))
+        pending = Pending(csr, ref, since, flow_of(csr, self.world.namespaces))
         self._backlog.add(pending)
-        if self._left_to_owner(pending):
-            return
         if (waiting := unready(self.world)) is not None:
             self.waiting.for_world(pending, waiting)  # a start with thousands of requests looks at each once
         else:
@@ -200,6 +225,7 @@ class RequestController:
 
     def _gone(self, uid: str) -> None:
         self._unapproved.remove(uid)
+        self._others.gone(uid)
         self._backlog.remove(uid)
 
     def _stored(self, pending: Pending, answer: Answer) -> None:
@@ -280,7 +306,8 @@ class RequestController:
                 next_check = self._clock() + RECHECK
                 self._record.sweep()
                 for csr in tuple(self._reflector.store.values()):
-                    if csr.approved and not csr.answered and self._backlog.get(csr.uid) is None:
+                    known = csr.uid in self._others or self._backlog.get(csr.uid) is not None
+                    if csr.approved and not csr.answered and not known:
                         self._offer(csr)
 
 

@@ -5,7 +5,7 @@ what users know stays true. What must be asked over the network (may the request
 in that Secret?) comes back as a question; the caller asks and evaluates again with the answer.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,18 +14,21 @@ from issuers.certificate import CertificateTemplate, template_for
 from issuers.errors import MalformedRequest, TemplateError
 from issuers.istio_request import dns_names, uri_name
 from issuers.line import Finding, by_nobody, by_some
-from issuers.request import SigningRequest, read_request
+from issuers.request import SigningRequest
+from issuers.shape import read_request
 from issuers.template import mesh_template, within
 from issuers.verify import findings_of
 from signer.api.certificatesigningrequest import RequestContent
 from signer.api.duration import InvalidDuration, format_duration, parse_duration
 from signer.api.issuer import IssuerRef
 from signer.api.secret import TLS_KEY
+from signer.api.signername import ISSUER_DOMAIN
 from signer.authorities.state import NOT_VERIFIABLE, PENDING, TYPE_MISSING, IssuerState
 from signer.csr.outcome import Answers, AskKey, AskReference, Issue, NoKey, Verdict
 from signer.observe.names import identity_of, names_of
-from signer.tenancy.decide import CA, Standing, entitlement, judge, standing, unready
+from signer.tenancy.decide import Standing, entitlement, judge, standing, unready
 from signer.tenancy.grants import Claimable, Granted, NotGranted
+from signer.tenancy.mesh_cas import CA
 from signer.tenancy.verdict import Claim, Grant, Inquiry, Limits, Reason, Refuse, Unready, Wait
 from signer.tenancy.world import World
 
@@ -98,7 +101,12 @@ def evaluate(case: Case, around: Circumstances) -> Verdict:
 
 def _missing(ref: IssuerRef, state: IssuerState | None) -> Wait:
     if state is None:
-        return Wait(Reason("IssuerNotFound", f"Referenced issuer does not exist: {ref}"), ref)
+        hint = (
+            f"; an Issuer's signer is {ISSUER_DOMAIN}/NAMESPACE.NAME"
+            if ref.kind == "Issuer" and not ref.namespace
+            else ""
+        )
+        return Wait(Reason("IssuerNotFound", f"Referenced issuer does not exist: {ref}{hint}"), ref)
     return Wait(Reason("IssuerTypeMissing", state.message), ref)
 
 
@@ -225,7 +233,7 @@ def _by_ca(
     template = _template(case.content, request, state, grant, around)
     if isinstance(template, Refuse):
         return template
-    return _verifiable(case, _issue(request, template, grant, authority=state.authority), grant)
+    return _issue(case, request, template, grant, authority=state.authority)
 
 
 def _self_signed(
@@ -257,31 +265,35 @@ def _self_signed(
     template = _template(content, request, state, grant, around)
     if isinstance(template, Refuse):
         return template
-    return _verifiable(case, _issue(request, template, grant, key=key), grant)
+    return _issue(case, request, template, grant, key=key)
 
 
 def _issue(
+    case: Case,
     request: SigningRequest,
     template: CertificateTemplate,
     grant: Grant,
     *,
     authority: Authority | None = None,
     key: Any = None,
-) -> Issue:
-    # A mesh request has one name, or it is refused.
-    names = () if grant.mesh else names_of(request)
-    return Issue(template, authority, grant, key, identity=identity_of(request), names=names)
-
-
-def _verifiable(case: Case, issue: Issue, grant: Grant) -> Issue | Refuse:
+) -> Issue | Refuse:
     """Refuse what nobody would accept (issuers/verify.py), and for the mesh what its proxies or istiod would not."""
-    template, every = as_signed(issue.template, issue.authority)
+    template, every = as_signed(template, authority)
     if every and (against := by_some(every) if grant.mesh else by_nobody(every)):
         who = "workloads would not accept" if grant.mesh else "nobody would accept"
         return Refuse(tuple(Reason(NOT_VERIFIABLE, f"{who} the certificate: {one}") for one in against))
-    of_ca = issue.authority.line.findings if issue.authority is not None else ()
-    warnings = () if grant.mesh else tuple(str(one) for one in every if one not in of_ca)
-    return replace(issue, template=template, requester=case.content.username, warnings=warnings)
+    of_ca = authority.line.findings if authority is not None else ()
+    return Issue(
+        template,
+        authority,
+        grant,
+        key,
+        requester=case.content.username,
+        identity=identity_of(request),
+        # A mesh request has one name, or it is refused.
+        names=() if grant.mesh else names_of(request),
+        warnings=() if grant.mesh else tuple(str(one) for one in every if one not in of_ca),
+    )
 
 
 def as_signed(

@@ -44,12 +44,12 @@ _OURS = frozenset(
 _SKEW = timedelta(minutes=10)
 
 
-def is_ours(chain: bytes, created: datetime, began: datetime | None = None) -> bool:
+def is_ours(chain: bytes, created: datetime, began: datetime | None) -> bool:
     """Tell whether a chain (PEM, leaf first) has the form of the mesh's certificates that we make.
 
-    `created` is when the request was made, `began` when its CA did, if known. Another replica's certificate has that form,
-    cert-manager's has not: ours begins two minutes before its request, or with a CA that is younger, has no subject, and
-    just our extensions. Raises nothing.
+    `created` is when the request was made, `began` when its CA did, None where that is not known, as in a replica that has just
+    started. Another replica's certificate has that form, cert-manager's has not: ours begins two minutes before its request,
+    or with a CA that is younger, has no subject, and just our extensions. Raises nothing.
     """
     block = _FIRST.search(chain)
     if block is None:
@@ -63,14 +63,16 @@ def is_ours(chain: bytes, created: datetime, began: datetime | None = None) -> b
 
 def _has_our_form(fields: inspection.CertificateFields, created: datetime, began: datetime | None) -> bool:
     latest = created - BACKDATE
-    with_its_ca = began is not None and latest < fields.not_before == began
+    # What is not known yet accuses nobody.
+    with_its_ca = latest < fields.not_before == began if began is not None else fields.not_before <= created
     names = fields.extensions.get(extensions.SUBJECT_ALT_NAME)
     return (
         fields.extensions.keys() == _OURS
         and names is not None
         and names[0]
         and fields.subject == EMPTY_NAME
-        and (with_its_ca or latest - _SKEW <= fields.not_before <= latest)
+        and latest - _SKEW <= fields.not_before
+        and (with_its_ca or fields.not_before <= latest)
     )
 
 
@@ -99,12 +101,15 @@ class ForeignCertificates:
         if len(self._refused) > _REMEMBERED:
             self._refused.popitem(last=False)
 
+    def knows(self, uid: str) -> bool:
+        """Tell whether a request was seen here without a certificate, or refused: only then its certificate may be foreign."""
+        return self._backlog.get(uid) is not None or uid in self._unapproved or uid in self._refused
+
     def look(self, csr: CertificateSigningRequest) -> None:
         """A request has a certificate now. Raises ProtobufError."""
         pending = self._backlog.get(csr.uid)
-        known = pending is not None or csr.uid in self._unapproved or csr.uid in self._refused
         ref = parse_signer_name(csr.signer_name)
-        if ref is None or not known or ref not in self._world().signers:
+        if ref is None or not self.knows(csr.uid) or ref not in self._world().signers:
             return  # answered by us, or long ago, or of nobody who could harm the mesh
         chain = read_certificate(csr)
         if pending is not None and pending.answer is not None and pending.answer.pem == chain:

@@ -16,6 +16,7 @@ from typing import Protocol
 from signer.api.issuer import IssuerRef
 from signer.csr.queue.backlog import Backlog, Pending
 from signer.kube.errors import ApiError, Unreachable
+from signer.kube.reach import loudness
 from signer.tenancy.verdict import Bind, Confirm, Inquiry, Reread
 from signer.tenancy.world import World
 
@@ -181,7 +182,7 @@ class Inquiries:
         what = not_answered(question)
         # The text of what was not foreseen may quote what it choked on.
         why = str(error) if isinstance(error, ApiError | Unreachable) else type(error).__name__
-        log.warning("%s; it will be retried: %s", what, why)
+        log.log(loudness(error), "%s; it will be retried: %s", what, why)
         now = self._clock()
         since = self._failing[type(question)].since if type(question) in self._failing else now
         self._failing[type(question)] = _Failing(since, now, f"{what}: {why}")

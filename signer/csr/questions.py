@@ -105,7 +105,7 @@ class Questions:
             return NoKey()
         try:
             secret = await self._client.get(SECRETS, name, namespace)
-        except (NotFound, ValueError):  # ValueError: the text can be no Secret's name
+        except NotFound:
             return NoKey()
         except Forbidden as error:
             # For the operator; the requester is told what he would be told of a Secret that is not there.

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from signer.api.certificatesigningrequest import CertificateSigningRequest
 from signer.api.event import ObjectReference
@@ -17,12 +18,13 @@ from signer.csr.answers.compose import Answer, audit_line
 from signer.csr.answers.writer import Written
 from signer.csr.outcome import Issue
 from signer.csr.queue.backlog import Pending
-from signer.csr.refusals import Kind, Refusals
 from signer.kube.clock import to_milliseconds
 from signer.observe.audit import AuditLine, AuditLog, Outcome
 from signer.observe.events import EventRecorder, EventType
 from signer.observe.metrics import Metrics
+from signer.observe.notices import Notice, Notices
 from signer.observe.printable import printable
+from signer.observe.refusals import Kind, Refusals, summary
 from signer.observe.series import Series
 from signer.observe.write_errors import WriteErrors
 from signer.tenancy.verdict import Grant, Refuse
@@ -31,6 +33,8 @@ from signer.tenancy.world import NO_CLAIMS, World
 log = logging.getLogger(__name__)
 
 _COMPLAIN_SECONDS = 10.0
+# Reasons for waiting that have a line of their own (the issuer's, the watch's), or end by themselves.
+_TOLD_ELSEWHERE = frozenset({"IssuerNotReady", "MeshNotRead", "MeshStateStale", "CANotJudged", "NamespaceNotRecorded"})
 _CERTIFICATES = "certificates.k8s.io/v1"
 _PROXY_CONFIGS = "networking.istio.io/v1beta1"
 _ISSUERS = "cert-manager.io/v1"
@@ -50,7 +54,8 @@ class Record:
     """Tells the audit log, the metrics, the Events and the log what happens to requests."""
 
     def __init__(self, recorder: EventRecorder, metrics: Metrics, audit: AuditLog, around: Around) -> None:
-        self._emit = recorder.emit
+        self._recorder = recorder
+        self._notices = Notices(recorder)
         self._metrics = metrics
         self._audit = audit
         self._around = around
@@ -61,6 +66,7 @@ class Record:
         self._write_errors = WriteErrors(recorder, clock=around.clock)
         # To find a series by its labels takes longer than to count in it. Forgotten in each sweep, so before a series ends.
         self._durations: dict[str, tuple[Callable[[float], None], ...]] = {}
+        self._outcomes: dict[tuple[str, str], Callable[[], None]] = {}
         self._series = Series(
             signer_exists=self._signer_exists,
             namespace_exists=lambda name: name in around.world().namespaces,
@@ -85,25 +91,38 @@ class Record:
         """Count a final outcome."""
         signer, namespace = pending.csr.signer_name, pending.flow.namespace
         outcome = {"stored": "issued"}.get(result.outcome, result.outcome)
-        requests = self._metrics.requests
-        requests.labels(self._series.follow(requests, signer, outcome), outcome).inc()
+        self._counted(signer, outcome)()
         verdict = answer.verdict
         if result.outcome == "refused" and isinstance(verdict, Refuse):
             self._series.count(self._metrics.refusals, signer, namespace, verdict.code)
             if not pending.hushed:
-                log.info("request %s refused: %s", pending.csr.name, printable(verdict.message))
+                others = f" [{verdict.others}]" if verdict.others else ""
+                words = "request %s refused: %s: %s"
+                fields = _fields(pending, verdict.code)
+                log.warning(words, pending.csr.name, verdict.code, printable(verdict.message + others), extra=fields)
                 self.tell(pending, "Warning", verdict.code, verdict.message)
                 if pending.mesh:
                     self._tell_tenant(namespace, pending.ref, verdict.code, verdict.message)
         elif result.outcome == "stored" and isinstance(verdict, Issue):
             self._took(pending)
+            if log.isEnabledFor(logging.DEBUG):
+                fields = _fields(pending) | {"duration": round(self._around.clock() - pending.since, 4)}
+                log.debug("request %s issued", pending.csr.name, extra=fields)
             if verdict.grant.mesh:
                 self._series.count(self._metrics.issued, signer, verdict.grant.namespace)
             self._would_refuse(pending, verdict.grant)
             if verdict.warnings:
                 self.tell(pending, "Warning", NOT_BY_ALL, "; ".join(verdict.warnings))
             message = "Certificate fetched from issuer successfully"
-            self._event(pending.csr, "Normal", "CertificateIssued", message, courtesy=True)
+            self._courtesy(pending.csr, "Normal", "CertificateIssued", message)
+
+    def _counted(self, signer: str, outcome: str) -> Callable[[], None]:
+        known = self._outcomes.get((signer, outcome))
+        if known is None:
+            requests = self._metrics.requests
+            known = requests.labels(self._series.follow(requests, signer, outcome), outcome).inc
+            self._outcomes[signer, outcome] = known
+        return known
 
     def _took(self, pending: Pending) -> None:
         """Count how long it took, in three parts: all of it, the wait for its turn, the work."""
@@ -130,7 +149,7 @@ class Record:
             message = (
                 f"The certificate of request {csr.name} was not made by mesh-signer: another signer works beside it"
             )
-            self._emit(issuer, "Warning", "ForeignCertificate", message)
+            self._notices.happened(issuer, Notice("Warning", "ForeignCertificate", message))
 
     def complain(self, pending: Pending, result: Written) -> None:
         """Log that an answer could not be written; each is tried again, so one line for many is enough.
@@ -143,17 +162,19 @@ class Record:
             )
         if self._around.clock() >= self._quiet_until:
             self._quiet_until = self._around.clock() + _COMPLAIN_SECONDS
-            log.warning("an answer could not be written and will be retried: %s", result.message)
+            fields = _fields(pending) | {"error": result.message}
+            log.warning("an answer could not be written and will be retried: %s", result.message, extra=fields)
 
     def tell(self, pending: Pending, type_: EventType, reason: str, message: str) -> bool:
-        """Emit an Event on a request, once for each reason; whether it was the first time."""
+        """Tell something on a request, once for each reason; whether it was the first time."""
         if reason in pending.told:
             return False
         pending.told.add(reason)
-        self._event(pending.csr, type_, reason, printable(message), share=self._share(pending))
+        notice = Notice(type_, reason, printable(message))
+        self._notices.happened(_about(pending.csr), notice, share=self._share(pending))
         return True
 
-    def waits(self, pending: Pending, reason: str, message: str) -> None:
+    def waits(self, pending: Pending, reason: str, message: str, others: str = "") -> None:
         """Tell that a request waits, and for what: as a refusal is told, once for each request and reason."""
         if not self.tell(pending, "Warning", reason, message):
             return
@@ -162,7 +183,10 @@ class Record:
         kind = self._kind(pending, reason)
         if not self._waits.first(kind, self._around.clock()):
             return
-        log.info("request %s for %s waits: %s: %s", csr.name, _named(kind), reason, printable(message))
+        more = f" [{printable(others)}]" if others else ""
+        words = "request %s for %s waits: %s: %s%s"
+        level = logging.INFO if reason in _TOLD_ELSEWHERE else logging.WARNING
+        log.log(level, words, csr.name, _named(kind), reason, printable(message), more, extra=_fields(pending, reason))
         self._audit.write(
             AuditLine(
                 time=to_milliseconds(self._around.wall()),
@@ -180,8 +204,12 @@ class Record:
 
     def waits_for_approval(self, csr: CertificateSigningRequest) -> None:
         """Nobody has approved this request for some seconds: cert-manager's Event."""
-        message = "Waiting for the Approved condition before issuing"
-        self._event(csr, "Normal", "WaitingApproval", message, courtesy=True)
+        message = (
+            "Waiting for the Approved condition before issuing: nobody has approved or denied it. istiod approves its own "
+            f"requests if it may. Of others mesh-signer explain {csr.name} says what becomes of them; what is refused once is "
+            f"refused for good, else kubectl certificate approve {csr.name}"
+        )
+        self._courtesy(csr, "Warning", "WaitingApproval", message)
 
     def turn(self) -> None:
         """Tell what was only counted, once its minute is over. To be called each second or so."""
@@ -189,13 +217,17 @@ class Record:
         for kind, count in self._refusals.ended(now):
             self._sum_up(kind, count)
         for kind, count in self._would.ended(now):
-            log.info("%d more requests for %s would be refused: %s", count, _named(kind), kind.reason)
+            words = "%d more requests for %s would be refused: %s"
+            log.warning(words, count, _named(kind), kind.reason, extra=_fields_of(kind))
         for kind, count in self._waits.ended(now):
-            log.info("%d more requests for %s had to wait: %s", count, _named(kind), kind.reason)
+            words = "%d more requests for %s had to wait: %s"
+            level = logging.INFO if kind.reason in _TOLD_ELSEWHERE else logging.WARNING
+            log.log(level, words, count, _named(kind), kind.reason, extra=_fields_of(kind))
 
     def sweep(self) -> None:
         """Let go series of what is no more. To be called each minute or so."""
         self._durations.clear()
+        self._outcomes.clear()
         self._series.sweep()
 
     def close(self) -> None:
@@ -205,18 +237,8 @@ class Record:
 
     def _sum_up(self, kind: Kind, count: int) -> None:
         message = f"{count} more requests for {_named(kind)} were refused within a minute of the first one"
-        log.info("%s: %s", message, kind.reason)
-        self._audit.write(
-            AuditLine(
-                time=to_milliseconds(self._around.wall()),
-                audit="summary",
-                verdict="refuse",
-                signer=signer_name_of(kind.signer) if kind.signer is not None else "",
-                namespace=kind.namespace,
-                reasons=[kind.reason],
-                count=count,
-            )
-        )
+        log.warning("%s: %s", message, kind.reason, extra=_fields_of(kind))
+        self._audit.write(summary(kind, count, to_milliseconds(self._around.wall())))
         if kind.signer is not None:
             self._tell_tenant(kind.namespace, kind.signer, kind.reason, message)
 
@@ -227,18 +249,21 @@ class Record:
         self._series.count(self._metrics.would_refuse, pending.csr.signer_name, pending.flow.namespace, first.code)
         if self._would.first(self._kind(pending, first.code), self._around.clock()):
             text = "; ".join(reason.message for reason in grant.would_refuse)
-            log.warning("request %s issued in audit mode; it would be refused: %s", pending.csr.name, printable(text))
+            words = "request %s issued in audit mode; it would be refused: %s"
+            log.warning(words, pending.csr.name, printable(text), extra=_fields(pending, first.code))
 
     def _tell_tenant(self, namespace: str, ref: IssuerRef, reason: str, message: str) -> None:
         """Tell where it can be found when the request is gone: on the namespace's ProxyConfig, else on the issuer."""
         if (about := self._tenant(namespace, ref)) is not None:
-            self._emit(about, "Warning", reason, printable(message), share=namespace)
+            self._notices.happened(about, Notice("Warning", reason, printable(message)), share=namespace)
 
     def _tenant(self, namespace: str, ref: IssuerRef) -> ObjectReference | None:
-        speaker = self._around.world().claims.get(namespace, NO_CLAIMS).speaker
-        if speaker is None:
+        claims = self._around.world().claims.get(namespace, NO_CLAIMS)
+        # The one that names the signer, be it for some workloads only.
+        about = claims.signers.get(ref) or claims.speaker
+        if about is None:
             return self._issuer(ref)
-        return ObjectReference(_PROXY_CONFIGS, "ProxyConfig", namespace, speaker.name, speaker.uid)
+        return ObjectReference(_PROXY_CONFIGS, "ProxyConfig", namespace, about.name, about.uid)
 
     def _stopped(self, pending: Pending) -> list[ObjectReference]:
         """What a write that is refused is told on."""
@@ -263,21 +288,26 @@ class Record:
         ref = parse_signer_name(name)
         return ref is not None and self._around.issuer(ref) is not None
 
-    def _event(
-        self,
-        csr: CertificateSigningRequest,
-        type_: EventType,
-        reason: str,
-        message: str,
-        *,
-        courtesy: bool = False,
-        share: str | None = None,
-    ) -> None:
-        self._emit(_about(csr), type_, reason, message, courtesy=courtesy, share=share)
+    def misspelt(self, csr: CertificateSigningRequest, wrong: str) -> None:
+        """A request names a signer that is nearly ours and nobody's: nothing else will ever be said of it."""
+        self._courtesy(csr, "Warning", "SignerMisspelt", wrong)
+
+    def _courtesy(self, csr: CertificateSigningRequest, type_: EventType, reason: str, message: str) -> None:
+        self._recorder.emit(_about(csr), type_, reason, message, courtesy=True)
 
 
 def _about(csr: CertificateSigningRequest) -> ObjectReference:
     return ObjectReference(_CERTIFICATES, "CertificateSigningRequest", "", csr.name, csr.uid, csr.resource_version)
+
+
+def _fields(pending: Pending, reason: str = "") -> dict[str, Any]:
+    csr = pending.csr
+    return {"request": csr.name, "signer": csr.signer_name, "namespace": pending.flow.namespace, "reason": reason}
+
+
+def _fields_of(kind: Kind) -> dict[str, str]:
+    signer = signer_name_of(kind.signer) if kind.signer is not None else ""
+    return {"signer": signer, "namespace": kind.namespace, "reason": kind.reason}
 
 
 def _named(kind: Kind) -> str:

@@ -69,11 +69,11 @@ def read_host(text: str) -> Host | str:
     if any(label[2:4] == "--" and not label.startswith("xn--") for label in labels):
         return f"{shown(text)} has a label of a reserved form (-- in third place)"
     if labels[-1].isdigit():
-        return f"{shown(text)} is an IP address, and no name"
+        return f"{shown(text)} is an IP address, not a name"
     if len(labels) < 2:
         return f"{shown(text)} is not public: it has one label" + (" below the wildcard" if host.wildcard else "")
     if labels[-1] in _INTERNAL or "svc" in labels[-3:]:
-        return f"{shown(text)} is an internal name, for which no public CA gives certificates"
+        return f"{shown(text)} is an internal name, for which no public CA issues certificates"
     if host.wildcard and public_suffixes().is_public(host.name):
         return f"{shown(text)} stands for all names below a public suffix, {host.name}, which belong to many"
     return host

@@ -1,24 +1,30 @@
 """The edge at a glance: each host that an object wants, its certificate, and what is in the way. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from signer.api.certificate import Certificate, IssuerReference
+from signer.api.certificate import Certificate, IssuerReference, ends_by_itself, request_waits
+from signer.api.challenge import Challenge
 from signer.api.gateway import APIGateway, Gateway
 from signer.api.ingress import Ingress
 from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
 from signer.api.meta import Condition, find_condition, from_rfc3339, has_condition
 from signer.api.namespace import NamespaceObject
+from signer.api.notes import text_note
+from signer.api.order import ORDERS, Order
 from signer.api.virtualservice import VirtualService
-from signer.edge.gateways.gather import gather
+from signer.edge.gateways.gather import gather, named_by
 from signer.edge.gateways.wish import Source, Wish
 from signer.edge.host import Host
 from signer.edge.hosts.decide import Asker, EdgeWorld, decide
+from signer.kube.encoding.codec import Withheld
 from signer.tenancy.verdict import Refuse
 from signer.tenancy.world import LABEL_PREFIX
 
+_NOT_IN_IT = "not in the Certificate yet"
+Certificates = dict[tuple[str, str], Certificate]
 State = Literal["ready", "issuing", "failing", "waiting", "refused"]
 
 
@@ -42,7 +48,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """All that was read. `served`: the condition Served of HostClaims, by their names."""
+    """All that was read. `served` and `unproven`: conditions of HostClaims, by their names."""
 
     sources: tuple[Gateway | APIGateway | Ingress, ...]
     routes: tuple[VirtualService, ...]
@@ -50,20 +56,14 @@ class Objects:
     certificates: tuple[Certificate, ...]
     world: EdgeWorld
     served: Mapping[str, Condition] = field(default_factory=dict)
+    unproven: Mapping[str, Condition] = field(default_factory=dict)
+    orders: tuple[Order, ...] = ()
+    challenges: tuple[Challenge, ...] = ()
 
 
 def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
     """Return the rows, by host; the same rules say what is wanted and who may have it as in the controller."""
-    made: dict[tuple[str, str], Certificate] = {}
-    by_hand: dict[tuple[str, str], Certificate] = {}
-    for one in sorted(objects.certificates, key=lambda one: (one.metadata.namespace, one.metadata.name)):
-        if one.metadata.labels.get(EDGE_LABEL) == "true":
-            uid = one.metadata.annotations.get(SOURCE_NAMESPACE_UID, "")
-            origin = one.metadata.labels.get(SOURCE_NAMESPACE, "")
-            if origin in objects.namespaces and objects.namespaces[origin].metadata.uid == uid:
-                made.setdefault((origin, one.metadata.name), one)
-        elif one.spec.secret_name:
-            by_hand.setdefault((one.metadata.namespace, one.spec.secret_name), one)
+    made, by_hand = _by_secret(objects)
     rows: list[Row] = []
     by_namespace: dict[str, list[Gateway | APIGateway | Ingress]] = {}
     for obj in objects.sources:
@@ -82,46 +82,132 @@ def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
         for wish in wanted.wishes:
             key = (name, wish.secret_name)
             rows += _rows(wish, made.get(key) or by_hand.get(key), asker, objects)
+        asking = {source for wish in wanted.wishes for source in wish.sources}
+        for obj in listed:
+            # Who asks for nothing may still serve what somebody wrote a Certificate for.
+            for wish in named_by(obj, routes) if not isinstance(obj.raw_spec, Withheld) else ():
+                if not asking.intersection(wish.sources):
+                    rows += _rows_by_hand(wish, by_hand, objects)
     return sorted(rows, key=lambda row: (row.host == "", row.host, row.source))
 
 
+def _by_secret(objects: Objects) -> tuple[Certificates, Certificates]:
+    """The Certificates that we made, by the namespace that wanted them, and those of users by their own; each by Secret."""
+    made: Certificates = {}
+    by_hand: Certificates = {}
+    for one in sorted(objects.certificates, key=lambda one: (one.metadata.namespace, one.metadata.name)):
+        if one.metadata.labels.get(EDGE_LABEL) == "true":
+            uid = text_note(one.metadata.annotations, SOURCE_NAMESPACE_UID)
+            origin = one.metadata.labels.get(SOURCE_NAMESPACE, "")
+            if origin in objects.namespaces and objects.namespaces[origin].metadata.uid == uid:
+                made.setdefault((origin, one.metadata.name), one)
+        elif one.spec.secret_name:
+            by_hand.setdefault((one.metadata.namespace, one.spec.secret_name), one)
+    return made, by_hand
+
+
 def _rows(wish: Wish, certificate: Certificate | None, asker: Asker, objects: Objects) -> Iterable[Row]:
-    name, kind, _ = wish.issuer.normal()
-    issuer = name if kind == "ClusterIssuer" else f"{wish.sources[0].namespace}/{name}"
     for host in wish.hosts:
-        state, why = _state(host, wish, certificate, asker, objects.world)
-        mine = certificate if certificate is not None and host.is_in(certificate.spec.dns_names) else None
-        status = mine.status if mine is not None else None
-        shown = objects.served.get(host.claim_name) if state == "ready" else None
-        for source in wish.sources:
-            yield Row(
-                str(host),
-                source,
-                issuer,
-                state,
-                f"{mine.metadata.namespace}/{mine.spec.secret_name}" if mine is not None else "",
-                from_rfc3339(status.not_after) if status is not None else None,
-                from_rfc3339(status.renewal_time) if status is not None else None,
-                shown.status if shown is not None else "",
-                why or (shown.message if shown is not None and shown.status == "False" else ""),
-            )
+        verdict = decide(host, asker, wish.issuer, objects.world)
+        state: State
+        if isinstance(verdict, Refuse):
+            state, why = "refused", "; ".join(reason.message for reason in verdict.reasons)
+        elif certificate is None:
+            state, why = "waiting", "no Certificate yet: the Events of the object say why"
+        else:
+            state, why = _state(host, certificate, objects)
+        yield from _rows_of(wish, host, certificate, (state, why), objects)
 
 
-def _state(
-    host: Host, wish: Wish, certificate: Certificate | None, asker: Asker, world: EdgeWorld
-) -> tuple[State, str]:
-    verdict = decide(host, asker, wish.issuer, world)
-    if isinstance(verdict, Refuse):
-        return "refused", "; ".join(reason.message for reason in verdict.reasons)
-    if certificate is None:
-        return "waiting", "no Certificate yet: the Events of the object say why"
+def _rows_by_hand(wish: Wish, by_hand: Certificates, objects: Objects) -> Iterable[Row]:
+    """The hosts of a Secret that an object names without asking for a certificate, where somebody wrote a Certificate for it.
+
+    It is in the namespace of the proxies, which the object does not say: the object's own counts first.
+    """
+    own = wish.secret_namespace or wish.sources[0].namespace
+    found = [
+        one
+        for (namespace, secret), one in sorted(by_hand.items(), key=lambda item: (item[0][0] != own, item[0]))
+        if secret == wish.secret_name and wish.secret_namespace in ("", namespace)
+    ]
+    for host in wish.hosts:
+        certificate = next((one for one in found if host.is_in(one.spec.dns_names)), None)
+        if certificate is not None:
+            written = replace(wish, issuer=certificate.spec.issuer_ref)
+            yield from _rows_of(written, host, certificate, _state(host, certificate, objects), objects)
+
+
+def _rows_of(
+    wish: Wish, host: Host, certificate: Certificate | None, found: tuple[State, str], objects: Objects
+) -> Iterable[Row]:
+    """One row for each object that wants the host."""
+    state, why = found
+    name, kind, _ = wish.issuer.normal()
+    mine = certificate if certificate is not None and host.is_in(certificate.spec.dns_names) else None
+    where = mine.metadata.namespace if mine is not None else wish.sources[0].namespace
+    # Before the first issuance they are a placeholder's, which are nobody's concern.
+    issued = mine is not None and (bool(mine.status.revision) or state == "ready")
+    status = mine.status if mine is not None and issued else None
+    shown = objects.served.get(host.claim_name) if state == "ready" else None
+    for source in wish.sources:
+        yield Row(
+            str(host),
+            source,
+            name if kind == "ClusterIssuer" else f"{where}/{name}",
+            state,
+            f"{mine.metadata.namespace}/{mine.spec.secret_name}" if mine is not None else "",
+            from_rfc3339(status.not_after) if status is not None else None,
+            from_rfc3339(status.renewal_time) if status is not None else None,
+            shown.status if shown is not None else "",
+            why or (shown.message if shown is not None and shown.status == "False" else ""),
+        )
+
+
+def _state(host: Host, certificate: Certificate, objects: Objects) -> tuple[State, str]:
+    """How far a host of a Certificate is, and the deepest reason that any object has for it."""
+    conditions = certificate.status.conditions
+    dead = objects.unproven.get(host.claim_name)
     if not host.is_in(certificate.spec.dns_names):
-        return "waiting", "not in the Certificate yet"
-    ready = find_condition(certificate.status.conditions, "Ready")
+        return ("failing", f"left out, as it cannot be proven: {dead.message}") if dead else ("waiting", _NOT_IN_IT)
+    issuing = find_condition(conditions, "Issuing")
+    why = _deepest(host, certificate, objects)
+    ready = find_condition(conditions, "Ready")
     if ready is not None and ready.status == "True":
-        return "ready", ""
-    issuing = find_condition(certificate.status.conditions, "Issuing")
-    if has_condition(certificate.status.conditions, "Issuing"):
-        return "issuing", issuing.message if issuing is not None else ""
+        return "ready", why if has_condition(conditions, "Issuing") else ""
+    _, waits = request_waits(certificate)
+    if not ends_by_itself(waits):
+        return "waiting", why or waits
+    if has_condition(conditions, "Issuing"):
+        return "issuing", why or (issuing.message if issuing is not None else "")
     failed = issuing if issuing is not None and certificate.status.failed_issuance_attempts else ready
-    return ("failing" if failed is issuing and failed is not None else "waiting"), failed.message if failed else ""
+    if failed is issuing and failed is not None:
+        return "failing", f"{why}; {failed.message}" if why else failed.message
+    return "waiting", failed.message if failed else ""
+
+
+def _deepest(host: Host, certificate: Certificate, objects: Objects) -> str:
+    """What the host's own Challenge says, else another of the same Order, else the Order; "" for nothing."""
+    wanted = {name.lower() for name in certificate.spec.dns_names}
+    orders = [
+        one
+        for one in objects.orders
+        if one.metadata.namespace == certificate.metadata.namespace
+        and {name.lower() for name in one.spec.dns_names} == wanted
+    ]
+    order = max(orders, key=lambda one: (one.metadata.creation_timestamp or "", one.metadata.name), default=None)
+    if order is None or order.status.state == "valid":
+        return ""
+    own: list[str] = []
+    others: list[str] = []
+    for one in objects.challenges:
+        status, meta = one.status, one.metadata
+        if status.state == "valid" or not status.reason or not meta.owned_by(order.metadata, ORDERS):
+            continue
+        of = Host(one.spec.dns_name.lower(), wildcard=one.spec.wildcard)
+        said = f"Challenge {meta.namespace}/{meta.name}: {status.reason}"
+        if of == host:
+            own.append(said)
+        else:
+            others.append(f"waits for {of}: {said}")
+    said = f"Order {order.metadata.namespace}/{order.metadata.name}: {order.status.reason}"
+    return next(iter((*own, *others)), said if order.status.reason else "")

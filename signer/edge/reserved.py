@@ -7,8 +7,9 @@ Source: Istio, pilot/pkg/bootstrap and security/pkg/pki/ca (names of Secrets); p
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from signer.api.names import is_subdomain
+from signer.api.names import is_label, is_subdomain
 from signer.api.secret import TLS_TYPE
 from signer.api.text import shown
 from signer.tenancy.verdict import Reason
@@ -16,6 +17,7 @@ from signer.tenancy.verdict import Reason
 RESERVED = frozenset(
     (
         "cacerts",
+        "external-ca-cert",
         "istio-ca-root-cert",
         "istio-ca-secret",
         "istio-kubeconfig",
@@ -23,9 +25,10 @@ RESERVED = frozenset(
         "istio-ztunnel",
     )
 )
-_SUFFIXES = ("-cacert",)
-_READ_PREFIXES = ("istio-remote-secret-", "bootstrap-token-")
-_PREFIXES = (*_READ_PREFIXES, "sh.helm.release.", "mesh-signer-")
+READ_SUFFIXES = ("-cacert",)
+READ_PREFIXES = ("istio-remote-secret-", "bootstrap-token-", "sh.helm.release.")
+"""With RESERVED, what the admission policy of the controllers' Secrets has too (manifests/base/admission-controllers.yaml)."""
+_OURS = "mesh-signer-"
 _MULTI_CLUSTER = "istio/multiCluster"
 _SCHEMES = {
     "builtin": "a certificate of the mesh's own",
@@ -53,32 +56,38 @@ class Existing:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def secret_named(credential: str) -> str | Reason:
-    """Return the Secret's name for a credentialName, or why it names none; NOT_OURS is nothing wrong."""
+class SecretName(NamedTuple):
+    """What a credentialName names; `namespace` is "" where it does not say, which is the proxies' own."""
+
+    name: str
+    namespace: str = ""
+
+
+def secret_named(credential: str) -> SecretName | Reason:
+    """Return the Secret that a credentialName names, or why it names none; NOT_OURS is nothing wrong.
+
+    A namespace may stand before it; Istio serves it where that is the proxies' own (credentials/resource.go, secretcontroller).
+    """
     scheme, found, _ = credential.partition("://")
     if found and f"{scheme}://" != KUBERNETES:
         what = _SCHEMES.get(scheme)
         if what is None:
             return Reason(INVALID_NAME, f"{shown(credential)} has an unknown scheme")
         return Reason(NOT_OURS, f"{shown(credential)} names {what}, not a Secret")
-    name = credential.removeprefix(KUBERNETES)
-    if "/" in name:
-        return Reason(
-            INVALID_NAME, f"{shown(credential)} names a Secret of another namespace; name one without a namespace"
-        )
-    if not is_subdomain(name):
+    namespace, slash, name = credential.removeprefix(KUBERNETES).rpartition("/")
+    if not is_subdomain(name) or (slash and not is_label(namespace)):
         return Reason(INVALID_NAME, f"{shown(credential)} is not a valid Secret name")
-    return name
+    return SecretName(name, namespace)
 
 
 def read_by_istio(name: str) -> bool:
     """Tell whether a Secret of this name, made by us for whatever purpose, would be read by Istio or Kubernetes."""
-    return name in RESERVED or name.endswith(_SUFFIXES) or name.startswith(_READ_PREFIXES)
+    return name in RESERVED or name.endswith(READ_SUFFIXES) or name.startswith(READ_PREFIXES)
 
 
 def reserved_name(name: str) -> Reason | None:
     """Tell when a Secret's name is not for certificates of gateways."""
-    if name in RESERVED or name.endswith(_SUFFIXES) or name.startswith(_PREFIXES):
+    if read_by_istio(name) or name.startswith(_OURS):
         return Reason(RESERVED_NAME, f"{shown(name)} is a name that Istio or Kubernetes reads; choose another")
     return None
 

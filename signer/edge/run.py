@@ -6,7 +6,7 @@ Nothing of Orders is done before Orders and Challenges were read once; issuers d
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,7 +16,9 @@ from signer.api.issuer import IssuerRef
 from signer.api.order import ORDERS, Order
 from signer.authorities.registry import Registry
 from signer.edge.challenges.controller import ChallengeController
+from signer.edge.challenges.each import InTheWay
 from signer.edge.challenges.presenter import Presenter
+from signer.edge.challenges.proving import HostsProven
 from signer.edge.hosts.claims import Claims
 from signer.edge.hosts.permit import Permit, Would
 from signer.edge.issuers.accounts import Accounts
@@ -33,7 +35,9 @@ from signer.kube.client import ApiClient
 from signer.kube.clock import utc_now
 from signer.kube.encoding.codec import JsonCodec
 from signer.kube.errors import ApiError, Unreachable
+from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Reflector
+from signer.kube.room import FIRST
 from signer.kube.superseded import Key
 from signer.observe.controller_queue import ControllerQueue, namespace_of
 from signer.observe.events import EventRecorder
@@ -49,8 +53,10 @@ ALL = (ACME_ISSUERS, ORDER_NAME, CHALLENGE_NAME)
 # One namespace has half of them at most (signer/kube/queue.py), and of these one CA that hangs no more than its share
 # (signer/edge/issuers/shares.py): the rest is for the namespace's other CAs.
 _WORKERS = 32
-_TIDY_AGAIN = 30.0
-"""Seconds; a definition may be on its way, or a right be missing."""
+_TIDY_AGAIN, _TIDY_SELDOM = 30.0, 3600.0
+"""Seconds; a definition may be on its way, or a right be missing. Twice as long after each try, up to an hour."""
+_MOST_TOLD = 100
+"""Objects that may not be taken away, of which it is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,7 @@ class AcmeOptions:
     """Which controllers run (`names`), and what they work with.
 
     `claims` are those of this term of leadership: what was ordered is kept on them, in memory only without it.
-    `tidy` is told at the start which Challenges (uids) there are.
+    `tidy` is told at the start which Challenges (uids) there are, and says what keeps it from its work.
     """
 
     presenter: Presenter
@@ -67,7 +73,7 @@ class AcmeOptions:
     permit: Permit | None = None
     would: Would | None = None
     claims: Callable[[], Claims | None] | None = None
-    tidy: Callable[[frozenset[str]], Awaitable[None]] | None = None
+    tidy: Callable[[frozenset[str]], Awaitable[Sequence[InTheWay]]] | None = None
 
 
 class AcmeControllers:
@@ -141,12 +147,17 @@ class AcmeControllers:
 
     async def _run_orders(self, term: Term, certificates: Reflector[Certificate]) -> None:
         orders = Reflector(
-            self._client, ORDERS, JsonCodec(Order), on_restart=lambda _: self._metrics.watch_restarted(ORDERS.plural)
+            self._client,
+            ORDERS,
+            JsonCodec(Order),
+            rank=lambda _: FIRST,
+            on_restart=lambda _: self._metrics.watch_restarted(ORDERS.plural),
         )
         challenges = Reflector(
             self._client,
             CHALLENGES,
             JsonCodec(Challenge),
+            rank=lambda _: FIRST,
             on_restart=lambda _: self._metrics.watch_restarted(CHALLENGES.plural),
         )
         challenges.subscribe(self._acme.challenge_changed)
@@ -158,6 +169,8 @@ class AcmeControllers:
         proving = ChallengeController(term, family, orders, challenges, self._options.presenter, challenge_queue)
         renewal_queue = ControllerQueue[Key](self._metrics, "renewals", flow=namespace_of)
         renewing = RenewalController(term, certificates, gate, renewal_queue)
+        proven_queue: WorkQueue[str] = WorkQueue(on_error=_not_told)
+        telling = HostsProven(challenges, self._options.claims or (lambda: None), proven_queue, clock=self._clock)
         order_queue.tells(self._write_errors, ordered.about, ordered.show)
         challenge_queue.tells(self._write_errors, proving.about, proving.show)
         renewal_queue.tells(self._write_errors, renewing.about)
@@ -173,21 +186,43 @@ class AcmeControllers:
                 tasks.create_task(order_queue.run(ordered.reconcile, workers=_WORKERS))
             if CHALLENGE_NAME in self._options.names:
                 tasks.create_task(challenge_queue.run(proving.reconcile, workers=_WORKERS))
+                if self._options.claims is not None:
+                    tasks.create_task(proven_queue.run(telling.reconcile, workers=1))
 
     def _alternatives(self, ref: IssuerRef) -> Alternatives:
         state = self._registry.get(ref)
         return read_alternatives(state.issuer) if state is not None else Alternatives()
 
     async def _tidy_up(self, challenges: Reflector[Challenge]) -> None:
-        """Take away what was put in place for Challenges that are no more: once, as soon as that can be done."""
-        told = False
+        """Take away what was put in place for Challenges that are no more: once, as soon as that can be done.
+
+        What is in the way is told on itself, once, and tried again: it keeps nothing else in place.
+        """
+        told: set[str] = set()
+        pause = _TIDY_AGAIN
         while self._options.tidy is not None and CHALLENGE_NAME in self._options.names:
+            left: Sequence[InTheWay] = ()
             try:
-                await self._options.tidy(frozenset(one.metadata.uid for one in challenges.store.values()))
+                left = await self._options.tidy(frozenset(one.metadata.uid for one in challenges.store.values()))
+                if not left:
+                    return
             except (ApiError, Unreachable) as error:
-                if not told:
+                if "" not in told:
                     log.info("what is left of old challenges stays for now: %s", error)
-                told = True
-                await asyncio.sleep(_TIDY_AGAIN)
-            else:
-                return
+                told.add("")
+            for one in left:
+                if one.ref.uid not in told and len(told) < _MOST_TOLD:
+                    told.add(one.ref.uid)
+                    log.warning("what is left of an old challenge stays: %s", one)
+                    message = f"It is left of a challenge that is no more, and cannot be taken away: {one.message}"
+                    self._recorder.emit(one.ref, "Warning", "LeftBehind", message, share=one.ref.namespace)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _TIDY_SELDOM)
+
+
+def _not_told(name: str, error: Exception) -> None:
+    """What cannot be said of a host now is said at the next try; that it could not be is on the claim (hosts/claims.py)."""
+    if isinstance(error, ApiError | Unreachable):
+        log.debug("HostClaim %s: whether it is proven cannot be written: %s", name, error)
+    else:
+        log.error("HostClaim %s: whether it is proven", name, exc_info=error)

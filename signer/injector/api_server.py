@@ -10,7 +10,7 @@ from pathlib import Path
 
 from signer.injector.asked import Defect
 from signer.injector.bundle import MAX_BYTES, defect_of
-from signer.kube.config import ConfigError, load_config
+from signer.kube.access.config import ConfigError, load_config
 
 log = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ What is injected is the text as it is, byte for byte, so that others who compare
 
 from issuers.inspection import read_certificate
 from issuers.x509 import der, pem
+from issuers.x509.not_pem import broken, instead_of_pem
 
 # The roots of a system are about 220 KiB in 150 blocks. An object has at most 1.5 MiB (etcd's limit).
 MAX_BYTES = 256 * 1024
@@ -18,9 +19,10 @@ def defect_of(text: bytes) -> str:
     try:
         blocks = pem.read_blocks(text)
     except pem.PemError as error:
-        return f"is no PEM text: {error}"
+        return f"is no PEM text: {broken(error, text)}"
     if not blocks:
-        return "has no PEM block CERTIFICATE"
+        instead = instead_of_pem(text)
+        return f"has no PEM block CERTIFICATE: {instead}" if instead else "has no PEM block CERTIFICATE"
     if len(blocks) > MAX_CERTIFICATES:
         return f"has {len(blocks)} certificates, and a CA bundle has {MAX_CERTIFICATES} at most"
     # A key in a block that is broken, in a comment or in another form would become readable to everybody.

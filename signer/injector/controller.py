@@ -194,7 +194,7 @@ def _as_read(live: Json) -> Injectable | None:
 def _restless(until: datetime) -> Defect:
     return Defect(
         "SourceChanges",
-        "the CA that is asked for changed too often in a short time: see who changes it. The next write is after "
+        "the CA that is asked for changed too often within a short time: see who changes it. The next write is after "
         f"{until:%Y-%m-%dT%H:%M:%SZ}",
     )
 

@@ -70,8 +70,8 @@ def _conversion(obj: Json) -> Places | Defect:
         strategy = shown(str(conversion.get("strategy", "None")))
         return Defect(
             "NoConversionWebhook",
-            f"spec.conversion.strategy is {strategy}: without a conversion webhook there is nothing to inject into; take "
-            "the annotation away",
+            f"spec.conversion.strategy is {strategy}: without a conversion webhook there is nothing to inject into; "
+            "remove the annotation",
         )
     return [("/spec/conversion/webhook/clientConfig", config)]
 
@@ -79,11 +79,9 @@ def _conversion(obj: Json) -> Places | Defect:
 def _api_service(obj: Json) -> Places | Defect:
     spec = _part(obj, "spec")
     if not isinstance(spec.get("service"), dict):
-        return Defect(
-            "NoService", "spec.service: the API server answers this APIService itself; take the annotation away"
-        )
+        return Defect("NoService", "spec.service: the API server answers this APIService itself; remove the annotation")
     if spec.get("insecureSkipTLSVerify"):
-        return Defect("TLSNotVerified", "spec.insecureSkipTLSVerify is true, and then no CA may be set: take it away")
+        return Defect("TLSNotVerified", "spec.insecureSkipTLSVerify is true, and then no CA may be set: remove it")
     return [("/spec", spec)]
 
 

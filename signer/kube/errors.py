@@ -3,16 +3,21 @@
 Own hierarchy, since the client library must stay replaceable and since the body (metav1.Status) tells more than the code.
 
     ApiError                 any answer with a code of 400 or more
-    ├── Unauthorized 401, Forbidden 403, NotFound 404, Gone 410, Invalid 422, TooManyRequests 429
+    ├── Unauthorized 401
+    │   └── NotSent          said before by the server, so we did not ask
+    ├── Forbidden 403, NotFound 404, Gone 410, Invalid 422, TooManyRequests 429
     ├── Conflict 409
     │   └── AlreadyExists    409 with that reason
     └── ServerError 5xx
     Unreachable              no answer, or half of one: the outcome of a write is not known
+    ├── TimedOut             none in time
+    └── TooMuch              a longer one than we were ready to read
     Stopped                  one of these, with the step that it stopped
 
 Pure. Source: https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md#response-status-kind
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -21,6 +26,7 @@ import msgspec
 
 from signer.kube.clock import utc_now
 from signer.kube.encoding import protobuf
+from signer.kube.encoding.depth import reader
 
 # A status message may quote a whole hostile object; logs and conditions get this much of it.
 LONGEST_MESSAGE = 2000
@@ -64,6 +70,10 @@ class Unauthorized(ApiError):
     """401: the credentials are not (or no longer) valid."""
 
 
+class NotSent(Unauthorized):
+    """Not asked for, since the server has just refused the same credentials."""
+
+
 class Forbidden(ApiError):
     """403: RBAC or admission does not allow it."""
 
@@ -98,6 +108,27 @@ class ServerError(ApiError):
 
 class Unreachable(Exception):
     """Nothing, or only half an answer, came back. Whether a write happened is not known."""
+
+
+class TimedOut(Unreachable):
+    """No answer came within the time that the request had."""
+
+
+class TooMuch(Unreachable):
+    """The answer is larger than what we were ready to read. The server is there: it does not count as a failure."""
+
+
+_NUMBER = re.compile(r"[0-9]+")
+
+
+def shape(text: str) -> str:
+    """A text without what its numbers are: two that differ in them alone say the same again. Pure."""
+    return _NUMBER.sub("#", text)
+
+
+def told(error: BaseException) -> str:
+    """Say what an exception says, and what it is where it says nothing, as a TimeoutError does. Pure."""
+    return str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
 
 
 class Stopped(Exception):
@@ -142,7 +173,7 @@ class _Status(msgspec.Struct):
     details: _Details | None = None
 
 
-_decode_json = msgspec.json.Decoder(_Status).decode
+_decode_json = reader(msgspec.json.Decoder(_Status).decode)
 
 
 def api_error(status: int, reason: str = "", message: str = "", retry_after: float | None = None) -> ApiError:
@@ -160,14 +191,14 @@ def error_from_response(
 
     Args:
         status: the HTTP code, 400 or more.
-        headers: of the answer, with case-insensitive lookup.
+        headers: of the answer, names in lower case.
         body: metav1.Status as JSON or enveloped protobuf, or anything at all (a load balancer's HTML).
         now: for a Retry-After given as a date; None means the current time.
     """
     found = _read_status(body)
     if found is None:
         found = _Status(message=" ".join(body[:LONGEST_MESSAGE].decode(errors="replace").split()))
-    retry_after = _retry_after_header(headers.get("Retry-After"), now)
+    retry_after = _retry_after_header(headers.get("retry-after"), now)
     if retry_after is None:
         retry_after = _retry_after_details(found)
     return api_error(status, found.reason, found.message, retry_after)

@@ -8,9 +8,10 @@ Pure, but for the counts that `Pacing` keeps on the loop. They are for peace, no
 """
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
+
+import msgspec
 
 K = TypeVar("K", bound=Hashable)
 
@@ -20,8 +21,7 @@ LONGEST_PAUSE = timedelta(hours=1)
 QUIET = timedelta(minutes=30)
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(msgspec.Struct, frozen=True):
     """Done so many times in a row, and the last time then."""
 
     made: int

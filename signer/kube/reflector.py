@@ -11,16 +11,17 @@ import logging
 import random as _random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from signer.kube import backoff
 from signer.kube.client import ApiClient, SilentConnection
 from signer.kube.encoding.codec import Codec, Key, Problem, WatchEvent, named
 from signer.kube.encoding.framing import CodecError
-from signer.kube.errors import ApiError, Forbidden, Gone, NotFound, Unreachable
-from signer.kube.paging import PAGE, pages
+from signer.kube.errors import ApiError, Forbidden, Gone, NotFound, Unreachable, shape
+from signer.kube.paging import COSTLY, PAGE, pages
+from signer.kube.reach import loudness
 from signer.kube.resource import Resource
-from signer.kube.room import BUDGET, Room
+from signer.kube.room import SPARE, USUAL, Room
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +63,9 @@ class Reflector(Generic[T]):
         label_selector: as in the API.
         field_selector: as in the API.
         page_size: objects in one page of a list, at most.
-        budget: bytes of one namespace's objects beyond FREE of each that are kept; of what is more the codec keeps the name and
-            the reason.
+        room: how much is kept of one namespace, by all that share it; the client's unless given. Of what is more the codec keeps
+            the name and the reason.
+        rank: which objects are kept first, and which are left out first (signer/kube/room.py).
         on_restart: called with why a watch ended ("eof", "silent", "unreachable", "expired", "error"): for metrics.
         inactivity: seconds of silence after which a watch counts as dead.
         forbidden_delay: seconds between two tries at most where we have no right.
@@ -87,7 +89,8 @@ class Reflector(Generic[T]):
         label_selector: str | None = None,
         field_selector: str | None = None,
         page_size: int = PAGE,
-        budget: int = BUDGET,
+        room: Room | None = None,
+        rank: Callable[[T], int] = lambda _: USUAL,
         on_restart: Callable[[str], None] = lambda _reason: None,
         inactivity: float = INACTIVITY,
         forbidden_delay: float = FORBIDDEN_DELAY,
@@ -109,7 +112,9 @@ class Reflector(Generic[T]):
         if field_selector:
             self._query["fieldSelector"] = field_selector
         self._page_size = page_size
-        self._room = Room(budget)
+        self._part = (room or client.room).part(self._lose)
+        self._rank = rank
+        self._crowded: set[str] = set()
         self._listed = float("-inf")
         self._on_restart = on_restart
         self._inactivity = inactivity
@@ -121,7 +126,8 @@ class Reflector(Generic[T]):
         self._resource_version = ""
         self._opened: float | None = None
         self._failures = 0
-        self._trouble = ""
+        self._trouble = self._shape = ""
+        self._level = logging.INFO
         self._unreadable: dict[Key | None, str] = {}
         self._handled = 0
 
@@ -143,19 +149,23 @@ class Reflector(Generic[T]):
 
     async def run(self) -> None:
         """Keep the store; never returns, ends by cancellation."""
-        while True:
-            try:
-                await self._list_and_watch()
-            except (ApiError, Unreachable, CodecError) as error:
-                await self._after_trouble(error)
-            except _Relist:
-                continue
-            else:
-                self._on_restart("expired")
-                logger.info(
-                    "%s: the server's history no longer reaches back to where we are; listing again", self._where
-                )
-                await self._pause()
+        try:
+            while True:
+                await self._again()
+        finally:
+            self._part.leave()
+
+    async def _again(self) -> None:
+        try:
+            await self._list_and_watch()
+        except (ApiError, Unreachable, CodecError) as error:
+            await self._after_trouble(error)
+        except _Relist:
+            return
+        else:
+            self._on_restart("expired")
+            logger.info("%s: the server's history no longer reaches back to where we are; listing again", self._where)
+            await self._pause()
 
     async def _list_and_watch(self) -> None:
         """List, then watch and watch again. Returns on 410; raises when nothing but a new list may help, or _Relist."""
@@ -192,15 +202,14 @@ class Reflector(Generic[T]):
         async for page, _ in pages(self._client, self._path, self._codec, query=self._query, most=self._page_size):
             self.last_contact = self._clock()
             resource_version = page.resource_version
-            for obj, weight in zip(page.items, page.sizes, strict=True):
-                key = self._codec.key(obj)
-                if self._has_name(key):
+            for obj, size, problem in page.listed:
+                if problem is not None:
+                    self._report(problem)
+                elif obj is not None and self._has_name(key := self._codec.key(obj)):
                     seen.add(key)
-                    self._admit(key, obj, weight)
+                    self._admit(key, obj, size)
                 await self._breathe()
-            for problem in page.problems:
-                self._report(problem)
-        for key in [key for key in (*self.store, *self._room.withheld()) if key not in seen]:
+        for key in [key for key in (*self.store, *self._part.known()) if key not in seen]:
             self._remove(key)
             await self._breathe()
         self._resource_version = resource_version
@@ -224,14 +233,22 @@ class Reflector(Generic[T]):
             self._path, query=query, accept=self._codec.watch_accept, inactivity=self._inactivity
         ) as chunks:
             self._opened = self.last_contact = self._clock()
-            async for chunk in chunks:
-                self.last_contact = self._clock()
-                for frame in framer.feed(chunk):
-                    self._take(self._codec.decode_event(frame))
-                    await self._breathe()
-                if self._room.regained and self._clock() - self._listed >= RELIST:
-                    self._room.regained = False
-                    raise _Relist
+            # A watch that nothing happens on is silent for a minute, and works all the same.
+            lasts = asyncio.get_running_loop().call_later(GOOD_CONNECTION, self._works)
+            try:
+                async for chunk in chunks:
+                    self.last_contact = self._clock()
+                    for frame in framer.feed(chunk):
+                        began = time.perf_counter()
+                        self._take(self._codec.decode_event(frame))
+                        if (took := time.perf_counter() - began) > COSTLY:
+                            await asyncio.sleep(took)
+                        await self._breathe()
+                    if self._part.regained and self._clock() - self._listed >= RELIST:
+                        self._part.regained.clear()
+                        raise _Relist
+            finally:
+                lasts.cancel()
 
     def _take(self, event: WatchEvent[T]) -> None:
         if event.status is not None:
@@ -252,13 +269,30 @@ class Reflector(Generic[T]):
 
     def _admit(self, key: Key, new: T, size: int) -> None:
         """Keep an object, or what the codec makes of one for which its namespace has no room."""
-        why = self._room.take(key, size)
-        kept = self._codec.withhold(new, why) if why else new
-        if kept is not None:
-            self._put(key, kept)
+        meta: Any = getattr(new, "metadata", None)
+        created = getattr(meta, "creation_timestamp", None) or ""
+        why = self._part.take(key, size, created, self._rank(new))
+        if why:
+            self._withhold(key, new, why)
+        else:
+            self._put(key, new)
+
+    def _lose(self, key: Key, why: str) -> None:
+        """Keep less of an object that was kept."""
+        if (old := self.store.get(key)) is not None:
+            self._withhold(key, old, why)
+
+    def _withhold(self, key: Key, new: T, why: str) -> None:
+        if self._rank(new) == SPARE:
+            self._drop(key)
             return
-        self._report(Problem(key, why))
-        self._drop(key)
+        if key[0] not in self._crowded:
+            self._crowded.add(key[0])
+            logger.warning("%s %s is not kept, and more may follow: %s", self._where, named(key), why)
+        if (kept := self._codec.withhold(new, why)) is not None:
+            self._put(key, kept)
+        else:
+            self._drop(key)
 
     def _put(self, key: Key, new: T) -> None:
         self._unreadable.pop(key, None)
@@ -271,7 +305,7 @@ class Reflector(Generic[T]):
             self._tell(Change("modified", key, old, new))
 
     def _remove(self, key: Key) -> None:
-        self._room.give_back(key)
+        self._part.give_back(key)
         self._drop(key)
 
     def _drop(self, key: Key) -> None:
@@ -311,15 +345,16 @@ class Reflector(Generic[T]):
     def _works(self) -> None:
         """The server gives sense again. The pauses stay long until a connection lasts, else a flapping one would be a storm."""
         if self._trouble:
-            logger.info("%s: works again", self._where)
+            logger.log(self._level, "%s: works again", self._where)
             self._trouble = ""
 
     async def _after_trouble(self, error: Exception) -> None:
         """Log a trouble once, however often it comes back, and wait longer each time."""
-        trouble = f"{type(error).__name__} {error}"
-        if trouble != self._trouble:
-            self._trouble = trouble
-            logger.warning("cannot watch %s, retrying: %s", self._where, error)
+        trouble = shape(f"{type(error).__name__} {error}")
+        if trouble != self._shape or not self._trouble:
+            self._shape, self._trouble = trouble, f"{type(error).__name__} {error}"
+            self._level = min(loudness(error), logging.INFO)
+            logger.log(loudness(error), "cannot watch %s, retrying: %s%s", self._where, error, _remedy(error))
         retry_after = error.retry_after if isinstance(error, ApiError) else None
         await self._pause(retry_after, cap=self._forbidden_delay if isinstance(error, Forbidden) else LONGEST_DELAY)
 
@@ -331,6 +366,20 @@ class Reflector(Generic[T]):
 
 class _Relist(Exception):
     """What was withheld may have room now."""
+
+
+def _remedy(error: Exception) -> str:
+    """Say what an operator has to do about it."""
+    if isinstance(error, Forbidden):
+        where = (
+            "the namespace does not exist (is the option right that names it?), or "
+            if "in the namespace" in str(error)
+            else ""
+        )
+        return f"; {where}a role is missing: apply the roles again (mesh-signer doctor says which)"
+    if isinstance(error, NotFound):
+        return "; the API server does not know it: apply the CRDs (mesh-signer doctor says which)"
+    return ""
 
 
 def _restart_reason(error: Exception | None) -> str:

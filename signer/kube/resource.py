@@ -4,11 +4,18 @@ Pure values; safe to share.
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-uris
 """
 
-from dataclasses import dataclass, replace
+from contextlib import suppress
 from typing import Self
 from urllib.parse import quote
 
+import msgspec
+from msgspec.structs import replace
+
 _NOT_A_SEGMENT = frozenset({"", ".", ".."})
+
+
+class NoName(ValueError):
+    """No object can have this name: it cannot stand in a URL path. Where it is referred to, that object is not there."""
 
 
 def _segment(value: str, what: str) -> str:
@@ -17,13 +24,13 @@ def _segment(value: str, what: str) -> str:
     The API server forbids these names too (path segment validation), so an honest object never has one; a hostile reference
     (for example an issuer named `../../secrets/x`) must not be able to point the client at another path.
     """
-    if value in _NOT_A_SEGMENT or "/" in value or "%" in value:
-        raise ValueError(f"{what} {value!r} cannot stand in a URL path")
-    return quote(value, safe="")
+    if value not in _NOT_A_SEGMENT and "/" not in value and "%" not in value:
+        with suppress(UnicodeEncodeError):  # half of a surrogate pair is no text
+            return quote(value, safe="")
+    raise NoName(f"{what} {value!r} cannot stand in a URL path")
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(msgspec.Struct, frozen=True):
     """A kind of object served by the API server, for example certificates.k8s.io/v1 certificatesigningrequests.
 
     Attributes:
@@ -61,8 +68,9 @@ class Resource:
             subresource: for example "status"; needs a name.
 
         Raises:
-            ValueError: the parts make no path: a name that is not a path segment, a namespaced object without its namespace,
-                a namespace for a cluster-scoped resource, a subresource without a name.
+            NoName: the name or the namespace is no path segment.
+            ValueError: the parts make no path: a namespaced object without its namespace, a namespace for a cluster-scoped
+                resource, a subresource without a name.
         """
         if namespace and not self.namespaced:
             raise ValueError(f"{self} is not namespaced, got namespace {namespace!r}")

@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 
 TOLERATED = timedelta(minutes=1)
 """Between two clocks: a Date is made while the answer is, and read when all of it has arrived."""
+_SECOND = timedelta(seconds=1)
 # Answers that are looked at, and warnings that are repeated, are so far apart.
 _LOOKS = timedelta(seconds=10)
 _AGAIN = timedelta(minutes=10)
@@ -26,6 +27,18 @@ def skew_of(date: str, now: datetime) -> timedelta | None:
     except (ValueError, TypeError, OverflowError):
         return None
     return now - (there if there.tzinfo is not None else there.replace(tzinfo=UTC))
+
+
+def skew_between(date: str, asked: datetime, answered: datetime) -> timedelta | None:
+    """Return the least by which the clock here is ahead of an answer's Date, given when it was asked for and arrived.
+
+    A Date is to the second, and made at some moment between the two: what that explains is no skew, so zero. Pure.
+    """
+    most = skew_of(date, answered)
+    if most is None:
+        return None
+    least = most - (answered - asked) - _SECOND
+    return max(least, min(most, timedelta(0)))
 
 
 def told(skew: timedelta, now: datetime) -> str:

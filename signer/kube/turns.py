@@ -34,6 +34,10 @@ class Turns(Generic[T]):
             self._count += 1
         queue[key] = item
 
+    def waiting(self, flow: Hashable) -> int:
+        """Return how many items a flow has."""
+        return len(self._queue(flow) or ())
+
     def discard(self, flow: Hashable, key: Hashable) -> None:
         """Take an item out, if it is there."""
         queue = self._queue(flow)

@@ -20,6 +20,7 @@ from signer.kube.client import ApiClient
 from signer.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, Unreachable
 from signer.kube.objects import Json
 from signer.kube.queue import WorkQueue
+from signer.kube.reach import loudness
 from signer.mesh.live import LiveReads
 from signer.mesh.ownership import ISSUED_EVERY, to_bind, to_write
 from signer.observe.write_errors import WriteErrors
@@ -168,7 +169,7 @@ class Bindings:
 
     def _failed(self, signer: IssuerRef, error: Exception) -> None:
         if isinstance(error, ApiError | Unreachable):
-            log.warning("SignerBinding %s: %s", signer.name, error)
+            log.log(loudness(error), "SignerBinding %s: %s", signer.name, error)
             if self._errors is not None:
                 self._errors.failed(signer, error, lambda: self._about(signer))
         else:

@@ -2,14 +2,16 @@
 
 Lists without a resourceVersion, which the API server answers from what is stored; nothing of it goes into the world.
 Policies and mesh config are read once for all who ask at the same time. Each read is bounded in objects and in time, and
-one that fails is an exception: what could not be found out is never a yes. Used on the loop only.
+one that fails is an exception: what could not be found out is never a yes. What tenants write, ProxyConfigs, is bounded for
+each namespace, so that what one has written does not keep others waiting (signer/mesh/proxy_configs.py). Used on the loop only.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from signer.api.configmap import CONFIG_MAPS
 from signer.api.issuer import IssuerRef
@@ -24,17 +26,11 @@ from signer.kube.encoding.framing import CodecError
 from signer.kube.errors import NotFound, Unreachable
 from signer.kube.paging import pages
 from signer.kube.resource import Resource
-from signer.mesh.reading import (
-    BINDING_CODEC,
-    NAMESPACE_CODEC,
-    POLICY_CODEC,
-    PROXY_CONFIG_CODEC,
-    RECORD_CODEC,
-    config_map_codec,
-)
+from signer.mesh.proxy_configs import ProxyConfigReads
+from signer.mesh.reading import BINDING_CODEC, NAMESPACE_CODEC, POLICY_CODEC, RECORD_CODEC, config_map_codec
 from signer.mesh.reread import Shared
 from signer.tenancy.index import Index
-from signer.tenancy.live import LiveConfig, LiveView, read_config
+from signer.tenancy.live import LiveConfig, LiveView, naming, read_config
 from signer.tenancy.records import record_name
 from signer.tenancy.world import MeshConfig
 
@@ -44,7 +40,10 @@ _MOST = 50_000
 
 
 class LiveReads:
-    """Reads through `client`; `index` has the mesh config as it is known, `find` tells how ProxyConfigs are served."""
+    """Reads through `client`; `index` has what is known, `find` tells how ProxyConfigs are served.
+
+    `crowded` is called with the namespaces of which not all ProxyConfigs were read, when another becomes an owner.
+    """
 
     def __init__(
         self,
@@ -53,7 +52,9 @@ class LiveReads:
         find: Callable[[], Awaitable[Resource | None]],
         *,
         shared: str = "",
+        crowded: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
+        self.proxy_configs = ProxyConfigReads(client, index.proxy_configs.of, crowded=crowded)
         self._client = client
         self._index = index
         self._settings = index.world.settings
@@ -70,14 +71,14 @@ class LiveReads:
             spaces = await self._namespaces({namespace, signer.name})
             named = any(space.metadata.name == signer.name for space in spaces)
             # A signer that has nobody's name is the only claimant's, so nobody else may be overlooked.
-            view = await self._view(spaces, namespace, everywhere=not named)
+            view = await self._view(spaces, namespace, rivals_for=None if named else signer)
             return replace(view, record=await self._one(SIGNER_RECORDS, RECORD_CODEC, record_name(signer)))
 
     async def for_grant(self, signer: IssuerRef, namespace: str) -> LiveView:
         """Read what a certificate rests on. Raises ApiError, Unreachable."""
         async with _in_time():
             spaces = await self._namespaces({namespace, signer.name} if signer.kind == "ClusterIssuer" else {namespace})
-            view = await self._view(spaces, namespace, everywhere=False)
+            view = await self._view(spaces, namespace)
             owned = self._index.world.bindings.items()
             view = replace(view, others={one: b for one, b in owned if b.namespace == namespace and one != signer})
             if signer.kind != "ClusterIssuer":
@@ -98,17 +99,27 @@ class LiveReads:
             found = await self._one(NAMESPACES, NAMESPACE_CODEC, namespace)
             return found.metadata.uid if found is not None else None
 
-    async def _view(self, spaces: tuple[NamespaceObject, ...], namespace: str, *, everywhere: bool) -> LiveView:
+    async def _view(
+        self, spaces: tuple[NamespaceObject, ...], namespace: str, *, rivals_for: IssuerRef | None = None
+    ) -> LiveView:
         await asyncio.gather(self._read_config(""), self._read_policies(""))
         mesh, policies = self._config, self._policies
         resource = await self._find()
         found: list[ProxyConfig] = []
         if resource is not None:
-            for one in [None] if everywhere else sorted({namespace, mesh.config.root_namespace}):
-                found.extend(await self._all(resource, PROXY_CONFIG_CODEC, one))
+            own = sorted({namespace, mesh.config.root_namespace})
+            for part in await asyncio.gather(
+                *(self.proxy_configs.of(resource, one) for one in own), self._rivals(resource, rivals_for, own)
+            ):
+                found += part
         known = self._index.world.had_default
         had = {name: known[name] for one in spaces if (name := one.metadata.name) in known}
         return LiveView(self._settings, mesh, spaces, tuple(found), policies, had_default=had)
+
+    async def _rivals(self, resource: Resource, signer: IssuerRef | None, without: list[str]) -> list[ProxyConfig]:
+        if signer is None:
+            return []
+        return naming(await self.proxy_configs.elsewhere(resource, without), signer, self._settings.signer_domain)
 
     async def _namespaces(self, names: set[str]) -> tuple[NamespaceObject, ...]:
         found = await asyncio.gather(*(self._one(NAMESPACES, NAMESPACE_CODEC, name) for name in sorted(names)))
@@ -138,7 +149,7 @@ class LiveReads:
         query = {"fieldSelector": selector} if selector else {}
         try:
             async for page, _ in pages(self._client, resource.path(namespace), codec, query=query):
-                found.extend(page.items)
+                found.extend(page.whole()[0])
                 if page.continue_token and len(found) > _MOST:
                     raise Unreachable(f"more than {_MOST} {resource.plural} are too many for a live read")
         except CodecError as error:

@@ -6,8 +6,9 @@ grace itself: else a claim for a moment, each month, would keep a signer for eve
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
@@ -22,8 +23,7 @@ ISSUED_EVERY = timedelta(minutes=10)
 _SHORTEST_STAND = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(msgspec.Struct, frozen=True):
     """Fields of a SignerBinding's status to be set, None to be removed. `again`: look at it after so long."""
 
     status: Mapping[str, str | None]

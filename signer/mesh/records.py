@@ -18,6 +18,7 @@ from signer.kube.client import ApiClient
 from signer.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, Unreachable
 from signer.kube.objects import Json
 from signer.kube.queue import WorkQueue
+from signer.kube.reach import loudness
 from signer.observe.write_errors import WriteErrors
 from signer.tenancy.index import Index
 from signer.tenancy.records import new_record, record_name
@@ -54,7 +55,7 @@ class Records:
 
     def touch(self, signer: IssuerRef) -> None:
         """Have a signer's record looked at soon."""
-        if self._index.unrecorded(signer, self._clock()) is not None:
+        if self._index.unrecorded(signer, self._clock(), signs=False) is not None:
             self._queue.add(signer)
 
     async def run(self) -> None:
@@ -62,9 +63,15 @@ class Records:
         await self._queue.run(self._reconcile, workers=_WORKERS)
 
     async def store(self, signer: IssuerRef) -> None:
-        """Store what is not stored yet of a signer; then the index has it. Raises ApiError, Unreachable."""
+        """Store what is not stored yet of a signer whose CA is about to sign; then the index has it.
+
+        Raises ApiError, Unreachable.
+        """
+        await self._keep(signer, signs=True)
+
+    async def _keep(self, signer: IssuerRef, *, signs: bool) -> None:
         for _ in range(_TRIES):
-            status = self._index.unrecorded(signer, self._clock())
+            status = self._index.unrecorded(signer, self._clock(), signs=signs)
             if status is None:
                 return
             try:
@@ -79,7 +86,7 @@ class Records:
         if world.unsynced or world.stale:
             self._queue.add_after(signer, _LATER)  # what is not known now is not written down as gone
         else:
-            await self.store(signer)
+            await self._keep(signer, signs=False)
             if self._errors is not None:
                 self._errors.fine(signer)
 
@@ -107,13 +114,14 @@ class Records:
 
     def _take(self, made: Json) -> SignerRecord:
         obj = msgspec.convert(made, SignerRecord)
-        self._index.put_record(obj)
-        self._changed()
+        if not self._index.released(obj.metadata.uid):  # else the watch was quicker, and does not tell it again
+            self._index.put_record(obj)
+            self._changed()
         return obj
 
     def _failed(self, signer: IssuerRef, error: Exception) -> None:
         if isinstance(error, ApiError | Unreachable):
-            log.warning("SignerRecord %s: %s", record_name(signer), error)
+            log.log(loudness(error), "SignerRecord %s: %s", record_name(signer), error)
             if self._errors is not None:
                 self._errors.failed(signer, error, lambda: self._about(signer))
         else:

@@ -10,16 +10,10 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 
 from signer.api.configmap import CONFIG_MAPS, ConfigMap
-from signer.api.proxyconfig import ProxyConfig
 from signer.kube.client import ApiClient
-from signer.kube.encoding.framing import CodecError
+from signer.kube.encoding.depth import TOO_DEEP, deeper
 from signer.kube.errors import NotFound, Unreachable
-from signer.kube.paging import pages
-from signer.kube.resource import Resource
-from signer.mesh.reading import PROXY_CONFIG_CODEC
 
-# Of one namespace: a request waits for it, and tenants write them.
-_LARGEST_READ = 16 * 1024 * 1024
 _config_map = msgspec.json.Decoder(ConfigMap).decode
 
 
@@ -68,29 +62,14 @@ def _seen(task: asyncio.Task[None]) -> None:
         task.exception()
 
 
-async def read_proxy_configs(client: ApiClient, resource: Resource, namespace: str) -> list[ProxyConfig]:
-    """List a namespace's ProxyConfigs as they are now. Raises ApiError, Unreachable."""
-    found: list[ProxyConfig] = []
-    total = 0
-    try:
-        async for page, read in pages(client, resource.path(namespace), PROXY_CONFIG_CODEC):
-            total += read
-            if total > _LARGEST_READ:
-                raise Unreachable(
-                    f"the ProxyConfigs of namespace {namespace} have more than {_LARGEST_READ} bytes: too many to read"
-                )
-            found.extend(page.items)
-    except CodecError as error:
-        raise Unreachable(str(error)) from error
-    return found
-
-
 async def read_config_map(client: ApiClient, namespace: str, name: str) -> Mapping[str, str] | None:
     """Read a ConfigMap's entries, None when there is none. Raises ApiError, Unreachable."""
     try:
         answer = await client.request("GET", CONFIG_MAPS.path(namespace, name))
     except NotFound:
         return None
+    if deeper(answer.body):
+        raise Unreachable(f"ConfigMap {namespace}/{name} cannot be read: {TOO_DEEP}")
     try:
         return _config_map(answer.body).data
     except msgspec.DecodeError as error:

@@ -9,7 +9,9 @@ decision.
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
+from msgspec.structs import replace
 
 from signer.api.configmap import CONFIG_MAPS
 from signer.api.event import ObjectReference
@@ -19,11 +21,14 @@ from signer.authorities.registry import Registry
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
 from signer.kube.objects import Json
+from signer.kube.reach import loudness
 from signer.mesh.watcher import MeshWatcher
 from signer.observe.events import EventRecorder
+from signer.observe.notices import Notice, Notices
 from signer.observe.write_errors import WriteErrors
 from signer.tenancy.meshconfig.edit import Edited, edit_mesh_config
 from signer.tenancy.meshconfig.read import MESH_KEY
+from signer.tenancy.shared import has_the_ca_of
 from signer.tenancy.world import World
 
 log = logging.getLogger(__name__)
@@ -34,12 +39,12 @@ _SETTLES = 1.0
 _RETRY = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(msgspec.Struct, frozen=True):
     """What a ConfigMap was judged by: nothing is done again before one of the two changes."""
 
     text: str
     roots: Mapping[str, str]
+    refused: tuple[str, ...] = ()
 
 
 class MeshRoots:
@@ -49,9 +54,9 @@ class MeshRoots:
         self._client = client
         self._registry = registry
         self._mesh = mesh
-        self._recorder = recorder
+        self._notices = Notices(recorder)
         self._seen: dict[str, _Seen] = {}
-        self._told: dict[str, str] = {}
+        self._logged: dict[str, str] = {}
         self._errors = WriteErrors(recorder)
         self._refs: dict[str, ObjectReference] = {}
         self._changed = asyncio.Event()
@@ -77,30 +82,32 @@ class MeshRoots:
 
     async def _keep(self, name: str, text: str) -> bool:
         """Keep one ConfigMap; whether that is done for now."""
-        seen = _Seen(text, self._roots())
+        seen = _Seen(text, *self._roots())
         if self._seen.get(name) == seen:
             return True
-        edited = edit_mesh_config(seen.text, seen.roots, force=False)
+        edited = _edited(seen.text, seen)
         namespace = self._mesh.world.settings.istio_namespace
         try:
             if edited.changes or edited.refused:
-                await self._write(namespace, name, seen.roots)
+                await self._write(namespace, name, seen)
         except (Conflict, NotFound):
             return False
         except (ApiError, Unreachable) as error:
             about = self._refs.get(name, ObjectReference("v1", CONFIG_MAPS.kind, namespace, name, ""))
             self._errors.refused(about, error)
-            if self._told.get(name) != str(error):
-                self._told[name] = str(error)
-                log.warning("ConfigMap %s/%s: its roots could not be written: %s", namespace, name, error)
+            if self._logged.get(name) != str(error):
+                self._logged[name] = str(error)
+                log.log(loudness(error), "ConfigMap %s/%s: its roots could not be written: %s", namespace, name, error)
             return False
-        self._told.pop(name, None)
+        self._logged.pop(name, None)
         if (ref := self._refs.get(name)) is not None:
             self._errors.fine(ref)
+            if not edited.refused:
+                self._notices.forget(ref)
         self._seen[name] = seen
         return True
 
-    async def _write(self, namespace: str, name: str, roots: Mapping[str, str]) -> None:
+    async def _write(self, namespace: str, name: str, seen: _Seen) -> None:
         """Edit what is there now, and write it back if nobody else wrote meanwhile (else Conflict)."""
         obj = await self._client.get(CONFIG_MAPS, name, namespace)
         self._refs[name] = ObjectReference("v1", CONFIG_MAPS.kind, namespace, name, obj["metadata"]["uid"])
@@ -108,7 +115,7 @@ class MeshRoots:
         text = data.get(MESH_KEY) if isinstance(data, dict) else None
         if not isinstance(data, dict) or not isinstance(text, str):
             return
-        edited = edit_mesh_config(text, roots, force=False)
+        edited = _edited(text, seen)
         if edited.changes:
             await self._client.replace(CONFIG_MAPS, obj | {"data": data | {MESH_KEY: edited.text}})
         self._tell(obj, edited)
@@ -119,19 +126,36 @@ class MeshRoots:
         where = f"ConfigMap {ref.namespace}/{ref.name}"
         if edited.changes:
             log.info("%s: %s", where, "; ".join(edited.changes))
-            self._recorder.emit(ref, "Normal", UPDATED, "; ".join(edited.changes))
-        if edited.refused:
-            log.warning("%s: not done: %s", where, "; ".join(edited.refused))
-            self._recorder.emit(ref, "Warning", REFUSED, "; ".join(edited.refused))
+            self._notices.happened(ref, Notice("Normal", UPDATED, "; ".join(edited.changes)))
+        refused = "; ".join(edited.refused)
+        if self._notices.say(ref, [Notice("Warning", REFUSED, refused)] if refused else []):
+            log.warning("%s: not done: %s", where, refused)
 
-    def _roots(self) -> dict[str, str]:
-        """Return the roots of the mesh's signers whose CA is ready, by their full names."""
+    def _roots(self) -> tuple[dict[str, str], tuple[str, ...]]:
+        """Return the roots of the mesh's signers whose CA is ready, by their full names, and who gets no entry, and why.
+
+        Those that have another tenant's CA get none.
+        """
         found: dict[str, str] = {}
+        keys: dict[IssuerRef, str] = {}
         for signer in with_roots_in_mesh(self._mesh.world):
             state = self._registry.get(signer)
             if state is not None and state.authority is not None and state.authority.root_pem is not None:
                 found[signer_name_of(signer)] = state.authority.root_pem.decode()
-        return found
+                keys[signer] = state.authority.key_id
+        refused = []
+        for signer, key_id in keys.items():
+            if (other := has_the_ca_of(self._mesh.world, signer, key_id, keys)) is not None:
+                del found[signer_name_of(signer)]
+                refused.append(
+                    f"{signer} has the CA key of {other}, which other namespaces have: give it a CA of its own"
+                )
+        return found, tuple(refused)
+
+
+def _edited(text: str, seen: _Seen) -> Edited:
+    edited = edit_mesh_config(text, seen.roots, force=False)
+    return replace(edited, refused=(*seen.refused, *edited.refused))
 
 
 def with_roots_in_mesh(world: World) -> list[IssuerRef]:

@@ -6,12 +6,14 @@ there is empty, but for SignerBindings and SignerRecords: without them nobody co
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+import msgspec
+
 from signer.api.configmap import CONFIG_MAPS, ConfigMap
-from signer.api.event import reference_to
+from signer.api.event import ObjectReference, reference_to
+from signer.api.issuer import IssuerRef
 from signer.api.meta import ObjectMeta
 from signer.api.namespace import NAMESPACES, NamespaceObject
 from signer.api.proxyconfig import PROXY_CONFIGS, ProxyConfig
@@ -19,9 +21,9 @@ from signer.api.signerbinding import SIGNER_BINDINGS, SignerBinding
 from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy
 from signer.api.signerrecord import SIGNER_RECORDS, SignerRecord
 from signer.kube.client import ApiClient
+from signer.kube.discovery.served import Served, locate, locate_newest
 from signer.kube.reflector import Change, Reflector
 from signer.kube.resource import Resource
-from signer.kube.served import Served, locate, locate_newest
 from signer.mesh.reading import (
     BINDING_CODEC,
     NAMESPACE_CODEC,
@@ -31,16 +33,16 @@ from signer.mesh.reading import (
     config_map_codec,
 )
 from signer.mesh.reports import Reports
-from signer.tenancy.claims import read_claims
 from signer.tenancy.index import Index
+from signer.tenancy.meshconfig.read import DEFAULT_CONFIG_MAP, MESH_KEY
+from signer.tenancy.world import NO_CLAIMS
 
 STALE_AFTER = 300.0
 
 NO_CRDS = "the CRDs of mesh-signer.dev are not installed: kubectl apply -k manifests/crds"
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
+class _Source(msgspec.Struct, frozen=True):
     """One source: its name in World.stale, and what is known of it."""
 
     name: str
@@ -67,6 +69,8 @@ class Sources:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config_changes = 0
+        self._refs: dict[str, ObjectReference] = {}
+        self._said: tuple[frozenset[IssuerRef], dict[IssuerRef, str]] | None = None
         self._index = index
         self._reports = reports
         self._changed = changed
@@ -74,7 +78,15 @@ class Sources:
 
         def served(name: str, find: Any, codec: Any, handler: Any, on_absent: Callable[[], None]) -> Served[Any]:
             return Served(
-                name, client, find, codec, handler, on_absent=on_absent, on_restart=on_restart, clock=monotonic
+                name,
+                client,
+                find,
+                codec,
+                handler,
+                on_absent=on_absent,
+                on_restart=on_restart,
+                clock=monotonic,
+                remedy="" if name == "ProxyConfigs" else NO_CRDS,  # a mesh need not have Istio's
             )
 
         def reflector(resource: Resource, codec: Any, namespace: str | None = None) -> Reflector[Any]:
@@ -164,15 +176,54 @@ class Sources:
         if change.kind == "synced":
             self._index.proxy_configs.retain(self._proxy_configs.store)
         elif obj is not None:
-            gone = change.kind == "deleted"
-            if gone:
+            if change.kind == "deleted":
                 self._index.proxy_configs.remove(obj.metadata.namespace, obj.metadata.name, obj.metadata.uid)
-            else:
-                self._index.proxy_configs.put(obj)
-            problems = () if gone else read_claims((obj,), self._index.world.settings.signer_domain).problems
-            resource = self._proxy_configs.resource or PROXY_CONFIGS
-            self._reports.problems(reference_to(resource, obj.metadata), problems)
+                self._reports.problems(reference_to(self._resource, obj.metadata), ())
+            elif not self._index.proxy_configs.put(obj):  # what is wrong with it is told when it is worked in
+                return
         self._changed()
+
+    @property
+    def _resource(self) -> Resource:
+        return self._proxy_configs.resource or PROXY_CONFIGS
+
+    def tell(self) -> None:
+        """Tell what is wrong with ProxyConfigs, each beside the others of its namespace, and whom the mesh default is not."""
+        world = self._index.world
+        names = self._index.take_read_anew()
+        for name in names:
+            told = world.claims.get(name, NO_CLAIMS).told
+            for obj in self._index.proxy_configs.of(name):
+                ref = reference_to(self._resource, obj.metadata)
+                self._reports.problems(ref, told.get(obj.metadata.name, ()))
+        if world.unsynced or (self._said == (world.defaults, world.no_default) and not names):
+            return
+        before, self._said = self._said, (world.defaults, dict(world.no_default))
+        if (about := self._default_is_told_on()) is not None:
+            self._reports.default(about, world.defaults, before[0] if before is not None else None, world.no_default)
+
+    def crowded(self, namespaces: Collection[str]) -> None:
+        """Tell of namespaces that not all ProxyConfigs were read of, each on the first one that is known."""
+        told: dict[str, ObjectReference | None] = {}
+        for name in sorted(namespaces):
+            known = self._index.proxy_configs.of(name)
+            first = min((obj.metadata.name, obj.metadata.uid) for obj in known) if known else None
+            told[name] = (
+                ObjectReference(self._resource.api_version, PROXY_CONFIGS.kind, name, *first) if first else None
+            )
+        self._reports.crowded(told)
+
+    def _default_is_told_on(self) -> ObjectReference | None:
+        """The mesh config, by which the mesh has its default, or where there is none the root namespace's ProxyConfig."""
+        world = self._index.world
+        for name in (DEFAULT_CONFIG_MAP, *sorted(self._refs)):
+            if (ref := self._refs.get(name)) is not None:
+                return ref
+        space = world.config.root_namespace
+        speaker = world.claims.get(space, NO_CLAIMS).speaker
+        if speaker is None:
+            return None
+        return ObjectReference(self._resource.api_version, PROXY_CONFIGS.kind, space, speaker.name, speaker.uid)
 
     def _config_map_changed(self, change: Change[ConfigMap]) -> None:
         obj = change.new or change.old
@@ -184,6 +235,10 @@ class Sources:
     def take_config_map(self, name: str, data: Mapping[str, str] | None, metadata: ObjectMeta | None = None) -> None:
         """Put a ConfigMap of Istio's namespace into the index, None: it is gone."""
         problems = self._index.config_maps.put(name, data)
+        if data is None or MESH_KEY not in data:
+            self._refs.pop(name, None)
+        elif metadata is not None:
+            self._refs[name] = reference_to(CONFIG_MAPS, metadata)
         if metadata is not None:
             self._reports.problems(reference_to(CONFIG_MAPS, metadata), problems)
 

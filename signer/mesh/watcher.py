@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from signer.api.event import ObjectReference, reference_to
-from signer.api.issuer import CLUSTER_ISSUERS, ISSUERS, IssuerRef
+from signer.api.issuer import IssuerRef
 from signer.api.signerpolicy import SignerPolicy
 from signer.authorities.registry import Registry
 from signer.kube.client import ApiClient
@@ -21,14 +21,15 @@ from signer.mesh.bindings import Bindings
 from signer.mesh.confirmations import Confirmations
 from signer.mesh.default_grace import DefaultGrace
 from signer.mesh.live import LiveReads
-from signer.mesh.policy_counts import PolicyCounts
-from signer.mesh.policy_records import PolicyRecords
+from signer.mesh.policies.counts import PolicyCounts
+from signer.mesh.policies.records import PolicyRecords
 from signer.mesh.records import Records
 from signer.mesh.reports import Reports
-from signer.mesh.reread import Shared, read_config_map, read_proxy_configs
+from signer.mesh.reread import Shared, read_config_map
 from signer.mesh.sources import STALE_AFTER, Sources
 from signer.tenancy.index import Index
 from signer.tenancy.meshconfig.read import DEFAULT_CONFIG_MAP, MESH_KEY
+from signer.tenancy.shared import shared_roots
 from signer.tenancy.tally import Tally
 from signer.tenancy.world import Settings, World
 
@@ -75,7 +76,9 @@ class MeshWatcher:
         self._sources = Sources(
             client, self.index, reports, self._changed, shared=shared, on_restart=on_restart, monotonic=monotonic
         )
-        self._live = LiveReads(client, self.index, self._sources.proxy_configs, shared=shared)
+        self._live = LiveReads(
+            client, self.index, self._sources.proxy_configs, shared=shared, crowded=self._sources.crowded
+        )
         errors = reports.write_errors
         self.bindings = Bindings(client, self.index, self._changed, utc_now, self._live, errors=errors)
         self._records = Records(client, self.index, self._changed, utc_now, errors=errors, about=self._about_issuer)
@@ -84,6 +87,8 @@ class MeshWatcher:
         self._counts = PolicyCounts(client, self.tally, lambda: self._sources.policies, errors)
         self._grace = DefaultGrace(client, self.world, settings.cluster_resource_namespace, errors)
         self._policy_records = PolicyRecords(client, self.index, lambda: self._sources.policies, errors)
+        self._look_at_roots = True
+        self._shared_roots: frozenset[str] = frozenset()
         self._reads = asyncio.Semaphore(_READS)
         self._read_claims = Shared(self._reread_claims)
         self._read_config = Shared(self._reread_config)
@@ -179,8 +184,7 @@ class MeshWatcher:
 
     def _about_issuer(self, ref: IssuerRef) -> list[ObjectReference]:
         state = self._registry.get(ref)
-        resource = CLUSTER_ISSUERS if ref.kind == "ClusterIssuer" else ISSUERS
-        return [reference_to(resource, state.issuer.metadata)] if state is not None else []
+        return [reference_to(ref.resource, state.issuer.metadata)] if state is not None else []
 
     # Live reads.
 
@@ -189,7 +193,7 @@ class MeshWatcher:
             resource = await self._sources.proxy_configs()
             for _ in range(_TRIES):
                 self.index.proxy_configs.begin_read(namespace)
-                found = await read_proxy_configs(self._client, resource, namespace) if resource is not None else []
+                found = await self._live.proxy_configs.of(resource, namespace) if resource is not None else []
                 if self.index.proxy_configs.put_all(namespace, found):
                     return
         raise Unreachable(f"the ProxyConfigs of namespace {namespace} changed whenever they were read")
@@ -218,8 +222,11 @@ class MeshWatcher:
 
     def _settle(self) -> None:
         self._scheduled = False
+        roots = self.world.roots
         touched = self.index.settle(utc_now())
+        self._look_at_roots = self._look_at_roots or bool(touched) or self.world.roots is not roots
         self._judge_sources()
+        self._sources.tell()
         if not self.world.unsynced and not self.world.stale:
             for signer in self.index.take_unrecorded():
                 self._records.touch(signer)
@@ -241,9 +248,20 @@ class MeshWatcher:
             # What waits to be worked in must be in the world before it is called read.
             if not self._scheduled and self._judge_sources():
                 self._tell()
+            self._tell_of_roots()
             for name, age in self._sources.ages().items():
                 self._on_source_age(name, age)
             await asyncio.sleep(_ROUND)
+
+    def _tell_of_roots(self) -> None:
+        """Log which tenants trust each other by one root; each replica does, once."""
+        if not self._look_at_roots or self.world.unsynced or self.world.stale:
+            return
+        self._look_at_roots = False
+        found = frozenset(map(str, shared_roots(self.world)))
+        for text in sorted(found - self._shared_roots):
+            log.warning("%s", text)
+        self._shared_roots = found
 
     def _judge_sources(self) -> bool:
         """Say which sources are not read yet, and which were not heard of for long; whether that changed."""

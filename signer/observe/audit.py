@@ -90,6 +90,7 @@ class AuditLog:
         self._encoder = msgspec.json.Encoder()
         self._flushing = False
         self._handlers: list[Callable[[], None]] = []
+        self._name = ""
         self.trouble = ""
 
     @classmethod
@@ -107,6 +108,7 @@ class AuditLog:
         # Raw, and closed by `close`; standard output is not ours to close.
         stream: FileIO = FileIO(_STANDARD_OUTPUT, "w", closefd=False) if target == "-" else FileIO(target, "a")
         found = cls(stream, on_line=on_line, on_lost=on_lost, stop=stop)
+        found._name = " on standard output (--audit-log=-)" if target == "-" else f" {target} (--audit-log)"
         if target != "-" and _torn(Path(target)):
             found._rest = b"\n"  # so that the first of our lines does not go on where an earlier process stopped
         return found
@@ -168,7 +170,7 @@ class AuditLog:
         self._lines = tail.splitlines()
         if not self.trouble:
             what = "nothing is issued" if self._stop else f"up to {self._keep} lines are kept"
-            log.error("audit log: %s; %s until it can be written", why, what)
+            log.error("audit log%s: %s; %s until it can be written", self._name, why, what)
         self.trouble = why
         with contextlib.suppress(RuntimeError):  # the loop has ended: `close` tells of what is left
             asyncio.get_running_loop().call_later(_RETRY_SECONDS, self.flush)
@@ -180,13 +182,13 @@ class AuditLog:
         for _ in range(lost):
             self._on_lost()
         if lost:
-            log.error("audit log: %d lines are lost: %s", lost, self.trouble)
+            log.error("audit log%s: %d lines are lost: %s", self._name, lost, self.trouble)
 
     def _works(self) -> None:
         if not self.trouble:
             return
         self.trouble = ""
-        log.info("audit log: it can be written again")
+        log.info("audit log%s: it can be written again", self._name)
         for handler in self._handlers:
             handler()
 

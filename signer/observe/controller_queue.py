@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from signer.api.event import ObjectReference
 from signer.kube.errors import ApiError, Stopped, Unreachable
 from signer.kube.queue import WorkQueue
+from signer.kube.reach import loudness
 from signer.observe.metrics import Metrics
 from signer.observe.write_errors import Told, WriteErrors
 
@@ -88,8 +89,9 @@ class ControllerQueue(WorkQueue[K]):
         """Count and tell that a key was not handled."""
         self._errors.labels(self._controller).inc()
         named = "/".join(key) if isinstance(key, tuple) else str(key)
+        fields = {"object": f"{self._controller} {named}", "namespace": key[0] if isinstance(key, tuple) else ""}
         if isinstance(error, ApiError | Stopped | Unreachable):
-            log.warning("%s: %s: %s", self._controller, named, error)
+            log.log(loudness(error), "%s: %s: %s", self._controller, named, error, extra=fields)
         else:
             # The text of an unforeseen exception may quote what it choked on: only its kind and place are told.
             where = traceback.extract_tb(error.__traceback__)[-1:]

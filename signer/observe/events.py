@@ -2,23 +2,27 @@
 
 `emit` only puts an Event into a bounded queue; one task writes them, at a bounded rate, since each Event costs the API
 server as much as a certificate. Repeats of an Event are one Event with a count. What does not fit is counted and
-dropped: a condition, a metric and an audit line tell the same. What one tenant causes has a share of its own, so that
-his Warnings never take the room of others. Used on the loop only.
+dropped: a condition, a metric and an audit line tell the same. Where nothing else does, notices.py has it wait for room.
+What waits is written in turns, a namespace of the objects after the other, and each has its part of the room, so that
+one tenant's Events hold up nobody else's. What one tenant causes elsewhere is told with his `share`. Used on the loop only.
 """
 
 import asyncio
+import itertools
 import logging
 import secrets
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from signer.api.event import EVENTS, ObjectReference
 from signer.kube.client import ApiClient
 from signer.kube.clock import utc_now
 from signer.kube.errors import ApiError, NotFound, Unreachable
+from signer.kube.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +31,8 @@ EventType = Literal["Normal", "Warning"]
 _COMPONENT = "mesh-signer"
 _MAX_MESSAGE = 1024  # the API server's own limit
 _QUEUE = 1000
+# Of one namespace; so many find room also when all the rest is taken.
+_QUEUE_OF_ONE, _ALWAYS = 250, 10
 _REMEMBERED = 4096
 _RATE = 10.0  # a second, over time
 _BURST = 50
@@ -39,16 +45,14 @@ _SHARE_BURST = 20
 _SHARES = 2048
 
 
-@dataclass(frozen=True, slots=True)
-class _Event:
+class _Event(msgspec.Struct, frozen=True):
     ref: ObjectReference
     type: EventType
     reason: str
     message: str
 
 
-@dataclass(slots=True)
-class _Written:
+class _Written(msgspec.Struct):
     name: str
     namespace: str
     count: int
@@ -90,7 +94,8 @@ class EventRecorder:
         self._instance = instance
         self._on_drop = on_drop
         self._clock = clock
-        self._queue: deque[_Event] = deque()
+        self._queue: Turns[_Event] = Turns()
+        self._numbers = itertools.count()
         self._known: OrderedDict[_Event, _Written] = OrderedDict()
         self._wake = asyncio.Event()
         self._all = _Bucket(_RATE, _BURST, clock)
@@ -106,24 +111,38 @@ class EventRecorder:
         *,
         courtesy: bool = False,
         share: str | None = None,
-    ) -> bool:
-        """Take an Event about an object; whether it was taken. Never blocks; drops it when too many wait already.
+    ) -> None:
+        """Take an Event that says what is stored as well; it is dropped, and counted, when too many wait already.
 
+        Never blocks. Whether it was taken is not said, so nobody can remember it as told: who must know asks Notices.
         A `courtesy` tells only what the object shows anyway: ten at once and one a second; more are left out, uncounted.
-        `share` names the tenant that caused it ("": one that is not known): twenty at once and one in two seconds.
+        `share` names the tenant that caused it ("": one that is not known): twenty at once and one in two seconds. Without it
+        the Event counts for the object's own namespace, which has its turn and no more than its part of the queue.
         """
         if courtesy and self._courtesies.take() > 0:
+            return
+        if not self.offer(ref, type_, reason, message, share=share):
+            self.dropped()
+
+    def offer(
+        self, ref: ObjectReference, type_: EventType, reason: str, message: str, *, share: str | None = None
+    ) -> bool:
+        """Take an Event if there is room for it now, and say whether there was. Only for Notices, which try again."""
+        flow = share if share is not None else ref.namespace
+        there = self._queue.waiting(flow)
+        if there >= (_QUEUE_OF_ONE if flow else _QUEUE) or (
+            len(self._queue) >= _QUEUE and (there >= _ALWAYS or not flow)
+        ):
             return False
         if share is not None and self._share(share).take() > 0:
-            self._on_drop()
             return False
-        event = _Event(ref, type_, reason, message[:_MAX_MESSAGE])
-        if len(self._queue) >= _QUEUE:
-            self._on_drop()
-            return False
-        self._queue.append(event)
+        self._queue.add(flow, next(self._numbers), _Event(ref, type_, reason, message[:_MAX_MESSAGE]))
         self._wake.set()
         return True
+
+    def dropped(self) -> None:
+        """Count an Event that will not be written."""
+        self._on_drop()
 
     def _share(self, name: str) -> _Bucket:
         bucket = self._shares.get(name)
@@ -141,7 +160,8 @@ class EventRecorder:
             await self._wake.wait()
             while self._queue:
                 await self._take_token()
-                await self._write(self._queue.popleft())
+                if (event := self._queue.take()) is not None:
+                    await self._write(event)
             self._wake.clear()
 
     async def _take_token(self) -> None:

@@ -5,6 +5,7 @@ Serves no other path, reads no body; listener.py bounds what all who ask may cos
 
 import time
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Self
 
 from prometheus_client import CollectorRegistry
@@ -23,8 +24,8 @@ METRICS_AGE = 0.25
 class HealthServer:
     """An async context manager; `port` is the real port once it is entered.
 
-    `ready` are checks that keep us out of service, `live` those that ask for a restart. `clock` is monotonic, in
-    seconds.
+    `ready` are checks that keep us out of service, `live` those that ask for a restart; `remarks`, by the name of a check, say
+    what is wrong though the work goes on. `clock` is monotonic, in seconds.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class HealthServer:
         *,
         ready: Checks,
         live: Checks,
+        remarks: Checks = MappingProxyType({}),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._listener = Listener(bind, self._answer)
@@ -44,8 +46,8 @@ class HealthServer:
         self._rendered_at = float("-inf")
         self._paths: Mapping[str, Callable[[], tuple[str, str, bytes]]] = {
             "/metrics": self._metrics,
-            "/livez": lambda: _checked(live),
-            "/readyz": lambda: _checked(ready),
+            "/livez": lambda: _checked(live, {}),
+            "/readyz": lambda: _checked(ready, remarks),
         }
 
     async def __aenter__(self) -> Self:
@@ -77,10 +79,11 @@ class HealthServer:
         return "200 OK", CONTENT_TYPE_LATEST, self._rendered
 
 
-def _checked(checks: Checks) -> tuple[str, str, bytes]:
+def _checked(checks: Checks, remarks: Checks) -> tuple[str, str, bytes]:
     lines = []
     for name, check in checks.items():
         defect = check()
-        lines.append(f"[-] {name}: {defect}" if defect else f"[+] {name}: ok")
+        remark = remarks[name]() if name in remarks else ""
+        lines.append(f"[-] {name}: {defect}" if defect else f"[+] {name}: {remark or 'ok'}")
     bad = any(line.startswith("[-]") for line in lines)
     return "503 Service Unavailable" if bad else "200 OK", _TEXT, ("\n".join(lines) + "\n").encode()

@@ -1,11 +1,14 @@
 """Every metric of ours, named in one place.
 
 Labels are bounded: a signer's name becomes a label only when its issuer exists, a namespace only when it is one of the
-busiest that exist; all other names are "other" (signer/observe/series.py). Each process has one Metrics; it is used on the loop only. cert-manager's own names are kept where it has one
-(pkg/metrics), so that dashboards and alerts go on working.
+busiest that exist; all other names are "other" (signer/observe/series.py). Each process has one Metrics; it is used on
+the loop only. cert-manager's own names are kept where it has one (pkg/metrics), so that dashboards and alerts go on working.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
+import os
+import platform
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, disable_created_metrics
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -13,13 +16,20 @@ from prometheus_client.process_collector import ProcessCollector
 from signer import __version__
 
 OTHER = "other"
+REVISION = "BUILD_REVISION"
+"""The environment variable with the commit that an image was built from (Dockerfile)."""
+# A second series for each of ours, with the time at which it began: nothing that we ship asks for it.
+disable_created_metrics()  # type: ignore[no-untyped-call] # prometheus_client's
 _LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 class Metrics:
-    """The metrics of one process, on a registry of their own, so that tests may have many."""
+    """The metrics of one process, on a registry of their own, so that tests may have many.
 
-    def __init__(self) -> None:
+    `component` is what the process does (`Settings.component`).
+    """
+
+    def __init__(self, component: str = "all") -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -32,7 +42,13 @@ class Metrics:
             return Gauge(name, text, labels, registry=self.registry)
 
         tenant = ("signer", "namespace")
-        gauge("mesh_signer_build_info", "The running version.", "version").labels(__version__).set(1)
+        build = gauge(
+            "mesh_signer_build_info",
+            "The running version: the commit of its image, its Python, and what this process does.",
+            *("version", "commit", "python", "component"),
+        )
+        commit = os.environ.get(REVISION, "") or "unknown"
+        build.labels(__version__, commit[:64], platform.python_version(), component).set(1)
         self.requests = counter(
             "mesh_signer_requests_total",
             "CertificateSigningRequests by signer and outcome: issued, refused, conflict, gone, invalid.",
@@ -96,6 +112,19 @@ class Metrics:
         self.api_errors = counter(
             "mesh_signer_api_errors_total", "Failed calls to the API server by code, or unreachable.", "code"
         )
+        self.api_latency = Histogram(
+            "mesh_signer_api_request_duration_seconds",
+            "How long the API server took to answer a request, whatever it answered; without watches.",
+            ("method",),
+            buckets=_LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self.loop_lag = Histogram(
+            "mesh_signer_event_loop_lag_seconds",
+            "How much later than asked for the event loop woke a timer: what everything in this process waits for.",
+            buckets=_LATENCY_BUCKETS,
+            registry=self.registry,
+        )
         self.watch_restarts = counter(
             "mesh_signer_watch_restarts_total", "Watches that had to be opened again, by resource.", "resource"
         )
@@ -133,6 +162,11 @@ class Metrics:
         )
         self.ca_not_after = gauge(
             "mesh_signer_ca_not_after_timestamp_seconds", "When an issuer's CA expires.", "kind", "namespace", "name"
+        )
+        self.ca_not_before = gauge(
+            "mesh_signer_ca_not_before_timestamp_seconds",
+            "When an issuer's CA began to be valid.",
+            *("kind", "namespace", "name"),
         )
         self.edge_certificates = gauge(
             "mesh_signer_edge_certificates",
@@ -220,6 +254,10 @@ class Metrics:
     def api_error(self, code: int | str) -> None:
         """Count one failed call."""
         self.api_errors.labels(str(code)).inc()
+
+    def api_took(self, method: str, seconds: float) -> None:
+        """Take how long one call took."""
+        self.api_latency.labels(method).observe(seconds)
 
     def watch_restarted(self, resource: str) -> None:
         """Count one watch that was opened again."""

@@ -4,20 +4,21 @@ Whoever has an object may not see our log. One place decides what of a refusal i
 must mend something (a quota, a policy, a webhook, rights, an immutable field, a size); what passes by itself as a rule (the
 object has changed, the server is busy or away) only when it lasts. Once for each object and text (numbers in it
 do not count, such as those of a quota), again after a pause; of several texts about one object one in half a minute. An
-Event for which there was no room counts as not told.
+Event for which there was no room waits for it (notices.py): the next try may be minutes away.
 Used on the loop only; what is remembered is bounded.
 """
 
-import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from signer.api.event import ObjectReference
-from signer.kube.errors import ApiError, Conflict, Stopped, Unreachable
+from signer.kube.errors import ApiError, Conflict, Stopped, Unreachable, shape
 from signer.observe.events import EventRecorder
+from signer.observe.notices import Notice, Notices
 from signer.observe.printable import printable
 
 WRITE_FAILED = "WriteFailed"
@@ -27,11 +28,9 @@ AGAIN = 1800.0
 APART = 30.0
 _REMEMBERED = 4096
 _TEXTS = 8
-_NUMBER = re.compile(r"[0-9]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True):
     """What is said of a refusal."""
 
     reason: str
@@ -67,7 +66,7 @@ class WriteErrors:
     """Remembers what fails since when, and what was told. `clock` is monotonic, in seconds."""
 
     def __init__(self, recorder: EventRecorder, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._recorder = recorder
+        self._notices = Notices(recorder)
         self._clock = clock
         self._since: OrderedDict[Hashable, float] = OrderedDict()
         # By object and text, where numbers do not count: what was told, and when.
@@ -96,23 +95,22 @@ class WriteErrors:
         if now - since < wait:
             return None
         said = words(error)
-        shape = _NUMBER.sub("#", said.message)
+        alike = shape(said.message)
         current: Told | None = None
         for ref in about():
             texts = self._told.setdefault(ref, {})
             self._told.move_to_end(ref)
             _bound(self._told)
-            before, at = texts.get(shape, (said, float("-inf")))
+            before, at = texts.get(alike, (said, float("-inf")))
             if now - at < AGAIN:
                 current = current or before
             elif now - max((last for _, last in texts.values()), default=float("-inf")) >= APART:
                 current = current or said
-                if not self._recorder.emit(
-                    ref, "Warning", said.reason, said.message, share=share or ref.namespace or None
-                ):
-                    continue  # too many Events of this tenant: it is told at a later try
-                texts.pop(shape, None)
-                texts[shape] = (said, now)
+                notice = Notice("Warning", said.reason, said.message)
+                if not self._notices.taken(ref, notice, share=share or ref.namespace or None):
+                    continue  # too many Events of this tenant wait already: it is told at a later try
+                texts.pop(alike, None)
+                texts[alike] = (said, now)
                 if len(texts) > _TEXTS:
                     del texts[next(iter(texts))]
         return current

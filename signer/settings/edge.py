@@ -1,16 +1,16 @@
 """What an operator may set for the edge: the options, the values that they may have, and what they become. Pure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from signer.settings.given import NAMESPACE, Given
 
 _ISSUER_KINDS: tuple[Literal["ClusterIssuer", "Issuer"], ...] = ("ClusterIssuer", "Issuer")
 
 
-@dataclass(frozen=True, slots=True)
-class EdgeSettings:
+class EdgeSettings(msgspec.Struct, frozen=True):
     """The edge's part of one process's settings. No `gateway_namespaces` means Istio's namespace."""
 
     http01_check_dns: bool = True
@@ -26,22 +26,23 @@ def add_edge_options(option: Callable[..., None]) -> None:
     """Add the edge's options by `option`, which takes name, help, and what argparse takes beside."""
     option(
         "http01-check-dns",
-        "whether a host must resolve here before an ACME server is told to look (default true)",
+        "whether a host must resolve from here, and its addresses give the answer, before an ACME server is asked to check "
+        "it (default true)",
         metavar="BOOL",
     )
     option(
         "http01-solver-bind",
-        "address and port at which challenges of Ingresses and of the Gateway API's Gateways are answered, in every replica"
-        " (default none: not at all)",
+        "address and port at which every replica answers challenges for Ingresses and for Gateways of the Gateway API "
+        "(default none)",
     )
     option(
         "recursive-nameservers",
-        "comma-separated IP:port of the DNS servers that are asked about hosts and zones (default: the system's)",
+        "comma-separated IP:port of the DNS servers to ask about hosts and zones (default: the system's)",
         metavar="ADDRESSES",
     )
     option(
         "dns01-recursive-nameservers-only",
-        "whether records of DNS-01 are looked for at the recursive DNS servers alone, where a zone's own cannot be "
+        "whether DNS-01 records are looked up at the recursive DNS servers alone, for zones whose own servers cannot be "
         "reached (default false)",
         metavar="BOOL",
     )
@@ -51,7 +52,7 @@ def add_edge_options(option: Callable[..., None]) -> None:
         metavar="NAMES",
     )
     option("default-issuer-name", "the issuer of Gateways and Ingresses that name none (default: they get nothing)")
-    option("default-issuer-kind", "ClusterIssuer or Issuer (default ClusterIssuer)", choices=_ISSUER_KINDS)
+    option("default-issuer-kind", "its kind: ClusterIssuer or Issuer (default ClusterIssuer)", choices=_ISSUER_KINDS)
 
 
 def edge_settings(given: Given) -> EdgeSettings:

@@ -3,7 +3,6 @@
 Each option `--some-name` is also the environment variable MESH_SIGNER_SOME_NAME; the command line wins.
 """
 
-import difflib
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from signer.api.duration import InvalidDuration, format_duration, parse_duration
+from signer.api.meant import nearest
 from signer.api.names import user_problem
 
 T = TypeVar("T", bound=str)
@@ -47,13 +47,22 @@ class Given:
         self._arguments = arguments
         self._environment = environment
         self._read: set[str] = set()
+        self._changed: dict[str, str] = {}
+
+    @property
+    def changed(self) -> tuple[tuple[str, str], ...]:
+        """Name and value of each option that was read and is not as it would be by itself, in the order of reading."""
+        return tuple(self._changed.items())
 
     def text(self, name: str, default: str) -> str:
         """Return what was given, or the default."""
         variable = PREFIX + name.replace("-", "_").upper()
         self._read.add(variable)
         given = self._arguments.get(name.replace("-", "_"))
-        return given if given is not None else self._environment.get(variable, default)
+        found = given if given is not None else self._environment.get(variable, default)
+        if found != default:
+            self._changed[name] = found
+        return found
 
     def check_environment(self) -> None:
         """Check that each variable of ours was asked for: to be called when all options were read."""
@@ -61,8 +70,8 @@ class Given:
             if not name.startswith(PREFIX) or name in self._read or _SERVICE.fullmatch(name.removeprefix(PREFIX)):
                 continue
             known = [one.removeprefix(PREFIX) for one in self._read]
-            near = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
-            hint = f": is {PREFIX}{near[0]} meant?" if near else " (docs/operations.md lists them)"
+            near = nearest(name.removeprefix(PREFIX), known, 0.6)
+            hint = f": is {PREFIX}{near} meant?" if near else " (docs/operations.md lists them)"
             raise SettingsError(f"{name}: there is no such setting{hint}")
 
     def boolean(self, name: str, *, default: bool) -> bool:
@@ -118,7 +127,7 @@ class Given:
         try:
             parsed = parse_duration(value)
         except InvalidDuration:
-            raise SettingsError(f"--{name}: {value!r} is not a duration, as 24h or 90m are") from None
+            raise SettingsError(f"--{name}: {value!r} is not a duration such as 24h or 90m") from None
         if not low <= parsed <= high:
             raise SettingsError(f"--{name}: {value} is not between {format_duration(low)} and {format_duration(high)}")
         return parsed

@@ -5,17 +5,21 @@ The options that a person sees are in `options`, how one value is read in `given
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
+import msgspec
+from msgspec.structs import replace
+
 from signer.api.meta import from_rfc3339
 from signer.api.signername import CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN
+from signer.kube.room import BUDGET
 from signer.settings.edge import EdgeSettings, edge_settings
 from signer.settings.given import HOST, NAMESPACE, Given, SettingsError
 from signer.tenancy import world
 
 _DAY = timedelta(days=1)
+_MIB = 1024 * 1024
 TENANCY_MODES: tuple[world.TenancyMode, ...] = ("enforce", "audit", "off")
 UNBOUND: tuple[Literal["allow", "deny"], ...] = ("allow", "deny")
 AUDIT_FAILURE: tuple[Literal["stop", "continue"], ...] = ("continue", "stop")
@@ -37,8 +41,7 @@ CA_INJECTOR = "cainjector"
 CONTROLLERS = (CSR, *SLOW_CONTROLLERS, POLICIES, CA_INJECTOR)
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """One process's settings. `controllers` is None for "what fits the cluster" (see `--controllers`)."""
 
     kubeconfig: str | None = None
@@ -54,6 +57,7 @@ class Settings:
     auto_approve: bool = True
     enable_certificate_owner_ref: bool = False
     write_window: int = 64
+    namespace_memory: int = BUDGET // _MIB
     drain_seconds: float = 20.0
     leader_elect: bool = True
     tenancy_mode: world.TenancyMode = "enforce"
@@ -69,12 +73,23 @@ class Settings:
     audit_failure: Literal["stop", "continue"] = "continue"
     manage_mesh_config: bool = False
     ca_injector_namespaces: frozenset[str] = frozenset()
-    edge: EdgeSettings = field(default_factory=EdgeSettings)
+    edge: EdgeSettings = msgspec.field(default_factory=EdgeSettings)
+    changed: tuple[tuple[str, str], ...] = ()
+    """The options that are not at their defaults, as they were given."""
 
     @property
     def only_injects(self) -> bool:
         """Whether this process is the CA injector and nothing else: then it needs to know no issuer, and may not."""
         return self.controllers == (CA_INJECTOR,)
+
+    @property
+    def component(self) -> str:
+        """What this process does, in a word: for metrics, whose alerts ask which part is not there."""
+        if self.controllers is None or self.controllers == CONTROLLERS:
+            return "all"
+        if self.only_injects:
+            return "ca-injector"
+        return "signer" if CSR in self.controllers else "controllers"
 
     def tenancy(self) -> world.Settings:
         """What the wall needs of these."""
@@ -126,6 +141,7 @@ def settings_from(
             "enable-certificate-owner-ref", default=defaults.enable_certificate_owner_ref
         ),
         write_window=int(given.number("write-window", defaults.write_window, 1, 1024)),
+        namespace_memory=int(given.number("namespace-memory", defaults.namespace_memory, 1, 1024)),
         drain_seconds=given.number("drain-seconds", defaults.drain_seconds, 0, 3600),
         leader_elect=given.boolean("leader-elect", default=defaults.leader_elect),
         tenancy_mode=mode,
@@ -149,7 +165,7 @@ def settings_from(
         edge=edge_settings(given),
     )
     given.check_environment()
-    return found
+    return replace(found, changed=given.changed)
 
 
 def _audit_until(text: str, mode: str) -> datetime | None:

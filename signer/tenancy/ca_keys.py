@@ -4,29 +4,33 @@ A workload trusts a key, whoever has it and however much of its chain a Secret s
 whatever other issuer has them too, the roots of the mesh config and whatever else stands in a mesh CA's chain count, and
 so does every CA that one of these signed: where a Secret leaves out what is above its CA, the signature tells.
 
-A key that was a mesh signer's stays so after it changed, and after its issuer was deleted: certificates under it are
-still trusted. Pure, apart from what it remembers; used by the Index (index.py).
+A key with which a mesh signer signed stays behind the wall after it changed, and after its issuer was deleted:
+certificates under it are still trusted. That it signed is in the SignerRecord, which is written before. Pure, apart from
+what it remembers; used by the Index (index.py).
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from datetime import datetime
 
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from msgspec.structs import replace
 
 from issuers.chain import Chain, ChainCertificate, anchor_of, folded_name, key_id_of, was_signed_with
 from issuers.inspection import read_certificate
 from issuers.x509 import loading
 from issuers.x509.der import DerError
+from issuers.x509.pem import usual_labels
 from signer.api.issuer import IssuerRef
 from signer.tenancy.records import Record
 from signer.tenancy.world import CertificateAuthorityEntry, Roots
 
 _LARGEST_PEM = 1 << 16
 _KEYS_OF_AN_ISSUER = 16
-_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 # A chain's top is held against every key whose certificate has the name of its issuer, and no verifier looks at
 # others; against so many more in case that name is not known. Whom so many have signed is taken for one of them.
 _NAMESAKES = 64
@@ -35,24 +39,24 @@ _OTHERS = 256
 _LOOKS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class MeshKeys:
+class MeshKeys(msgspec.Struct, frozen=True):
     """The keys that count, by their hashes.
 
     `keys` maps a mesh signer's CA keys to the mesh signers that have them; `roots` has the roots of the mesh config for a
     signer; `above` all of these roots, and what else stands above a mesh CA; `below` the keys of other CAs below any of
-    these. `judged` are the open chains (Chain.identity) of which that is known.
+    these. `judged` are the open chains (Chain.identity) of which that is known. `since` says since when a key of `keys` is
+    recorded as a mesh signer's.
     """
 
-    keys: dict[str, frozenset[IssuerRef]] = field(default_factory=dict)
-    roots: dict[IssuerRef, Roots] = field(default_factory=dict)
+    keys: dict[str, frozenset[IssuerRef]] = msgspec.field(default_factory=dict)
+    since: dict[tuple[str, IssuerRef], datetime] = msgspec.field(default_factory=dict)
+    roots: dict[IssuerRef, Roots] = msgspec.field(default_factory=dict)
     above: frozenset[str] = frozenset()
     below: frozenset[str] = frozenset()
     judged: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
+class _Key(msgspec.Struct, frozen=True):
     """A public key, and the folded subject of a certificate with it; `subject` is that of a root as it stands (DER)."""
 
     spki: bytes
@@ -61,9 +65,13 @@ class _Key:
 
 
 class CAKeys:
-    """The CAs that were seen of each issuer, by the SHA-256 of the SubjectPublicKeyInfo (Authority.key_id)."""
+    """The CAs of each issuer, by the SHA-256 of the SubjectPublicKeyInfo (Authority.key_id): that of now, and those recorded.
 
-    def __init__(self) -> None:
+    With `every` all that were seen count: where refusals are only told (audit mode), a CA signs without being recorded.
+    """
+
+    def __init__(self, *, every: bool = True) -> None:
+        self._every = every
         self._seen: dict[IssuerRef, dict[str, Chain | None]] = {}
         self._now: dict[IssuerRef, Chain | None] = {}
         self._recorded: dict[IssuerRef, Record] = {}
@@ -87,6 +95,9 @@ class CAKeys:
         known = self._seen.setdefault(signer, {})
         if key_id in known and _same(known[key_id], chain) and _same(self._now.get(signer), chain):
             return False
+        if not self._every:
+            # What a mistake put there, and what never signed, is nobody's former key.
+            known.clear()
         known.pop(key_id, None)
         known[key_id] = chain  # the latest last
         self._now[signer] = chain
@@ -99,7 +110,13 @@ class CAKeys:
         before = self._recorded.pop(signer, None)
         if record is not None:
             self._recorded[signer] = record
-        return _key_ids(before) != _key_ids(record)
+        elif before is not None and (known := self._seen.get(signer)) is not None:
+            # An admin has its former keys forgotten; the one of now is there.
+            now = self._now.get(signer)
+            self._seen[signer] = {
+                key_id: chain for key_id, chain in known.items() if chain is now and signer in self._now
+            }
+        return _known(before) != _known(record)
 
     def chains(self, signer: IssuerRef) -> tuple[Chain, ...]:
         """Return the CAs that were seen of an issuer, the latest last."""
@@ -112,8 +129,10 @@ class CAKeys:
         self._unsigned.pop(self._judged.pop(signer, ""), None)
 
     def gone(self, signer: IssuerRef) -> None:
-        """Take that a mesh signer's issuer is gone: its keys are not free because of that."""
+        """Take that a mesh signer's issuer is gone: the keys that it signed with are not free because of that."""
         self._now.pop(signer, None)
+        if not self._every:
+            self._seen.pop(signer, None)
 
     def look(self, signers: Iterable[IssuerRef], authorities: Iterable[CertificateAuthorityEntry]) -> MeshKeys:
         """Tell which keys are behind the wall, where these are the mesh's signers and the entries of its mesh config."""
@@ -140,7 +159,13 @@ class CAKeys:
         self._known, self._counting = known, keys.keys() | above
         self._below, self._judged = set(), {}
         self._look_below()
-        self._last = MeshKeys(keys, given, frozenset(above), frozenset(self._below), self._judged_now())
+        since = {
+            (key_id, signer): at
+            for signer in self._signers
+            if (record := self._recorded.get(signer)) is not None
+            for key_id, at in record.since.items()
+        }
+        self._last = MeshKeys(keys, since, given, frozenset(above), frozenset(self._below), self._judged_now())
         return self._last
 
     def look_at(self, changed: Iterable[IssuerRef]) -> MeshKeys | None:
@@ -292,10 +317,11 @@ class _Known:
         return False
 
 
-def _key_ids(record: Record | None) -> tuple[frozenset[str], frozenset[str]]:
+def _known(record: Record | None) -> tuple[object, ...]:
     if record is None:
-        return frozenset(), frozenset()
-    return frozenset(one.key_id for one in record.own), frozenset(one.key_id for one in record.above)
+        return ()
+    keys = (frozenset(one.key_id for one in certificates) for certificates in (record.own, record.above))
+    return *keys, frozenset(record.since.items())
 
 
 def _same(one: Chain | None, other: Chain | None) -> bool:
@@ -306,13 +332,14 @@ def _read(pem: str) -> dict[str, _Key]:
     """The keys of all certificates of a text that can be read, with their subjects, by their anchors."""
     if len(pem) > _LARGEST_PEM:
         return {}
-    keys = [key for block in _BLOCK.findall(pem) for key in _read_one(block)]
+    blocks = _BLOCK.findall(usual_labels(pem.encode(errors="replace")))
+    keys = [key for block in blocks for key in _read_one(block)]
     return {anchor_of(key.subject, key.spki): key for key in keys}
 
 
-def _read_one(block: str) -> list[_Key]:
+def _read_one(block: bytes) -> list[_Key]:
     try:
-        one = loading.certificates(block.encode())[0]
+        one = loading.certificates(block)[0]
         subject, spki = root_key(one)
         return [_Key(spki, folded_name(subject), subject)]
     except Exception:  # noqa: BLE001 - a root that cannot be read gives no key, whatever it trips over

@@ -56,25 +56,33 @@ def read_claims(proxy_configs: Iterable[ProxyConfig], signer_domain: str) -> Cla
     whole: ProxyConfig | None = None
     first: ProxyConfig | None = None
     signers: dict[IssuerRef, ProxyConfigName] = {}
-    problems: list[str] = []
+    told: dict[str, list[str]] = {}
+
+    def problem(about: ProxyConfig, text: str) -> None:
+        told.setdefault(about.metadata.name, []).append(_named(about, text))
+
     for one in ordered:
         selector = one.spec.selector
         if one.problem:
-            problems.append(_named(one, one.problem))
+            problem(one, one.problem)
             continue
         first = first or one
         if selector is not None and not selector.match_labels:
-            problems.append(_named(one, "spec.selector.matchLabels: is empty, so Istio gives it to no workload"))
+            problem(one, "spec.selector.matchLabels: is empty, so Istio gives it to no workload")
             continue
+        if name := one.misspelt:
+            problem(
+                one, f"spec.environmentVariables.{shown(name)}: says nothing about signers: is {CERT_SIGNER} meant?"
+            )
         if selector is None:
             if whole is not None:
                 if one.cert_signer and one.cert_signer != whole.cert_signer:
-                    text = f"is ignored: ProxyConfig {whole.metadata.name}, which has no selector either, is older"
-                    problems.append(_named(one, text))
+                    older = f"ProxyConfig {whole.metadata.name}, which has no selector either, is older"
+                    problem(one, f"is ignored: {older}. Delete one of the two")
                 continue
             whole = one
         if wrong := value_problem(one.cert_signer, signer_domain):
-            problems.append(_named(one, f"spec.environmentVariables.{CERT_SIGNER}: {wrong}"))
+            problem(one, f"spec.environmentVariables.{CERT_SIGNER}: {wrong}")
         signer = signer_of(one.cert_signer, signer_domain)
         if signer is not None and (one is whole or signer not in signers):
             signers[signer] = _name(one)
@@ -84,8 +92,9 @@ def read_claims(proxy_configs: Iterable[ProxyConfig], signer_domain: str) -> Cla
         signers=signers,
         speaker=_name(speaker) if speaker is not None else None,
         since=from_rfc3339(whole.metadata.creation_timestamp) if whole is not None else None,
-        problems=capped(problems),
+        problems=capped([text for texts in told.values() for text in texts]),
         malformed=whole.cert_signer if whole is not None and value_problem(whole.cert_signer, signer_domain) else "",
+        told={name: tuple(texts) for name, texts in told.items()},
     )
 
 

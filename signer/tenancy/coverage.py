@@ -7,7 +7,6 @@ The cost grows with what is covered, not with policies times namespaces; it runs
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
@@ -15,7 +14,9 @@ import msgspec
 from signer.api.issuer import IssuerRef
 from signer.api.meta import set_condition
 from signer.api.signerpolicy import SignerPolicyStatus
-from signer.tenancy.policies import remarks
+from signer.api.text import some
+from signer.tenancy.policies import remarks, shut_out
+from signer.tenancy.verdict import Reason
 from signer.tenancy.world import MIN_ISTIOD_LIFETIME, Namespace, Policy, World
 
 READY = "Ready"
@@ -25,8 +26,7 @@ _SHOWN = 5
 _SHOWN_CONFLICTS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Overlap:
+class Overlap(msgspec.Struct, frozen=True):
     """Another policy covers the same namespaces for the same signer, with other limits. `namespace`: the first by name."""
 
     policy: str
@@ -35,8 +35,7 @@ class Overlap:
     namespaces: int
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(msgspec.Struct, frozen=True):
     """A signer that these namespaces would have without SignerPolicies, and that no policy gives them.
 
     `default`: it is the mesh's default, so that all have lost it who claim none and are not covered. `istiod`: istiod is one of
@@ -49,12 +48,12 @@ class Lost:
     istiod: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
+class Coverage(msgspec.Struct, frozen=True):
     """What one policy comes to: namespaces that exist, by name; signers that do not; overlaps with others.
 
     `remade` are namespaces that it names and that are others by now; `istiod` whether Istio's own is among those covered.
-    `in_vain`: it asks for namespaces, and none is what it asks for; `lost` says who loses which of its signers.
+    `in_vain`: it asks for namespaces, and none is what it asks for; `lost` says who loses which of its signers;
+    `shut_out` which of its limits no workload of the mesh meets.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -64,6 +63,7 @@ class Coverage:
     overlaps: tuple[Overlap, ...] = ()
     in_vain: bool = False
     lost: tuple[Lost, ...] = ()
+    shut_out: tuple[Reason, ...] = ()
 
 
 def would_have(world: World, signer: IssuerRef) -> frozenset[str]:
@@ -84,7 +84,7 @@ def would_have(world: World, signer: IssuerRef) -> frozenset[str]:
     return claimants if len(claimants) == 1 else frozenset()
 
 
-def read_coverage(
+def read_coverage(  # noqa: PLR0913 - each is one fact of the mesh
     policies: Iterable[Policy],
     namespaces: Mapping[str, Namespace],
     issuers: frozenset[IssuerRef],
@@ -92,10 +92,13 @@ def read_coverage(
     istio_namespace: str = "",
     holders: Callable[[IssuerRef], frozenset[str]] = lambda _: frozenset(),
     defaults: frozenset[IssuerRef] = frozenset(),
+    trust_domains: frozenset[str] = frozenset(),
+    istiods: frozenset[str] = frozenset(),
 ) -> dict[str, Coverage]:
     """Tell what each policy comes to, by its name. `issuers` are all that exist, whether they can sign or not.
 
-    `holders` tells who would have a signer without policies (`would_have`), `defaults` are the mesh's.
+    `holders` tells who would have a signer without policies (`would_have`), `defaults` are the mesh's, and so are
+    `trust_domains`; `istiods` are the users that ask for workloads.
     """
     listed = sorted(policies, key=lambda one: one.name)
     labelled: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -116,6 +119,7 @@ def read_coverage(
             overlaps=tuple(overlaps.get(policy.name, ())),
             in_vain=_in_vain(policy, namespaces, covered[policy.name]),
             lost=tuple(one for signer in sorted(policy.signers) if (one := lost.get(signer)) is not None),
+            shut_out=shut_out(policy, trust_domains, istiods),
         )
         for policy in listed
     }
@@ -237,15 +241,12 @@ def _ready(policy: Policy, coverage: Coverage) -> tuple[str, str, str]:
     if policy.problem:
         return "False", "InvalidSpec", f"{policy.problem}. It grants nothing, and nobody else gives out its signers"
     if coverage.missing:
-        names = ", ".join(map(str, coverage.missing[:_SHOWN]))
-        more = f" and {len(coverage.missing) - _SHOWN} more" if len(coverage.missing) > _SHOWN else ""
+        names = some(map(str, coverage.missing), _SHOWN)
         verb = "does" if len(coverage.missing) == 1 else "do"
-        return "False", "SignerNotFound", f"spec.signers: {names}{more} {verb} not exist"
+        return "False", "SignerNotFound", f"spec.signers: {names} {verb} not exist"
     if coverage.remade:
-        names = ", ".join(coverage.remade[:_SHOWN])
-        more = f" and {len(coverage.remade) - _SHOWN} more" if len(coverage.remade) > _SHOWN else ""
         message = (
-            f"spec.namespaces.names: {names}{more} was deleted and made again, and has nothing by it: if it is the same "
+            f"spec.namespaces.names: {some(coverage.remade, _SHOWN)} was deleted and made again, and has nothing by it: if it is the same "
             f"tenant's, mesh-signer tenants readmit {coverage.remade[0]}, or set spec.namespaces.remade: Allow"
         )
         return "False", "NamespaceRemade", message
@@ -256,7 +257,7 @@ def _ready(policy: Policy, coverage: Coverage) -> tuple[str, str, str]:
         )
         return "False", "LifetimeTooShort", message
     lost = "; ".join(loses(one) for one in coverage.lost[:_SHOWN])
-    if seldom := remarks(policy):
+    if seldom := (*(one.message for one in coverage.shut_out), *remarks(policy)):
         lost = "; ".join(filter(None, (lost, *seldom)))
     if coverage.in_vain:
         message = (

@@ -8,10 +8,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from issuers.chain import Chain
+import msgspec
+
 from signer.api.issuer import IssuerRef
 from signer.tenancy import rules
 from signer.tenancy.grants import Claimable, Granted, NotGranted, granted, held_back
+from signer.tenancy.mesh_cas import CA, other_root, speaks_for_the_mesh
 from signer.tenancy.rules import Identity
 from signer.tenancy.verdict import Bind, Claim, Confirm, Grant, Inquiry, Limits, Reason, Refuse, Reread, Unready
 from signer.tenancy.world import MIN_ISTIOD_LIFETIME, Policy, World
@@ -22,8 +24,6 @@ BACKDATE = timedelta(minutes=2)
 MAX_ISTIOD_LIFETIME = timedelta(days=90)
 # A namespace that was read live is taken for the same one for so long.
 CONFIRMED_FOR = timedelta(seconds=10)
-# The reason of a wait that ends by itself, in the next turns of the loop.
-NOT_JUDGED = "CANotJudged"
 # The CSR API's own least; also what an expiring CA is not asked to shorten further.
 _NO_LIFETIME = timedelta(seconds=1)
 
@@ -86,7 +86,7 @@ def judge(claim: Claim, found: Standing, world: World, limits: Limits, *, fresh:
         return _unbound(claim, limits)
     if found.unready is not None:
         return found.unready
-    speaks = found.mesh or _speaks_for_the_mesh(claim, world)
+    speaks = found.mesh or speaks_for_the_mesh(claim, world)
     if speaks is not True:
         return _of_others(claim, speaks, world, limits, now)
     if (quiet := _stale(world)) is not None:
@@ -96,14 +96,6 @@ def judge(claim: Claim, found: Standing, world: World, limits: Limits, *, fresh:
     if (changed := other_root(_ca_of(claim), world, now)) is not None:
         return changed
     return _mesh_request(claim, world, limits, fresh=fresh, now=now)
-
-
-class CA(NamedTuple):
-    """Which CA a workload's certificate would come from: the signer, its CA's key, and the CA with what is above it."""
-
-    signer: IssuerRef
-    key_id: str
-    chain: Chain | None = None
 
 
 def _ca_of(claim: Claim) -> CA:
@@ -148,65 +140,6 @@ def _of_others(claim: Claim, speaks: Unready | bool, world: World, limits: Limit
     return _unbound(claim, limits)
 
 
-def _speaks_for_the_mesh(claim: Claim, world: World) -> bool | Unready:
-    """Tell whether another CA that the mesh trusts is asked for what workloads believe: an identity, or a CA.
-
-    Workloads trust a root, not the CA below it, so such a certificate would be taken for a tenant's or for istiod's. Other
-    certificates of an organization's root (servers, people) are none of the mesh's. A CA whose Secret ends below the root
-    is told by its signature; until that was looked at, nothing is granted.
-    """
-    if not _believed(claim, world):
-        return False
-    key_ids = {claim.ca_key_id, claim.root_key_id, *(claim.chain.key_ids if claim.chain is not None else ())}
-    if claim.ca_key_id in world.below or any(key in world.root_keys or key in world.keys for key in key_ids):
-        return True
-    if claim.chain is None or not claim.chain.open or claim.chain.identity in world.judged:
-        return False
-    if not world.root_keys and not world.keys:
-        return False
-    message = f"whether the CA of {claim.signer} is below a root of the mesh was not looked at yet"
-    return Unready(Reason(NOT_JUDGED, message))
-
-
-def _believed(claim: Claim, world: World) -> bool:
-    """Tell whether a certificate would say something that the mesh's proxies and agents go by."""
-    if claim.is_ca or any(uri.lower().startswith("spiffe:") for uri in claim.request.uris):
-        return True
-    # A dot at the end, and a common name where no other name is, count for some verifiers.
-    common = (text for name in claim.request.subject_names for kind, text in name if kind == rules.COMMON_NAME)
-    names = {name.lower().strip().rstrip(".") for name in (*claim.request.dns_names, *common)}
-    return any(rules.names_cover((name,), istiod) for name in names for istiod in rules.istiod_names(world))
-
-
-def other_root(ca: CA, world: World, now: datetime) -> Unready | None:
-    """Say that a CA is not below the root that admins gave the signer's workloads: one that was changed waits for them.
-
-    A root is its subject and its key (issuers/chain.py, anchor_of). istiod would refuse the certificate all the same. Where
-    the mesh config has no root for a signer, there is nothing to hold it against.
-    """
-    roots = world.roots.get(ca.signer)
-    if ca.chain is None or roots is None or not roots.anchors or not world.settings.enforces(now):
-        return None
-    # Any of the chain: a CA that is cross-signed is the new root itself, while its chain still ends at the old one.
-    if any(one.anchor in roots.anchors for one in ca.chain.certificates):
-        return None
-    top = ca.chain.certificates[-1]
-    if not ca.chain.rooted and top.fields.issuer in roots.subjects:
-        return None  # the root is not in the Secret: its name is all there is to go by
-    if top.key_id in roots.key_ids:
-        message = (
-            f"the CA of {ca.signer} has the key of the root that meshConfig.caCertificates has for it, and another "
-            "subject: what it signs is not below that root. An admin gives it its former subject again (commonName or "
-            "subject of its Certificate); docs/tenancy.md says how a CA is changed without an outage"
-        )
-    else:
-        message = (
-            f"the CA of {ca.signer} is not below the root that meshConfig.caCertificates has for it: if its key was to "
-            "change, an admin writes the new root (mesh-signer mesh-config --write --force)"
-        )
-    return Unready(Reason("RootMismatch", message))
-
-
 def _unbound(claim: Claim, limits: Limits) -> Grant | Refuse:
     """Decide as cert-manager does."""
     if claim.is_ca and not limits.allow_ca_requests:
@@ -233,7 +166,7 @@ def _refuse(claim: Claim, world: World, limits: Limits, reasons: list[Reason], n
     if world.settings.enforces(now):
         return Refuse(tuple(reasons))
     verdict = _unbound(claim, limits)
-    return verdict if isinstance(verdict, Refuse) else replace(verdict, would_refuse=tuple(reasons))
+    return verdict if isinstance(verdict, Refuse) else msgspec.structs.replace(verdict, would_refuse=tuple(reasons))
 
 
 def _certificate_request(
@@ -244,6 +177,10 @@ def _certificate_request(
         return _unbound(claim, limits)
     exists = world.namespaces.get(claim.namespace)
     policies = _policies_for_key(claim.signer, claim.ca_key_id, world)
+    if policies and claim.signer in world.signers:
+        taken = _key_of_another(world, claim.namespace, _ca_of(claim), now, by_policy=True)
+        if taken is not None:
+            return _refuse(claim, world, limits, [taken], now)
     opening = [policy for policy in policies if policy.certificate_requests is not None]
     first: list[Reason] = []
     for policy in opening:
@@ -298,7 +235,7 @@ def _request_requester(claim: Claim, policy: Policy) -> list[Reason]:
     if not may or claim.requester in may:
         return []
     if claim.requester:
-        message = f"{claim.requester} is none of the requesters of SignerPolicy {policy.name}"
+        message = f"{claim.requester} is not one of the requesters of SignerPolicy {policy.name}"
         return [Reason("RequesterNotAllowed", message)]
     message = (
         f"SignerPolicy {policy.name} says who may make CertificateRequests, and who made this one is not known: an admin "
@@ -311,7 +248,9 @@ def _policies_for_key(signer: IssuerRef, ca_key_id: str, world: World) -> list[P
     """The policies that name this signer; for one that only shares a mesh CA's key, those that name all with the key."""
     if own := world.policies.get(signer):
         return list(own)
-    sharing = world.keys.get(ca_key_id, frozenset()) - {signer}
+    having = world.keys.get(ca_key_id, frozenset()) - {signer}
+    # One that got a key which another signs with already takes nothing from it.
+    sharing = [one for one in having if not any(world.signed_before(ca_key_id, other, one) for other in having)]
     if signer in world.signers or len(sharing) != 1:
         return []
     return list(world.policies.get(next(iter(sharing)), ()))
@@ -346,7 +285,11 @@ def _mesh_request(claim: Claim, world: World, limits: Limits, *, fresh: bool, no
         return Reread(namespace)
     asked = f"{identity}, asked for by {claim.requester}"
     return _refuse(
-        claim, world, limits, [Reason(found.reason.code, f"{found.reason.message} ({asked})"), *reasons], now
+        claim,
+        world,
+        limits,
+        [replace(found.reason, message=f"{found.reason.message} ({asked})"), *reasons],
+        now,
     )
 
 
@@ -365,17 +308,32 @@ def _unconfirmed(claim: Claim, namespace: str, world: World, now: datetime, poli
 
 
 def _granted_by_key(world: World, namespace: str, ca: CA, now: datetime) -> Granted | Claimable | NotGranted:
-    """As `granted`, and for every other mesh signer that has the same CA key too, unless a policy says so by name."""
+    """As `granted`, where the CA's key is not another signer's, which the namespace may not have."""
     found = granted(world, namespace, ca.signer, now=now)
-    if isinstance(found, NotGranted) or (isinstance(found, Granted) and found.policies):
+    if isinstance(found, NotGranted):
         return found
-    for other in world.keys.get(ca.key_id, frozenset()):
-        if other != ca.signer and not isinstance(granted(world, namespace, other, now=now), Granted):
-            message = (
-                f"{ca.signer} has the CA key of another signer of the mesh, which namespace {namespace} may not have"
-            )
-            return NotGranted(Reason("TenantMismatch", message))
-    return found
+    by_policy = isinstance(found, Granted) and bool(found.policies)
+    taken = _key_of_another(world, namespace, ca, now, by_policy=by_policy)
+    return NotGranted(taken) if taken is not None else found
+
+
+def _key_of_another(world: World, namespace: str, ca: CA, now: datetime, *, by_policy: bool) -> Reason | None:
+    """Say that a CA's key is that of another mesh signer which the namespace may not have.
+
+    Whoever is recorded to have signed with it first is not stopped by one that got it later; where nobody is, or both are
+    since the same moment, neither gets anything. What SignerPolicies give out on both sides, admins gave out by name.
+    """
+    for other in sorted(world.keys.get(ca.key_id, frozenset()) - {ca.signer}):
+        if world.signed_before(ca.key_id, ca.signer, other) or (by_policy and other in world.policies):
+            continue
+        if isinstance(granted(world, namespace, other, now=now), Granted):
+            continue
+        message = (
+            f"{ca.signer} has the CA key of another signer of the mesh, which namespace {namespace} may not have: an admin "
+            "gives it a CA of its own"
+        )
+        return Reason("TenantMismatch", message, f"the CA key of {ca.signer} is also that of {other}")
+    return None
 
 
 def _requester(claim: Claim, world: World, policies: tuple[Policy, ...]) -> list[Reason]:

@@ -5,11 +5,13 @@ people) is the caller's matter.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from signer.api.issuer import IssuerRef
 from signer.api.signername import signer_name_of
+from signer.api.text import some
 from signer.tenancy.verdict import Reason
 from signer.tenancy.world import NO_CLAIMS, Binding, Claims, Namespace, Policy, World
 
@@ -22,23 +24,20 @@ NOT_RECORDED = "NamespaceNotRecorded"
 _SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(msgspec.Struct, frozen=True):
     """The namespace may have it. `policies` are those that cover it, when SignerPolicies decide; `source` is for people."""
 
     source: str
     policies: tuple[Policy, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Claimable:
+class Claimable(msgspec.Struct, frozen=True):
     """It would be the namespace's if its ownership were stored: `namespace_uid` goes into the SignerBinding."""
 
     namespace_uid: str
 
 
-@dataclass(frozen=True, slots=True)
-class NotGranted:
+class NotGranted(msgspec.Struct, frozen=True):
     """It may not have it, and why. `waits`: not yet, because what the grant would rest on is not stored so far."""
 
     reason: Reason
@@ -174,7 +173,7 @@ def _claimed(
     if _owns(binding, namespace, exists):
         return Granted(f"SignerBinding {signer.name}, claimed by ProxyConfig {claims.signers[signer].name}")
     if binding.problem:
-        return _no("SignerClaimed", f"SignerBinding {signer.name} cannot be read: an admin mends or removes it")
+        return _no("SignerClaimed", f"SignerBinding {signer.name} cannot be read: an admin must repair or remove it")
     if binding.namespace == namespace:
         return _no(
             "SignerClaimed",
@@ -190,8 +189,8 @@ def _unowned(
     if (until := world.settling.get(signer)) is not None and now < until:
         return _no(
             "SignerContested",
-            f"a SignerPolicy gave {signer} out until a moment ago; nobody may claim it before {until:%H:%M:%SZ}, so that "
-            "the policy may come back",
+            f"a SignerPolicy granted {signer} until a moment ago; nobody may claim it before {until:%H:%M:%SZ}, in case "
+            "the policy comes back",
         )
     if signer.name == namespace:
         return Claimable(exists.uid)
@@ -230,7 +229,7 @@ def make_default(signer: IssuerRef) -> str:
     """Say how a signer becomes everybody's who claims none, as where istiod's K8S_SIGNER names one for the whole mesh."""
     _, _, value = signer_name_of(signer).partition("/")
     return (
-        f"if all who name none shall have {signer} (istiod's K8S_SIGNER), an admin sets "
+        f"if all who name none are to have {signer} (istiod's K8S_SIGNER), an admin sets "
         f"meshConfig.defaultConfig.proxyMetadata.ISTIO_META_CERT_SIGNER: {value}"
     )
 
@@ -257,4 +256,4 @@ def allowed(world: World, claims: Claims) -> str:
         names = sorted({*map(str, world.defaults), *map(str, claims.signers)})
     if not names:
         return "none: it claims no signer, and the mesh has no default"
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    return some(names, _SHOWN)

@@ -6,14 +6,15 @@ it on the loop, commands once over a list.
 
 What is deleted or broken never makes the wall lower: the last readable mesh config of a ConfigMap stays in force while
 it cannot be read, a signer that has a SignerBinding is a mesh signer whatever the mesh config says, and a CA key that
-was a mesh signer's stays behind the wall after a change of the key. What no other object says of that is in a
+a mesh signer signed with stays behind the wall after a change of the key. What no other object says of that is in a
 SignerRecord (records.py), so a restart forgets nothing.
 """
 
 from collections import OrderedDict, defaultdict
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec.structs import replace
 
 from issuers.chain import Chain
 from signer.api.issuer import IssuerRef
@@ -43,7 +44,7 @@ from signer.tenancy.world import (
 # What is known of a binding's newest certificate is to the minute (Binding.last_issued).
 _ISSUED_STEP = timedelta(minutes=1)
 # A SignerPolicy that is replaced is gone for a moment: nobody must become the owner of its signers meanwhile.
-_SETTLING = timedelta(minutes=10)
+SETTLING = timedelta(minutes=10)
 _REMEMBERED = 1024
 
 
@@ -60,6 +61,7 @@ class Index:
         self.config_maps = ConfigMaps(settings, shared=shared)
         self.bindings: dict[IssuerRef, SignerBinding] = {}
         self.terminating: set[str] = set()
+        # By uid, of SignerBindings and SignerRecords.
         self._released: OrderedDict[str, None] = OrderedDict()
         self._policies: dict[str, Policy] = {}
         self._stored: dict[IssuerRef, Binding] = {}
@@ -70,11 +72,12 @@ class Index:
         self._owned: dict[str, set[IssuerRef]] = defaultdict(set)
         self._claimants: dict[IssuerRef, set[str]] = defaultdict(set)
         self._with_keys = keys
-        self._keys = CAKeys()
+        self._keys = CAKeys(every=settings.mode == "audit")
         self._issued: dict[IssuerRef, datetime] = {}
         self._ended: dict[IssuerRef, datetime] = {}
         self._unspoken: set[IssuerRef] = set()
         self._touched: set[IssuerRef] = set()
+        self._read_anew: set[str] = set()
         self._regathered = True
         self._rekeyed = True
         self._rechained: set[IssuerRef] = set()
@@ -139,7 +142,7 @@ class Index:
         old = self._stored.get(signer)
         if old is not None:
             self._owned[old.namespace].discard(signer)
-        elif signer not in self.world.signers:
+        elif signer not in self.world.signers or signer in self.world.defaults:
             self._regathered = True
         self.bindings[signer] = obj
         self._stored[signer] = binding
@@ -156,9 +159,7 @@ class Index:
         if found is None or found.metadata.uid != uid:
             return
         del self.bindings[signer]
-        self._released[uid] = None
-        if len(self._released) > _REMEMBERED:
-            self._released.popitem(last=False)
+        self._release(uid)
         self._owned[self._stored.pop(signer).namespace].discard(signer)
         self.world.bindings.pop(signer, None)
         for known in (self._issued, self._ended):
@@ -179,6 +180,7 @@ class Index:
         for signer, obj in list(self.records.items()):
             if obj.metadata.name == name and obj.metadata.uid == uid:
                 del self.records[signer], self._read_records[signer]
+                self._release(uid)
                 self._recorded(signer, None)
 
     def _recorded(self, signer: IssuerRef, record: Record | None) -> None:
@@ -188,7 +190,7 @@ class Index:
         self.config_maps.record(signer, record.mesh_configs if record is not None else frozenset())
         self._regathered = self._regathered or self.config_maps.signers != before
         if record is not None and record.given_out_until is not None:
-            self._settle_until(signer, record.given_out_until + _SETTLING)
+            self._settle_until(signer, record.given_out_until + SETTLING)
         self._touched.add(signer)
         self._to_record.add(signer)
 
@@ -196,14 +198,18 @@ class Index:
         self.world.settling[signer] = max(until, self.world.settling.get(signer, until))
         self._to_record.add(signer)
 
-    def unrecorded(self, signer: IssuerRef, now: datetime) -> dict[str, Any] | None:
-        """Return the status that a signer's SignerRecord lacks; None when it lacks nothing."""
+    def unrecorded(self, signer: IssuerRef, now: datetime, *, signs: bool = True) -> dict[str, Any] | None:
+        """Return the status that a signer's SignerRecord lacks; None when it lacks nothing.
+
+        A CA is recorded when it signs for the mesh, and not because a Secret was named for a while.
+        """
         obj, record = self.records.get(signer), self._read_records.get(signer)
         if record is None and signer not in self.world.signers:
             return None
-        chains = self._keys.chains(signer) if signer in self.world.signers else ()
+        signs = signs or self.world.settings.mode == "audit"  # what is only told in audit mode asks for no record
+        chains = self._keys.chains(signer) if signs and signer in self.world.signers else ()
         ends = self.world.settling.get(signer, now)
-        until = ends - _SETTLING if ends > now else None
+        until = ends - SETTLING if ends > now else None
         known = Known(chains, signer in self.world.policies, self.config_maps.naming(signer), until)
         return status_to_write(obj, record, known, now)
 
@@ -213,11 +219,19 @@ class Index:
         return found
 
     def released(self, uid: str) -> bool:
-        """Tell whether a SignerBinding was deleted: an answer to a write of ours may come after the watch told so."""
+        """Tell whether an object was deleted: an answer to a write of ours may come after the watch told so."""
         return uid in self._released
 
+    def _release(self, uid: str) -> None:
+        self._released[uid] = None
+        if len(self._released) > _REMEMBERED:
+            self._released.popitem(last=False)
+
     def put_key(self, signer: IssuerRef, key_id: str, chain: Chain | None = None) -> bool:
-        """Take the SHA-256 of the key that an issuer's CA has now, and its chain; whether it is new. Earlier ones stay known."""
+        """Take the SHA-256 of the key that an issuer's CA has now, and its chain; whether it is new.
+
+        Of a mesh signer earlier ones stay known by its SignerRecord.
+        """
         new = self._keys.put(signer, key_id, chain)
         if new:
             self._rechained.add(signer)
@@ -225,9 +239,10 @@ class Index:
         return new
 
     def forget_keys(self, signer: IssuerRef) -> None:
-        """Forget an issuer that went away, unless it is a mesh signer: its key is not free because of that."""
+        """Forget an issuer that went away; what a mesh signer signed with is recorded, and not free because of that."""
         if signer in self.world.signers:
             self._keys.gone(signer)
+            self._rekeyed = True
         else:
             self._keys.forget(signer)
 
@@ -252,8 +267,9 @@ class Index:
     def settle(self, now: datetime) -> frozenset[IssuerRef]:
         """Work in what was put since the last call; the signers whose ownership may have to be looked at again."""
         dirty = self.proxy_configs.due(now)
+        self._read_anew |= dirty
         for signer in self._unspoken - self.world.policies.keys():
-            self._settle_until(signer, now + _SETTLING)
+            self._settle_until(signer, now + SETTLING)
         self._unspoken.clear()
         if not self.world.unsynced:
             self._remember_policies(now)
@@ -269,7 +285,7 @@ class Index:
             found = found or self._keys.look(self.world.signers, self.world.config.authorities)
             self._rekeyed = False
             self._rechained.clear()
-            self.world.keys, self.world.roots = found.keys, found.roots
+            self.world.keys, self.world.key_since, self.world.roots = found.keys, found.since, found.roots
             self.world.root_keys, self.world.below, self.world.judged = found.above, found.below, found.judged
         touched, self._touched = frozenset(self._touched), set()
         for signer in touched:
@@ -282,7 +298,12 @@ class Index:
         for signer in self._given_out - self.world.policies.keys():
             self._to_record.add(signer)
             if self.world.settling.get(signer, now) <= now:
-                self._settle_until(signer, now + _SETTLING)
+                self._settle_until(signer, now + SETTLING)
+
+    def take_read_anew(self) -> frozenset[str]:
+        """Return the namespaces whose claims were read anew since the last call."""
+        found, self._read_anew = frozenset(self._read_anew), set()
+        return found
 
     @property
     def pending(self) -> bool:
@@ -324,12 +345,38 @@ class Index:
         self._regathered = False
         world = self.world
         root = world.claims.get(world.config.root_namespace, NO_CLAIMS).whole
-        defaults = world.config.defaults | ({root} if root is not None else set())
-        signers = world.config.signers.union(defaults, world.policies, self._stored, self.config_maps.signers)
+        wanted = world.config.defaults | ({root} if root is not None else set())
+        refused = {signer: why for signer in sorted(wanted) if (why := self._not_for_everybody(signer))}
+        defaults = wanted - refused.keys()
+        signers = world.config.signers.union(wanted, world.policies, self._stored, self.config_maps.signers)
         self._touched |= (signers ^ world.signers) | (defaults ^ world.defaults)
         self._to_record |= signers ^ world.signers
         self._rekeyed = self._rekeyed or signers != world.signers
-        world.defaults, world.signers = defaults, signers
+        world.defaults, world.signers, world.no_default = defaults, signers, refused
+
+    def _not_for_everybody(self, signer: IssuerRef) -> str:
+        """Say why a signer does not become the mesh default; "" when it does.
+
+        A tenant's never does by a ProxyConfig that was applied in the wrong namespace, nor while the tenant owns it: whoever
+        trusts it would trust everybody.
+        """
+        world = self.world
+        space = world.config.root_namespace
+        if signer not in world.config.defaults and not world.config.open_default:
+            named = ", ".join(map(str, sorted(world.config.defaults))) or "one that is no issuer"
+            return (
+                f"a ProxyConfig of the root namespace {space} names {signer} for the whole mesh, and "
+                f"meshConfig.defaultConfig.proxyMetadata names {named}: that counts. Was another namespace meant for the "
+                "ProxyConfig?"
+            )
+        owner = self._stored.get(signer)
+        if owner is None or signer in world.policies or owner.namespace in {space, world.settings.istio_namespace}:
+            return ""
+        return (
+            f"{signer} is named for the whole mesh and belongs to namespace {owner.namespace} (SignerBinding "
+            f"{signer.name}): it is nobody else's. An admin names another default, gives it out with a SignerPolicy, or runs "
+            f"`mesh-signer tenants release {signer.name}`"
+        )
 
     def _show_claimants(self, signer: IssuerRef) -> None:
         if found := self._claimants.get(signer):

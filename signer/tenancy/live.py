@@ -5,9 +5,11 @@ signer), and a namespace's first certificate, is decided twice: on the world, an
 The view never goes into the world, where a watch that is behind would undo it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+
+import msgspec
+from msgspec.structs import replace
 
 from signer.api.issuer import IssuerRef
 from signer.api.namespace import NamespaceObject
@@ -15,6 +17,7 @@ from signer.api.proxyconfig import ProxyConfig
 from signer.api.signerbinding import SignerBinding
 from signer.api.signerpolicy import SignerPolicy
 from signer.api.signerrecord import SignerRecord
+from signer.tenancy.claims import signer_of
 from signer.tenancy.grants import Claimable, Granted, granted
 from signer.tenancy.index import Index
 from signer.tenancy.meshconfig.config_maps import ConfigMaps
@@ -24,20 +27,18 @@ from signer.tenancy.world import Binding, HadDefault, MeshConfig, Policy, Settin
 Texts = Mapping[str, Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class LiveConfig:
+class LiveConfig(msgspec.Struct, frozen=True):
     """The mesh config of now, and all mesh signers that it names or named (ConfigMaps.signers)."""
 
     config: MeshConfig
     signers: frozenset[IssuerRef]
 
 
-@dataclass(frozen=True, slots=True)
-class LiveView:
+class LiveView(msgspec.Struct, frozen=True):
     """What was read, all of it after the decision was made.
 
     `namespaces` are those of the claimant and of the signer's name that exist; `proxy_configs` those of the claimant and the
-    root namespace, and of every namespace where the signer has nobody's name. `had_default` is what is known of these
+    root namespace, and where the signer has nobody's name of every namespace that names it. `had_default` is what is known of these
     namespaces' earlier certificates: no watch tells it, and it counts for the uid that it was noted with. `others` are what the
     claimant owns beside the signer, as the watch shows it: they tell since when it has a signer of its own, and give nothing.
     """
@@ -49,8 +50,8 @@ class LiveView:
     policies: tuple[SignerPolicy, ...] = ()
     binding: SignerBinding | None = None
     record: SignerRecord | None = None
-    had_default: Mapping[str, HadDefault] = field(default_factory=dict)
-    others: Mapping[IssuerRef, Binding] = field(default_factory=dict)
+    had_default: Mapping[str, HadDefault] = msgspec.field(default_factory=dict)
+    others: Mapping[IssuerRef, Binding] = msgspec.field(default_factory=dict)
 
 
 def read_config(texts: Texts, known: ConfigMaps, now: MeshConfig, settings: Settings, shared: str) -> LiveConfig:
@@ -66,6 +67,13 @@ def read_config(texts: Texts, known: ConfigMaps, now: MeshConfig, settings: Sett
     for name in {*known.texts, *texts}:
         config_maps.put(name, texts.get(name))
     return LiveConfig(config_maps.take() or MeshConfig(), config_maps.signers)
+
+
+def naming(objects: Iterable[ProxyConfig], signer: IssuerRef, domain: str) -> list[ProxyConfig]:
+    """Keep the ProxyConfigs of namespaces that name a signer in one of them: no other claims it, and ten thousand take long."""
+    listed = list(objects)
+    names = {obj.metadata.namespace for obj in listed if signer_of(obj.cert_signer, domain) == signer}
+    return [obj for obj in listed if obj.metadata.namespace in names]
 
 
 def against_owner(view: LiveView, bind: Bind, now: datetime) -> str:

@@ -10,7 +10,7 @@ from typing import Literal, cast
 
 from issuers.x509.keys import MAX_RSA_BITS, MIN_RSA_BITS
 from issuers.x509.usages import EXTENDED_USAGES, KEY_USAGES
-from signer.api.duration import InvalidDuration, parse_duration
+from signer.api.duration import NO_LONGER_UNIT, InvalidDuration, parse_duration
 from signer.api.names import (
     is_dns_pattern,
     is_label,
@@ -21,8 +21,9 @@ from signer.api.names import (
     user_problem,
 )
 from signer.api.signerpolicy import PolicyKey, SignerNamespaces, SignerPolicy, SignerPolicySpec
-from signer.api.text import capped, shown
+from signer.api.text import capped, shown, some
 from signer.tenancy.claims import read_signer_name
+from signer.tenancy.verdict import Reason
 from signer.tenancy.world import LABEL_PREFIX, KeyRule, Namespace, Policy, Rate, RequestRules
 
 MIN_LIFETIME = timedelta(minutes=1)
@@ -85,9 +86,27 @@ def remarks(policy: Policy) -> tuple[str, ...]:
             if usage not in policy.usages:
                 found.append(f"spec.usages lacks {usage}: {what}")
         if policy.usages.isdisjoint({"digital signature", "signing"}):
-            found.append("spec.usages lacks digital signature: some verifiers take no such certificate for TLS")
+            found.append("spec.usages lacks digital signature: some verifiers do not accept such a certificate for TLS")
     if policy.certificate_requests is None and policy.allow_ca:
         found.append("spec.allowCA is for CertificateRequests alone, and spec.certificateRequests is not there")
+    return tuple(found)
+
+
+def shut_out(policy: Policy, trust_domains: frozenset[str], istiods: frozenset[str]) -> tuple[Reason, ...]:
+    """Tell the limits by which no workload of this mesh gets anything from a policy, each with the code that it is answered.
+
+    `trust_domains` are those of the mesh's revisions, `istiods` the users that ask for workloads; none is not known. What a
+    policy says for CertificateRequests may be meant for others than workloads.
+    """
+    if policy.problem or policy.certificate_requests is not None:
+        return ()
+    found = []
+    if policy.trust_domains and trust_domains and policy.trust_domains.isdisjoint(trust_domains):
+        text = f"spec.trustDomains lists {some(sorted(policy.trust_domains))}, and the mesh has {some(sorted(trust_domains))}"
+        found.append(Reason("TrustDomainMismatch", f"{text}: its workloads get nothing by this policy"))
+    if policy.requesters and istiods and policy.requesters.isdisjoint(istiods):
+        text = f"spec.requesters does not list {some(sorted(istiods))}, which asks for workloads"
+        found.append(Reason("RequesterNotAllowed", f"{text}: they get nothing by this policy"))
     return tuple(found)
 
 
@@ -121,7 +140,7 @@ def _problems(spec: SignerPolicySpec) -> Iterator[str]:
     if not spec.signers:
         yield "spec.signers: at least one signer is expected"
     yield from _each(
-        "signers", spec.signers, _is_signer, "a signer name of ours, as clusterissuers.cert-manager.io/foo"
+        "signers", spec.signers, _is_signer, "a signer name of ours, such as clusterissuers.cert-manager.io/foo"
     )
     own = spec.certificate_requests
     # Those who ask as istiod does are programs; where no others are named, people make CertificateRequests by them too.
@@ -189,9 +208,9 @@ def _of_usages(spec: SignerPolicySpec) -> Iterator[str]:
     """Usages by which nothing would be issued: no certificate is without an extended one (rules.py)."""
     given = set(spec.usages)
     if given.isdisjoint(_PROXY_USAGES) and spec.certificate_requests is None:
-        yield "spec.usages: has neither server auth nor client auth, so no workload gets anything by it"
+        yield "spec.usages: has neither server auth nor client auth, so no workload gets anything from it"
     elif given.isdisjoint(EXTENDED_USAGES) and not spec.allow_ca:
-        yield "spec.usages: has no extended usage, as server auth, and nothing is issued without one"
+        yield "spec.usages: has no extended usage such as server auth, and nothing is issued without one"
 
 
 def _is_organization(value: str) -> bool:
@@ -202,7 +221,7 @@ def _duration(field: str, text: str, least: timedelta, most: timedelta) -> Itera
     try:
         found = parse_duration(text)
     except InvalidDuration:
-        yield f"spec.{field}: {shown(text)} is not a duration, as 24h or 90m"
+        yield f"spec.{field}: {shown(text)} is not a duration such as 24h or 90m: {NO_LONGER_UNIT}"
         return
     if found < least:
         yield f"spec.{field}: {shown(text)} is less than {least}"
@@ -226,4 +245,4 @@ def _key(field: str, key: PolicyKey) -> Iterator[str]:
     if key.algorithm == "ECDSA" and not any(least <= size <= most for size in _CURVES):
         yield f"{field}: no ECDSA key has such a size: there are {', '.join(map(str, _CURVES))}"
     if key.algorithm == "RSA" and (most < MIN_RSA_BITS or least > MAX_RSA_BITS):
-        yield f"{field}: no RSA key of such a size is taken: {MIN_RSA_BITS} to {MAX_RSA_BITS} bits are"
+        yield f"{field}: no RSA key of such a size is accepted: {MIN_RSA_BITS} to {MAX_RSA_BITS} bits are"

@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
+import msgspec
+
 from signer.api.proxyconfig import ProxyConfig
 
 # A namespace with more ProxyConfigs than this is read anew once in a while only: it costs time for each, and its
@@ -25,10 +27,15 @@ class ProxyConfigs:
         self._dirty: set[str] = set()
         self._not_before: dict[str, datetime] = {}
 
-    def put(self, obj: ProxyConfig) -> None:
-        """Take a ProxyConfig, new or changed."""
-        self._objects[obj.metadata.namespace][obj.metadata.name] = obj
+    def put(self, obj: ProxyConfig) -> bool:
+        """Take a ProxyConfig, new or changed; False when it is but another version of what says the same."""
+        objects = self._objects[obj.metadata.namespace]
+        old = objects.get(obj.metadata.name)
+        objects[obj.metadata.name] = obj
+        if old is not None and old != obj and _says(old, obj):
+            return False
         self._moved(obj.metadata.namespace)
+        return True
 
     def remove(self, namespace: str, name: str, uid: str) -> None:
         """Forget a ProxyConfig, unless another of its name is known by now."""
@@ -50,8 +57,11 @@ class ProxyConfigs:
         if self._read_live.pop(namespace, False):
             return False
         found = {obj.metadata.name: obj for obj in objects}
-        if self._objects.get(namespace, {}) != found:
+        before = self._objects.get(namespace, {})
+        if before != found:
             self._objects[namespace] = found
+            if before.keys() == found.keys() and all(_says(before[name], found[name]) for name in found):
+                return True
             self._dirty.add(namespace)
             if len(found) <= _MANY_LIVE:
                 self._not_before.pop(namespace, None)  # a request is decided on it
@@ -100,3 +110,9 @@ class ProxyConfigs:
             return True
         self._not_before[namespace] = now + pause
         return False
+
+
+def _says(old: ProxyConfig, new: ProxyConfig) -> bool:
+    """Whether two versions of an object say the same."""
+    metadata = msgspec.structs.replace(new.metadata, resource_version=old.metadata.resource_version)
+    return msgspec.structs.replace(new, metadata=metadata) == old

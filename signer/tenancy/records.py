@@ -8,10 +8,11 @@ has it from there.
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from issuers.chain import Chain, ChainCertificate, chain_certificate
 from issuers.x509.der import DerError
@@ -28,9 +29,11 @@ MOST_MESH_CONFIGS = 64
 _LONGEST_NAME = 253
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One SignerRecord, read. `own` are certificates of CAs that the signer has or had, `above` those above them."""
+class Record(msgspec.Struct, frozen=True):
+    """One SignerRecord, read. `own` are certificates of CAs that the signer has or had, `above` those above them.
+
+    `since` says since when each key of `own` is recorded; one whose time cannot be read is not in it.
+    """
 
     signer: IssuerRef
     own: tuple[ChainCertificate, ...] = ()
@@ -38,10 +41,10 @@ class Record:
     mesh_configs: frozenset[str] = frozenset()
     given_out: bool = False
     given_out_until: datetime | None = None
+    since: Mapping[str, datetime] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """What is known of a signer now: the CAs that were seen, whether a policy names it, the ConfigMaps that do or did.
 
     `until`: when the last policy that named it was seen to go, for as long as that holds somebody back.
@@ -77,6 +80,10 @@ def read_record(obj: SignerRecord) -> Record | None:
         return None
     status = obj.status
     read = [(one.role, _certificate(one.certificate)) for one in status.certificates[:MOST_CERTIFICATES]]
+    since: dict[str, datetime] = {}
+    for one, (role, found) in zip(status.certificates, read, strict=False):
+        if found is not None and role == "CA" and (at := from_rfc3339(one.first_seen_time)) is not None:
+            since[found.key_id] = min(at, since.get(found.key_id, at))
     return Record(
         signer,
         own=tuple(one for role, one in read if one is not None and role == "CA"),
@@ -84,6 +91,7 @@ def read_record(obj: SignerRecord) -> Record | None:
         mesh_configs=frozenset(status.mesh_configs[:MOST_MESH_CONFIGS]),
         given_out=status.given_out,
         given_out_until=from_rfc3339(status.given_out_until_time),
+        since=since,
     )
 
 

@@ -3,17 +3,19 @@
 Every reason is collected, so that a person mends all of them at once.
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from issuers.istio_request import dns_names as dns_san
 from issuers.istio_request import unexpected_contents, uri_name
 from issuers.request import SigningRequest
 from issuers.spiffe import SpiffeId, parse_spiffe_id
+from issuers.x509.keys import MAX_RSA_BITS, MIN_RSA_BITS
 from issuers.x509.usages import CERT_SIGN, DEFAULT_USAGES, EXTENDED_USAGES
-from signer.api.text import shown
+from signer.api.names import is_subdomain
+from signer.api.text import shown, some
 from signer.tenancy.verdict import Reason
 from signer.tenancy.world import KeyRule, Policy, World
 
@@ -25,18 +27,24 @@ COMMON_NAME = "2.5.4.3"
 _ORGANIZATION = "2.5.4.10"
 _CA_USAGES = (CERT_SIGN, "crl sign")
 _ANY_USE = "any"
+# A request has a thousand names, and a refusal tells a few of them.
+_MOST_TOLD = 5
 _ISTIOD_HOSTS = ("istiod", "istiod-remote", "istio-pilot")
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Whom a mesh request speaks for: a workload by its SPIFFE ID, or istiod itself by DNS names (`spiffe_id` None)."""
+class Identity(msgspec.Struct, frozen=True):
+    """Whom a mesh request speaks for: a workload by its SPIFFE ID, or istiod itself by DNS names (`spiffe_id` None).
+
+    As text, DNS names are told as such, and quoted: one that is written like a SPIFFE ID is nobody's identity.
+    """
 
     spiffe_id: SpiffeId | None
     dns_names: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return str(self.spiffe_id) if self.spiffe_id is not None else ", ".join(self.dns_names)
+        if self.spiffe_id is not None:
+            return str(self.spiffe_id)
+        return f"a request for the DNS names {some(map(shown, self.dns_names))}"
 
 
 def identify(request: SigningRequest) -> Identity | Reason:
@@ -55,12 +63,17 @@ def _workload(request: SigningRequest) -> Identity | Reason:
         return Reason("UnexpectedContents", f"the request has {found}; a workload's has one, its SPIFFE ID")
     spiffe_id = parse_spiffe_id(request.uris[0])
     if spiffe_id is None:
-        return Reason("UnexpectedContents", f"the URI {request.uris[0]!r} is not a workload's SPIFFE ID")
+        return Reason("UnexpectedContents", f"the URI {shown(request.uris[0])} is not a workload's SPIFFE ID")
     if wrong := unexpected_contents(request, uri_name(request.uris[0])):
         return Reason(
             "UnexpectedContents", f"the request of {spiffe_id} is not what Istio asks for a workload: {wrong}"
         )
     return Identity(spiffe_id)
+
+
+def _named(name: str) -> str:
+    """A DNS name as it is, and what only stands in the place of one quoted and cut."""
+    return name if is_subdomain(name.removeprefix("*.")) else shown(name)
 
 
 def istiod_names(world: World) -> frozenset[str]:
@@ -80,7 +93,8 @@ def check_istiod(request: SigningRequest, usages: tuple[str, ...], policy: Polic
     ):
         reasons.append(
             Reason(
-                "DNSNameNotAllowed", f"istiod may not ask for {', '.join(foreign[:5])} (--istiod-dns-names adds names)"
+                "DNSNameNotAllowed",
+                f"istiod may not ask for {some(map(_named, foreign), _MOST_TOLD)} (--istiod-dns-names adds names)",
             )
         )
     if sorted(usages) != sorted(ISTIOD_USAGES):
@@ -104,9 +118,7 @@ def check_workload(
     own = world.domains.get(requester, world.config.trust_domains)
     domains = policy.trust_domains if policy is not None and policy.trust_domains else own
     if identity.trust_domain not in domains:
-        known = " or ".join(sorted(domains)) or "known: its mesh config cannot be read"
-        message = f"trust domain {identity.trust_domain} is not {known}"
-        reasons.append(Reason("TrustDomainMismatch", message))
+        reasons.append(_other_domain(identity.trust_domain, domains, policy, world, requester))
     if sorted(usages) != sorted(WORKLOAD_USAGES):
         reasons.append(Reason("UsagesNotAllowed", f"a workload's usages are {', '.join(WORKLOAD_USAGES)}"))
     reasons.extend(check_cut(WORKLOAD_USAGES, policy))
@@ -115,6 +127,25 @@ def check_workload(
         reasons.append(Reason("ServiceAccountNotAllowed", message))
     reasons.extend(check_key(request, policy))
     return reasons
+
+
+def _other_domain(asked: str, domains: frozenset[str], policy: Policy | None, world: World, requester: str) -> Reason:
+    known = " or ".join(sorted(domains))
+    if policy is not None and policy.trust_domains:
+        message = (
+            f"trust domain {asked} is not {known}: spec.trustDomains of SignerPolicy {policy.name} lists what may be"
+        )
+        return Reason("TrustDomainMismatch", message)
+    revision = requester.rpartition(":istiod-")[2] if ":istiod-" in requester else ""
+    name = f"istio-{revision}" if revision in world.config.revisions and revision else "istio"
+    where = f"mesh.trustDomain of ConfigMap {world.settings.istio_namespace}/{name}"
+    if not known:
+        return Reason("TrustDomainMismatch", f"trust domain {asked} is not known: {where} cannot be read")
+    message = (
+        f"trust domain {asked} is not {known} ({where}). Where that was changed, restart istiod and then the Pods, or have an "
+        "admin list both in spec.trustDomains of a SignerPolicy meanwhile; trustDomainAliases gives no certificates"
+    )
+    return Reason("TrustDomainMismatch", message)
 
 
 def check_key(request: SigningRequest, policy: Policy | None) -> list[Reason]:
@@ -129,30 +160,45 @@ def check_key(request: SigningRequest, policy: Policy | None) -> list[Reason]:
     rules = policy.keys if policy is not None and policy.keys else _WORKLOAD_KEYS
     if any(rule.algorithm == algorithm and rule.min_size <= size <= rule.max_size for rule in rules):
         return []
-    names = ", ".join(f"{rule.algorithm} from {rule.min_size} bits" for rule in rules)
-    return [Reason("KeyNotAllowed", f"an {algorithm} key of {size} bits; accepted are {names}")]
+    names = ", ".join(map(_told, rules))
+    # Who is told this is covered by the policy: its name is no news to others.
+    by = f" (SignerPolicy {policy.name}, spec.keys)" if policy is not None and policy.keys else ""
+    return [Reason("KeyNotAllowed", f"an {algorithm} key of {size} bits; accepted are {names}{by}")]
+
+
+def _told(rule: KeyRule) -> str:
+    """Name a kind of key with the sizes that are taken: smaller ones are refused when the request is read."""
+    if rule.algorithm == "Ed25519":
+        return rule.algorithm
+    least, most = (MIN_RSA_BITS, MAX_RSA_BITS) if rule.algorithm == "RSA" else (256, 521)
+    text = f"{rule.algorithm} from {max(rule.min_size, least)} bits"
+    return f"{text} to {rule.max_size}" if rule.max_size < most else text
 
 
 def check_names(request: SigningRequest, namespace: str, policy: Policy, world: World) -> list[Reason]:
     """Check the names of a request that no istiod made: SPIFFE IDs of the namespace, and the policy's DNS names."""
     reasons = []
     domains = policy.trust_domains or world.config.trust_domains
+    strange: list[str] = []
+    accounts: dict[str, None] = {}
     for uri in request.uris:
         identity = parse_spiffe_id(uri)
         if identity is None or identity.namespace != namespace or identity.trust_domain not in domains:
-            reasons.append(
-                Reason(
-                    "IdentityNotAllowed", f"the URI {uri!r} is not a SPIFFE ID of namespace {namespace} in this mesh"
-                )
-            )
+            strange.append(uri)
         elif policy.service_accounts and identity.service_account not in policy.service_accounts:
-            message = f"SignerPolicy {policy.name} does not name service account {identity.service_account}"
-            reasons.append(Reason("ServiceAccountNotAllowed", message))
+            accounts[identity.service_account] = None
+    for uri in strange[:_MOST_TOLD]:
+        more = f" ({len(strange)} such URIs)" if len(strange) > _MOST_TOLD else ""
+        message = f"the URI {shown(uri)} is not a SPIFFE ID of namespace {namespace} in this mesh{more}"
+        reasons.append(Reason("IdentityNotAllowed", message))
+    for account in list(accounts)[:_MOST_TOLD]:
+        message = f"SignerPolicy {policy.name} does not name service account {account}"
+        reasons.append(Reason("ServiceAccountNotAllowed", message))
     reasons += _check_subject(request, policy)
     # A common name is a name too, for whoever still reads it.
     texts = [text for name in request.subject_names for kind, text in name if kind == COMMON_NAME]
     if unlisted := [name for name in (*request.dns_names, *texts) if not names_cover(policy.dns_names, name)]:
-        listed = ", ".join(unlisted[:5])
+        listed = some(map(_named, unlisted), _MOST_TOLD)
         reasons.append(Reason("DNSNameNotAllowed", f"SignerPolicy {policy.name} does not allow {listed}"))
     if request.ip_addresses or request.email_addresses or request.other_names:
         message = "a certificate of a mesh CA names URIs and DNS names only, no addresses or other names"

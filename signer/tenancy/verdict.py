@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+import msgspec
+
 from issuers.chain import Chain
 from issuers.request import SigningRequest
 from signer.api.issuer import IssuerRef
+from signer.api.text import fitted
 from signer.tenancy.world import Rate
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """Who asks for what from whom.
 
     `requester` is the user name that the API server recorded; `signer` the issuer that was named; `ca_key_id` the
@@ -40,8 +42,7 @@ class Claim:
     chain: Chain | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What the operator allows at all, whoever asks."""
 
     allow_ca_requests: bool = True
@@ -49,14 +50,22 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One reason: `code` is CamelCase for programs (a condition's reason), `message` is for people."""
+    """One reason: `code` is CamelCase for programs (a condition's reason), `message` is for people.
+
+    `others` names what the message leaves out since its reader may be another tenant; it is for admins: the log, commands.
+    """
 
     code: str
     message: str
+    others: str = ""
+
+    def __post_init__(self) -> None:
+        """Keep no more of what others wrote than is read: a name in a request may have 40,000 characters."""
+        object.__setattr__(self, "message", fitted(self.message))
+        object.__setattr__(self, "others", fitted(self.others))
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """The wall lets it pass: what is asked for may be issued, for `lifetime` at most.
 
     `source` says in words where the grant comes from, `policy` names the SignerPolicy that allowed it, if one did. For a mesh request `namespace` is the tenant's, `not_before`
@@ -76,8 +85,7 @@ class Grant:
     would_refuse: tuple[Reason, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Bind:
+class Bind(msgspec.Struct, frozen=True):
     """First store that this namespace owns this signer (a SignerBinding, by atomic create), then decide again."""
 
     signer: IssuerRef
@@ -85,15 +93,13 @@ class Bind:
     namespace_uid: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reread:
+class Reread(msgspec.Struct, frozen=True):
     """First read this namespace's ProxyConfigs and the mesh config once more, live, then decide again (`fresh`)."""
 
     namespace: str
 
 
-@dataclass(frozen=True, slots=True)
-class Confirm:
+class Confirm(msgspec.Struct, frozen=True):
     """First read live whether this very namespace may still have this signer, then decide again.
 
     Asked before the first certificate of a namespace's uid, and now and then after it (World.confirmed). `policy` is the
@@ -110,8 +116,7 @@ Inquiry = Bind | Reread | Confirm
 """What the wall must have answered before it decides."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(msgspec.Struct, frozen=True):
     """Never to be issued. `reasons` holds at least one, the first one names the condition."""
 
     reasons: tuple[Reason, ...]
@@ -126,16 +131,19 @@ class Refuse:
         """All reasons in one text."""
         return "; ".join(reason.message for reason in self.reasons)
 
+    @property
+    def others(self) -> str:
+        """What admins are told beside it; "" for nothing."""
+        return "; ".join(reason.others for reason in self.reasons if reason.others)
 
-@dataclass(frozen=True, slots=True)
-class Unready:
+
+class Unready(msgspec.Struct, frozen=True):
     """Nothing can be decided yet: a source was not read, or not heard of for too long. Never a refusal, never a grant."""
 
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """Not now: taken up again by itself when what it waits for changes.
 
     `issuer` is the issuer whose change ends the wait; `secret` is the Secret's (namespace, name), when it is one.

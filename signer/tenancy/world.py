@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
+import msgspec
+
 from signer.api.issuer import IssuerRef
 
 TenancyMode = Literal["enforce", "audit", "off"]
@@ -19,8 +21,7 @@ DEFAULT_TRUST_DOMAIN = "cluster.local"
 MIN_ISTIOD_LIFETIME = timedelta(minutes=10)
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """What the operator set of the wall.
 
     `audit_until` ends audit mode: from then on it enforces. `istiod_accounts` replaces the user names that are known
@@ -45,8 +46,7 @@ class Settings:
         return self.mode == "enforce"
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateAuthorityEntry:
+class CertificateAuthorityEntry(msgspec.Struct, frozen=True):
     """One entry of meshConfig.caCertificates: the root that workloads of these signers are given."""
 
     pem: str
@@ -58,9 +58,10 @@ class MeshConfig:
     """What the ConfigMaps of Istio say, all known revisions and the shared mesh config taken together.
 
     `revisions` are the names behind `istio-`; `domains` the trust domain of each of them, and of the one without a name
-    (""), none where it cannot be read; `trust_domains` all of these together; `defaults` the signers of defaultConfig.proxyMetadata; `signers` those
+    (""), none where it cannot be read; `trust_domains` all of these together; `defaults` the signers of defaultConfig.proxyMetadata, `open_default` whether a revision names none there; `signers` those
     of caCertificates; `problems` name each ConfigMap and field that could not be read (what could be, counts); `bare` has the names in certSigners
-    that lack their domain, and so name nobody.
+    that lack their domain, and so name nobody. `listed` has the entries that an istiod goes by, by the name of its ConfigMap: what
+    stands in another's does its workloads no good.
     """
 
     trust_domains: frozenset[str] = frozenset({DEFAULT_TRUST_DOMAIN})
@@ -68,14 +69,15 @@ class MeshConfig:
     root_namespace: str = "istio-system"
     revisions: frozenset[str] = frozenset()
     defaults: frozenset[IssuerRef] = frozenset()
+    open_default: bool = True
     signers: frozenset[IssuerRef] = frozenset()
     authorities: tuple[CertificateAuthorityEntry, ...] = ()
     problems: tuple[str, ...] = ()
     bare: frozenset[str] = frozenset()
+    listed: Mapping[str, tuple[CertificateAuthorityEntry, ...]] = field(default_factory=dict, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Roots:
+class Roots(msgspec.Struct, frozen=True):
     """The roots that the mesh config has for one signer, as verifiers go by them (issuers/chain.py, anchor_of).
 
     `anchors` are subject and key of each, `subjects` the subjects alone (Name, DER), `key_ids` the keys alone.
@@ -86,8 +88,7 @@ class Roots:
     key_ids: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class ProxyConfigName:
+class ProxyConfigName(msgspec.Struct, frozen=True):
     """Which ProxyConfig of a namespace, for messages and Events."""
 
     name: str
@@ -101,7 +102,7 @@ class Claims:
     `whole` is the claim for all its workloads (of the oldest ProxyConfig without a selector), None for nothing;
     `signers` maps every claimed signer, those behind selectors too, to the ProxyConfig that says so. `speaker` is the
     ProxyConfig that Events about this namespace go to, None where there is none. `since` is when the ProxyConfig behind
-    `whole` was made. `malformed` is what stands there where it can name no issuer: workloads ask for it all the same.
+    `whole` was made. `told` has the problems of each ProxyConfig by its name. `malformed` is what stands there where it can name no issuer: workloads ask for it all the same.
     """
 
     whole: IssuerRef | None = None
@@ -110,21 +111,20 @@ class Claims:
     since: datetime | None = None
     problems: tuple[str, ...] = ()
     malformed: str = ""
+    told: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
 
 
 NO_CLAIMS = Claims()
 
 
-@dataclass(frozen=True, slots=True)
-class Namespace:
+class Namespace(msgspec.Struct, frozen=True):
     """A namespace that exists: its uid, and its labels under mesh-signer.dev/ (the others may be its tenant's own)."""
 
     uid: str
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRule:
+class KeyRule(msgspec.Struct, frozen=True):
     """One kind of key that a policy accepts: `algorithm` is RSA, ECDSA or Ed25519; sizes in bits, both included."""
 
     algorithm: Literal["RSA", "ECDSA", "Ed25519"]
@@ -132,16 +132,14 @@ class KeyRule:
     max_size: int = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(msgspec.Struct, frozen=True):
     """At most `certificates` in each `per`, for one namespace and one signer."""
 
     certificates: int
     per: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRules:
+class RequestRules(msgspec.Struct, frozen=True):
     """What a policy says of CertificateRequests alone; all its other limits hold for them too.
 
     `requesters` empty: those of the policy, and where it names none, whoever may make one in a namespace that is
@@ -156,8 +154,7 @@ Reach = Literal["covered", "unrecorded", "remade", "not covered"]
 """How a namespace stands to a policy. `unrecorded`: named, and its uid is not stored yet; `remade`: another has its name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True):
     """One SignerPolicy, read and checked. An empty set means "no limit of its own" unless said otherwise.
 
     `requesters` empty: istiod only. `namespaces` and `namespace_labels` both empty: no namespace. `trust_domains`
@@ -170,7 +167,7 @@ class Policy:
     name: str
     signers: frozenset[IssuerRef]
     namespaces: frozenset[str] = frozenset()
-    namespace_labels: Mapping[str, str] = field(default_factory=dict)
+    namespace_labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     requesters: frozenset[str] = frozenset()
     trust_domains: frozenset[str] = frozenset()
     service_accounts: frozenset[str] = frozenset()
@@ -183,7 +180,7 @@ class Policy:
     rate: Rate | None = None
     certificate_requests: RequestRules | None = None
     remade_allowed: bool = False
-    namespace_uids: Mapping[str, str] = field(default_factory=dict)
+    namespace_uids: Mapping[str, str] = msgspec.field(default_factory=dict)
     problem: str = ""
 
     def covers(self, name: str, namespace: Namespace | None) -> bool:
@@ -217,8 +214,7 @@ Confirmed = tuple[str, IssuerRef, str]
 """A namespace's uid, a signer, and the SignerPolicy that a CertificateRequest rests on, "" for a request of istiod's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(msgspec.Struct, frozen=True):
     """One SignerBinding: which namespace owns a signer, since the first grant, whatever becomes of the namespace.
 
     `claim_ended` is when its owner stopped claiming, None while it claims; `last_issued` the newest certificate that
@@ -234,21 +230,20 @@ class Binding:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class HadDefault:
+class HadDefault(msgspec.Struct, frozen=True):
     """A namespace, by uid, had certificates of the mesh's default signer, or of its own; `first` is the earliest known of."""
 
     uid: str
     first: datetime
 
 
-@dataclass(slots=True)
-class World:
+class World(msgspec.Struct):
     """Everything that a decision may look up; each mapping by key, so that 10,000 tenants cost what one does.
 
-    `signers` are the mesh signers; `domains` maps an istiod's user name to the trust domains that it may speak for (any of
+    `signers` are the mesh signers; `no_default` says of those that the mesh config or the root namespace would make everybody's why
+    they are not; `domains` maps an istiod's user name to the trust domains that it may speak for (any of
     the mesh's, where it is not known which one is its own); `keys` maps the SHA-256 of a mesh signer's CA key to the mesh signers that have
-    it; `roots` the roots that the mesh config gives a signer's workloads, `root_keys` those of all signers and
+    it, `key_since` since when it is recorded that one signs with it; `roots` the roots that the mesh config gives a signer's workloads, `root_keys` those of all signers and
     what else stands above a mesh signer's CA; `below` the keys of other CAs below any of these, and `judged` the chains
     without their root (Chain.identity) of which that is known;
     `claimants` the namespaces that claim a signer now; `settling` until when nobody becomes the owner of a signer that
@@ -259,28 +254,35 @@ class World:
     SignerPolicy that a CertificateRequest rests on, or ("") as istiod asks; None where nobody reads live: then none is asked for.
     """
 
-    settings: Settings = field(default_factory=Settings)
-    config: MeshConfig = field(default_factory=MeshConfig)
+    settings: Settings = msgspec.field(default_factory=Settings)
+    config: MeshConfig = msgspec.field(default_factory=MeshConfig)
     signers: frozenset[IssuerRef] = frozenset()
     defaults: frozenset[IssuerRef] = frozenset()
+    no_default: dict[IssuerRef, str] = msgspec.field(default_factory=dict)
     requesters: frozenset[str] = frozenset()
-    domains: dict[str, frozenset[str]] = field(default_factory=dict)
-    keys: dict[str, frozenset[IssuerRef]] = field(default_factory=dict)
-    roots: dict[IssuerRef, Roots] = field(default_factory=dict)
+    domains: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
+    keys: dict[str, frozenset[IssuerRef]] = msgspec.field(default_factory=dict)
+    key_since: dict[tuple[str, IssuerRef], datetime] = msgspec.field(default_factory=dict)
+    roots: dict[IssuerRef, Roots] = msgspec.field(default_factory=dict)
     root_keys: frozenset[str] = frozenset()
     below: frozenset[str] = frozenset()
     judged: frozenset[str] = frozenset()
-    namespaces: dict[str, Namespace] = field(default_factory=dict)
-    claims: dict[str, Claims] = field(default_factory=dict)
-    claimants: dict[IssuerRef, frozenset[str]] = field(default_factory=dict)
-    policies: dict[IssuerRef, tuple[Policy, ...]] = field(default_factory=dict)
-    settling: dict[IssuerRef, datetime] = field(default_factory=dict)
-    bindings: dict[IssuerRef, Binding] = field(default_factory=dict)
-    had_default: dict[str, HadDefault] = field(default_factory=dict)
-    had_own: dict[str, HadDefault] = field(default_factory=dict)
+    namespaces: dict[str, Namespace] = msgspec.field(default_factory=dict)
+    claims: dict[str, Claims] = msgspec.field(default_factory=dict)
+    claimants: dict[IssuerRef, frozenset[str]] = msgspec.field(default_factory=dict)
+    policies: dict[IssuerRef, tuple[Policy, ...]] = msgspec.field(default_factory=dict)
+    settling: dict[IssuerRef, datetime] = msgspec.field(default_factory=dict)
+    bindings: dict[IssuerRef, Binding] = msgspec.field(default_factory=dict)
+    had_default: dict[str, HadDefault] = msgspec.field(default_factory=dict)
+    had_own: dict[str, HadDefault] = msgspec.field(default_factory=dict)
     confirmed: dict[Confirmed, datetime] | None = None
     unsynced: str = "everything"
     stale: frozenset[str] = frozenset()
+
+    def signed_before(self, key_id: str, signer: IssuerRef, other: IssuerRef) -> bool:
+        """Tell whether a signer is recorded to have signed with a CA's key, and before another signer was."""
+        mine, theirs = self.key_since.get((key_id, signer)), self.key_since.get((key_id, other))
+        return mine is not None and (theirs is None or mine < theirs)
 
 
 def without_wall() -> World:

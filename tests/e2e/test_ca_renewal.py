@@ -10,7 +10,8 @@ import pytest
 from tests.e2e.conftest import SHORT, refusals_of, wait_for_rotations
 from tests.integration.certmanager_crds import definitions
 from tests.localmesh import istio_install
-from tests.localmesh.mesh import MANIFESTS, Mesh, Options
+from tests.localmesh.install import COMPONENTS
+from tests.localmesh.mesh import Mesh, Options
 from tests.localmesh.signer import NAMESPACE
 from tests.localmesh.traffic import Traffic
 
@@ -23,7 +24,7 @@ def managed(built: None) -> Iterator[Mesh]:  # noqa: ARG001 - only to come after
     options = Options(
         definitions=list(definitions().values()),
         controllers_options=["--manage-mesh-config=true"],
-        manifests=[MANIFESTS / "components" / "manage-mesh-config" / "rbac.yaml"],
+        manifests=[COMPONENTS / "manage-mesh-config" / "rbac.yaml"],
     )
     with Mesh(options) as made:
         yield made

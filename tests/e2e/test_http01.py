@@ -16,7 +16,7 @@ from signer.edge.http01.redirect import TAKEN
 from tests import pki
 from tests.integration.external_dns import ENDPOINT_CRD
 from tests.integration.test_edge_objects import module
-from tests.localmesh.demo_edge import condition
+from tests.localmesh.demo_edge import condition, warning
 from tests.localmesh.edge import CONTROLLERS, Edge
 from tests.localmesh.mesh import Mesh, Options
 
@@ -59,7 +59,11 @@ def wait_trusted(edge: Edge, host: str) -> None:
 def wait_gone(edge: Edge) -> None:
     """Wait until nothing is left of any challenge."""
     edge.cluster.wait_for(
-        lambda: "mesh-signer-acme" not in edge.cluster.kubectl("get", ",".join(MADE), "-A", "-o", "name"),
+        lambda: (
+            not any(
+                "mesh-signer-acme" in one["metadata"]["name"] for one in edge.cluster.get(",".join(MADE), "-A")["items"]
+            )
+        ),
         "what was made for the challenge is gone",
         _PATIENCE,
     )
@@ -125,6 +129,95 @@ def test_a_gateway_of_the_gateway_api(edge: Edge) -> None:
     wait_trusted(edge, host)
     assert edge.visit_plain(host).status in (301, 302)
     wait_gone(edge)
+
+
+def test_a_listener_that_takes_no_routes_of_ours(edge: Edge) -> None:
+    """Where a listener lets no route of the namespace attach, the Challenge has the HTTPRoute's own words, and goes on when it does."""
+    host = "sel.example.com"
+    selected = {"from": "Selector", "selector": {"matchLabels": {"shared": "true"}}}
+    listeners: list[Json] = [
+        {"name": "http", "port": 80, "protocol": "HTTP", "hostname": host, "allowedRoutes": {"namespaces": selected}},
+        {
+            "name": "https",
+            "port": 443,
+            "protocol": "HTTPS",
+            "hostname": host,
+            "tls": {"mode": "Terminate", "certificateRefs": [{"name": "sel"}]},
+        },
+    ]
+    service = f"{edge.gateway.name}.istio-system.svc.cluster.local"
+    addresses = [{"type": "Hostname", "value": service}]
+    spec = {"gatewayClassName": "istio", "addresses": addresses, "listeners": listeners}
+    kind = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway"}
+    apply(edge, {**kind, "metadata": {"name": "sel", **PLACE}, "spec": spec})
+    edge.cluster.wait_for(lambda: "NotAllowedByListeners" in reason_of(edge, host), "the reason", _PATIENCE)
+    for word in ("HTTPRoute istio-system/mesh-signer-acme-", "Gateway 'sel'"):
+        assert word in reason_of(edge, host)
+    edge.cluster.kubectl("label", "namespace", "istio-system", "shared=true")
+    wait_trusted(edge, host)
+    wait_gone(edge)
+
+
+def test_upper_case(edge: Edge) -> None:
+    """A host in capitals is served and trusted: its route is written as the Gateway has it, since Istio compares by case."""
+    name, host = "upper", "shop.upper.example.com"
+    gateway = edge.istio_gateway(name, host, issuer=ISSUER)
+    for server, spelt in zip(
+        gateway["spec"]["servers"], ("SHOP.Upper.Example.com", "Shop.UPPER.example.com"), strict=True
+    ):
+        server["hosts"] = [spelt]
+    apply(edge, gateway)
+    edge.cluster.wait_for(lambda: edge.visit(host).trusted, f"{host} trusted", _PATIENCE)
+    wait_gone(edge)
+
+
+def test_a_credential_with_its_namespace(edge: Edge) -> None:
+    """`namespace/name` is served where that is the proxies' own namespace; elsewhere the Gateway is told why not."""
+    gateway = edge.istio_gateway("own", "own.example.com", issuer=ISSUER)
+    gateway["spec"]["servers"][0]["tls"]["credentialName"] = "istio-system/own"
+    stray = edge.istio_gateway("stray", "stray.example.com", issuer=ISSUER)
+    stray["spec"]["servers"][0]["tls"]["credentialName"] = "foo/stray"
+    apply(edge, edge.page("own", "own.example.com", "own"), gateway, stray)
+    event = edge.cluster.wait_for(lambda: warning(edge, "istio-system", "stray"), "an Event on stray", _PATIENCE)
+    assert "a proxy reads Secrets of its own" in event["message"]
+    wait_trusted(edge, "own.example.com")
+
+
+def test_the_containers_ports(edge: Edge) -> None:
+    """A Gateway that names the ports of the proxies' container is proven through them, as its Service leads 80 and 443 there."""
+    name, host = "high", "high.example.com"
+    gateway = edge.istio_gateway(name, host, issuer=ISSUER, redirect=True)
+    for server in gateway["spec"]["servers"]:
+        server["port"]["number"] = edge.gateway.ports[server["port"]["number"]]
+    apply(edge, edge.page(name, host, "high"), gateway)
+    wait_trusted(edge, host)
+    wait_gone(edge)
+
+
+def test_a_policy_on_the_gateway(edge: Edge) -> None:
+    """Where the gateway refuses the path, the Challenge names what refuses; it goes on when that is gone."""
+    name, host = "authz", "authz.example.com"
+    policy = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "AuthorizationPolicy",
+        "metadata": {"name": "office-only", "namespace": "istio-system"},
+        "spec": {
+            "selector": {"matchLabels": {"istio": "ingressgateway"}},
+            "action": "DENY",
+            "rules": [
+                {
+                    "from": [{"source": {"notRemoteIpBlocks": ["203.0.113.0/24"]}}],
+                    "to": [{"operation": {"hosts": [host, f"{host}:*"]}}],
+                }
+            ],
+        },
+    }
+    apply(edge, policy, edge.page(name, host, "authz"), edge.istio_gateway(name, host, issuer=ISSUER))
+    edge.cluster.wait_for(lambda: "status 403" in reason_of(edge, host), "the reason", _PATIENCE)
+    for word in (f"Gateway istio-system/{name} refuses the path", "AuthorizationPolicy"):
+        assert word in reason_of(edge, host)
+    edge.cluster.kubectl("delete", "authorizationpolicy", "office-only", "-n", "istio-system")
+    wait_trusted(edge, host)
 
 
 def test_an_ingress(edge: Edge) -> None:

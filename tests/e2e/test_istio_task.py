@@ -17,6 +17,8 @@ import pytest
 import yaml
 
 from tests.localmesh import istio_install
+from tests.localmesh.install import COMPONENTS, MANIFESTS, install
+from tests.localmesh.install import ISTIO as OVERLAY
 from tests.localmesh.istiod import Istiod
 from tests.localmesh.mesh import Mesh
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SIGNER_ACCOUNT
@@ -25,7 +27,6 @@ from tests.localmesh.workload import Workload
 
 pytestmark = pytest.mark.e2e
 
-MANIFESTS = Path(__file__).parents[2] / "manifests"
 TASK = MANIFESTS / "examples" / "istio-task"
 WITH_ISSUERS = MANIFESTS / "examples" / "istio-task-issuers"
 TENANTS = ("istio-system", "foo", "bar")
@@ -111,11 +112,7 @@ class Walk(Mesh):
 
     def deploy_signer(self, *options: str) -> None:
         """`helm install cert-manager`, or in our case: the CRDs, the overlay for Istio, and the two processes."""
-        self.cluster.apply_kustomize(MANIFESTS / "crds")
-        self.cluster.apply_kustomize(MANIFESTS / "namespaces")
-        self.cluster.apply_kustomize(MANIFESTS / "overlays" / "istio")
-        names = ["clusterissuers.cert-manager.io", "signerbindings.mesh-signer.dev"]
-        self.cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", *(f"crd/{name}" for name in names))
+        install(self.cluster, OVERLAY)
         for process in (self.signer, self.controllers):
             process.stop()
         self.signer = self._signer(self.signer.name, SIGNER_ACCOUNT, "csr", options)
@@ -236,7 +233,7 @@ def test_with_cluster_issuers(walk: Walk, tmp_path: Path) -> None:
 def test_with_issuers(walk: Walk, tmp_path: Path) -> None:
     """The same with Issuers: each tenant's CA is in its own namespace, and a workload of another gets nothing from it."""
     walk.deploy_signer("--cert-signer-domain=issuers.cert-manager.io")
-    walk.cluster.apply(MANIFESTS / "components" / "namespaced-issuers" / "rbac.yaml")
+    walk.cluster.apply(COMPONENTS / "namespaced-issuers" / "rbac.yaml")
     walk.cluster.apply(WITH_ISSUERS / "issuers.yaml")
     walk.cluster.apply(WITH_ISSUERS / "roles.yaml")
     for tenant in TENANTS:

@@ -7,7 +7,8 @@ import pytest
 
 from tests.e2e.conftest import QUICK, SHORT, claim, refusals_of, wait_for_rotations
 from tests.localmesh import istio_install
-from tests.localmesh.mesh import DOMAIN, Mesh
+from tests.localmesh.istio_install import DOMAIN
+from tests.localmesh.mesh import Mesh
 from tests.localmesh.traffic import Traffic
 from tests.localmesh.workload import Workload
 

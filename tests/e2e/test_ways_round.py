@@ -13,6 +13,7 @@ import pytest
 from cryptography import x509
 
 from tests.e2e.conftest import claim
+from tests.localmesh.istio_install import EXAMPLE
 from tests.localmesh.istiod_requests import (
     Issued,
     NotIssuedError,
@@ -22,7 +23,7 @@ from tests.localmesh.istiod_requests import (
     make_object,
     request_certificate,
 )
-from tests.localmesh.mesh import EXAMPLE, Mesh
+from tests.localmesh.mesh import Mesh
 
 pytestmark = pytest.mark.e2e
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from signer.kube.config import ConnectionConfig
+from signer.kube.access.config import ConnectionConfig
 
 
 @dataclass(frozen=True)

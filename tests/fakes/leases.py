@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from signer.kube.errors import Unreachable, api_error
-from signer.kube.objects import ObjectRequests, Query, Response
+from signer.kube.objects import ObjectRequests, Response
+from signer.kube.paging import Query
+from signer.kube.room import Room
 
 Json = dict[str, Any]
 
@@ -65,6 +67,7 @@ class LeaseClient(ObjectRequests):
 
     def __init__(self, server: LeaseServer) -> None:
         self.server = server
+        self.room = Room()
         self.fault = ""
         self.latency = 0.01
 
@@ -77,6 +80,7 @@ class LeaseClient(ObjectRequests):
         body: bytes | None = None,
         content_type: str = "application/json",
         accept: str = "application/json",
+        largest: int = 0,
     ) -> Response:
         await asyncio.sleep(self.latency)
         name = path.partition("/leases")[2].lstrip("/")

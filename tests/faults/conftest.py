@@ -12,10 +12,9 @@ from tests.faults.burst import ca_issuer
 from tests.faults.proxy import Proxy
 from tests.integration.hot_path import Place
 from tests.localmesh import LocalCluster
+from tests.localmesh.install import install
 from tests.localmesh.signer import NAMESPACE, SIGNER_ACCOUNT, SignerProcess
 from tests.localmesh.watcher import Watcher
-
-MANIFESTS = Path(__file__).parents[2] / "manifests"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,10 +32,7 @@ def breakable(request: pytest.FixtureRequest) -> Iterator[LocalCluster]:
     with capture.global_and_fixture_disabled():
         cluster.start()
     try:
-        cluster.apply_kustomize(MANIFESTS / "crds")
-        cluster.apply_kustomize(MANIFESTS / "namespaces")
-        cluster.apply_kustomize(MANIFESTS / "base")
-        cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/clusterissuers.cert-manager.io")
+        install(cluster)
         yield cluster
     finally:
         cluster.close()

@@ -30,6 +30,12 @@ class Filling:
     note: int = 0
 
 
+MANY = (
+    Filling(names=tuple(f"a{number:03x}" for number in range(500)), note=9_000),
+    Filling(text="x" * 6_000, note=8_000),
+)
+"""Of some 15 KB, none of which is large: what counts is how many there are, and what they take once they are read."""
+
 SHAPES = (
     Filling(text="x" * SIZE),
     Filling(text="x" * _READ),

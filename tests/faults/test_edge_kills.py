@@ -25,7 +25,6 @@ PATHS = ("order-plz", "authZ", "chalZ", "my-order", "finalize", "certZ")
 def edge(breakable: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgePlace]:
     """The edge of all tests here."""
     install(breakable)
-    breakable.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/orders.acme.cert-manager.io")
     with EdgePlace(breakable, tmp_path_factory.mktemp("edge")) as found:
         yield found
 

@@ -4,17 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests import pki
-from tests.faults.conftest import MANIFESTS
 from tests.integration.hot_path import Place, settle
 from tests.localmesh import LocalCluster
+from tests.localmesh.install import install, install_crds
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
 
 
 def test_crds_come_later(private_cluster: Callable[..., LocalCluster]) -> None:
     """CRDs that are applied after the start are picked up: a request that came first is answered, a Certificate is issued."""
     cluster = private_cluster(controller_manager=False)
-    cluster.apply_kustomize(MANIFESTS / "namespaces")
-    cluster.apply_kustomize(MANIFESTS / "base")
+    install(cluster, crds=None)
     place = Place.of(cluster)
     signer = SignerProcess(cluster, "--controllers=csr")
     controllers = SignerProcess(
@@ -29,8 +28,7 @@ def test_crds_come_later(private_cluster: Callable[..., LocalCluster]) -> None:
         settle(lambda: not signer.ready()[0] and "issuers" in signer.ready()[1], "the reason in /readyz")
         assert signer.alive()[0]
         assert controllers.alive()[0]
-        cluster.apply_kustomize(MANIFESTS / "crds")
-        cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/clusterissuers.cert-manager.io")
+        install_crds(cluster)
         place.issuer("late", {"ca": {"secretName": "late"}})
         place.issued(name)
         settle(lambda: signer.ready()[0], "readiness")

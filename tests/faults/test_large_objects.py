@@ -1,20 +1,23 @@
-"""Objects as large as the API server takes them, as many of each kind as a tenant likes: each process grows little, and honest work goes on.
+"""Objects as large as the API server takes them, or hundreds of which none is large: each process grows little, and honest work goes on.
 
-The number is small enough for every run, with half of the kinds side by side; MESH_SIGNER_TEST_LARGE_OBJECTS sets another one
-(`make soak` does), and then each kind has a run of its own: what is kept is bounded for each kind and namespace.
+The numbers are small enough for every run; MESH_SIGNER_TEST_LARGE_OBJECTS and MESH_SIGNER_TEST_MANY_OBJECTS set others (`make
+soak` does). The largest are written kind by kind then, since each takes the API server long; what is kept of a namespace is
+bounded for all kinds together (signer/kube/room.py), so the many are of all kinds at once.
 """
 
 import contextlib
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests import pki
 from tests.faults.conftest import Start
-from tests.faults.large import KINDS, SHAPES, Json, Kind
+from tests.faults.large import KINDS, MANY, SHAPES, Filling, Json, Kind
 from tests.faults.test_listeners import GROWTH, resident
 from tests.integration.edge.gateway_world import install
 from tests.integration.hot_path import Place
@@ -27,6 +30,7 @@ from tests.localmesh.signer import CONTROLLERS_ACCOUNT, NAMESPACE, SignerProcess
 
 FEW = 10
 COUNT = int(os.environ.get("MESH_SIGNER_TEST_LARGE_OBJECTS", FEW))
+MANY_COUNT = int(os.environ.get("MESH_SIGNER_TEST_MANY_OBJECTS", "25"))
 TOGETHER = [tuple(KINDS)[half::2] for half in (0, 1)] if COUNT <= FEW else [(name,) for name in KINDS]
 SLOW = "issuers,certificates,certificaterequests,acmeissuers,orders,challenges,gateways,policies"
 
@@ -34,19 +38,23 @@ SLOW = "issuers,certificates,certificaterequests,acmeissuers,orders,challenges,g
 class Writer:
     """Writes and removes what fills a tenant's namespace."""
 
-    def __init__(self, place: Place, tenant: str, kinds: tuple[str, ...]) -> None:
+    def __init__(self, place: Place, tenant: str, kinds: tuple[str, ...], shapes: tuple[Filling, ...] = SHAPES) -> None:
         self._api = place.api
+        self._shapes = shapes
         self._tenant = tenant
         self._kinds = {name: KINDS[name] for name in kinds}
         self.taken: dict[str, set[int]] = {name: set() for name in kinds}
         self.written: list[str] = []
 
     def write(self, count: int, prefix: str) -> None:
-        """So many of each kind, the shapes in turn; what the API server does not take is none of our affair."""
+        """So many of each kind, the shapes in turn; what the API server does not take is none of our affair.
+
+        The youngest come first by name.
+        """
         for number in range(count):
             for name, kind in self._kinds.items():
-                shape = number % len(SHAPES)
-                body = kind.body(SHAPES[shape], self._tenant, f"{self._tenant}-{prefix}-{number}")
+                shape = number % len(self._shapes)
+                body = kind.body(self._shapes[shape], self._tenant, f"{self._tenant}-{prefix}-{99_999 - number}")
                 try:
                     self._api.post(kind.where(self._tenant), body)
                 except Refused as error:
@@ -129,6 +137,29 @@ def honest(place: Place, breakable: LocalCluster) -> Iterator[Callable[[], None]
     breakable.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
+def both(start: Start, cluster: LocalCluster) -> tuple[SignerProcess, SignerProcess]:
+    """The signer and the controllers, each under its own account."""
+    account = cluster.service_account_kubeconfig(NAMESPACE, CONTROLLERS_ACCOUNT)
+    options = ("--tenancy=enforce", "--leader-elect=false", "--http01-check-dns=false")
+    slow = start(f"--controllers={SLOW}", *options, f"--http01-solver-bind=127.0.0.1:{free_port()}", kubeconfig=account)
+    return start("--tenancy=enforce"), slow
+
+
+def until_told(place: Place, writer: Writer, kinds: tuple[str, ...]) -> None:
+    """Wait until an object of each kind says that it is over a bound."""
+    silent = {name for name in kinds if KINDS[name].told}
+
+    def all_told() -> bool:
+        silent.difference_update([name for name in silent if writer.told(KINDS[name])])
+        if silent:
+            time.sleep(0.5)  # each look reads megabytes
+        return not silent
+
+    with contextlib.suppress(LocalMeshError):
+        place.until("what is too large says so", all_told, 30)
+    assert not silent, f"over a bound, and silent about it: {sorted(silent)}"
+
+
 @pytest.mark.usefixtures("definitions")
 @pytest.mark.parametrize("kinds", TOGETHER, ids=lambda kinds: kinds[0])
 def test_large_objects(
@@ -141,23 +172,15 @@ def test_large_objects(
     kinds: tuple[str, ...],
 ) -> None:
     """Written while both processes run, and there when they start: neither grows by much, both work, and the objects say why they are not read."""
-    account = breakable.service_account_kubeconfig(NAMESPACE, CONTROLLERS_ACCOUNT)
     place.ca_issuer("own", pki.CA("own"), tenant)
     writer = Writer(place, tenant, kinds)
-
-    def begin() -> tuple[SignerProcess, SignerProcess]:
-        options = ("--tenancy=enforce", "--leader-elect=false", "--http01-check-dns=false")
-        slow = start(
-            f"--controllers={SLOW}", *options, f"--http01-solver-bind=127.0.0.1:{free_port()}", kubeconfig=account
-        )
-        return start("--tenancy=enforce"), slow
 
     def works() -> None:
         place.issue(issuer)
         honest()
 
     try:
-        processes = begin()
+        processes = both(start, breakable)
         # What the first object of each kind and shape takes is the code's, and no part of what more of them take.
         writer.write(len(SHAPES), "first")
         works()
@@ -169,18 +192,10 @@ def test_large_objects(
         grown = [resident(one) - was for one, was in zip(processes, before, strict=True)]
         for name in kinds:
             assert writer.taken[name], f"the API server took no {name}"
-        silent = {name for name in kinds if KINDS[name].told}
-
-        def all_told() -> bool:
-            silent.difference_update([name for name in silent if writer.told(KINDS[name])])
-            return not silent
-
-        with contextlib.suppress(LocalMeshError):
-            place.until("what is too large says so", all_told, 30)
-        assert not silent, f"too large, and silent about it: {sorted(silent)}"
+        until_told(place, writer, kinds)
         for one in processes:
             one.stop()
-        again = begin()
+        again = both(start, breakable)
         works()
         grown += [resident(one) - was for one, was in zip(again, before, strict=True)]
         shown = [f"{bytes_ / 1e6:.1f}" for bytes_ in grown]
@@ -188,3 +203,63 @@ def test_large_objects(
         assert max(grown) < GROWTH, shown
     finally:
         writer.clear()
+
+
+WARM = 20
+BY_CONDITION = ("Issuer", "Certificate", "CertificateRequest")
+BY_EVENT = ("gateways", "virtualservices", "ingresses")
+"""A tenant has a share of Events: of what is said of hundreds of objects some waits long, so the log is looked at."""
+
+
+@pytest.mark.usefixtures("definitions")
+def test_many_objects(
+    start: Start, breakable: LocalCluster, place: Place, tenant: str, honest: Callable[[], None], issuer: str
+) -> None:
+    """Hundreds of each kind, of 15 KB each, in one namespace: the youngest are not kept and say so, after a restart the same."""
+    kinds = tuple(KINDS)
+    place.ca_issuer("own", pki.CA("own"), tenant)
+    writer, small = Writer(place, tenant, kinds, MANY), Writer(place, tenant, kinds, (Filling(text="x"),))
+
+    def works() -> None:
+        place.issue(issuer)
+        honest()
+
+    try:
+        processes = both(start, breakable)
+        # A process at work, or one that starts with as many kinds, has threads and connections that an idle one has not.
+        small.write(WARM, "small")
+        writer.write(len(MANY), "first")
+        works()
+        for one in processes:
+            one.stop()
+        processes = both(start, breakable)
+        works()
+        before = [resident(one) for one in processes]
+        began = time.monotonic()
+        writer.write(MANY_COUNT, "more")
+        print(f"{MANY_COUNT} of each of {len(kinds)} kinds: written in {time.monotonic() - began:.0f} s")
+        works()
+        grown = [resident(one) - was for one, was in zip(processes, before, strict=True)]
+        print("grown, in MB:", [round(one / 1e6, 1) for one in grown], "from", [round(one / 1e6, 1) for one in before])
+        until_told(place, writer, BY_CONDITION)
+        for plural in BY_EVENT:
+            said = rf"{plural}\S* {tenant}/\S+ is not kept, and more may follow: namespace {tenant} has more objects"
+            assert re.search(said, processes[1].log), plural
+        for one in processes:
+            one.stop()
+        again = both(start, breakable)
+        works()
+        grown += [resident(one) - was for one, was in zip(again, before, strict=True)]
+        shown = [f"{bytes_ / 1e6:.1f}" for bytes_ in grown]
+        print(f"grown, in MB: signer {shown[0]}, controllers {shown[1]}; after a restart {shown[2]}, {shown[3]}")
+        print("highest, in MB:", [_highest(one) // 1000 for one in again], "before", [was // 10**6 for was in before])
+        assert max(grown) < GROWTH, shown
+    finally:
+        writer.clear()
+        small.clear()
+
+
+def _highest(process: SignerProcess) -> int:
+    """The most memory that a process ever held, in kB."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))

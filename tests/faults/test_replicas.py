@@ -5,7 +5,7 @@ import random
 
 from tests.faults.burst import Burst, conclude
 from tests.faults.conftest import Start
-from tests.integration.hot_path import settle
+from tests.integration.hot_path import Place, settle
 from tests.localmesh import LocalCluster
 from tests.localmesh.signer import SignerProcess
 from tests.localmesh.watcher import Watcher
@@ -52,3 +52,28 @@ def test_one_leaves(breakable: LocalCluster, issuer: str, watcher: Watcher, star
     first.stop()
     conclude(burst, watcher, [first, second])
     know_each_other(second)
+
+
+def test_one_cannot_write_its_audit_log(
+    breakable: LocalCluster, place: Place, issuer: str, watcher: Watcher, start: Start
+) -> None:
+    """A replica that may issue nothing, as its disk is full, says so and leaves its part to the other: nothing is lost."""
+    full = start("--audit-log=/dev/full", "--audit-failure=stop")
+    other = start()
+    know_each_other(full, other)
+    while full.ready()[0]:  # until it has met a request of its own
+        place.issued(place.ask(issuer))
+    assert "cannot be written down" in full.ready()[1]
+    know_each_other(other)
+    conclude(Burst(breakable, issuer, 100).start(), watcher, [other])
+    assert full.metric("mesh_signer_requests_total", outcome="issued") == 0
+
+
+def test_two_of_one_name(breakable: LocalCluster, issuer: str, watcher: Watcher, start: Start) -> None:
+    """Two processes that are called the same share the work as two, and one of them says what it is called now."""
+    first, second = start("--identity=twin"), start("--identity=twin")
+    settle(lambda: "another process is called twin too" in first.log + second.log, "a line in the log")
+    know_each_other(first, second)
+    conclude(Burst(breakable, issuer, 100).start(), watcher, [first, second])
+    issued = [signer.metric("mesh_signer_requests_total", outcome="issued") for signer in (first, second)]
+    assert min(issued) > 0

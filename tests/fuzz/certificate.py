@@ -24,12 +24,12 @@ from issuers.x509.usages import CERT_SIGN, DEFAULT_USAGES, split_usages
 from signer.api.certificate import Certificate, CertificateSpec, Subject
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.duration import parse_duration
-from signer.certificates.compose import compose_csr
-from signer.certificates.matching import certificate_mismatches, view_request
 from signer.certificates.renewal import DEFAULT_DURATION
 from signer.certificates.secrets.content import annotations_for
 from signer.certificates.secrets.view import view_key, wanted_key
-from signer.certificates.spec_check import INVALID, UNSUPPORTED, Defect, spec_defect
+from signer.certificates.spec.check import INVALID, UNSUPPORTED, Defect, spec_defect
+from signer.certificates.spec.compose import compose_csr
+from signer.certificates.spec.matching import certificate_mismatches, view_request
 from signer.certificates.steps import obsolete, request_body
 from tests.fuzz import mutate as mutations
 

@@ -5,40 +5,21 @@ The processes live for one module: other modules run controllers of their own on
 
 import secrets
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from tests import pki
-from tests.integration.hot_path import ASKERS, Place
+from tests.integration.hot_path import ASKERS_ROLE, Place
 from tests.localmesh import Cluster
+from tests.localmesh.install import COMPONENTS, install
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
-
-MANIFESTS = Path(__file__).parents[2] / "manifests"
-
-_ASKERS = f"""
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {{name: {ASKERS}}}
-rules: [{{apiGroups: [certificates.k8s.io], resources: [certificatesigningrequests], verbs: [create]}}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {{name: {ASKERS}}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {ASKERS}}}
-subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: Group, name: {ASKERS}}}]
-"""
 
 
 @pytest.fixture(scope="session")
 def installed(cluster: Cluster) -> Cluster:
     """The cluster with our CRDs, base and the role for namespaced Issuers, applied as a user would."""
-    cluster.apply_kustomize(MANIFESTS / "crds")
-    cluster.apply_kustomize(MANIFESTS / "namespaces")
-    cluster.apply_kustomize(MANIFESTS / "base")
-    cluster.apply(MANIFESTS / "components" / "namespaced-issuers" / "rbac.yaml")
-    cluster.apply(_ASKERS)
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/clusterissuers.cert-manager.io")
+    install(cluster, more=[COMPONENTS / "namespaced-issuers" / "rbac.yaml"])
+    cluster.apply(ASKERS_ROLE)
     return cluster
 
 

@@ -32,9 +32,9 @@ kind: ClusterRole
 metadata: {name: edge-admission}
 rules:
 - {apiGroups: [networking.istio.io], resources: [virtualservices, gateways], verbs: [create, update, patch, delete, get]}
-- {apiGroups: [gateway.networking.k8s.io], resources: [httproutes, referencegrants], verbs: [create]}
-- {apiGroups: [networking.k8s.io], resources: [ingresses], verbs: [create]}
-- {apiGroups: [externaldns.k8s.io], resources: [dnsendpoints], verbs: [create]}
+- {apiGroups: [gateway.networking.k8s.io], resources: [httproutes, referencegrants], verbs: [create, patch, get]}
+- {apiGroups: [networking.k8s.io], resources: [ingresses], verbs: [create, patch, get]}
+- {apiGroups: [externaldns.k8s.io], resources: [dnsendpoints], verbs: [create, patch, get]}
 - {apiGroups: [mesh-signer.dev], resources: [hostclaims], verbs: [create, delete, get]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1

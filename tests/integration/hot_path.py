@@ -25,6 +25,18 @@ DURATION = "experimental.cert-manager.io/request-duration"
 IS_CA = "experimental.cert-manager.io/request-is-ca"
 PRIVATE_KEY = "experimental.cert-manager.io/private-key-secret-name"
 ASKERS = "csr-askers"  # the group of every requester that a test makes up: it may create requests
+ASKERS_ROLE = f"""
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {{name: {ASKERS}}}
+rules: [{{apiGroups: [certificates.k8s.io], resources: [certificatesigningrequests], verbs: [create]}}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {{name: {ASKERS}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {ASKERS}}}
+subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: Group, name: {ASKERS}}}]
+"""
 PATIENCE = 60.0
 
 

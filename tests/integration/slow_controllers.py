@@ -30,8 +30,8 @@ from signer.edge.gateways.controller import EdgeOptions
 from signer.edge.gateways.run import GatewayRun
 from signer.edge.hosts.permit import Permitting
 from signer.edge.run import AcmeControllers, AcmeOptions
+from signer.kube.access.config import load_config
 from signer.kube.client import ApiClient
-from signer.kube.config import load_config
 from signer.kube.errors import NotFound
 from signer.kube.resource import Resource
 from signer.observe.events import EventRecorder
@@ -39,7 +39,6 @@ from signer.observe.metrics import Metrics
 from tests.localmesh import Cluster
 
 Json = dict[str, Any]
-CRDS = Path(__file__).parents[2] / "manifests" / "crds"
 EC_KEY = {"algorithm": "ECDSA", "size": 256}
 # Long enough for a machine that is busy with something else; no test waits this long when it passes.
 _PATIENCE = 300.0  # a CA that refuses nine of ten nonces may be given several growing pauses
@@ -261,16 +260,6 @@ def openssl(*args: str) -> str:
     done = subprocess.run(["openssl", *args], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def install_crds(cluster: Cluster) -> None:
-    """Apply our CRDs and wait until they are served."""
-    cluster.apply_kustomize(CRDS)
-    names = [
-        f"crd/{plural}.cert-manager.io"
-        for plural in ("clusterissuers", "issuers", "certificates", "certificaterequests")
-    ]
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
 
 
 @contextlib.asynccontextmanager

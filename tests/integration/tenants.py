@@ -14,6 +14,7 @@ from tests import pki
 from tests.integration.hot_path import Place, signer_name
 from tests.integration.plain_api import Json
 from tests.localmesh import Cluster
+from tests.localmesh.install import wait_established
 
 ISTIO = "istio-system"
 ISTIOD = f"system:serviceaccount:{ISTIO}:istiod"
@@ -115,4 +116,4 @@ def define_proxy_configs(cluster: Cluster) -> None:
             }
         )
     )
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"crd/{CRD}")
+    wait_established(cluster, CRD)

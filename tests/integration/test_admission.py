@@ -6,7 +6,6 @@ import json
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,12 +18,12 @@ from tests import pki
 from tests.integration.hot_path import CSRS, signer_name
 from tests.integration.plain_api import Api, Json, Refused
 from tests.localmesh import Cluster, istio_install, kubeconfig
+from tests.localmesh.install import ISTIO, MANIFESTS, install, wait_established
 from tests.localmesh.toolchain import find_kubectl
 from tests.unit.commands.meshes import facts
 
 pytestmark = pytest.mark.integration
 
-MANIFESTS = Path(__file__).parents[2] / "manifests"
 BINDINGS = "/apis/mesh-signer.dev/v1alpha1/signerbindings"
 RECORDS = "/apis/mesh-signer.dev/v1alpha1/signerrecords"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -45,19 +44,14 @@ def proxy_config_crd() -> Json:
 @pytest.fixture(scope="module")
 def guarded(cluster: Cluster) -> Iterator[Cluster]:
     """The cluster with everything of overlays/istio in force. Other modules' tests write what these policies forbid."""
-    cluster.apply_kustomize(MANIFESTS / "crds")
     cluster.apply(json.dumps(proxy_config_crd()))
-    names = ["proxyconfigs.networking.istio.io", "signerbindings.mesh-signer.dev"]
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in names))
-    cluster.apply_kustomize(MANIFESTS / "namespaces")
-    cluster.apply_kustomize(MANIFESTS / "overlays" / "istio")
+    wait_established(cluster, "proxyconfigs.networking.istio.io")
+    install(cluster, ISTIO)
     yield cluster
-    rendered = subprocess.run(
-        [find_kubectl(), "kustomize", MANIFESTS / "overlays" / "istio"], capture_output=True, text=True, check=True
-    )
+    rendered = subprocess.run([find_kubectl(), "kustomize", ISTIO], capture_output=True, text=True, check=True)
     ours = [one for one in yaml.safe_load_all(rendered.stdout) if one["kind"].startswith("ValidatingAdmissionPolicy")]
     cluster.kubectl("delete", "-f", "-", input=yaml.safe_dump_all(ours))
-    assert len(ours) == 26
+    assert len(ours) == 34
 
 
 @pytest.fixture(scope="module")
@@ -435,6 +429,23 @@ class TestBindings:
         signer.post(BINDINGS, signer_binding(name, "default"))
         api.delete(f"{BINDINGS}/{name}")
 
+    def test_restore(self, api: Api, person: Callable[[], Person], name: str) -> None:
+        """Who restores has the verb, says so on the object, and writes a status once; the one without the other is not enough."""
+        someone = person()
+        someone.may(("create", "signerbindings", "mesh-signer.dev", ()))
+        plain, marked = signer_binding(name, "default"), signer_binding(name, "default")
+        marked["metadata"]["annotations"] = {"mesh-signer.dev/restored-from": "2026-11-29T12:00:00Z"}
+        assert refusal(lambda: someone.call("POST", BINDINGS, marked))
+        someone.may(("restore", "signerbindings", "mesh-signer.dev", [name]))
+        assert "needs the verb restore" in refusal(lambda: someone.call("POST", BINDINGS, plain))
+        someone.call("POST", BINDINGS, marked)
+        status = f"{BINDINGS}/{name}/status"
+        first, second = ({"status": {"claimEndedTime": f"2026-11-2{day}T12:00:00Z"}} for day in "23")
+        assert api.patch(status, first)["status"] == first["status"]
+        assert refusal(lambda: api.patch(status, second))
+        assert refusal(lambda: api.patch(f"{BINDINGS}/{name}", {"metadata": {"labels": {"a": "b"}}}))
+        api.delete(f"{BINDINGS}/{name}")
+
 
 class TestRecords:
     def test_only_ours_write(self, guarded: Cluster, api: Api, person: Callable[[], Person]) -> None:
@@ -548,7 +559,7 @@ class TestDoctorOnThem:
             "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/namespace-labels.mesh-signer.dev"
         )
         api.patch(path, narrowed)
-        guarded.apply_kustomize(MANIFESTS / "overlays" / "istio")
+        guarded.apply_kustomize(ISTIO)
         found = self.told(guarded)
         assert list(found) == [where]
         assert "spec.matchResources is set" in found[where].what

@@ -5,7 +5,6 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import yaml
@@ -15,12 +14,10 @@ from tests.integration import certmanager_crds
 from tests.integration.hot_path import Place
 from tests.integration.plain_api import Api, Refused
 from tests.localmesh import LocalCluster, kubeconfig
+from tests.localmesh.install import BESIDE, OWN_CRDS, install, wait_established
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
 
 pytestmark = pytest.mark.integration
-
-MANIFESTS = Path(__file__).parents[2] / "manifests"
-OVERLAY = MANIFESTS / "overlays" / "beside-cert-manager"
 
 
 @pytest.fixture
@@ -31,9 +28,8 @@ def beside(private_cluster: Callable[..., LocalCluster]) -> LocalCluster:
         cluster.create_namespace(name)
     cluster.apply(yaml.safe_dump_all(certmanager_crds.definitions().values()))
     for _ in range(2):
-        cluster.apply_kustomize(MANIFESTS / "crds" / "mesh-signer")
-        cluster.apply_kustomize(OVERLAY)
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+        install(cluster, BESIDE, crds=OWN_CRDS)
+    wait_established(cluster)
     return cluster
 
 
@@ -118,10 +114,7 @@ def cert_manager(cluster: LocalCluster) -> Iterator[None]:
 def test_a_cert_manager_that_works(private_cluster: Callable[..., LocalCluster]) -> None:
     """Where a cert-manager renews its Lease our controllers leave Certificates alone, though the definitions are ours; not for good."""
     cluster = private_cluster()
-    cluster.apply_kustomize(MANIFESTS / "crds")
-    cluster.apply_kustomize(MANIFESTS / "namespaces")
-    cluster.apply_kustomize(MANIFESTS / "base")
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+    install(cluster)
     place = Place.of(cluster)
     place.ca_issuer("own", pki.CA("own"), "default")
     path = "/apis/cert-manager.io/v1/namespaces/default/certificates"

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.localmesh import Cluster, LocalMeshError
+from tests.localmesh.install import wait_established
 from tests.localmesh.toolchain import find_go, go_environment
 
 pytestmark = pytest.mark.integration
@@ -62,11 +63,7 @@ def served(installed: Cluster) -> Iterator[Cluster]:
     there = installed.kubectl("get", "crd", "-o", "name")
     added = [f"crd/{name}" for name in ISTIO_KINDS if f"/{name}" not in there]
     installed.kubectl("apply", "--server-side", "-f", "-", input=yaml.safe_dump_all(wanted))
-    names = [f"crd/{name}" for name in ISTIO_KINDS]
-    # `kubectl wait` ends with an error while a new definition has no conditions at all.
-    for one in names:
-        installed.wait_for(lambda one=one: "Established" in installed.kubectl("get", one, "-o", "json"), one)  # type: ignore[misc] # a default binds it
-    installed.kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+    wait_established(installed, *ISTIO_KINDS)
     for namespace in ("istio-system", "apps"):
         installed.kubectl("apply", "-f", "-", input=yaml.safe_dump(namespace_object(namespace)))
     yield installed

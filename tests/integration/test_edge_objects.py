@@ -1,5 +1,6 @@
 """What the edge makes is taken by the real API server with Istio's and the Gateway API's own CRDs, and by Istio's checks."""
 
+import functools
 import json
 import subprocess
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from signer.edge.orders.step import MakeChallenges, challenge_body, order_step
 from tests.integration.crds.objects import create
 from tests.localmesh import Cluster
 from tests.localmesh.build import find_program
+from tests.localmesh.install import wait_established
 from tests.localmesh.toolchain import find_go, go_environment
 from tests.unit.edge.http01.test_routes import KEY, answer
 from tests.unit.edge.issuance import SOLVER as ISSUERS_SOLVER
@@ -37,6 +39,7 @@ ROUTES: dict[str, dict[str, Any]] = {
 }
 
 
+@functools.cache
 def module(path: str) -> Path:
     """Where a Go module of the local mesh lies."""
     done = subprocess.run(
@@ -64,14 +67,11 @@ def served(installed: Cluster) -> Iterator[Cluster]:
     for name in ("httproutes", "referencegrants"):
         text = (gateways / f"gateway.networking.k8s.io_{name}.yaml").read_text("utf-8")
         wanted.append(yaml.load(text, yaml.CSafeLoader))
-    names = [f"crd/{one['metadata']['name']}" for one in wanted]
+    names = [one["metadata"]["name"] for one in wanted]
     there = set(installed.kubectl("get", "crd", "-o", "name").split())
-    added = [name for name in names if f"customresourcedefinition.apiextensions.k8s.io/{name[4:]}" not in there]
+    added = [f"crd/{name}" for name in names if f"customresourcedefinition.apiextensions.k8s.io/{name}" not in there]
     installed.kubectl("apply", "--server-side", "-f", "-", input=yaml.safe_dump_all(wanted))
-    # `kubectl wait` ends with an error while a new definition has no conditions at all.
-    for one in names:
-        installed.wait_for(lambda one=one: "Established" in installed.kubectl("get", one, "-o", "json"), one)  # type: ignore[misc] # a default binds it
-    installed.kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+    wait_established(installed, *names)
     yield installed
     if added:
         installed.kubectl("delete", *added, "--wait=false")

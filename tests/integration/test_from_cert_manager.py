@@ -1,9 +1,8 @@
-"""Moving from cert-manager by the steps of docs/edge.md: its objects and Secrets stay, and nothing is issued anew."""
+"""Moving from cert-manager by the steps of docs/setups/cert-manager.md, without a program of its own: its objects and Secrets stay, and nothing is issued anew."""
 
 import base64
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +15,10 @@ from issuers.private_key import encode_key
 from tests import pki
 from tests.integration import certmanager_crds
 from tests.localmesh import LocalCluster
+from tests.localmesh.install import CRDS, ISTIO, install, wait_established
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
 
 pytestmark = pytest.mark.integration
-MANIFESTS = Path(__file__).parents[2] / "manifests"
 HOST = "shop.example.com"
 ISSUER = {"name": "public", "kind": "ClusterIssuer", "group": "cert-manager.io"}
 
@@ -65,7 +64,7 @@ def left(private_cluster: Callable[..., LocalCluster]) -> LocalCluster:
             "-",
             input=yaml.safe_dump_all(certmanager_crds.definitions(group).values()),
         )
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+    wait_established(cluster)
     ca = pki.CA("public")
     noted = {"alt-names": HOST, "common-name": HOST, "ip-sans": "", "uri-sans": "", "certificate-name": "shop"}
     noted |= {"issuer-name": "public", "issuer-kind": "ClusterIssuer", "issuer-group": "cert-manager.io"}
@@ -100,10 +99,9 @@ def left(private_cluster: Callable[..., LocalCluster]) -> LocalCluster:
 def test_moved(left: LocalCluster) -> None:
     """The objects live on under mesh-signer's definitions, the Certificate is Ready, and its Secret is as it was."""
     before = left.get("secret", "shop-tls", "-n", "default")
-    left.kubectl("apply", "-k", str(MANIFESTS / "crds"), "--server-side", "--force-conflicts")
-    left.apply_kustomize(MANIFESTS / "namespaces")
-    left.apply_kustomize(MANIFESTS / "overlays" / "istio")
-    left.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+    left.kubectl("apply", "-k", CRDS, "--server-side", "--force-conflicts")
+    install(left, ISTIO, crds=None)
+    wait_established(left)
     for group in ("cert-manager.io", "acme.cert-manager.io"):
         for crd in certmanager_crds.definitions(group).values():
             name = crd["metadata"]["name"]

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,8 @@ import pytest
 from cryptography import x509
 
 from tests.localmesh import Cluster, LocalCluster, LocalMeshError, build_module, kubeconfig
-from tests.localmesh.build import find_program
+from tests.localmesh.build import Program, build_all, find_program
+from tests.localmesh.first_minutes import sign_and_refuse
 from tests.localmesh.istiod_requests import (
     NotIssuedError,
     Workload,
@@ -28,6 +30,7 @@ from tests.localmesh.istiod_requests import (
     make_key,
     obtain_certificate,
 )
+from tests.localmesh.story import Story
 from tests.localmesh.toolchain import find_go
 from tests.localmesh.watcher import Watcher
 
@@ -210,6 +213,28 @@ class TestBuilds:
         words = [subprocess.run([path], capture_output=True, text=True, check=True).stderr for path in (first, second)]
         assert words == ["first\n", "second\n"]
 
+    def test_programs_of_one_module_are_built_together(self, module: Path) -> None:
+        """One call of Go makes several programs; each is found under its own name, as if it had been built alone."""
+        for folder, word in (("left", "one"), ("right/v2", "two")):
+            (module / folder).mkdir(parents=True)
+            (module / folder / "main.go").write_text(f'package main\n\nfunc main() {{ println("{word}") }}\n')
+        programs = [Program("a", module, "example.com/word/left"), Program("b", module, "example.com/word/right/v2")]
+        build_all(programs)
+        said = [subprocess.run([one.path()], capture_output=True, text=True, check=True).stderr for one in programs]
+        assert said == ["one\n", "two\n"]
+        made = [one.path().stat() for one in programs]
+        build_all(programs)
+        assert [one.path().stat() for one in programs] == made
+
+    def test_a_build_that_is_given_up(self, module: Path) -> None:
+        """A build ends when it is told to, and leaves nothing that a later one would take for finished."""
+        stop = threading.Event()
+        stop.set()
+        program = Program("word", module, ".")
+        with pytest.raises(LocalMeshError, match="given up"):
+            build_all([program], aside=True, stop=stop)
+        assert not program.path().exists()
+
     def test_a_failed_build_shows_the_compilers_words_and_leaves_nothing(self, module: Path) -> None:
         """A compiler error is in the message, and no broken binary is found by the next run."""
         (module / "main.go").write_text("package main\n\nfunc main() { undefined() }\n")
@@ -308,3 +333,14 @@ def _add_to_status(cluster: Cluster, name: str, field: str, value: object) -> No
     """Answer a request as a signer would, by hand."""
     patch = json.dumps([{"op": "add", "path": f"/status/{field}", "value": value}])
     cluster.kubectl("patch", "certificatesigningrequest", name, "--subresource=status", "--type=json", "-p", patch)
+
+
+def test_the_first_certificates(
+    private_cluster: Callable[..., LocalCluster], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On an API server alone, before istiod is there: two tenants get certificates, and a thief gets none."""
+    story = Story()
+    sign_and_refuse(story, private_cluster(controller_manager=False))
+    said = capsys.readouterr().out
+    assert (story.failed, story.passed) == ([], 3), said
+    assert "TenantMismatch" in said

@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +10,11 @@ from tests import pki
 from tests.integration.hot_path import Place
 from tests.integration.tenants import define_proxy_configs
 from tests.localmesh import LocalCluster
+from tests.localmesh.install import COMPONENTS, install
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
 
 pytestmark = pytest.mark.integration
 
-MANIFESTS = Path(__file__).parents[2] / "manifests"
 DOMAIN = "clusterissuers.cert-manager.io"
 ISTIOD = "system:serviceaccount:istio-system:istiod"
 CONFIG = "/api/v1/namespaces/istio-system/configmaps/istio"
@@ -28,12 +27,8 @@ OTHER = "# by hand\nmeshMTLS: {minProtocolVersion: TLSV1_3}  # stays\n"
 def mesh() -> Iterator[LocalCluster]:
     """A cluster of its own: Istio's ConfigMap is one for all of it."""
     with LocalCluster() as cluster:
-        cluster.apply_kustomize(MANIFESTS / "crds")
-        cluster.apply_kustomize(MANIFESTS / "namespaces")
-        cluster.apply_kustomize(MANIFESTS / "base")
-        cluster.apply(MANIFESTS / "components" / "manage-mesh-config" / "rbac.yaml")
+        install(cluster, more=[COMPONENTS / "manage-mesh-config" / "rbac.yaml"])
         define_proxy_configs(cluster)
-        cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
         cluster.kubectl("create", "clusterrolebinding", "istiod", "--clusterrole=cluster-admin", f"--user={ISTIOD}")
         yield cluster
 

@@ -19,8 +19,9 @@ import pytest
 from issuers.authority import Authority, load_authority
 from signer.api.issuer import IssuerRef
 from signer.authorities.registry import Registry
+from signer.kube.access.config import load_config
 from signer.kube.client import ApiClient
-from signer.kube.config import load_config
+from signer.kube.clock import utc_now
 from signer.kube.errors import Unreachable
 from signer.mesh.reports import Reports
 from signer.mesh.watcher import MeshWatcher
@@ -30,10 +31,10 @@ from tests import pki
 from tests.faults.proxy import First, Proxy
 from tests.localmesh import Cluster, LocalCluster
 from tests.localmesh.errors import LocalMeshError
+from tests.localmesh.install import install_crds
 
 pytestmark = pytest.mark.integration
 
-MANIFESTS = Path(__file__).parents[2] / "manifests"
 DOMAIN = "clusterissuers.cert-manager.io"
 PATIENCE = 60.0  # a safety net for a busy machine
 CRD = "crd/proxyconfigs.networking.istio.io"
@@ -65,7 +66,7 @@ def proxy_config_crd(*served: str) -> str:
 def mesh() -> Iterator[Cluster]:
     """A cluster of its own, since definitions come and go here, with all that a mesh has."""
     with LocalCluster() as cluster:
-        cluster.apply_kustomize(MANIFESTS / "crds")
+        install_crds(cluster)
         cluster.create_namespace("cert-manager")
         yield cluster
 
@@ -165,7 +166,7 @@ async def watching(
 ) -> AsyncIterator[MeshWatcher]:
     config = await asyncio.to_thread(load_config, str(kubeconfig or tenants.cluster.kubeconfig()))
     async with ApiClient(config) as client, asyncio.TaskGroup() as tasks:
-        registry = Registry(client, cluster_resource_namespace="cert-manager")
+        registry = Registry(client, cluster_resource_namespace="cert-manager", clock=utc_now)
         recorder = EventRecorder(client, instance="test")
         watcher = MeshWatcher(
             client,
@@ -284,7 +285,7 @@ class TestSources:
                     ),
                 )
             finally:
-                await asyncio.to_thread(cluster.apply_kustomize, MANIFESTS / "crds")
+                await asyncio.to_thread(install_crds, cluster, again=True)
             assert (await ready(watcher)).unsynced == ""
 
     async def test_a_mesh_config_that_breaks(self, tenants: Tenants) -> None:
@@ -603,19 +604,26 @@ class TestRemembered:
             await until("the end", lambda: watcher.index.records[team].status.given_out_until_time)
 
     async def test_a_key_that_was_changed_between_two_processes(self, tenants: Tenants) -> None:
-        """The former key of a mesh signer's CA is behind the wall, though no object but the record has it any more."""
+        """A key that a mesh signer signed with is behind the wall, though no object but the record has it any more."""
         tenants.mesh_config("foo")
+        namespace = tenants.namespace("foo")
+        tenants.claim("foo", "foo")
         before, after = pki.CA("before"), pki.CA("after")
         foo, keys = tenants.ref("foo"), [load(one).key_id for one in (before, after)]
         tenants.issuer("foo", before)
         async with watching(tenants) as watcher:
-            await ready(watcher)
+            world = await ready(watcher)
+            await until("its CA and its owner", lambda: keys[0] in world.keys and foo in world.bindings)
             await until("the record", lambda: foo in watcher.index.records)
-            await until("the key", lambda: watcher.index.records[foo].status.certificates)
+            assert not watcher.index.records[foo].status.certificates  # it has not signed
+            await watcher.confirm(foo, namespace, world.namespaces[namespace].uid)
+            assert len(watcher.index.records[foo].status.certificates) == 1
         tenants.issuer("foo", after)
         async with watching(tenants) as watcher:
             world = await ready(watcher)
             await until("both", lambda: all(foo in world.keys.get(key, ()) for key in keys))
+            await until("its owner", lambda: foo in world.bindings)
+            await watcher.confirm(foo, namespace, world.namespaces[namespace].uid)
             await until("the other record", lambda: len(watcher.index.records[foo].status.certificates) == 2)
 
 

@@ -5,7 +5,6 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,10 +19,10 @@ from signer.tenancy.policies import read_policy
 from tests.integration import certmanager_crds as peer
 from tests.integration.crds.objects import create, set_status
 from tests.localmesh import Cluster, LocalCluster, LocalMeshError
+from tests.localmesh.install import OWN_CRDS, install_crds
 
 pytestmark = pytest.mark.integration
 
-FOLDER = Path(__file__).parents[2] / "manifests" / "crds" / "mesh-signer"
 DOMAIN = "clusterissuers.cert-manager.io"
 NAMES = ("crd/signerpolicies.mesh-signer.dev", "crd/signerbindings.mesh-signer.dev")
 LONG = ".".join(["a" * 63] * 3 + ["a" * 61])
@@ -52,8 +51,7 @@ SMALLEST = {"signers": [f"{DOMAIN}/foo"]}
 @pytest.fixture(scope="module")
 def served(cluster: Cluster) -> Cluster:
     """The cluster with the CRDs of mesh-signer.dev."""
-    cluster.apply_kustomize(FOLDER)
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *NAMES)
+    install_crds(cluster, OWN_CRDS)
     return cluster
 
 
@@ -251,8 +249,7 @@ def test_beside_cert_manager(private_cluster: Callable[..., LocalCluster]) -> No
     theirs = [json.dumps(crd) for crd in peer.definitions().values()]
     cluster.kubectl("create", "-f", "-", input="\n---\n".join(theirs))
     before = json.loads(cluster.kubectl("get", "crd", "-o", "json"))["items"]
-    cluster.apply_kustomize(FOLDER)
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *NAMES)
+    install_crds(cluster, OWN_CRDS)
     after = {one["metadata"]["name"]: one for one in json.loads(cluster.kubectl("get", "crd", "-o", "json"))["items"]}
     for one in before:
         assert after[one["metadata"]["name"]]["spec"] == one["spec"]

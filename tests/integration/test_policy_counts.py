@@ -3,31 +3,27 @@
 import asyncio
 import json
 import secrets
-from pathlib import Path
 
 import msgspec
 import pytest
 
 from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy
+from signer.kube.access.config import load_config
 from signer.kube.client import ApiClient
-from signer.kube.config import load_config
-from signer.mesh.policy_counts import PolicyCounts
+from signer.mesh.policies.counts import PolicyCounts
 from signer.tenancy.tally import Tally
 from tests.localmesh import Cluster
+from tests.localmesh.install import install_crds
 
 pytestmark = pytest.mark.integration
 
-MANIFESTS = Path(__file__).parents[2] / "manifests"
 REPLICAS = 3
 
 
 async def test_replicas_add_up(cluster: Cluster) -> None:
     """Three replicas that write at the same moment overwrite nothing, and the rest of the status stays as it is."""
-    await asyncio.to_thread(cluster.apply_kustomize, MANIFESTS / "crds")
+    await asyncio.to_thread(install_crds, cluster)
     name = f"counts-{secrets.token_hex(4)}"
-    await asyncio.to_thread(
-        cluster.kubectl, "wait", "--for=condition=Established", "--timeout=60s", "crd/signerpolicies.mesh-signer.dev"
-    )
     policy = {"apiVersion": "mesh-signer.dev/v1alpha1", "kind": "SignerPolicy", "metadata": {"name": name}}
     spec = {"signers": [f"clusterissuers.cert-manager.io/{name}"]}
     await asyncio.to_thread(cluster.apply, json.dumps(policy | {"spec": spec}))

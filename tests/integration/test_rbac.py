@@ -4,18 +4,23 @@ import json
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from signer.certificates.objects import Objects
+from signer.kube.access.config import load_config
+from signer.kube.client import ApiClient
+from signer.kube.errors import Forbidden
+from signer.kube.leases.record import LEADER_LEASE, LEASES
+from signer.observe.events import EventRecorder
 from tests.integration.plain_api import Api
 from tests.localmesh import Cluster, LocalMeshError, kubeconfig
+from tests.localmesh.install import COMPONENTS, install
 
 pytestmark = pytest.mark.integration
 
-MANIFESTS = Path(__file__).parents[2] / "manifests"
 OWN = "cert-manager"
 TENANT = "default"
 SIGNER = f"system:serviceaccount:{OWN}:mesh-signer"
@@ -49,9 +54,7 @@ class Ask:
 def based(cluster: Cluster) -> Cluster:
     """The cluster with our CRDs and base applied, twice: an upgrade to the same version changes nothing."""
     for _ in range(2):
-        cluster.apply_kustomize(MANIFESTS / "crds")
-        cluster.apply_kustomize(MANIFESTS / "namespaces")
-        cluster.apply_kustomize(MANIFESTS / "base")
+        install(cluster)
     return cluster
 
 
@@ -230,7 +233,7 @@ CONTROLLERS_MAY = [
     *asks(READ, "secrets"),
     *asks("create patch", "events", namespace=TENANT),
     *asks(f"{READ} create update delete", "leases.coordination.k8s.io", namespace=OWN),
-    *asks("list", "leases.coordination.k8s.io", namespace=TENANT),
+    *asks("list", "leases.coordination.k8s.io", name="mesh-signer-controllers"),
 ]
 CONTROLLERS_MAY_NOT = [
     *asks(f"get {CHANGE} deletecollection", CA_SOURCES),
@@ -240,6 +243,10 @@ CONTROLLERS_MAY_NOT = [
     *asks(CHANGE, *ADMISSION, name="certificaterequests.mesh-signer.dev"),
     *asks("get patch", "configmaps", namespace=OWN, name="mesh-signer-default-grace"),
     *asks("update", "secrets", namespace=TENANT),
+    *asks("list", "leases.coordination.k8s.io"),
+    *asks(READ, "leases.coordination.k8s.io", namespace=TENANT),
+    *asks("get watch", "leases.coordination.k8s.io", name="mesh-signer-controllers"),
+    *asks(READ, "leases.coordination.k8s.io", name="kube-scheduler"),
     *asks("update", "issuers/status.cert-manager.io", "clusterissuers/status.cert-manager.io"),
     *asks("update", "certificates/status.cert-manager.io", "certificaterequests/status.cert-manager.io"),
     *asks("patch", "leases.coordination.k8s.io", namespace=OWN),
@@ -372,17 +379,38 @@ class TestForReal:
                 "spec": {"request": CSR, "issuerRef": {"name": "foo", "kind": kind}},
             }
             path = f"/apis/cert-manager.io/v1/namespaces/{namespace}/certificaterequests"
-            api.post(path, request)
+            based.kubectl(
+                "create", "-f", "-", input=json.dumps(request)
+            )  # somebody's: theirs are of Certificates alone
             approval = {"status": {"conditions": [{"type": "Approved", "status": "True"}]}}
             written = api.patch(f"{path}/{kind.lower()}/status", approval)
             assert [one["type"] for one in written["status"]["conditions"]] == ["Approved"]
         api.close()
 
+    async def test_controllers_name_another_installation(self, based: Cluster, namespace: str) -> None:
+        """Under exactly their roles the controllers see who else leads, in whatever namespace, and no other Lease."""
+        for name in (LEADER_LEASE, "another"):
+            lease = {
+                "apiVersion": "coordination.k8s.io/v1",
+                "kind": "Lease",
+                "metadata": {"name": name, "namespace": namespace},
+                "spec": {"holderIdentity": "pod-b", "leaseDurationSeconds": 15},
+            }
+            based.kubectl("create", "-f", "-", input=json.dumps(lease))
+        config = load_config(str(based.service_account_kubeconfig(OWN, "mesh-signer-controllers")))
+        async with ApiClient(config) as client:
+            others = await Objects(client, EventRecorder(client, instance="test")).other_installations(OWN)
+            assert f"Lease {namespace}/{LEADER_LEASE}, held by pod-b" in others
+            with pytest.raises(Forbidden):
+                await client.list(LEASES)
+            with pytest.raises(Forbidden):
+                await client.list(LEASES, name="another")
+
     def test_the_mesh_config_needs_the_component(self, based: Cluster) -> None:
         """Only with the component may the controllers write Istio's ConfigMap, and no other one."""
         may = [Ask(verb, "configmaps", ISTIO, "istio") for verb in ("get", "update")]
         assert ask_all(based, CONTROLLERS, may) == [True, False]
-        rbac = MANIFESTS / "components" / "manage-mesh-config" / "rbac.yaml"
+        rbac = COMPONENTS / "manage-mesh-config" / "rbac.yaml"
         based.apply(rbac)
         try:
             based.wait_for(lambda: all(ask_all(based, CONTROLLERS, may)), "the component's role")
@@ -395,7 +423,7 @@ class TestForReal:
     def test_namespaced_issuers_need_a_binding(self, based: Cluster, namespace: str) -> None:
         """The component lets the signer read the Secrets of the namespaces where it is bound, and of no other."""
         user = based.service_account_kubeconfig(OWN, "mesh-signer")
-        based.apply(MANIFESTS / "components" / "namespaced-issuers" / "rbac.yaml")
+        based.apply(COMPONENTS / "namespaced-issuers" / "rbac.yaml")
         based.kubectl(
             *("create", "rolebinding", "mesh-signer-secrets", "-n", namespace),
             *("--clusterrole=mesh-signer-secrets", f"--serviceaccount={OWN}:mesh-signer"),

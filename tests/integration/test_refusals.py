@@ -91,9 +91,11 @@ class TestAuditFailure:
                 assert tenants.place.answered(name).chain
 
     def test_continue(self, tenants: Tenants) -> None:
-        """With `continue` a full disk stops nobody; the metric and the log tell."""
+        """With `continue` a full disk stops nobody; the metric, /readyz and the log tell."""
         with signer(tenants, "--audit-log=/dev/full", "--audit-failure=continue") as process:
             assert tenants.place.answered(tenants.ask("foo")).chain
-            assert process.ready()[0]
+            ready, text = process.ready()
+            assert ready
+            assert "[+] audit: works, but lines cannot be written: No space left on device" in text
             assert process.metric("mesh_signer_audit_failing") == 1
-            assert "audit log: No space left on device" in process.log
+            assert "(--audit-log): No space left on device" in process.log

@@ -73,7 +73,7 @@ class TestLeftAlone:
         made = place.create(ca)
         name = made["metadata"]["name"]
         untouched(place, name, made, ca)
-        assert place.event(name, "WaitingApproval")["type"] == "Normal"
+        assert place.event(name, "WaitingApproval")["type"] == "Warning"
         assert place.look(name)["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
         place.approve(made)  # with the object as it was created, as istiod does: a 409 if anybody had written
         place.issued(name)

@@ -18,13 +18,12 @@ from tests import pki
 from tests.integration.hot_path import Place, settle
 from tests.integration.plain_api import Json
 from tests.localmesh import Cluster, LocalCluster
+from tests.localmesh.install import CRDS, install, wait_established
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, NAMESPACE, SIGNER_ACCOUNT, SignerProcess
 
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
-CRDS = ROOT / "manifests" / "crds"
-BASE = ROOT / "manifests" / "base"
 
 
 def run(*options: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -132,7 +131,7 @@ def test_settings_from_the_environment(installed: Cluster, place: Place, ca: str
 def test_health_and_metrics(installed: Cluster, place: Place, ca: str) -> None:
     """/livez and /readyz say what is checked, /metrics is Prometheus' text, other paths are not there."""
     with SignerProcess(installed, "--controllers=csr") as process:
-        checks = ("issuers", "requests", "mesh", "audit", "certificates", "inquiries", "injector")
+        checks = ("credentials", "issuers", "requests", "mesh", "audit", "certificates", "inquiries", "injector")
         assert process.ready() == (True, "".join(f"[+] {check}: ok\n" for check in checks))
         assert process.alive() == (True, "[+] watch: ok\n")
         place.issue(ca)
@@ -248,9 +247,8 @@ class TestWhichControllers:
         for crd in crds:
             crd["metadata"].pop("annotations", None)
         cluster.apply(yaml.safe_dump_all(crds))
-        cluster.apply_kustomize(BASE.parent / "namespaces")
-        cluster.apply_kustomize(BASE)
-        cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/clusterissuers.cert-manager.io")
+        install(cluster, crds=None)
+        wait_established(cluster)
         place = Place.of(cluster)
         try:
             with SignerProcess(cluster) as process:

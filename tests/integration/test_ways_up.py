@@ -9,7 +9,6 @@ import functools
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import yaml
@@ -18,13 +17,12 @@ from signer.edge import reserved
 from tests.integration.plain_api import Api, Json, Refused
 from tests.integration.test_rbac import CSR
 from tests.localmesh import Cluster, kubeconfig
+from tests.localmesh.install import BASE, install
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, NAMESPACE, SIGNER_ACCOUNT
 from tests.localmesh.toolchain import find_kubectl
 
 pytestmark = pytest.mark.integration
 
-MANIFESTS = Path(__file__).parents[2] / "manifests"
-BASE = MANIFESTS / "base"
 TOKEN = "kubernetes.io/service-account-token"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
@@ -54,9 +52,7 @@ def refused(act: Callable[[], object]) -> str:
 @pytest.fixture(scope="module")
 def admin(cluster: Cluster) -> Iterator[Api]:
     """A cluster-admin's connection, with base installed and its policy for Secrets in force."""
-    cluster.apply_kustomize(MANIFESTS / "crds")
-    cluster.apply_kustomize(BASE.parent / "namespaces")
-    cluster.apply_kustomize(BASE)
+    install(cluster)
     found = Api(kubeconfig.read(cluster.kubeconfig()))
     controllers = Api(kubeconfig.read(cluster.service_account_kubeconfig(NAMESPACE, CONTROLLERS_ACCOUNT)))
     wanted = secret("in-force", "example.com/other")
@@ -70,7 +66,7 @@ def admin(cluster: Cluster) -> Iterator[Api]:
     rendered = subprocess.run([find_kubectl(), "kustomize", BASE], capture_output=True, text=True, check=True).stdout
     ours = [one for one in yaml.safe_load_all(rendered) if one["kind"].startswith("ValidatingAdmissionPolicy")]
     cluster.kubectl("delete", "-f", "-", input=yaml.safe_dump_all(ours))
-    assert len(ours) == 2
+    assert len(ours) == 6
 
 
 @pytest.fixture(scope="module", params=[SIGNER_ACCOUNT, CONTROLLERS_ACCOUNT])
@@ -256,6 +252,7 @@ SPECIAL: dict[str, tuple[Json, str]] = {
             "istio-kubeconfig",
             "istio-ztunnel",
             "istiod-tls",
+            "gateway-cacert",
             "istio-remote-secret-evil",
             "bootstrap-token-abcdef",
             "sh.helm.release.v1.istiod.v9",

@@ -5,9 +5,9 @@ import signal
 import sys
 import time
 
-from tests.localmesh.build import MODULE_FILES, PROGRAMS, cache_folder, find_module_file, find_program
+from tests.localmesh.build import MODULE_FILES, PROGRAMS, cache_folder, find_module_file, find_programs
 from tests.localmesh.cluster import LocalCluster
-from tests.localmesh.debian import PACKAGES, NotHere, find_packaged
+from tests.localmesh.debian import BROWSER, PACKAGES, NotHere, find_packaged
 from tests.localmesh.errors import LocalMeshError
 
 
@@ -32,13 +32,13 @@ def main() -> int:
 
 
 def _build(names: list[str]) -> int:
-    for name in names or PROGRAMS:
+    for name in names:
         if name not in PROGRAMS:
             raise LocalMeshError(f"build: there is no {name}; there are {', '.join(PROGRAMS)}")
-        find_program(name)
+    find_programs(names or PROGRAMS)
     for file in () if names else MODULE_FILES:
         find_module_file(file)
-    for name in () if names else PACKAGES:
+    for name in () if names else PACKAGES.keys() - {BROWSER}:  # which has 400 MB, and tests of its own
         try:
             find_packaged(name)
         except NotHere as error:  # its tests say the same when they are skipped

@@ -44,6 +44,7 @@ class Bind(Process):
         *,
         primary: "Bind | None" = None,
         name: str = "named",
+        keyed: bool = False,
     ) -> None:
         """A server that is started by `start`.
 
@@ -52,7 +53,9 @@ class Bind(Process):
             zones: for each zone its records as in a zone file, besides the SOA. Names may be relative to the zone.
             primary: when this is a secondary of that server, for the same zones.
             name: when there are several in one folder.
+            keyed: the zones are in a view of those who have the key; others are shown one that has none of them.
         """
+        self._keyed = keyed
         self._folder = folder / name
         self._folder.mkdir(parents=True)
         super().__init__(name, self._folder)
@@ -110,11 +113,16 @@ class Bind(Process):
             told.flags |= dns.flags.AA
             self._ask(told)
 
+    @property
+    def _key(self) -> dns.tsig.Key:
+        return dns.tsig.Key(KEY_NAME, self.secret, dns.tsig.HMAC_SHA256)
+
     def _update(self, zone: str) -> dns.update.UpdateMessage:
-        key = dns.tsig.Key(KEY_NAME, self.secret, dns.tsig.HMAC_SHA256)
-        return dns.update.UpdateMessage(zone, keyring=key)
+        return dns.update.UpdateMessage(zone, keyring=self._key)
 
     def _ask(self, message: dns.message.Message) -> dns.message.Message:
+        if self._keyed and message.keyring is None:
+            message.use_tsig(self._key)
         answer = dns.query.udp(message, _ADDRESS, _SECONDS, self.port)
         if answer.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
             raise LocalMeshError(f"{self.name}: {dns.rcode.to_text(answer.rcode())} to {message.question}")
@@ -122,6 +130,8 @@ class Bind(Process):
 
     def _serves(self, zone: str) -> bool:
         query = dns.message.make_query(zone, "SOA", flags=0)
+        if self._keyed:
+            query.use_tsig(self._key)
         try:  # asked before it listens, nothing answers: so a short time, since this is polled
             answer = dns.query.udp(query, _ADDRESS, 0.5, self.port)
         except (OSError, dns.exception.DNSException):
@@ -129,7 +139,11 @@ class Bind(Process):
         return answer.rcode() == dns.rcode.NOERROR and bool(answer.answer)
 
     def _configuration(self) -> str:
-        zones = "".join(self._zone(zone) for zone in self.zones)
+        root = 'zone "." { type primary; file "root.zone"; };\n'
+        zones = root + "".join(self._zone(zone) for zone in self.zones)
+        if self._keyed:
+            others = f'view "others" {{ match-clients {{ any; }}; {root} }};'
+            zones = f'view "keyed" {{ match-clients {{ key "{KEY_NAME}"; }}; {zones} }};\n{others}'
         return f"""
             options {{
                 directory "{self._folder}";
@@ -141,7 +155,6 @@ class Bind(Process):
             }};
             controls {{ }};
             key "{KEY_NAME}" {{ algorithm hmac-sha256; secret "{self.secret}"; }};
-            zone "." {{ type primary; file "root.zone"; }};
             {zones}
         """
 

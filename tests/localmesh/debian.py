@@ -1,4 +1,4 @@
-"""What no language's registry has, taken out of Debian's (or Ubuntu's) packages: BIND's `named`, and libfaketime.
+"""What no language's registry has, from Debian's or Ubuntu's packages: BIND's `named`, Prometheus, libfaketime, Chromium.
 
 Why so: `make test` must do on a fresh machine, and without root. apt downloads what the machine's own sources have, into a
 state folder of ours, and the packages are only unpacked: nothing of them is installed or run by dpkg. What the machine
@@ -17,7 +17,13 @@ from pathlib import Path
 from tests.localmesh.build import cache_folder, machine_lock
 from tests.localmesh.errors import LocalMeshError
 
-PACKAGES = {"named": "bind9"}
+BROWSER = "chromedriver"
+PACKAGES = {
+    "named": "bind9",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+    BROWSER: "chromium-driver",
+}
 """The program, and the package that has it."""
 _SECONDS = 600
 
@@ -33,7 +39,7 @@ def find_packaged(name: str) -> tuple[Path, dict[str, str]]:
     """
     if on_path := shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"):
         return Path(on_path), {}
-    target = _unpacked(PACKAGES[name], f"{name} is neither on PATH")
+    target = unpacked(PACKAGES[name], f"{name} is neither on PATH")
     program = next((one for one in target.rglob(f"*bin/{name}") if os.access(one, os.X_OK)), None)
     if program is None:
         raise LocalMeshError(f"{target}: the package {PACKAGES[name]} has no {name}")
@@ -53,14 +59,14 @@ def find_library(name: str, package: str) -> Path:
     for pattern in (f"lib*/{name}", f"lib/*/{name}"):
         for found in sorted(Path("/usr").glob(pattern)):
             return found
-    target = _unpacked(package, f"{name} is not below /usr/lib")
+    target = unpacked(package, f"{name} is not below /usr/lib")
     library = next(target.rglob(name), None)
     if library is None:
         raise LocalMeshError(f"{target}: the package {package} has no {name}")
     return library
 
 
-def _unpacked(package: str, missing: str) -> Path:
+def unpacked(package: str, missing: str) -> Path:
     """The folder of an unpacked package; `missing` begins the reason when it cannot be had."""
     target = cache_folder() / f"debian-{_release()}" / package
     if not target.exists():

@@ -15,7 +15,9 @@ from cryptography import x509
 
 from tests.localmesh.asking import Answer
 from tests.localmesh.errors import LocalMeshError
-from tests.localmesh.mesh import TENANTS, Mesh, build_everything
+from tests.localmesh.first_minutes import prepare
+from tests.localmesh.istio_install import TENANTS
+from tests.localmesh.mesh import Mesh
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, NAMESPACE, SIGNER_ACCOUNT
 from tests.localmesh.staging import perform
 from tests.localmesh.story import Story, table
@@ -207,7 +209,7 @@ def play(mesh: Mesh, story: Story) -> Iterator[None]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; the exit status is 0 when every check passed."""
-    return perform("make demo", __doc__, arguments, build_everything, play)
+    return perform("make demo", __doc__, arguments, prepare, play)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ from typing import Any
 import yaml
 
 from signer.api.tls_secret import is_placeholder
-from tests.localmesh.build import find_program
 from tests.localmesh.demo import command
 from tests.localmesh.edge import CONTROLLERS, EDGE_PROGRAMS, Edge
+from tests.localmesh.first_minutes import prepare
 from tests.localmesh.front import Visit
-from tests.localmesh.mesh import Mesh, build_everything
+from tests.localmesh.mesh import Mesh
 from tests.localmesh.staging import perform
 from tests.localmesh.story import Story
 
@@ -198,11 +198,9 @@ def inventory(edge: Edge) -> set[tuple[str, str]]:
     return {(one["kind"], one["metadata"]["name"]) for one in found}
 
 
-def build() -> None:
+def build(story: Story) -> None:
     """Build the servers that are missing."""
-    build_everything()
-    for program in EDGE_PROGRAMS:
-        find_program(program)
+    prepare(story, EDGE_PROGRAMS)
 
 
 @contextmanager

@@ -140,20 +140,8 @@ class Edge:
         return curl(self.gateway, url, self.root)
 
     def issuer(self, name: str) -> dict[str, Any]:
-        """A ClusterIssuer for the ACME server, as one for a public CA is written; its bundle is trusted for this CA only."""
-        acme = {
-            "server": self.pebble.directory,
-            "email": "ops@example.com",
-            "privateKeySecretRef": {"name": f"{name}-account"},
-            "caBundle": _base64(self.pebble.authority.certificate),
-            "solvers": [{"http01": {"ingress": {"class": "istio"}}}],
-        }
-        return {
-            "apiVersion": "cert-manager.io/v1",
-            "kind": "ClusterIssuer",
-            "metadata": {"name": name},
-            "spec": {"acme": acme},
-        }
+        """A ClusterIssuer for the ACME server."""
+        return acme_issuer(name, self.pebble)
 
     @staticmethod
     def istio_gateway(
@@ -206,5 +194,18 @@ class Edge:
         }
 
 
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+def acme_issuer(name: str, pebble: Pebble) -> dict[str, Any]:
+    """A ClusterIssuer for an ACME server, as one for a public CA is written; its bundle is trusted for this CA only."""
+    acme = {
+        "server": pebble.directory,
+        "email": "ops@example.com",
+        "privateKeySecretRef": {"name": f"{name}-account"},
+        "caBundle": base64.b64encode(pebble.authority.certificate).decode(),
+        "solvers": [{"http01": {"ingress": {"class": "istio"}}}],
+    }
+    return {
+        "apiVersion": "cert-manager.io/v1",
+        "kind": "ClusterIssuer",
+        "metadata": {"name": name},
+        "spec": {"acme": acme},
+    }

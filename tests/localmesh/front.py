@@ -17,19 +17,31 @@ import subprocess
 import tempfile
 import threading
 import urllib.parse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from cryptography import x509
 
-from tests.localmesh.gateway import IngressGateway
-
 _TIMEOUT = 10.0
+
+
+class Entrance(Protocol):
+    """A gateway as the internet sees it."""
+
+    @property
+    def address(self) -> str:
+        """Where it is."""
+
+    @property
+    def ports(self) -> Mapping[int, int]:
+        """Where it listens for a Gateway's ports 80 and 443."""
 
 
 class Front:
     """Port 80 of a gateway as Pebble sees it: on the gateway's address, at `port`."""
 
-    def __init__(self, gateway: IngressGateway, port: int) -> None:
+    def __init__(self, gateway: Entrance, port: int) -> None:
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             timeout = _TIMEOUT
@@ -92,7 +104,7 @@ class Visit:
     location: str = ""
 
 
-def visit(gateway: IngressGateway, host: str, root: bytes, path: str = "/") -> Visit:
+def visit(gateway: Entrance, host: str, root: bytes, path: str = "/") -> Visit:
     """GET https://host/ at a gateway; trusts `root` (PEM) only. What is not trusted is not asked anything."""
     trusting = ssl.create_default_context(cadata=root.decode())
     shown, trusted, error = None, False, ""
@@ -119,7 +131,7 @@ def visit(gateway: IngressGateway, host: str, root: bytes, path: str = "/") -> V
     return Visit(0, "", trusted=trusted, certificate=shown, error=error)
 
 
-def visit_plain(gateway: IngressGateway, host: str, path: str = "/") -> Visit:
+def visit_plain(gateway: Entrance, host: str, path: str = "/") -> Visit:
     """GET http://host/ at a gateway; redirects are shown, not followed."""
     connection = http.client.HTTPConnection(gateway.address, gateway.ports[80], timeout=_TIMEOUT)
     try:
@@ -146,7 +158,7 @@ def _believing_all() -> ssl.SSLContext:
     return context
 
 
-def curl(gateway: IngressGateway, url: str, root: bytes) -> tuple[int, str]:
+def curl(gateway: Entrance, url: str, root: bytes) -> tuple[int, str]:
     """What the curl program says: its exit status, and its output or complaint; (-1, "") where there is none.
 
     The address and the ports of the gateway stand in for DNS and for 80 and 443; nothing else differs from a real visit.

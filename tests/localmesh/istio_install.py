@@ -16,6 +16,8 @@ import yaml
 from tests.localmesh.build import find_program
 from tests.localmesh.cluster import Cluster
 from tests.localmesh.errors import LocalMeshError
+from tests.localmesh.install import MANIFESTS, wait_established
+from tests.localmesh.signer import NAMESPACE as SIGNERS
 
 NAMESPACE = "istio-system"
 MESH_CONFIG = "istio"  # the ConfigMap in NAMESPACE; its key `mesh` is the mesh config
@@ -28,8 +30,16 @@ _APPLIED = {
     "RoleBinding",
     "ConfigMap",
 }
-# Envoy's own build has none of Istio's extensions: no istio.stats (it comes with a metrics provider).
+# Envoy's own build has none of Istio's extensions: no istio.stats (it comes with a metrics provider), and what istiod and the
+# agent must be told besides.
 _VANILLA_ENVOY = {"defaultProviders": {"metrics": []}, "enablePrometheusMerge": False}
+VANILLA_ENVOY_ISTIOD = {"PILOT_ENABLE_METADATA_EXCHANGE": "false", "PILOT_ENABLE_ALPN_FILTER": "false"}
+VANILLA_ENVOY_AGENT = {"PEER_METADATA_DISCOVERY": "false"}
+SHOW_TLS_ERRORS = {"envoy.reloadable_features.hide_transport_failure_reason_in_response_body": "false"}
+"""As the task shows it: newer Envoys keep the reason of a failed handshake out of their answer."""
+EXAMPLE = MANIFESTS / "examples" / "istio-task"
+DOMAIN = "clusterissuers.cert-manager.io"
+TENANTS = (NAMESPACE, "foo", "bar")
 
 Document = dict[str, Any]
 
@@ -44,6 +54,31 @@ class Rendered:
     def text(self) -> str:
         """The objects as YAML for kubectl."""
         return yaml.dump_all(self.objects, Dumper=yaml.CSafeDumper)
+
+
+def install_issuers(cluster: Cluster) -> None:
+    """The task's CAs and ClusterIssuers; waits until they are ready."""
+    cluster.kubectl("apply", "-f", EXAMPLE / "issuers.yaml")
+    cluster.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "clusterissuers", *TENANTS)
+
+
+def root(cluster: Cluster, issuer: str) -> str:
+    """The root of a ClusterIssuer, exported as the task does: issuer, its Secret, ca.crt."""
+    secret = cluster.kubectl("get", "clusterissuers", issuer, "-o", "jsonpath={.spec.ca.secretName}")
+    template = r'go-template={{index .data "ca.crt" | base64decode}}'
+    return cluster.kubectl("get", "secret", "-n", SIGNERS, secret, "-o", template)
+
+
+def task(cluster: Cluster, changes: Mapping[str, Any] | None = None) -> Document:
+    """The task's own IstioOperator, with the roots of this cluster; `changes` as in `operator`."""
+    document = yaml.safe_load((EXAMPLE / "istio.yaml").read_text())
+    return operator(document, {f"{DOMAIN}/{tenant}": root(cluster, tenant) for tenant in TENANTS}, changes)
+
+
+def create_tenants(cluster: Cluster) -> None:
+    """The namespaces foo and bar, and the ProxyConfigs that name their signers."""
+    cluster.apply(EXAMPLE / "namespaces.yaml")
+    cluster.apply(EXAMPLE / "proxyconfigs.yaml")
 
 
 def operator(document: Document, roots: Mapping[str, str], changes: Mapping[str, Any] | None = None) -> Document:
@@ -91,10 +126,8 @@ def apply(cluster: Cluster, rendered: Rendered) -> None:
     """Apply what was rendered, CRDs first as istioctl orders them; returns when the CRDs are served."""
     cluster.create_namespace(NAMESPACE)
     cluster.apply(rendered.text())
-    definitions = [
-        f"crd/{one['metadata']['name']}" for one in rendered.objects if one["kind"] == "CustomResourceDefinition"
-    ]
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", *definitions)
+    definitions = [one["metadata"]["name"] for one in rendered.objects if one["kind"] == "CustomResourceDefinition"]
+    wait_established(cluster, *definitions)
 
 
 def mesh_config(cluster: Cluster) -> Document:

@@ -16,7 +16,7 @@ from functools import partial
 from tests.localmesh.build import find_program
 from tests.localmesh.cluster import Cluster
 from tests.localmesh.errors import LocalMeshError
-from tests.localmesh.istio_install import NAMESPACE
+from tests.localmesh.istio_install import NAMESPACE, VANILLA_ENVOY_ISTIOD
 from tests.localmesh.processes import Process, free_port
 
 # A kubelet restarts at once, then after 10, 20, 40 s; here a test waits.
@@ -25,14 +25,13 @@ _MOST_RESTARTS = 60
 
 # The chart's Deployment names what a Pod has and a process has not.
 _OF_A_POD = {"KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"}
-# No webhooks, no Gateway API and no ambient mode; and Envoy's own build has no extension of Istio's.
+# No webhooks, no Gateway API and no ambient mode.
 _SETTINGS = {
     "INJECT_ENABLED": "false",
     "VALIDATION_WEBHOOK_CONFIG_NAME": "",
     "PILOT_ENABLE_GATEWAY_API": "false",
     "PILOT_ENABLE_AMBIENT": "false",
-    "PILOT_ENABLE_METADATA_EXCHANGE": "false",
-    "PILOT_ENABLE_ALPN_FILTER": "false",
+    **VANILLA_ENVOY_ISTIOD,
 }
 
 

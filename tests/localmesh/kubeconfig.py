@@ -79,7 +79,7 @@ def write(path: Path, access: Access, namespace: str = "default") -> Path:
 
 def read(path: Path) -> Access:
     """Read the current context of a kubeconfig."""
-    document = yaml.safe_load(path.read_text())
+    document = yaml.load(path.read_text(), yaml.CSafeLoader)  # the other takes ten times as long
     try:
         named = {kind: {one["name"]: one for one in document[kind]} for kind in ("contexts", "clusters", "users")}
         context = named["contexts"][document["current-context"]]["context"]

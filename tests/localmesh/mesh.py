@@ -22,18 +22,14 @@ from typing import Any, Self
 import yaml
 
 from tests.localmesh import istio_install
-from tests.localmesh.build import find_module_file, find_program
+from tests.localmesh.build import find_module_file, find_programs
 from tests.localmesh.cluster import LocalCluster
 from tests.localmesh.gateway import IngressGateway
+from tests.localmesh.install import CRDS, ISTIO, OWN_CRDS, install, wait_established
 from tests.localmesh.istio_install import Rendered
 from tests.localmesh.istiod import Istiod
-from tests.localmesh.signer import CONTROLLERS_ACCOUNT, NAMESPACE, SIGNER_ACCOUNT, SignerProcess
+from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SIGNER_ACCOUNT, SignerProcess
 from tests.localmesh.workload import Workload
-
-MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
-EXAMPLE = MANIFESTS / "examples" / "istio-task"
-TENANTS = ("istio-system", "foo", "bar")
-DOMAIN = "clusterissuers.cert-manager.io"
 
 # Nothing but mTLS is taken, and each request makes a connection of its own: an answer tells of the certificates of now.
 _POLICY = f"""
@@ -143,14 +139,9 @@ class Mesh:
         """The manifests, and the two processes of mesh-signer under their own accounts."""
         if self.options.definitions:
             self.cluster.apply(yaml.safe_dump_all(self.options.definitions))
-            self.cluster.apply_kustomize(MANIFESTS / "crds" / "mesh-signer")
-        else:
-            self.cluster.apply_kustomize(MANIFESTS / "crds")
-        self.cluster.apply_kustomize(MANIFESTS / "namespaces")
-        self.cluster.apply_kustomize(MANIFESTS / "overlays" / "istio")
-        for path in self.options.manifests:
-            self.cluster.apply(path)
-        self.cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+        crds = OWN_CRDS if self.options.definitions else CRDS
+        install(self.cluster, ISTIO, crds=crds, more=self.options.manifests)
+        wait_established(self.cluster)  # theirs too
         for process in (self.signer, self.controllers):
             process.start(wait=False)
         for process in (self.signer, self.controllers):
@@ -175,20 +166,15 @@ class Mesh:
 
     def install_issuers(self) -> None:
         """The task's CAs and ClusterIssuers; waits until they are ready."""
-        self.cluster.kubectl("apply", "-f", EXAMPLE / "issuers.yaml")
-        self.cluster.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "clusterissuers", *TENANTS)
+        istio_install.install_issuers(self.cluster)
 
     def root(self, issuer: str) -> str:
-        """The root of a ClusterIssuer, exported as the task does: issuer, its Secret, ca.crt."""
-        secret = self.cluster.kubectl("get", "clusterissuers", issuer, "-o", "jsonpath={.spec.ca.secretName}")
-        template = r'go-template={{index .data "ca.crt" | base64decode}}'
-        return self.cluster.kubectl("get", "secret", "-n", NAMESPACE, secret, "-o", template)
+        """The root of a ClusterIssuer."""
+        return istio_install.root(self.cluster, issuer)
 
     def install_istio(self) -> Rendered:
         """What `istioctl install` of the task's IstioOperator puts into the cluster, with the roots filled in."""
-        document = yaml.safe_load((EXAMPLE / "istio.yaml").read_text())
-        roots = {f"{DOMAIN}/{tenant}": self.root(tenant) for tenant in TENANTS}
-        rendered = istio_install.render(istio_install.operator(document, roots, self.options.mesh_config))
+        rendered = istio_install.render(istio_install.task(self.cluster, self.options.mesh_config))
         istio_install.apply(self.cluster, rendered)
         self.cluster.apply(_POLICY)
         environment = {**rendered.environment, **self.options.istiod_environment}
@@ -197,8 +183,7 @@ class Mesh:
 
     def create_tenants(self) -> None:
         """The namespaces foo and bar, and the ProxyConfigs that name their signers."""
-        self.cluster.apply(EXAMPLE / "namespaces.yaml")
-        self.cluster.apply(EXAMPLE / "proxyconfigs.yaml")
+        istio_install.create_tenants(self.cluster)
 
     def start_istiod(self) -> None:
         """Start istiod; ready means that mesh-signer signed its DNS certificate."""
@@ -257,8 +242,12 @@ class Mesh:
             )
 
 
+ISTIOS_PROGRAMS = ("pilot-discovery", "istioctl", "pilot-agent")
+PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", *ISTIOS_PROGRAMS)
+"""What a mesh runs; Envoy and kubectl come from PyPI."""
+
+
 def build_everything() -> None:
     """Have every program ready before the first server runs: building one can take minutes."""
-    for program in ("etcd", "kube-apiserver", "kube-controller-manager", "pilot-discovery", "pilot-agent", "istioctl"):
-        find_program(program)
+    find_programs(PROGRAMS)
     find_module_file("envoy_bootstrap.json")

@@ -140,6 +140,8 @@ class Pebble(Process):
         authz_reuse: int = 0,
         alternate_roots: int = 0,
         blocked: tuple[str, ...] = (),
+        address: str = "127.0.0.1",
+        host: str = "localhost",
     ) -> None:
         """A server that is started by `start`.
 
@@ -154,14 +156,18 @@ class Pebble(Process):
             authz_reuse: per cent of valid authorizations that are used again.
             alternate_roots: how many other chains there are for each certificate.
             blocked: domains that are refused with rejectedIdentifier.
+            address: where it listens.
+            host: its name for those who ask it for certificates; we ask it by its address.
         """
         super().__init__(name, folder)
         self.authority = Authority(name)
-        self.port = free_port()
-        self.directory = f"https://localhost:{self.port}/dir"
-        self._management = f"https://localhost:{free_port()}"
+        self.port = free_port(address)
+        self.directory = f"https://{host}:{self.port}/dir"
+        self._address = f"{address}:{self.port}"
+        management = f"{address}:{free_port(address)}"
+        self._management = f"https://{management}"
         self._dns = challenges.dns
-        pair = self.authority.server("localhost", "127.0.0.1")
+        pair = self.authority.server(host, address)
         certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
         certificate.write_bytes(pair.certificate)
         key.write_bytes(pair.key)
@@ -170,8 +176,8 @@ class Pebble(Process):
             json.dumps(
                 {
                     "pebble": {
-                        "listenAddress": f"127.0.0.1:{self.port}",
-                        "managementListenAddress": self._management.replace("https://localhost", "127.0.0.1"),
+                        "listenAddress": self._address,
+                        "managementListenAddress": management,
                         "certificate": str(certificate),
                         "privateKey": str(key),
                         "httpPort": challenges.http_port,
@@ -204,7 +210,7 @@ class Pebble(Process):
 
     def _ready(self) -> bool:
         try:
-            return bool(self.root()) and bool(self._call(self.directory))
+            return bool(self.root()) and bool(self._call(f"https://{self._address}/dir"))
         except OSError:
             return False
 

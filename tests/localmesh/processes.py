@@ -115,8 +115,8 @@ class Process:
 _GIVEN: set[int] = set()
 
 
-def free_port() -> int:
-    """A free TCP port on 127.0.0.1, outside the range that the kernel gives to outgoing connections.
+def free_port(address: str = "127.0.0.1") -> int:
+    """A free TCP port on an address of this machine, outside the range that the kernel gives to outgoing connections.
 
     A server must come back on the same port. From the kernel's own range, one of the clients that retry meanwhile
     could be given that port as its own, and on loopback even end up connected to itself.
@@ -127,7 +127,7 @@ def free_port() -> int:
         if port in _GIVEN:
             continue  # to a server that has not bound it yet
         with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+            probe.bind((address, port))
             _GIVEN.add(port)
             return port
-    raise LocalMeshError("no free port on 127.0.0.1")
+    raise LocalMeshError(f"no free port on {address}")

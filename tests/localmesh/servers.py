@@ -90,12 +90,12 @@ class EtcdServer(Process):
 class ApiServer(Process):
     """One kube-apiserver with RBAC, TokenRequest and a certificate authority of its own."""
 
-    def __init__(self, folder: Path, etcd: EtcdServer, flags: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, etcd: EtcdServer, flags: Sequence[str] = (), port: int | None = None) -> None:
         """`flags` are added at the end and so override ours, as in ("--runtime-config=api/all=true",)."""
         super().__init__("kube-apiserver", folder)
         self._flags = tuple(flags)
         self._etcd = etcd
-        self._port = free_port()
+        self._port = port or free_port()
         self.url = f"https://127.0.0.1:{self._port}"
         self.authority = Authority("localmesh")
         self.folder = folder / "apiserver"
@@ -162,8 +162,9 @@ class ControllerManager(Process):
         "serviceaccount-controller",
     )
 
-    def __init__(self, folder: Path, api: ApiServer) -> None:
+    def __init__(self, folder: Path, api: ApiServer, controllers: Sequence[str] = CONTROLLERS) -> None:
         super().__init__("kube-controller-manager", folder)
+        self._controllers = controllers
         self._api = api
         self._port = free_port()
         self._kubeconfig = kubeconfig.write(
@@ -179,7 +180,7 @@ class ControllerManager(Process):
             "tls-cert-file": self._api.folder / "tls.crt",
             "tls-private-key-file": self._api.folder / "tls.key",
             "leader-elect": "false",
-            "controllers": ",".join(self.CONTROLLERS),
+            "controllers": ",".join(self._controllers),
             # Each controller has its own ServiceAccount and rights, as in a real cluster.
             "use-service-account-credentials": "true",
             "service-account-private-key-file": self._api.folder / "sa.key",

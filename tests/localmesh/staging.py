@@ -15,19 +15,25 @@ def perform(
     name: str,
     description: str | None,
     arguments: Sequence[str] | None,
-    prepare: Callable[[], None],
+    prepare: Callable[[Story], None],
     play: Callable[[Mesh, Story], AbstractContextManager[object]],
 ) -> int:
     """Run a demo; the exit status is 0 when every check passed.
 
-    `prepare` builds what is missing. `play` tells the story in a mesh; what it has started beside goes on until its
+    `prepare` builds what is missing, and may tell something meanwhile. `play` tells the story in a mesh; what it has started beside goes on until its
     context is left, which is after --keep has waited.
     """
     parser = argparse.ArgumentParser(prog=name, description=description)
     parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C, and print the kubeconfig")
     options = parser.parse_args(arguments)
     story = Story()
-    prepare()
+    try:
+        prepare(story)
+    except LocalMeshError as error:
+        print(f"\ndemo: stopped: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
     mesh = Mesh()
     try:
         with play(mesh, story):

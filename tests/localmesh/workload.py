@@ -27,6 +27,7 @@ from tests.localmesh.backend import Backend
 from tests.localmesh.build import find_module_file, find_program
 from tests.localmesh.cluster import Cluster
 from tests.localmesh.errors import LocalMeshError
+from tests.localmesh.istio_install import SHOW_TLS_ERRORS, VANILLA_ENVOY_AGENT
 from tests.localmesh.processes import Process, free_port
 from tests.localmesh.toolchain import find_envoy
 
@@ -186,8 +187,7 @@ class Workload:
             "statusPort": self._status_port,
             "concurrency": 1,
             "controlPlaneAuthPolicy": "MUTUAL_TLS",
-            # As the task shows it: newer Envoys keep the reason of a failed handshake out of their answer.
-            "runtimeValues": {"envoy.reloadable_features.hide_transport_failure_reason_in_response_body": "false"},
+            "runtimeValues": SHOW_TLS_ERRORS,
         }
         return {
             "PATH": os.environ.get("PATH", ""),
@@ -201,7 +201,7 @@ class Workload:
             "OUTPUT_CERTS": str(self._certificates),
             "ENVOY_STATUS_PORT": str(self._other_ports[0]),
             "ENVOY_PROMETHEUS_PORT": str(self._other_ports[1]),
-            "PEER_METADATA_DISCOVERY": "false",
+            **VANILLA_ENVOY_AGENT,
             "GRPC_XDS_BOOTSTRAP": "",
             "DISABLE_ENVOY": str(not self._envoy).lower(),
             "ISTIO_META_CERT_SIGNER": self.signer,

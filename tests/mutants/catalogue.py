@@ -5,6 +5,7 @@ from tests.mutants.faults import (
     api,
     authorities,
     certificates,
+    commands,
     csr,
     dns,
     gateways,
@@ -14,6 +15,7 @@ from tests.mutants.faults import (
     kube,
     orders,
     requests,
+    telling,
     tenancy,
 )
 from tests.mutants.mutant import Mutant
@@ -33,4 +35,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *orders.MUTANTS,
     *gateways.MUTANTS,
     *injection.MUTANTS,
+    *telling.MUTANTS,
+    *commands.MUTANTS,
 )

@@ -145,6 +145,14 @@ def test_what_the_watch_keeps() -> None:
     assert Intake().read(encoded()) == request()
     assert Intake().read(encoded(certificate=b"x")) is None
     assert Intake().read(encoded(signer="example.com/other")) is None
+    told: list[str] = []
+    intake = Intake()
+    intake.subscribe_slips(lambda _, wrong: told.append(wrong))
+    for name in ("example.com/other", "clusterissuer.cert-manager.io/foo", "clusterissuers.cert-manager.io/foo"):
+        intake.read(encoded(signer=name))
+    assert intake.read(encoded(signer="issuer.cert-manager.io/foo", certificate=b"x")) is None
+    assert len(told) == 1
+    assert "is clusterissuers.cert-manager.io/NAME meant?" in told[0]
 
 
 def test_only_what_is_approved_keeps_its_bytes() -> None:

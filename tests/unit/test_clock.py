@@ -29,6 +29,7 @@ def faults(source: str) -> Iterator[str]:
                 yield f"{node.lineno}: {ast.unparse(node)} without now"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("path", sorted(HERE.rglob("*.py")), ids=lambda path: str(path.relative_to(HERE)))
 def test_no_unit_test_reads_the_clock(path: Path) -> None:
     """Times in tests/unit are fixed, and each CA says which of them it is made at."""
@@ -39,6 +40,21 @@ def test_no_unit_test_reads_the_clock(path: Path) -> None:
 def test_faults(source: str) -> None:
     """Both are found, however they are written."""
     assert len(list(faults(f"f({source})"))) == 1
+
+
+@pytest.mark.heavy
+def test_one_clock_on_a_server() -> None:
+    """A test that puts its clock ahead means CAs, too: whoever makes a Registry on a real server says which clock it has."""
+    without = [
+        f"{path.relative_to(HERE.parent)}:{node.lineno}"
+        for folder in ("integration", "faults", "e2e")
+        for path in (HERE.parent / folder).rglob("*.py")
+        if "Registry(" in (source := path.read_text("utf-8"))
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Registry"
+        if "clock" not in {keyword.arg for keyword in node.keywords}
+    ]
+    assert without == []
 
 
 def test_below_a_ca() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from signer.cli import main
 from signer.settings.edge import EdgeSettings
 from signer.settings.given import SettingsError
-from signer.settings.options import add_arguments
+from signer.settings.options import GROUPS, add_arguments, add_groups
 from signer.settings.values import CONTROLLERS, Settings, settings_from
 from signer.tenancy import world
 from tests.examples import examples
@@ -46,6 +46,7 @@ EACH: list[tuple[str, str, str, Any]] = [
     ("auto-approve", "no", "auto_approve", False),
     ("enable-certificate-owner-ref", "true", "enable_certificate_owner_ref", True),
     ("write-window", "7", "write_window", 7),
+    ("namespace-memory", "64", "namespace_memory", 64),
     ("drain-seconds", "1.5", "drain_seconds", 1.5),
     ("leader-elect", "0", "leader_elect", False),
     ("gateway-namespaces", "istio-gateways, edge", "edge.gateway_namespaces", frozenset({"istio-gateways", "edge"})),
@@ -91,8 +92,8 @@ def test_each_in_both_ways(option: str, text: str, field: str, value: object) ->
 
 def test_none_is_missing_in_the_table() -> None:
     """The table above has every setting."""
-    edge = {f"edge.{name}" for name in EdgeSettings.__dataclass_fields__}
-    assert {row[2] for row in EACH} == (set(Settings.__dataclass_fields__) - {"edge"}) | edge
+    edge = {f"edge.{name}" for name in EdgeSettings.__struct_fields__}
+    assert {row[2] for row in EACH} == (set(Settings.__struct_fields__) - {"edge", "changed"}) | edge
 
 
 def test_the_command_line_wins() -> None:
@@ -134,6 +135,30 @@ def test_controllers(text: str, names: tuple[str, ...] | None) -> None:
     assert settings(f"--controllers={text}").controllers == names
 
 
+@pytest.mark.parametrize(
+    ("controllers", "component"),
+    [
+        ("", "all"),
+        ("*", "all"),
+        ("csr", "signer"),
+        ("csr,policies", "signer"),
+        ("issuers,certificates,certificaterequests", "controllers"),
+        ("cainjector", "ca-injector"),
+        ("issuers,cainjector", "controllers"),
+    ],
+)
+def test_component(controllers: str, component: str) -> None:
+    """What a process does has one word, by which its metrics can be told from those of the others."""
+    assert settings(f"--controllers={controllers}").component == component
+
+
+def test_what_is_not_the_default() -> None:
+    """What was given and differs from the default is known, from the command line and the environment alike, and nothing else."""
+    found = settings("--log-format=json", "--log-level=info", "--write-window=7", MESH_SIGNER_UNBOUND="deny")
+    assert dict(found.changed) == {"log-format": "json", "write-window": "7", "unbound": "deny"}
+    assert settings().changed == ()
+
+
 BAD = [
     (
         "controllers",
@@ -166,7 +191,7 @@ BAD = [
         "2027-01-01T00:00:00",
         "--audit-until: '2027-01-01T00:00:00' is not a time, as 2026-12-31T00:00:00Z is",
     ),
-    ("grace", "1d", "--grace: '1d' is not a duration, as 24h or 90m are"),
+    ("grace", "1d", "--grace: '1d' is not a duration such as 24h or 90m"),
     ("grace", "-1s", "--grace: -1s is not between 0s and 720h0m0s"),
     ("grace", "721h", "--grace: 721h is not between 0s and 720h0m0s"),
     ("max-workload-lifetime", "59s", "--max-workload-lifetime: 59s is not between 1m0s and 2160h0m0s"),
@@ -382,3 +407,15 @@ def test_one_line(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         status = int(ended.code or 0)
     assert status == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_each_option_has_its_group() -> None:
+    """`run --help` shows every option once, and each in a group."""
+    whole, grouped = argparse.ArgumentParser(), argparse.ArgumentParser()
+    add_arguments(whole)
+    add_groups(grouped)
+    listed = [name for names in GROUPS.values() for name in names]
+    assert len(listed) == len(set(listed))
+    assert {one.dest for one in grouped._actions} == {one.dest for one in whole._actions}
+    loose = grouped._action_groups[1]
+    assert [one.dest for one in loose._group_actions] == ["help"]

@@ -71,7 +71,13 @@ def add_pem_forms() -> None:
     refused("pem-empty-block", BEGIN + b"\n" + END, "", "the PEM block is empty")
     refused("empty", b"", "", "it is empty")
     refused("no-pem", b"hello", "", "there is no PEM block CERTIFICATE REQUEST")
-    refused("der-instead-of-pem", Csr().der(), "", "there is no PEM block CERTIFICATE REQUEST")
+    refused(
+        "der-instead-of-pem",
+        Csr().der(),
+        "",
+        "there is no PEM block CERTIFICATE REQUEST: it is DER: write it as PEM (openssl x509 -inform DER, or openssl pkey "
+        "-inform DER for a key)",
+    )
     refused("too-large", good + b" " * 65536, "", f"{len(good) + 65536} bytes; at most 65536 are accepted")
 
 

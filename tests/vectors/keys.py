@@ -61,7 +61,7 @@ def add_keys() -> None:
             return Csr(key=own["rsa2048"], algorithm=pss(index + 1, size), hash=digest, pss=size).pem()
 
         accepted(f"rsa-pss-{digest.name}", made)
-    other = "signature algorithm 1.2.840.113549.1.1.10 or its parameters are not accepted"
+    other = "signature algorithm 1.2.840.113549.1.1.10, which is not accepted, or not with its parameters"
     bare = craft.seq(craft.oid("1.2.840.113549.1.1.10"), craft.seq())
     refused(
         "rsa-pss-sha1-defaults",
@@ -109,7 +109,7 @@ def add_keys() -> None:
     refused("rsa-negative-modulus", claims(craft.rsa_spki(-(1 << 2047) + 1, 65537)), "publicKey", "a negative INTEGER")
     pair = craft.seq(craft.integer((1 << 2047) + 1), craft.integer(65537))
     identifier = craft.seq(craft.oid("1.2.840.113549.1.1.1"), b"\x05\x00")
-    kinds = " are not accepted; RSA, P-256, P-384, P-521, Ed25519 are"
+    kinds = ", which is not accepted; RSA, P-256, P-384, P-521, Ed25519 are"
     refused(
         "rsa-trailing-in-bits", claims(craft.seq(identifier, craft.bits(pair + b"\x00"))), "publicKey", "trailing data"
     )
@@ -135,13 +135,13 @@ def add_keys() -> None:
         "rsa-without-null",
         claims(craft.seq(craft.seq(craft.oid("1.2.840.113549.1.1.1")), craft.bits(pair))),
         "publicKey",
-        "keys of kind RSA" + kinds,
+        "a key of kind RSA" + kinds,
     )
     refused(
         "rsa-pss-key",
         claims(craft.seq(craft.seq(craft.oid("1.2.840.113549.1.1.10")), craft.bits(pair))),
         "publicKey",
-        "keys of kind RSA-PSS" + kinds,
+        "a key of kind RSA-PSS" + kinds,
     )
     refused(
         "rsa-padded-modulus",
@@ -150,7 +150,7 @@ def add_keys() -> None:
         "an INTEGER that is longer than needed",
     )
 
-    form = "keys of kind EC on this curve or in this form" + kinds
+    form = "a key of kind EC on this curve or in this form" + kinds
     ecdsa = craft.SHA256_ECDSA
     for name, weak in {"p224": ec.SECP224R1(), "secp256k1": ec.SECP256K1(), "brainpool": ec.BrainpoolP256R1()}.items():
         refused(f"ec-{name}", Csr(key=ec.derive_private_key(0x6D657368, weak)).pem(), "publicKey", form)
@@ -174,19 +174,19 @@ def add_keys() -> None:
         public = key.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        refused(name, claims(public, ecdsa), "publicKey", f"keys of kind {oid}{kinds}")
+        refused(name, claims(public, ecdsa), "publicKey", f"a key of kind {oid}{kinds}")
     numbers = dsa.DSAParameterNumbers((1 << 2047) + 1, (1 << 255) + 1, 2)
     parameters = craft.seq(craft.integer(numbers.p), craft.integer(numbers.q), craft.integer(numbers.g))
     dsa_key = craft.seq(craft.seq(craft.oid("1.2.840.10040.4.1"), parameters), craft.bits(craft.integer(5)))
-    refused("dsa", claims(dsa_key, ecdsa), "publicKey", "keys of kind DSA" + kinds)
+    refused("dsa", claims(dsa_key, ecdsa), "publicKey", "a key of kind DSA" + kinds)
     refused(
         "unknown-key",
         claims(craft.seq(craft.seq(craft.oid("1.2.3.4")), craft.bits(b"\x00"))),
         "publicKey",
-        "keys of kind 1.2.3.4" + kinds,
+        "a key of kind 1.2.3.4" + kinds,
     )
     parameters = craft.seq(craft.seq(craft.oid("1.3.101.112"), b"\x05\x00"), craft.bits(bytes(32)))
-    refused("ed25519-parameters", claims(parameters, craft.ED25519), "publicKey", "keys of kind 1.3.101.112" + kinds)
+    refused("ed25519-parameters", claims(parameters, craft.ED25519), "publicKey", "a key of kind 1.3.101.112" + kinds)
     refused(
         "key-not-a-sequence", claims(craft.tlv(0x31, plain[2:]), ecdsa), "publicKey", "tag 0x31 where 0x30 is expected"
     )
@@ -245,7 +245,7 @@ def add_signatures(rsa_key: rsa.RSAPrivateKey) -> None:
     )
 
     def unknown(oid: str) -> str:
-        return f"signature algorithm {oid} or its parameters are not accepted"
+        return f"signature algorithm {oid}, which is not accepted, or not with its parameters"
 
     refused(
         "sha224-ecdsa",

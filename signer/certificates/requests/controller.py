@@ -5,40 +5,67 @@ settled by one status write that carries its resourceVersion, so a second answer
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from issuers.certificate import new_serial
 from issuers.x509.keys import PrivateKey
+from issuers.x509.subject import EMPTY_NAME
+from signer.api.certificate import WAITING
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.event import ObjectReference, reference_to
 from signer.api.issuer import IssuerRef
-from signer.api.meta import find_condition
+from signer.api.meta import find_condition, from_rfc3339
+from signer.api.text import shown
 from signer.authorities.ordering import Failed, Ordered, Ordering
 from signer.authorities.registry import Registry
 from signer.authorities.state import NOT_BY_ALL, IssuerState
+from signer.authorities.state import PENDING as ISSUER_PENDING
 from signer.certificates.objects import Key, Objects
 from signer.certificates.requests import status as to_status
 from signer.certificates.requests import steps
 from signer.certificates.requests.record import RequestRecord
 from signer.certificates.requests.requester import Requesters
-from signer.certificates.requests.signing import Signed, asks_requester, decide_request, in_mesh, sign_request
-from signer.certificates.requests.status import APPROVED_MESSAGE, ISSUED_MESSAGE, StatusPatch
+from signer.certificates.requests.signing import (
+    Contradiction,
+    Signed,
+    asks_requester,
+    decide_request,
+    in_mesh,
+    sign_request,
+)
+from signer.certificates.requests.status import APPROVED_MESSAGE, DENIED_MESSAGE, ISSUED_MESSAGE, StatusPatch
 from signer.certificates.watched import Watched
-from signer.certificates.well_known import PENDING, READY
+from signer.certificates.well_known import APPROVED, FAILED, ISSUED, PENDING, READY, REASON_DENIED
 from signer.kube.errors import ApiError, Conflict, Forbidden, NotFound, Unreachable
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change
 from signer.kube.superseded import Superseded
 from signer.observe.events import EventType
+from signer.observe.undone import UNDONE, Undone, said
 from signer.observe.write_errors import Told
+from signer.tenancy.mesh_cas import NOT_JUDGED
 from signer.tenancy.verdict import Confirm, Grant, Limits, Reason, Refuse, Unready
 from signer.tenancy.world import World, without_wall
 
+log = logging.getLogger(__name__)
+
+# cert-manager's words (pkg/controller/certificaterequests/selfsigned).
+_EMPTY_ISSUER = (
+    "Certificate will be issued with an empty Issuer DN, which contravenes RFC 5280 and could break some strict clients"
+)
 # A Secret without cert-manager's label is not watched; whoever waits for one asks again this often.
 _MESH_RECHECK = 2.0
 _AUDIT_RECHECK = 2.0
 _CONFIRMATIONS = 3
+# An approver that is there answers sooner.
+_APPROVAL_TAKES = timedelta(minutes=1)
+_WAITS_FOR_APPROVAL = "Not signing CertificateRequest until it is Approved"
+# Waits that end without anybody's doing; all others are told as what they are, for people to mend.
+_BY_ITSELF = frozenset(
+    (ISSUER_PENDING, "OrderPending", "MeshNotRead", "MeshStateStale", "ReadingNamespace", NOT_JUDGED)
+)
 _SECRET_RECHECK = 10.0
 # Rights are no object that we watch.
 _APPROVAL_RECHECK = 300.0
@@ -79,6 +106,7 @@ class RequestController:
         self._requesters = requesters
         self._confirm = confirm
         self._superseded = Superseded()
+        self._undone = Undone[tuple[Key, str]]()
         self._waiting: dict[IssuerRef, set[Key]] = {}
         self._waits_for: dict[Key, IssuerRef] = {}
         self.queue = queue
@@ -108,6 +136,8 @@ class RequestController:
         if request is None:
             self._superseded.forget(key)
             self._settled(key)
+            for reason in (APPROVED, REASON_DENIED, PENDING, FAILED, ISSUED):
+                self._undone.forget((key, reason))
             return
         if self._superseded.stale(key, request.metadata.resource_version):
             return
@@ -148,19 +178,20 @@ class RequestController:
                     self._tell(request, step)
                     return
                 case steps.AwaitApproval():
-                    emit("Normal", "WaitingForApproval", "Not signing CertificateRequest until it is Approved")
+                    await self._unapproved(key, request)
                     return
                 case steps.Approve():
                     try:
                         request = await self._write(key, request, to_status.approved(request, now))
                     except Forbidden as error:
                         # Whoever set the rules wants somebody else to approve for this issuer.
-                        emit("Warning", "ApprovalForbidden", error.message)
+                        await self._pend(key, request, "ApprovalForbidden", _not_by_us(request, error.message))
                         self.queue.add_after(key, _APPROVAL_RECHECK)
                         return
                     emit("Normal", "cert-manager.io", APPROVED_MESSAGE)
                 case steps.MarkDenied():
-                    await self._write(key, request, to_status.denied(request, now))
+                    if not await self._contested(key, request, REASON_DENIED, DENIED_MESSAGE):
+                        await self._write(key, request, to_status.denied(request, now))
                     return
                 case steps.AskKey(name):
                     answer = await self._private_key(request, name)
@@ -171,13 +202,32 @@ class RequestController:
                     self._settled(key)
                     await self._fail(key, request, reason, message, invalid=reason if invalid else "")
                     return
-                case steps.Sign() if step.state.kind == "acme":
-                    await self._order(key, request, step)
-                    return
                 case steps.Sign():
-                    self._settled(key)
-                    await self._sign(key, request, step)
+                    await self._answer(key, request, step)
                     return
+
+    async def _answer(self, key: Key, request: CertificateRequest, step: steps.Sign) -> None:
+        if await self._contested(key, request, ISSUED, ISSUED_MESSAGE):
+            return
+        if step.state.kind == "acme":
+            await self._order(key, request, step)
+            return
+        self._settled(key)
+        await self._sign(key, request, step)
+
+    async def _contested(self, key: Key, request: CertificateRequest, *answer: str) -> bool:
+        """Whether somebody takes this answer away each time, and it is not yet time to give it again.
+
+        Asked before anything is signed or told. `answer` is the condition's reason, and its message.
+        """
+        place, now = (key, answer[0]), self._clock()
+        if not (left := self._undone.left(place, answer, now)):
+            return False
+        self.queue.add_after(key, left.total_seconds())
+        if self._undone.is_news(place):
+            message = said("the status", await self._objects.status_writers(CERTIFICATE_REQUESTS, request), now + left)
+            self._objects.emitter(CERTIFICATE_REQUESTS, request)("Warning", UNDONE, message)
+        return True
 
     def _tell(self, request: CertificateRequest, step: steps.Nothing | steps.Tell) -> None:
         if isinstance(step, steps.Tell):
@@ -231,8 +281,11 @@ class RequestController:
             serial=new_serial(),
         )
         if isinstance(signed, Refuse):
-            await self._fail(key, request, signed.code, signed.message, reasons=signed.reasons, mendable=True)
+            mendable = not isinstance(signed, Contradiction)
+            await self._fail(key, request, signed.code, signed.message, reasons=signed.reasons, mendable=mendable)
             return
+        if step.state.kind == "selfSigned" and step.csr.subject_der == EMPTY_NAME:
+            self._objects.emitter(CERTIFICATE_REQUESTS, request)("Warning", "BadConfig", _EMPTY_ISSUER)
         await self._issue(key, request, step, signed, grant)
 
     async def _decide(self, request: CertificateRequest, step: steps.Sign, requester: str) -> Grant | Refuse | Unready:
@@ -293,14 +346,32 @@ class RequestController:
         by_acme = Grant(step.lifetime, "an ACME server")
         await self._issue(key, request, step, Signed(answer.certificate, b""), by_acme)
 
+    async def _unapproved(self, key: Key, request: CertificateRequest) -> None:
+        """Wait for somebody else's approval, and say after a minute that nobody seems to give it."""
+        made = from_rfc3339(request.metadata.creation_timestamp)
+        left = (made + _APPROVAL_TAKES - self._clock()).total_seconds() if made is not None else 0.0
+        if left > 0:
+            self._objects.emitter(CERTIFICATE_REQUESTS, request)("Normal", "WaitingForApproval", _WAITS_FOR_APPROVAL)
+            self.queue.add_after(key, left)
+            return
+        message = (
+            f"{_WAITS_FOR_APPROVAL}: nobody has approved or denied it for a minute, and mesh-signer runs with "
+            "--auto-approve=false; an approver must be installed for its issuer, or a person runs cmctl approve"
+        )
+        await self._pend(key, request, "WaitingForApproval", message)
+
     async def _pend(self, key: Key, request: CertificateRequest, reason: str, message: str) -> None:
+        by_itself = reason in _BY_ITSELF
+        if by_itself and not message.startswith(WAITING):
+            message = f"{WAITING}: {message}"
+        if await self._contested(key, request, PENDING, message):
+            return
         before = find_condition(request.status.conditions, READY)
         await self._write(key, request, to_status.pending(request, message, self._clock()))
-        broken = reason == "ErrorParsingKey"
-        if before is None or before.reason != PENDING or (broken and before.message != message):
-            kind: EventType = "Warning" if broken else "Normal"
+        if before is None or before.reason != PENDING or (not by_itself and before.message != message):
+            kind: EventType = "Normal" if by_itself else "Warning"
             self._objects.emitter(CERTIFICATE_REQUESTS, request)(kind, reason, message)
-        if broken or reason == "MissingSecret":
+        if reason in ("ErrorParsingKey", "MissingSecret"):
             self.queue.add_after(key, _SECRET_RECHECK)
 
     async def _fail(
@@ -314,6 +385,8 @@ class RequestController:
         reasons: tuple[Reason, ...] = (),
         mendable: bool = False,
     ) -> None:
+        if await self._contested(key, request, FAILED, message):
+            return
         refused = reason if mendable else ""
 
         async def write() -> None:
@@ -328,4 +401,18 @@ class RequestController:
             return request
         written = await self._objects.patch_request(request, patch.body)
         self._superseded.replaced(key, request.metadata.resource_version, written.metadata.resource_version)
+        reason, message = patch.answer
+        self._undone.wrote((key, reason), (reason, message), self._clock())
         return written
+
+
+def _not_by_us(request: CertificateRequest, said: str) -> str:
+    """Say why we may not approve, and what there is to be done; an issuer of another group is its own controller's matter."""
+    ref = request.spec.issuer_ref
+    if ref.ours:
+        return f"{said}. Give our ServiceAccount that right, or have an approver approve it"
+    name, kind, group = ref.normal()
+    return (
+        f"{said}. spec.issuerRef names {shown(f'{kind} {name}')} of group {shown(group)}, whose controller signs it: an approver of its "
+        "own approves it, or our ServiceAccount gets that right"
+    )

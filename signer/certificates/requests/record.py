@@ -1,7 +1,8 @@
 """What is told of each CertificateRequest beside its status and Events: audit lines, metrics, counts of its SignerPolicy.
 
 As for CertificateSigningRequests (signer/csr/record.py): the intent is in the audit log before the answer is sent, and
-what became of it after. Nothing here decides anything. Used on the loop only.
+what became of it after; of refusals the first of each kind in a minute, the others are counted. Nothing here decides
+anything. Used on the loop only; `run` tells the sums.
 """
 
 import asyncio
@@ -24,12 +25,14 @@ from signer.observe.audit import AuditLine, AuditLog, Outcome
 from signer.observe.metrics import Metrics
 from signer.observe.names import identity_of, names_of
 from signer.observe.printable import printable
+from signer.observe.refusals import Kind, Refusals, summary
 from signer.observe.series import Series
 from signer.tenancy.tally import Tally
 from signer.tenancy.verdict import Grant, Reason
 from signer.tenancy.world import World
 
 _SWEEP = 60.0
+_TURN = 1.0
 
 
 class RequestRecord:
@@ -55,6 +58,21 @@ class RequestRecord:
             clock=time.monotonic,
         )
         self._swept = time.monotonic()
+        self._refusals = Refusals()
+
+    async def run(self) -> None:
+        """Tell what was only counted, once its minute is over, and at the end; until cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(_TURN)
+                self.sum_up(self._refusals.ended(time.monotonic()))
+        finally:
+            self.sum_up(self._refusals.close())
+
+    def sum_up(self, ended: list[tuple[Kind, int]]) -> None:
+        """Write a line for each kind of refusals that had no lines of their own."""
+        for kind, count in ended:
+            self._audit.write(summary(kind, count, self._now(), "CertificateRequest"))
 
     @property
     def blocked(self) -> bool:
@@ -69,7 +87,8 @@ class RequestRecord:
         line = self._line(request, ref)
         line.verdict = "refuse"
         line.reasons = [f"{one.code}: {printable(one.message)}" for one in reasons]
-        await self._answer(line, "refused", write)
+        first = self._refusals.first(Kind(request.metadata.namespace, ref, reasons[0].code), time.monotonic())
+        await self._answer(line, "refused", write, hushed=not first)
         if ref is not None:
             self._tally.refused(policy.name for policy in self._world.policies.get(ref, ()))
         self._count_refusal(line, reasons[0].code)
@@ -116,8 +135,11 @@ class RequestRecord:
             namespace=meta.namespace,
         )
 
-    async def _answer(self, line: AuditLine, done: Outcome, write: Callable[[], Awaitable[object]]) -> None:
-        self._audit.write(line)
+    async def _answer(
+        self, line: AuditLine, done: Outcome, write: Callable[[], Awaitable[object]], *, hushed: bool = False
+    ) -> None:
+        if not hushed:
+            self._audit.write(line)
         await asyncio.sleep(0)  # the intent is written before the answer is sent
         outcome: Outcome = "unknown"
         message = ""
@@ -138,8 +160,12 @@ class RequestRecord:
             message = str(error)
             raise
         finally:
-            ended = {"audit": "outcome", "time": self._now(), "outcome": outcome, "message": printable(message)}
-            self._audit.write(msgspec.structs.replace(line, **ended))
+            if not hushed or outcome not in {"refused", "gone", "unknown"}:
+                self._end(line, outcome, message)
+
+    def _end(self, line: AuditLine, outcome: Outcome, message: str) -> None:
+        ended = {"audit": "outcome", "time": self._now(), "outcome": outcome, "message": printable(message)}
+        self._audit.write(msgspec.structs.replace(line, **ended))
 
     def _count_refusal(self, line: AuditLine, code: str) -> None:
         if time.monotonic() >= self._swept + _SWEEP:

@@ -20,6 +20,9 @@ from signer.tenancy.decide import decide, limits_requesters, standing
 from signer.tenancy.verdict import Bind, Claim, Confirm, Grant, Limits, Reason, Refuse, Reread, Unready
 from signer.tenancy.world import World
 
+# Fields that the request's spec and its CSR say differently; all others are the issuer's, or of a Secret, which can be mended.
+_OF_REQUEST = frozenset(("isCA", "usages", "duration"))
+
 
 @dataclass(frozen=True, slots=True)
 class Signed:
@@ -118,8 +121,13 @@ def prepare(
     return Prepared(template, tuple(map(str, found)))
 
 
+class Contradiction(Refuse, frozen=True):
+    """Refused for what the request itself says: nobody else can mend that."""
+
+
 def _no_template(error: TemplateError) -> Refuse:
-    return Refuse((Reason("SigningError", f"Error generating certificate template: spec.{error}"),))
+    reasons = (Reason("SigningError", f"Error generating certificate template: spec.{error}"),)
+    return Contradiction(reasons) if error.field in _OF_REQUEST else Refuse(reasons)
 
 
 def sign_request(

@@ -15,15 +15,17 @@ from issuers.x509.keys import PrivateKey
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.duration import InvalidDuration, parse_duration
 from signer.api.issuer import IssuerRef
+from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE
 from signer.api.meta import find_condition, has_condition
 from signer.api.secret import TLS_KEY, Secret
 from signer.api.tls_secret import is_ca, read_leaf
-from signer.authorities.state import TYPE_MISSING, IssuerState
+from signer.authorities.state import PENDING, TYPE_MISSING, IssuerState
 from signer.certificates import well_known
 from signer.certificates.renewal import DEFAULT_DURATION
 from signer.kube.encoding.codec import Withheld
 
 # Beyond this a date has no place in a certificate (RFC 5280, 4.1.2.5: year 9999).
+_ANNOTATIONS = {"Issuer": "cert-manager.io/issuer", "ClusterIssuer": "cert-manager.io/cluster-issuer"}
 _LONGEST = timedelta(days=365 * 1000)
 
 
@@ -66,7 +68,10 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Too large to be read, its status too, so nothing is decided and nothing written over it: its people are told."""
+    """Not ours to settle, and yet its people are told.
+
+    Either it is too large to be read, its status too, so that nothing may be written over it; or its issuer's group is nearly ours.
+    """
 
     reason: str
     message: str
@@ -138,6 +143,8 @@ def consider(
         return Nothing()
     if isinstance(request.raw_spec, Withheld):
         return Tell("InvalidRequest", request.problem)
+    if (misspelt := request.spec.issuer_ref.misspelt) and not status.certificate:
+        return Tell("InvalidRequest", f"spec.issuerRef.group: {misspelt}")
     if has_condition(conditions, well_known.DENIED):
         said = ready is not None and ready.reason == well_known.REASON_DENIED
         return Nothing() if said or not request.spec.issuer_ref.ours else MarkDenied()
@@ -171,10 +178,26 @@ def _meant(request: CertificateRequest, ref: IssuerRef, exists: Callable[[Issuer
             IssuerRef("Issuer", request.metadata.namespace, ref.name),
             f"an Issuer {ref.name} in this namespace",
         )
+    if request.metadata.labels.get(EDGE_LABEL) == "true":
+        # Its Certificate is ours: what asked for it says which issuer by an annotation, or leaves that to a default.
+        said = (
+            f"; {_sources(request)} asks for it by the annotation {_ANNOTATIONS[ref.kind]}, or leaves it to a default"
+        )
+        return f"{said}: there is {named}, named by {_ANNOTATIONS[other.kind]}" if exists(other) else said
     if not exists(other):
         return ""
     said = "is" if request.spec.issuer_ref.kind else "is left out, which means"
     return f"; there is {named}: spec.issuerRef.kind {said} {ref.kind}, set it to {other.kind}"
+
+
+def _sources(request: CertificateRequest) -> str:
+    """Name what a Certificate of the edge was made for; the label has its namespace where nothing says more."""
+    namespace = request.metadata.labels.get(SOURCE_NAMESPACE, request.metadata.namespace)
+    return f"the Gateway or Ingress of namespace {namespace} that names Secret {_secret_of(request)}"
+
+
+def _secret_of(request: CertificateRequest) -> str:
+    return request.metadata.annotations.get(well_known.CERTIFICATE_NAME, "") or request.metadata.name
 
 
 def settled(request: CertificateRequest) -> bool:
@@ -194,7 +217,9 @@ def _for_issuer(
     if state.reason == TYPE_MISSING:
         return Pend("IssuerTypeMissing", f"Missing issuer type: {state.message}")
     if not state.ready:
-        return Pend("IssuerNotReady", f"Referenced issuer does not have a Ready status condition: {state.message}")
+        # A CA's Secret that is being read is there, or found missing, in a moment.
+        code = PENDING if state.reason == PENDING and state.kind == "ca" else "IssuerNotReady"
+        return Pend(code, f"Referenced issuer does not have a Ready status condition: {state.message}")
     try:
         lifetime = parse_duration(request.spec.duration) if request.spec.duration else DEFAULT_DURATION
     except InvalidDuration as error:

@@ -6,8 +6,9 @@ spec go from the Secret too, and what others put there stays.
 
 import base64
 import csv
+import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +20,8 @@ from signer.api.certificate import CERTIFICATES, Certificate, IssuerReference, S
 from signer.api.meta import controller_reference
 from signer.api.secret import CA_CERT, TLS_CERT, TLS_KEY, TLS_TYPE, Secret
 from signer.certificates import well_known
-from signer.certificates.leaf_names import leaf_names
 from signer.certificates.secrets.keystores import output_formats
+from signer.certificates.secrets.leaf_names import leaf_names
 
 _SUBJECT_ANNOTATIONS = {
     "organizations": NameOID.ORGANIZATION_NAME,
@@ -38,7 +39,7 @@ class IssuedData:
     """What goes into the Secret's data; `ca` is empty when the issuer knows no root.
 
     `stores` are keystores by the name of their entry, `mark` says what they were made of. `issuer` is None for a
-    temporary certificate.
+    temporary certificate. `issued_for` is the mark that says for what it was issued, "" where that is not known.
     """
 
     key: bytes = field(repr=False)
@@ -47,6 +48,7 @@ class IssuedData:
     issuer: IssuerReference | None
     stores: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     mark: str = ""
+    issued_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +81,31 @@ class Content:
             "data": {key: base64.b64encode(value).decode("ascii") for key, value in self.data.items()},
         }
 
-    def differs_from(self, secret: Secret) -> bool:
-        """Tell whether the Secret must be written again: a value that is not ours, or a template entry to take back."""
+    def differences(self, secret: Secret) -> tuple[str, ...]:
+        """Name what must be written again: what is not as we want it, or is ours and no longer wanted; () for nothing."""
         meta = secret.metadata
-        if any(secret.data.get(key) != value for key, value in self.data.items()):
-            return True
+        found = [key for key, value in self.data.items() if secret.data.get(key) != value]
         if CA_CERT not in self.data and secret.data.get(CA_CERT):
-            return True
-        if any(meta.labels.get(key) != value for key, value in self.labels.items()):
-            return True
-        if any(meta.annotations.get(key) != value for key, value in self.annotations.items()):
-            return True
+            found.append(CA_CERT)
+        found += [f"label {key}" for key, value in self.labels.items() if meta.labels.get(key) != value]
+        found += [f"annotation {key}" for key, value in self.annotations.items() if meta.annotations.get(key) != value]
         if self.owner is not None and not any(ref.uid == self.owner["uid"] for ref in meta.owner_references):
-            return True
+            found.append("ownerReferences")
         managed = secret.managed_by(well_known.FIELD_MANAGER)
-        return (
-            not managed.labels <= self.labels.keys()
-            or not managed.annotations <= self.annotations.keys()
-            or not managed.data <= self.data.keys()
-            or bool(former_managers(secret))
-        )
+        found += sorted(managed.data - self.data.keys() - set(found))
+        found += sorted(f"label {key}" for key in managed.labels - self.labels.keys())
+        found += sorted(f"annotation {key}" for key in managed.annotations - self.annotations.keys())
+        found += sorted(f"fields of {name}" for name in former_managers(secret))
+        return tuple(found)
+
+    def wish(self, differences: Sequence[str]) -> Hashable:
+        """What a write of these differences wants, by value: the same again says that somebody undid it.
+
+        Keystores are made anew with other salts each time, so they count by what they are made of.
+        """
+        pair = tuple(hashlib.sha256(self.data.get(key, b"")).digest() for key in (TLS_KEY, TLS_CERT, CA_CERT))
+        labels = tuple(sorted((*self.labels.items(), *self.annotations.items())))
+        return tuple(differences), pair, tuple(entry for entry in labels if entry[0] != well_known.KEYSTORES)
 
 
 def former_managers(secret: Secret) -> frozenset[str]:
@@ -144,6 +151,8 @@ def secret_content(
         annotations[well_known.ISSUER_GROUP] = issued.issuer.group
     if issued.mark:
         annotations[well_known.KEYSTORES] = issued.mark
+    if issued.issued_for:
+        annotations[well_known.ISSUED_FOR] = issued.issued_for
     return Content(
         labels={**template.labels, well_known.FAO_LABEL: "true"},
         annotations=annotations,

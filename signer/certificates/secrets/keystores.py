@@ -51,8 +51,19 @@ PROFILES: Mapping[str, tuple[pkcs12.PBES, hashes.HashAlgorithm]] = {
 }
 
 
+NO_PASSWORD = "KeystorePassword"  # noqa: S105 - a condition's reason
+NO_KEYSTORE = "KeystoreFailed"
+
+
 class NoKeystore(Exception):
-    """A keystore that the spec asks for can't be made; the message names the field and the remedy, never a password."""
+    """A keystore that the spec asks for can't be made; the message names the field and the remedy, never a password.
+
+    `reason` says whether it is for want of a password, or for what is to go into it.
+    """
+
+    def __init__(self, message: str, reason: str = NO_PASSWORD) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +119,8 @@ def _password(where: str, ref: KeystorePassword | None, literal: str | None, fou
     where = f"{where}.passwordSecretRef"
     if ref.name not in found:
         raise NoKeystore(f"{where}: Secret {ref.name} does not exist; create it with the password under {ref.key!r}")
+    if too_large := found[ref.name].too_large:
+        raise NoKeystore(f"{where}: Secret {ref.name} {too_large}; make it smaller")
     data = found[ref.name].data.get(ref.key, b"")
     if not data:
         raise NoKeystore(f"{where}: Secret {ref.name} has nothing under {ref.key!r}; put the password there")
@@ -150,7 +163,7 @@ def write_keystores(spec: CertificateSpec, passwords: Passwords, material: Mater
     """Make the keystores that are asked for, by the name of their entry; `salt` has SALT_BYTES of chance. Raises NoKeystore for a chain that is none."""
     chain, cas = _certificates("tls.crt", material.chain), _certificates("ca.crt", material.ca)
     if not chain:
-        raise NoKeystore("spec.keystores: tls.crt is empty")
+        raise NoKeystore("spec.keystores: tls.crt is empty", NO_KEYSTORE)
     p12, jks = wanted_stores(spec)
     stores: dict[str, bytes] = {}
     try:
@@ -160,7 +173,9 @@ def write_keystores(spec: CertificateSpec, passwords: Passwords, material: Mater
             _jks(stores, jks, (passwords.jks or "", salt), material.key, chain, cas)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # The library's words are left out: they may quote what it was given.
-        raise NoKeystore("spec.keystores: no keystore can be made of this key and these certificates") from None
+        raise NoKeystore(
+            "spec.keystores: no keystore can be made of this key and these certificates", NO_KEYSTORE
+        ) from None
     return stores
 
 
@@ -168,11 +183,11 @@ def _certificates(name: str, text: bytes) -> list[x509.Certificate]:
     if not text:
         return []
     if len(text) > loading.MAX_TEXT:
-        raise NoKeystore(f"spec.keystores: {name} has {len(text)} bytes, too many for a keystore")
+        raise NoKeystore(f"spec.keystores: {name} has {len(text)} bytes, too many for a keystore", NO_KEYSTORE)
     try:
         return loading.certificates(text)
     except loading.Unreadable:
-        raise NoKeystore(f"spec.keystores: {name} holds what is no certificate") from None
+        raise NoKeystore(f"spec.keystores: {name} holds what is no certificate", NO_KEYSTORE) from None
 
 
 def _pkcs12(

@@ -4,11 +4,15 @@ Pure. Stricter than cert-manager, which applies over whatever is there: a name g
 tenant's data, or a CA.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+
+from cryptography import x509
 
 from signer.api.certificate import Certificate, PrivateKeySpec
 from signer.api.secret import OPAQUE_TYPE, TLS_CERT, TLS_KEY, TLS_TYPE, Secret
-from signer.certificates.spec_check import Defect
+from signer.api.text import shown, some
+from signer.api.tls_secret import is_ca
+from signer.certificates.spec.check import Defect
 from signer.certificates.well_known import CERTIFICATE_NAME, SECRET_UID
 
 DUPLICATE = "DuplicateSecretName"
@@ -69,10 +73,7 @@ def foreign_defect(certificate: Certificate, secret: Secret | None, *, own_key: 
     if secret.withheld:
         return Defect(TOO_LARGE, f"spec.secretName: {name}: {secret.withheld}; make it smaller, or choose another name")
     if secret.type != TLS_TYPE and not _may_be_filled(certificate, secret):
-        return Defect(
-            WRONG_TYPE,
-            f"spec.secretName: {name} exists with type {secret.type}, not {TLS_TYPE}; delete it or choose another name",
-        )
+        return Defect(WRONG_TYPE, f"spec.secretName: {name} {_in_the_way(certificate, secret)}")
     if not _meant(certificate, secret):
         return Defect(FOREIGN, f"spec.secretName: {name} is not the one that was made for this Certificate; delete it")
     if CERTIFICATE_NAME in secret.metadata.annotations:
@@ -81,15 +82,32 @@ def foreign_defect(certificate: Certificate, secret: Secret | None, *, own_key: 
         return Defect(
             FOREIGN,
             f"spec.secretName: {name} holds a certificate or key that was not written for this Certificate; delete it, "
-            f"choose another name, or hand it over with the annotation {CERTIFICATE_NAME}={certificate.metadata.name}",
+            f"choose another name, or {_hand_over(certificate)}",
         )
     return None
+
+
+def signs_for(certificate: Certificate, leaf: x509.Certificate | None, issuers: Sequence[str]) -> Defect | None:
+    """Tell when a Certificate that is no CA would write over the CA (`leaf`) that these issuers sign with.
+
+    Asked only of a Secret that was not written for this Certificate: a slip in secretName would end all that they signed.
+    """
+    if certificate.spec.is_ca or not issuers or leaf is None or not is_ca(leaf):
+        return None
+    return Defect(
+        FOREIGN,
+        f"spec.secretName: Secret {certificate.spec.secret_name} holds the CA of {', '.join(issuers)}, and this Certificate "
+        "is none (spec.isCA): choose another name",
+    )
 
 
 def _may_be_filled(certificate: Certificate, secret: Secret) -> bool:
     """Tell whether a Secret of type Opaque has nothing in it that could be lost, or was some Certificate's before.
 
-    Other types are somebody's who reads them: a token's Secret is never written.
+    Other types are somebody's who reads them: a token's Secret is never written. Nor is one of type Opaque with whatever other
+    entries, though they would stay: by its type it may be read as anything, and it would be renewed and labelled as ours from
+    then on. Its owner says that by the annotation; without it the controllers' admission policy refuses the write too. One of
+    type kubernetes.io/tls is meant for a key pair.
     """
     if secret.type != OPAQUE_TYPE:
         return False
@@ -97,6 +115,21 @@ def _may_be_filled(certificate: Certificate, secret: Secret) -> bool:
         return True
     there = {name for name, value in secret.data.items() if value}
     return there <= ({TLS_KEY} if keeps_key(certificate) else set())
+
+
+def _in_the_way(certificate: Certificate, secret: Secret) -> str:
+    """Say of a Secret of another type what is there, and what its owner can do."""
+    held = some(shown(name) for name in sorted(secret.data) if secret.data[name])
+    if secret.type == OPAQUE_TYPE:
+        return (
+            f"exists with type {OPAQUE_TYPE}, not {TLS_TYPE}, and holds {held}; delete it, choose another name, or "
+            f"{_hand_over(certificate)}: then key and certificate are written into it, and entries of other names stay"
+        )
+    return f"exists with type {shown(secret.type)}, not {TLS_TYPE}; delete it or choose another name"
+
+
+def _hand_over(certificate: Certificate) -> str:
+    return f"hand it over with the annotation {CERTIFICATE_NAME}={certificate.metadata.name}"
 
 
 def keeps_key(certificate: Certificate) -> bool:

@@ -3,7 +3,7 @@
 A certificate is worth nothing once a CA above it, or the root in its ca.crt, has ended. And a CA that was renewed with its
 key verifies what it signed before, so the Secrets of its leaves get the new chain and root, without a new certificate:
 whoever trusts that ca.crt goes on verifying what the CA signs from now on. With another key nothing is changed
-(ADR 37). Pure; verifying a chain costs up to a millisecond for each certificate, so callers do it off the loop.
+(ADR 37), and that is told of the leaf. Pure; verifying a chain costs up to a millisecond for each certificate, so callers do it off the loop.
 """
 
 import itertools
@@ -11,19 +11,48 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
+from typing import Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from issuers.authority import Authority, signed
 from issuers.x509 import loading, pem
+from issuers.x509.not_pem import instead_of_pem
+from signer.api.certificaterequest import CertificateRequest
+from signer.api.issuer import IssuerRef
+from signer.api.meta import to_rfc3339
+from signer.api.secret import TLS_CERT, Secret
+from signer.api.text import shown
+from signer.certificates.renewal import useful_until
 from signer.certificates.secrets.content import IssuedData
+from signer.certificates.spec.check import Defect
 
+OTHER_CA = "IssuerHasAnotherCA"
+CA_ENDS_SOON = "CAEndsSoon"
+UNREADABLE_CA = "UnreadableCA"
+BROKEN_CHAIN = "BrokenChain"
 _MAX_CHAIN = 10
 _MAX_ROOTS = 100
 MOST_OF_A_NAME = 16
 # Bytes of what is remembered of one Secret.
 _SMALL = 8 * 1024
+
+
+class SecretLike(Protocol):
+    """What is read of a Secret (signer/certificates/secrets/view.py, which asks here)."""
+
+    @property
+    def secret(self) -> Secret:
+        """The Secret."""
+
+    @property
+    def leaf(self) -> x509.Certificate | None:
+        """The certificate in it."""
+
+    @property
+    def trust_ends(self) -> datetime | None:
+        """When the first of those above the certificate ends; None where they do not verify it."""
 
 
 def trusted_until(chain: bytes, ca: bytes) -> datetime | None:
@@ -55,6 +84,63 @@ def _until(chain: bytes, ca: bytes) -> datetime | None:
     return min([*ends, max(anchors)]) if anchors else None
 
 
+def readable_ca(text: bytes) -> tuple[bytes, str]:
+    """What of a root that another group's issuer answered goes into ca.crt, and why that is not all: one that nobody can read does not."""
+    if not text:
+        return b"", ""
+    try:
+        loading.certificates(text)
+    except loading.Unreadable as error:
+        why = instead_of_pem(text) or str(error)
+        if next(loading.readable_certificates(text), None) is None:
+            return b"", f"{why}: ca.crt is left out"
+        return pem.usual_labels(text), f"{why}: some readers refuse all of ca.crt for it"
+    return pem.usual_labels(text), ""
+
+
+def stored_ca(request: CertificateRequest) -> bytes:
+    """The root in an answered request as it is to be stored. What this program answered is not read again."""
+    ca = request.status.ca
+    return ca if request.spec.issuer_ref.ours else readable_ca(ca)[0]
+
+
+def answer_doubts(request: CertificateRequest | None, chain: bytes, ca: bytes, *, verified: bool) -> list[Defect]:
+    """Say of what another group's issuer answered why verifiers will not make use of it: no refusal, since such issuers exist.
+
+    `chain` and `ca` are what is in the Secret; `verified` where they are known to lead from the leaf to a root of ca.crt.
+    """
+    found: list[Defect] = []
+    if request is not None and (why := readable_ca(request.status.ca)[1]):
+        found.append(Defect(UNREADABLE_CA, f"the issuer's answer has a root (status.ca) that cannot be read: {why}"))
+    if not verified and (why := _broken(chain, ca)):
+        found.append(
+            Defect(BROKEN_CHAIN, f"the issuer's answer is stored as it is, but verifiers may refuse it: {why}")
+        )
+    return found
+
+
+def _broken(chain: bytes, ca: bytes) -> str:
+    """Why a chain does not lead from its first certificate upwards, and on to one of ca.crt where there is any; "" when it does."""
+    members = _read(chain)
+    if not members:
+        return "tls.crt holds what is no certificate after the first one"
+    if len(members) > _MAX_CHAIN:
+        return f"tls.crt holds {len(members)} certificates; {_MAX_CHAIN} are looked at"
+    for below, above in itertools.pairwise(members):
+        if not loading.signed_by(below, above):
+            return f"{_named(above)} of tls.crt did not sign {_named(below)}, which stands before it"
+    if not ca or trusted_until(chain, ca) is not None:
+        return ""
+    return f"no certificate of ca.crt signed {_named(members[-1])}, the last of tls.crt"
+
+
+def _named(certificate: x509.Certificate) -> str:
+    try:
+        return shown(certificate.subject.rfc4514_string())
+    except ValueError:
+        return "a certificate whose subject cannot be read"
+
+
 def longest(issued: IssuedData, held: IssuedData | None, authority: Authority | None) -> IssuedData:
     """The same certificate with the chain and root that verify it longest: as issued, as its CA has them now, or as held.
 
@@ -75,6 +161,46 @@ def longest(issued: IssuedData, held: IssuedData | None, authority: Authority | 
         return issued
     now, then = trusted_until(issued.chain, issued.ca), trusted_until(other.chain, other.ca)
     return other if then is not None and (now is None or then >= now) else issued
+
+
+def another_ca(
+    view: SecretLike, authority: Authority, issuer: IssuerRef, renewed_at: datetime, name: str
+) -> Defect | None:
+    """Say that a certificate was not signed by the CA that its issuer has now: it was re-keyed, or is another Secret's.
+
+    The certificate is left as it is until its renewal (ADR 37), so whoever has it must know.
+    """
+    if view.leaf is None or signed(view.leaf.public_bytes(Encoding.DER), authority):
+        return None
+    chain = view.secret.data.get(TLS_CERT, b"")
+    if trusted_until(chain, authority.anchor_pem) is not None:
+        worth = "Both lead to the same root, so whoever trusts that accepts it"
+    elif view.trust_ends is None:
+        worth = "Whoever trusts the present CA refuses it, and the ca.crt beside it does not verify it either"
+    else:
+        worth = f"Whoever trusts the present CA alone refuses it; the ca.crt beside it verifies it until {to_rfc3339(view.trust_ends)}"
+    return Defect(
+        OTHER_CA,
+        f"{issuer} has another CA now, {authority.subject!r}, which did not sign this certificate. {worth}. It is issued anew "
+        f"at {to_rfc3339(renewed_at)}, or at once by `mesh-signer renew {name}`",
+    )
+
+
+def renewal_in_vain(view: SecretLike, authority: Authority, issuer: IssuerRef) -> Defect | None:
+    """Say that a renewal would give a certificate that ends no later, since its CA, or one above, ends as soon.
+
+    Without this the last days of a CA would be renewals without end, each after two thirds of what is left.
+    """
+    if view.leaf is None:
+        return None
+    ends = useful_until(view.leaf.not_valid_before_utc, view.leaf.not_valid_after_utc, view.trust_ends)
+    if authority.not_after > ends or not signed(view.leaf.public_bytes(Encoding.DER), authority):
+        return None
+    return Defect(
+        CA_ENDS_SOON,
+        f"the renewal waits: the CA of {issuer}, {authority.subject!r}, ends at {to_rfc3339(authority.not_after)}, and a new "
+        "certificate would end no later than this one. Renew the CA, and the one above it if that ends then",
+    )
 
 
 def _read(text: bytes) -> Sequence[x509.Certificate]:

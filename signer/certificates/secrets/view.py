@@ -14,6 +14,7 @@ from cryptography.x509.oid import NameOID
 from issuers.errors import InvalidAuthority
 from issuers.private_key import encode_key, encoded_as, load_key
 from issuers.x509.keys import PrivateKey
+from issuers.x509.not_pem import instead_of_pem
 from signer.api.certificate import CertificateSpec, PrivateKeySpec
 from signer.api.secret import CA_CERT, TLS_CERT, TLS_KEY, Secret
 from signer.api.tls_secret import is_placeholder, leaf_of
@@ -90,7 +91,9 @@ def read_key(pem: bytes) -> tuple[KeyView | None, str]:
     except InvalidAuthority as error:
         if error.reason == "EncryptedKey":
             return None, "tls.key: the private key is encrypted"
-        return None, "tls.key: no readable PEM private key" if error.reason == "InvalidKey" else str(error)
+        if error.reason != "InvalidKey":
+            return None, str(error)
+        return None, _unreadable("tls.key: no readable PEM private key", pem)
     return view_key(key), ""
 
 
@@ -109,7 +112,12 @@ def read_leaf(pem: bytes) -> tuple[x509.Certificate | None, str]:
     if not pem:
         return None, "tls.crt: empty"
     leaf = leaf_of(pem)
-    return leaf, "" if leaf is not None else "tls.crt: no readable PEM certificate"
+    return leaf, "" if leaf is not None else _unreadable("tls.crt: no readable PEM certificate", pem)
+
+
+def _unreadable(what: str, text: bytes) -> str:
+    instead = instead_of_pem(text)
+    return f"{what}: {instead}" if instead else what
 
 
 def spki_of(certificate: x509.Certificate) -> bytes:

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 
 from signer.api.crd import CERTIFICATES_CRD, ours
 from signer.api.signername import CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN, signer_name_of
-from signer.commands.checks.facts import Access, Facts, Finding, Severity, name_of, some
+from signer.api.text import some
+from signer.commands.checks.facts import AGAIN, Access, Facts, Finding, Severity, name_of
 from signer.commands.checks.rbac import Right, Roles, Subject
 from signer.mesh.roots import with_roots_in_mesh
 from signer.settings.values import Settings
@@ -85,15 +86,21 @@ def _of_controllers(settings: Settings) -> list[Access]:
     ]
 
 
+_ISTIO_READER = "istio-reader-service-account"
+"""Of Istio's chart base, for istiods of other clusters: its ClusterRole has every Secret."""
+
+
 def check_needed(facts: Facts) -> Iterator[Finding]:
     """Whether ours and istiod's rights suffice, as the API server answered."""
     if facts.access_problem:
-        yield Finding("unknown", "rights", f"our rights could not be checked: {facts.access_problem}")
+        yield Finding(
+            "unknown", "rights", f"our rights could not be checked: {facts.access_problem}", code="RightsNotChecked"
+        )
     missing = [one for one in facts.accesses if one.allowed is False]
     for one in missing:
         if one.verb != "approve":
             text = f"{one.user} may not {one}: it cannot {one.need}"
-            yield Finding("error", "rights", text, "RBAC", "apply manifests/base again")
+            yield Finding("error", "rights", text, "RBAC", AGAIN, code="RightMissing")
     for user in sorted({one.user for one in missing if one.verb == "approve"}):
         names = some(one.name for one in missing if one.verb == "approve" and one.user == user)
         yield Finding(
@@ -102,6 +109,7 @@ def check_needed(facts: Facts) -> Iterator[Finding]:
             f"{user} may not approve requests for {names}: workloads of these signers get no certificate",
             "istiod's ClusterRole",
             "`mesh-signer mesh-config` prints the rule",
+            code="IstiodMayNotApprove",
         )
 
 
@@ -110,7 +118,12 @@ def check_others(facts: Facts) -> Iterator[Finding]:
     listings = (facts.cluster_roles, facts.cluster_role_bindings, facts.roles, facts.role_bindings)
     problems = [listing.problem for listing in listings if listing.problem]
     if problems:
-        yield Finding("unknown", "rights", f"who else could bypass the wall was not checked: {some(problems)}")
+        yield Finding(
+            "unknown",
+            "rights",
+            f"who else could bypass the wall was not checked: {some(problems)}",
+            code="OthersNotChecked",
+        )
         return
     roles = Roles(facts)
     admins: set[Subject] = set()
@@ -122,6 +135,7 @@ def check_others(facts: Facts) -> Iterator[Finding]:
             "rights",
             f"as admins can do anything: {some(map(str, sorted(admins)))}",
             "ClusterRoles cluster-admin and mesh-signer-admin",
+            code="Admins",
         )
 
 
@@ -165,13 +179,13 @@ def _is_istiod(facts: Facts, subject: Subject) -> bool:
 
 
 def _told(
-    strangers: dict[Subject, frozenset[str]], text: str, mend: str, severity: Severity = "warning"
+    strangers: dict[Subject, frozenset[str]], code: str, text: str, mend: str, severity: Severity = "warning"
 ) -> Iterator[Finding]:
     if not strangers:
         return
     worst: Severity = "error" if any(_is_everybody(one) for one in strangers) and severity == "warning" else severity
     who = some(f"{subject} (by {', '.join(sorted(roles))})" for subject, roles in sorted(strangers.items()))
-    yield Finding(worst, "rights", f"{text}: {who}", "RBAC", mend)
+    yield Finding(worst, "rights", f"{text}: {who}", "RBAC", mend, code=code)
 
 
 def _is_everybody(subject: Subject) -> bool:
@@ -192,8 +206,9 @@ def _signers(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Findi
         strangers = {subject: by for subject, by in strangers.items() if subject in passed}
     yield from _told(
         strangers,
+        "OthersSign",
         "who may sign for our signers beside mesh-signer, and so issue what it refuses",
-        "revoke their verb `sign` on our signers, or apply manifests/overlays/istio",
+        "revoke their verb `sign` on signers.certificates.k8s.io of ours, or add manifests/components/admission to what mesh-signer is installed with",
     )
 
 
@@ -204,6 +219,7 @@ def _approvers(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Fin
     both = {subject: approve[subject] | write[subject] for subject in approve.keys() & write.keys()}
     yield from _told(
         _strangers(facts, both, admins),
+        "OthersApprove",
         "who may approve requests for our signers beside istiod (what they approve is judged like any other request)",
         "revoke their verb `approve` on our signers if they no longer need it",
         "note",
@@ -226,12 +242,13 @@ def _istiod_approves_all(facts: Facts, roles: Roles, _admins: set[Subject]) -> I
             continue
         by = ", ".join(sorted(approve[subject] - _ADMINS))
         yield Finding(
-            "warning",
+            "note",
             "rights",
             f"{subject} may approve requests of every signer, also of {_USERS_SIGNER}, whose certificates are users of the "
             f"API server (by {by}): Istio's chart leaves resourceNames empty where values.global.certSigners is",
             f"ClusterRole {by}",
             "set values.global.certSigners, or write the rule that `mesh-signer mesh-config` prints in its place",
+            code="IstiodApprovesAll",
         )
 
 
@@ -241,6 +258,7 @@ def _mesh_config(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[F
     found = roles.who(Right(_WRITE, "", "configmaps", names, namespace))
     yield from _told(
         _strangers(facts, found, admins),
+        "OthersWriteMeshConfig",
         "who may write Istio's mesh config, which says what the mesh's signers and their roots are",
         f"revoke the right to write ConfigMaps in namespace {namespace} from whoever is not a mesh admin",
     )
@@ -253,6 +271,7 @@ def _policies(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Find
         known = (SIGNER, CONTROLLERS) if resource != "signerpolicies" else ()
         yield from _told(
             _strangers(facts, found, admins, known),
+            "OthersWriteOwners",
             f"who may write {what}, which say who may have which signer",
             f"revoke the right to write {resource}.mesh-signer.dev from whoever is not a mesh admin",
         )
@@ -265,12 +284,29 @@ def _secrets(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Findi
     found = roles.who(Right(_READ | _WRITE, "", "secrets", names, namespace))
     strangers = _strangers(facts, found, admins)
     beside = {one: by for one, by in strangers.items() if one.namespace == namespace}
+    readers = {
+        one: by
+        for one, by in strangers.items()
+        if one.kind == "ServiceAccount"
+        and one.namespace == facts.settings.istio_namespace
+        and one.name.startswith(_ISTIO_READER)
+    }
     yield from _told(
-        {one: by for one, by in strangers.items() if one not in beside},
+        {one: by for one, by in strangers.items() if one not in beside and one not in readers},
+        "OthersReadCAs",
         f"who may read or write the Secrets of the CAs, in namespace {namespace}",
         "revoke that right, or move the CAs to another namespace (--cluster-resource-namespace)",
     )
-    yield from _told(beside, "who lives beside the CAs and may read or write their Secrets", "", "note")
+    yield from _told(
+        readers,
+        "IstioReadsCAs",
+        f"who comes with Istio and may read every Secret, those of the CAs in namespace {namespace} too",
+        "keep its tokens (those of remote Secrets) as CAs are kept, or take `secrets` out of its ClusterRole",
+        "note",
+    )
+    yield from _told(
+        beside, "NeighboursReadCAs", "who lives beside the CAs and may read or write their Secrets", "", "note"
+    )
 
 
 def _istiods(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Finding]:
@@ -283,6 +319,7 @@ def _istiods(facts: Facts, roles: Roles, admins: set[Subject]) -> Iterator[Findi
              for one in tokens.keys() | acting.keys() | users.keys()}  # fmt: skip
     yield from _told(
         _strangers(facts, found, admins),
+        "OthersActAsIstiod",
         "who may act as istiod, and so ask for any workload's certificate",
         f"revoke `impersonate`, and `create` on serviceaccounts/token in namespace {namespace}, from them",
     )

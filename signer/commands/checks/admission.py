@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from signer.api.text import shown
-from signer.commands.checks.facts import Facts, Finding, at, name_of, texts
+from signer.commands.checks.facts import AGAIN, Facts, Finding, at, name_of, texts
 from signer.commands.live import Json
 
 _POLICIES = {
@@ -21,10 +21,13 @@ _POLICIES = {
     "certificates.mesh-signer.dev": "another signer in the cluster may sign what mesh-signer refuses",
     "bindings.mesh-signer.dev": "RBAC alone keeps people from writing SignerBindings",
     "namespace-labels.mesh-signer.dev": "whoever may label a namespace may put it under a SignerPolicy's matchLabels",
+    "readmissions.mesh-signer.dev": "whoever gets hold of our tokens can let in a namespace that was made again",
 }
 _CONTROLLERS = "mesh-signer-controllers"
 _CONTROLLERS_POLICIES = {
     "controllers-secrets.mesh-signer.dev": "whoever gets hold of the controllers' token can make himself cluster-admin",
+    "controllers-certificates.mesh-signer.dev": "whoever gets hold of the controllers' token can change any Certificate",
+    "controllers-requests.mesh-signer.dev": "whoever gets hold of the controllers' token can delete CertificateRequests",
 }
 """Of manifests/base, where the controllers run."""
 _SHIPPED = Path(__file__).parent / "shipped_admission.json"
@@ -33,6 +36,10 @@ _NAMESPACE = "system:serviceaccount:cert-manager:"
 _DEFAULTS: Mapping[str, object] = {"failurePolicy": "Fail", "matchPolicy": "Equivalent", "scope": "*"}
 _SHOWN = 3
 _MOST_DIFFERENCES = 100
+_WITH_ADMISSION = (
+    "add manifests/components/admission to what mesh-signer is installed with (overlays/istio has it; in the chart it is on unless "
+    "switched off), and apply that again, whole"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,12 @@ def check_admission(facts: Facts) -> Iterator[Finding]:
     """Whether the admission policies beside the wall are in force, and are what we ship."""
     for listing in (facts.admission_policies, facts.admission_bindings):
         if listing.problem:
-            yield Finding("unknown", "admission", f"the admission policies were not checked: {listing.problem}")
+            yield Finding(
+                "unknown",
+                "admission",
+                f"the admission policies were not checked: {listing.problem}",
+                code="AdmissionNotChecked",
+            )
             return
     there = {name_of(one) for one in facts.admission_policies.items}
     bound = {
@@ -74,7 +86,8 @@ def check_admission(facts: Facts) -> Iterator[Finding]:
             "admission",
             f"the admission policy {name} {lack}: {open_}",
             f"ValidatingAdmissionPolicy {name}",
-            "apply manifests/base again" if name in _CONTROLLERS_POLICIES else "apply manifests/overlays/istio",
+            AGAIN if name in _CONTROLLERS_POLICIES else _WITH_ADMISSION,
+            code="AdmissionPolicyMissing",
         )
     for one in shipped():
         if one.name not in lacking:
@@ -106,6 +119,7 @@ def _compared(facts: Facts, one: Shipped) -> Iterator[Finding]:
         + (f". Where it does not hold, {open_}" if open_ else ""),
         f"{one.kind} {one.name}",
         f"kubectl replace -f {one.file} (`kubectl apply` leaves fields that the file does not have)",
+        code="AdmissionPolicyChanged",
     )
 
 

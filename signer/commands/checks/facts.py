@@ -1,22 +1,38 @@
 """What a check-up knows and what it finds. Values only."""
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from signer.api.issuer import IssuerRef
+from signer.api.meant import nearest
 from signer.commands.live import Json, Listing, Mesh
 from signer.settings.values import Settings
 
+AGAIN = "apply again, whole, what mesh-signer was installed with: kubectl apply -k OVERLAY, or helm upgrade RELEASE CHART with its values"
+"""Never a part alone, such as manifests/base: that would set image, options and namespaces back to what is shipped."""
+DEFINITIONS = "kubectl apply -k manifests/crds, or helm upgrade RELEASE CHART with its values"
+WITH_FORCE = (
+    "; its price: workloads that run trust the old root until they have renewed, and those that start meanwhile do not reach "
+    "them. If the CA was not to change, put its former Secret back instead"
+)
+
+
+def field_in(problem: str) -> str:
+    """Say what to correct: the object and field that a problem begins with, or the object alone."""
+    named, colon, _ = problem.partition(": ")
+    if named.startswith("spec."):
+        named = named.partition(" ")[0]  # "spec.usages lacks client auth"
+    return named if colon and len(named) <= _LONGEST_FIELD else "the field that this begins with"
+
+
 Severity = Literal["error", "warning", "unknown", "note"]
-_SHOWN = 6
+_LONGEST_FIELD = 160
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was found: `what` is the case, `where`, and how to `mend` it.
+    """One thing that was found: `what` is the case, `where`, and how to `mend` it. `code` names its kind, for good.
 
     error: the wall is open, or nothing works. warning: it will be, or somebody may open it. unknown: it could not be
     checked. note: nothing to fix, but to know.
@@ -27,6 +43,7 @@ class Finding:
     what: str
     where: str = ""
     mend: str = ""
+    code: str = field(kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +72,7 @@ class Access:
 class Facts:
     """The cluster at one moment. Each Listing says by itself when it could not be read.
 
+    `endpoints` are the EndpointSlices of webhooks' Services alone.
     `skew` is how far the clock here is ahead of the API server's, None where that could not be found out.
     """
 
@@ -75,6 +93,7 @@ class Facts:
     mutating_bindings: Listing = field(default_factory=Listing)
     injectables: Listing = field(default_factory=Listing)
     leases: Listing = field(default_factory=Listing)
+    endpoints: Listing = field(default_factory=Listing)
     skew: timedelta | None = None
     accesses: tuple[Access, ...] = ()
     access_problem: str = ""
@@ -84,15 +103,8 @@ def or_near(facts: Facts, ref: IssuerRef, mend: str) -> str:
     """Ask first, where an issuer is not there and another is called nearly so, whether that one is meant."""
     if ref in facts.mesh.issuers:
         return mend
-    near = difflib.get_close_matches(str(ref), map(str, sorted(facts.mesh.issuers)), n=1, cutoff=0.75)
-    return f"correct the name if {near[0]} is meant; else {mend}" if near else mend
-
-
-def some(names: Iterable[str], shown: int = _SHOWN) -> str:
-    """Name the first few, and how many more there are."""
-    listed = list(names)
-    more = f" and {len(listed) - shown} more" if len(listed) > shown else ""
-    return ", ".join(listed[:shown]) + more
+    near = nearest(str(ref), [str(one) for one in sorted(facts.mesh.issuers)], 0.75)
+    return f"correct the name if {near} is meant; else {mend}" if near else mend
 
 
 def at(obj: Any, *path: str) -> Any:

@@ -1,6 +1,5 @@
-"""Signers, roots and tenants: whether what the mesh says of each agrees with what there is. Pure."""
+"""Signers and tenants: whether what the mesh says of each agrees with what there is. Pure."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -11,26 +10,40 @@ from issuers.istio_request import uri_name
 from issuers.line import by_some
 from issuers.request import read_request
 from issuers.template import mesh_template
+from signer.api.duration import format_duration
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
+from signer.api.proxyconfig import CERT_SIGNER
 from signer.api.signername import signer_name_of
-from signer.commands.checks.facts import Facts, Finding, Severity, at, containers, namespace_of, or_near, some
+from signer.api.text import some
+from signer.authorities.state import IssuerState
+from signer.commands.checks.facts import (
+    DEFINITIONS,
+    Facts,
+    Finding,
+    Severity,
+    at,
+    containers,
+    field_in,
+    namespace_of,
+    or_near,
+)
+from signer.commands.checks.fields import lacking
 from signer.commands.command import NotFoundOut
 from signer.commands.explanations.requests import workload_request
 from signer.commands.live import told
 from signer.csr.evaluate import as_signed
-from signer.mesh.roots import with_roots_in_mesh
 from signer.tenancy.coverage import loses, read_coverage, would_have
-from signer.tenancy.decide import BACKDATE, CA, other_root
+from signer.tenancy.decide import BACKDATE
 from signer.tenancy.grants import Claimable, Granted, NotGranted, granted, held_back
-from signer.tenancy.meshconfig.edit import in_step, renamed, same_anchor
-from signer.tenancy.policies import remarks
+from signer.tenancy.policies import remarks, shut_out
 from signer.tenancy.rules import WORKLOAD_USAGES
-from signer.tenancy.world import DEFAULT_TRUST_DOMAIN, NO_CLAIMS, CertificateAuthorityEntry, Policy
+from signer.tenancy.world import DEFAULT_TRUST_DOMAIN, NO_CLAIMS, Policy
 
 # A root has to reach the mesh config, and every workload by its next certificate (24 h), before the old one ends.
 _SOON = timedelta(days=3)
 _PROXY = "istio-proxy"
+_POLICIES_CRD = "signerpolicies.mesh-signer.dev"
 _ENDED = {"Succeeded", "Failed"}
 
 
@@ -52,22 +65,67 @@ def check_cas(facts: Facts) -> Iterator[Finding]:
                     text,
                     _named_by(facts, ref),
                     or_near(facts, ref, f"make {ref}, or remove its name there"),
+                    code="SignerAbsent",
                 )
         elif not state.ready:
-            yield Finding("error", "cas", f"{ref} is not ready: {state.message}", str(ref), "see the message")
+            yield Finding(
+                "error",
+                "cas",
+                f"{ref} is not ready: {state.message}",
+                str(ref),
+                _mend_issuer(ref, state),
+                code="CANotReady",
+            )
         elif state.authority is None:
             text = f"{ref} is of the type {state.kind}: it has no CA, so every mesh request for it is refused"
-            yield Finding("error", "cas", text, str(ref), "give it spec.ca")
+            yield Finding("error", "cas", text, str(ref), "give it spec.ca", code="SignerHasNoCA")
         elif against := _unverifiable(facts, ref, state.authority):
             text = f"{ref}: workloads would not accept what its CA signs, so each request is refused: {against[0]}"
             yield Finding(
-                "error", "cas", text, str(ref), "replace the CA that is named, and put its chain into the Secret"
+                "error",
+                "cas",
+                text,
+                str(ref),
+                f"replace the CA in Secret {state.ca.secret_name} (spec.ca.secretName), and put its chain into that Secret",
+                code="CANotAccepted",
             )
         elif state.authority.not_after - facts.now < _SOON:
             text = f"{ref}: its CA expires {to_rfc3339(state.authority.not_after)}"
-            yield Finding("error", "cas", text, str(ref), "renew it, then `mesh-signer mesh-config --write`")
+            yield Finding(
+                "error",
+                "cas",
+                text,
+                str(ref),
+                f"{_renew(state.authority)}, then mesh-signer mesh-config {signer_name_of(ref)} --write",
+                code="CAEnds",
+            )
         elif state.warning:
-            yield Finding("warning", "cas", f"{ref}: {state.warning}", str(ref), "renew it")
+            yield Finding(
+                "warning",
+                "cas",
+                f"{ref}: {state.warning}",
+                str(ref),
+                _renew(state.authority),
+                code="CAWarning",
+            )
+
+
+def _renew(authority: Authority) -> str:
+    """Say how a CA is to last longer: one that never had so long is not mended by being issued again as it was."""
+    if authority.not_after - authority.not_before <= _SOON + BACKDATE:
+        return (
+            f"set spec.duration of the Certificate of its Secret to more than {_SOON.days} days, such as 2160h (and spec.renewBefore "
+            "below that): as it is, each CA lives "
+            f"{format_duration(authority.not_after - authority.not_before)} in all, and a renewed one ends as soon"
+        )
+    return "renew the Certificate of its Secret (mesh-signer renew)"
+
+
+def _mend_issuer(ref: IssuerRef, state: IssuerState) -> str:
+    """Say which object to mend: the Secret of a `ca` issuer, or its spec."""
+    name = state.ca.secret_name
+    secret = f"Secret {name} (spec.ca.secretName) in the namespace that the message names" if name else f"spec of {ref}"
+    return f"mend {secret}: it says what is missing"
 
 
 def _unverifiable(facts: Facts, ref: IssuerRef, authority: Authority) -> tuple[object, ...]:
@@ -95,95 +153,47 @@ def _named_by(facts: Facts, ref: IssuerRef) -> str:
     return f"SignerPolicy {', '.join(policy.name for policy in policies)}" if policies else "meshConfig.caCertificates"
 
 
-def check_roots(facts: Facts) -> Iterator[Finding]:
-    """Whether the roots in the mesh config are those of the CAs."""
-    mesh = facts.mesh
-    entries = defaultdict(list)
-    for entry in mesh.world.config.authorities:
-        for ref in entry.signers:
-            entries[ref].append(entry)
-        if len(entry.signers) > 1:
-            yield Finding(
-                "warning",
-                "roots",
-                f"{some(map(str, sorted(entry.signers)))} share one entry: istiod never forgets such a list, so a root "
-                "that changes for one of them may stay the old one until istiod restarts",
-                "meshConfig.caCertificates",
-                "one entry for each: `mesh-signer mesh-config --write`",
-            )
-    for ref in with_roots_in_mesh(mesh.world):
-        authority = mesh.authority(ref)
-        if authority is None:
-            continue
-        if authority.root_pem is not None:
-            yield from _entries(ref, authority, authority.root_pem.decode(), entries[ref])
-        elif (changed := other_root(CA(ref, authority.key_id, authority.chain), mesh.world, facts.now)) is not None:
-            yield _root("error", ref, changed.reason.message, force=" --force")
-
-
-def _entries(
-    ref: IssuerRef, authority: Authority, root: str, entries: list[CertificateAuthorityEntry]
-) -> Iterator[Finding]:
-    """Hold the entries of a signer against the root of its CA."""
-    if not entries:
-        yield _root("error", ref, f"{ref} has no root there: its workloads get no certificate")
-    for entry in entries:
-        if in_step(entry.pem, root):
-            continue
-        if not entry.pem.strip():
-            yield _root("error", ref, f"the entry of {ref} has no root: its workloads get no certificate")
-        elif same_anchor(entry.pem, root):
-            text = f"the root of {ref} was renewed, and the one there is older: it must be replaced before it ends"
-            yield _root("warning", ref, text)
-        elif same_anchor(entry.pem, authority.certificate_pem.decode()):
-            # The CA itself is the new root already; its chain still leads to the old one, for old workloads.
-            yield Finding("note", "roots", f"{ref} changes its root: its CA is the root there, and is cross-signed")
-        elif (names := renamed(entry.pem, root)) is not None:
-            yield _renamed(ref, *names)
-        else:
-            text = f"the root of {ref} there is another CA's: istiod refuses each certificate that {ref} signs"
-            yield _root("error", ref, text, force=" --force")
-
-
-def _root(severity: Severity, ref: IssuerRef, text: str, force: str = "") -> Finding:
-    mend = f"mesh-signer mesh-config {signer_name_of(ref)} --write{force}"
-    return Finding(severity, "roots", text, "meshConfig.caCertificates", mend)
-
-
-def _renamed(ref: IssuerRef, there: str, here: str) -> Finding:
-    return Finding(
-        "error",
-        "roots",
-        f"the CA of {ref} has another subject than the root there, {here!r} and not {there!r}, and the same key: its "
-        "workloads get no certificate (RootMismatch), and none under the new subject would be accepted by those that run",
-        "meshConfig.caCertificates",
-        f"give the CA its former subject {there!r} again (spec.commonName or spec.subject of its Certificate, or its Secret); "
-        f"if it shall change, with an outage until every workload has renewed: mesh-signer mesh-config "
-        f"{signer_name_of(ref)} --write --force",
-    )
-
-
 def check_claims(facts: Facts) -> Iterator[Finding]:
     """Namespaces whose signer does not exist, or is not theirs; ProxyConfigs that cannot be read."""
     mesh, world = facts.mesh, facts.mesh.world
     for namespace, claims in sorted(world.claims.items()):
         for problem in claims.problems:
-            yield Finding("warning", "claims", problem, f"namespace {namespace}", "correct the field that is named")
+            yield Finding(
+                # What names no issuer is asked for all the same, and gives no certificate.
+                "error" if f"spec.environmentVariables.{CERT_SIGNER}: " in problem else "warning",
+                "claims",
+                problem,
+                f"namespace {namespace}",
+                f"correct {field_in(problem)}",
+                code="ClaimMalformed",
+            )
     if mesh.gaps:
-        yield Finding("unknown", "claims", f"claims were not checked: {some(mesh.gaps)}")
+        yield Finding("unknown", "claims", f"claims were not checked: {some(mesh.gaps)}", code="ClaimsNotChecked")
         return
     for ref in sorted(world.defaults):
         if ref not in mesh.issuers:
             text = f"the mesh's default signer {ref} does not exist"
             yield Finding(
-                "error", "claims", text, "meshConfig.defaultConfig.proxyMetadata", or_near(facts, ref, f"make {ref}")
+                "error",
+                "claims",
+                text,
+                "meshConfig.defaultConfig.proxyMetadata",
+                or_near(facts, ref, f"make {ref}"),
+                code="DefaultAbsent",
             )
     for namespace, claims in sorted(world.claims.items()):
         for ref, name in sorted(claims.signers.items()):
             where = f"ProxyConfig {namespace}/{name.name}"
             if ref not in mesh.issuers:
                 text = f"namespace {namespace} names {ref}, which does not exist: its workloads get no certificate"
-                yield Finding("warning", "claims", text, where, or_near(facts, ref, f"make {ref}, or correct the name"))
+                yield Finding(
+                    "error",
+                    "claims",
+                    text,
+                    where,
+                    or_near(facts, ref, f"make {ref}, or correct the name"),
+                    code="ClaimAbsent",
+                )
                 continue
             if (why := refusal(facts, namespace, ref)) is not None:
                 mend = f"mesh-signer explain --namespace={namespace} --signer={signer_name_of(ref)}"
@@ -195,13 +205,13 @@ def refusal(facts: Facts, namespace: str, ref: IssuerRef) -> Finding | None:
     try:
         found = facts.mesh.at_best(namespace, ref, facts.now)
     except NotFoundOut as error:
-        return Finding("unknown", "claims", str(error))
+        return Finding("unknown", "claims", str(error), code="ClaimsNotChecked")
     if isinstance(found, Granted | Claimable):
         return None
     code, message = told(found)
     if isinstance(found, NotGranted) and not facts.mesh.world.settings.enforces(facts.now):
         message += " (--tenancy=audit: it is signed all the same until that ends)"
-    return Finding("warning", "claims", f"{code}: {message}")
+    return Finding("warning", "claims", f"{code}: {message}", code="ClaimRefused")
 
 
 def _taken(facts: Facts, policies: Iterable[Policy]) -> Iterator[Finding]:
@@ -228,6 +238,7 @@ def _taken(facts: Facts, policies: Iterable[Policy]) -> Iterator[Finding]:
             f"SignerPolicy {some(policy.name for policy in named)}",
             "add the namespaces to spec.namespaces of one of them, write another policy for them, or delete it: a signer that "
             "a SignerPolicy names is for those whom policies cover, and for nobody else",
+            code="PolicyTakesSigner",
         )
 
 
@@ -255,7 +266,14 @@ def check_policies(facts: Facts) -> Iterator[Finding]:
         where = f"SignerPolicy {policy.name}"
         if policy.problem:
             text = f"it grants nothing: {policy.problem}"
-            yield Finding("error", "policies", text, where, "correct the field that is named")
+            yield Finding(
+                "error",
+                "policies",
+                text,
+                where,
+                f"correct {field_in(policy.problem)} of {where}",
+                code="PolicyUnreadable",
+            )
             continue
         if facts.mesh.gaps:
             pass  # whom it covers is not known; told by check_gaps
@@ -268,23 +286,56 @@ def check_policies(facts: Facts) -> Iterator[Finding]:
             if one is not None
         ]:
             mend = "is mesh-signer running, and may it patch signerpolicies/status?" if held[0].waits else ""
-            yield Finding("warning", "policies", f"{held[0].reason.code}: {held[0].reason.message}", where, mend)
+            if held[0].waits and "status.namespaceUIDs" in lacking(facts.crds).get(_POLICIES_CRD, ()):
+                mend = DEFINITIONS  # it is written, and not kept
+            yield Finding(
+                "warning",
+                "policies",
+                f"{held[0].reason.code}: {held[0].reason.message}",
+                where,
+                mend,
+                code="PolicyHeldBack",
+            )
         elif not any(policy.covers(name, found) for name, found in world.namespaces.items()):
             text = f"it covers no namespace that exists, so nobody has {some(map(str, sorted(policy.signers)))} by it"
-            yield Finding("warning", "policies", text, where, "see spec.namespaces")
-        for remark in remarks(policy):
-            yield Finding("warning", "policies", remark, where, "correct the field that is named, if that is not meant")
+            yield Finding(
+                "warning",
+                "policies",
+                text,
+                where,
+                f"name a namespace that exists, or a label that one has, in spec.namespaces of {where}",
+                code="PolicyCoversNobody",
+            )
+        limits = () if facts.mesh.gaps else shut_out(policy, world.config.trust_domains, world.requesters)
+        for remark in (*(one.message for one in limits), *remarks(policy)):
+            yield Finding(
+                "warning",
+                "policies",
+                remark,
+                where,
+                f"correct {field_in(remark)} of {where}, if that is not meant",
+                code="PolicyRemark",
+            )
     yield from _taken(facts, policies.values())
     for ref, binding in sorted(world.bindings.items()):
         where = f"SignerBinding {ref.name}"
         exists = world.namespaces.get(binding.namespace)
         if binding.problem:
-            mend = f"mesh-signer tenants release {ref.name}"
-            yield Finding("error", "policies", f"it cannot be read: {binding.problem}", where, mend)
+            mend = f"mesh-signer release signer {ref.name}"
+            yield Finding(
+                "error", "policies", f"it cannot be read: {binding.problem}", where, mend, code="BindingUnreadable"
+            )
         elif (
             not facts.mesh.gaps
             and ref not in world.policies
             and (exists is None or exists.uid != binding.namespace_uid)
         ):
             text = f"{ref} belongs to a namespace {binding.namespace} that is gone: nobody else may have it"
-            yield Finding("note", "policies", text, where, f"if that is over: mesh-signer tenants release {ref.name}")
+            yield Finding(
+                "note",
+                "policies",
+                text,
+                where,
+                f"if that is over: mesh-signer release signer {ref.name}",
+                code="BindingOfGone",
+            )

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from signer.api.issuer import IssuerRef
 from signer.api.proxyconfig import CERT_SIGNER, meant_for_cert_signer
-from signer.api.text import shown
-from signer.commands.checks.facts import Facts, Finding, at, containers, environment, items, name_of, namespace_of, some
+from signer.api.text import shown, some
+from signer.commands.checks.facts import Facts, Finding, at, containers, environment, items, name_of, namespace_of
 from signer.commands.checks.mesh import refusal
 from signer.commands.live import Json
 from signer.tenancy.claims import signer_of
@@ -34,10 +34,17 @@ def asked_by(pod: Json, domain: str) -> frozenset[IssuerRef]:
 def check_workloads(facts: Facts) -> Iterator[Finding]:
     """Pods that ask for a signer that their namespace may not have: they get no certificate."""
     if facts.pods.problem:
-        yield Finding("unknown", "workloads", f"Pods were not checked: {facts.pods.problem}")
+        yield Finding(
+            "unknown", "workloads", f"Pods were not checked: {facts.pods.problem}", code="WorkloadsNotChecked"
+        )
         return
     if facts.mesh.gaps:
-        yield Finding("unknown", "workloads", f"what Pods ask for was not checked: {some(facts.mesh.gaps)}")
+        yield Finding(
+            "unknown",
+            "workloads",
+            f"what Pods ask for was not checked: {some(facts.mesh.gaps)}",
+            code="WorkloadsNotChecked",
+        )
         return
     world = facts.mesh.world
     asking: dict[tuple[str, IssuerRef], list[str]] = defaultdict(list)
@@ -57,6 +64,7 @@ def check_workloads(facts: Facts) -> Iterator[Finding]:
             else f"whether {namespace} may have {ref} was not checked: {why.what}",
             f"namespace {namespace}: {some(sorted(pods), 3)}",
             f"remove {CERT_SIGNER} from them, or see mesh-signer explain --namespace={namespace} --signer={ref.name}",
+            code="WorkloadRefused" if why.severity != "unknown" else "WorkloadsNotChecked",
         )
 
 
@@ -72,7 +80,9 @@ def check_variables(facts: Facts) -> Iterator[Finding]:
                 found[name].append(f"Pod {namespace_of(pod)}/{name_of(pod)}")
     for name, places in sorted(found.items()):
         text = f"the variable {shown(name)} asks for no signer, so these workloads ask for their namespace's or the mesh's default"
-        yield Finding("warning", "workloads", text, some(sorted(places)), f"is {CERT_SIGNER} meant?")
+        yield Finding(
+            "warning", "workloads", text, some(sorted(places)), f"is {CERT_SIGNER} meant?", code="VariableMisspelt"
+        )
 
 
 def _names(variables: object) -> list[str]:
@@ -109,7 +119,8 @@ def check_gateways(facts: Facts) -> Iterator[Finding]:
                 "gateways",
                 "a gateway runs beside the Secrets of the CAs, and istiod gives it any Secret of its namespace by name",
                 f"Deployment {namespace}/{name_of(deployment)}",
-                "run it in a namespace of its own",
+                "give the gateway's Deployment a namespace of its own",
+                code="GatewayBesideCAs",
             )
         template = at(deployment, "spec", "template")
         own = _signer_of(facts, namespace, template)
@@ -123,7 +134,8 @@ def check_gateways(facts: Facts) -> Iterator[Finding]:
                 f"the gateway has certificates of {own}, trusts its root only, and cannot reach workloads of "
                 f"{some(map(str, others))}",
                 f"Deployment {namespace}/{name_of(deployment)}",
-                "run a gateway in each tenant's namespace, so that it has that tenant's signer",
+                "run a gateway's Deployment in each tenant's namespace, so that it has that tenant's signer",
+                code="GatewayOfDefault",
             )
 
 

@@ -6,7 +6,9 @@ Advice never says to open the wall further than the one that is refused needs.
 from collections.abc import Iterable
 
 from signer.api.issuer import IssuerRef
+from signer.api.names import user_problem
 from signer.api.signername import signer_name_of
+from signer.api.text import shown
 from signer.tenancy.verdict import Reason
 from signer.tenancy.world import World
 
@@ -24,12 +26,11 @@ _FIXED = {
     "resource namespace.",
     "SignerTypeNotAllowed": "A signer of the mesh is a `ca` issuer: give it spec.ca.secretName.",
     "UnboundSigner": "The signer runs with --unbound=deny: write a SignerPolicy that names this signer.",
-    "IssuerNotReady": "Fix the issuer; the request is then picked up again automatically.",
     "IssuerNotFound": "Create the issuer, or correct the name in the ProxyConfig or Pod that asks for it; the request is "
     "taken up again by itself.",
-    "IssuerTypeMissing": "Give the issuer a type, such as spec.ca.",
+    "IssuerTypeMissing": "Give the issuer a type, such as spec.ca: {secretName: NAME}.",
     "DeniedReference": "Give the requester the verb `reference` on signers.cert-manager.io of this Issuer.",
-    "MeshNotRead": "Wait until the signer has read the mesh; see /readyz if that takes more than a minute.",
+    "MeshNotRead": "Wait until the signer has read the mesh; /readyz of mesh-signer says what is missing if that takes more than a minute.",
 }
 
 
@@ -37,13 +38,24 @@ def advise_on(
     reasons: Iterable[Reason], world: World, namespace: str, signer: IssuerRef, requester: str
 ) -> tuple[str, ...]:
     """Say what to do about each of these reasons, the same thing once."""
-    found = dict.fromkeys(advise(reason.code, world, namespace, signer, requester) for reason in reasons)
+    found = dict.fromkeys(
+        _about_ca(signer)
+        if reason.code == "TenantMismatch" and reason.others
+        else advise(reason.code, world, namespace, signer, requester)
+        for reason in reasons
+    )
     return tuple(sentence for sentence in found if sentence)
 
 
 def advise(code: str, world: World, namespace: str, signer: IssuerRef, requester: str) -> str:
     """Say what to do about one reason; "" where its message says it all."""
     policies = ", ".join(policy.name for policy in world.policies.get(signer, ()))
+    if code == "IssuerNotReady":
+        resource = "clusterissuer" if not signer.namespace else f"-n {signer.namespace} issuer"
+        return (
+            f"Mend what the reason names, the Secret in spec.ca.secretName or the spec of {signer} (kubectl describe {resource} "
+            f"{signer.name}); the request is then taken up again by itself."
+        )
     if code == "TenantMismatch":
         return _about_tenant(world, namespace, signer, policies)
     if code == "SignerClaimed":
@@ -67,10 +79,25 @@ def advise(code: str, world: World, namespace: str, signer: IssuerRef, requester
     if code == "RequesterNotAllowed":
         return _about_requester(world, signer, requester, policies)
     if code == "TrustDomainMismatch":
-        return "meshConfig.trustDomain says which there is; a SignerPolicy's trustDomains may add others."
+        there = world.namespaces.get(namespace)
+        if listing := [
+            one for one in world.policies.get(signer, ()) if one.trust_domains and one.covers(namespace, there)
+        ]:
+            names, known = ", ".join(one.name for one in listing), " and ".join(sorted(world.config.trust_domains))
+            return f"Correct spec.trustDomains of SignerPolicy {names}, or remove the field: the mesh has {known or 'none that is known'}."
+        return (
+            "After a change of trustDomain in Istio's mesh config restart istiod, and then the workloads, which keep the old one "
+            "until then; or let a SignerPolicy with both in spec.trustDomains cover the namespace meanwhile. "
+            "meshConfig.trustDomainAliases changes nothing here."
+        )
     if code == "ServiceAccountNotAllowed":
         return f"Add the service account to serviceAccounts of SignerPolicy {policies}."
     return _FIXED.get(code, "")
+
+
+def with_account(world: World, user: str) -> str:
+    """The option that adds an istiod to those that may ask: the whole list, since what it is given replaces the former."""
+    return f"--istiod-accounts={','.join(sorted({*world.requesters, user}))} (the whole list: what is left out may ask no longer)"
 
 
 def _about_requester(world: World, signer: IssuerRef, requester: str, policies: str) -> str:
@@ -79,10 +106,20 @@ def _about_requester(world: World, signer: IssuerRef, requester: str, policies: 
         istiods = "; without the field istiod may ask" if requester in world.requesters else ""
         return f"If {who} should ask, list it under spec.requesters of SignerPolicy {policies}{istiods}."
     accounts = ", ".join(sorted(world.requesters)) or "nobody"
+    if not requester:
+        return f"For signers of the mesh {accounts} may ask; who asked is not known, so --requester tells what becomes of another's."
+    if problem := user_problem(requester, people=False):
+        return f"For signers of the mesh {accounts} may ask. {shown(who)} {problem}, so it can be no istiod's: --istiod-accounts does not take it."
     return (
-        f"For signers of the mesh {accounts} may ask. If {who} is an istiod, say so with --istiod-accounts; otherwise name it "
-        "under requesters of a SignerPolicy."
+        f"For signers of the mesh {accounts} may ask. If {who} is an istiod of a revision, its ConfigMap istio-REVISION in Istio's "
+        f"namespace makes it known; or set {with_account(world, requester)}. Otherwise name it under requesters of a SignerPolicy."
     )
+
+
+def _about_ca(signer: IssuerRef) -> str:
+    """Where a signer has another one's CA no grant helps."""
+    secret = f"the Secret of {signer} (spec.ca.secretName)"
+    return f"Is {secret} the right one? Name that of its own CA there, or put one of its own (a Certificate with isCA) into it."
 
 
 def _about_tenant(world: World, namespace: str, signer: IssuerRef, policies: str) -> str:

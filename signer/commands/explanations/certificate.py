@@ -7,14 +7,15 @@ from typing import Any, Literal
 
 from signer.api.certificate import Certificate
 from signer.api.certificaterequest import CertificateRequest
-from signer.api.meta import to_rfc3339
+from signer.api.meta import find_condition, to_rfc3339
 from signer.certificates import steps
-from signer.certificates.matching import view_request
 from signer.certificates.policies import Facts, issuance_needed, not_ready
 from signer.certificates.renewal import backoff_left
 from signer.certificates.secrets import ownership
 from signer.certificates.secrets.view import SecretView
-from signer.certificates.spec_check import Defect, spec_defect
+from signer.certificates.spec.check import Defect, spec_defect
+from signer.certificates.spec.matching import view_request
+from signer.certificates.well_known import ISSUING
 from signer.commands.explanations.csr import Explanation
 
 
@@ -41,6 +42,7 @@ class CertificateExplanation:
     ends: datetime | None = None
     request: CertificateRequest | None = None
     of_request: Explanation | None = None
+    notes: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Return it for programs."""
@@ -49,12 +51,17 @@ class CertificateExplanation:
             "verdict": self.verdict,
             "reasons": [{"code": self.reason.reason, "message": self.reason.message}] if self.reason else [],
             "ends": to_rfc3339(self.ends) if self.ends is not None else None,
+            "notes": list(self.notes),
             "request": self.of_request.document() if self.of_request is not None else None,
         }
 
     def with_request(self, found: Explanation) -> "CertificateExplanation":
         """Return it with what becomes of its request."""
         return replace(self, of_request=found)
+
+
+_REFUSED_WRITES = ("RequestFailed", "SecretWriteFailed", "WriteFailed")
+"""What the API server refuses stands in the condition alone: nothing but the next try would find it out."""
 
 
 def explain_certificate(seen: Seen, *, title: str, now: datetime) -> CertificateExplanation:
@@ -75,6 +82,9 @@ def explain_certificate(seen: Seen, *, title: str, now: datetime) -> Certificate
     following = steps.next_request(certificate, seen.owned)
     facts = Facts(certificate, view, current, now)
     why = issuance_needed(facts)
+    stopped = find_condition(certificate.status.conditions, ISSUING)
+    if stopped is not None and stopped.status == "True" and stopped.reason in _REFUSED_WRITES:
+        return CertificateExplanation(title, "refuse", Defect(stopped.reason, stopped.message), request=following)
     if steps.issuing(certificate) or (why is not None and following is not None):
         text = "an issuance is under way" if why is None else f"an issuance is under way: {why.message}"
         return CertificateExplanation(title, "wait", Defect("Issuing", text), request=following)

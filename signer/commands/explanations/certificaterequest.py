@@ -47,8 +47,11 @@ def explain_request(
     Raises NotFoundOut when it is not one of ours.
     """
     ref = request.spec.issuer_ref
-    if not ref.ours and not request.problem:
-        raise NotFoundOut(f"{title} asks an issuer of group {ref.group!r}, which is not one of ours: we leave it alone")
+    if not ref.ours and not ref.misspelt and not request.problem:
+        raise NotFoundOut(
+            f"{title} asks an issuer of group {ref.group!r}, which is not one of ours: it is approved like any other unless "
+            "--auto-approve=false, and that group's controller signs it"
+        )
     namespace = request.metadata.namespace
     signer = ref.resolve(namespace) or IssuerRef("ClusterIssuer", "", ref.name)
     asked = Asked(
@@ -122,7 +125,7 @@ def _judge(
     match step:
         case steps.Pend(code, message):
             return _Outcome("wait", (Reason(code, message),))
-        case steps.Fail(code, message):
+        case steps.Fail(code, message) | steps.Tell(code, message):
             return _Outcome("refuse", (Reason(code, message),))
         case steps.AskKey(name) if found_out.key_unread:
             where = f"Secret {request.metadata.namespace}/{name}"

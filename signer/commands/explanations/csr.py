@@ -4,6 +4,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
+import msgspec
+
 from issuers.errors import MalformedRequest
 from issuers.request import SigningRequest, read_request
 from issuers.spiffe import parse_spiffe_id
@@ -12,6 +14,7 @@ from signer.api.meta import find_condition, to_rfc3339
 from signer.api.proxyconfig import CERT_SIGNER
 from signer.api.signername import signer_name_of
 from signer.api.text import shown
+from signer.commands.checks.roots import roots_for
 from signer.commands.command import NotFoundOut
 from signer.commands.explanations.advice import advise_on
 from signer.commands.explanations.grounds import CA_UNREAD, SHOWN, known, mode_notes
@@ -26,7 +29,10 @@ from signer.tenancy.world import NO_CLAIMS, Binding, World
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What would become of a request. `known` are (subject, sentence) pairs; `advice` one sentence for each code."""
+    """What would become of a request. `known` are (subject, sentence) pairs; `advice` one sentence for each code.
+
+    `obstacles` keep the workload from what is signed.
+    """
 
     asked: Asked
     verdict: Literal["issue", "refuse", "wait", "ask"]
@@ -39,6 +45,7 @@ class Explanation:
     notes: tuple[str, ...] = ()
     known: tuple[tuple[str, str], ...] = ()
     advice: tuple[str, ...] = ()
+    obstacles: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Return it for programs."""
@@ -49,13 +56,17 @@ class Explanation:
             "identity": self.identity,
             "namespace": self.namespace,
             "signer": signer_name_of(self.signer),
-            "reasons": [{"code": reason.code, "message": reason.message} for reason in self.reasons],
+            "reasons": [
+                {"code": reason.code, "message": reason.message} | ({"others": reason.others} if reason.others else {})
+                for reason in self.reasons
+            ],
             "source": self.source,
             "ends": to_rfc3339(self.ends) if self.ends is not None else None,
             "became": self.asked.became,
             "notes": list(self.notes),
             "known": [{"about": about, "is": text} for about, text in self.known],
             "advice": list(self.advice),
+            "obstacles": list(self.obstacles),
         }
 
 
@@ -127,6 +138,9 @@ def explain(
     if refused and mesh.grace_unread and hangs_on_grace(mesh.world, namespace, signer):
         raise NotFoundOut(mesh.grace_unread)
     advice = advise_on(reasons, mesh.world, namespace, signer, asked.content.username)
+    if any(reason.code == "RootMismatch" for reason in reasons):
+        found_roots = roots_for(mesh, signer, now, asked.content.username)
+        advice += tuple(dict.fromkeys(one.mend for one in found_roots if one.severity == "error"))
     kind: Literal["refuse", "wait"] = "refuse" if isinstance(verdict, Refuse) else "wait"
     return replace(found, verdict=kind, reasons=reasons, notes=tuple(notes), advice=advice)
 
@@ -190,7 +204,7 @@ def _as_known(world: World, signer: IssuerRef, found_out: FoundOut, now: datetim
     bindings = world.bindings if found_out.bound is None else {**world.bindings, signer: found_out.bound}
     one = found_out.confirmed
     confirmed = {(one.namespace_uid, one.signer, one.policy): now + CONFIRMED_FOR} if one is not None else {}
-    return replace(world, bindings=bindings, confirmed=confirmed)
+    return msgspec.structs.replace(world, bindings=bindings, confirmed=confirmed)
 
 
 def _without_secret(

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
+from signer.api.text import some
 from signer.commands.live import Mesh
 from signer.commands.tables import ago
 from signer.tenancy.grants import grace_ends
@@ -37,8 +38,7 @@ def known(mesh: Mesh, namespace: str, signer: IssuerRef, now: datetime) -> Itera
     if signer.kind == "ClusterIssuer":
         yield "owner", _owner_text(mesh, signer, now)
     if claimants := sorted(world.claimants.get(signer, ())):
-        more = f" and {len(claimants) - SHOWN} more" if len(claimants) > SHOWN else ""
-        yield "claimed by", ", ".join(claimants[:SHOWN]) + more
+        yield "claimed by", some(claimants, SHOWN)
     for policy in world.policies.get(signer, ()):
         exists = world.namespaces.get(namespace)
         covers = f"covers namespace {namespace}" if policy.covers(namespace, exists) else "does not cover it"

@@ -4,13 +4,14 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import msgspec
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from issuers.spiffe import parse_spiffe_id
@@ -26,20 +27,38 @@ from signer.tenancy.rules import WORKLOAD_USAGES
 _PEM = "-----BEGIN CERTIFICATE REQUEST-----"
 _DAY_SECONDS = 86400
 
+DEFAULT_KEY = "RSA-2048"
+KEYS = (DEFAULT_KEY, "ECDSA-P256")
+"""What Istio's agents make: the first unless ECC_SIGNATURE_ALGORITHM=ECDSA is set for them (pkg/security of Istio)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request: what it is, whom it asks (a full signer name), and what became of it so far ("" for nothing)."""
+    """A request: what it is, whom it asks (a full signer name), and what became of it so far ("" for nothing).
+
+    `stored`: it is an object of the cluster, whose conditions say whether it is approved.
+    """
 
     title: str
     signer_name: str
     content: RequestContent = field(repr=False)
     became: str = ""
     approved: bool = True
+    stored: bool = False
 
 
-def workload_request(trust_domain: str, namespace: str, service_account: str, signer_name: str) -> Asked:
-    """Return the request that istiod would make for a workload, with a key made for it. Raises NotFoundOut."""
+@cache
+def _key(kind: str) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
+    """A key of this kind: any will do, nothing is signed with it but questions."""
+    if kind == DEFAULT_KEY:
+        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def workload_request(
+    trust_domain: str, namespace: str, service_account: str, signer_name: str, key: str = DEFAULT_KEY
+) -> Asked:
+    """Return the request that istiod would make for a workload with a key of this kind (KEYS). Raises NotFoundOut."""
     identity = f"spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}"
     if not is_label(namespace) or not is_subdomain(service_account) or parse_spiffe_id(identity) is None:
         raise NotFoundOut(
@@ -47,8 +66,10 @@ def workload_request(trust_domain: str, namespace: str, service_account: str, si
         )
     names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(identity)])
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).add_extension(names, critical=True)
-    pem = builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(Encoding.PEM)
-    title = f"a workload of service account {service_account} in namespace {namespace} that asks now"
+    pem = builder.sign(_key(key), hashes.SHA256()).public_bytes(Encoding.PEM)
+    title = (
+        f"a workload of service account {service_account} in namespace {namespace} that asks now, with a key of {key}"
+    )
     return Asked(title, signer_name, _istiods(pem))
 
 
@@ -61,7 +82,7 @@ def read_file(text: str, signer_name: str) -> Asked | CertificateRequest:
     try:
         read_yaml(text)  # within bounds; but it reads no numbers
         document = yaml.safe_load(text)
-    except (UnreadableYAML, yaml.YAMLError, ValueError) as error:
+    except (UnreadableYAML, yaml.YAMLError, ValueError, RecursionError) as error:
         raise NotFoundOut(f"the file cannot be read: {error}") from None
     kind = document.get("kind") if isinstance(document, dict) else None
     if kind == "CertificateRequest":
@@ -110,7 +131,8 @@ def read_object(obj: Mapping[str, Any], title: str = "") -> Asked:
     )
     conditions = {str(one.get("type")): one for one in status.get("conditions") or () if isinstance(one, dict)}
     name = title or f"CertificateSigningRequest {metadata.get('name', '')}"
-    return Asked(name, signer_name, content, _became(conditions, status), "Approved" in conditions or bool(title))
+    approved = "Approved" in conditions or bool(title)
+    return Asked(name, signer_name, content, _became(conditions, status), approved, stored=not title)
 
 
 def as_requester(asked: Asked, user: str) -> Asked:

@@ -6,6 +6,8 @@ Pure, given its time and its serial number. Signing happens here, on the caller'
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
+
 from issuers.certificate import IssuedCertificate, self_sign, sign
 from signer.api.certificatesigningrequest import CertificateSigningRequest, with_certificate, with_failed
 from signer.csr.outcome import Issue
@@ -14,10 +16,15 @@ from signer.observe.audit import AuditLine, Outcome
 from signer.observe.printable import printable
 from signer.tenancy.verdict import Refuse
 
+_NO_LINE = AuditLine(time="", audit="intent", verdict="issue")
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is written to a request: `body` is the PUT's, `pem` the certificate in it (b"" for a refusal)."""
+    """What is written to a request: `body` is the PUT's, `pem` the certificate in it (b"" for a refusal).
+
+    `line` is what the audit log tells of it, without time and outcome: it is written twice.
+    """
 
     csr: CertificateSigningRequest
     verdict: Issue | Refuse
@@ -27,6 +34,7 @@ class Answer:
     lifetime: int = 0
     requester: str = ""
     identity: str = ""
+    line: AuditLine = field(default=_NO_LINE, repr=False, compare=False)
 
     @property
     def refused(self) -> bool:
@@ -45,7 +53,15 @@ def issue(csr: CertificateSigningRequest, verdict: Issue, *, serial: int) -> Ans
     if verdict.grant.append_root and verdict.authority is not None:
         pem += verdict.authority.root_pem or b""
     body = with_certificate(csr, pem)
-    return Answer(csr, verdict, body, pem, issued.serial, lifetime, verdict.requester)
+    line = _line(csr, verdict, verdict.requester)
+    line.identity, line.names = printable(verdict.identity), verdict.names
+    line.namespace = verdict.grant.namespace
+    line.source = verdict.grant.source
+    line.would_refuse = [f"{reason.code}: {printable(reason.message)}" for reason in verdict.grant.would_refuse]
+    line.serial = f"{issued.serial:x}"
+    line.lifetime = lifetime
+    line.ca_key = verdict.authority.key_id if verdict.authority is not None else ""
+    return Answer(csr, verdict, body, pem, issued.serial, lifetime, verdict.requester, "", line)
 
 
 def refuse(
@@ -53,32 +69,30 @@ def refuse(
 ) -> Answer:
     """Build the answer that refuses, with all its reasons. `identity` is who was asked for, unverified."""
     body = with_failed(csr, reason=verdict.code, message=printable(verdict.message), now=now)
-    return Answer(csr, verdict, body, requester=requester, identity=identity)
+    line = _line(csr, verdict, requester)
+    line.identity = identity
+    line.reasons = [f"{reason.code}: {printable(reason.message)}" for reason in verdict.reasons]
+    return Answer(csr, verdict, body, requester=requester, identity=identity, line=line)
 
 
 def audit_line(answer: Answer, *, now: datetime, outcome: Outcome | None = None, message: str = "") -> AuditLine:
     """Build the line of the intent (no outcome yet), or of the outcome."""
-    csr, verdict = answer.csr, answer.verdict
-    line = AuditLine(
+    return msgspec.structs.replace(
+        answer.line,
         time=to_milliseconds(now),
         audit="outcome" if outcome else "intent",
-        uid=csr.uid,
-        name=csr.name,
-        verdict="refuse" if answer.refused else "issue",
-        signer=csr.signer_name,
-        requester=answer.requester,
         outcome=outcome,
         message=message,
     )
-    if isinstance(verdict, Refuse):
-        line.identity = answer.identity
-        line.reasons = [f"{reason.code}: {printable(reason.message)}" for reason in verdict.reasons]
-        return line
-    line.identity, line.names = printable(verdict.identity), verdict.names
-    line.namespace = verdict.grant.namespace
-    line.source = verdict.grant.source
-    line.would_refuse = [f"{reason.code}: {printable(reason.message)}" for reason in verdict.grant.would_refuse]
-    line.serial = f"{answer.serial:x}"
-    line.lifetime = answer.lifetime
-    line.ca_key = verdict.authority.key_id if verdict.authority is not None else ""
-    return line
+
+
+def _line(csr: CertificateSigningRequest, verdict: Issue | Refuse, requester: str) -> AuditLine:
+    return AuditLine(
+        time="",
+        audit="intent",
+        uid=csr.uid,
+        name=csr.name,
+        verdict="refuse" if isinstance(verdict, Refuse) else "issue",
+        signer=csr.signer_name,
+        requester=requester,
+    )

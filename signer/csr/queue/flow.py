@@ -10,8 +10,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from issuers.spiffe import SpiffeId, parse_spiffe_id
-from signer.api.certificatesigningrequest import CertificateSigningRequest, read_requester
-from signer.kube.encoding.protobuf import ProtobufError
+from signer.api.certificatesigningrequest import CertificateSigningRequest
 
 # istiod's requests have some 700 bytes with an RSA key of 2048 bits, and 1,300 with one of 4096.
 _MAX_PEM = 16 * 1024
@@ -98,11 +97,8 @@ def flow_of(csr: CertificateSigningRequest, namespaces: Collection[str]) -> Flow
 
     So there are never more flows than requesters times namespaces. Raises nothing.
     """
-    try:
-        requester, request = read_requester(csr)
-    except ProtobufError:
-        return NO_FLOW
-    identity = claimed_identity(request) if namespaces else None
+    requester = csr.asked.username
+    identity = claimed_identity(csr.request) if namespaces else None
     if identity is None or identity.namespace not in namespaces:
         return Flow(requester, "")
     return Flow(requester, identity.namespace)

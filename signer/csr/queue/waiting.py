@@ -18,8 +18,9 @@ from signer.csr.queue.backlog import Backlog, Pending
 from signer.csr.queue.flow import flow_of
 from signer.csr.record import Around, Record
 from signer.kube.errors import ApiError, Unreachable
-from signer.tenancy.decide import NOT_JUDGED
+from signer.kube.reach import loudness
 from signer.tenancy.grants import NOT_RECORDED
+from signer.tenancy.mesh_cas import NOT_JUDGED
 from signer.tenancy.verdict import Inquiry, Unready, Wait
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class Waiting:
         # the loop: when it is not, that is to be told as well.
         soon = world.unsynced or reason.code in (NOT_JUDGED, NOT_RECORDED)
         if not soon or self._around.clock() - pending.since >= (RECHECK if world.unsynced else _SOON):
-            self._record.waits(pending, reason.code, reason.message)
+            self._record.waits(pending, reason.code, reason.message, reason.others)
         # Tenants change the world all the time, and to judge a request anew costs more than they pay for it.
         topic = _WORLD if world.unsynced or world.stale or reason.code == NOT_JUDGED else _CONFIG
         # What a policy's status lacks is written by us, and at once.
@@ -127,7 +128,7 @@ class Waiting:
                 key = await self._questions.key(question.namespace, question.name)
                 answers = Answers(may_reference=pending.answers.may_reference, key=key)
         except (ApiError, Unreachable) as error:
-            log.warning("request %s: %s", pending.csr.name, error)
+            log.log(loudness(error), "request %s: %s", pending.csr.name, error, extra={"request": pending.csr.name})
             self._not_asked(pending, error, _named(question))
             return
         # What was asked for an older version of the object says nothing of this one.

@@ -184,7 +184,6 @@ class ChallengeController:
             return False
         # A name server that is gone for good must not keep a namespace from being deleted.
         self._writer.emit(challenge, "Warning", "LeftBehind", f"Not cleaned up: {left.reason.message}")
-        log.warning("Challenge %s/%s: not cleaned up: %s", *key, left.reason.message)
         return True
 
     async def _account(self, challenge: Challenge) -> Account | None:

@@ -17,6 +17,7 @@ class Cause(Enum):
     WRONG_ADDRESS = "wrong_address"
     NOT_REACHED = "not_reached"
     NOT_ROUTED = "not_routed"
+    NOT_ADMITTED = "not_admitted"
     SHADOWED = "shadowed"
     WRONG_ANSWER = "wrong_answer"
     REDIRECTED_AWAY = "redirected_away"

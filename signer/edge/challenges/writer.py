@@ -13,6 +13,7 @@ from signer.edge.orders.step import told
 from signer.kube.client import ApiClient
 from signer.kube.superseded import Superseded
 from signer.observe.events import EventRecorder, EventType
+from signer.observe.notices import Notice, Notices
 
 
 class ChallengeWriter:
@@ -20,7 +21,7 @@ class ChallengeWriter:
 
     def __init__(self, client: ApiClient, recorder: EventRecorder, superseded: Superseded) -> None:
         self._client = client
-        self._recorder = recorder
+        self._notices = Notices(recorder)
         self._superseded = superseded
 
     def stale(self, challenge: Challenge) -> bool:
@@ -60,6 +61,6 @@ class ChallengeWriter:
         await self._client.patch(CHALLENGES, meta.name, body, namespace=meta.namespace)
 
     def emit(self, challenge: Challenge, kind: EventType, reason: str, message: str) -> None:
-        """Write an Event about it."""
+        """Write an Event about it; what it warns of is in the log too."""
         about = reference_to(CHALLENGES, challenge.metadata)
-        self._recorder.emit(about, kind, reason, message, share=about.namespace)
+        self._notices.logged(about, Notice(kind, reason, message), share=about.namespace)

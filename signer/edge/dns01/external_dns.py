@@ -5,7 +5,8 @@ Runs on the loop, in the leader. Whose a value is stands in the object, by the C
 
 from typing import Any
 
-from signer.edge.dns01.record import DNS_ENDPOINTS, dns_endpoint, endpoint_name, held, holder
+from signer.edge.challenges.each import EachForItself, InTheWay
+from signer.edge.dns01.record import DNS_ENDPOINTS, MOST_HELD, dns_endpoint, endpoint_name, held, holder
 from signer.kube.client import ApiClient
 from signer.kube.errors import Forbidden, Invalid, NotFound
 from signer.tenancy.verdict import Reason
@@ -30,6 +31,8 @@ class Endpoints:
             values = held(found["metadata"])
             if values is None:
                 return Reason(FAILED, f"{where} is not ours; delete it")
+            if len(values | {uid: value}) > MOST_HELD:
+                return Reason(FAILED, f"{where} has {len(values)} values already; this one waits")
             wanted = dns_endpoint(name, values | {uid: value}, namespace)
             if values.get(uid) != value or found.get("spec") != wanted["spec"]:
                 await self._write(found, wanted)
@@ -39,27 +42,32 @@ class Endpoints:
             return Reason(FAILED, f"{where}: {getattr(error, 'message', error)}")
         return None
 
-    async def remove(self, uid: str) -> None:
-        """Take away what was asked for a Challenge, in whatever namespace. Raises Conflict as `add`."""
+    async def remove(self, uid: str) -> list[InTheWay]:
+        """Take away what was asked for a Challenge, in whatever namespace. Raises Conflict as `add`.
+
+        Each object has its turn, whatever becomes of another: returns those of which it is refused.
+        """
         try:
             found = await self._client.list(DNS_ENDPOINTS, label_selector=holder(uid))
         except NotFound:
-            return  # the CRD is gone, and the objects with it
+            return []  # the CRD is gone, and the objects with it
+        each = EachForItself()
         for one in found:
             values = held(one["metadata"])
             if values is None:
                 continue
             meta = one["metadata"]
             left = {key: value for key, value in values.items() if key != uid}
-            try:
+            name = _record_of(one)
+            if uid not in values or meta["name"] != endpoint_name(name):
+                continue  # anybody may set our labels: what has another name is none of ours
+            with each.one(DNS_ENDPOINTS, meta):
                 if left:
-                    name = str(one["spec"]["endpoints"][0]["dnsName"])
                     await self._write(one, dns_endpoint(name, left, meta["namespace"]))
                 else:
                     unchanged = {"uid": meta["uid"], "resource_version": meta["resourceVersion"]}
                     await self._client.delete(DNS_ENDPOINTS, meta["name"], meta["namespace"], **unchanged)
-            except NotFound:
-                continue
+        return each.done()
 
     async def _get(self, name: str, namespace: str) -> dict[str, Any] | None:
         try:
@@ -79,3 +87,11 @@ class Endpoints:
         }
         body = {"metadata": metadata, "spec": wanted["spec"]}
         await self._client.patch(DNS_ENDPOINTS, before["name"], body, namespace=before["namespace"])
+
+
+def _record_of(endpoint: dict[str, Any]) -> str:
+    """The name of the record that an object asks for; "" for an object that is not as we make them."""
+    spec = endpoint.get("spec")
+    listed = spec.get("endpoints") if isinstance(spec, dict) else None
+    first = listed[0] if isinstance(listed, list) and listed else None
+    return str(first.get("dnsName", "")) if isinstance(first, dict) else ""

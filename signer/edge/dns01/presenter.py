@@ -8,13 +8,13 @@ Used on the loop, in the leader. Only pauses between failed tries are kept in me
 
 import asyncio
 import hmac
-import ipaddress
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from issuers.acme.targets import ANYWHERE, AddressRule
+from issuers.acme.targets import ANYWHERE
 from signer.api.challenge import CHALLENGES, Challenge
 from signer.api.issuer import IssuerRef
+from signer.api.notes import text_note
 from signer.api.secret import SECRETS, read_secret
 from signer.authorities.registry import Registry
 from signer.edge.challenges.presenter import Cause, Found, Left
@@ -25,6 +25,7 @@ from signer.edge.dns01.rfc2136 import Updates
 from signer.edge.issuers.dns01_spec import Dns01, ExternalDns, Rfc2136, read_dns01
 from signer.edge.issuers.spec import AcmeIssuer, judge_acme
 from signer.edge.orders.values import issuer_of
+from signer.edge.proxies.reach import Reach
 from signer.kube.client import ApiClient
 from signer.kube.errors import Forbidden, NotFound
 from signer.tenancy.verdict import Reason, Refuse
@@ -34,10 +35,7 @@ NOTE = "mesh-signer.dev/dns01-record"
 _SHORTEST, _LONGEST = 2.0, 30.0
 # For all questions of one step together: a slow zone has a worker for so long and no longer.
 _STEP_SECONDS = 20.0
-_TOO_SLOW = f"the name servers were not done within {_STEP_SECONDS:.0f} s"
-_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
-COMPANY = AddressRule(allowed=tuple(ipaddress.ip_network(one) for one in _PRIVATE))
-"""Where the servers of a zone may stand for a ClusterIssuer: a company has zones of its own, but not on this machine."""
+_TOO_SLOW = f"the name servers did not finish within {_STEP_SECONDS:.0f} s"
 
 
 @dataclass
@@ -47,17 +45,6 @@ class _Pause:
     until: float
     seconds: float
     reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """Which addresses are dialled.
-
-    `tenants`: name servers of namespaced Issuers, and the servers of their zones. `zones`: servers of a ClusterIssuer's zones.
-    """
-
-    tenants: AddressRule = field(default_factory=AddressRule)
-    zones: AddressRule = COMPANY
 
 
 class DnsPresenter:
@@ -118,9 +105,10 @@ class DnsPresenter:
         self._pauses.pop(challenge.metadata.uid, None)
         solver = challenge.spec.solver.get("dns01")
         if isinstance(solver, dict) and "externalDNS" in solver:
-            await self._endpoints.remove(challenge.metadata.uid)
-            return None
-        note = challenge.metadata.annotations.get(NOTE, "")
+            found = await self._endpoints.remove(challenge.metadata.uid)
+            # An issuer may have its records in another namespace; what the API server says of that one is for its people.
+            return Left(Reason("LeftBehind", f"DNSEndpoint {found[0].ref.name}: {found[0].message}")) if found else None
+        note = text_note(challenge.metadata.annotations, NOTE)
         if not note:
             return None  # it is written before the record is
         name, _, seal = note.partition(" ")
@@ -148,8 +136,7 @@ class DnsPresenter:
             return waiting(name, end.message)
         if self._recursive_only:
             return classify(end, value, await self._questions.at_recursive_servers(end))
-        rule = self._reach.zones if ref.kind == "ClusterIssuer" else self._reach.tenants
-        return classify(end, value, await self._questions.at_all_servers(end, rule))
+        return classify(end, value, await self._questions.at_all_servers(end, self._reach.of(ref)))
 
     async def _present(self, challenge: Challenge) -> Reason | None:
         ref = issuer_of(challenge)
@@ -166,7 +153,7 @@ class DnsPresenter:
         updates = await self._updates(ref, settings.provider)
         if isinstance(updates, Reason):
             return updates
-        before, _, seal = meta.annotations.get(NOTE, "").partition(" ")
+        before, _, seal = text_note(meta.annotations, NOTE).partition(" ")
         # The name leads elsewhere since the record was written.
         moved = before not in ("", target) and _is_ours(challenge, updates, before, seal)
         if moved and (reason := await updates.remove(before, spec.key)) is not None:
@@ -182,7 +169,7 @@ class DnsPresenter:
             if isinstance(end, Refuse):
                 return end.reasons[0]
             if end != name and not settings.follow:
-                why = f"{name} is an alias of {end}, beside which no record counts: remove it, or set cnameStrategy: Follow"
+                why = f"{name} is an alias of {end}, next to which no other record counts: remove it, or set cnameStrategy: Follow"
                 return Reason("AliasInTheWay", why)
             if hides_others(name, end) and await self._questions.addresses(end):
                 why = f"{name} leads to {end}, which has addresses: a record there could hide them. Lead it to another name"
@@ -219,6 +206,8 @@ class DnsPresenter:
                 return Reason("SecretNotFound", f"{where}, the TSIG secret, not found")
             except Forbidden:
                 return Reason("SecretNotFound", f"{where}, the TSIG secret, may not be read")
+            if found.too_large:
+                return Reason("SecretNotFound", f"{where}, the TSIG secret, {found.too_large}")
             secret = found.data.get(server.tsig.secret_key, b"")
             if not secret:
                 return Reason("SecretNotFound", f"{where} has no TSIG secret at key {server.tsig.secret_key}")

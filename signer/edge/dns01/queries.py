@@ -7,6 +7,7 @@ Used on the loop. Nothing is remembered between two questions.
 """
 
 import asyncio
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 
 import dns.asyncbackend
@@ -30,6 +31,7 @@ MAX_SERVERS = 16
 """A zone has 13 at most by custom: more are not asked, and the zone is refused."""
 _MAX_ADDRESSES = 4
 _MAX_LABELS = 40
+_LONGEST_NAME = 253
 _DNS_PORT = 53
 _TRY_SECONDS = 2.5
 # For all questions of this process at once: each has a socket.
@@ -50,7 +52,7 @@ class Questions:
         self._room = asyncio.Semaphore(_AT_ONCE)
 
     async def delegated(self, name: str) -> str | Refuse:
-        """Follow CNAMEs from a record's name to their end. Raises NoAnswer."""
+        """Follow CNAMEs from a record's name to their end, those alone that the names themselves have. Raises NoAnswer."""
         known: dict[str, str] = {}
         while not isinstance(end := delegated(name, known.get), Refuse):
             target = await self._alias(end)
@@ -73,9 +75,7 @@ class Questions:
 
     async def zone(self, name: str) -> str:
         """The zone that a name is in, as the recursive servers see it. Raises NoAnswer."""
-        labels = name.split(".")
-        for index in range(min(len(labels) - 1, _MAX_LABELS)):
-            below = ".".join(labels[index:])
+        for below in itself_and_above(name):
             found = _zone_in(await self._recursive(below, "SOA"), below)
             if found is not None:
                 return found
@@ -196,15 +196,21 @@ class Questions:
         raise NoAnswer("gives no answer")
 
     async def _alias(self, name: str) -> str | None:
-        """Where a CNAME leads that the name itself has."""
-        message = await self._recursive(name, "CNAME")
-        targets = [
-            str(record.target)
-            for rrset in message.answer
-            if rrset.rdtype == dns.rdatatype.CNAME and _text(rrset.name) == name
-            for record in rrset
-        ]
-        return targets[0] if targets else None
+        """Where a CNAME leads that the name itself has; None too where a wildcard makes one up.
+
+        A name that exists hides wildcards from all names below it (RFC 4592, 3.3.1). So where one that nobody has, below
+        this name, leads to the same place, a wildcard above answers for both: this name has no record, and may get one.
+        """
+        target = _target_in(await self._recursive(name, "CNAME"), name)
+        label = secrets.token_hex(8)[: max(_LONGEST_NAME - 1 - len(name), 0)]
+        if target is None or not label:
+            return target
+        below = f"{label}.{name}"
+        try:
+            made_up = _target_in(await self._recursive(below, "CNAME"), below) == target
+        except NoAnswer as error:
+            raise NoAnswer(f"whether {name} is an alias of its own cannot be found out: {error}") from None
+        return None if made_up else target
 
     async def _recursive(self, name: str, kind: str) -> dns.message.Message:
         """Ask the recursive servers, one after the other; that a name does not exist is an answer too."""
@@ -229,12 +235,36 @@ class Questions:
         return self._resolver
 
 
+def itself_and_above(name: str) -> tuple[str, ...]:
+    """The names at which the zone of a name may begin, the nearest first; no zone of anybody's begins at one label."""
+    labels = name.split(".")
+    return tuple(".".join(labels[index:]) for index in range(min(len(labels) - 1, _MAX_LABELS)))
+
+
 def zone_at(message: dns.message.Message, name: str) -> str | None:
     """The zone of a name by the answer of a server that has it, None when it is not authoritative."""
     return _zone_in(message, name) if message.flags & dns.flags.AA else None
 
 
+def is_alias(message: dns.message.Message, name: str) -> bool:
+    """Tell whether an answer is about another name, to which a CNAME leads, be it of the name's own or a wildcard's."""
+    return _target_in(message, name) is not None
+
+
+def _target_in(message: dns.message.Message, name: str) -> str | None:
+    """Where an answer says that a name leads, in lower case and without a trailing dot."""
+    targets = (
+        _text(record.target)
+        for rrset in message.answer
+        if rrset.rdtype == dns.rdatatype.CNAME and _text(rrset.name) == name
+        for record in rrset
+    )
+    return next(targets, None)
+
+
 def _zone_in(message: dns.message.Message, name: str) -> str | None:
+    if is_alias(message, name):
+        return None  # what stands beside it is the zone of where it leads; no zone begins at an alias
     sections: Iterable[dns.rrset.RRset] = (*message.answer, *message.authority)
     owners = (_text(rrset.name) for rrset in sections if rrset.rdtype == dns.rdatatype.SOA)
     return next((zone for one in owners if (zone := zone_of(name, one)) is not None), None)

@@ -22,6 +22,8 @@ _VALUE = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _NAME = re.compile(r"[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?)*", re.ASCII)
 DNS_ENDPOINTS = Resource("externaldns.k8s.io", "v1alpha1", "dnsendpoints", "DNSEndpoint", namespaced=True)
 HOLDER = "mesh-signer.dev/challenge."
+MOST_HELD = 64
+"""Values of one record: more than any Certificate needs, and few enough for one answer of a name server."""
 
 
 def record_name(dns_name: str) -> str:
@@ -110,15 +112,16 @@ def endpoint_name(name: str) -> str:
 
 
 def held(metadata: Mapping[str, Any]) -> dict[str, str] | None:
-    """Return an object's values by the Challenges' uids; None when the object is somebody else's."""
+    """Return an object's values by the Challenges' uids; None when the object is somebody else's, or has more than ours can."""
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     if any(labels.get(key) != value for key, value in PART_OF.items()):
         return None
-    return {
+    found = {
         key.removeprefix(HOLDER): value
         for key, value in annotations.items()
         if key.startswith(HOLDER) and _VALUE.fullmatch(value)
     }
+    return found if len(found) <= MOST_HELD else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """RFC 2136: one TXT value added to, or taken from, a zone at the name server of an issuer, signed by TSIG (RFC 8945).
 
-The server says itself which of its zones a name is in. Only the one value is ever touched: what else stands under the
+The server says itself which of its zones a name is in, and is asked with the same key: a name server may have several
+views of a zone, and choose between them by the key. Only the one value is ever touched: what else stands under the
 name stays. An Issuer's author chose the server, so its address is judged where it is dialled. Used on the loop.
 """
 
@@ -17,7 +18,7 @@ import dns.tsig
 import dns.update
 
 from issuers.acme.targets import AddressRule
-from signer.edge.dns01.queries import NoAnswer, Questions, zone_at
+from signer.edge.dns01.queries import NoAnswer, Questions, is_alias, itself_and_above, zone_at
 from signer.edge.issuers.dns01_spec import Rfc2136
 from signer.edge.proxies.resolve import addresses
 from signer.tenancy.verdict import Reason
@@ -85,19 +86,19 @@ class Updates:
         except dns.tsig.PeerBadKey:
             return Reason(FAILED, f"name server {shown} does not know the TSIG key {self._key_name()} (BADKEY)")
         except dns.tsig.PeerBadSignature:
-            why = "the secret or the algorithm is another there (BADSIG)"
+            why = "the secret or the algorithm differs there (BADSIG)"
             return Reason(
                 FAILED, f"name server {shown} does not take the signature of TSIG key {self._key_name()}: {why}"
             )
         except dns.tsig.PeerBadTime:
-            return Reason(FAILED, f"name server {shown} has another time (BADTIME)")
+            return Reason(FAILED, f"name server {shown} has a clock that differs from ours (BADTIME)")
         except dns.tsig.PeerError:
             return Reason(FAILED, f"name server {shown} refuses the TSIG signature")
 
     def _judged(self, answer: dns.message.Message, zone: str) -> Reason | None:
         shown, code = self._server.shown, answer.rcode()
         if self._key is not None and not answer.had_tsig and code == dns.rcode.NOERROR:
-            return Reason(FAILED, f"name server {shown} gives an answer that is not signed: it may be anybody's")
+            return Reason(FAILED, f"name server {shown} gives an answer that is not signed: it could come from anybody")
         if code == dns.rcode.NOERROR:
             return None
         hint = {
@@ -109,13 +110,21 @@ class Updates:
         )
 
     async def _zone(self, name: str, address: str) -> str:
-        query = dns.message.make_query(name, dns.rdatatype.SOA, flags=0)
-        answer = await self._questions.ask(query, address, self._server.port, tcp=self._server.tcp)
-        zone = zone_at(answer, name)
-        if zone is None:
-            code = dns.rcode.to_text(answer.rcode())
-            raise NoAnswer(f"does not have the zone of {name} (it answers {code})")
-        return zone
+        """The zone in which the server has a name, in the view that the key shows: where an alias is, the name above tells."""
+        code = ""
+        for one in itself_and_above(name):
+            query = dns.message.make_query(one, dns.rdatatype.SOA, flags=0)
+            if self._key is not None:
+                query.use_tsig(self._key)
+            answer = await self._questions.ask(query, address, self._server.port, tcp=self._server.tcp)
+            if self._key is not None and not answer.had_tsig:
+                raise NoAnswer("gives an answer that is not signed: it could come from anybody")
+            zone, code = zone_at(answer, one), dns.rcode.to_text(answer.rcode())
+            if zone is not None:
+                return zone
+            if not is_alias(answer, one):
+                break
+        raise NoAnswer(f"does not have the zone of {name} (it answers {code})")
 
     async def _addresses(self) -> list[str]:
         """The server's addresses that may be dialled; found as any program here would."""

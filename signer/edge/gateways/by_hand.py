@@ -20,6 +20,7 @@ from signer.edge.gateways.placement import NO_POD_RECHECK
 from signer.edge.gateways.sources import GatewaySources
 from signer.edge.proxies.find import Proxies
 from signer.edge.proxies.values import selects
+from signer.edge.reserved import SecretName
 from signer.kube.client import ApiClient
 from signer.kube.errors import AlreadyExists, NotFound
 
@@ -53,7 +54,8 @@ class ByHand:
         still = set()
         for certificate in waiting:
             key = (namespace, certificate.spec.secret_name)
-            left = await self._serve(certificate, key, selectors.get(key[1], []))
+            naming = [one for where in ("", namespace) for one in selectors.get(SecretName(key[1], where), [])]
+            left = await self._serve(certificate, key, naming)
             if left is not None:
                 again.append(left)
                 still.add(key)

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from signer.api.certificate import CERTIFICATES, Certificate
+from signer.api.certificate import CERTIFICATES, Certificate, ends_by_itself, request_waits
 from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
-from signer.api.meta import has_condition
+from signer.api.meta import find_condition, has_condition
+from signer.api.notes import text_note
 from signer.api.text import shown
 from signer.edge.gateways.bodies import certificate_body
 from signer.edge.gateways.placeholder import waits
@@ -93,6 +94,11 @@ class EdgeCertificates:
         certificate = self.watch.store.get(key)
         return certificate is not None and has_condition(certificate.status.conditions, "Issuing")
 
+    def trouble(self, key: Key) -> Reason | None:
+        """Why there is no new certificate under this name, as its Certificate says: where people must do something."""
+        certificate = self.watch.store.get(key)
+        return why_not_issued(certificate) if certificate is not None else None
+
     def made(self, key: Key) -> Certificate | None:
         """The Certificate of ours under this name."""
         certificate = self.watch.store.get(key)
@@ -136,6 +142,18 @@ class EdgeCertificates:
                 self._changed(certificate.metadata.labels.get(SOURCE_NAMESPACE) or change.key[0])
 
 
+def why_not_issued(certificate: Certificate) -> Reason | None:
+    """What a Certificate says that its request waits for, or why the last one failed; None for what ends by itself. Pure."""
+    name = f"Certificate {certificate.metadata.namespace}/{certificate.metadata.name}"
+    request, message = request_waits(certificate)
+    if request and not ends_by_itself(message):
+        return Reason("RequestWaits", f"{name} has no new certificate: CertificateRequest {request}: {message}")
+    issuing = find_condition(certificate.status.conditions, "Issuing")
+    if issuing is not None and issuing.status == "False" and certificate.status.failed_issuance_attempts:
+        return Reason(issuing.reason or "Failed", f"{name}: {issuing.message}")
+    return None
+
+
 def kept_by_another(
     wish: Wish, target: str, source_uid: str, there: Certificate | None, beside: Iterable[Certificate]
 ) -> Reason | None:
@@ -148,7 +166,10 @@ def kept_by_another(
     """
     source = wish.sources[0].namespace
     if there is not None and there.metadata.labels.get(EDGE_LABEL) == "true":
-        known = (there.metadata.labels.get(SOURCE_NAMESPACE), there.metadata.annotations.get(SOURCE_NAMESPACE_UID))
+        known = (
+            there.metadata.labels.get(SOURCE_NAMESPACE),
+            text_note(there.metadata.annotations, SOURCE_NAMESPACE_UID),
+        )
         if known == (source, source_uid):
             return None
         message = f"Secret {shown(wish.secret_name)} in namespace {target} is for another namespace's Gateway"
@@ -169,8 +190,8 @@ def kept_by_another(
 
 
 def _unchanged(old: Certificate | None, new: Certificate | None) -> bool:
-    """Whether only the status differs, which changes often: here it counts only when it begins or ends to wait."""
-    if old is None or new is None or waits(old) != waits(new):
+    """Whether only the status differs, which changes often: here it counts only when it begins or ends to wait, and why."""
+    if old is None or new is None or waits(old) != waits(new) or why_not_issued(old) != why_not_issued(new):
         return False
     mine, yours = old.metadata, new.metadata
     return (old.raw_spec, mine.labels, mine.annotations, mine.owner_references, mine.deletion_timestamp) == (

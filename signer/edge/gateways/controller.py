@@ -6,22 +6,24 @@ anywhere is followed by one that goes on. All decisions are pure functions in th
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from itertools import islice
 
 from signer.api.certificate import Certificate, IssuerReference
 from signer.api.event import ObjectReference, reference_to
 from signer.api.labels import SOURCE_NAMESPACE_UID
+from signer.api.meta import Condition
 from signer.edge.gateways.by_hand import ByHand
 from signer.edge.gateways.gather import Wanted, gather
 from signer.edge.gateways.look import Known, Look, Telling, resource_of
-from signer.edge.gateways.placement import NO_POD_RECHECK, NoGateway, Placement, place
-from signer.edge.gateways.serving import Expected
+from signer.edge.gateways.placement import NO_POD_RECHECK, NoGateway, Placement, only_in, place
+from signer.edge.gateways.served.step import Expected
 from signer.edge.gateways.wish import Wish
 from signer.edge.host import Host
 from signer.edge.hosts.claims import Claims
 from signer.edge.hosts.decide import Asker, decide, granted_by_policy
+from signer.edge.hosts.proven import NOT_PROVEN, unproven, without
 from signer.edge.proxies.find import Proxies
 from signer.kube.errors import ApiError, Conflict, Forbidden, NotFound
 from signer.kube.queue import WorkQueue
@@ -74,13 +76,18 @@ class Targets:
                 found.add(namespace)
                 continue
             pods = await self._proxies.find(selector, (namespace, *sorted(self._gateway_namespaces)))
-            placed = place(
-                namespace,
-                selector,
-                pods,
-                gateway_namespaces=self._gateway_namespaces,
-                granted=granted,
-                namespaced_issuer=wish.issuer.normal()[1] == "Issuer",
+            reading = only_in(wish.secret_namespace, selector, pods)
+            placed = (
+                reading
+                if isinstance(reading, Refuse)
+                else place(
+                    namespace,
+                    selector,
+                    reading,
+                    gateway_namespaces=self._gateway_namespaces,
+                    granted=granted,
+                    namespaced_issuer=wish.issuer.normal()[1] == "Issuer",
+                )
             )
             match placed:
                 case Placement(namespaces, passed):
@@ -219,12 +226,36 @@ class GatewayController:
         if not taken:
             look.states["refused"] += 1
             return
-        wish = replace(wish, hosts=tuple(taken))
+        wish = await self._provable(look, replace(wish, hosts=tuple(taken)), targets)
         put = {target for target in sorted(targets) if await self._put(look, wish, target)}
         if put:
             look.expected.append(Expected(wish, frozenset(put)))
         fine = put == targets
         look.states["kept" if fine else "refused"] += 1
+
+    async def _provable(self, look: Look, wish: Wish, targets: Collection[str]) -> Wish:
+        """Tell of hosts that cannot be proven; near the end of what is served the wish goes without them."""
+        failing: dict[Host, Condition] = {}
+        for host in wish.hosts:
+            claim = self._claims.hosts.store.get(("", host.claim_name))
+            if claim is not None and (said := unproven(claim.status.conditions)) is not None:
+                failing[host] = said
+        if not failing:
+            return wish
+        now = self._claims.now()
+        in_use = await self._secrets.in_use([(target, wish.secret_name) for target in sorted(targets)], now)
+        found = without(wish.hosts, failing, in_use, now)
+        if found.again is not None:
+            look.soon(min(max((found.again - now).total_seconds(), 1.0), _KEPT_RECHECK))
+        what = (
+            f"the certificate in Secret {wish.secret_name} is made without it, so that the others have one"
+            if found.left_out
+            else f"no new certificate for Secret {wish.secret_name} comes before that is mended"
+        )
+        for host in found.dead:
+            look.tell(wish.sources, Reason(NOT_PROVEN, f"{host} cannot be proven: {failing[host].message}; {what}"))
+        left = tuple(host for host in wish.hosts if not found.left_out or host not in found.dead)
+        return replace(wish, hosts=left)
 
     def _permitted(self, look: Look, wish: Wish) -> tuple[Host, ...] | None:
         """The hosts that the namespace has or may take; the others are told of. None when it cannot be said yet."""
@@ -275,6 +306,8 @@ class GatewayController:
                     names = ", ".join(str(host) for host in wish.hosts[:3]) + (" ..." if len(wish.hosts) > 3 else "")
                     message = f"Created Certificate {target}/{wish.secret_name} for {names}"
                     self._telling.event(wish.sources, "Normal", Reason("CreateCertificate", message))
+                if (trouble := self._certificates.trouble((target, wish.secret_name))) is not None:
+                    look.tell(wish.sources, trouble)
                 return True
             why = made
         look.tell(wish.sources, why)

@@ -8,7 +8,7 @@ from signer.api.gateway import APIGateway, Gateway
 from signer.api.ingress import INGRESS_CLASS, INGRESS_SELECTOR, Ingress
 from signer.api.labels import PART_OF
 from signer.api.virtualservice import VirtualService
-from signer.edge.gateways.opt_in import wanted_issuer
+from signer.edge.gateways.opt_in import effort_of_a_look, misspelt, wanted_issuer
 from signer.edge.gateways.read import api_gateway_wishes, gateway_wishes, ingress_wishes, merge
 from signer.edge.gateways.wish import Passed, Source, SourceKind, Wish, Wishes
 from signer.kube.encoding.codec import Withheld
@@ -55,7 +55,7 @@ def gather(
     wishes: list[Wish] = []
     passed: list[tuple[Source, Passed]] = []
     selectors: dict[Source, Mapping[str, str] | None] = {}
-    unsure = False
+    unsure, effort = False, effort_of_a_look()
     for route in listed:
         if isinstance(route.raw_spec, Withheld):
             meta = route.metadata
@@ -74,6 +74,8 @@ def gather(
             unsure = True
             continue
         issuer = wanted_issuer(meta.annotations, annotations, default)
+        if (slip := misspelt(meta.annotations, effort)) is not None:
+            passed.append((source, Passed("metadata.annotations", slip)))
         if issuer is None:
             continue
         unsure = unsure or bool(obj.problem)
@@ -89,6 +91,14 @@ def gather(
     for wish, reason in refused:
         passed += [(source, Passed("", reason)) for source in wish.sources]
     return Wanted(joined, tuple(passed), selectors, unsure)
+
+
+def named_by(obj: Gateway | APIGateway | Ingress, routes: Iterable[VirtualService]) -> tuple[Wish, ...]:
+    """What an object would have if it asked for certificates: the Secrets that it names, and the hosts that it serves by them.
+
+    For Certificates that somebody wrote for these Secrets; the issuer of these wishes is nobody's.
+    """
+    return _read(obj, IssuerReference(), routes).certificates
 
 
 def _read(obj: Gateway | APIGateway | Ingress, issuer: IssuerReference, routes: Iterable[VirtualService]) -> Wishes:

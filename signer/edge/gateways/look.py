@@ -6,13 +6,13 @@ A reason is written as an Event when it comes, not at each look; one that goes a
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from signer.api.event import ObjectReference
+from signer.api.event import ObjectReference, named
 from signer.api.gateway import API_GATEWAYS, GATEWAYS, APIGateway, Gateway
 from signer.api.ingress import INGRESSES, Ingress
 from signer.api.virtualservice import VIRTUAL_SERVICES
 from signer.edge.gateways.certificates import EdgeCertificates, Key
 from signer.edge.gateways.secrets import GatewaySecrets
-from signer.edge.gateways.serving import Expected
+from signer.edge.gateways.served.step import Expected
 from signer.edge.gateways.sources import GatewaySources
 from signer.edge.gateways.wish import Passed, Source
 from signer.edge.hosts.claims import Claims
@@ -20,6 +20,7 @@ from signer.edge.hosts.decide import Asker
 from signer.edge.proxies.find import Proxies
 from signer.kube.resource import Resource
 from signer.observe.events import EventRecorder, EventType
+from signer.observe.notices import Notice, Notices
 from signer.tenancy.verdict import Reason
 
 STATES = ("kept", "waiting", "refused")
@@ -84,7 +85,7 @@ class Telling:
     """Remembers what each namespace was told. `on_states` is given how many certificates are in which state."""
 
     def __init__(self, recorder: EventRecorder, on_states: Callable[[Mapping[str, int]], None]) -> None:
-        self._recorder = recorder
+        self._notices = Notices(recorder)
         self._on_states = on_states
         self._told: dict[str, set[Told]] = {}
         self._states: dict[str, dict[str, int]] = {}
@@ -96,10 +97,12 @@ class Telling:
         return {*self._told, *(name for name, states in self._states.items() if states["refused"] or states["waiting"])}
 
     def take(self, namespace: str, look: Look) -> None:
-        """Write what was not told before, and count."""
-        before = self._told.get(namespace, set())
-        for source, type_, code, message in sorted(look.told - before):
-            self.event((source,), type_, Reason(code, message))
+        """Tell what was not told before, and count."""
+        notices: dict[Source, list[Notice]] = {source: [] for source, *_ in self._told.get(namespace, ())}
+        for source, type_, code, message in sorted(look.told):
+            notices.setdefault(source, []).append(Notice(type_, code, message))
+        for source, said in notices.items():
+            self._notices.say(_reference(source), said, share=namespace)
         if look.told:
             self._told[namespace] = look.told
         else:
@@ -111,8 +114,11 @@ class Telling:
         self._on_states({state: sum(one[state] for one in self._states.values()) for state in STATES})
 
     def event(self, sources: tuple[Source, ...], type_: EventType, reason: Reason) -> None:
-        """Write an Event about each of these objects."""
+        """Tell each of these objects' people what was done; what it warns of is in the log too."""
         for source in sources:
-            resource = _RESOURCES[source.kind]
-            ref = ObjectReference(resource.api_version, resource.kind, source.namespace, source.name, source.uid)
-            self._recorder.emit(ref, type_, reason.code, reason.message, share=source.namespace)
+            notice = Notice(type_, reason.code, reason.message)
+            self._notices.logged(_reference(source), notice, share=source.namespace)
+
+
+def _reference(source: Source) -> ObjectReference:
+    return named(_RESOURCES[source.kind], source.namespace, source.name, source.uid)

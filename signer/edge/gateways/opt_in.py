@@ -4,10 +4,13 @@ Pure. An empty annotation on an object says no, whatever its namespace says.
 Source: https://cert-manager.io/docs/usage/ingress/#supported-annotations
 """
 
+import itertools
+import re
 from collections.abc import Mapping
 
 from signer.api.certificate import IssuerReference
 from signer.api.issuer import GROUP
+from signer.api.meant import Effort, nearest
 from signer.api.text import shown
 from signer.tenancy.verdict import Reason
 
@@ -25,6 +28,37 @@ _OPTIONS = {
     "cert-manager.io/revision-history-limit": "revisionHistoryLimit",
 }
 _MAX_VALUE = 253
+_NO_LETTER = re.compile(r"[^a-z0-9]")
+_FORMER_GROUP = "certmanager.k8s.io/"
+_MEANT = {_NO_LETTER.sub("", one): one for one in (CLUSTER_ISSUER, ISSUER, ISSUER_KIND, ISSUER_GROUP)}
+_LONGEST_KEY = 64
+# Tenants write as many annotations as they like, and each costs a look.
+_LOOKED_AT = 64
+# One letter too many, missing or another: cert-manager's other annotations are further off.
+_NEAR = 0.94
+
+
+def effort_of_a_look() -> Effort:
+    """What all objects of a namespace may cost together, each time that they are looked at."""
+    return Effort(names=4000, characters=30_000)
+
+
+def misspelt(annotations: Mapping[str, str], effort: Effort) -> Reason | None:
+    """Name an annotation that is nearly one by which a certificate is asked for, and so asks for nothing; None for no such."""
+    for key in effort.of(itertools.islice(annotations, _LOOKED_AT)):
+        if (meant := _meant(key, effort)) is not None:
+            return Reason("MisspeltAnnotation", f"{shown(key)} asks for nothing: is {meant} meant?")
+    return None
+
+
+def _meant(key: str, effort: Effort) -> str | None:
+    if key in _MEANT.values() or len(key) > _LONGEST_KEY:
+        return None
+    letters = _NO_LETTER.sub("", key.lower().replace(_FORMER_GROUP, f"{GROUP}/"))
+    if letters in _MEANT:
+        return _MEANT[letters]
+    near = nearest(letters, _MEANT, _NEAR, effort)
+    return _MEANT[near] if near and abs(len(near) - len(letters)) <= 1 else None
 
 
 def wanted_issuer(

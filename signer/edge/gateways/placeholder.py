@@ -21,7 +21,7 @@ from signer.api.meta import from_rfc3339, has_condition
 from signer.api.secret import TLS_CERT, TLS_KEY, Secret
 from signer.api.tls_secret import PLACEHOLDER_NAME, is_placeholder, key_pair, read_leaf
 from signer.edge.host import Host, read_host
-from signer.edge.reserved import reserved_name, secret_named
+from signer.edge.reserved import SecretName, reserved_name, secret_named
 
 LIFETIME = timedelta(days=90)
 BACKDATED = timedelta(hours=1)
@@ -108,23 +108,23 @@ def own_hosts(certificate: Certificate) -> tuple[Host, ...]:
     return tuple(sorted(host for host in found if isinstance(host, Host)))
 
 
-def credentials_of(server: Server) -> frozenset[str]:
-    """The Secrets that a Gateway's server names, in whatever namespace its proxies run."""
+def credentials_of(server: Server) -> frozenset[SecretName]:
+    """The Secrets that a Gateway's server names, in whatever namespace its proxies run where it does not say."""
     if server.tls is None:
         return frozenset()
     listed = (server.tls.credential_name, *server.tls.credential_names)
     named = (secret_named(text) for text in listed if text)
-    return frozenset(name for name in named if isinstance(name, str))
+    return frozenset(name for name in named if isinstance(name, SecretName))
 
 
-def credentials(gateway: Gateway) -> frozenset[str]:
+def credentials(gateway: Gateway) -> frozenset[SecretName]:
     """The Secrets that a Gateway's servers name."""
     return frozenset(name for server in gateway.spec.servers for name in credentials_of(server))
 
 
-def selectors_naming(gateways: Iterable[Gateway]) -> dict[str, list[Mapping[str, str]]]:
+def selectors_naming(gateways: Iterable[Gateway]) -> dict[SecretName, list[Mapping[str, str]]]:
     """By the Secrets that Gateways name, their selectors, each once: a proxy beside it may be one that they take."""
-    found: dict[str, list[Mapping[str, str]]] = {}
+    found: dict[SecretName, list[Mapping[str, str]]] = {}
     for gateway in gateways:
         for name in credentials(gateway):
             listed = found.setdefault(name, [])

@@ -33,6 +33,19 @@ class NoGateway:
     reason: Reason
 
 
+def only_in(named: str, selector: Mapping[str, str], pods: Iterable[GatewayPod]) -> list[GatewayPod] | Refuse:
+    """Of a Gateway's Pods those that read a Secret by the namespace that its credentialName names ("" for none): their own."""
+    running = [pod for pod in pods if selects(selector, pod.labels)]
+    there = [pod for pod in running if named in ("", pod.namespace)]
+    if there or not running:
+        return there
+    where = ", ".join(sorted({pod.namespace for pod in running})[:_SHOWN])
+    message = (
+        f"it names a Secret of namespace {named}, and its proxies run in {where}: a proxy reads Secrets of its own only"
+    )
+    return Refuse((Reason("OtherNamespace", message),))
+
+
 def place(
     namespace: str,
     selector: Mapping[str, str],

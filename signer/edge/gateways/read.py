@@ -16,7 +16,7 @@ from signer.api.text import shown
 from signer.edge.gateways.opt_in import options_of
 from signer.edge.gateways.wish import Passed, Source, SourceKind, Wish, Wishes
 from signer.edge.host import MAX_NAMES, Host, read_host
-from signer.edge.reserved import NOT_OURS, reserved_name, secret_named
+from signer.edge.reserved import INVALID_NAME, NOT_OURS, SecretName, reserved_name, secret_named
 from signer.tenancy.verdict import Reason
 
 MAX_SERVERS = 1000
@@ -34,28 +34,40 @@ class _Reading:
     source: Source
     hosts: dict[str, set[Host]] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
+    namespaces: dict[str, str] = field(default_factory=dict)
     passed: list[Passed] = field(default_factory=list)
 
     def skip(self, place: str, code: str, message: str, *, harmless: bool = False) -> None:
         if len(self.passed) < _PASSED_SHOWN:
             self.passed.append(Passed(place, Reason(code, message), harmless))
 
-    def secret(self, place: str, credential: str) -> str | None:
-        """The Secret's name, or None with a note."""
+    def secret(self, place: str, credential: str, *, namespaced: bool = False) -> SecretName | None:
+        """The Secret's name, or None with a note. `namespaced`: a namespace may stand before it."""
         name = secret_named(credential)
         if isinstance(name, Reason):
             self.skip(place, name.code, name.message, harmless=name.code == NOT_OURS)
             return None
-        if (why := reserved_name(name)) is not None:
+        if name.namespace and not namespaced:
+            message = f"{shown(credential)} names a Secret of another namespace; name one without a namespace"
+            self.skip(place, INVALID_NAME, message)
+            return None
+        if (why := reserved_name(name.name)) is not None:
             self.skip(place, why.code, why.message)
             return None
         return name
 
-    def add(self, place: str, name: str, hosts: Iterable[Host], key: str = "") -> None:
+    def add(self, place: str, secret: SecretName, hosts: Iterable[Host], key: str = "") -> None:
         """Want these hosts in this Secret; a second server may add to them, but not ask for another kind of key."""
+        name = secret.name
         if self.keys.setdefault(name, key) != key:
             self.skip(place, "KeyConflict", f"{shown(name)} is wanted with two kinds of keys; name another Secret")
             return
+        before = self.namespaces.get(name, "")
+        if before and secret.namespace not in ("", before):
+            message = f"{shown(name)} is wanted in two namespaces, {before} and {secret.namespace}; name another Secret"
+            self.skip(place, "SecretConflict", message)
+            return
+        self.namespaces[name] = before or secret.namespace
         self.hosts.setdefault(name, set()).update(hosts)
 
     def wishes(self, issuer: IssuerReference, options: Mapping[str, str], max_names: int) -> Wishes:
@@ -72,7 +84,10 @@ class _Reading:
                     "split them over several credential names",
                 )
                 continue
-            found.append(Wish((self.source,), name, tuple(sorted(hosts)), issuer, self.keys[name], dict(options)))
+            where = self.namespaces[name]
+            found.append(
+                Wish((self.source,), name, tuple(sorted(hosts)), issuer, self.keys[name], dict(options), where)
+            )
         return Wishes(self.source, tuple(found), tuple(self.passed))
 
 
@@ -103,7 +118,7 @@ def gateway_wishes(
     return reading.wishes(issuer, options_of(gateway.metadata.annotations), max_names)
 
 
-def _credentials(reading: _Reading, place: str, server: Server) -> list[tuple[str, str]]:
+def _credentials(reading: _Reading, place: str, server: Server) -> list[tuple[SecretName, str]]:
     """The Secrets of one server, each with the kind of key that it is for."""
     tls = server.tls or ServerTLS()
     listed = (tls.credential_name,) if tls.credential_name else tls.credential_names
@@ -112,7 +127,7 @@ def _credentials(reading: _Reading, place: str, server: Server) -> list[tuple[st
             reading.skip(f"{place}.tls", "FileMounted", "certificates come from files of the proxy", harmless=True)
         return []
     if tls.credential_name and tls.credential_names:
-        reading.skip(f"{place}.tls", "TwoCredentials", "credentialName and credentialNames exclude each other")
+        reading.skip(f"{place}.tls", "TwoCredentials", "credentialName and credentialNames cannot both be set")
         return []
     if tls.mode.upper() not in _TERMINATING:
         reading.skip(
@@ -130,7 +145,7 @@ def _credentials(reading: _Reading, place: str, server: Server) -> list[tuple[st
     found = []
     for position, credential in enumerate(listed):
         where = f"{place}.tls.credentialName" + ("" if tls.credential_name else f"s[{position}]")
-        name = reading.secret(where, credential)
+        name = reading.secret(where, credential, namespaced=True)
         if name is not None:
             found.append((name, _PAIR[position] if len(listed) > 1 else ""))
     return found
@@ -146,7 +161,8 @@ def _hosts(reading: _Reading, place: str, listed: Iterable[str], narrowed: Itera
             reading.skip(
                 f"{place}[{index}]",
                 "NoHost",
-                "* names no host, and no VirtualService on this Gateway does; name the hosts",
+                "* names no host, and no VirtualService of the Gateway's own namespace on this Gateway does (those of other"
+                " namespaces do not count, as anybody could write one); name the hosts",
             )
         for one in candidates:
             if name == "*" and one == "*":
@@ -240,6 +256,11 @@ def merge(
             what = "issuer" if first.issuer.normal() != wish.issuer.normal() else "kind of key"
             message = f"Secret {shown(wish.secret_name)} is wanted by {first.sources[0]} from another {what}"
             refused.append((wish, Reason("SecretConflict", f"{message}; name another Secret")))
+        elif "" not in (first.secret_namespace, wish.secret_namespace) and (
+            first.secret_namespace != wish.secret_namespace
+        ):
+            message = f"Secret {shown(wish.secret_name)} is wanted by {first.sources[0]} in another namespace"
+            refused.append((wish, Reason("SecretConflict", f"{message}; name another Secret")))
         elif len(hosts) > max_names:
             message = (
                 f"Secret {shown(wish.secret_name)} would be for {len(hosts)} hosts with those of {first.sources[0]}"
@@ -248,7 +269,8 @@ def merge(
         else:
             sources = tuple(sorted({*first.sources, *wish.sources}))
             options = {**wish.options, **first.options}
+            where = first.secret_namespace or wish.secret_namespace
             joined[wish.secret_name] = Wish(
-                sources, wish.secret_name, hosts, first.issuer, first.key_algorithm, options
+                sources, wish.secret_name, hosts, first.issuer, first.key_algorithm, options, where
             )
     return tuple(joined.values()), tuple(refused)

@@ -24,10 +24,11 @@ from signer.edge.gateways.controller import EdgeOptions, GatewayController
 from signer.edge.gateways.look import Known, Telling
 from signer.edge.gateways.placeholder import waits
 from signer.edge.gateways.secrets import GatewaySecrets
-from signer.edge.gateways.served import ServedProbes
+from signer.edge.gateways.served.controller import ServedProbes
 from signer.edge.gateways.sources import GatewaySources
 from signer.edge.hosts.claims import Claims
 from signer.edge.hosts.policy_status import EdgePolicyStatuses
+from signer.edge.hosts.proven import unproven
 from signer.edge.proxies.find import Proxies
 from signer.kube.client import ApiClient
 from signer.kube.clock import utc_now
@@ -200,6 +201,8 @@ def _matters(change: Change[HostClaim]) -> bool:
         return True
     # A claim that is unused goes once no Secret is on record: the look that removed the last one may not have seen that yet.
     released = bool(old.status.secrets) and not new.status.secrets
+    if (unproven(old.status.conditions) is None) != (unproven(new.status.conditions) is None):
+        return True
     return released or (old.status.contenders, old.status.unused_since) != (
         new.status.contenders,
         new.status.unused_since,

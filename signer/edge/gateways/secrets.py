@@ -4,22 +4,25 @@ Used on the loop. What there is is read live where the watch does not show it: o
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 import msgspec
+from cryptography import x509
 
 from issuers.x509 import loading
 from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
 from signer.api.meta import from_rfc3339, to_rfc3339
+from signer.api.notes import text_note
 from signer.api.secret import SECRETS, TLS_CERT, Secret, read_secret
 from signer.api.tls_secret import is_ca, is_placeholder, key_pair, public_key_hash, read_leaf
 from signer.edge.gateways.bodies import FAO_LABEL, PLACEHOLDER, UNUSED_SINCE, gateway_secret
 from signer.edge.gateways.placeholder import new_placeholder, still_good, wait_for_issuance
 from signer.edge.gateways.wish import Wish
 from signer.edge.hosts.decide import Asker
+from signer.edge.hosts.proven import InUse
 from signer.edge.hosts.retention import KEPT, Fate, fate
 from signer.edge.hosts.secret_records import (
     MOST_SECRETS,
@@ -33,6 +36,7 @@ from signer.kube.client import ApiClient
 from signer.kube.encoding.codec import JsonCodec
 from signer.kube.errors import Conflict, NotFound
 from signer.kube.reflector import Change, Reflector
+from signer.kube.room import SPARE
 from signer.tenancy.verdict import Reason
 
 Key = tuple[str, str]
@@ -68,6 +72,7 @@ class GatewaySecrets:
             SECRETS,
             JsonCodec(Secret),
             label_selector=f"{EDGE_LABEL}=true",
+            rank=lambda _: SPARE,
             on_restart=lambda _: on_restart(SECRETS.plural),
         )
         self.watch.subscribe(self._changed)
@@ -96,6 +101,17 @@ class GatewaySecrets:
             await self._mend(secret, asker)
         return why
 
+    async def in_use(self, keys: Iterable[Key], now: datetime) -> InUse | None:
+        """What is served from these Secrets: of several the one that ends first, None where one has nothing valid."""
+        found: list[InUse] = []
+        for key in keys:
+            secret = self.watch.store.get(key)
+            leaf = await asyncio.to_thread(read_leaf, secret) if secret is not None else None
+            if leaf is None or is_placeholder(leaf) or leaf.not_valid_after_utc <= now:
+                return None
+            found.append(InUse(frozenset(dns_names(leaf)), leaf.not_valid_before_utc, leaf.not_valid_after_utc))
+        return min(found, key=lambda one: one.end, default=None)
+
     async def settle(self, asker: Asker, stays: Callable[[Key], bool], used: Callable[[Key], bool]) -> float | None:
         """Note which Secrets that were made for a namespace nobody wants, and remove those long unused.
 
@@ -115,7 +131,7 @@ class GatewaySecrets:
                 continue
             if secret.metadata.deletion_timestamp:
                 continue
-            since = from_rfc3339(secret.metadata.annotations.get(UNUSED_SINCE))
+            since = from_rfc3339(text_note(secret.metadata.annotations, UNUSED_SINCE))
             match fate(wanted=is_wanted, unused_since=since, now=now):
                 case Fate.NOTE_UNUSED:
                     await self._annotate(secret, {UNUSED_SINCE: to_rfc3339(now)})
@@ -215,6 +231,15 @@ class GatewaySecrets:
     def _changed(self, change: Change[Secret]) -> None:
         if change.new is None and change.old is not None and self._records.has(change.key, change.old.metadata.uid):
             self._lost[change.key] = (change.old, self._clock())
+
+
+def dns_names(leaf: x509.Certificate) -> list[str]:
+    """The DNS names of a certificate, in lower case."""
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound):
+        return []
+    return [name.lower() for name in names.get_values_for_type(x509.DNSName)]
 
 
 def holds_placeholder(secret: Secret) -> bool:

@@ -9,12 +9,13 @@ from typing import Any
 
 from signer.api.gateway import API_GATEWAYS, GATEWAYS, APIGateway, Gateway
 from signer.api.ingress import INGRESSES, Ingress
+from signer.api.parts import only_what_is_read
 from signer.api.virtualservice import VIRTUAL_SERVICES, VirtualService
 from signer.edge.gateways.wish import Source, SourceKind
 from signer.kube.client import ApiClient
+from signer.kube.discovery.served import Served, locate
 from signer.kube.encoding.codec import JsonCodec
 from signer.kube.reflector import Change
-from signer.kube.served import Served, locate
 
 Key = tuple[str, str]
 _LOOKS = 0.05
@@ -23,7 +24,7 @@ _LOOKS = 0.05
 
 def _on_gateways(route: VirtualService) -> VirtualService | None:
     """Most VirtualServices are for the mesh only: they are not kept."""
-    return route if any(gateway != "mesh" for gateway in route.spec.gateways) else None
+    return only_what_is_read(route) if any(gateway != "mesh" for gateway in route.spec.gateways) else None
 
 
 _KINDS: Mapping[str, SourceKind] = {
@@ -47,7 +48,7 @@ class GatewaySources:
             return Served(name, client, locate(resource), codec, handler, on_absent=forget, on_restart=on_restart)
 
         self._served: list[Served[Any]] = [
-            served(what, resource, JsonCodec(kind), self._keeper(what), self._forgetter(what))
+            served(what, resource, JsonCodec(kind, keep=only_what_is_read), self._keeper(what), self._forgetter(what))
             for what, resource, kind in (
                 ("Gateways", GATEWAYS, Gateway),
                 ("Gateways of the Gateway API", API_GATEWAYS, APIGateway),

@@ -37,7 +37,7 @@ class Wish:
     """One certificate: for these hosts (sorted), from this issuer, in a Secret of this name.
 
     `key_algorithm` is "" unless several Secrets serve one listener. `options` are fields of the Certificate's spec,
-    from annotations.
+    from annotations. `secret_namespace` is where the Secret is to be, "" for wherever the proxies read it.
     """
 
     sources: tuple[Source, ...]
@@ -46,6 +46,7 @@ class Wish:
     issuer: IssuerReference
     key_algorithm: str = ""
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    secret_namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,10 @@ class Claims:
         unread = not all(reflector.synced.is_set() for reflector in self._reflectors)
         return EdgeWorld(self.claims, self.policies.values(), _NOT_READ if unread else "")
 
+    def now(self) -> datetime:
+        """The time by which this term's claims go."""
+        return self._clock()
+
     def asker(self, namespace: str) -> Asker | None:
         """The namespace as one that asks; None when there is none, or it is on its way out."""
         found = self.namespaces.store.get(("", namespace))

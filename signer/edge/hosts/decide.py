@@ -241,7 +241,7 @@ def _over(host: Host, claims: Mapping[str, Claim]) -> list[Claim]:
 def _judge_ungranted(asker: Asker, world: EdgeWorld, beside: Sequence[Host], reasons: list[Reason]) -> None:
     held = [claim.host for claim in world.claims.values() if claim.namespace == asker.namespace]
     if sum(not deciding(world.policies, host) for host in (*held, *beside)) >= MOST_HOSTS:
-        message = f"this namespace has {MOST_HOSTS} hosts that no EdgePolicy gives it, and may have no more without one"
+        message = f"this namespace has {MOST_HOSTS} hosts that no EdgePolicy grants it; for more it needs one"
         reasons.append(Reason("TooManyHosts", message))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from signer.api.certificate import CERTIFICATES, IssuerReference
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
+from signer.api.notes import text_note
 from signer.edge.host import Host
 from signer.edge.hosts.claims import Claims
 from signer.edge.hosts.decide import Asker, Permitted, TakeFirst, may_order
@@ -97,7 +98,7 @@ class Permitting:
             if found.get("labels", {}).get(EDGE_LABEL) != "true":
                 break
             who = claims.asker(found["labels"].get(SOURCE_NAMESPACE, ""))
-            uid = found.get("annotations", {}).get(SOURCE_NAMESPACE_UID)
+            uid = text_note(found.get("annotations") or {}, SOURCE_NAMESPACE_UID)
             return who if who is not None and who.uid == uid else None
         return claims.asker(meta.namespace)
 

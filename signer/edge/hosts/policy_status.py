@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 _SETTLES = 1.0
 _RETRY = 10.0
 READY = "Ready"
+_NAMED = 5
 
 
 class EdgePolicyStatuses:
@@ -41,6 +42,7 @@ class EdgePolicyStatuses:
         self._changed = asyncio.Event()
         claims.hosts.subscribe(lambda _: self._changed.set())
         claims.edge_policies.subscribe(lambda _: self._changed.set())
+        claims.namespaces.subscribe(lambda _: self._changed.set())
 
     async def run(self) -> None:
         """Write until cancelled; to be started once the claims were read."""
@@ -53,6 +55,10 @@ class EdgePolicyStatuses:
                 await asyncio.sleep(_RETRY)
                 self._changed.set()
 
+    def _covers(self, policy: HostPolicy, namespace: str) -> bool:
+        asker = self._claims.asker(namespace)
+        return asker is not None and policy.covers(namespace, asker.labels)
+
     async def _write_all(self) -> bool:
         policies = self._claims.policies
         if not policies:
@@ -62,7 +68,8 @@ class EdgePolicyStatuses:
         )
         trouble = ""
         for (_, name), obj in list(self._claims.edge_policies.store.items()):
-            status = policy_status(obj, policies[name], counts[name], self._clock())
+            covered = any(self._covers(policies[name], namespace) for _, namespace in self._claims.namespaces.store)
+            status = policy_status(obj, policies[name], counts[name], self._clock(), covers=covered)
             if status == obj.status:
                 continue
             meta = {"resourceVersion": obj.metadata.resource_version, "uid": obj.metadata.uid}
@@ -85,15 +92,25 @@ class EdgePolicyStatuses:
         return not trouble
 
 
-def policy_status(obj: EdgePolicy, policy: HostPolicy, hosts: int, now: datetime) -> EdgePolicyStatus:
-    """Return the status as it should be. Pure."""
-    fine = not policy.problem
+def policy_status(
+    obj: EdgePolicy, policy: HostPolicy, hosts: int, now: datetime, *, covers: bool = True
+) -> EdgePolicyStatus:
+    """Return the status as it should be; `covers`: some namespace that exists is covered. Pure."""
+    nobody = not covers and bool(policy.namespaces or policy.namespace_labels)
+    fine = not policy.problem and not nobody
+    reason, message = "Read", "grants what it says"
+    if policy.problem:
+        reason, message = "Invalid", f"grants nothing: {policy.problem}"
+    elif nobody:
+        asked = ", ".join(sorted(policy.namespaces)[:_NAMED]) or "with the labels of matchLabels"
+        reason = "CoversNobody"
+        message = f"spec.namespaces: there is no namespace {asked}, so nobody has a host by it until there is one"
     conditions = set_condition(
         obj.status.conditions,
         READY,
         "True" if fine else "False",
-        reason="Read" if fine else "Invalid",
-        message="grants what it says" if fine else f"grants nothing: {policy.problem}",
+        reason=reason,
+        message=message,
         now=now,
         generation=obj.metadata.generation,
     )

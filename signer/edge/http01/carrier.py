@@ -4,7 +4,7 @@ Which count: those of the Challenge's own namespace; for a Challenge in one of t
 administrators write, all. So a tenant's Certificate puts no route into somebody else's Gateway.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from signer.api.gateway import APIGateway, Gateway
@@ -13,14 +13,17 @@ from signer.api.meta import ObjectMeta
 from signer.api.virtualservice import VirtualService
 from signer.edge.host import Host
 from signer.edge.http01.mode import (
+    EXACT,
     Mode,
     exactness,
     mode_for_api_gateway,
     mode_for_gateway,
     mode_for_ingress,
 )
+from signer.edge.proxies.ports import PUBLIC, PUBLIC_PORTS, Ports
 from signer.tenancy.verdict import Reason, Refuse
 
+PortsOf = Callable[[Gateway | APIGateway], Ports]
 _KINDS = (Gateway, APIGateway, Ingress)
 """Where two objects name a host equally well, the earlier kind is tried first."""
 
@@ -49,25 +52,19 @@ def choose(
     *,
     gateway_namespaces: Collection[str] = (),
     routes: Iterable[VirtualService] | None = None,
+    ports: PortsOf = lambda _: Ports(),
 ) -> Chosen | Reason:
     """Find what carries the challenge of a host. `namespace` is the Challenge's; `routes`: None when they are not known.
 
-    A reason: nothing serves the host (NoGateway), or what the user must change at the first that does.
+    `ports` says where the world's ports lead on the proxies of those that `with_ports_of_their_own` names. A reason: nothing
+    serves the host (NoGateway), or what the user must change at the first that does.
     """
-    everywhere = namespace in gateway_namespaces
-    found = [
-        (near, -exact, kind, one)
-        for kind, one, exact in _serving(host, serving)
-        if not one.problem and (everywhere or one.metadata.namespace == namespace)
-        for near in (one.metadata.namespace != namespace,)
-    ]
-    # The same answer each time: the Challenge's own namespace first, then the most exact, then by age.
-    found.sort(key=lambda entry: (*entry[:3], *_age(entry[3].metadata)))
+    found = _near(host, namespace, serving, gateway_namespaces)
     routed = None if routes is None else _routed(host, routes)
     refused: Reason | None = None
     changing: Chosen | None = None
-    for *_, one in found:
-        mode = _mode(host, one, serving.gateways, routed)
+    for one in found:
+        mode = _mode(host, one, serving.gateways, routed, ports)
         if isinstance(mode, Refuse):
             refused = refused or mode.reasons[0]
         elif mode.letter == "C":
@@ -79,8 +76,60 @@ def choose(
         return changing
     if refused is not None:
         return refused
-    where = "any namespace" if everywhere else f"namespace {namespace}"
-    return Reason("NoGateway", f"no Gateway or Ingress in {where} serves {host}; the challenge waits for one")
+    return _nobody(host, namespace, serving, gateway_namespaces)
+
+
+def with_ports_of_their_own(
+    host: Host, namespace: str, serving: Serving, *, gateway_namespaces: Collection[str] = ()
+) -> list[Gateway | APIGateway]:
+    """Of those that may carry the challenge, the ones whose numbers alone do not say what the world sees."""
+    found = []
+    for one in _near(host, namespace, serving, gateway_namespaces):
+        if isinstance(one, Ingress):
+            continue
+        numbers = _numbers(one, on_same_proxies(one, serving.gateways) if isinstance(one, Gateway) else ())
+        if PUBLIC_PORTS in one.metadata.annotations or not numbers <= set(PUBLIC):
+            found.append(one)
+    return found
+
+
+def _near(
+    host: Host, namespace: str, serving: Serving, gateway_namespaces: Collection[str]
+) -> list[Gateway | APIGateway | Ingress]:
+    """What may carry it, always in the same order: the Challenge's own namespace first, then the most exact, then by age."""
+    everywhere = namespace in gateway_namespaces
+    found = [
+        (one.metadata.namespace != namespace, -exact, kind, one)
+        for kind, one, exact in _serving(host, serving)
+        if not one.problem and (everywhere or one.metadata.namespace == namespace)
+    ]
+    found.sort(key=lambda entry: (*entry[:3], *_age(entry[3].metadata)))
+    return [one for *_, one in found]
+
+
+def _nobody(host: Host, namespace: str, serving: Serving, gateway_namespaces: Collection[str]) -> Reason:
+    """Say that nothing near serves the host, and what names it elsewhere, which is what people look for then."""
+    if namespace in gateway_namespaces:
+        return Reason("NoGateway", f"no Gateway or Ingress in any namespace serves {host}; the challenge waits for one")
+    message = f"no Gateway or Ingress in namespace {namespace} serves {host}; the challenge waits for one"
+    elsewhere = sorted(
+        f"{'Ingress' if isinstance(one, Ingress) else 'Gateway'} {one.metadata.namespace}/{one.metadata.name}"
+        for _, one, exact in _serving(host, serving)
+        if exact == EXACT and not one.problem
+    )
+    if elsewhere:
+        message += (
+            f". {elsewhere[0]} serves it, but a Certificate outside of --gateway-namespaces is proven through its own"
+            f" namespace alone: have namespace {namespace} among --gateway-namespaces, or put both into one namespace"
+        )
+    return Reason("NoGateway", message)
+
+
+def _numbers(one: Gateway | APIGateway, beside: Iterable[Gateway]) -> set[int]:
+    """The ports that they name; of a Gateway those of all that share its proxies."""
+    if isinstance(one, APIGateway):
+        return {listener.port for listener in one.spec.listeners}
+    return {server.port.number for gateway in (one, *beside) for server in gateway.spec.servers}
 
 
 def on_same_proxies(gateway: Gateway, gateways: Iterable[Gateway]) -> list[Gateway]:
@@ -114,12 +163,14 @@ def _mode(
     one: Gateway | APIGateway | Ingress,
     gateways: Iterable[Gateway],
     routed: Collection[tuple[str, str]] | None,
+    ports: PortsOf,
 ) -> Mode | Refuse:
     if isinstance(one, Gateway):
         others = [other for other in on_same_proxies(one, gateways) if other is not one]
-        return mode_for_gateway(host, one, others, routed=routed)
+        public = ports(one).of(_numbers(one, others))
+        return mode_for_gateway(host, one, others, routed=routed, public_ports=public)
     if isinstance(one, APIGateway):
-        return mode_for_api_gateway(host, one)
+        return mode_for_api_gateway(host, one, public_ports=ports(one).of(_numbers(one, ())))
     return mode_for_ingress(host, one)
 
 

@@ -18,6 +18,8 @@ from signer.kube.errors import NotFound
 from signer.kube.resource import Resource
 
 Json = dict[str, Any]
+Key = tuple[Resource, str | None, str | None]
+"""Of a list: what, where, with which labels."""
 _FRESH = 1.0
 """Seconds for which a list is shared."""
 
@@ -27,8 +29,8 @@ class GatewayLists:
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
-        self._known: dict[tuple[Resource, str | None, str | None], tuple[float, list[Json]]] = {}
-        self._asking: dict[tuple[Resource, str | None, str | None], asyncio.Lock] = {}
+        self._known: dict[Key, tuple[float, list[Json]]] = {}
+        self._asking: dict[Key, asyncio.Lock] = {}
         self._written: dict[Resource, int] = {}
 
     async def gateways(self) -> list[Json]:
@@ -76,5 +78,11 @@ class GatewayLists:
             except NotFound:
                 found = []
             if self._written.get(resource, 0) == written:
-                self._known[key] = (time.monotonic(), found)
+                kept = self._known[key] = (time.monotonic(), found)
+                asyncio.get_running_loop().call_later(_FRESH, self._forget, key, kept)
             return found
+
+    def _forget(self, key: Key, kept: tuple[float, list[Json]]) -> None:
+        """What is no longer fresh is of no use, and megabytes of what tenants write."""
+        if self._known.get(key) is kept:
+            del self._known[key]

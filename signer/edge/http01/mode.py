@@ -27,13 +27,17 @@ _NO_CLIENT_CERTIFICATE = frozenset(("", "SIMPLE", "OPTIONAL_MUTUAL"))
 ALLOW_REDIRECT_CHANGE = "mesh-signer.dev/http01-replace-redirect"
 """Annotation on a Gateway: "true" allows mode C."""
 _ANY = "*"
-_EXACT = 1000
+_MOST_SPELLINGS = 8
+"""Of one host: as many as our own admission policy lets pass (manifests/components/edge/objects.yaml)."""
+EXACT = 1000
+"""More than any wildcard's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
     """How the answer is served. `gateway` is (namespace, name) of the user's Gateway; `sections`: mode E's listeners.
 
+    `hosts`: the host as the Gateway's servers have it, where routes are attached to these: Istio compares by case.
     `through_https`: port 80 redirects, so the listener on 443 must answer: a (placeholder) certificate is needed first.
     `redirect`: what we put on port 80 sends all but the challenge to https.
     """
@@ -44,17 +48,19 @@ class Mode:
     redirect: bool = False
     sections: tuple[str, ...] = ()
     ingress_class: str = ""
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """One server that serves the host: how exactly it names it, and who may attach routes there."""
+    """One server that serves the host: how exactly it names it, in which letters, and who may attach routes there."""
 
     gateway: tuple[str, str]
     allows_change: bool
     server: Server
     exactness: int
     own_routes: bool
+    spelt: str
 
     @property
     def redirects(self) -> bool:
@@ -73,8 +79,8 @@ def mode_for_gateway(
 
     `others` are the Gateways of the same proxies, since Istio merges servers of one port. `routed` are the Gateways
     (namespace, name) on which a VirtualService names exactly this host; None: it is not known, so all may be.
-    `public_ports` maps a server's port to the one that the world sees, where the gateway's Service changes it
-    (8080 -> 80).
+    `public_ports` maps a server's port to the one that the world sees (8080 -> 80; 0: none), where Services lead elsewhere
+    (proxies/ports.py).
 
     A redirecting server redirects a host that it names, and also one that it covers by a wildcard, as soon as a
     VirtualService on the same Gateway names it: ours, in mode A, is one (run on Istio 1.31 with Envoy 1.40).
@@ -94,26 +100,31 @@ def mode_for_gateway(
     without_us = [
         view
         for view in http
-        if view.redirects and (view.exactness == _EXACT or routed is None or view.gateway in routed)
+        if view.redirects and (view.exactness == EXACT or routed is None or view.gateway in routed)
     ]
     with_us = [*without_us, *(view for view in own if view.redirects and view not in without_us)]
+    spellings = dict.fromkeys(view.spelt for view in (*own, *https) if view.own_routes)
+    hosts = tuple(spellings)[:_MOST_SPELLINGS] or (str(host),)
     if own and not with_us:
-        return Mode("A", key)
+        return Mode("A", key, hosts=hosts)
     if with_us and any(_mode(view) in _NO_CLIENT_CERTIFICATE and view.own_routes for view in https):
-        return Mode("A", key, through_https=True)
+        return Mode("A", key, through_https=True, hosts=hosts)
     if not without_us:
         # What port 80 gives now stays: a redirect, where nothing or a redirect was; else the routes that are there.
         return Mode("B", key, redirect=all(view.redirects for view in http))
-    return _redirect_in_the_way(host, key, without_us, https)
+    return _redirect_in_the_way(host, key, without_us, https, hosts)
 
 
 def _redirect_in_the_way(
-    host: Host, key: tuple[str, str], redirecting: list[_View], https: list[_View]
+    host: Host, key: tuple[str, str], redirecting: list[_View], https: list[_View], hosts: tuple[str, ...]
 ) -> Mode | Refuse:
-    """Port 80 redirects exactly this host, and port 443 cannot answer: C where allowed, else say what to change."""
-    exact = all(view.exactness == _EXACT for view in redirecting)
+    """Port 80 redirects exactly this host, and port 443 cannot answer: C where allowed, else say what to change.
+
+    C changes servers that say 80 themselves: what it took stands in the Gateway by that number.
+    """
+    exact = all(view.exactness == EXACT and view.server.port.number == HTTP_PORT for view in redirecting)
     if exact and all(view.allows_change and view.gateway == key and view.own_routes for view in redirecting):
-        return Mode("C", key, redirect=True)
+        return Mode("C", key, redirect=True, hosts=hosts)
     namespace, name = redirecting[0].gateway
     gateway = f"Gateway {namespace}/{name}"
     change = (
@@ -142,7 +153,7 @@ def _views(host: Host, gateway: Gateway) -> Iterable[_View]:
     meta = gateway.metadata
     allows = meta.annotations.get(ALLOW_REDIRECT_CHANGE) == "true"
     for server in gateway.spec.servers:
-        best: tuple[int, bool] | None = None
+        best: tuple[int, bool, str] | None = None
         for text in server.hosts:
             before, slash, after = text.partition("/")
             name = after if slash else text
@@ -151,7 +162,8 @@ def _views(host: Host, gateway: Gateway) -> Iterable[_View]:
                 continue
             own = not slash or before in (".", _ANY, meta.namespace)
             # Istio takes the routes of each entry that fits: one that lets ours in is enough.
-            best = (exact, own) if best is None else max(best, (exact, own))
+            found = (exact, own, spelt(name, host))
+            best = found if best is None else max(best, found)
         if best is not None:
             yield _View((meta.namespace, meta.name), allows, server, *best)
 
@@ -159,12 +171,20 @@ def _views(host: Host, gateway: Gateway) -> Iterable[_View]:
 def exactness(pattern: str, host: Host) -> int:
     """How exactly a server's host names this one; 0 when it does not. Envoy takes the longest wildcard."""
     if pattern == host.name:
-        return _EXACT
+        return EXACT
     if pattern == _ANY:
         return 1
     if pattern.startswith("*.") and host.name.endswith(pattern[1:]):
         return 1 + len(pattern)
     return 0
+
+
+def spelt(pattern: str, host: Host) -> str:
+    """Write a host in the letters that a server has for it, as Istio must find it in a route: DNS knows no case, Istio does."""
+    if pattern.lower() == host.name:
+        return pattern
+    below = pattern.removeprefix(_ANY)
+    return host.name.removesuffix(below.lower()) + below
 
 
 def _most_exact(views: Iterable[_View]) -> list[_View]:
@@ -198,14 +218,17 @@ def _public(view: _View, ports: Mapping[int, int]) -> int:
     return ports.get(number, number)
 
 
-def mode_for_api_gateway(host: Host, gateway: APIGateway) -> Mode | Refuse:
-    """Choose the listeners of port 80 that an HTTPRoute for this host attaches to (mode E)."""
+def mode_for_api_gateway(
+    host: Host, gateway: APIGateway, *, public_ports: Mapping[int, int] | None = None
+) -> Mode | Refuse:
+    """Choose the listeners of port 80 that an HTTPRoute for this host attaches to (mode E); `public_ports` as above."""
+    ports = public_ports or {}
     if host.wildcard:
         return _refuse("WildcardNeedsDNS01", f"{host} can only be proven by DNS-01; add a dns01 solver to the issuer")
     sections = tuple(
         listener.name
         for listener in gateway.spec.listeners
-        if listener.port == HTTP_PORT
+        if ports.get(listener.port, listener.port) == HTTP_PORT
         and listener.protocol.upper() == "HTTP"
         and exactness(listener.hostname.lower() or _ANY, host)
     )

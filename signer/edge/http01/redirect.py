@@ -3,14 +3,18 @@
 What was there stands in an annotation on the Gateway itself, so that whoever comes after a crash can give it back. While
 the servers are as we left them, giving back restores them to the letter. Where the user has edited them meanwhile, only
 the servers that still carry our mark change: they redirect again, and join the server that they were split from.
-The annotation is the user's to write: what stands in it is only believed if it differs from the servers by our own change.
+The annotation is the user's to write: what stands in it is only believed if it differs from the servers by our own change,
+and if it is no more than one of ours can be. All of this takes steps by what is there, never by the product of two lengths.
 """
 
+import heapq
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from signer.api.notes import Bounds, json_note
 from signer.edge.host import Host
 from signer.edge.http01.mode import ALLOW_REDIRECT_CHANGE, HTTP_PORT
 from signer.edge.http01.routes import MARK, object_name
@@ -20,6 +24,11 @@ TAKEN = "mesh-signer.dev/http01-redirect-taken"
 """Annotation on a Gateway: JSON of what to give back, and for which Challenges it was taken."""
 MAX_RECORD = 100_000
 """Characters; all annotations of an object have 256 KiB."""
+MOST_TAKEN = 128
+"""Challenges for which one Gateway's redirects are taken at once: more than run at once (challenges/schedule.py)."""
+MOST_SERVERS = 1000
+_BOUNDS = Bounds(characters=MAX_RECORD, depth=16, entries=20_000)
+_MARK_LENGTH = len(object_name(""))
 _PORT_NAME = "acme-"
 Servers = list[dict[str, Any]]
 
@@ -36,17 +45,15 @@ class Record:
         return json.dumps({"original": self.original, "taken": dict(self.taken)}, separators=(",", ":"))
 
 
-def record_of(annotations: Mapping[str, str]) -> Record:
-    """Read the annotation; an empty record where there is none, or none that can be read."""
-    text = annotations.get(TAKEN, "")
-    try:
-        found = json.loads(text) if len(text) <= MAX_RECORD else {}
-    except (ValueError, RecursionError):
-        return Record()
+def record_of(annotations: Mapping[str, Any]) -> Record:
+    """Read the annotation; an empty record where there is none, none that can be read, or more than one of ours can be."""
+    found = json_note(annotations, TAKEN, _BOUNDS)
     if not isinstance(found, dict):
         return Record()
     original, taken = found.get("original"), found.get("taken")
     if not isinstance(original, list) or not isinstance(taken, dict):
+        return Record()
+    if len(original) > MOST_SERVERS or len(taken) > MOST_TAKEN:
         return Record()
     return Record(_servers(original), {str(uid): host for uid, host in taken.items() if isinstance(host, str)})
 
@@ -75,24 +82,28 @@ def taking(obj: Mapping[str, Any], uid: str, host: Host) -> dict[str, Any] | Rea
     following = Record(original, {**record.taken, uid: str(host)})
     if record == following and servers == _opened(original, following.taken):
         return None
-    if len(following.text()) > MAX_RECORD:
+    if len(following.taken) > MOST_TAKEN:
+        return Reason("RedirectInTheWay", f"{name}: {MOST_TAKEN} redirects of it are taken already; this one waits")
+    # A backslash for each letter beyond ASCII: characters are bytes here.
+    if len(original) > MOST_SERVERS or json_note({TAKEN: following.text()}, TAKEN, _BOUNDS) is None:
         return Reason("RedirectInTheWay", f"{name} has too many servers to keep what is to be given back beside them")
     return _patch(meta, _opened(original, following.taken), following)
 
 
-def giving_back(obj: Mapping[str, Any], uid: str) -> dict[str, Any] | None:
-    """Return the merge patch that gives back what was taken for a Challenge; None when nothing is.
+def giving_back(obj: Mapping[str, Any], uids: Collection[str]) -> dict[str, Any] | None:
+    """Return the merge patch that gives back what was taken for these Challenges; None when nothing is.
 
     The patch holds for this resourceVersion only. What was taken for other Challenges stays taken.
     """
     meta = obj["metadata"]
     record = record_of(meta.get("annotations") or {})
     servers = _servers((obj.get("spec") or {}).get("servers"))
-    marked = any(_marked(server, object_name(uid)) for server in servers)
-    if uid not in record.taken and not marked:
+    marks = {object_name(uid) for uid in uids}
+    if record.taken.keys().isdisjoint(uids) and all(_mark_of(server) not in marks for server in servers):
         return None
     original = _restored(servers, record)
-    others = {key: host for key, host in record.taken.items() if key != uid}
+    gone = frozenset(uids)
+    others = {key: host for key, host in record.taken.items() if key not in gone}
     return _patch(meta, _opened(original, others), Record(original, others))
 
 
@@ -116,36 +127,67 @@ def _servers(found: Any) -> Servers:
 
 
 def _opened(servers: Servers, taken: Mapping[str, str]) -> Servers:
-    """The servers without the redirects of these hosts."""
-    for uid, host in taken.items():
-        servers = _open(servers, host, object_name(uid))
-    return servers
+    """The servers with httpsRedirect off for these hosts. A server with more hosts is split, so that theirs stays.
 
-
-def _open(servers: Servers, host: str, mark: str) -> Servers:
-    """The servers with httpsRedirect off for one host. A server with more hosts is split, so that theirs stays.
-
-    The new one has a port name of its own, as Istio wants it, and the mark as its name.
+    A new one has a port name of its own, as Istio wants it, and its mark as its name. One after the other in the order of
+    `taken`, so what is split off last stands first; of two with one host the first has it.
     """
+    first: dict[str, tuple[int, str]] = {}
+    for order, (uid, host) in enumerate(taken.items()):
+        first.setdefault(host, (order, object_name(uid)))
+    orders = {mark: order for order, mark in first.values()}
     changed: Servers = []
+    # How many servers before this one have a mark: those that were opened, and those that have it of their user.
+    named: Counter[str] = Counter()
     for server in servers:
-        hosts = _hosts(server)
-        ours = [one for one in hosts if one.rpartition("/")[2].lower() == host]
-        if not (_redirects(server) and _port(server).get("number") == HTTP_PORT and ours):
+        rest, ours = _parted(server, first)
+        own = _mark_of(server)
+        if not ours:
             changed.append(server)
+            named[own] += 1
             continue
-        count = sum(_marked(one, mark) for one in changed)
-        name = f"{mark}-{count}" if count else mark
-        rest = {key: value for key, value in server["tls"].items() if key != "httpsRedirect"}
-        opened = {**{key: value for key, value in server.items() if key != "tls"}, "name": name}
         if rest:
-            opened["tls"] = rest
-        others = [one for one in hosts if one not in ours]
-        if others:
-            changed.append({**server, "hosts": others})
-            opened |= {"hosts": ours, "port": {**_port(server), "name": f"{_PORT_NAME}{name.removeprefix(MARK)}"}}
-        changed.append(opened)
+            changed.append({**server, "hosts": rest})
+        last = max(ours)
+        for found in sorted(ours, reverse=True):
+            alone = ours[found] if len(ours) > 1 else None
+            split = ours[found] if rest or found != last else None
+            changed.append(_open(server, found[1], named[found[1]], split or alone, own_port=split is not None))
+        named.update(mark for _, mark in ours)
+        # Its own name is there until all of its hosts are taken.
+        if own in orders and (rest or last[0] > orders[own]):
+            named[own] += 1
     return changed
+
+
+def _open(server: dict[str, Any], mark: str, count: int, hosts: list[str] | None, *, own_port: bool) -> dict[str, Any]:
+    """A server without its redirect. `hosts`: None for those that it has; `count`: servers before it that have the mark."""
+    name = f"{mark}-{count}" if count else mark
+    opened = {**{key: value for key, value in server.items() if key != "tls"}, "name": name}
+    if tls := {key: value for key, value in server["tls"].items() if key != "httpsRedirect"}:
+        opened["tls"] = tls
+    if hosts is not None:
+        opened["hosts"] = hosts
+    if own_port:
+        opened["port"] = {**_port(server), "name": f"{_PORT_NAME}{name.removeprefix(MARK)}"}
+    return opened
+
+
+def _parted(
+    server: dict[str, Any], taken: Mapping[str, tuple[int, str]]
+) -> tuple[list[str], dict[tuple[int, str], list[str]]]:
+    """The hosts of a server that keep their redirect, and those that lose it, by whom they are taken for."""
+    rest: list[str] = []
+    ours: dict[tuple[int, str], list[str]] = {}
+    if not (_redirects(server) and _port(server).get("number") == HTTP_PORT):
+        return rest, ours
+    for one in _hosts(server):
+        found = taken.get(one.rpartition("/")[2].lower())
+        if found is None:
+            rest.append(one)
+        else:
+            ours.setdefault(found, []).append(one)
+    return rest, ours
 
 
 def _restored(servers: Servers, record: Record) -> Servers:
@@ -159,43 +201,84 @@ def _restored(servers: Servers, record: Record) -> Servers:
 
 def _closed(servers: Servers, original: Servers) -> Servers:
     """Edited servers: those with our mark redirect again under the names that they had, joined to where they came from."""
-    found: Servers = []
-    split: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    came_from: dict[str, int] = {}
+    for index, one in enumerate(original):
+        if _redirects(one):
+            for host in _hosts(one):
+                came_from.setdefault(host, index)
+    found: list[dict[str, Any] | None] = []
+    split: list[tuple[int, int]] = []
     for server in servers:
         if not _marked(server):
             found.append(server)
             continue
-        before = next((one for one in original if _redirects(one) and set(_hosts(one)) & set(_hosts(server))), {})
+        at = min((came_from[host] for host in _hosts(server) if host in came_from), default=None)
+        before = original[at] if at is not None else {}
         closed = {**{key: value for key, value in server.items() if key != "name"}}
         if "name" in before:
             closed["name"] = before["name"]
         tls = server.get("tls")
         closed["tls"] = {**(tls if isinstance(tls, dict) else {}), "httpsRedirect": True}
-        if str(_port(server).get("name", "")).startswith(_PORT_NAME) and before:
-            split.append((closed, before))
+        if at is not None and str(_port(server).get("name", "")).startswith(_PORT_NAME):
+            split.append((len(found), at))
         found.append(closed)
-    for closed, before in split:
-        place = next(index for index, one in enumerate(found) if one is closed)
-        twin = next(
-            (index for index, one in enumerate(found) if one is not closed and _same_but_hosts(one, before)), None
-        )
-        name = _port(before).get("name")
-        if twin is not None:
-            hosts = [*_hosts(found[twin]), *(one for one in _hosts(closed) if one not in _hosts(found[twin]))]
-            listed = _hosts(before)
-            found[twin] = {**found[twin], "hosts": listed if sorted(listed) == sorted(hosts) else hosts}
-            del found[place]
-        elif all(_port(one).get("name") != name for one in found):
-            found[place] = {**closed, "port": {**_port(closed), "name": name}}
-    return found
+    _join(found, split, original)
+    return [one for one in found if one is not None]
 
 
-def _same_but_hosts(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return {**one, "hosts": None} == {**other, "hosts": None}
+def _join(found: list[dict[str, Any] | None], split: list[tuple[int, int]], original: Servers) -> None:
+    """Put the hosts of what was split off (its place, and where in `original` it was) where they came from; None in its place."""
+    kinds = [_but_hosts(one or {}) for one in found]
+    places: dict[str, list[int]] = {}
+    for index, kind in enumerate(kinds):
+        places.setdefault(kind, []).append(index)  # in order, and so a heap
+    names = Counter(_port_name(one or {}) for one in found)
+    kinds_before = {at: _but_hosts(original[at]) for _, at in split}
+    joined: dict[int, tuple[list[str], set[str], int]] = {}
+    for place, at in split:
+        if place in joined:
+            continue  # others were put into it: it stays
+        closed, before, kind = found[place] or {}, original[at], kinds_before[at]
+        like_it = places.get(kind, [])
+        while like_it and (like_it[0] == place or kinds[like_it[0]] != kind):
+            heapq.heappop(like_it)
+        if like_it:
+            twin = like_it[0]
+            listed = _hosts(found[twin] or {})
+            hosts, known, _ = joined.get(twin, (listed, set(listed), at))
+            hosts += [one for one in _hosts(closed) if one not in known]
+            known.update(_hosts(closed))
+            joined[twin] = hosts, known, at
+            found[place], kinds[place] = None, ""
+            names[_port_name(closed)] -= 1
+        elif not names[_port_name(before)]:
+            found[place] = renamed = {**closed, "port": {**_port(closed), "name": _port(before).get("name")}}
+            names[_port_name(closed)] -= 1
+            names[_port_name(renamed)] += 1
+            kinds[place] = _but_hosts(renamed)
+            heapq.heappush(places.setdefault(kinds[place], []), place)
+        else:
+            heapq.heappush(places.setdefault(kinds[place], []), place)
+    for twin, (hosts, _, at) in joined.items():
+        wanted = _hosts(original[at])
+        found[twin] = {**(found[twin] or {}), "hosts": wanted if sorted(wanted) == sorted(hosts) else hosts}
 
 
-def _marked(server: Mapping[str, Any], mark: str = MARK) -> bool:
-    return str(server.get("name", "")).startswith(mark)
+def _but_hosts(one: Mapping[str, Any]) -> str:
+    return json.dumps({**one, "hosts": None}, sort_keys=True)
+
+
+def _port_name(one: Mapping[str, Any]) -> str:
+    return json.dumps(_port(one).get("name"))
+
+
+def _marked(server: Mapping[str, Any]) -> bool:
+    return str(server.get("name", "")).startswith(MARK)
+
+
+def _mark_of(server: Mapping[str, Any]) -> str:
+    """The mark that a server's name begins with, if it is one of ours."""
+    return str(server.get("name", ""))[:_MARK_LENGTH]
 
 
 def _redirects(server: Mapping[str, Any]) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from signer.api.gateway import GATEWAYS
+from signer.edge.challenges.each import EachForItself, InTheWay
 from signer.edge.host import Host
 from signer.edge.http01.lists import GatewayLists
 from signer.edge.http01.redirect import giving_back, taken_for, taking
@@ -37,25 +38,35 @@ class Redirects:
         except NotFound:
             return Reason("NoGateway", f"Gateway {gateway[0]}/{gateway[1]} is gone")
 
-    async def give_back(self, uid: str) -> None:
-        """Give back what was taken for a Challenge, on whichever Gateway; nothing taken is not an error."""
-        for one in await self._lists.gateways():
-            if giving_back(one, uid) is not None:
-                await self._give_back((one["metadata"]["namespace"], one["metadata"]["name"]), uid)
+    async def give_back(self, uid: str) -> list[InTheWay]:
+        """Give back what was taken for a Challenge, on whichever Gateway; nothing taken is not an error.
 
-    async def give_back_all_but(self, living: frozenset[str]) -> None:
-        """Give back what was taken for Challenges that are no more: somebody took their finalizers away."""
+        Each Gateway has its turn, whatever becomes of another: returns those of which it is refused.
+        """
+        each = EachForItself()
         for one in await self._lists.gateways():
-            for uid in sorted(taken_for(one) - living):
-                meta = one["metadata"]
-                log.info(
-                    "Gateway %s/%s: its redirect is given back, its Challenge is gone", meta["namespace"], meta["name"]
-                )
-                await self._give_back((meta["namespace"], meta["name"]), uid)
+            if giving_back(one, {uid}) is not None:
+                with each.one(GATEWAYS, one["metadata"]):
+                    await self._give_back((one["metadata"]["namespace"], one["metadata"]["name"]), frozenset({uid}))
+        return each.done()
 
-    async def _give_back(self, gateway: tuple[str, str], uid: str) -> None:
+    async def give_back_all_but(self, living: frozenset[str]) -> list[InTheWay]:
+        """Give back what was taken for Challenges that are no more: somebody took their finalizers away.
+
+        One write for each Gateway, for however many Challenges its user says that something was taken. Returns as `give_back`.
+        """
+        each = EachForItself()
+        for one in await self._lists.gateways():
+            if gone := taken_for(one) - living:
+                gateway = (one["metadata"]["namespace"], one["metadata"]["name"])
+                with each.one(GATEWAYS, one["metadata"]):
+                    await self._give_back(gateway, gone)
+                    log.info("Gateway %s/%s: its redirect is given back, its Challenge is gone", *gateway)
+        return each.done()
+
+    async def _give_back(self, gateway: tuple[str, str], uids: frozenset[str]) -> None:
         try:
-            await self._change(gateway, lambda found: giving_back(found, uid))
+            await self._change(gateway, lambda found: giving_back(found, uids))
             await self._disown(gateway)
         except NotFound:
             return

@@ -104,9 +104,13 @@ def virtual_service(
     proxy_namespaces: Iterable[str],
     *,
     redirect: bool = False,
-    http_port: int = 80,
+    http_port: int | None = 80,
+    hosts: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """Mode A (and with `redirect` the route of B and C; `http_port` is the server's port): a direct answer on this Gateway, in the Gateway's namespace.
+    """Mode A (and with `redirect` the route of B and C): a direct answer on this Gateway, in the Gateway's namespace.
+
+    `http_port` is the number of the server that redirects, None where the Gateway has no other; `hosts`: the host in the
+    letters of the Gateway's servers, since Istio compares by case.
 
     exportTo names the proxies' namespaces: Istio places such routes before every public one, so that no older
     VirtualService of the host stands in the way.
@@ -122,14 +126,14 @@ def virtual_service(
     if redirect:
         # By port: the VirtualService may be on a Gateway that has port 443 too. By an expression: Istio moves what fits
         # everything (a prefix of "/", ".*", or no path) behind all other routes, and the user's would answer in the clear.
-        everything = {"port": http_port, "uri": {"regex": "/.*"}}
+        everything = {**({"port": http_port} if http_port is not None else {}), "uri": {"regex": "/.*"}}
         http.append({"name": "to-https", "match": [everything], "redirect": {"scheme": "https"}})
     return {
         "apiVersion": VIRTUAL_SERVICES.api_version,
         "kind": VIRTUAL_SERVICES.kind,
         "metadata": _metadata(answer, namespace),
         "spec": {
-            "hosts": [str(answer.host)],
+            "hosts": list(hosts) or [str(answer.host)],
             "gateways": [f"{namespace}/{name}"],
             "exportTo": sorted(set(proxy_namespaces)),
             "http": http,

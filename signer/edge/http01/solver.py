@@ -11,9 +11,9 @@ from typing import Self
 from signer.api.challenge import CHALLENGES, Challenge
 from signer.edge.http01.solver_answers import Answers, answer_head, answers_of, presented
 from signer.kube.client import ApiClient
+from signer.kube.discovery.served import Served, locate
 from signer.kube.encoding.codec import JsonCodec
 from signer.kube.reflector import Change
-from signer.kube.served import Served, locate
 from signer.observe.listener import Listener
 
 log = logging.getLogger(__name__)

@@ -12,11 +12,14 @@ from issuers.acme.backoff import Attempts
 from signer.api.certificate import IssuerReference
 from signer.api.issuer import GROUP, Issuer, IssuerRef
 from signer.api.names import is_subdomain
+from signer.api.notes import text_note
 from signer.api.text import shown
 
 FALLBACKS = "mesh-signer.dev/fallback-issuers"
 REHEARSAL = "mesh-signer.dev/rehearsal-issuer"
 MOST_FALLBACKS = 4
+_LONGEST = 4096
+"""Characters: more than five names have."""
 ENOUGH = 2
 """So many failures in a row at one issuer lead to the next one."""
 _KINDS = ("ClusterIssuer", "Issuer")
@@ -42,7 +45,7 @@ def read_alternatives(issuer: Issuer) -> Alternatives:
     A name is of the issuer's own kind and place; `ClusterIssuer/name` names a ClusterIssuer from an Issuer too.
     """
     notes, problems = issuer.metadata.annotations, []
-    fallbacks, rehearsal = notes.get(FALLBACKS, ""), notes.get(REHEARSAL, "")
+    fallbacks, rehearsal = text_note(notes, FALLBACKS, _LONGEST), text_note(notes, REHEARSAL, _LONGEST)
     listed = [part.strip() for part in fallbacks.split(",")] if fallbacks.strip() else []
     found = [_read(text, issuer) for text in listed[: MOST_FALLBACKS + 1]]
     if len(listed) > MOST_FALLBACKS:

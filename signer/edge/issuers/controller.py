@@ -25,7 +25,7 @@ from issuers.acme.errors import AcmeError, Fatal, ForbiddenTarget, judge
 from issuers.acme.targets import same_origin
 from signer.api.acmeissuer import read_acme_status
 from signer.api.event import ObjectReference, reference_to
-from signer.api.issuer import CLUSTER_ISSUERS, ISSUERS, Issuer, IssuerRef
+from signer.api.issuer import Issuer, IssuerRef
 from signer.authorities.registry import Registry
 from signer.edge.issuers.accounts import Account
 from signer.edge.issuers.secrets import INVALID, NOT_REGISTERED, NOT_VERIFIED, AccountSecrets, Unusable
@@ -87,8 +87,7 @@ class AcmeIssuerController:
     def about(self, ref: IssuerRef) -> list[ObjectReference]:
         """Refer to the issuer, while there is one."""
         state = self._registry.get(ref)
-        resource = CLUSTER_ISSUERS if ref.kind == "ClusterIssuer" else ISSUERS
-        return [reference_to(resource, state.issuer.metadata)] if state is not None else []
+        return [reference_to(ref.resource, state.issuer.metadata)] if state is not None else []
 
     async def reconcile(self, ref: IssuerRef) -> None:
         """Take one issuer as far as it can go now."""

@@ -148,7 +148,9 @@ def _external_dns(settings: Mapping[str, Any], place: str, problems: list[str], 
         problems.append(f"{place}.namespace: {shown(str(namespace))} is not a valid namespace name")
         return ExternalDns()
     if namespace and not cluster_wide:
-        problems.append(f"{place}.namespace: only a ClusterIssuer may name one; an Issuer's objects lie beside it")
+        problems.append(
+            f"{place}.namespace: only a ClusterIssuer may name one; an Issuer's objects are in its own namespace"
+        )
     return ExternalDns(namespace)
 
 

@@ -38,6 +38,8 @@ class AccountSecrets:
         secret = await self._secret(spec.secret_namespace, spec.account_secret)
         where = f"Secret {spec.secret_namespace}/{spec.account_secret}"
         if secret is not None:
+            if secret.too_large:
+                raise Unusable(NOT_VERIFIED, f"{where} {secret.too_large}")
             pem = secret.data.get(spec.account_key, b"")
             if not pem:
                 raise Unusable(NOT_VERIFIED, f"{where}: no data at key {spec.account_key}")
@@ -79,7 +81,9 @@ class AccountSecrets:
         value = secret.data.get(binding.secret_key) if secret is not None else None
         if value is None:
             where = f"Secret {spec.secret_namespace}/{binding.secret_name}"
-            message = f"spec.acme.externalAccountBinding.keySecretRef: {where} has no key {binding.secret_key}"
+            too_large = secret.too_large if secret is not None else ""
+            what = too_large or f"has no key {binding.secret_key}"
+            message = f"spec.acme.externalAccountBinding.keySecretRef: {where} {what}"
             raise Unusable(NOT_REGISTERED, message, _SECRET_RECHECK)
         return external_account(binding.key_id, value)
 

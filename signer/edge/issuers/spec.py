@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from issuers.acme.errors import ForbiddenTarget
-from issuers.acme.targets import Origin, origin
+from issuers.acme.targets import ANYWHERE, AddressRule, Origin, origin
 from issuers.x509 import loading
+from issuers.x509.pem import usual_labels
 from signer.api.acmeissuer import AcmeSpec, ExternalAccountBinding, read_acme, unsupported
 from signer.api.issuer import Issuer
 from signer.api.names import is_subdomain
@@ -19,6 +20,7 @@ from signer.api.secret import TLS_KEY
 from signer.api.text import capped, shown
 from signer.edge.issuers.choice import read_alternatives
 from signer.edge.issuers.dns01_spec import read_dns01
+from signer.edge.issuers.http01_spec import read_self_check
 from signer.edge.reserved import read_by_istio
 from signer.tenancy.verdict import Reason, Refuse
 
@@ -79,7 +81,7 @@ def judge_acme(issuer: Issuer, cluster_resource_namespace: str) -> AcmeIssuer | 
         account_secret=spec.private_key_secret_ref.name,
         account_key=spec.private_key_secret_ref.key or TLS_KEY,
         emails=(spec.email,) if spec.email else (),
-        ca_bundle=spec.ca_bundle,
+        ca_bundle=usual_labels(spec.ca_bundle),
         verify=not spec.skip_tls_verify,
         anywhere=cluster_wide,
         external=External(binding.key_id, binding.key_secret_ref.name, binding.key_secret_ref.key) if binding else None,
@@ -109,7 +111,7 @@ def _problems(spec: AcmeSpec, *, cluster_wide: bool) -> Iterator[str]:
     if spec.skip_tls_verify and not cluster_wide:
         yield "spec.acme.skipTLSVerify: only a ClusterIssuer may leave the server unchecked; use caBundle"
     if spec.skip_tls_verify and spec.ca_bundle:
-        yield "spec.acme: caBundle and skipTLSVerify exclude each other"
+        yield "spec.acme: caBundle and skipTLSVerify cannot both be set"
     if spec.ca_bundle and (why := _bundle_problem(spec.ca_bundle)):
         yield f"spec.acme.caBundle: {why}"
     if spec.external_account_binding is not None:
@@ -139,7 +141,7 @@ def _binding_problems(binding: ExternalAccountBinding) -> Iterator[str]:
     if not binding.key_secret_ref.key:
         yield f"{place}.keySecretRef.key: must be set"
     if binding.key_algorithm not in ("", "HS256"):
-        yield f"{place}.keyAlgorithm: {shown(binding.key_algorithm)} is not used any more; leave it out"
+        yield f"{place}.keyAlgorithm: {shown(binding.key_algorithm)} is no longer used; leave it out"
 
 
 def _bundle_problem(bundle: bytes) -> str:
@@ -164,6 +166,9 @@ def _solver_problems(place: str, solver: Any, *, cluster_wide: bool) -> Iterator
     elif kinds[0] == "http01":
         if len([kind for kind in ("ingress", "gatewayHTTPRoute") if settings.get(kind) is not None]) != 1:
             yield f"{place}.http01: one of ingress and gatewayHTTPRoute is expected"
+        rule = ANYWHERE if cluster_wide else AddressRule()
+        looked = read_self_check(settings, f"{place}.http01", rule=rule)
+        yield from looked if isinstance(looked, tuple) else ()
     else:
         found = read_dns01(settings, f"{place}.dns01", cluster_wide=cluster_wide)
         yield from found if isinstance(found, tuple) else ()

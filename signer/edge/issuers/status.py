@@ -11,7 +11,7 @@ import msgspec
 
 from signer.api.acmeissuer import read_acme_status
 from signer.api.event import reference_to
-from signer.api.issuer import CLUSTER_ISSUERS, ISSUERS, Issuer, IssuerRef
+from signer.api.issuer import Issuer, IssuerRef
 from signer.api.meta import find_condition, set_condition
 from signer.kube.client import ApiClient
 from signer.kube.errors import Conflict, NotFound
@@ -57,15 +57,16 @@ class AcmeIssuerStatus:
             status["acme"] = acme
         elif conditions == issuer.status.conditions:
             return True
-        resource = CLUSTER_ISSUERS if ref.kind == "ClusterIssuer" else ISSUERS
         body = {"metadata": {"resourceVersion": issuer.metadata.resource_version}, "status": status}
         try:
-            await self._client.patch(resource, ref.name, body, namespace=ref.namespace or None, subresource="status")
+            await self._client.patch(
+                ref.resource, ref.name, body, namespace=ref.namespace or None, subresource="status"
+            )
         except Conflict:
             return False
         except NotFound:
             return True
         if before is None or (before.status == "True") != ready or before.reason != reason:
-            about = reference_to(resource, issuer.metadata)
+            about = reference_to(ref.resource, issuer.metadata)
             self._recorder.emit(about, "Normal" if ready else "Warning", reason, message)
         return True

@@ -69,7 +69,7 @@ class OrderFailures:
             return
         verdict = judge(error, now)
         if isinstance(verdict, Fatal):
-            await self.end(order, "errored", f"Failed to go on with the order: {verdict.text}", verdict)
+            await self.end(order, "errored", f"Failed to continue with the order: {verdict.text}", verdict)
             return
         reason = "RateLimited" if isinstance(verdict, RateLimited) else verdict.reason
         until = verdict.not_before

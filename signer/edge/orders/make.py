@@ -4,6 +4,7 @@ The same request has the same Order, and one more for the rehearsal.
 """
 
 import hashlib
+from base64 import b64encode
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -54,7 +55,7 @@ def order_body(
     raw = request.raw_spec if isinstance(request.raw_spec, dict) else {}
     named = issuer or request.spec.issuer_ref
     spec: dict[str, Any] = {
-        "request": raw.get("request", ""),
+        "request": _base64(raw.get("request", "")),
         "issuerRef": dict(zip(("name", "kind", "group"), named.normal(), strict=True)),
         "dnsNames": [str(name) for name in names],
     }
@@ -71,6 +72,11 @@ def order_body(
         },
         "spec": spec,
     }
+
+
+def _base64(request: object) -> object:
+    """A request as it stands in the API, however it is kept (`compact` of CertificateRequests)."""
+    return b64encode(request).decode() if isinstance(request, bytes) else request
 
 
 def genuine_order(
@@ -114,9 +120,7 @@ def hosts_of(csr: SigningRequest) -> tuple[Host, ...] | str:
         "otherNames": csr.other_names,
     }
     if extra := [f"spec.{field}" for field, values in others.items() if values]:
-        return (
-            f"{', '.join(extra)}: an ACME issuer gives certificates for DNS names only; the request has other names too"
-        )
+        return f"{', '.join(extra)}: an ACME issuer issues certificates for DNS names only; the request has other names too"
     wanted = [*csr.dns_names, *_common_names(csr)]
     found: set[Host] = set()
     for name in wanted:
@@ -129,7 +133,7 @@ def hosts_of(csr: SigningRequest) -> tuple[Host, ...] | str:
     if len(found) > MAX_IDENTIFIERS:
         return f"the request has {len(found)} names; a certificate has {MAX_IDENTIFIERS} at most"
     if csr.is_ca:
-        return "an ACME issuer gives no CA certificates"
+        return "an ACME issuer issues no CA certificates"
     long = [str(host) for host in found if len(str(host)) > 253]
     return f"{shown(long[0])} is too long" if long else tuple(sorted(found))
 

@@ -16,6 +16,7 @@ from signer.edge.host import Host
 from signer.edge.hosts.claims import Claims
 from signer.edge.orders.history import History, pruned, read_history, write_history
 from signer.kube.errors import ApiError, Unreachable
+from signer.kube.reach import loudness
 from signer.kube.reflector import Change
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class OrderRecords:
         try:
             await self._read.write_status(obj, status, whatever_changed=True)
         except (ApiError, Unreachable) as error:
-            log.warning("HostClaim %s: what was ordered could not be put on record: %s", claim, error)
+            log.log(loudness(error), "HostClaim %s: what was ordered could not be put on record: %s", claim, error)
 
     def _load(self, claims: Claims) -> None:
         found: list[tuple[str, History]] = []

@@ -15,7 +15,7 @@ import msgspec
 from issuers.acme.errors import AcmeError, RateLimited, judge
 from issuers.acme.renewal import SHORT_LIFE, Advice, Why, certificate_id, emergency, life, next_check, plan, take_advice
 from signer.api.certificate import CERTIFICATES, Certificate
-from signer.api.event import ObjectReference, reference_to
+from signer.api.event import ObjectReference, named, reference_to
 from signer.api.issuer import IssuerRef
 from signer.api.meta import from_rfc3339, has_condition, set_condition
 from signer.api.renew_before import renew_before_of
@@ -29,12 +29,13 @@ from signer.kube.errors import Conflict, NotFound
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change, Reflector
 from signer.kube.superseded import Key
-from signer.observe.events import EventType
+from signer.observe.notices import Notice, Notices
 
 log = logging.getLogger(__name__)
 
-_FIRST_FAILURE = timedelta(hours=1)
+_SOON, _HOUR = timedelta(minutes=5), timedelta(hours=1)
 _LONGEST = 3600.0
+_NEARLY_EXPIRED = Notice("Warning", "NearlyExpired", "The certificate has nearly expired and is not renewed yet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +67,13 @@ class RenewalController:
     ) -> None:
         self._client = term.client
         self._recorder = term.recorder
+        self._notices = Notices(term.recorder)
         self._certificates = certificates
         self._accounts = term.accounts
         self._clock = term.clock
         self._shares = Shares(cluster=1, tenant=1)
         self._gate = gate
         self._advised: dict[Key, _Known] = {}
-        self._warned: dict[Key, str] = {}  # CertIDs
         self.queue = queue
         certificates.subscribe(self._changed)
         term.accounts.on_ready(self._account_ready)
@@ -82,7 +83,7 @@ class RenewalController:
             return
         if change.new is None:
             self._advised.pop(change.key, None)
-            self._warned.pop(change.key, None)
+            self._forget(change.key)
         elif change.old is None or change.old.status != change.new.status:
             self.queue.add(change.key)
 
@@ -136,8 +137,7 @@ class RenewalController:
         hurry = past or emergency(of, now)
         renew_before = renew_before_of(certificate.spec, of.length)
         planned = plan(of, now, advice=advice, fraction=fraction, renew_before=renew_before)
-        if planned.alarm:
-            self._warn(key, certificate, name)
+        self._warn(key, certificate, alarm=planned.alarm)
         if advice is None and not hurry and not (planned.why is Why.RULE and of.length < SHORT_LIFE):
             # status.renewalTime says when; it knows no other rule for short lives.
             self._later(key, known.ask_at, now)
@@ -161,14 +161,14 @@ class RenewalController:
             return _Known(name, None, next_check(now, None, fraction))
         return _Known(name, take_advice(info.window, fraction, before), next_check(now, info.retry_after, fraction))
 
-    def _warn(self, key: Key, certificate: Certificate, name: str) -> None:
-        """Tell once that hardly anything is left: a person should look."""
-        if self._warned.get(key) != name:
-            self._warned[key] = name
+    def _warn(self, key: Key, certificate: Certificate, *, alarm: bool) -> None:
+        """Tell once when hardly anything is left: a person should look."""
+        about = reference_to(CERTIFICATES, certificate.metadata)
+        if self._notices.say(about, [_NEARLY_EXPIRED] if alarm else []):
             log.warning("Certificate %s/%s: nearly expired, and not renewed yet", *key)
-            self._emit(
-                certificate, "Warning", "NearlyExpired", "The certificate has nearly expired and is not renewed yet"
-            )
+
+    def _forget(self, key: Key) -> None:
+        self._notices.forget(named(CERTIFICATES, *key))
 
     def _later(self, key: Key, at: datetime, now: datetime) -> None:
         self.queue.add_after(key, min(max((at - now).total_seconds(), 1.0), _LONGEST))
@@ -196,19 +196,18 @@ class RenewalController:
             return
         except NotFound:
             return
-        self._emit(certificate, "Normal", str(why), message)
-
-    def _emit(self, certificate: Certificate, kind: EventType, reason: str, message: str) -> None:
-        self._recorder.emit(reference_to(CERTIFICATES, certificate.metadata), kind, reason, message)
+        self._recorder.emit(reference_to(CERTIFICATES, certificate.metadata), "Normal", str(why), message)
 
 
 def _resting(certificate: Certificate, *, hurry: bool) -> datetime | None:
-    """Until when a Certificate whose last issuance failed is left alone: an hour, doubled by each failure, 32 at most.
+    """Until when a Certificate whose last issuance failed is left alone: five minutes, then an hour, two, and so on up to 32.
 
-    Who is in a hurry waits an hour.
+    Who is in a hurry waits an hour at most.
     """
     failed = from_rfc3339(certificate.status.last_failure_time)
     if failed is None:
         return None
-    attempts = 1 if hurry else min(max(certificate.status.failed_issuance_attempts or 1, 1), 6)
-    return failed + _FIRST_FAILURE * (1 << (attempts - 1))
+    attempts = min(max(certificate.status.failed_issuance_attempts or 1, 1), 7)
+    if attempts == 1:
+        return failed + _SOON
+    return failed + (_HOUR if hurry else _HOUR * (1 << (attempts - 2)))

@@ -18,7 +18,7 @@ from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateReque
 from signer.api.challenge import Challenge
 from signer.api.issuer import IssuerRef
 from signer.api.order import FAILED_STATES, FINAL_STATES, ORDERS, Order
-from signer.api.secret import SECRETS, Secret
+from signer.api.secret import SECRETS, read_secret
 from signer.api.tls_secret import is_placeholder, read_leaf
 from signer.authorities.ordering import Answer, Failed, Issued, Ordered
 from signer.authorities.state import IssuerState
@@ -231,7 +231,7 @@ class OrderedRequests:
             certificate = await self._client.get(CERTIFICATES, name, request.metadata.namespace)
             secret_name = str(certificate["spec"].get("secretName", ""))
             found = await self._client.get(SECRETS, secret_name, request.metadata.namespace)
-            secret = msgspec.convert(found, Secret)
+            secret = read_secret(found)
             leaf = read_leaf(secret)
             if leaf is None:
                 return ""

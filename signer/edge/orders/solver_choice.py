@@ -40,7 +40,7 @@ def solver_for(
         message = "the issuer has no solvers (spec.acme.solvers)"
     else:
         offered = ", ".join(sorted({one.type[:40] for one in authorization.challenges})) or "nothing"
-        message = f"no solver of the issuer fits {name}: look at the selectors; the CA offers {offered}"
+        message = f"none of the issuer's solvers fits {name}: look at the selectors; the CA offers {offered}"
     return Refuse((Reason("NoSolver", message),))
 
 
@@ -64,7 +64,7 @@ def _score(selector: Any, name: str, labels: Mapping[str, str]) -> tuple[int, in
         return None
     if not isinstance(wanted, (dict, tuple)):
         return None
-    if names and name not in names:
+    if names and name.lower() not in {_plain(one) for one in names}:
         return None
     longest = max((_labels_of_zone(zone, name) for zone in zones), default=0)
     if zones and not longest:
@@ -73,6 +73,11 @@ def _score(selector: Any, name: str, labels: Mapping[str, str]) -> tuple[int, in
     if any(labels.get(key) != value for key, value in pairs.items()):
         return None
     return (int(bool(names)), longest, len(pairs))
+
+
+def _plain(name: object) -> str:
+    """A name as the DNS compares it: without regard to case, and to a dot at its end."""
+    return name.lower().removesuffix(".") if isinstance(name, str) else ""
 
 
 def _labels_of_zone(zone: object, name: str) -> int:

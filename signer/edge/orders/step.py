@@ -25,7 +25,7 @@ from signer.tenancy.verdict import Reason, Refuse
 
 _TYPES = {"http-01": "HTTP-01", "dns-01": "DNS-01"}
 _MAX_REASON = 512
-_ANOTHER_ACCOUNT = Reason("AccountChanged", "the issuer's account has another key than when this was ordered")
+_ANOTHER_ACCOUNT = Reason("AccountChanged", "the issuer's account key has changed since this was ordered")
 
 AnswerOf = Callable[[str, str], str]
 """What proves a name, by a challenge's type and token (values.answer_for)."""

@@ -23,6 +23,7 @@ from signer.kube.client import ApiClient
 from signer.kube.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound, Unreachable
 from signer.kube.superseded import Key, Superseded
 from signer.observe.events import EventRecorder, EventType
+from signer.observe.notices import Notice, Notices
 
 T = TypeVar("T")
 # Seconds between the tries of `insist`.
@@ -34,7 +35,7 @@ class OrderWriter:
 
     def __init__(self, client: ApiClient, recorder: EventRecorder) -> None:
         self._client = client
-        self._recorder = recorder
+        self._notices = Notices(recorder)
         self._superseded = Superseded()
 
     def stale(self, order: Order) -> bool:
@@ -113,9 +114,9 @@ class OrderWriter:
                     continue
 
     def emit(self, order: Order, kind: EventType, reason: str, message: str) -> None:
-        """Write an Event about it."""
+        """Write an Event about it; what it warns of is in the log too."""
         about = reference_to(ORDERS, order.metadata)
-        self._recorder.emit(about, kind, reason, message, share=about.namespace)
+        self._notices.logged(about, Notice(kind, reason, message), share=about.namespace)
 
 
 async def insist(

@@ -10,6 +10,7 @@ import msgspec
 from signer.api.pod import PODS
 from signer.edge.proxies.values import GatewayPod
 from signer.kube.client import ApiClient
+from signer.kube.encoding.depth import reader
 from signer.kube.errors import ApiError
 
 _SHOWN = 3
@@ -28,7 +29,7 @@ class _Pods(msgspec.Struct, frozen=True):
     items: tuple[_Pod, ...] = ()
 
 
-_read = msgspec.json.Decoder(_Pods).decode
+_read = reader(msgspec.json.Decoder(_Pods).decode)
 
 
 class Proxies:

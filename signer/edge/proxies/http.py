@@ -1,15 +1,18 @@
-"""One look at a challenge's answer through a gateway, as a CA would look.
+"""One look at a challenge's answer, as a CA would look: at a gateway's Pod, or where the host's name leads.
 
-A Pod may be a tenant's, and may answer byte by byte for hours, or as fast as it can without end: all of a look has one end,
+Who is asked may be a tenant's, and may answer byte by byte for hours, or as fast as it can without end: all of a look has one end,
 and so do the bytes that are read. Neither aiohttp nor http.client bounds what comes before an answer (interim answers), and
 six Pods that sent nothing else held the loop up for three seconds at a time with aiohttp; so the few lines of framing are
 ours, and the fields are http.client's to read. Used on the loop. Nothing of an answer is kept but whether it is the right one.
-Source: RFC 9112, 4, 6 and 7.1
+Source: RFC 9112, 4, 6 and 7.1; RFC 8555, 8.3 (a CA follows redirects, to other hosts too)
 """
 
 import asyncio
+import errno
+import ipaddress
 import re
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from http.client import HTTPException, HTTPMessage, parse_headers
 from io import BytesIO
@@ -20,42 +23,68 @@ from signer.edge.proxies.values import MAX_BODY, Asked, GatewayAddress, Seen, ma
 
 _SECONDS = 10.0
 _MOST_HEADS = 8
+_NO_WAY = frozenset((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT))
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})\b")
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _IN_PATHS = "/%:@!$&'()*+,;=~"
 _NO_ANSWER = (OSError, ValueError, HTTPException, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 
 
-async def look(asked: Asked, gateway: GatewayAddress, *, seconds: float = _SECONDS) -> Seen:
-    """Ask one Pod of a gateway for the answer, following redirects as a CA does."""
+Elsewhere = Callable[[str], Awaitable[GatewayAddress | None]]
+"""Where another host is asked, to which an answer leads; None where it must not be, or has no address."""
+
+
+async def nowhere_else(_host: str) -> GatewayAddress | None:
+    """Follow no redirect to another host: a gateway's Pod answers for itself."""
+    return None
+
+
+async def look(
+    asked: Asked, gateway: GatewayAddress, *, elsewhere: Elsewhere = nowhere_else, seconds: float = _SECONDS
+) -> Seen:
+    """Ask at one address for the answer, following redirects as a CA does."""
     try:
         async with asyncio.timeout(seconds):
-            return await _follow(asked, gateway)
+            return await _follow(asked, gateway, elsewhere)
     except TimeoutError:
-        return Seen(asked.resolved, asked.public, error="timeout")
+        return Seen(error="timeout")
 
 
-async def _follow(asked: Asked, gateway: GatewayAddress) -> Seen:
-    scheme, path, followed = "http", asked.path, 0
+async def _follow(asked: Asked, gateway: GatewayAddress, elsewhere: Elsewhere) -> Seen:
+    host, scheme, path, followed = str(asked.host), "http", asked.path, 0
     while True:
-        seen = Seen(asked.resolved, asked.public, through_https=scheme == "https")
+        seen = Seen(through_https=scheme == "https")
         try:
-            status, location, body = await _ask(str(asked.host), path, gateway, secure=scheme == "https")
+            status, location, body = await _ask(host, path, gateway, secure=scheme == "https")
         except _NO_ANSWER as error:
             return replace(seen, error=_cause(error))
         if not location:
             matches = body[:MAX_BODY].strip() == asked.key.encode()
             return replace(seen, status=status, matches=matches, overlong=len(body) > MAX_BODY)
+        led = replace(seen, status=status, redirect="elsewhere")
         try:
             parts = urlsplit(location)
-            port = parts.port
+            port, name = parts.port, (parts.hostname or host).lower()
         except ValueError:
-            return replace(seen, status=status, redirect="elsewhere")
-        same = not parts.netloc or (parts.hostname or "").lower() == str(asked.host)
-        if not same or not may_follow(parts.scheme or scheme, port, followed):
-            return replace(seen, status=status, redirect="elsewhere")
+            return led
+        if not may_follow(parts.scheme or scheme, port, followed):
+            return led
+        if name != host:
+            found = await elsewhere(name) if not _is_address(name) else None
+            if found is None:
+                return led
+            host, gateway = name, found
         scheme = {80: "http", 443: "https"}.get(port or 0, parts.scheme or scheme)
         path, followed = urljoin(path, parts.path or "/"), followed + 1
+
+
+def _is_address(host: str) -> bool:
+    """CAs follow redirects to names alone."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 async def _ask(host: str, path: str, gateway: GatewayAddress, *, secure: bool) -> tuple[int, str, bytes]:
@@ -106,4 +135,6 @@ def _cause(error: Exception) -> str:
         return "refused"
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
         return "tls"
+    if isinstance(error, OSError) and error.errno in _NO_WAY:
+        return "unreachable"
     return "reset"

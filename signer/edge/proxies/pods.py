@@ -1,4 +1,4 @@
-"""The Pods that serve a Gateway or an Ingress, and where they listen: the only addresses that a self check may dial.
+"""The Pods that serve a Gateway or an Ingress, where they listen, and by which addresses the world reaches them.
 
 Asked for when a challenge needs it. Used on the loop; nothing is remembered.
 Sources: Istio Gateway `selector`; https://gateway-api.sigs.k8s.io/geps/gep-1762/ (the label of a Gateway's own Pods);
@@ -6,13 +6,14 @@ https://istio.io/latest/docs/tasks/traffic-management/ingress/gateway-api/#manua
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from signer.api.gateway import APIGateway, Gateway
 from signer.api.ingress import INGRESS_SELECTOR, Ingress
 from signer.api.pod import PODS
 from signer.edge.host import Host
+from signer.edge.proxies.ports import Ports, joined, owners_word, ports_of
 from signer.edge.proxies.values import GatewayAddress, selects
 from signer.kube.client import ApiClient
 from signer.kube.resource import Resource
@@ -20,16 +21,19 @@ from signer.tenancy.verdict import Reason
 
 SERVICES = Resource("", "v1", "services", "Service", namespaced=True)
 GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
-_PUBLIC = (80, 443)
+_MAX_NAMES = 4
+"""Names of load balancers that are looked up; one has one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The namespaces in which Pods run, the Pods, and the public addresses, all of at least one Pod."""
+    """The namespaces in which Pods run, the Pods, and what leads to them: addresses, names of load balancers, ports."""
 
     namespaces: tuple[str, ...]
     pods: tuple[GatewayAddress, ...]
     public: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    ports: Ports = field(default_factory=Ports)
 
 
 class GatewayPods:
@@ -50,8 +54,13 @@ class GatewayPods:
         else:
             selector = carrier.spec.selector if isinstance(carrier, Gateway) else INGRESS_SELECTOR
             selectors, namespaces = [selector], sorted({own, *self._gateway_namespaces})
+        word = owners_word(carrier.metadata.annotations)
+        if isinstance(word, Reason):
+            return Reason(word.code, f"{_what(carrier)} {own}/{carrier.metadata.name}: {word.message}")
         pods: dict[str, GatewayAddress] = {}
         public: list[str] = []
+        names: list[str] = []
+        ports: list[Ports] = []
         places: list[str] = []
         shown = ""
         for selector in filter(None, selectors):
@@ -64,17 +73,26 @@ class GatewayPods:
                 places.append(namespace)
                 services = await self._client.list(SERVICES, namespace)
                 for pod in running:
-                    ports, addresses = _published(pod, services)
+                    one = ports_of(pod, services).told(word)
+                    ports.append(one)
                     address = pod["status"]["podIP"]
-                    pods[address] = GatewayAddress(address, ports)
-                    public += [address, *addresses]
+                    pods[address] = GatewayAddress(address, one.dialled())
+                    leading, balancers = _leading(pod, services)
+                    public += [address, *leading]
+                    names += balancers
         if not places:
-            what = "Ingress" if isinstance(carrier, Ingress) else "Gateway"
             return Reason(
                 "NoGatewayPod",
-                f"no Pod serves {what} {own}/{carrier.metadata.name} ({shown or 'it has no selector'}); {host} waits for one",
+                f"no Pod serves {_what(carrier)} {own}/{carrier.metadata.name} ({shown or 'it has no selector'});"
+                f" {host} waits for one",
             )
-        return Served(tuple(dict.fromkeys(places)), tuple(pods.values()), tuple(dict.fromkeys(public)))
+        return Served(
+            tuple(dict.fromkeys(places)),
+            tuple(pods.values()),
+            tuple(dict.fromkeys(public)),
+            tuple(dict.fromkeys(names)),
+            joined(ports),
+        )
 
     async def _of_api_gateway(self, gateway: APIGateway) -> list[Mapping[str, str]]:
         """The selectors of its Pods: of the Services that it names, else by the label that its own Pods have."""
@@ -98,25 +116,22 @@ def _running(pod: Mapping[str, Any]) -> bool:
     )
 
 
-def _published(pod: Mapping[str, Any], services: list[dict[str, Any]]) -> tuple[dict[int, int], tuple[str, ...]]:
-    """Where a Pod listens for the public ports, by its Services; and the addresses of those."""
-    ports: dict[int, int] = {}
+def _what(carrier: Gateway | APIGateway | Ingress) -> str:
+    return "Ingress" if isinstance(carrier, Ingress) else "Gateway"
+
+
+def _leading(pod: Mapping[str, Any], services: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
+    """What leads to a Pod by its Services and its node: addresses, and the names of load balancers that have none here."""
     addresses: list[str] = []
-    named = {
-        one.get("name"): one.get("containerPort")
-        for container in pod.get("spec", {}).get("containers") or ()
-        for one in container.get("ports") or ()
-    }
+    names: list[str] = []
     for service in services:
         spec = service.get("spec") or {}
         if not spec.get("selector") or not selects(spec["selector"], pod["metadata"].get("labels") or {}):
             continue
-        for one in spec.get("ports") or ():
-            target = one.get("targetPort", one.get("port"))
-            number = named.get(target) if isinstance(target, str) else target
-            if one.get("port") in _PUBLIC and isinstance(number, int):
-                ports.setdefault(one["port"], number)
         balancer = (service.get("status") or {}).get("loadBalancer") or {}
-        addresses += [one["ip"] for one in balancer.get("ingress") or () if one.get("ip")]
-        addresses += [*(spec.get("externalIPs") or ()), *(one for one in (spec.get("clusterIP"),) if one)]
-    return ports, tuple(addresses)
+        for one in balancer.get("ingress") or ():
+            addresses += [one["ip"]] if one.get("ip") else []
+            names += [one["hostname"]] if one.get("hostname") else []
+        inside = spec.get("clusterIPs") or [spec.get("clusterIP")]
+        addresses += [*(spec.get("externalIPs") or ()), *(one for one in inside if one and one != "None")]
+    return addresses, names[:_MAX_NAMES]

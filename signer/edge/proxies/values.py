@@ -32,29 +32,21 @@ class GatewayAddress:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a self check asks of each Pod: this path of a host, where `key` is the right answer.
-
-    `resolved`: the host's addresses in DNS, None if DNS was not asked. `public`: those of the gateway.
-    """
+    """What a look asks for: this path of a host, where `key` is the right answer."""
 
     host: Host
     path: str
     key: str
-    resolved: tuple[str, ...] | None = None
-    public: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one self check saw.
+    """What one look saw.
 
-    `resolved`: the host's public addresses, None if DNS was not asked. `gateways`: the gateway's own addresses. `error`:
-    what kept it from an answer ("reset", "refused", "timeout", "tls"; "" for none). `redirect`: a location that must not
-    be followed. `matches`: the body is the key authorization; `overlong`: it was longer than MAX_BODY.
+    `error`: what kept it from an answer ("reset", "refused", "timeout", "tls", "unreachable"; "" for none). `redirect`: a
+    location that must not be followed. `matches`: the body is the key authorization; `overlong`: it was longer than MAX_BODY.
     """
 
-    resolved: tuple[str, ...] | None
-    gateways: tuple[str, ...]
     error: str = ""
     through_https: bool = False
     status: int = 0

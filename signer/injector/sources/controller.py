@@ -10,16 +10,19 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 
-from signer.api.casource import CA_SOURCES, CASource
+from signer.api.casource import CA_SOURCES, CASource, CASourceStatus
 from signer.api.certificate import Certificate
+from signer.api.namespace import NAMESPACES
 from signer.api.secret import SECRETS
-from signer.injector.sources.judge import SourceSecret, answer, body, secret_of, slim
+from signer.injector.sources.judge import AVAILABLE, SourceSecret, answer, body, bound, secret_of, slim
 from signer.kube.client import ApiClient
+from signer.kube.clock import utc_now
 from signer.kube.encoding.codec import LARGEST_STORED, JsonCodec, weightless
 from signer.kube.errors import Conflict, NotFound
 from signer.kube.reflector import Change, Reflector
 from signer.observe.controller_queue import ControllerQueue
 from signer.observe.metrics import Metrics
+from signer.observe.undone import UNDONE, Undone, said
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +69,7 @@ class _Run:
         self._secret_of: dict[Key, Key] = {}
         self._watches: dict[Key, _SecretWatch] = {}
         self._answered: dict[Key, float] = {}
+        self._undone = Undone[Key]()
         self._ending = False
 
     async def run(self) -> None:
@@ -99,6 +103,7 @@ class _Run:
         if source is None or source.problem:
             self._watch(key, None)
             self._answered.pop(key, None)
+            self._undone.forget(key)
             return
         spec = source.spec
         place = (spec.namespace, spec.name)
@@ -108,15 +113,22 @@ class _Run:
         if watch is not None and not watch.reflector.synced.is_set():
             return  # it comes back when the Secret was read
         secret = watch.reflector.store.get(watch.key) if watch is not None else None
-        found = answer(spec, certificate, secret)
-        if found == source.status:
+        # As if the namespace were the one that is known: only for an answer that is another one it is looked at.
+        found = bound(answer(spec, certificate, secret), source, source.status.namespace_uid)
+        if found == source.status and (found.namespace_uid or found.reason != AVAILABLE):
             return
-        now = asyncio.get_running_loop().time()
-        if (left := self._answered.get(key, now - _PAUSE_SECONDS) + _PAUSE_SECONDS - now) > 0:
-            self._queue.add_after(key, left)
+        if self._contested(key, found) or self._answered_just_now(key):
             return
-        self._answered[key] = now
         meta = source.metadata
+        if found.reason == AVAILABLE:
+            # Read live, after what it holds was seen: a watch of namespaces could be behind that of Secrets.
+            living = await self._client.list(NAMESPACES, name=spec.namespace)
+            if not living:
+                self._queue.add_backoff(key)
+                return
+            found = bound(found, source, str(living[0]["metadata"].get("uid", "")))
+            if found == source.status:
+                return
         try:
             written = body(found, meta.resource_version)
             await self._client.patch(CA_SOURCES, meta.name, written, subresource="status")
@@ -125,7 +137,27 @@ class _Run:
         except Conflict:
             self._queue.add_backoff(key)
             return
+        self._undone.wrote(key, _wish(found), utc_now())
         log.info("CASource %s (%s): %s", meta.name, found.reason, found.message)
+
+    def _answered_just_now(self, key: Key) -> bool:
+        """Whether the last answer is so fresh that this one has to wait; if not, this one is noted as given now."""
+        now = asyncio.get_running_loop().time()
+        if (left := self._answered.get(key, now - _PAUSE_SECONDS) + _PAUSE_SECONDS - now) > 0:
+            self._queue.add_after(key, left)
+            return True
+        self._answered[key] = now
+        return False
+
+    def _contested(self, key: Key, found: CASourceStatus) -> bool:
+        """Whether somebody else puts another answer there each time, and it is not yet time for the next write."""
+        now = utc_now()
+        if not (left := self._undone.left(key, _wish(found), now)):
+            return False
+        self._queue.add_after(key, left.total_seconds())
+        if self._undone.is_news(key):
+            log.warning("CASource %s: %s: %s", key[1], UNDONE, said("its status", (), now + left))
+        return True
 
     def _watch(self, source: Key, secret: Key | None) -> "_SecretWatch | None":
         """Watch the Secret that a source needs now, and no longer the one that it needed before."""
@@ -168,6 +200,10 @@ class _Run:
 
         reflector.subscribe(changed)
         return _SecretWatch(secret, reflector, users, self._tasks.create_task(reflector.run()))
+
+
+def _wish(status: CASourceStatus) -> tuple[bytes, str, str]:
+    return status.ca_bundle, status.reason, status.message
 
 
 class _SecretWatch:

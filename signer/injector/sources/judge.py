@@ -8,7 +8,7 @@ import base64
 
 import msgspec
 
-from signer.api.casource import CASourceSpec, CASourceStatus
+from signer.api.casource import CASource, CASourceSpec, CASourceStatus
 from signer.api.certificate import Certificate
 from signer.api.injectable import ALLOW_DIRECT_INJECTION
 from signer.api.meta import ObjectMeta, find_condition
@@ -63,6 +63,23 @@ def answer(spec: CASourceSpec, certificate: Certificate | None, secret: SourceSe
     return _from_secret(where, secret)
 
 
+def bound(found: CASourceStatus, source: CASource, namespace_uid: str) -> CASourceStatus:
+    """Bind an answer to the namespace from which a bundle was given first. `namespace_uid` is that of the one of today.
+
+    Whoever makes a namespace again after its end may be somebody else, and his CA is not what an administrator asked for.
+    """
+    first = source.status.namespace_uid
+    if found.reason != AVAILABLE:
+        return msgspec.structs.replace(found, namespace_uid=first)
+    if first in ("", namespace_uid):
+        return msgspec.structs.replace(found, namespace_uid=namespace_uid)
+    message = (
+        f"namespace {source.spec.namespace} was deleted and made again since its CA was taken first, perhaps by somebody "
+        f"else; if its CA is to be taken, delete CASource {source.metadata.name}"
+    )
+    return msgspec.structs.replace(_no("NamespaceRemade", message), namespace_uid=first)
+
+
 def _from_certificate(
     spec: CASourceSpec, certificate: Certificate | None, secret: SourceSecret | None
 ) -> CASourceStatus:
@@ -85,7 +102,7 @@ def _from_certificate(
 def _from_secret(where: str, secret: SourceSecret) -> CASourceStatus:
     bundle = secret.data.get(CA_CERT, b"")
     if not bundle:
-        return _no("NoCA", f"{where} has no {CA_CERT}: its issuer told none")
+        return _no("NoCA", f"{where} has no {CA_CERT}: its issuer gave none")
     if defect := defect_of(bundle):
         return _no("InvalidCA", f"{where}: {CA_CERT} {defect}")
     return CASourceStatus(ca_bundle=bundle, reason=AVAILABLE, message=f"from {where}")
@@ -100,5 +117,10 @@ def body(status: CASourceStatus, resource_version: str) -> Json:
     bundle = base64.b64encode(status.ca_bundle).decode("ascii") if status.ca_bundle else None
     return {
         "metadata": {"resourceVersion": resource_version},
-        "status": {"caBundle": bundle, "reason": status.reason, "message": status.message},
+        "status": {
+            "caBundle": bundle,
+            "reason": status.reason,
+            "message": status.message,
+            "namespaceUID": status.namespace_uid or None,
+        },
     }

@@ -5,13 +5,15 @@ others: it comes out as a Problem. What is broken beyond that (the list itself, 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/ (watches, protobuf encoding)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 import msgspec
 
+from signer.kube.encoding.depth import TOO_DEEP, deeper, reader
 from signer.kube.encoding.framing import CodecError, Framer, LineFramer
 from signer.kube.errors import ApiError, error_from_status
+from signer.kube.weight import weight
 
 T = TypeVar("T")
 
@@ -46,14 +48,34 @@ class Problem(NamedTuple):
     message: str
 
 
-class ListPage(NamedTuple, Generic[T]):
-    """One page of a list. Objects that are not of interest are left out. `sizes` are the items' bytes, where they count."""
+class Listed(NamedTuple, Generic[T]):
+    """One object of a list, and its bytes in memory where they count; or why it cannot be read."""
 
-    items: list[T]
+    object: T | None
+    size: int = 0
+    problem: Problem | None = None
+
+
+class ListPage(NamedTuple, Generic[T]):
+    """One page of a list. `listed` reads one object after the other, since a page may take ten times its bytes when it is read.
+
+    Objects that are not of interest are left out.
+    """
+
+    listed: Iterator[Listed[T]]
     resource_version: str
     continue_token: str
-    problems: list[Problem]
-    sizes: list[int]
+
+    def whole(self) -> tuple[list[T], list[Problem]]:
+        """All objects, and what is wrong with others."""
+        items: list[T] = []
+        problems: list[Problem] = []
+        for one in self.listed:
+            if one.object is not None:
+                items.append(one.object)
+            if one.problem is not None:
+                problems.append(one.problem)
+        return items, problems
 
 
 class WatchEvent(NamedTuple, Generic[T]):
@@ -66,7 +88,7 @@ class WatchEvent(NamedTuple, Generic[T]):
         resource_version: where to go on from; "" if it could not be read.
         status: for ERROR.
         problem: why the object could not be read.
-        size: the object's bytes, where they count; else 0.
+        size: the object's bytes in memory, where they count; else 0.
     """
 
     type: str
@@ -140,10 +162,10 @@ class _JsonEvent(msgspec.Struct):
     object: msgspec.Raw
 
 
-_meta = msgspec.json.Decoder(_OnlyMeta).decode
-_named = msgspec.json.Decoder(_Named).decode
-_json_list = msgspec.json.Decoder(_JsonList).decode
-_json_event = msgspec.json.Decoder(_JsonEvent).decode
+_meta = reader(msgspec.json.Decoder(_OnlyMeta).decode)
+_named = reader(msgspec.json.Decoder(_Named).decode)
+_json_list = reader(msgspec.json.Decoder(_JsonList).decode)
+_json_event = reader(msgspec.json.Decoder(_JsonEvent).decode)
 
 
 class JsonCodec(Generic[T]):
@@ -153,9 +175,9 @@ class JsonCodec(Generic[T]):
         type_: what to make of an object.
         keep: turns an object into what the store holds, or None when it is not of interest; what it raises is a Problem.
         largest: bytes of an object that is read. Of a larger one the name is kept, with the reason in the place of its spec; of
-            a type that has no `raw_spec` nothing is, which is a Problem.
-        weigh: the bytes of an object that count for a Reflector's budget; None for those that it had as JSON.
-        instead: makes what is kept when there is no room for the object, with the reason; None for what `largest` says.
+            a type that has no `raw_spec`, and no `instead`, nothing is, which is a Problem. The same goes for one that is nested too deep.
+        weigh: the bytes of an object that count for its namespace's budget (signer/kube/room.py); None for those that it takes.
+        instead: makes what is kept of an object that is withheld, of a type without `raw_spec`, with the reason.
     """
 
     accept = "application/json"
@@ -197,19 +219,17 @@ class JsonCodec(Generic[T]):
             page = _json_list(body)
         except msgspec.DecodeError as error:
             raise CodecError(f"the list cannot be read: {error}") from error
-        items: list[T] = []
-        problems: list[Problem] = []
-        sizes: list[int] = []
-        for raw in page.items or ():
+        return ListPage(self._listed(page.items or ()), page.metadata.resource_version, page.metadata.continue_token)
+
+    def _listed(self, items: Iterable[msgspec.Raw]) -> Iterator[Listed[T]]:
+        for raw in items:
             try:
                 obj = self._read(raw)
+                listed = Listed(obj, self._size(obj)) if obj is not None else None
             except Exception as error:  # noqa: BLE001 - one hostile object must not stop the others, whatever it trips over
-                problems.append(Problem(_json_key(raw), why(error)))
-            else:
-                if obj is not None:
-                    items.append(obj)
-                    sizes.append(self._size(obj, raw))
-        return ListPage(items, page.metadata.resource_version, page.metadata.continue_token, problems, sizes)
+                listed = Listed(None, 0, Problem(_json_key(raw), why(error)))
+            if listed is not None:
+                yield listed
 
     def decode_event(self, frame: bytes) -> WatchEvent[T]:
         """See Codec."""
@@ -228,26 +248,33 @@ class JsonCodec(Generic[T]):
         key = (meta.namespace, meta.name)
         try:
             obj = self._read(event.object)
-            size = self._size(obj, event.object) if obj is not None else 0
+            size = self._size(obj) if obj is not None else 0
             return WatchEvent(event.type, key, obj, meta.resource_version, size=size)
-        except Exception as error:  # noqa: BLE001 - as in JsonCodec.decode_list
+        except Exception as error:  # noqa: BLE001 - as in JsonCodec._listed
             return WatchEvent(event.type, key, None, meta.resource_version, problem=why(error))
 
-    def _size(self, obj: T, raw: msgspec.Raw) -> int:
+    def _size(self, obj: Any) -> int:
         if self._weigh is not None:
             return self._weigh(obj)
-        size = len(memoryview(raw))
-        return size if size <= self._largest else 0
+        if self._has_spec and not isinstance(obj.raw_spec, Withheld):
+            # They are worked out when they are first asked for, and kept from then on.
+            _ = getattr(obj, "spec", None), getattr(obj, "status", None)
+        return weight(obj)
 
     def _read(self, raw: msgspec.Raw) -> T | None:
         size = len(memoryview(raw))
         if size > self._largest:
             why = f"it has {size} bytes, and at most {self._largest} are read; make it smaller"
-            if not self._has_spec:
-                raise ValueError(why)
+        elif deeper(bytes(raw)):
+            why = TOO_DEEP
+        else:
+            obj = self._decode(raw)
+            return obj if self._keep is None else self._keep(obj)
+        if self._has_spec:
             return self._without_spec(_named(raw), why)
-        obj = self._decode(raw)
-        return obj if self._keep is None else self._keep(obj)
+        if self._instead is not None:
+            return self._instead(self._decode(msgspec.json.encode(_named(raw))), why)
+        raise ValueError(why)
 
     def _without_spec(self, named: _Named, why: str) -> T:
         obj: Any = self._decode(msgspec.json.encode(named))

@@ -1,47 +1,76 @@
-"""What ApiClient.exchange does: short requests over `wire`, with the client's credentials.
+"""What ApiClient sends, over `connections`, with the client's credentials: short requests, and streams.
 
 Concurrency: as ApiClient, one event loop, calls side by side. A connection belongs to the credentials that it was opened with:
-when they are read again, a new pool takes over and the old one's connections carry nothing more.
+when they are read again, a new pool takes over and the old one's connections carry nothing more, but for streams, which go on.
 """
 
 import asyncio
 import re
 import ssl
+from collections.abc import Callable
 
-from yarl import URL
+import msgspec
 
 from signer import __version__
-from signer.kube.credentials import Credentials
-from signer.kube.errors import Unreachable, error_from_response
-from signer.kube.http.connections import Origin, Pool, Retired
+from signer.kube.access.credentials import Credentials
+from signer.kube.errors import TimedOut, TooMuch, Unreachable, error_from_response
+from signer.kube.http.answer import Answer
+from signer.kube.http.connections import Pool, Retired
+from signer.kube.http.dial import Origin, Url, read_url
+from signer.kube.http.stream import SilentConnection, Stream
 from signer.kube.objects import Response
-
-# An object that the API server gives back; etcd holds none of more than 1.5 MB.
-LARGEST_ANSWER = 4 * 1024 * 1024
 
 _METHOD = re.compile(r"[A-Z]+")
 _TARGET = re.compile(r"/[!-~]*")
 _VALUE = re.compile(r"[ -~]*")
 
 
-class Exchanges:
-    """Requests over connections of its own, at most `connections` of them."""
+class Request(msgspec.Struct, frozen=True):
+    """A request before it has its head.
 
-    def __init__(self, credentials: Credentials, connections: int) -> None:
+    Attributes:
+        method: HTTP method.
+        path: begins with "/", escaped, with its query.
+        accept: media type that we want.
+        content_type: of the body; "" without one.
+        body: sent as it is.
+    """
+
+    method: str
+    path: str
+    accept: str
+    content_type: str = ""
+    body: bytes | None = None
+
+    @property
+    def what(self) -> str:
+        """How error messages name it."""
+        return f"{self.method} {self.path.partition('?')[0]}"
+
+
+class Exchanges:
+    """Requests over connections of its own, at most `connections` of them, and one more for each stream.
+
+    `on_date` is called with the Date of each answer, None where it has none.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        connections: int,
+        on_date: Callable[[str | None], object] = lambda _: None,
+    ) -> None:
         self._credentials = credentials
         self._connections = connections
+        self._on_date = on_date
         self._generation = -1
         self._pool: Pool | None = None
         self._old: list[Pool] = []
         self._closed = False
-        self._host = self._prefix = ""
+        self._fields: tuple[tuple[str, str], ...] = ()
+        self._prefix = self._basic = ""
         self._heads: dict[tuple[str, str], str] = {}
         self._authorization: str | None = None
-
-    def possible(self) -> bool:
-        """Whether the connection is a plain one: no proxy, and no user and password in the URL."""
-        config = self._credentials.config
-        return config.proxy is None and "@" not in config.host
 
     async def close(self) -> None:
         """Close all connections."""
@@ -50,17 +79,8 @@ class Exchanges:
         for pool in pools:
             await pool.close()
 
-    async def send(
-        self,
-        method: str,
-        path: str,
-        body: bytes,
-        *,
-        content_type: str,
-        accept: str,
-        timeout: float,  # noqa: ASYNC109 - the wire's own timer
-    ) -> Response:
-        """Send one request; see ApiClient.exchange. Raises ApiError and Unreachable."""
+    async def send(self, request: Request, timeout: float, largest: int) -> Response:  # noqa: ASYNC109 - the pool's timer
+        """Send one request; see ApiClient.request. Raises ApiError, Unreachable and TooMuch."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         last = False
@@ -70,21 +90,48 @@ class Exchanges:
             # From here to the pool nothing waits, so that head, pool and credentials are of one generation.
             try:
                 pool = self._pool_of(generation)
-                head = self._head(method, path, headers.get("Authorization"), content_type, accept, len(body))
-                answer = await pool.exchange(
-                    head + body, timeout=max(0.0, deadline - loop.time()), largest=LARGEST_ANSWER
-                )
+                whole = self._bytes(request, headers.get("Authorization"))
+                answer = await pool.exchange(whole, timeout=max(0.0, deadline - loop.time()), largest=largest)
             except (Unreachable, ValueError) as error:
                 if isinstance(error, Retired) and not self._closed:
                     continue  # was not sent: with the new credentials
-                raise Unreachable(f"{method} {path}: {error}") from error
+                raise _about(request.what, error) from error
             if answer.status < 300:
+                self._on_date(answer.headers.get("date"))
+                self._credentials.answered(answer.status)
                 return Response(answer.status, answer.headers, answer.body)
-            if answer.status < 400:
-                raise Unreachable(f"{method} {path}: unexpected redirect {answer.status}")
-            if answer.status == 401 and not last and await self._credentials.reload(generation):
-                last = True
-                continue
+            await self._refused(request, answer, generation, last=last)
+            last = True
+
+    async def open(self, request: Request, inactivity: float) -> Stream:
+        """Send one request for a long answer; see ApiClient.stream. Raises ApiError, Unreachable and SilentConnection."""
+        last = False
+        while True:
+            headers: dict[str, str] = {}
+            generation = await self._credentials.authorize(headers)
+            try:
+                pool = self._pool_of(generation)
+                stream = Stream(self._bytes(request, headers.get("Authorization")), inactivity, request.what)
+                answer = await pool.stream(stream)
+            except (Unreachable, ValueError) as error:
+                if isinstance(error, Retired) and not self._closed:
+                    continue
+                raise _about(request.what, error) from error
+            if answer is None:
+                self._on_date(stream.date)
+                self._credentials.answered(200)
+                return stream
+            await self._refused(request, answer, generation, last=last)
+            last = True
+
+    async def _refused(self, request: Request, answer: Answer, generation: int, *, last: bool) -> None:
+        """Raise what a refusal is, unless it is a 401 after which there are other credentials, and not the last one."""
+        self._on_date(answer.headers.get("date"))
+        self._credentials.answered(answer.status)
+        if answer.status < 400:
+            # API servers do not redirect; following one could carry our token elsewhere.
+            raise Unreachable(f"{request.what}: unexpected redirect {answer.status}")
+        if answer.status != 401 or last or not await self._credentials.reload(generation):
             raise error_from_response(answer.status, answer.headers, answer.body)
 
     def _pool_of(self, generation: int) -> Pool:
@@ -93,15 +140,20 @@ class Exchanges:
         if self._closed:
             raise ValueError("the client is closed")
         config, tls = self._credentials.config, self._credentials.tls
-        url = URL(config.host, encoded=True)
-        if not url.host or not url.port:
-            raise ValueError(f"{config.host} does not name a host and port")
-        context = tls if isinstance(tls, ssl.SSLContext) else None
-        # A trailing dot is for the resolver; no certificate has it.
-        origin = Origin(url.host, url.port, context, config.server_name or url.host.rstrip("."))
-        old, self._pool = self._pool, Pool(origin, self._connections)
+        url = read_url(config.host)
+        proxy = read_url(config.proxy) if config.proxy is not None else None
+        old, self._pool = self._pool, Pool(_origin(url, tls, config.server_name, proxy), self._connections)
         self._generation = generation
-        self._host, self._prefix = url.host_port_subcomponent or "", url.raw_path.rstrip("/")
+        self._prefix = url.path
+        fields = [("Host", url.authority)]
+        if proxy is not None and not url.tls:
+            # RFC 9112 section 3.2.2: a proxy that is to send on what it can read gets the whole URL.
+            self._prefix = f"http://{url.authority}{url.path}"
+            if proxy.basic:
+                fields.append(("Proxy-Authorization", proxy.basic))
+        fields += [("User-Agent", f"mesh-signer/{__version__}"), ("Accept-Encoding", "identity")]
+        self._fields = tuple(fields)
+        self._basic = url.basic
         self._heads.clear()
         if old is not None:
             self._old = [pool for pool in self._old if pool.open]
@@ -109,32 +161,48 @@ class Exchanges:
             old.retire()
         return self._pool
 
-    def _head(
-        self, method: str, path: str, authorization: str | None, content_type: str, accept: str, length: int
-    ) -> bytes:
-        target = self._prefix + path
-        if not _METHOD.fullmatch(method) or not _TARGET.fullmatch(target):
+    def _bytes(self, request: Request, authorization: str | None) -> bytes:
+        if not _METHOD.fullmatch(request.method) or not _TARGET.fullmatch(request.path):
             raise ValueError("the method or the path holds characters that cannot stand there")
         if authorization != self._authorization:
             self._authorization = authorization
             self._heads.clear()
-        fields = self._heads.get((content_type, accept))
+        kinds = request.accept, request.content_type
+        fields = self._heads.get(kinds)
         if fields is None:
-            fields = self._heads[content_type, accept] = self._fields(content_type, accept)
-        return f"{method} {target} HTTP/1.1\r\n{fields}Content-Length: {length}\r\n\r\n".encode("ascii")
+            fields = self._heads[kinds] = self._lines(*kinds)
+        line = f"{request.method} {self._prefix}{request.path} HTTP/1.1\r\n{fields}"
+        if request.body is None:
+            return f"{line}\r\n".encode("ascii")
+        return f"{line}Content-Length: {len(request.body)}\r\n\r\n".encode("ascii") + request.body
 
-    def _fields(self, content_type: str, accept: str) -> str:
+    def _lines(self, accept: str, content_type: str) -> str:
         """The header lines that are the same for many requests."""
-        fields = {
-            "Host": self._host,
-            "User-Agent": f"mesh-signer/{__version__}",
-            "Accept-Encoding": "identity",
-            "Accept": accept,
-            "Content-Type": content_type,
-        }
-        if self._authorization is not None:
-            fields["Authorization"] = self._authorization
-        for name, value in fields.items():
+        fields = [*self._fields, ("Accept", accept)]
+        if content_type:
+            fields.append(("Content-Type", content_type))
+        if authorization := self._authorization or self._basic:
+            fields.append(("Authorization", authorization))
+        for name, value in fields:
             if not _VALUE.fullmatch(value):
                 raise ValueError(f"the {name} header holds characters that cannot stand there")
-        return "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        return "".join(f"{name}: {value}\r\n" for name, value in fields)
+
+
+def _origin(url: Url, tls: ssl.SSLContext | None, server_name: str | None, proxy: Url | None) -> Origin:
+    """Where the connections for a URL go to."""
+    # A trailing dot is for the resolver; no certificate has it.
+    name = server_name or url.host.rstrip(".")
+    if proxy is None:
+        return Origin(url.host, url.port, tls, name)
+    # As with Go's clients, what the cluster's own CA vouches for may be the proxy too.
+    proxy_tls = (tls or ssl.create_default_context()) if proxy.tls else None
+    if url.tls:
+        return Origin(url.host, url.port, tls, name, proxy, proxy_tls)
+    return Origin(proxy.host, proxy.port, proxy_tls, proxy.host)
+
+
+def _about(what: str, error: Exception) -> Unreachable:
+    """The error with the request that it is about."""
+    kind = next((one for one in (TimedOut, TooMuch, SilentConnection) if isinstance(error, one)), Unreachable)
+    return kind(f"{what}: {error}")

@@ -12,9 +12,10 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Literal
 
-from signer.kube.errors import ApiError, Unreachable
-from signer.kube.leases.own import OwnLease, monotonic
+from signer.kube.errors import ApiError, Unreachable, told
+from signer.kube.leases.own import OwnLease, Terms, monotonic
 from signer.kube.objects import ObjectRequests
+from signer.kube.reach import loudness
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Leadership:
     ) -> None:
         if not 0 < retry < renew < duration:
             raise ValueError("a Lease needs retry < renew < duration")
-        self._lease = OwnLease(client, namespace, name, identity, duration=duration)
+        self._lease = OwnLease(client, namespace, name, identity, Terms(duration, predecessor=2 * retry))
         self._where = f"Lease {namespace}/{name}"
         self._renew = renew
         self._retry = retry
@@ -109,10 +110,10 @@ class Leadership:
             async with asyncio.timeout(seconds):
                 ours = await self._lease.hold()
         except (ApiError, Unreachable, TimeoutError) as error:
-            trouble = f"{type(error).__name__} {error}"
+            trouble = told(error)
             if trouble != self._trouble:
                 self._trouble = trouble
-                logger.warning("%s: cannot be taken or renewed: %s", self._where, str(error) or "no answer in time")
+                logger.log(loudness(error), "%s: cannot be taken or renewed: %s", self._where, trouble)
             return "unknown"
         self._trouble = ""
         return "ours" if ours else "another's"

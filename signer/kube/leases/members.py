@@ -13,9 +13,10 @@ import msgspec
 
 from signer.kube.client import ApiClient
 from signer.kube.encoding.codec import JsonCodec
-from signer.kube.errors import ApiError, Unreachable
-from signer.kube.leases.own import OwnLease
+from signer.kube.errors import ApiError, Unreachable, told
+from signer.kube.leases.own import OwnLease, Terms
 from signer.kube.leases.record import LEASES, Sighting, lease_name
+from signer.kube.reach import loudness
 from signer.kube.reflector import Change, Reflector
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,9 @@ class Members:
         identity: who we are; different for each process (Pod name).
         duration: seconds without renewal after which a member counts as dead.
         on_change: called with the members when they change.
+
+    `able` may be set: it tells whether this replica can work now; one that cannot leaves the group until it can. `identity` is who
+    we are: as given, until another process turns out to be called the same.
     """
 
     def __init__(
@@ -69,17 +73,13 @@ class Members:
     ) -> None:
         self._client = client
         self._namespace = namespace
-        self._identity = identity
+        self._group = group
+        self.identity = identity
         self._duration = duration
+        self.able: Callable[[], bool] = lambda: True
+        self._away = False
         self._on_change = on_change
-        self._own = OwnLease(
-            client,
-            namespace,
-            lease_name(group, identity),
-            identity,
-            duration=duration,
-            labels={GROUP_LABEL: group},
-        )
+        self._own = self._lease_of(identity)
         self._reflector = Reflector(
             client,
             LEASES,
@@ -96,8 +96,17 @@ class Members:
         self._listened = 0.0
         self._trouble = ""
 
+    def _lease_of(self, identity: str) -> OwnLease:
+        return OwnLease(
+            self._client,
+            self._namespace,
+            lease_name(self._group, identity),
+            identity,
+            Terms(self._duration, labels={GROUP_LABEL: self._group}, personal=True),
+        )
+
     def members(self) -> tuple[str, ...]:
-        """The replicas that are alive, sorted; at least ourselves."""
+        """The replicas that are alive and can work, sorted; ourselves when there is no other."""
         return self._members
 
     async def run(self) -> None:
@@ -113,20 +122,48 @@ class Members:
 
     async def _keep_announced(self) -> None:
         while True:
-            await self._announce()
+            if self.able() is self._away:
+                self._away = not self._away
+                what = "cannot work: the others take its part until it can" if self._away else "works again"
+                logger.warning("this replica %s", what)
+                self._count()
+            await (self._withdraw() if self._away else self._announce())
             await self._sweep()
             await asyncio.sleep(self._duration / 3)
+
+    async def _withdraw(self) -> None:
+        with suppress(ApiError, Unreachable, TimeoutError):  # then it runs out by itself
+            async with asyncio.timeout(self._duration):
+                await self._own.release(delete=True)
 
     async def _announce(self) -> None:
         try:
             async with asyncio.timeout(self._duration):
                 taken = await self._own.hold()
-            trouble = "" if taken else f"{self._own.name} is held by {self._own.holder!r}"
+            if self._own.twin:
+                self._rename()
+                return
+            trouble = "" if taken else f"{self._own.name} was written by another at the same moment"
+            level = logging.WARNING
         except (ApiError, Unreachable, TimeoutError) as error:
-            trouble = f"{type(error).__name__}: {error}"
+            trouble, level = told(error), loudness(error)
         if trouble and trouble != self._trouble:
-            logger.warning("cannot announce this replica, others will not share work with it: %s", trouble)
+            logger.log(level, "cannot announce this replica, others will not share work with it: %s", trouble)
         self._trouble = trouble
+
+    def _rename(self) -> None:
+        """Go on under a name of our own: two that are called the same would both take each other's requests for theirs."""
+        former, self.identity = self.identity, f"{self.identity}-{self._own.process}"
+        logger.warning(
+            "another process is called %s too (Lease %s/%s), so this one goes on as %s: give each replica an --identity of "
+            "its own",
+            former,
+            self._namespace,
+            self._own.name,
+            self.identity,
+        )
+        self._own = self._lease_of(self.identity)
+        self._count()
 
     def _changed(self, change: Change[_Lease]) -> None:
         name = change.key[1]
@@ -135,9 +172,10 @@ class Members:
         else:
             spec = change.new.spec
             seconds = float(spec.lease_duration_seconds or self._duration)
+            holder = spec.holder_identity or ""
             # A dead one may have asked for more patience than we have.
             self._sightings[name] = Sighting(
-                spec.holder_identity or "",
+                holder if name == lease_name(self._group, holder) else "",  # each member's Lease is named after it
                 min(seconds, self._duration),
                 change.new.metadata.resource_version,
                 self._listening(),
@@ -158,7 +196,8 @@ class Members:
     def _count(self) -> None:
         self._counting = False
         now = self._listening()
-        alive = {s.holder for s in self._sightings.values() if not s.expired(now)} | {self._identity}
+        alive = {sighting.holder for sighting in self._sightings.values() if not sighting.expired(now)}
+        alive = (alive - {self.identity} if self._away else alive | {self.identity}) or {self.identity}
         members = tuple(sorted(alive))
         if members != self._members:
             self._members = members

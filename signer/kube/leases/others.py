@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, NotFound, Unreachable
 from signer.kube.leases.record import LEASES, Sighting, sight
+from signer.kube.reach import loudness
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,16 @@ class OthersLeases:
 
     async def holder(self) -> str:
         """Look until it is known who lives: his Lease and name, for people; "" for nobody."""
+        told = False
         while (found := await self._look()) is None:
+            if not told:
+                told = True
+                names = ", ".join(f"{namespace}/{name}" for namespace, name in sorted(self._seen))
+                log.info(
+                    "another program's Lease is there (%s): waiting, for %d seconds at most, until it shows whether its holder lives",
+                    names,
+                    round(max(one.duration for one in self._seen.values())),
+                )
             await self._sleep(_SOON)
         return found
 
@@ -77,7 +87,9 @@ class OthersLeases:
             # Without the right to look we know no more than without looking.
             if self._trouble.get(place) != str(error):
                 self._trouble[place] = str(error)
-                log.warning("cannot see whether another program holds Lease %s/%s: %s", namespace, name, error)
+                log.log(
+                    loudness(error), "cannot see whether another program holds Lease %s/%s: %s", namespace, name, error
+                )
             return ""
         before, now = self._seen.get(place), self._clock()
         seen = self._seen[place] = sight(lease, before, now, _DURATION)

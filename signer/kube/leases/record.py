@@ -8,16 +8,20 @@ Source: https://kubernetes.io/docs/concepts/architecture/leases/ and client-go t
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from signer.kube.resource import Resource
 
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", namespaced=True)
 
 Json = dict[str, Any]
+
+# Which process holds a Lease: two of one name are two.
+PROCESS_ANNOTATION = "mesh-signer.dev/process"
 
 # A holder may have asked for longer than we would, but not for ever.
 LONGEST_DURATION = 120.0
@@ -31,8 +35,7 @@ def micro_time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(msgspec.Struct, frozen=True):
     """A Lease as we last saw it change.
 
     Attributes:
@@ -40,12 +43,14 @@ class Sighting:
         duration: seconds that the holder asked for.
         version: what tells one state from the next.
         seen_at: monotonic seconds at which we first saw this state.
+        process: which process of that identity holds it, "" where that is not written.
     """
 
     holder: str
     duration: float
     version: str
     seen_at: float
+    process: str = ""
 
     def expired(self, now: float) -> bool:
         """Whether another may take it at `now`, monotonic seconds."""
@@ -60,11 +65,23 @@ def sight(lease: Json, before: Sighting | None, now: float, default_duration: fl
     spec = lease.get("spec") or {}
     seconds = spec.get("leaseDurationSeconds")
     duration = min(float(seconds), LONGEST_DURATION) if isinstance(seconds, int) and seconds > 0 else default_duration
-    return Sighting(str(spec.get("holderIdentity") or ""), duration, version, now)
+    process = ((lease.get("metadata") or {}).get("annotations") or {}).get(PROCESS_ANNOTATION)
+    return Sighting(str(spec.get("holderIdentity") or ""), duration, version, now, str(process or ""))
 
 
-def held(lease: Json, identity: str, duration: float, now: datetime) -> Json:
-    """The Lease to write so that `identity` holds it: a takeover counts as a transition, a renewal keeps acquireTime."""
+def held(
+    lease: Json,
+    identity: str,
+    duration: float,
+    now: datetime,
+    *,
+    process: str = "",
+    labels: Mapping[str, str] | None = None,
+) -> Json:
+    """The Lease to write so that `identity` holds it: a takeover counts as a transition, a renewal keeps acquireTime.
+
+    `process` and `labels` are written each time, whatever somebody else made of them.
+    """
     spec = dict(lease.get("spec") or {})
     if spec.get("holderIdentity") != identity:
         transitions = spec.get("leaseTransitions")
@@ -74,7 +91,12 @@ def held(lease: Json, identity: str, duration: float, now: datetime) -> Json:
         spec["holderIdentity"] = identity
     spec["renewTime"] = micro_time(now)
     spec["leaseDurationSeconds"] = max(1, math.ceil(duration))
-    return {**lease, "spec": spec}
+    metadata = dict(lease.get("metadata") or {})
+    if labels:
+        metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
+    if process:
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), PROCESS_ANNOTATION: process}
+    return {**lease, "metadata": metadata, "spec": spec}
 
 
 def released(lease: Json, now: datetime) -> Json:
@@ -87,6 +109,8 @@ def released(lease: Json, now: datetime) -> Json:
 
 
 LEADER_LEASE = "mesh-signer-controllers"
+CERT_MANAGERS_LEASE = "cert-manager-controller"
+"""What cert-manager's controller renews, in kube-system or where it runs (--leader-election-namespace)."""
 
 
 def leaders(leases: Iterable[Json], besides: str) -> tuple[str, ...]:
@@ -122,6 +146,14 @@ def owner(uid: str, members: Sequence[str]) -> str:
     key = uid.encode()
     # The member's name keys the hash, so that ("a", "bc") and ("ab", "c") are different inputs.
     return max(members, key=lambda member: (_weight(key, member), member))
+
+
+def heirs(uid: str, members: Sequence[str]) -> list[str]:
+    """All members in the order in which a key would become theirs: the owner first, then who has it when those before are gone."""
+    if len(members) == 1:
+        return list(members)
+    key = uid.encode()
+    return sorted(members, key=lambda member: (_weight(key, member), member), reverse=True)
 
 
 def _weight(key: bytes, member: str) -> bytes:

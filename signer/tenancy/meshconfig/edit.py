@@ -6,10 +6,9 @@ of signers beside it, stays as it is. Pure; the result is read again and compare
 """
 
 import copy
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -30,8 +29,7 @@ from signer.tenancy.meshconfig.text import (
 _COPIED = {"pem", *SIGNERS, "trustDomains", "trust_domains"}
 
 
-@dataclass(frozen=True, slots=True)
-class Edited:
+class Edited(msgspec.Struct, frozen=True):
     """The mesh config as it shall be: `text` is the old one when there are no `changes`.
 
     `changes` says in a sentence each what is new, `refused` what is not done, and why.
@@ -42,8 +40,7 @@ class Edited:
     refused: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Root:
+class _Root(msgspec.Struct, frozen=True):
     pem: str
     der: bytes
     public_key: bytes
@@ -84,6 +81,11 @@ def in_step(pem: str, root: str) -> bool:
     """Tell whether workloads that get `pem` of an entry trust this root."""
     there, asked = _read_roots(pem), _read_roots(root)
     return bool(there) and bool(asked) and there[-1].der == asked[-1].der
+
+
+def has_certificate(pem: str) -> bool:
+    """Tell whether workloads get any root of `pem`: a placeholder, or a certificate in base64, is none."""
+    return bool(_read_roots(pem))
 
 
 def same_anchor(pem: str, root: str) -> bool:
@@ -222,9 +224,7 @@ def _trusts(pem: str, root: _Root) -> bool:
 
 def _read_roots(pem: str) -> list[_Root]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd serial numbers: a root is here for its key
-            return [_root(one) for one in loading.certificates(pem.encode())]
+        return [_root(one) for one in loading.certificates(pem.encode())]
     except Exception:  # noqa: BLE001 - ValueError, UnsupportedAlgorithm and more: all mean that nobody can trust it
         return []
 

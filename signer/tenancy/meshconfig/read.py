@@ -7,12 +7,13 @@ What istiod would refuse as a whole is read here as far as it goes, and told: a 
 Source: istio pkg/config/mesh/mesh.go (ApplyMeshConfig), pilot/pkg/bootstrap/mesh.go, api mesh/v1alpha1/config.proto.
 """
 
-import difflib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from signer.api.issuer import IssuerRef
+from signer.api.meant import Effort, nearest
 from signer.api.names import is_label, is_trust_domain
 from signer.api.proxyconfig import CERT_SIGNER, meant_for_cert_signer
 from signer.api.signername import CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN
@@ -32,17 +33,20 @@ _NEAR = 0.88
 _LONGEST_NAME = 64
 
 
-@dataclass
-class _Read:
-    """One ConfigMap as it was read; None where it says nothing. `bad_domain`: it says one that cannot be read."""
+class _Read(msgspec.Struct):
+    """One ConfigMap as it was read; None where it says nothing.
+
+    `bad_domain`: it says one that cannot be read; `lists`: it has caCertificates, which replace those that are shared.
+    """
 
     trust_domain: str | None = None
     bad_domain: bool = False
     root_namespace: str | None = None
     cert_signer: str | None = None
-    signers: set[IssuerRef] = field(default_factory=set)
-    bare: set[str] = field(default_factory=set)
-    authorities: list[CertificateAuthorityEntry] = field(default_factory=list)
+    signers: set[IssuerRef] = msgspec.field(default_factory=set)
+    bare: set[str] = msgspec.field(default_factory=set)
+    authorities: list[CertificateAuthorityEntry] = msgspec.field(default_factory=list)
+    lists: bool = False
 
 
 def read_mesh_config(
@@ -70,18 +74,23 @@ def read_mesh_config(
             f"rootNamespace: the revisions {', '.join(names)} disagree ({', '.join(roots)}); {roots[0]} counts"
         )
     # An istiod whose ConfigMap is not there has what is shared.
-    domains = {"": _domain(base)} | {_revision(name): _domain(one) for name, one in zip(names, read, strict=False)}
+    domains = {"": _domain(base)} | {revision_of(name): _domain(one) for name, one in zip(names, read, strict=False)}
     defaults = (signer_of(one.cert_signer or "", settings.signer_domain) for one in read)
     return MeshConfig(
         trust_domains=frozenset().union(*map(_domain, read)),
         domains=domains,
         root_namespace=roots[0],
-        revisions=frozenset(filter(None, map(_revision, names))),
+        revisions=frozenset(filter(None, map(revision_of, names))),
         defaults=frozenset(ref for ref in defaults if ref is not None),
+        open_default=any(not one.cert_signer for one in read),
         signers=frozenset(base.signers.union(*(one.signers for one in read))),
         authorities=tuple(dict.fromkeys(entry for one in (base, *read) for entry in one.authorities)),
         problems=capped(problems),
         bare=frozenset(base.bare.union(*(one.bare for one in read))),
+        listed={
+            name: tuple(dict.fromkeys((one if one.lists else base).authorities))
+            for name, one in zip(names, read, strict=False)
+        },
     )
 
 
@@ -90,9 +99,14 @@ def is_revision(name: str) -> bool:
     return name.startswith(_PREFIX) and is_label(name.removeprefix(_PREFIX))
 
 
-def _revision(name: str) -> str:
+def revision_of(name: str) -> str:
     """Return the revision whose ConfigMap has this name, "" for the one without a name."""
     return "" if name == DEFAULT_CONFIG_MAP else name.removeprefix(_PREFIX)
+
+
+def config_map_of_revision(revision: str) -> str:
+    """Return the name of a revision's ConfigMap, as `revision_of` reads it."""
+    return f"{_PREFIX}{revision}" if revision else DEFAULT_CONFIG_MAP
 
 
 def _domain(read: _Read) -> frozenset[str]:
@@ -112,6 +126,7 @@ def _over(base: _Read, own: _Read) -> _Read:
         signers=own.signers,
         bare=own.bare,
         authorities=own.authorities,
+        lists=own.lists,
     )
 
 
@@ -152,6 +167,7 @@ def _read(name: str, text: str, settings: Settings, problems: list[str]) -> _Rea
             problem("rootNamespace", f"{_what(root)} is not a valid namespace name")
     read.cert_signer = _default_signer(document, settings.signer_domain, problem)
     entries = _field(document, "caCertificates")
+    read.lists = entries is not None
     if entries is not None and not isinstance(entries, list):
         problem("caCertificates", "is not a list")
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
@@ -172,9 +188,10 @@ def _default_signer(document: dict[Any, Any], domain: str, problem: Any) -> str 
             problem(where, "is not a mapping")
             return None
         found = inner
+    effort = Effort()
     for name in found:
-        if isinstance(name, str) and meant_for_cert_signer(name):
-            problem(f"{where}.{shown(name)}", f"says nothing of signers: is {CERT_SIGNER} meant?")
+        if isinstance(name, str) and meant_for_cert_signer(name, effort):
+            problem(f"{where}.{shown(name)}", f"says nothing about signers: is {CERT_SIGNER} meant?")
     value = found.get(CERT_SIGNER)
     if value is None:
         return None
@@ -195,6 +212,7 @@ def _read_authority(where: str, entry: object, read: _Read, problem: Any, domain
     if listed is not None and not isinstance(listed, list):
         problem(f"{where}.certSigners", "is not a list")
     signers: set[IssuerRef] = set()
+    effort = Effort()
     for index, name in enumerate(listed if isinstance(listed, list) else ()):
         ref = read_signer_name(name) if isinstance(name, str) else None
         if ref is not None:
@@ -205,13 +223,15 @@ def _read_authority(where: str, entry: object, read: _Read, problem: Any, domain
             read.bare.add(name)
             text = f"{shown(name)} has no domain, so it names no signer: it must begin with {domain}/"
             problem(f"{where}.certSigners[{index}]", text)
-        elif near := _near(name.partition("/")[0], (CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN)):
+        elif near := _near(name.partition("/")[0], (CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN), effort):
             problem(
                 f"{where}.certSigners[{index}]", f"{shown(name)} names no signer of ours: is the domain {near} meant?"
             )
     read.signers |= signers
     pem = entry.get("pem")
     if pem is None:
+        if signers and _field(entry, "spiffeBundleUrl") is None:
+            problem(where, "has no pem: istiod knows no root for the signers that it lists, and refuses what they sign")
         return
     if isinstance(pem, str) and len(pem) <= _MAX_PEM:
         read.authorities.append(CertificateAuthorityEntry(pem, frozenset(signers)))
@@ -221,11 +241,12 @@ def _read_authority(where: str, entry: object, read: _Read, problem: Any, domain
 
 def _check_fields(where: str, entry: dict[Any, Any], problem: Any) -> None:
     """Tell of fields that no entry has: what stands there counts for nobody."""
+    effort = Effort()
     for name in entry:
         if not isinstance(name, str):
             problem(where, "has a field whose name is not text")
         elif _camel(name) not in _ENTRY:
-            near = _near(name, _ENTRY)
+            near = _near(name, _ENTRY, effort)
             hint = f": is {near} meant?" if near else ""
             problem(f"{where}.{shown(name)}", f"there is no such field, so it says nothing{hint}")
 
@@ -242,18 +263,18 @@ def _camel(name: str) -> str:
     return first + "".join(map(str.capitalize, others))
 
 
-def _near(name: str, known: Collection[str]) -> str:
+def _near(name: str, known: Collection[str], effort: Effort | None = None) -> str:
     """Return which of these a name may be meant for, "" for none."""
-    found = difflib.get_close_matches(name[:_LONGEST_NAME], known, n=1, cutoff=_NEAR)
-    return found[0] if found else ""
+    return nearest(name[:_LONGEST_NAME], known, _NEAR, effort)
 
 
 def _misspelt(mapping: dict[Any, Any], known: Collection[str]) -> list[str]:
     """Name the fields that are nearly one of these, and none."""
+    effort = Effort()
     return [
         name
         for name in mapping
-        if isinstance(name, str) and name not in known and _camel(name) not in known and _near(name, known)
+        if isinstance(name, str) and name not in known and _camel(name) not in known and _near(name, known, effort)
     ]
 
 

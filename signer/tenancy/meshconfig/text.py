@@ -7,9 +7,9 @@ keeps every byte. So nothing is dumped again; YAML's node marks give the spans, 
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import yaml
 
 AUTHORITIES = ("caCertificates", "ca_certificates")  # protobuf's JSON takes both spellings
@@ -27,8 +27,7 @@ class UneditableText(ValueError):
     """The text cannot be read, or not be edited in place; the message says why and names the field."""
 
 
-@dataclass(frozen=True, slots=True)
-class Splice:
+class Splice(msgspec.Struct, frozen=True):
     """Put `text` in the place of what is between two positions."""
 
     start: int
@@ -36,8 +35,7 @@ class Splice:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One entry of caCertificates: its value, its node in the text, and the signers it names, each once."""
 
     index: int

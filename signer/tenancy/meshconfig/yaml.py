@@ -43,25 +43,13 @@ def read_yaml(text: str) -> Any:
     if len(text) > MAX_TEXT:
         raise UnreadableYAML(f"is {len(text)} characters long; at most {MAX_TEXT} are read")
     try:
-        _weigh(text)
+        weigh(text, _Loader, most_values=MAX_NODES, most_depth=MAX_DEPTH)
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of the safe loader
-    except UnreadableYAML:
-        raise
+    except TooHeavy as error:
+        raise UnreadableYAML(str(error)) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f" in line {mark.line + 1}" if mark is not None else ""
         raise UnreadableYAML(f"is not valid YAML{where}: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UnreadableYAML(f"is not valid YAML: {type(error).__name__}") from None
-
-
-def _weigh(text: str) -> None:
-    """Refuse what would be too large, written out. Raises UnreadableYAML, and what PyYAML raises."""
-    try:
-        weigh(text, _Loader, most_values=MAX_NODES, most_depth=MAX_DEPTH)
-    except TooHeavy as error:
-        if error.what == "anchor":
-            raise UnreadableYAML(f"the anchor {error.anchor!r} contains itself") from None
-        if error.what == "depth":
-            raise UnreadableYAML(f"is nested more than {MAX_DEPTH} deep") from None
-        raise UnreadableYAML(f"has more than {MAX_NODES} values, each alias counted as what it stands for") from None

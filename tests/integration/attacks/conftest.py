@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,9 +22,9 @@ from tests.integration.plain_api import Api, Json, Refused
 from tests.integration.tenants import ISTIOD, define_proxy_configs
 from tests.localmesh import LocalCluster, kubeconfig
 from tests.localmesh.errors import LocalMeshError
+from tests.localmesh.install import COMPONENTS, ISTIO, install
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
 
-MANIFESTS = Path(__file__).parents[3] / "manifests"
 DOMAIN = "clusterissuers.cert-manager.io"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 TENANTS = ("foo", "bar", "shop", "istio-system")
@@ -131,11 +130,7 @@ def besieged() -> Iterator[LocalCluster]:
     """The cluster with everything in it, and both of our processes under their own accounts."""
     with LocalCluster() as cluster:
         define_proxy_configs(cluster)
-        cluster.apply_kustomize(MANIFESTS / "crds")
-        cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
-        cluster.apply_kustomize(MANIFESTS / "namespaces")
-        cluster.apply_kustomize(MANIFESTS / "overlays" / "istio")
-        cluster.apply(MANIFESTS / "components" / "requester" / "requester.yaml")
+        install(cluster, ISTIO, more=[COMPONENTS / "requester" / "requester.yaml"])
         place = Place.of(cluster)
         _rights(place)
         _tenants(place)

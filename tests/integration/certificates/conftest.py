@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.integration.slow_controllers import World, install_crds, world
+from tests.integration.slow_controllers import World, world
 from tests.localmesh import Cluster
+from tests.localmesh.install import install_crds
 
 
 @pytest.fixture(scope="module", autouse=True)

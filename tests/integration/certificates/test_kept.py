@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.certificates.secrets_of import data, secret_of
-from tests.integration.slow_controllers import CRDS, Json, World, chain, condition, world
+from tests.integration.slow_controllers import Json, World, chain, condition, world
 from tests.localmesh import Cluster
+from tests.localmesh.install import install
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
 
 pytestmark = pytest.mark.integration
@@ -166,8 +167,7 @@ class TestRestart:
     async def test_sigkill(self, cluster: Cluster, namespace: str) -> None:
         """A process ended by SIGKILL at random moments is followed by one that finishes each issuance once."""
         dice = random.Random(11)
-        cluster.apply_kustomize(CRDS.parent / "namespaces")
-        cluster.apply_kustomize(CRDS.parent / "base")
+        install(cluster, crds=None)
         async with world(cluster, namespace) as here:
             await here.stop()  # the process does the work, the test only asks
             signer = SignerProcess(

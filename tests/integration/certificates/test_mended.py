@@ -3,11 +3,11 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from msgspec.structs import replace
 
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS
 from signer.api.issuer import IssuerRef

@@ -153,3 +153,25 @@ class TestRefused:
             return "CAKeyRotation" in await here.events("root-ca")
 
         await here.until("a warning about the rotation", warned)
+
+    async def test_a_ca_is_to_get_new_keys(self, here: World) -> None:
+        """RotationPolicy Always on a CA that is there is told at once, and not at its renewal."""
+        await here.ca()
+        assert "CAKeyRotation" not in await here.events("root-ca")
+        await here.edit("Certificate", "root-ca", {"spec": {"privateKey": {"rotationPolicy": "Always"}}})
+
+        async def warned() -> bool:
+            return "CAKeyRotation" in await here.events("root-ca")
+
+        await here.until("a warning about the rotation", warned)
+
+    async def test_a_ca_whose_secret_was_deleted(self, here: World) -> None:
+        """A CA's Secret deleted "to renew" it: the new key is told, with what it costs."""
+        await here.ca()
+        assert "CAKeyLost" not in await here.events("root-ca")
+        await here.delete("Secret", "root-ca")
+
+        async def warned() -> bool:
+            return "CAKeyLost" in await here.events("root-ca")
+
+        await here.until("a warning about the key", warned)

@@ -9,8 +9,9 @@ import pytest
 
 from signer.observe.audit import AuditLog
 from tests.integration.certificates.asking import ask, certificate_of
-from tests.integration.slow_controllers import CRDS, Json, World, chain, condition, world
+from tests.integration.slow_controllers import Json, World, chain, condition, world
 from tests.localmesh import Cluster
+from tests.localmesh.install import install
 
 pytestmark = pytest.mark.integration
 
@@ -95,8 +96,7 @@ async def test_intermediate(here: World) -> None:
 
 async def test_under_the_shipped_rights(cluster: Cluster, namespace: str) -> None:
     """With nothing but the rights of manifests/base everything works; what they forbid to approve waits for others."""
-    cluster.apply_kustomize(CRDS.parent / "namespaces")
-    cluster.apply_kustomize(CRDS.parent / "base")
+    install(cluster, crds=None)
     account = cluster.service_account_kubeconfig("cert-manager", "mesh-signer-controllers")
     async with world(cluster, namespace, account=account) as here:
         issuer = await here.ca()
@@ -162,7 +162,7 @@ class TestApproval:
         assert "lastFailureTime" not in found["status"]
 
     async def test_backoff_ends(self, manual: World) -> None:
-        """After a failure the same wish is asked again one hour later, not sooner."""
+        """After a first failure the same wish is asked again five minutes later, not sooner."""
         issuer = await manual.issuer("selfsigned", {"selfSigned": {}})
         await manual.certificate("leaf", issuer)
 
@@ -172,12 +172,30 @@ class TestApproval:
         first = await manual.until("the request", there)
         await say(manual, "leaf-1", "Denied")
         await manual.condition("Certificate", "leaf", "Issuing", status="False")
-        await manual.restart(timedelta(minutes=59))
+        await manual.restart(timedelta(minutes=4))
         assert condition(await manual.settled("Certificate", "leaf"), "Issuing")["status"] == "False"  # type: ignore[index]
-        await manual.restart(timedelta(minutes=61))
+        await manual.restart(timedelta(minutes=6))
 
         async def anew() -> bool:
             now = await manual.get("CertificateRequest", "leaf-1")
             return now is not None and now["metadata"]["uid"] != first["metadata"]["uid"]
 
         await manual.until("a new request", anew)
+
+
+async def test_what_a_request_waits_for(here: World) -> None:
+    """An issuer that is not found is told on the Certificate as on its request, by a Warning; and it goes on when it is there."""
+    await here.certificate("leaf", f"{here.namespace}-late")
+    said = f'clusterissuer.cert-manager.io "{here.namespace}-late" not found'
+
+    async def told() -> bool:
+        found = await here.get("Certificate", "leaf")
+        conditions = [condition(found, kind) for kind in ("Issuing", "Ready")] if found is not None else []
+        return all(one is not None and said in one["message"] for one in conditions) and "RequestWaits" in (
+            await here.events("leaf")
+        )
+
+    await here.until("the reason on the Certificate", told)
+    assert "IssuerNotFound" in await here.events("leaf-1")
+    await here.issuer("late", {"selfSigned": {}})
+    await here.ready("Certificate", "leaf")

@@ -88,7 +88,15 @@ async def test_an_empty_issuer_name_is_warned_of(here: World) -> None:
     selfsigned = await here.issuer("selfsigned", {"selfSigned": {}})
     await here.certificate("a", selfsigned, commonName=None, dnsNames=["a.example.com"])
     await here.ready("Certificate", "a")
-    assert "empty issuer name" in await warning(here, "a-1", "NotVerifiableByAll")
+    said = await warning(here, "a-1", "NotVerifiableByAll")
+    assert "empty issuer name" in said
+    ready = (
+        condition(await here.condition("Certificate", "a", reason="NotVerifiableByAll", status="True"), "Ready") or {}
+    )
+    assert said in ready["message"]
+    assert await warning(here, "a", "NotVerifiableByAll") == said
+    await here.delete("CertificateRequest", "a-1")
+    await here.condition("Certificate", "a", reason="Ready", status="True")
     nameless = await ca_issuer(here, "nameless", pki.CA("x", subject=pki.name()).secret())
     await here.ready("ClusterIssuer", nameless)
     await here.certificate("b", nameless)

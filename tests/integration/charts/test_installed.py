@@ -19,8 +19,9 @@ from tests.integration import certmanager_crds
 from tests.integration.charts.helm import CHART, Failed, helm
 from tests.localmesh import Cluster, LocalCluster
 from tests.localmesh.errors import LocalMeshError
+from tests.localmesh.install import ISTIO, wait_established
+from tests.localmesh.install import install as by_kustomize
 from tests.localmesh.signer import SIGNER_ACCOUNT, SignerProcess
-from tests.unit.manifests.kustomize import MANIFESTS
 
 pytestmark = pytest.mark.integration
 
@@ -76,7 +77,7 @@ def test_life_of_a_release(fresh: LocalCluster, tmp_path: Path) -> None:
     said = install(fresh, "signing", "pki", chart=older(tmp_path))
     assert "in the namespace pki" in said
     assert "kubectl -n pki rollout status deployment/mesh-signer" in said
-    fresh.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+    wait_established(fresh)
     assert {"mesh-signer", "mesh-signer-controllers"} == {
         one["metadata"]["name"] for one in fresh.get("deployments", "-n", "pki")["items"]
     }
@@ -130,9 +131,7 @@ def test_twice_is_refused(fresh: LocalCluster) -> None:
     run(fresh, "uninstall", "first", "--namespace", "pki")
 
     fresh.kubectl("delete", "crd", "--all")
-    fresh.apply_kustomize(MANIFESTS / "namespaces")
-    fresh.apply_kustomize(MANIFESTS / "crds")
-    fresh.apply_kustomize(MANIFESTS / "overlays" / "istio")
+    by_kustomize(fresh, ISTIO)
     with pytest.raises(Failed, match=r"already, in the namespace cert-manager\."):
         install(fresh, "second", "elsewhere", "--take-ownership")
     # In the same namespace the release takes over what kustomize installed, where it is told to.
@@ -163,12 +162,10 @@ def test_beside_a_real_cert_manager(fresh: LocalCluster) -> None:
 
 def test_deleting_by_kustomize(fresh: LocalCluster) -> None:
     """`kubectl delete -k` of what runs leaves both namespaces, with the CAs and with Istio."""
-    fresh.apply_kustomize(MANIFESTS / "namespaces")
-    fresh.apply_kustomize(MANIFESTS / "crds")
-    fresh.apply_kustomize(MANIFESTS / "overlays" / "istio")
+    by_kustomize(fresh, ISTIO)
     fresh.kubectl("create", "secret", "generic", "a-ca", "-n", "cert-manager", "--from-literal=tls.key=x")
     fresh.kubectl("create", "configmap", "istio", "-n", "istio-system")
-    fresh.kubectl("delete", "-k", str(MANIFESTS / "overlays" / "istio"))
+    fresh.kubectl("delete", "-k", ISTIO)
     for name in ("cert-manager", "istio-system"):
         assert fresh.get("namespace", name)["status"]["phase"] == "Active"
     assert fresh.get("secret", "a-ca", "-n", "cert-manager")["data"] == {"tls.key": "eA=="}
@@ -211,7 +208,7 @@ class Kubelet(threading.Thread):
 def test_helm_test(fresh: LocalCluster) -> None:
     """`helm test` is good when the Pods behind both Services are ready, and says what they lack when they are not."""
     install(fresh, "mesh-signer", "cert-manager", values={"besideCertManager": False})
-    fresh.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+    wait_established(fresh)
     with SignerProcess(fresh, "--controllers=csr", account=SIGNER_ACCOUNT) as signer:
         port = signer.port
         for ports, good in (

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from charts.generate.components import camel
+from charts.generate.values import LABELLED
 from signer.settings.given import SettingsError
 from signer.settings.options import add_arguments
 from signer.settings.values import Settings, settings_from
@@ -152,6 +154,7 @@ CANDIDATES: dict[str, list[Any]] = {
     "max-workload-lifetime": ["24h", "90m", "1d", "24", "", "1hh"],
     "audit-until": TIMES,
     "write-window": [1, 64, 1024, 0, 1025, -1, "x"],
+    "namespace-memory": [1, 6, 1024, 0, 1025, "x"],
     "drain-seconds": [0, 20, 3600, -1, 3601, "x"],
     "gateway-namespaces": NAMES,
     "ca-injector-namespaces": NAMES,
@@ -317,6 +320,18 @@ def images(found: Objects) -> set[str]:
     return {container(found, one)["image"] for one in DEPLOYMENTS}
 
 
+def labelled(kind: str, release: str) -> Callable[[Objects], bool]:
+    """Whether the objects of a kind are one, with this label."""
+    return lambda found: (
+        [
+            label
+            for key, one in found.items()
+            if key[0] == kind and (label := one["metadata"].get("labels", {}).get("release"))
+        ]
+        == [release]
+    )
+
+
 OTHERS: dict[str, tuple[Any, Callable[[Objects], bool]]] = {
     "image.repository": ("reg:5000/a/b", lambda found: images(found) == {"reg:5000/a/b:7"}),
     "image.tag": ("7", lambda found: images(found) == {"reg:5000/a/b:7"}),
@@ -352,10 +367,10 @@ OTHERS: dict[str, tuple[Any, Callable[[Objects], bool]]] = {
         [RULE],
         lambda found: found["NetworkPolicy", "mesh-signer"]["spec"]["egress"][-1] == RULE,
     ),
-    "podMonitor.labels": (
-        {"release": "prometheus"},
-        lambda found: found["PodMonitor", "mesh-signer"]["metadata"]["labels"]["release"] == "prometheus",
-    ),
+    **{
+        f"{camel(folder)}.labels": ({"release": folder}, labelled(kind, folder))
+        for kind, (folder, _) in LABELLED.items()
+    },
 }
 ELSEWHERE = re.compile(r"components\..*|settings\..*|crds\.install|besideCertManager|istio\.namespace|image\.digest")
 """Values with tests of their own, here or in test_same.py."""
@@ -364,8 +379,10 @@ ELSEWHERE = re.compile(r"components\..*|settings\..*|crds\.install|besideCertMan
 def test_each_value_does_what_it_says() -> None:
     """No value is without an effect, and each has it in both Deployments where it is of both."""
     values: dict[str, Any] = {"components": {}, "crds": {"install": False}}
-    for name in ("manageMeshConfig", "namespacedIssuers", "networkPolicy", "podMonitor"):
+    for name in ("manageMeshConfig", "namespacedIssuers", "networkPolicy"):
         values["components"][name] = True
+    for folder, _ in LABELLED.values():
+        values["components"][camel(folder)] = True
     known = set()
     for name, (value, _) in OTHERS.items():
         put(values, tuple(name.split(".")), value)

@@ -10,6 +10,7 @@ from signer.cli import main
 from tests.integration.commands.operating import OPERATORS, Result, Run, World, operators_roles
 from tests.integration.hot_path import Place
 from tests.localmesh import Cluster, istio_install
+from tests.localmesh.install import wait_established
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +19,7 @@ def mesh(installed: Cluster) -> Cluster:
     rendered = istio_install.render({"apiVersion": "install.istio.io/v1alpha1", "kind": "IstioOperator"})
     (crd,) = [one for one in rendered.objects if one["metadata"]["name"] == "proxyconfigs.networking.istio.io"]
     installed.apply(json.dumps(crd))
-    names = ["proxyconfigs.networking.istio.io", "signerbindings.mesh-signer.dev", "signerpolicies.mesh-signer.dev"]
-    installed.kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in names))
+    wait_established(installed, "proxyconfigs.networking.istio.io")
     return installed
 
 

@@ -166,8 +166,26 @@ class World:
             self.place.cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
-def authorities(*signers: str, default: str = "") -> str:
-    """A mesh config in which these are signers, without their roots."""
+def istiods_rights(istio: str) -> str:
+    """The right of Istio's chart to approve, for the istiod of this namespace."""
+    meta, api = {"name": f"istiod-{istio}"}, "rbac.authorization.k8s.io/v1"
+    rule = {"apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "verbs": ["approve"]}
+    role = {"apiVersion": api, "kind": "ClusterRole", "metadata": meta, "rules": [rule]}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": meta["name"]}
+    subject = {"kind": "ServiceAccount", "name": "istiod", "namespace": istio}
+    binding = {
+        "apiVersion": api,
+        "kind": "ClusterRoleBinding",
+        "metadata": meta,
+        "roleRef": reference,
+        "subjects": [subject],
+    }
+    return yaml.safe_dump_all([role, binding])
+
+
+def authorities(*signers: str, default: str = "", roots: dict[str, str] | None = None) -> str:
+    """A mesh config in which these are signers, with the roots (PEM) that are given."""
     lines = ["# ours", "defaultConfig:", f"  proxyMetadata: {{{SIGNER}: {default}}}" if default else "  {}"]
-    entries = [f"- pem: ''\n  certSigners: [{signer_name(name)}]" for name in signers]
+    pems = roots or {}
+    entries = [f"- pem: {json.dumps(pems.get(name, ''))}\n  certSigners: [{signer_name(name)}]" for name in signers]
     return "\n".join([*lines, "caCertificates:", *entries]) + "\n" if signers else "\n".join(lines) + "\n"

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from tests import pki
-from tests.integration.commands.operating import Run, World, authorities, operators_roles
-from tests.integration.hot_path import Place
+from tests.integration.commands.operating import Run, World, authorities, istiods_rights, operators_roles
+from tests.integration.hot_path import Place, signer_name
 from tests.localmesh import Cluster
 
 pytestmark = pytest.mark.integration
@@ -18,13 +18,17 @@ class TestExplain:
     """mesh-signer explain."""
 
     @pytest.fixture
-    def tenants(self, world: World) -> World:
-        """Foo owns its signer, bar has one that nobody owns yet; a default for the others."""
+    def tenants(self, world: World, mesh: Cluster) -> World:
+        """Foo owns its signer, bar has one that nobody owns yet; a default for the others. istiod may approve."""
+        cas = {world.name(word): pki.CA(world.name(word)) for word in ("foo", "bar", "default")}
         for word in ("foo", "bar"):
             world.tenant(word)
-            world.signer(word)
-        default = world.signer("default")
-        world.mesh_config(authorities(world.name("foo"), world.name("bar"), default, default=default))
+        for word in ("foo", "bar", "default"):
+            world.signer(word, cas[world.name(word)])
+        default = world.name("default")
+        roots = {name: ca.pem.decode() for name, ca in cas.items()}
+        world.mesh_config(authorities(*cas, default=default, roots=roots))
+        mesh.apply(istiods_rights(world.istio))
         world.bind(world.name("foo"), world.name("foo"))
         return world
 
@@ -50,6 +54,23 @@ class TestExplain:
         assert [one["code"] for one in found.json["reasons"]] == ["RequestNotAllowed"]
         absent = run("explain", f"{foo}/absent")
         assert (absent.status, "there is no CertificateRequest" in absent.err) == (2, True)
+
+    def test_a_secret_that_is_too_large(self, run: Run, tenants: World) -> None:
+        """Of a Secret that the controllers do not read nothing is read here either: the same answer."""
+        foo, api = tenants.name("foo"), tenants.place.api
+        data = {name: base64.b64encode(b"x" * 150_000).decode() for name in ("a", "b")}
+        api.apply(
+            f"/api/v1/namespaces/{foo}/secrets/huge",
+            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "huge"}, "data": data},
+        )
+        spec = {"secretName": "huge", "dnsNames": ["foo.example"], "issuerRef": {"name": foo, "kind": "ClusterIssuer"}}
+        api.apply(
+            f"/apis/cert-manager.io/v1/namespaces/{foo}/certificates/web",
+            {"apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": {"name": "web"}, "spec": spec},
+        )
+        found = run("explain", "certificate", "web", "-n", foo, "-o", "json", user="root", groups=("system:masters",))
+        assert (found.status, found.json["verdict"]) == (1, "refuse")
+        assert [one["code"] for one in found.json["reasons"]] == ["SecretTooLarge"]
 
     def test_future_owner(self, run: Run, tenants: World) -> None:
         """Who would become the owner by asking is told so, and nothing is written."""
@@ -92,6 +113,53 @@ class TestExplain:
         assert found.json["requester"] == "mallory"
         text = run("explain", made["metadata"]["name"]).out
         assert "nobody approved it" in text
+
+    def test_not_approved(self, run: Run, tenants: World, place: Place, mesh: Cluster) -> None:
+        """What would be signed waits while nobody has approved it; a workload's, where istiod may not, names the right."""
+        foo = tenants.name("foo")
+        istiod = f"system:serviceaccount:{tenants.istio}:istiod"
+        made = place.create(foo, pki.workload_csr(foo, "web"), user=istiod)
+        found = run("explain", made["metadata"]["name"], "-o", "json")
+        assert (found.status, found.json["verdict"]) == (1, "wait")
+        assert [reason["code"] for reason in found.json["reasons"]] == ["WaitingApproval"]
+        mesh.kubectl("delete", "clusterrolebinding", f"istiod-{tenants.istio}")
+        found = run("explain", f"--namespace={foo}", "-o", "json")
+        assert (found.status, found.json["verdict"]) == (1, "wait")
+        (reason,) = found.json["reasons"]
+        assert reason["code"] == "WaitingApproval"
+        assert reason["message"].startswith(f"{istiod} may not approve signers.certificates.k8s.io ")
+        assert "mesh-signer mesh-config" in found.json["advice"][0]
+
+    def test_no_root(self, run: Run, tenants: World) -> None:
+        """A workload whose signer has no root in the mesh config does not get what is signed: status 1, with the command."""
+        foo = tenants.name("foo")
+        tenants.mesh_config(authorities(foo))
+        found = run("explain", f"--namespace={foo}")
+        assert (found.status, "SIGNED, until" in found.out) == (1, True)
+        assert f"BUT meshConfig.caCertificates: the entry of ClusterIssuer {foo} has no root" in found.out
+
+    def test_nobody_works(self, run: Run, tenants: World) -> None:
+        """Where no replica renews a Lease it says so, and what was not looked at."""
+        found = run("explain", f"--namespace={tenants.name('foo')}", "-o", "json")
+        assert any(note.startswith("nobody answers requests now: ") for note in found.json["notes"])
+        assert any(note.startswith("not looked at: webhooks") for note in found.json["notes"])
+
+    @pytest.mark.parametrize(("key", "status"), [("RSA-2048", 0), ("ECDSA-P256", 1)])
+    def test_key(self, run: Run, tenants: World, key: str, status: int) -> None:
+        """A policy for RSA alone takes what Istio's agents make by default, and names itself where it refuses the other."""
+        foo = tenants.name("foo")
+        tenants.policy(
+            foo, {"signers": [signer_name(foo)], "namespaces": {"names": [foo]}, "keys": [{"algorithm": "RSA"}]}
+        )
+        tenants.record(foo, foo)
+        try:
+            found = run("explain", f"--namespace={foo}", f"--key={key}", "-o", "json")
+            assert found.status == status
+            for reason in found.json["reasons"]:
+                assert reason["code"] == "KeyNotAllowed"
+                assert f"accepted are RSA from 2048 bits (SignerPolicy {foo}, spec.keys)" in reason["message"]
+        finally:
+            tenants.place.api.delete(f"/apis/mesh-signer.dev/v1alpha1/signerpolicies/{foo}")
 
     def test_gone(self, run: Run) -> None:
         """A request that istiod has deleted is told with where to look instead."""

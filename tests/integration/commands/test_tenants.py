@@ -1,6 +1,7 @@
 """mesh-signer tenants on a real API server, as an operator who is not a cluster-admin runs it."""
 
 import io
+from datetime import UTC, datetime
 
 import pytest
 import yaml
@@ -76,6 +77,23 @@ class TestTenants:
         gone = run("tenants", "release", foo, "--yes")
         assert gone.status == 2
         assert "nobody owns it" in gone.err
+
+    def test_release_while_nobody_may_own(self, run: Run, world: World) -> None:
+        """A signer that a SignerPolicy gave out a moment ago is released, and until when nobody gets it is said."""
+        foo = world.tenant("foo")
+        world.signer("foo")
+        world.bind(foo, foo)
+        path = f"/apis/mesh-signer.dev/v1alpha1/signerrecords/clusterissuers.{foo}"
+        body = {"apiVersion": "mesh-signer.dev/v1alpha1", "kind": "SignerRecord"}
+        spec = {"signerName": f"clusterissuers.cert-manager.io/{foo}"}
+        world.place.api.apply(path, body | {"metadata": {"name": f"clusterissuers.{foo}"}, "spec": spec})
+        world.place.made.append(path)
+        ended = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        stored = world.place.api.get(path)
+        world.place.api.put(f"{path}/status", stored | {"status": {"givenOutUntilTime": ended}})
+        released = run("tenants", "release", foo, "--yes")
+        assert released.status == 0
+        assert "nobody becomes its owner before" in released.out
 
     def test_release_asks(self, run: Run, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         """A person is told what a release means, and only a yes releases."""

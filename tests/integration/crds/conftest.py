@@ -4,8 +4,9 @@ import pytest
 import yaml
 
 from tests.integration import certmanager_crds as peer
-from tests.integration.crds.objects import FOLDER, KINDS, create, request
+from tests.integration.crds.objects import FOLDER, create, request
 from tests.localmesh import Cluster, LocalMeshError
+from tests.localmesh.install import install_crds
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +23,7 @@ def ours() -> dict[str, peer.Schema]:
 @pytest.fixture(scope="module")
 def served(cluster: Cluster) -> Cluster:
     """The cluster with our CRDs and their admission policies in force."""
-    cluster.apply_kustomize(FOLDER)
-    names = [f"crd/{kind.lower()}s.cert-manager.io" for kind in KINDS]
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
+    install_crds(cluster)
 
     def refused() -> bool:  # policies take effect a moment after they are stored
         forged = request("forged") | {"metadata": {"name": "forged", "namespace": "default"}}

@@ -40,7 +40,7 @@ class TestCertificateRequests:
         other = {"type": "Denied" if decision == "Approved" else "Approved", "status": "True"}
         with pytest.raises(LocalMeshError, match="can only be True"):
             set_status(served, made | {"status": {"conditions": [yes | {"status": "False"}]}})
-        with pytest.raises(LocalMeshError, match="exclude each other"):
+        with pytest.raises(LocalMeshError, match="cannot both be set"):
             set_status(served, made | {"status": {"conditions": [yes, other]}})
         made = set_status(served, made | {"status": {"conditions": [yes]}})
         ready = {"type": "Ready", "status": "False", "reason": "Pending"}
@@ -48,7 +48,7 @@ class TestCertificateRequests:
         for conditions, message in (
             ([ready], f"{decision} cannot be taken back"),
             ([yes | {"message": "other"}], "cannot be changed once set"),
-            ([yes, other], "exclude each other"),
+            ([yes, other], "cannot both be set"),
         ):
             with pytest.raises(LocalMeshError, match=message):
                 set_status(served, made | {"status": {"conditions": conditions}})

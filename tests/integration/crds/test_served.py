@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from tests.integration import certmanager_crds as peer
-from tests.integration.crds.objects import FOLDER, KINDS, create, request, set_status, thing
+from tests.integration.crds.objects import KINDS, create, request, set_status, thing
 from tests.integration.sample import drop, leaves, sample
 from tests.localmesh import Cluster, LocalCluster, LocalMeshError
+from tests.localmesh.install import install_crds
 
 pytestmark = pytest.mark.integration
 
@@ -148,19 +149,21 @@ class TestOnTheApiServer:
             ),
             (
                 certificate("a", literalSubject="CN=a", commonName="a"),
-                "literalSubject and commonName exclude each other",
+                "literalSubject and commonName cannot both be set",
             ),
             (
                 certificate("a", literalSubject="CN=a", subject={"countries": ["CH"]}),
-                "literalSubject and subject exclude each other",
+                "literalSubject and subject cannot both be set",
             ),
             (certificate("a", duration="59m"), "duration is at least 1h"),
+            (certificate("a", duration="2562048h"), "is too long a duration: the longest is 2499999h"),
+            (certificate("a", renewBefore="1h" * 60), "is too long a duration: the longest is 2499999h"),
             (certificate("a", duration="-24h"), "duration is at least 1h"),
             (certificate("a", duration="soon"), "spec"),
             (certificate("a", duration="1h", renewBefore="1h"), "renewBefore is less than duration"),
             (certificate("a", renewBefore="2160h"), "renewBefore is less than duration"),
             (certificate("a", renewBefore="4m59s"), "renewBefore is at least 5m"),
-            (certificate("a", renewBefore="1h", renewBeforePercentage=10), "exclude each other"),
+            (certificate("a", renewBefore="1h", renewBeforePercentage=10), "cannot both be set"),
             (certificate("a", duration="1h", renewBeforePercentage=0), "renewBeforePercentage is 1 to 99"),
             (certificate("a", duration="1h", renewBeforePercentage=95), "leaves at least 5m"),
             (certificate("a", duration="1h", renewBeforePercentage=-2147483648), "renewBeforePercentage is 1 to 99"),
@@ -231,6 +234,7 @@ class TestOnTheApiServer:
         [
             certificate("a", renewBeforePercentage=150),
             certificate("a", duration="1h", renewBefore="59m59s"),
+            certificate("a", duration="2499999h59m59s", renewBefore="2499999h"),
             certificate("a", duration="1h", renewBeforePercentage=91),
             certificate("a", privateKey={"size": 0}),
             certificate("a", privateKey={"size": -1}),
@@ -268,8 +272,7 @@ def test_taking_over_from_cert_manager(
         for kind in specs
         for number, spec in enumerate(specs[kind])
     ]
-    cluster.apply_kustomize(FOLDER)
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
+    install_crds(cluster)
     for one in before:
         assert cluster.get(one["kind"], one["metadata"]["name"], "-n", "default") == one
     for kind, name in zip(KINDS, names, strict=True):

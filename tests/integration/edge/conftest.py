@@ -7,8 +7,9 @@ import pytest
 from tests.integration.edge.presenters import ServerPresenter
 from tests.integration.edge.zones import servers, zone_ca, zoned
 from tests.integration.pebbles import Start, answers, spec, start
-from tests.integration.slow_controllers import World, install_crds, world
+from tests.integration.slow_controllers import World, world
 from tests.localmesh import Cluster
+from tests.localmesh.install import install_crds
 from tests.localmesh.pebble import ChallengeServer
 
 __all__ = ["Start", "answers", "crds", "here", "presenter", "servers", "spec", "start", "zone_ca", "zoned"]
@@ -18,8 +19,6 @@ __all__ = ["Start", "answers", "crds", "here", "presenter", "servers", "spec", "
 def crds(cluster: Cluster) -> None:
     """Our CRDs are there."""
     install_crds(cluster)
-    names = ("crd/orders.acme.cert-manager.io", "crd/challenges.acme.cert-manager.io")
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ from signer.certificates.run import ControllerOptions, Controllers
 from signer.certificates.watched import watch_certificates
 from signer.edge.gateways.controller import EdgeOptions
 from signer.edge.gateways.run import GatewayRun
+from signer.kube.access.config import load_config
 from signer.kube.client import ApiClient
-from signer.kube.config import load_config
 from signer.kube.errors import NotFound
 from signer.kube.resource import Resource
 from signer.observe.events import EventRecorder
@@ -34,6 +34,7 @@ from signer.observe.metrics import Metrics
 from tests.integration.slow_controllers import Json, World
 from tests.integration.test_edge_objects import module
 from tests.localmesh import Cluster
+from tests.localmesh.install import wait_established
 
 INGRESS_LABELS = {"istio": "ingressgateway"}
 
@@ -58,7 +59,7 @@ class EdgeWorld(World):
 
     async def _run(self) -> None:
         recorder = EventRecorder(self.own, instance="test")
-        registry = Registry(self.own, cluster_resource_namespace=self.namespace)
+        registry = Registry(self.own, cluster_resource_namespace=self.namespace, clock=self.now)
         controllers = Controllers(self.own, registry, recorder, self.metrics, self.options, clock=self.now)
         options = EdgeOptions(gateway_namespaces=frozenset({self.gateways}), default=self.default)
         edge = GatewayRun(self.own, registry, recorder, self.metrics, options, clock=self.now)
@@ -174,11 +175,13 @@ def crds() -> Iterator[Json]:
 
 
 def install(cluster: Cluster) -> None:
-    """Apply those CRDs and wait until they are served. They stay: other tests on the cluster know them too."""
+    """Apply those CRDs and wait until they are served, once for each cluster: other tests on it know them too."""
+    if (ours := Path(__file__)) in cluster.installed:
+        return
     found = list(crds())
     cluster.kubectl("apply", "--server-side", "-f", "-", input=yaml.safe_dump_all(found))
-    named = [f"crd/{one['metadata']['name']}" for one in found]
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", *named)
+    wait_established(cluster, *(one["metadata"]["name"] for one in found))
+    cluster.installed.add(ours)
 
 
 @contextlib.asynccontextmanager

@@ -16,8 +16,9 @@ from cryptography import x509
 
 from issuers.acme.targets import AddressRule
 from signer.authorities.registry import Registry
-from signer.edge.dns01.presenter import DnsPresenter, Reach
+from signer.edge.dns01.presenter import DnsPresenter
 from signer.edge.dns01.queries import Questions
+from signer.edge.proxies.reach import Reach
 from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound
 from tests.integration.pebbles import spec

@@ -255,6 +255,51 @@ def test_a_secret_of_another_certificate(world: World) -> None:
     assert set(bundles(world.api.get(path_of(obj)) | {"kind": obj["kind"]})) == {b""}
 
 
+@pytest.mark.parametrize("annotation", [FROM_SECRET, FROM_CERTIFICATE])
+def test_a_namespace_made_again(world: World, annotation: str) -> None:
+    """Whoever makes a namespace of that name again chooses no CA; what stands stays, until an administrator says so."""
+    team = f"{world.namespace}-team"
+    former, his = pki.CA("former").pem, pki.CA("his").pem
+    sources = "/apis/mesh-signer.dev/v1alpha1/casources"
+    issuer = {"apiVersion": "cert-manager.io/v1", "kind": "Issuer", "metadata": {"name": "own"}}
+    reference = {"secretName": "hook", "dnsNames": ["webhook.example.com"], "issuerRef": {"name": "own"}}
+    certificate = {"apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": {"name": "hook"}}
+
+    def live(ca: bytes) -> bytes:
+        """The namespace with a CA of this owner's choice; returns what is to be in the webhook."""
+        world.cluster.create_namespace(team)
+        there = World(world.cluster, world.api, team, world.name)
+        if annotation == FROM_SECRET:
+            there.secret("hook", {"ca.crt": ca}, {ALLOW: "true"})
+            return ca
+        world.api.post(f"{CERT_MANAGER}/namespaces/{team}/issuers", issuer | {"spec": {"selfSigned": {}}})
+        world.api.post(f"{CERT_MANAGER}/namespaces/{team}/certificates", certificate | {"spec": reference})
+        return there.ca("hook")
+
+    first = live(former)
+    obj = world.put("ValidatingWebhookConfiguration", {annotation: f"{team}/hook"})
+    world.has(obj, first)
+    # The local API server has no controller that empties namespaces: what is in it goes by hand.
+    path = f"/api/v1/namespaces/{team}"
+    others = (f"{CERT_MANAGER}/namespaces/{team}/{one}" for one in ("certificates/hook", "issuers/own"))
+    for inner in (*others, f"{path}/secrets/hook"):
+        if world.api.find(inner):
+            world.api.delete(inner)
+    world.api.delete(path)
+    world.api.put(f"{path}/finalize", world.api.get(path) | {"spec": {"finalizers": []}})
+    world.cluster.wait_for(lambda: world.api.find(path) is None, "the namespace's end")
+    second = live(his)
+    assert second != first
+    message = world.told(obj, "NamespaceRemade")
+    assert f"namespace {team} was deleted and made again" in message
+    world.settled()
+    world.has(obj, first)
+    (source,) = [one for one in world.api.get(sources)["items"] if one["spec"]["namespace"] == team]
+    assert source["metadata"]["name"] in message
+    world.api.delete(f"{sources}/{source['metadata']['name']}")
+    world.has(obj, second)
+
+
 def test_a_secret_made_for_a_certificate(world: World) -> None:
     """A Secret that was made beforehand with the permission, and is filled for a Certificate, gives that one's CA."""
     world.secret("serving", {}, {ALLOW: "true"})

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from signer.kube.access.config import load_config
 from signer.kube.client import ApiClient
-from signer.kube.config import load_config
 from tests.localmesh import Cluster, LocalCluster
 
 

@@ -1,5 +1,6 @@
 """The client on a real API server: objects, and who asks."""
 
+import asyncio
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +8,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from signer.kube.access.config import load_config
+from signer.kube.access.credentials import FIRST_PAUSE
 from signer.kube.client import ApiClient
-from signer.kube.config import load_config
 from signer.kube.encoding.protobuf import write_bytes_field
 from signer.kube.errors import (
     AlreadyExists,
@@ -101,7 +103,7 @@ class TestWho:
                 await nobody.list(CONFIG_MAPS, namespace)
 
     async def test_token_turns_bad(self, cluster: Cluster, namespace: str) -> None:
-        """A token that is no longer valid is replaced by the one that the kubeconfig has now, without anybody noticing."""
+        """A token that is refused is replaced by the one that the kubeconfig has now, after the first pause at the latest."""
         path = cluster.service_account_kubeconfig(namespace, "nobody")
         good = path.read_text()
         token = load_config(str(path)).authorization() or ""
@@ -110,6 +112,7 @@ class TestWho:
             with pytest.raises(Unauthorized):
                 await nobody.list(CONFIG_MAPS, namespace)
             path.write_text(good)
+            await asyncio.sleep(FIRST_PAUSE)
             with pytest.raises(Forbidden):
                 await nobody.list(CONFIG_MAPS, namespace)
 
@@ -125,13 +128,14 @@ class TestWho:
         monkeypatch.delenv("KUBECONFIG", raising=False)
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", urlsplit(given.host).hostname or "")
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(urlsplit(given.host).port))
-        monkeypatch.setattr("signer.kube.config._SERVICE_ACCOUNT", tmp_path)
+        monkeypatch.setattr("signer.kube.access.config._SERVICE_ACCOUNT", tmp_path)
         config = load_config()
         assert (config.host, config.namespace) == (given.host, namespace)
         async with ApiClient(config) as nobody:
             with pytest.raises(Unauthorized):
                 await nobody.list(CONFIG_MAPS, namespace)
             (tmp_path / "token").write_text(token)
+            await asyncio.sleep(FIRST_PAUSE)
             with pytest.raises(Forbidden, match=f"system:serviceaccount:{namespace}:nobody"):
                 await nobody.list(CONFIG_MAPS, namespace)
 
@@ -141,5 +145,5 @@ class TestWho:
         other.write_bytes(pki.cert_pem(pki.CA("another").certificate))
         config = replace(load_config(str(cluster.kubeconfig())), ca_file=str(other))
         async with ApiClient(config) as client:
-            with pytest.raises(Unreachable, match="certificate verify failed"):
+            with pytest.raises(Unreachable, match="unable to get local issuer certificate"):
                 await client.list(CONFIG_MAPS)

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from signer.kube.access.config import ConnectionConfig, load_config
 from signer.kube.client import ApiClient
-from signer.kube.config import ConnectionConfig, load_config
 from signer.kube.leases.leader import Leadership
 from signer.kube.leases.members import Members
 from tests.integration.kube.following import until

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
+from signer.kube.access.config import load_config
 from signer.kube.client import ApiClient
-from signer.kube.config import load_config
 from signer.kube.encoding.codec import Codec, JsonCodec
 from signer.kube.encoding.protobuf_codec import ProtobufCodec
 from signer.kube.errors import (

@@ -28,7 +28,7 @@ MUTANTS = (
     Mutant(
         "shared and documentation addresses are dialled",
         TARGETS,
-        '    return None if address.is_global else "private"\n',
+        '    return None if address.is_global and not _within(address, _SPECIAL) else "private"\n',
         '    return "private" if address.is_private and not address.is_reserved else None\n',
         (f"{TESTS}/test_targets.py",),
     ),

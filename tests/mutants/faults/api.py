@@ -28,22 +28,22 @@ MUTANTS = (
     Mutant(
         "an empty certificate counts as an answer",
         CSR,
-        "                    has_certificate = has_certificate or c != d\n",
-        "                    has_certificate = True\n",
+        "            has_certificate = has_certificate or a != b\n",
+        "            has_certificate = True\n",
         REQUESTS,
     ),
     Mutant(
         "a negative expirationSeconds reads as billions of years",
         CSR,
-        "                    expiration = c - (1 << 64) if c >= 1 << 63 else c\n",
-        "                    expiration = c\n",
+        "            expiration = a - (1 << 64) if a >= 1 << 63 else a\n",
+        "            expiration = a\n",
         REQUESTS,
     ),
     Mutant(
         "only the last group of a requester is known",
         CSR,
-        "                    groups.append(protobuf.text(raw, c, d))\n",
-        "                    groups = [protobuf.text(raw, c, d)]\n",
+        "            groups.append(protobuf.text(rest, a, b))\n",
+        "            groups = [protobuf.text(rest, a, b)]\n",
         REQUESTS,
     ),
     Mutant(

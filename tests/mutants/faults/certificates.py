@@ -3,13 +3,19 @@
 from tests.mutants.mutant import Mutant
 
 RENEWAL = "signer/certificates/renewal.py"
-MATCHING = "signer/certificates/matching.py"
+MATCHING = "signer/certificates/spec/matching.py"
 POLICIES = "signer/certificates/policies.py"
 OWNERSHIP = "signer/certificates/secrets/ownership.py"
 SIGNING = "signer/certificates/requests/signing.py"
 SIGNER_RBAC = "manifests/base/rbac-signer.yaml"
 
 SPECS = ("tests/unit/certificates",)
+UNDONE = "signer/observe/undone.py"
+ISSUED_FOR = "signer/certificates/secrets/issued_for.py"
+TRUST = "signer/certificates/secrets/trust.py"
+CONTESTS = ("tests/unit/observe/test_undone.py",)
+MARKS = ("tests/unit/certificates/secrets/test_issued_for.py",)
+VAIN = ("tests/unit/certificates/test_in_vain.py",)
 
 MUTANTS = (
     Mutant(
@@ -59,7 +65,7 @@ MUTANTS = (
         MATCHING,
         "    if sorted(uris) != sorted(spec.uris):\n",
         "    if list(uris) != list(spec.uris):\n",
-        ("tests/unit/certificates/test_matching.py",),
+        ("tests/unit/certificates/spec/test_matching.py",),
     ),
     Mutant(
         "a new password leaves the old keystore",
@@ -116,5 +122,61 @@ MUTANTS = (
         "    verbs: [sign]\n  # The same for the admission policy",
         "    verbs: [sign, approve]\n  # The same for the admission policy",
         ("tests/unit/manifests/test_base.py",),
+    ),
+    Mutant(
+        "two parties that undo each other write for ever",
+        UNDONE,
+        "return pacing.left(before.again, now) if before is not None and before.wish == wish else timedelta(0)",
+        "return timedelta(0)",
+        CONTESTS,
+    ),
+    Mutant(
+        "what is new waits as long as what is undone",
+        UNDONE,
+        "now) if before is not None and before.wish == wish else",
+        "now) if before is not None else",
+        CONTESTS,
+    ),
+    Mutant(
+        "what a certificate was issued for counts for any other that is put there",
+        ISSUED_FOR,
+        "    if leaf is None or certificate != _short(leaf.public_bytes(Encoding.DER)):\n",
+        "    if leaf is None:\n",
+        MARKS,
+    ),
+    Mutant(
+        "other usages are no other wish",
+        ISSUED_FOR,
+        '        "usages": sorted(set(spec.usages)),\n',
+        "",
+        MARKS,
+    ),
+    Mutant(
+        "the last days of a CA are renewals without end",
+        TRUST,
+        "    if authority.not_after > ends or",
+        "    if authority.not_after >= ends or",
+        VAIN,
+    ),
+    Mutant(
+        "a leaf of another CA is held back for the present one's end",
+        TRUST,
+        "ends or not signed(view.leaf.public_bytes(Encoding.DER), authority):",
+        "ends:",
+        VAIN,
+    ),
+    Mutant(
+        "renewals that are due at once follow one another",
+        "signer/certificates/pacing.py",
+        "    return at_once or reason not in",
+        "    return reason not in",
+        VAIN,
+    ),
+    Mutant(
+        "a certificate of the future counts as good",
+        POLICIES,
+        "    if view.leaf is None or facts.now + SKEW >=",
+        "    if view.leaf is not None or facts.now + SKEW >=",
+        ("tests/unit/certificates/test_policies.py",),
     ),
 )

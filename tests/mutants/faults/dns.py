@@ -93,4 +93,25 @@ MUTANTS = (
         "    if False and not cluster_wide:\n",
         ("tests/unit/edge/issuers/test_dns01_spec.py",),
     ),
+    Mutant(
+        "an alias that a wildcard makes up is taken for a delegation",
+        _QUERIES,
+        "return None if made_up else target",
+        "return target",
+        _HOSTILE,
+    ),
+    Mutant(
+        "the zone of where an alias leads is taken for the name's own",
+        _QUERIES,
+        "    if is_alias(message, name):\n        return None",
+        "    if False:\n        return None",
+        _HOSTILE,
+    ),
+    Mutant(
+        "the zone is asked without the key that chooses the view",
+        "signer/edge/dns01/rfc2136.py",
+        "                query.use_tsig(self._key)\n",
+        "                pass\n",
+        _HOSTILE,
+    ),
 )

@@ -2,9 +2,10 @@
 
 from tests.mutants.mutant import Mutant
 
+_OF_PROVEN = ("tests/unit/edge/hosts/test_proven.py",)
 _RECORDS = "signer/edge/hosts/secret_records.py"
 _PLACEHOLDER = "signer/edge/gateways/placeholder.py"
-_SERVING = "signer/edge/gateways/serving.py"
+_SERVING = "signer/edge/gateways/served/step.py"
 _UNIT = "tests/unit/edge"
 
 MUTANTS = (
@@ -69,21 +70,21 @@ MUTANTS = (
         _SERVING,
         "    if seen and not missed and not other:\n",
         "    if len(seen) > len(missed) + len(other):\n",
-        (f"{_UNIT}/gateways/test_serving.py",),
+        (f"{_UNIT}/gateways/served/test_step.py",),
     ),
     Mutant(
         "no Pod at all counts as served",
         _SERVING,
         "    if seen and not missed and not other:\n",
         "    if not missed and not other:\n",
-        (f"{_UNIT}/gateways/test_serving.py",),
+        (f"{_UNIT}/gateways/served/test_step.py",),
     ),
     Mutant(
         "what was said of an earlier certificate counts for the new one",
         _SERVING,
         'condition.status == "True" and condition.message.startswith(f"serial {wanted} is ")\n',
         'condition.status == "True"\n',
-        (f"{_UNIT}/gateways/test_serving.py",),
+        (f"{_UNIT}/gateways/served/test_step.py",),
     ),
     Mutant(
         "routes of other Gateways add hosts to this one's certificate",
@@ -98,5 +99,26 @@ MUTANTS = (
         "            if origin in objects.namespaces and objects.namespaces[origin].metadata.uid == uid:\n",
         "            if origin in objects.namespaces:\n",
         (f"{_UNIT}/test_overview.py",),
+    ),
+    Mutant(
+        "a host is left out of a certificate long before that ends",
+        "signer/edge/hosts/proven.py",
+        "left_out = near_end and 0 < len(dead) < len(hosts)",
+        "left_out = 0 < len(dead) < len(hosts)",
+        _OF_PROVEN,
+    ),
+    Mutant(
+        "a host that was proven since is left out",
+        "signer/edge/hosts/proven.py",
+        "if since is None or (in_use is not None and in_use.start > since and host.is_in(in_use.names)):",
+        "if since is None:",
+        _OF_PROVEN,
+    ),
+    Mutant(
+        "a namespace before a Secret's name is passed over",
+        "signer/edge/gateways/placement.py",
+        'if named in ("", pod.namespace)]',
+        "]",
+        ("tests/unit/edge/gateways/test_placement.py",),
     ),
 )

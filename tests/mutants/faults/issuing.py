@@ -32,9 +32,64 @@ SIGNED = (
 )
 
 WORTH = ("tests/unit/issuers/test_verify.py", "tests/unit/csr/test_verifiable.py")
+ROOTS = ("tests/unit/issuers/test_roots.py",)
 BUNDLES = ("tests/unit/issuers/test_authority_bundles.py",)
 
+SHAPE = "issuers/shape.py"
+SEAL = "issuers/seal.py"
+SHAPED = ("tests/unit/issuers/test_shape.py",)
+SEALED = ("tests/unit/issuers/test_seal.py",)
+
 MUTANTS = (
+    Mutant(
+        "what is like Istio's form is taken for it",
+        SHAPE,
+        "    if der.sequence(info, algorithm.identifier, der.bit_string(signature)) != data:\n",
+        "    if not data:\n",
+        SHAPED,
+    ),
+    Mutant(
+        "attributes that are like Istio's are taken for them",
+        SHAPE,
+        " if write_attributes(san) == attributes else None\n",
+        "\n",
+        SHAPED,
+    ),
+    Mutant(
+        "a CSR of Istio's form needs no signature",
+        SHAPE,
+        "    if not algorithm.verify(key, signature, info):\n",
+        "    if not signature:\n",
+        SHAPED,
+    ),
+    Mutant(
+        "PEM of any spelling passes on the short way",
+        SHAPE,
+        """ if pem.encode("CERTIFICATE REQUEST", data) == text else None\n""",
+        "\n",
+        SHAPED,
+    ),
+    Mutant(
+        "an even modulus, or one of 2047 bits, passes on the short way",
+        SHAPE,
+        "    return form is _EC or bool(spki[len(form.head)] & 0x80 and spki[-1 - len(form.tail)] & 1)\n",
+        "    return True\n",
+        SHAPED,
+    ),
+    Mutant(
+        "a seal is not tried on another certificate",
+        SEAL,
+        " and made.fill(*second) == make(*second) else None\n",
+        " else None\n",
+        SEALED,
+    ),
+    Mutant(
+        "a short serial number is filled up with zeros",
+        SEAL,
+        " or not 152 <= serial.bit_length() < 160:\n",
+        " or not serial.bit_length() < 160:\n",
+        SEALED,
+    ),
     Mutant("a path length is only looked at in the CA that signs", LINE, "< spare[0]:", "> spare[0]:", WORTH),
     Mutant("a CA may have CAs below it whatever its path length", VERIFY, "int(not self_issued)", "0", WORTH),
     Mutant(
@@ -74,16 +129,30 @@ MUTANTS = (
     Mutant(
         "any root of a bundle is handed to leaves",
         AUTHORITY,
-        "        root_pem=_pem(roots[-1]) if roots else None,",
-        "        root_pem=_pem(above[0] if above else roots[-1]) if roots else None,",
+        "        root_pem=_pem(root) if root is not None else None,",
+        "        root_pem=_pem(above[0] if above else root) if root is not None else None,",
         BUNDLES,
     ),
     Mutant(
         "a root that ended counts before one that is valid",
         AUTHORITY,
-        "(_valid(member, now), signatures.of(member, member))",
-        "(signatures.of(member, member),)",
-        BUNDLES,
+        "key=lambda one: (_valid(one[0], now), one[1], one[0].fields.not_after)",
+        "key=lambda one: (one[1], one[0].fields.not_after)",
+        ROOTS,
+    ),
+    Mutant(
+        "of two issues of a root the one that ends first is handed to leaves",
+        AUTHORITY,
+        "one[1], one[0].fields.not_after), reverse=True)",
+        "one[1]), reverse=True)",
+        ROOTS,
+    ),
+    Mutant(
+        "an intermediate that was signed with SHA-1 is taken",
+        AUTHORITY,
+        "        if not _signed_itself(member, signatures):",
+        "        if member.self_issued and not _signed_itself(member, signatures):",
+        ROOTS,
     ),
     Mutant(
         "a CSR's signature is not checked",

@@ -9,9 +9,11 @@ LEASE = "signer/kube/leases/leader.py"
 RECORD = "signer/kube/leases/record.py"
 ERRORS = "signer/kube/errors.py"
 FRAMING = "signer/kube/encoding/framing.py"
+DEPTH = "signer/kube/encoding/depth.py"
 
 WATCHING = ("tests/unit/kube/reflector",)
 BYTES = ("tests/unit/kube/encoding/test_protobuf.py", "tests/unit/kube/encoding/test_codec.py")
+DEEP = ("tests/unit/kube/encoding/test_depth.py",)
 QUEUED = ("tests/unit/kube/test_queue.py",)
 
 MUTANTS = (
@@ -25,15 +27,36 @@ MUTANTS = (
     Mutant(
         "what was deleted while we did not watch stays in the store",
         REFLECTOR,
-        "        for key in [key for key in (*self.store, *self._room.withheld()) if key not in seen]:\n",
+        "        for key in [key for key in (*self.store, *self._part.known()) if key not in seen]:\n",
         "        for key in [key for key in self.store if key not in seen and False]:\n",
         WATCHING,
     ),
     Mutant(
+        "an object that is nested too deep for the decoder ends who reads it",
+        DEPTH,
+        "        except RecursionError:\n            return decode(cut(bytes(body)))\n",
+        "        except ZeroDivisionError:\n            return decode(cut(bytes(body)))\n",
+        DEEP,
+    ),
+    Mutant(
+        "brackets in texts count as levels",
+        DEPTH,
+        'rest = b"".join(rest.split(b\'"\')[::2])',
+        'rest = b"".join(rest.split(b\'"\'))',
+        DEEP,
+    ),
+    Mutant(
+        "an object that is too deep but not for the decoder is read",
+        "signer/kube/encoding/codec.py",
+        "        elif deeper(bytes(raw)):\n",
+        "        elif deeper(bytes(raw), 500):\n",
+        DEEP,
+    ),
+    Mutant(
         "only the first page of a list is read",
         "signer/kube/paging.py",
-        "        if not page.continue_token:\n",
-        "        if True:\n",
+        "        if not (token := following(page)):\n",
+        "        if (token := following(page)) or True:\n",
         WATCHING,
     ),
     Mutant(
@@ -95,9 +118,8 @@ MUTANTS = (
     Mutant(
         "one unreadable object of a list costs all others",
         "signer/kube/encoding/protobuf_codec.py",
-        "                    except Exception as error:  # noqa: BLE001 - as in JsonCodec.decode_list\n"
-        "                        problems.append(",
-        "                    except KeyError as error:\n                        problems.append(",
+        "            except Exception as error:  # noqa: BLE001 - as in JsonCodec._listed\n                listed = ",
+        "            except KeyError as error:\n                listed = ",
         BYTES,
     ),
     Mutant(
@@ -176,5 +198,12 @@ MUTANTS = (
         "    410: Gone,\n",
         "",
         ("tests/unit/kube/test_errors.py", *WATCHING),
+    ),
+    Mutant(
+        "a namespace that has more than its share is listed to its end before the others",
+        "signer/kube/fair_lists.py",
+        "                if last in found.crowded and page.metadata.following:\n",
+        "                if last is None:\n",
+        ("tests/unit/kube/test_fair_lists.py",),
     ),
 )

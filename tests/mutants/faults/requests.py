@@ -8,12 +8,18 @@ BACKLOG = "signer/csr/queue/backlog.py"
 WINDOW = "signer/csr/answers/window.py"
 SHARING = "signer/csr/queue/replica.py"
 AUDIT = "signer/observe/audit.py"
+RECORD = "signer/kube/leases/record.py"
+OWN = "signer/kube/leases/own.py"
+CREDENTIALS = "signer/kube/access/credentials.py"
 
 ANSWERING = ("tests/unit/csr/controller/test_answering.py",)
 TROUBLE = ("tests/unit/csr/controller/test_trouble.py", "tests/unit/csr/controller/test_questions.py")
 WAITING = ("tests/unit/csr/controller/test_waiting.py",)
 STOPPING = ("tests/unit/csr/controller/test_stopping.py",)
 SHARED = ("tests/unit/csr/queue/test_replica.py", "tests/unit/csr/controller/test_replicas.py")
+OTHERS = "signer/csr/queue/others.py"
+LEFT = ("tests/unit/csr/queue/test_others.py",)
+LEASES = ("tests/unit/kube/leases",)
 TURNS = ("tests/unit/csr/queue/test_backlog.py",)
 
 MUTANTS = (
@@ -76,7 +82,7 @@ MUTANTS = (
     Mutant(
         "what the watch did not tell is never found",
         CONTROLLER,
-        "                    if csr.approved and not csr.answered and self._backlog.get(csr.uid) is None:\n",
+        "                    if csr.approved and not csr.answered and not known:\n",
         "                    if csr.answered:\n",
         TROUBLE,
     ),
@@ -132,16 +138,79 @@ MUTANTS = (
     Mutant(
         "every replica answers every request",
         SHARING,
-        "        return max(PATIENCE - silence, 0.0)\n",
+        "        return max(patience - min(waited, now - signs), 0.0)\n",
         "        return 0.0\n",
         SHARED,
     ),
     Mutant(
         "a dead owner's requests are nobody's",
         SHARING,
-        '        silence = min(waited, self._clock() - self._last_answer.get(holder, float("-inf")))\n',
-        "        silence = min(waited, 0.0)\n",
+        "        return max(patience - min(waited, now - signs), 0.0)\n",
+        "        return patience\n",
         SHARED,
+    ),
+    Mutant(
+        "what another took over makes its dead owner look alive",
+        SHARING,
+        " and (waited < PATIENCE or len(before) == 1):\n",
+        ":\n",
+        SHARED,
+    ),
+    Mutant(
+        "all replicas take a dead owner's requests over at once",
+        SHARING,
+        "        patience = PATIENCE * min(len(before), _MOST)\n",
+        "        patience = PATIENCE\n",
+        SHARED,
+    ),
+    Mutant(
+        "who comes and goes among the replicas is not noticed for what was left to them",
+        OTHERS,
+        "            self._regroup()\n",
+        "            pass\n",
+        LEFT,
+    ),
+    Mutant(
+        "of what is left to others only the first look takes anything over",
+        OTHERS,
+        "        if self._left:\n",
+        "        if self._left and not ours:\n",
+        LEFT,
+    ),
+    Mutant(
+        "another signer's certificate on our request is taken for our own",
+        CONTROLLER,
+        " and pending.answer.pem in raw\n",
+        "\n",
+        SHARED,
+    ),
+    Mutant(
+        "a label that somebody took from a replica's Lease stays away",
+        RECORD,
+        """        metadata["labels"] = {**(metadata.get("labels") or {}), **labels}\n""",
+        """        metadata.setdefault("labels", dict(labels))\n""",
+        LEASES,
+    ),
+    Mutant(
+        "whoever writes his name into a replica's Lease keeps it out",
+        OWN,
+        "        if self._terms.personal or self._ours(seen) or seen.expired(now):\n",
+        "        if self._ours(seen) or seen.expired(now):\n",
+        LEASES,
+    ),
+    Mutant(
+        "two replicas of one name do not notice",
+        OWN,
+        "            self.twin = self._had and",
+        "            self.twin = False and",
+        LEASES,
+    ),
+    Mutant(
+        "credentials that are refused are sent again at once",
+        CREDENTIALS,
+        "            if now < self._next:\n",
+        "            if now < 0:\n",
+        ("tests/unit/kube/test_client_credentials.py",),
     ),
     Mutant(
         "the window never grows back",

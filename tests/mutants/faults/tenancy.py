@@ -3,12 +3,14 @@
 from tests.mutants.mutant import Mutant
 
 DECIDE = "signer/tenancy/decide.py"
+CAS = "signer/tenancy/mesh_cas.py"
 VERDICT = "signer/tenancy/verdict.py"
 GRANTS = "signer/tenancy/grants.py"
 RULES = "signer/tenancy/rules.py"
 WORLD = "signer/tenancy/world.py"
 FORM = "issuers/istio_request.py"
 KEYS = "signer/tenancy/ca_keys.py"
+READS = "signer/mesh/proxy_configs.py"
 WALL = ("tests/unit/tenancy",)
 LIMITS = ("tests/unit/tenancy/test_policy_limits.py",)
 LAGGING = ("tests/unit/mesh/test_lagging_watches.py",)
@@ -124,9 +126,58 @@ MUTANTS = (
     Mutant(
         "the wall looks at names, not at keys",
         DECIDE,
-        "    for other in world.keys.get(ca.key_id, frozenset()):\n",
+        "    for other in sorted(world.keys.get(ca.key_id, frozenset()) - {ca.signer}):\n",
         "    for other in ():\n",
         CONTENTS,
+    ),
+    Mutant(
+        "whoever got a CA's key last goes on",
+        WORLD,
+        "        return mine is not None and (theirs is None or mine < theirs)\n",
+        "        return mine is None or (theirs is not None and theirs < mine)\n",
+        ("tests/unit/tenancy/test_shared_keys.py",),
+    ),
+    Mutant(
+        "of two that signed in the same second both go on",
+        WORLD,
+        "        return mine is not None and (theirs is None or mine < theirs)\n",
+        "        return mine is not None and (theirs is None or mine <= theirs)\n",
+        ("tests/unit/tenancy/test_shared_keys.py",),
+    ),
+    Mutant(
+        "a policy of a newcomer's signer opens an owner's CA",
+        DECIDE,
+        "(by_policy and other in world.policies)",
+        "by_policy",
+        ("tests/unit/tenancy/test_shared_keys.py",),
+    ),
+    Mutant(
+        "a CertificateRequest gets a CA that is another signer's",
+        DECIDE,
+        "        if taken is not None:\n",
+        "        if False:\n",
+        ("tests/unit/tenancy/test_shared_keys.py",),
+    ),
+    Mutant(
+        "what never signed is a former key",
+        "signer/tenancy/index.py",
+        '        self._keys = CAKeys(every=settings.mode == "audit")\n',
+        "        self._keys = CAKeys(every=True)\n",
+        ("tests/unit/tenancy/test_shared_keys.py",),
+    ),
+    Mutant(
+        "a signer that a tenant owns becomes everybody's",
+        "signer/tenancy/index.py",
+        "        if owner is None or signer in world.policies or",
+        "        if owner is None or True or",
+        ("tests/unit/tenancy/test_which_default.py",),
+    ),
+    Mutant(
+        "a ProxyConfig in the root namespace makes a second default",
+        "signer/tenancy/index.py",
+        "        if signer not in world.config.defaults and not world.config.open_default:\n",
+        "        if False:\n",
+        ("tests/unit/tenancy/test_which_default.py",),
     ),
     Mutant(
         "a thief is refused without a last look",
@@ -179,7 +230,7 @@ MUTANTS = (
     ),
     Mutant(
         "a CA key that was changed signs at once",
-        DECIDE,
+        CAS,
         "    if ca.chain is None or roots is None or not roots.anchors or",
         "    if ca.chain is None or roots is None or roots.anchors or",
         CONTENTS,
@@ -187,7 +238,7 @@ MUTANTS = (
     Mutant(
         "a CA beside a tenant's, under one root, makes workloads",
         DECIDE,
-        "    speaks = found.mesh or _speaks_for_the_mesh(claim, world)\n",
+        "    speaks = found.mesh or speaks_for_the_mesh(claim, world)\n",
         "    speaks = found.mesh\n",
         ("tests/unit/tenancy/test_certificate_requests.py",),
     ),
@@ -316,6 +367,20 @@ MUTANTS = (
         "            if wrong := against_owner(view, Bind(signer, namespace, uid), self._clock()):\n",
         "            if wrong := against_owner(view, Bind(signer, namespace, uid), self._clock()) * 0:\n",
         LAGGING,
+    ),
+    Mutant(
+        "another version of an object is taken for the one that is known",
+        READS,
+        "    return (meta.uid, meta.resource_version) == (version.uid, version.resource_version)\n",
+        "    return meta.uid == version.uid\n",
+        ("tests/unit/mesh/test_proxy_configs.py",),
+    ),
+    Mutant(
+        "what is known of a crowded namespace counts for nothing",
+        READS,
+        "for namespace in sorted(listed.crowded) for obj in self._known(namespace)]\n",
+        "for namespace in sorted(listed.crowded) for obj in self._known(namespace)][:0]\n",
+        ("tests/unit/mesh/test_proxy_configs.py",),
     ),
     Mutant(
         "a namespace is confirmed for ever",

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from signer.api.certificatesigningrequest import (
     CertificateSigningRequest,
+    Head,
     read_certificate,
     read_content,
+    read_head,
     read_object,
     with_certificate,
     with_failed,
@@ -126,6 +128,48 @@ def read_all(raw: bytes) -> None:
     except ProtobufError:
         return
     assert csr.raw == raw
+
+
+class TestHead:
+    @pytest.mark.parametrize(
+        ("conditions", "certificate", "state"),
+        [
+            ((), b"", "new"),
+            (("Approved",), b"", "approved"),
+            (("Approved",), PEM * 30, "certified"),
+            (("Approved", "Failed"), b"", None),
+            (("Denied",), b"", None),
+            ((), PEM, None),
+        ],
+    )
+    def test_states(self, conditions: tuple[str, ...], certificate: bytes, state: str | None) -> None:
+        """The three usual states are told by the head alone, all others by reading the object."""
+        head = read_head(encoded(conditions=conditions, certificate=certificate))
+        assert head == (Head("uid-1", state) if state is not None else None)  # type: ignore[arg-type]
+
+    @given(st.data())
+    def test_it_says_the_same(self, data: st.DataObject) -> None:
+        """What a head says of an object, whole or damaged, the whole object says, if it can be read."""
+        conditions = data.draw(st.sampled_from([(), ("Approved",), ("Failed",), ("Approved", "Denied")]))
+        certificate = data.draw(st.sampled_from([b"", PEM, PEM * 30]))
+        raw = bytearray(encoded(conditions=conditions, certificate=certificate, annotations={"a": "b" * 200}))
+        for _ in range(data.draw(st.integers(0, 2))):
+            position = data.draw(st.integers(0, len(raw) - 1))
+            raw[position : position + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+        head = read_head(bytes(raw))
+        if head is None:
+            return
+        try:
+            csr = read_object(bytes(raw))
+        except ProtobufError:
+            return
+        assert csr.has_certificate == (head.state == "certified")
+        assert csr.conditions == (frozenset() if head.state == "new" else {"Approved"})
+
+    @given(st.binary(max_size=100))
+    def test_any_bytes(self, hostile: bytes) -> None:
+        """No bytes make it fail."""
+        read_head(hostile)
 
 
 class TestState:

@@ -41,6 +41,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 @given(spec=JSON, status=JSON)
 def test_reading_never_fails(kind: Any, spec: Any, status: Any) -> None:

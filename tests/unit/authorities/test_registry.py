@@ -11,7 +11,7 @@ from signer.authorities import remedies as module
 from signer.authorities.state import BAD_KEY_PAIR, NO_KEY_PAIR, SELF_SIGNED_READY, TYPE_MISSING, VERIFIED
 from tests.fakes.virtual_time import virtual_time
 from tests.pki import CA
-from tests.unit.authorities.world import watching
+from tests.unit.authorities.world import ca_secret, watching
 from tests.unit.csr.crafted import FOO, NOW, ca, issuer
 
 BAR = IssuerRef("ClusterIssuer", "", "bar")
@@ -193,6 +193,24 @@ class TestRepair:
             world.cluster_issuers.delete("", "foo")
             assert world.registry.is_ca_secret("cert-manager", "foo-ca")
             assert world.reason(BAR) == VERIFIED
+
+    @virtual_time
+    @pytest.mark.parametrize("named", [True, False])
+    @pytest.mark.parametrize("whole", [True, False])
+    async def test_no_other_issuers_secret_is_meant(
+        self, monkeypatch: pytest.MonkeyPatch, *, named: bool, whole: bool
+    ) -> None:
+        """Where a Secret is not there, one of a like name is asked for unless another issuer names it, or it is no CA's."""
+        async with watching(monkeypatch) as world:
+            world.sync()
+            if named:
+                world.put_issuer(issuer(BAR, {"ca": {"secretName": "fooo-ca"}}))
+            entries = {"tls.crt": ca().pem, "tls.key": ca().key_pem} if whole else {"tls.crt": ca().pem}
+            world.secrets().put(ca_secret(entries, name="fooo-ca"))
+            await world.settle()
+            world.put_issuer()
+            await world.settle()
+            assert ("is fooo-ca meant" in world.message()) == (whole and not named)
 
     @virtual_time
     async def test_type_taken_away(self, monkeypatch: pytest.MonkeyPatch) -> None:

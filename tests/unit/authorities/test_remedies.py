@@ -57,6 +57,17 @@ def test_order_of_the_chain(order: tuple[pki.CA, ...]) -> None:
         assert "put that one first, and what is above it behind it, the root last or in ca.crt" in str(found)
 
 
+@pytest.mark.parametrize("ca_crt", [b"", ROOT.pem])
+def test_swapped(ca_crt: bytes) -> None:
+    """Certificate and key under each other's names are told as that."""
+    assert "tls.crt and tls.key are swapped" in str(told(ROOT.key_pem, ROOT.pem, ca_crt))
+
+
+def test_both_in_one() -> None:
+    """A key beside the certificate in tls.crt belongs elsewhere."""
+    assert "the private key belongs under tls.key alone" in str(told(ROOT.pem + ROOT.key_pem, ROOT.key_pem))
+
+
 def test_what_is_no_slip() -> None:
     """A key that is in no certificate, and what cannot be read, get no advice that would mislead."""
     for tls_crt, key in (

@@ -9,6 +9,7 @@ import pytest
 
 from issuers.authority import Authority
 from issuers.errors import InvalidAuthority
+from signer.api.meta import ObjectMeta
 from signer.authorities.state import (
     CASecret,
     CASecretData,
@@ -18,11 +19,28 @@ from signer.authorities.state import (
     issuer_type,
     judge_ca,
     judge_spec,
+    looks_like_a_ca,
+    not_found,
 )
+from tests.pki import CA, sign, workload_csr
 from tests.unit.authorities.world import ca_secret
 from tests.unit.csr.crafted import FOO, NOW, SHOP, authority, ca, issuer
 
 SECRET = NeedsSecret("cert-manager", "foo-ca")
+
+
+@pytest.mark.parametrize("kind", ["p256", "rsa2048", "ed25519"])
+def test_which_are_a_cas(kind: str) -> None:
+    """A CA's Secret is told from a leaf's by its first certificate, whatever its key is, and from what is none."""
+    made = CA("x", kind=kind, now=NOW)
+    leaf = sign(made, workload_csr("foo"), NOW, NOW + timedelta(hours=1))
+
+    def seen(pem: bytes) -> bool:
+        return looks_like_a_ca(CASecret(metadata=ObjectMeta(), data=CASecretData(tls_crt=pem)))
+
+    assert seen(made.pem)
+    assert not seen(leaf + made.pem)
+    assert not any(map(seen, (b"", b"x", b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----", made.pem[:200])))
 
 
 class TestSpec:
@@ -120,8 +138,8 @@ class TestCA:
             (
                 -timedelta(days=1, seconds=1),
                 (
-                    "tls.crt: the CA certificate is not valid before 2026-11-21T12:00:00Z; by the clock here it is about "
-                    "2026-11-21T11:50Z, and if that is wrong, set this node's clock"
+                    "tls.crt: the CA certificate is not valid before 2026-11-21T12:00:00Z; by the clock here that is in "
+                    "less than ten minutes, and if that is wrong, set this node's clock"
                 ),
             ),
         ],
@@ -197,3 +215,20 @@ class TestQuiet:
         """Only the three entries of a CA are kept of a Secret; missing ones are empty."""
         assert CASecret(metadata=ca_secret({}).metadata).data == CASecretData()
         assert set(CASecretData.__struct_fields__) == {"tls_crt", "tls_key", "ca_crt"}
+
+
+@pytest.mark.parametrize(
+    ("name", "others", "meant"),
+    [
+        ("foo-ca", ["bar-ca-selfsigned", "foo-ca-selfsigned", "foo-cas"], "foo-cas"),
+        ("foo_ca", ["foo-ca"], "foo-ca"),
+        ("foo-ca", ["quite-another"], ""),
+        ("foo-ca", [], ""),
+    ],
+)
+def test_a_name_that_is_nearly_right(name: str, others: list[str], meant: str) -> None:
+    """A Secret that is not there is told with the CA's Secret that is called nearly so, if any is."""
+    message = not_found("cert-manager", name, others).message
+    assert message.startswith(f'secret "{name}" not found in namespace "cert-manager"')
+    assert (f"is {meant} meant (spec.ca.secretName)?" in message) == bool(meant)
+    assert ("meant" in message) == bool(meant)

@@ -18,8 +18,8 @@ from issuers.x509.keys import PrivateKey
 from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.secret import Secret
-from signer.certificates.compose import compose_csr
 from signer.certificates.secrets.view import KeyView, view_key
+from signer.certificates.spec.compose import compose_csr
 
 Json = dict[str, Any]
 NOW = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)

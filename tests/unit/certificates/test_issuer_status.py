@@ -8,9 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from signer.api.certificate import Certificate
 from signer.api.issuer import Issuer
-from signer.authorities.state import IssuerState
-from signer.certificates.issuer_controller import CONTESTED, IssuerController, news, status_patch
+from signer.authorities.state import IssuerState, NeedsSecret
+from signer.certificates.issuer_controller import CONTESTED, IssuerController, kept_elsewhere, news, status_patch
+from signer.observe.notices import Notices
+from tests.fakes.recorder import FakeRecorder
 from tests.unit.certificates.samples import NOW, Json
 
 
@@ -112,12 +115,12 @@ def test_foreign_conditions_stay() -> None:
 class Rival:
     """An API server on which somebody else puts another status back after each write; the registry hears of it at once."""
 
-    def __init__(self, *, undoes: bool) -> None:
+    def __init__(self, *, undoes: bool, recorder: FakeRecorder | None = None) -> None:
         self.undoes = undoes
+        self.recorder = recorder or FakeRecorder()
         self.now = NOW
         self.state = state(ready=True)
         self.writes: list[datetime] = []
-        self.events: list[tuple[str, str]] = []
         self.later: list[float] = []
         self.controller = IssuerController(
             self,  # type: ignore[arg-type]  # the registry, as far as it is asked
@@ -129,8 +132,11 @@ class Rival:
     def get(self, _ref: object) -> IssuerState:
         return self.state
 
-    def emitter(self, _resource: object, _issuer: Issuer) -> Any:
-        return lambda _kind, reason, message: self.events.append((reason, message))
+    def notices(self) -> Notices:
+        return Notices(self.recorder.typed)
+
+    def emitter(self, *_: object) -> Any:
+        return lambda *_: None
 
     async def other_installations(self, _namespace: str) -> tuple[str, ...]:
         return ("Lease signer-test/mesh-signer-controllers, held by b",)
@@ -161,7 +167,7 @@ async def test_a_rival() -> None:
     assert len(scene.writes) < 16
     gaps = [later - earlier for earlier, later in itertools.pairwise(scene.writes)]
     assert gaps == sorted(gaps)
-    ((_, message),) = [one for one in scene.events if one[0] == CONTESTED]
+    (message,) = [one.message for one in scene.recorder.taken if one.reason == CONTESTED]
     assert "signer-test/mesh-signer-controllers, held by b" in message
     assert "ErrGetKeyPair" in message
     assert scene.later
@@ -183,3 +189,24 @@ async def test_what_is_new_is_written_at_once() -> None:
     contested.state = replace(contested.state, ready=False, reason="ErrInvalidKeyPair", message="expired")
     await contested.controller.reconcile(contested.state.ref)
     assert len(contested.writes) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("namespace", "is_ca", "secret", "told"),
+    [
+        ("shop", True, "shop-ca", True),
+        ("shop", False, "shop-ca", False),
+        ("shop", True, "other", False),
+        ("cert-manager", True, "shop-ca", False),
+    ],
+)
+def test_kept_elsewhere(namespace: str, is_ca: bool, secret: str, told: bool) -> None:
+    """A CA whose Certificate makes it in another namespace than the issuer looks in is named, with where it belongs."""
+    body = {"metadata": {"namespace": namespace, "name": "web"}, "spec": {"isCA": is_ca, "secretName": secret}}
+    found = kept_elsewhere(NeedsSecret("cert-manager", "shop-ca"), [msgspec.convert(body, Certificate)])
+    assert bool(found) == told
+    if told:
+        assert found == (
+            "Secret shop/shop-ca is a CA's, kept by Certificate shop/web: this issuer's belongs in namespace cert-manager, so make "
+            "the Certificate there"
+        )

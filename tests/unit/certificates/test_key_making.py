@@ -87,6 +87,7 @@ async def test_taken_once() -> None:
         assert bench.making.take(("a", "x"), wish()) is None
 
 
+@pytest.mark.heavy
 async def test_in_turns() -> None:
     """Sixteen large keys of one namespace delay another namespace's one by the one that is being made."""
     bench = Bench()
@@ -110,6 +111,7 @@ async def test_medium_ones_have_a_place_of_their_own() -> None:
         assert bench.begun == [8192, 4096]
 
 
+@pytest.mark.heavy
 async def test_changed_and_given_up() -> None:
     """A key for a wish that changed is not given; one that nobody wants is not made, or is dropped."""
     bench = Bench()

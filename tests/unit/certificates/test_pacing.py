@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signer.certificates.pacing import counts, paused
-from signer.certificates.spec_check import Defect
+from signer.certificates.spec.check import Defect
 from signer.kube.pacing import FREE, LONGEST_PAUSE, QUIET, Pace, Pacing, left, noted
 from tests.unit.certificates.samples import NOW
 

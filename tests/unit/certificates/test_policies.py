@@ -11,9 +11,9 @@ import pytest
 from signer.api.certificate import Certificate
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.secret import Secret
-from signer.certificates.matching import view_request
 from signer.certificates.policies import Facts, issuance_needed, not_ready
 from signer.certificates.secrets.view import inspect
+from signer.certificates.spec.matching import view_request
 from tests.unit.certificates import samples
 from tests.unit.certificates.samples import NOW, Json
 
@@ -227,3 +227,15 @@ def test_renewal_and_expiry() -> None:
     expired = not_ready(facts(ahead=life + timedelta(seconds=1)))
     assert expired is not None
     assert expired.reason == "Expired"
+
+
+def test_a_certificate_of_the_future() -> None:
+    """One that is not valid yet is not ready and made again; a few minutes are no matter, as clocks differ."""
+    begin = timedelta(days=-10)  # the sample was issued then; its notBefore may be a little earlier
+    for ahead, reason in (
+        (begin, None),
+        (begin - timedelta(minutes=4), None),
+        (begin - timedelta(hours=2), "NotYetValid"),
+    ):
+        for found in (issuance_needed(facts(ahead=ahead)), not_ready(facts(ahead=ahead))):
+            assert (found.reason if found is not None else None) == reason

@@ -70,17 +70,19 @@ def failed(attempts: int | None, generation: int = 3, minutes_ago: float = 0) ->
 
 
 @pytest.mark.parametrize(
-    ("attempts", "hours"), [(None, 1), (0, 1), (1, 1), (2, 2), (3, 4), (5, 16), (6, 32), (7, 32), (1000, 32)]
+    ("attempts", "minutes"),
+    [(None, 5), (0, 5), (1, 5), (2, 60), (3, 120), (4, 240), (6, 960), (7, 1920), (8, 1920), (1000, 1920)],
 )
-def test_backoff(attempts: int | None, hours: int) -> None:
-    """One hour, doubled by each failure, 32 hours at most."""
-    assert failed(attempts) == timedelta(hours=hours)
+def test_backoff(attempts: int | None, minutes: int) -> None:
+    """Five minutes, then an hour, doubled by each failure, 32 hours at most."""
+    assert failed(attempts) == timedelta(minutes=minutes)
 
 
 def test_backoff_passes() -> None:
     """What has passed since the failure counts, and the wait never becomes negative."""
-    assert failed(1, minutes_ago=45) == timedelta(minutes=15)
-    assert failed(1, minutes_ago=60) == timedelta(0)
+    assert failed(2, minutes_ago=45) == timedelta(minutes=15)
+    assert failed(2, minutes_ago=60) == timedelta(0)
+    assert failed(1, minutes_ago=5) == timedelta(0)
     assert failed(1, minutes_ago=600) == timedelta(0)
 
 

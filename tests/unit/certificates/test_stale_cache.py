@@ -1,5 +1,6 @@
 """A cache that lags behind causes no second certificate: our own writes are remembered, and the Secret is asked for live."""
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
@@ -13,7 +14,10 @@ from signer.certificates.objects import Key, Objects
 from signer.certificates.watched import Watched, watch_certificates
 from signer.kube.client import ApiClient
 from signer.kube.queue import WorkQueue
+from signer.kube.room import Room
 from signer.kube.superseded import Superseded
+from signer.observe.notices import Notices
+from tests.fakes.recorder import FakeRecorder
 from tests.unit.certificates import samples
 from tests.unit.certificates.samples import NOW
 
@@ -47,6 +51,9 @@ class ScriptedObjects:
         self.live = live
         self.patches: list[dict[str, Any]] = []
 
+    def notices(self) -> Notices:
+        return Notices(FakeRecorder().typed)
+
     def emitter(self, *_: object) -> Any:
         return lambda *_: None
 
@@ -70,7 +77,7 @@ class StopHere(Exception):
 
 
 def controller(live: Secret | None, cached: Secret | None) -> tuple[CertificateController, ScriptedObjects]:
-    nowhere = cast("ApiClient", None)
+    nowhere = cast("ApiClient", SimpleNamespace(room=Room()))
     watched = Watched(nowhere, watch_certificates(nowhere, lambda _name: None), on_restart=lambda _name: None)
     watched.certificates.store[KEY] = samples.certificate(dnsNames=["changed.example"])
     if cached is not None:

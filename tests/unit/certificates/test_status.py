@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from signer.api.certificate import Certificate
+from signer.api.certificate import Certificate, request_waits
 from signer.api.meta import to_rfc3339
 from signer.certificates.renewal import backoff_left
 from signer.certificates.secrets.view import inspect
-from signer.certificates.spec_check import Defect
+from signer.certificates.spec.check import Defect
 from signer.certificates.status import Status
 from tests.unit.certificates import samples
 from tests.unit.certificates.samples import NOW
@@ -105,7 +105,7 @@ def test_an_issuance_that_fails() -> None:
     assert issuing is not None
     assert (issuing["status"], issuing["reason"]) == ("False", "Denied")
     assert issuing["message"] == (
-        "The certificate request has failed to complete and will be retried: no. The next try is at 2026-06-01T14:00:00Z"
+        "The certificate request has failed to complete and will be retried: no. The next try is at 2026-06-01T13:00:00Z"
     )
     assert found["failedIssuanceAttempts"] == 2
     assert found["lastFailureTime"] == "2026-06-01T12:00:00Z"
@@ -127,6 +127,35 @@ def test_the_next_try(attempts: int) -> None:
     assert issuing["message"].endswith(
         f"retried: no. It goes on within a minute when this is mended. The next try is at {to_rfc3339(NOW + left)} in any case"
     )
+
+
+class TestWaiting:
+    """What a request waits for stands in the conditions of its Certificate."""
+
+    @pytest.mark.parametrize(("there", "said"), [(False, ("Issuing", "Ready")), (True, ("Issuing",))])
+    def test_where_it_is_said(self, there: bool, said: tuple[str, ...]) -> None:
+        """In Issuing, and in Ready while that is False; read back as it was said, and a new text replaces the former."""
+        began = Status.of(settled()).issuing(WHY, "keys", NOW).readiness(None if there else WHY, LEAF, NOW)
+        first = patched(began.waiting("web-1", 'no issuer "x"', NOW))
+        after = samples.with_status(settled(), **first)
+        assert request_waits(after) == ("web-1", 'no issuer "x"')
+        told = [c["type"] for c in first["conditions"] if 'no issuer "x"' in c["message"]]
+        assert sorted(told) == list(said)
+        assert {c["reason"] for c in first["conditions"] if c["type"] in said} == {"Renewing"}
+        second = patched(Status.of(after).waiting("web-1", "not ready", NOW))
+        for one in second["conditions"]:
+            assert 'no issuer "x"' not in one["message"]
+            assert one["message"].endswith("; CertificateRequest web-1 is not answered: not ready") == (
+                one["type"] in said
+            )
+        gone = patched(Status.of(after).waiting("web-1", "", NOW))
+        assert request_waits(samples.with_status(settled(), **gone)) == ("", "")
+
+    def test_nothing_is_written_twice(self) -> None:
+        """A condition that says it already is not written again."""
+        began = Status.of(settled()).issuing(WHY, "keys", NOW).waiting("web-1", "x", NOW)
+        after = samples.with_status(settled(), **patched(began))
+        assert Status.of(after).waiting("web-1", "x", NOW).patch() is None
 
 
 def test_refused_keeps_the_rest() -> None:

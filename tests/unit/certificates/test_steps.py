@@ -7,14 +7,20 @@ from typing import Any
 import msgspec
 import pytest
 from cryptography import x509
+from hypothesis import given
+from hypothesis import strategies as st
 
+from signer.api.certificate import WAITING
 from signer.api.certificaterequest import CertificateRequest
+from signer.api.meta import to_rfc3339
 from signer.api.secret import Secret
 from signer.certificates import steps
-from signer.certificates.matching import view_request
 from signer.certificates.policies import Facts
+from signer.certificates.requests import status as to_status
+from signer.certificates.requests.signing import Signed
 from signer.certificates.secrets.view import inspect, key_mismatches
-from signer.certificates.spec_check import Defect
+from signer.certificates.spec.check import Defect, capped
+from signer.certificates.spec.matching import view_request
 from tests.unit.certificates import samples
 from tests.unit.certificates.samples import Json
 
@@ -60,6 +66,47 @@ def test_ready_without_a_certificate() -> None:
     """A request that says Ready and brings nothing is not finished."""
     ready = [condition("Ready", "True", "Issued")]
     assert steps.outcome(answered(conditions=ready, certificate="")).state == "pending"
+
+
+def test_failed_without_a_condition() -> None:
+    """A request that has failureTime alone is over, and is asked for anew when its Certificate is tried again."""
+    failed = answered(conditions=[APPROVED], failureTime="2026-06-01T10:00:00Z")
+    assert steps.outcome(failed).state == "failed"
+    began = [condition("Issuing", when="2026-06-01T11:00:00Z")]
+    certificate = samples.with_status(samples.certificate(), conditions=began)
+    assert steps.obsolete(view_request(failed), certificate, samples.key_view())
+
+
+@given(
+    reason=st.sampled_from(["", "Pending", "Later"]),
+    status=st.sampled_from([None, "True", "False", "Unknown"]),
+    message=st.sampled_from(["", "in line"]),
+    approval=st.none() | st.integers(0, 300),
+    made=st.none() | st.integers(0, 300),
+    group=st.sampled_from([None, "example.com"]),
+)
+def test_none_waits_without_a_word(
+    reason: str, status: str | None, message: str, approval: int | None, made: int | None, group: str | None
+) -> None:
+    """Whatever a request that is under way says, after a minute it is known whom it waits for; before that, when to say it."""
+    now = samples.NOW
+    conditions = [condition("Ready", status, reason, message)] if status is not None else []
+    if approval is not None:
+        conditions.append(condition("Approved", when=to_rfc3339(now - timedelta(seconds=approval))))
+    body = samples.request_json(2)
+    body["status"] = {"conditions": conditions}
+    body["metadata"]["creationTimestamp"] = to_rfc3339(now - timedelta(seconds=made)) if made is not None else None
+    body["spec"]["issuerRef"] = {"name": "x", "kind": "Thing", "group": group} if group else {"name": "x"}
+    said, left = steps.unanswered(msgspec.convert(body, CertificateRequest), now)
+    assert bool(said) is (left <= timedelta(0))
+    if message and status is not None:
+        assert said == message
+    ages = [age for age in (approval, made) if age is not None]
+    assert left <= timedelta(seconds=60)
+    assert not left or (ages and min(ages) < 60)
+    if said and group and status is None and approval is not None:
+        assert "no issuer of group 'example.com' has answered" in said
+    assert not said.startswith(WAITING)
 
 
 def test_which_request() -> None:
@@ -111,6 +158,12 @@ FAILED = [condition("Ready", "False", "Failed")]
         ({"conditions": [condition("Denied", when="2026-06-01T11:00:00Z")]}, {}, 0, "earlier attempt"),
         ({"conditions": [condition("Denied", when="2026-06-01T12:30:00Z")]}, {}, 0, ""),
         ({"conditions": [condition("InvalidRequest", when="2026-06-01T11:00:00Z")]}, {}, 0, "earlier attempt"),
+        (
+            {"conditions": [condition("Ready", "False", "Failed", when="2026-06-01T11:00:00Z")]},
+            {},
+            0,
+            "earlier attempt",
+        ),
         ({"failureTime": "2026-06-01T11:00:00Z"}, {}, 0, ""),
     ],
 )
@@ -120,6 +173,30 @@ def test_obsolete(status: Json, spec: Json, key: int, said: str) -> None:
     found = steps.obsolete(view_request(answered(**status)), certificate, samples.key_view(key))
     assert said in found
     assert bool(found) == bool(said)
+
+
+@pytest.mark.parametrize(("failed", "made_anew"), [("12:59:59", True), ("13:00:00", True), ("13:00:01", False)])
+def test_counted_failure(failed: str, made_anew: bool) -> None:
+    """What failed before, and is counted, is made anew, though by its clock who began this issuance began it before."""
+    certificate = samples.with_status(
+        samples.certificate(), conditions=[ISSUING], lastFailureTime="2026-06-01T13:00:00Z"
+    )
+    request = answered(conditions=FAILED, failureTime=f"2026-06-01T{failed}Z")
+    assert bool(steps.obsolete(view_request(request), certificate, samples.key_view(0))) is made_anew
+
+
+@pytest.mark.parametrize("conditions", [FAILED, [condition("Denied")], [condition("InvalidRequest")]])
+@pytest.mark.parametrize(("made", "made_anew"), [("12:59:00", True), ("13:00:01", False)])
+def test_counted_failure_without_a_time(conditions: list[Json], made: str, made_anew: bool) -> None:
+    """One that was made before the last failure failed in that attempt, though nobody says when."""
+    certificate = samples.with_status(
+        samples.certificate(), conditions=[ISSUING], lastFailureTime="2026-06-01T13:00:00Z"
+    )
+    body = samples.request_json(2)
+    body["status"] |= {"conditions": conditions}
+    body["metadata"]["creationTimestamp"] = f"2026-06-01T{made}Z"
+    request = msgspec.convert(body, CertificateRequest)
+    assert bool(steps.obsolete(view_request(request), certificate, samples.key_view(0))) is made_anew
 
 
 def test_unreadable_request_is_obsolete() -> None:
@@ -232,3 +309,38 @@ def test_key_secret_body() -> None:
 def test_key_mismatches(spec: Json, field: str) -> None:
     """A key is held against algorithm and size, with their defaults."""
     assert "".join(key_mismatches(samples.key_view(), samples.certificate(privateKey=spec).spec)) == field
+
+
+@pytest.mark.parametrize(
+    ("duration", "cut"),
+    [
+        (None, False),
+        ("2160h", False),
+        ("2160h30m", False),
+        ("2159h", False),
+        ("2162h", True),
+        ("87600h", True),
+        ("soon", False),
+    ],
+)
+def test_a_lifetime_that_was_cut(duration: str | None, cut: bool) -> None:
+    """A certificate of fewer days than its spec asks for is told with the field and its end; rounding is not."""
+    leaf = inspect(samples.secret()).leaf
+    assert leaf is not None
+    found = steps.cut_short(samples.certificate(duration=duration), leaf)
+    assert bool(found) == cut
+    if cut:
+        assert found.startswith(f"spec.duration: {duration} is asked for, and the certificate ends on 2026-08-20T")
+
+
+@given(st.lists(st.text(max_size=300), max_size=8))
+def test_what_was_warned_of_is_known_of_the_answer(warnings: list[str]) -> None:
+    """Whatever was warned of when it was signed is in the status that is stored, and what the Certificate tells."""
+    before = msgspec.convert(samples.request_json(2) | {"status": {"conditions": [APPROVED]}}, CertificateRequest)
+    patch = to_status.issued(before, Signed(b"x", b"y", tuple(warnings)), samples.NOW)
+    after = msgspec.convert(samples.request_json(2) | {"status": patch.body["status"]}, CertificateRequest)
+    said = steps.warned(after)
+    assert bool(said) is bool(capped("; ".join(warnings)))
+    for one in said:
+        assert (one.reason, one.message) == ("NotVerifiableByAll", capped("; ".join(warnings)))
+    assert steps.outcome(answered(**patch.body["status"])).state == "issued"

@@ -1,10 +1,13 @@
 """What is kept of the Secrets that Certificates name: any number of them may name one, and anybody may fill one."""
 
+import ast
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 import pytest
 
+import signer
 from signer.api.meta import find_condition
 from signer.api.secret import Secret, read_secret
 from signer.certificates.objects import Key
@@ -92,3 +95,15 @@ def test_an_honest_secret() -> None:
     """Any other is read as it is, and cannot say of itself that it is withheld."""
     body = samples.secret_json()
     assert read_secret(body | {"withheld": "no"}) == msgspec.convert(body, Secret)
+
+
+@pytest.mark.heavy
+def test_nobody_reads_past_the_bound() -> None:
+    """A Secret becomes one of ours by `read_secret` alone, and where the API server answers what we wrote ourselves."""
+    root = Path(str(signer.__file__)).parent
+    found = set()
+    for file in root.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("convert") and len(node.args) > 1:
+                found |= {str(file.relative_to(root))} if ast.unparse(node.args[1]) == "Secret" else set()
+    assert found == {"api/secret.py", "certificates/objects.py"}

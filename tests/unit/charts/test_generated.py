@@ -20,6 +20,7 @@ def wanted() -> dict[str, str]:
     return files()
 
 
+@pytest.mark.heavy
 def test_files_are_up_to_date(wanted: dict[str, str]) -> None:
     """Whoever changes the manifests, the options or the values writes the chart again."""
     assert stale(wanted) == [], "run python -m charts.generate"
@@ -51,7 +52,7 @@ def test_every_option_is_a_value_or_decided() -> None:
             self.found.append(name.removeprefix("--"))
 
     names = Names()
-    add_arguments(names)  # type: ignore[arg-type] # it only adds
+    add_arguments(names)  # it only adds
     assert set(names.found) == set(options()) | set(OF_THE_CHART)
     assert not set(options()) & set(OF_THE_CHART)
 

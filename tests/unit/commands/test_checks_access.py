@@ -178,7 +178,7 @@ def test_an_istiod_that_approves_for_all_signers(names: tuple[str, ...], told: b
     assert [one for one in found if text in one] == found
     assert bool(found) == told
     if told:
-        assert found[0].startswith("warning: ServiceAccount istio-system/istiod ")
+        assert found[0].startswith("note: ServiceAccount istio-system/istiod ")
         assert "(by istiod-clusterrole)" in found[0]
     # Who may not write the approval can do nothing with the verb alone.
     assert whats(check_others(facts(cluster_roles=roles, cluster_role_bindings=listed[:1]))) == []

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signer.commands.checks.admission import Shipped, check_admission, differences, shipped
-from signer.commands.checks.facts import Finding
+from signer.commands.checks.admission import _WITH_ADMISSION, Shipped, check_admission, differences, shipped
+from signer.commands.checks.facts import AGAIN, Finding
 from signer.commands.live import Json, Listing
 from signer.settings.values import Settings
 from tests.examples import examples
@@ -77,15 +77,15 @@ def test_accounts_of_another_namespace() -> None:
 
 def test_what_is_missing() -> None:
     """A policy of the wall that is missing, or bound without Deny, is told by what is open then."""
-    needed = ("claims", "certificates", "bindings", "namespace-labels")
+    needed = ("claims", "certificates", "bindings", "namespace-labels", "readmissions")
     assert [one.where for one in check()] == [
         f"ValidatingAdmissionPolicy {name}.mesh-signer.dev" for name in sorted(needed)
     ]
-    (found,) = check(*(stored(one) for one in shipped() if one.name.split(".")[0] in needed), controllers=True)
-    assert (found.where, found.mend) == (
-        "ValidatingAdmissionPolicy controllers-secrets.mesh-signer.dev",
-        "apply manifests/base again",
-    )
+    told = check(*(stored(one) for one in shipped() if one.name.split(".")[0] in needed), controllers=True)
+    assert [(one.where, one.mend) for one in told] == [
+        (f"ValidatingAdmissionPolicy controllers-{name}.mesh-signer.dev", AGAIN)
+        for name in ("certificates", "requests", "secrets")
+    ]
     weak = [stored(one) for one in shipped()]
     for one in weak:
         if one["spec"].get("policyName") == "claims.mesh-signer.dev":
@@ -95,6 +95,7 @@ def test_what_is_missing() -> None:
     assert whats(check_admission(facts(admission_policies=Listing(problem="no"))))[0].startswith("unknown")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("one", shipped(), ids=lambda one: f"{one.kind} {one.name}")
 def test_half_of_it(one: Shipped) -> None:
     """A policy without its binding, or a binding without its policy, is told, of parts that may be left out too."""
@@ -130,6 +131,7 @@ def places(value: Any, path: str) -> list[tuple[Any, Any, str]]:
     return found
 
 
+@pytest.mark.heavy
 @settings(max_examples=examples(300))
 @given(one=st.sampled_from(shipped()), how=st.sampled_from(["remove", "change", "add"]), data=st.data())
 def test_any_fault(one: Shipped, how: str, data: st.DataObject) -> None:
@@ -153,7 +155,11 @@ def test_any_fault(one: Shipped, how: str, data: st.DataObject) -> None:
     others = [stored(other) for other in shipped() if other != one]
     found = check(broken, *others, controllers=True)
     assert found, path
-    (told,) = [one for one in found if one.mend.startswith(("kubectl replace -f manifests/", "apply manifests/"))]
+    (told,) = [
+        one
+        for one in found
+        if one.mend.startswith("kubectl replace -f manifests/") or one.mend in (AGAIN, _WITH_ADMISSION)
+    ]
     assert one.name in told.where or one.name in told.what
     if "replace" in told.mend:
         assert one.file in told.mend

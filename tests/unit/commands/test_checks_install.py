@@ -8,9 +8,12 @@ import pytest
 from signer.api.issuer import IssuerRef
 from signer.commands.checks.injection import check_injection
 from signer.commands.checks.install import (
+    CONTROLLERS_CRDS,
+    NEEDED_CRDS,
     check_cert_manager,
     check_crds,
     check_gaps,
+    check_namespaces,
     check_ourselves,
 )
 from signer.commands.checks.istiod import check_istiod, check_multiroot
@@ -20,10 +23,7 @@ from signer.settings.values import Settings, settings_from
 from tests.unit.commands.meshes import ALL, deployment, entries, facts, mesh, named, whats
 from tests.unit.tenancy.worlds import DEFAULT, world
 
-CRDS = (
-    "signerpolicies.mesh-signer.dev", "signerbindings.mesh-signer.dev", "signerrecords.mesh-signer.dev", "issuers.cert-manager.io",
-    "clusterissuers.cert-manager.io", "certificates.cert-manager.io", "proxyconfigs.networking.istio.io",
-)  # fmt: skip
+CRDS = (*NEEDED_CRDS, *CONTROLLERS_CRDS, "proxyconfigs.networking.istio.io")
 GATE = "--feature-gates=A=true,ExperimentalCertificateSigningRequestControllers=true"
 HEALTHY = {
     "EXTERNAL_CA": "ISTIOD_RA_KUBERNETES_API",
@@ -49,6 +49,10 @@ def test_crds() -> None:
     assert found[-1].startswith("warning: Istio's ProxyConfigs are not installed")
     theirs = [named("CustomResourceDefinition", name, status=crd(name)["status"]) for name in CRDS]
     assert [one.severity for one in check_crds(facts(crds=theirs))] == ["note"]
+    for controllers, severity in ((True, "error"), (False, "warning")):
+        ours = [deployment("mesh-signer-controllers", "cert-manager")] if controllers else []
+        lacking = facts(crds=[crd(name) for name in CRDS if name not in CONTROLLERS_CRDS], deployments=ours)
+        assert {one.severity for one in check_crds(lacking)} == {severity}, "they matter where the controllers run"
     assert [one.severity for one in check_crds(facts(crds=Listing(problem="no")))] == ["unknown"]
 
 
@@ -82,9 +86,9 @@ def test_our_deployment() -> None:
         (
             ["--istio-namespace=mesh"],
             {},
-            "warning: it runs with --istio-namespace=mesh, and this command with istio-system",
+            "error: it runs with --istio-namespace=mesh, and this command with istio-system: there is no namespace mesh",
         ),
-        (["--istio-namespace=$(NS)"], {"NS": "mesh"}, "warning: it runs with --istio-namespace=mesh"),
+        (["--istio-namespace=$(NS)"], {"NS": "mesh"}, "error: it runs with --istio-namespace=mesh"),
         (["--grace=1h"], {}, "warning: it runs with --grace=1h, and this command with 24h"),
         (["--grace=x"], {}, "error: it has a setting that cannot be used, so that it does not start: --grace: 'x'"),
         (["--istiod-accounts=istiod"], {}, "error: it has a setting that cannot be used"),
@@ -132,6 +136,24 @@ def test_every_option_is_compared(name: str) -> None:
     (here,) = told(given)
     assert here.startswith(f"it runs with --{name}=")
     assert "the default, and this command with " in here
+
+
+@pytest.mark.parametrize("name", ["istio-namespace", "cluster-resource-namespace", "istiod-accounts"])
+@pytest.mark.parametrize("right", [True, False])
+@pytest.mark.parametrize("owner", ["mesh-signer", "mesh-signer-controllers"])
+def test_a_mistyped_setting(name: str, owner: str, *, right: bool) -> None:
+    """Where a Deployment's value can be nothing of this cluster that one is to be corrected, not this command's."""
+    value = "shop" if right else "istio-sytem"
+    if name == "istiod-accounts":
+        value = f"system:serviceaccount:{'istio-system' if right else value}:istiod"
+    istiod = deployment("istiod", "istio-system", serviceAccountName="istiod")
+    here = [deployment(owner, "cert-manager", args=[f"--{name}={value}"]), istiod]
+    found = [one for one in check_ourselves(facts(deployments=here)) if one.code == "SettingDiffers"]
+    assert [one.severity for one in found] == ["warning" if right else "error"]
+    for one in found:
+        assert one.mend.startswith(
+            f"give this command --{name}" if right else f"correct --{name} of Deployment cert-manager/"
+        )
 
 
 def test_options_of_one_deployment() -> None:
@@ -347,3 +369,15 @@ def test_an_injector_without_its_policy() -> None:
     (told_of,) = check_injection(facts(deployments=[OURS, ANSWERS], injectables=[wrong], **policies))
     assert told_of.where == "APIService v1.x"
     assert "NAMESPACE/NAME" in told_of.what
+
+
+@pytest.mark.parametrize("own", ["cert-manager", "absent"])
+@pytest.mark.parametrize("istio", ["istio-system", "absent-too"])
+def test_the_namespaces_themselves(own: str, istio: str) -> None:
+    """A namespace of the installation that is not there is told, with what makes it; nothing is said where none could be read."""
+    there = ("cert-manager", "istio-system")
+    settings = Settings(cluster_resource_namespace=own, istio_namespace=istio)
+    found = list(check_namespaces(facts(mesh(world(config=entries(*ALL), namespaces=there)), settings)))
+    assert [one.where for one in found] == [f"namespace {name}" for name in (own, istio) if name.startswith("absent")]
+    assert all(one.mend.startswith("kubectl apply -k manifests/namespaces") for one in found)
+    assert list(check_namespaces(facts(mesh(world(config=entries(*ALL), namespaces=())), settings))) == []

@@ -5,13 +5,17 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from issuers.authority import load_authority
+from signer.commands.checks.examination import examine
 from signer.commands.checks.facts import Finding
-from signer.commands.checks.mesh import check_cas, check_claims, check_policies, check_roots
+from signer.commands.checks.install import check_gaps
+from signer.commands.checks.mesh import check_cas, check_claims, check_policies
+from signer.commands.checks.roots import check_roots
 from signer.commands.checks.workloads import asked_by, check_gateways, check_variables, check_workloads
-from signer.commands.doctor import examine, report, status
+from signer.commands.doctor import report, status
 from signer.commands.live import Json, Listing
 from signer.tenancy.world import CertificateAuthorityEntry, Policy
 from tests import pki
@@ -97,7 +101,7 @@ def test_policies() -> None:
     """A policy that cannot be read or covers nobody, and a signer whose owner is gone, are told."""
     broken = Policy("broken", frozenset({FOO}), problem="spec.keys: bad")
     empty = Policy("empty", frozenset({BAR}), namespaces=frozenset({"none"}))
-    bindings = (binding(TEAM, "gone"), replace(binding(OTHER, "x"), problem="bad"))
+    bindings = (binding(TEAM, "gone"), msgspec.structs.replace(binding(OTHER, "x"), problem="bad"))
     found = whats(check_policies(facts(mesh(world(policies=(broken, empty), bindings=bindings)))))
     assert found == [
         "error: it grants nothing: spec.keys: bad",
@@ -259,19 +263,88 @@ def test_examination_puts_the_worst_first() -> None:
 )
 def test_status(severities: list[Any], expected: int) -> None:
     """Scripts learn whether there is something to mend, and whether that is sure."""
-    assert status([Finding(one, "c", "w") for one in severities]) == expected
+    assert status([Finding(one, "c", "w", code="x") for one in severities]) == expected
+
+
+@pytest.mark.parametrize(
+    ("severity", "fail_on", "expected"),
+    [
+        ("error", "error", 1),
+        ("warning", "error", 0),
+        ("unknown", "error", 2),
+        ("warning", "warning", 1),
+        ("note", "warning", 0),
+        ("note", "note", 1),
+    ],
+)
+def test_fail_on(severity: Any, fail_on: str, expected: int) -> None:
+    """A pipeline says what it fails on; what could not be checked is never "fine"."""
+    assert status([Finding(severity, "c", "w", code="x")], fail_on) == expected
 
 
 def test_report() -> None:
     """A person reads what, where and how to mend it; a terminal gets colours and nothing else."""
-    found = [Finding("error", "cas", "bad\x1b[2J", "here", "do it"), Finding("note", "x", "known")]
+    found = [
+        Finding("error", "cas", "bad\x1b[2J", "here", "do it", code="Bad"),
+        Finding("note", "x", "y", code="Known"),
+    ]
     text = report(found, terminal=False)
     assert text.splitlines() == [
-        "ERROR    cas: bad\\u001b[2J",
+        "ERROR    cas: bad\\u001b[2J [Bad]",
         "         at here",
         "         -> do it",
-        "NOTE     x: known",
+        "NOTE     x: y [Known]",
         "1 errors, 1 notes",
     ]
     assert report(found, terminal=True).startswith("\x1b[31mERROR\x1b[0m")
     assert report([], terminal=False) == "no problems found"
+    assert report([], terminal=False, suppressed=2) == "no problems found, 2 suppressed"
+
+
+def test_roots_of_a_config_that_was_not_read() -> None:
+    """Where the mesh config could not be read no root is missing, as far as anybody knows."""
+    blind = mesh(
+        world(config=entries(), signers=frozenset({FOO})),
+        gaps=("configmaps in namespace istio-system may not be read",),
+    )
+    assert {one.severity for one in check_roots(facts(blind))} == {"unknown"}
+    assert {one.code for one in check_roots(facts(blind))} == {"RootsNotChecked"}
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"),
+    [(1, "spec.duration"), (72, "spec.duration"), (100, "mesh-signer renew"), (2160, "mesh-signer renew")],
+)
+def test_a_ca_that_ends_soon(hours: int, words: str) -> None:
+    """A CA that ends soon is renewed; one that never had so long needs a longer duration, since the next one has no longer."""
+    begins = NOW - timedelta(hours=hours) + timedelta(minutes=30)
+    ends = replace(authority("bar"), not_before=begins, not_after=begins + timedelta(hours=hours))
+    warned = replace(authority("foo"), not_before=begins, not_after=begins + timedelta(hours=hours + 90))
+    found = list(
+        check_cas(facts(mesh(issuers=[state(BAR, authority=ends), state(FOO, authority=warned, warning="ends")])))
+    )
+    told = {one.code: one.mend for one in found if one.code in {"CAEnds", "CAWarning"} and str(BAR) in one.what}
+    assert words in told["CAEnds"]
+    assert ("mesh-signer renew" in told["CAEnds"]) == (words == "mesh-signer renew")
+
+
+def test_what_gives_no_certificate_is_an_error() -> None:
+    """A claim of what is not there, one that names no issuer, and a trust domain that is none: no workload gets anything by them."""
+    claimed = {"shop": claims(OTHER)}
+    claimed["store"] = replace(
+        claims(),
+        malformed="Foo!",
+        problems=(
+            "ProxyConfig store/x: spec.environmentVariables.ISTIO_META_CERT_SIGNER: 'Foo!' is not a valid issuer name",
+            "ProxyConfig store/y: is ignored: ProxyConfig x, which has no selector either, is older. Delete one of the two",
+        ),
+    )
+    found = {
+        one.what.partition(": ")[2][:4] or one.code: one for one in check_claims(facts(mesh(world(claimed=claimed))))
+    }
+    by_code = sorted((one.code, one.severity) for one in found.values())
+    assert by_code == [("ClaimAbsent", "error"), ("ClaimMalformed", "error"), ("ClaimMalformed", "warning")]
+    for field, severity in (("trustDomain", "error"), ("caCertificates[0]", "warning"), ("rootNamespace", "warning")):
+        config = replace(entries(*ALL), problems=(f"ConfigMap istio-system/istio: mesh.{field}: bad",))
+        (one,) = [each for each in check_gaps(facts(mesh(world(config=config)))) if each.code == "MeshConfigField"]
+        assert one.severity == severity

@@ -14,8 +14,9 @@ from signer.certificates.requests.requester import GUARD, GUARDED, vouched, vouc
 from signer.commands.checks.facts import Facts
 from signer.commands.checks.install import check_crds, check_gaps
 from signer.commands.checks.istiod import check_istiod
-from signer.commands.checks.mesh import check_cas, check_claims, check_roots
+from signer.commands.checks.mesh import check_cas, check_claims
 from signer.commands.checks.requesters import check_requesters
+from signer.commands.checks.roots import check_roots
 from signer.commands.explanations.requests import read_certificate_request
 from signer.commands.live import Listing
 from signer.settings.values import Settings

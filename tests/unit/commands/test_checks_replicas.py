@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from signer.api.meta import to_rfc3339
-from signer.commands.checks.replicas import check_clocks, check_installations
+from signer.commands.checks.replicas import check_cert_managers_lease, check_clocks, check_installations
 from signer.commands.live import Json, Listing
 from tests.unit.commands.meshes import facts, named, whats
 from tests.unit.csr.crafted import NOW
@@ -74,3 +74,29 @@ def test_hostile_leases() -> None:
     ]
     assert list(check_clocks(facts_with(*odd))) == []
     assert list(check_installations(facts_with(*odd))) == []
+
+
+@pytest.mark.parametrize(
+    ("namespace", "age", "severity"),
+    [
+        ("kube-system", 20, "note"),
+        ("cert-manager", 20, "note"),
+        ("elsewhere", 20, "warning"),
+        ("kube-system", 90, None),
+    ],
+)
+def test_a_cert_manager_at_work(namespace: str, age: int, severity: str | None) -> None:
+    """One that renews its Lease is told, and one where our controllers do not look is warned of; an old Lease is nobody's."""
+    spec = {"holderIdentity": "x", "renewTime": to_rfc3339(NOW - timedelta(seconds=age))}
+    found = list(
+        check_cert_managers_lease(facts(leases=[named("Lease", "cert-manager-controller", namespace, spec=spec)]))
+    )
+    assert [one.severity for one in found] == ([severity] if severity else [])
+
+
+@pytest.mark.parametrize(("here", "theirs"), [(3600, 0), (-3600, 0), (0, 3600), (0, -3600), (3600, -3600)])
+def test_a_cert_manager_at_work_and_wrong_clocks(here: int, theirs: int) -> None:
+    """Neither the clock here nor the cert-manager's hides one that works, or keeps one alive that does not."""
+    for age, working in ((20, True), (90, False)):
+        found = lease("kube-system", "cert-manager-controller", skew=theirs, age=age + here)
+        assert bool(list(check_cert_managers_lease(facts_with(found, skew=timedelta(seconds=here))))) is working

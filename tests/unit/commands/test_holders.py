@@ -1,9 +1,9 @@
 """Who has which signer, and SignerPolicies for what is shared."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import yaml
+from msgspec.structs import replace
 
 from signer.api.issuer import IssuerRef
 from signer.api.meta import ObjectMeta

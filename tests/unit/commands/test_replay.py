@@ -48,6 +48,7 @@ def said(found: Explanation) -> Outcome:
     return Outcome(found.verdict, codes, found.ends)
 
 
+@pytest.mark.heavy
 @settings(max_examples=examples(60))
 @given(clusters(), st.data())
 def test_explain(cluster: Cluster, data: st.DataObject) -> None:
@@ -74,6 +75,7 @@ def test_attacks(cluster: Cluster, attack: str, signer: IssuerRef) -> None:
     assert done.verdict != "issue" or cluster.settings.mode != "enforce"
 
 
+@pytest.mark.heavy
 @given(clusters(), st.data())
 def test_certificate_requests(cluster: Cluster, data: st.DataObject) -> None:
     """The same of CertificateRequests, whoever is vouched for as their maker."""
@@ -110,6 +112,7 @@ def shop() -> bytes:
     return pki.csr(dns=["shop.example"])
 
 
+@pytest.mark.heavy
 @settings(max_examples=examples(60))
 @given(clusters())
 def test_tenants(cluster: Cluster) -> None:
@@ -139,6 +142,7 @@ ASIDE = {
 }  # fmt: skip
 
 
+@pytest.mark.heavy
 @settings(max_examples=examples(40))
 @given(clusters())
 def test_tenants_leaves_nobody_out(cluster: Cluster) -> None:
@@ -152,6 +156,7 @@ def test_tenants_leaves_nobody_out(cluster: Cluster) -> None:
                 assert {(namespace, signer), ("", signer)} & rows, (namespace, signer)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", sorted(ATTACKS))
 def test_attacks_on_an_owner(name: str) -> None:
     """Each crafted request for an owned signer is explained as refused, for its contents."""

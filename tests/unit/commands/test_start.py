@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from signer.cli import COMMANDS
+from tests.pki import ANY_TIME, CA
 
 HEAVY = {"aiohttp", "asyncio", "cryptography", "kubernetes", "msgspec", "yaml"}
 FILES = {f"signer.commands.{name.replace('-', '_')}": name for name in COMMANDS}
@@ -23,7 +24,7 @@ sys.stderr.write(json.dumps([status, sorted(sys.modules)]))
 """
 
 
-def started(*arguments: str, script: str = START, **environment: str) -> tuple[int, set[str]]:
+def started(*arguments: str, script: str = START, **environment: str) -> tuple[int | str, set[str]]:
     """Run the command in a process of its own: its exit status, and the modules that it has at its end."""
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],
@@ -52,19 +53,103 @@ def test_one_command(command: str) -> None:
     assert {FILES[one] for one in modules & set(FILES)} == {command}
 
 
-def test_run() -> None:
-    """The controllers import no command but their own, and before they are at work no library of the edge."""
-    status, modules = started("run", "--kubeconfig=/nowhere", "--audit-log=none", "--bind=none")
-    assert (status, "signer.app" in modules, "kubernetes" in modules) == (2, True, True)
+LIBRARIES = {
+    "acme",
+    "aiohttp",
+    "attr",
+    "dns",
+    "josepy",
+    "jsonschema",
+    "kubernetes",
+    "multidict",
+    "requests",
+    "urllib3",
+    "yarl",
+}
+"""What the controllers need for some settings only, and what comes with it."""
+ROOMS = ("signer.certificates", "signer.convert", "signer.edge", "signer.injector", "issuers.acme")
+RUN = ("run", "--audit-log=none", "--bind=none")
+KUBECONFIG = """
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: u, user: USER}]
+"""
+DIALS = """
+import gc, json, os, sys
+import signer.kube.http.dial as d
+
+async def connect(*_):
+    print(json.dumps(["dials", FOUND]), file=sys.stderr, flush=True)
+    os._exit(0)
+
+d.Dialer.connect = connect
+from signer.cli import main
+main(sys.argv[1:])
+"""
+"""Ends the program where it would dial the API server: it is ready to ask by then."""
+IMPORTED = DIALS.replace("FOUND", "sorted(sys.modules)")
+COLLECTED = DIALS.replace("FOUND", "[str(gc.isenabled()), str(gc.get_freeze_count() > 10_000)]")
+
+
+def not_needed(modules: set[str]) -> set[str]:
+    return {one for one in modules if one.split(".")[0] in LIBRARIES or one.startswith(ROOMS)}
+
+
+def test_run(tmp_path: Path) -> None:
+    """With a plain kubeconfig the controllers import neither the library of kubeconfigs, nor aiohttp, nor any slow controller."""
+    config = tmp_path / "config"
+    config.write_text(KUBECONFIG.replace("USER", "{token: t}"))
+    status, modules = started(*RUN, "--controllers=csr", f"--kubeconfig={config}", script=IMPORTED)
+    assert (status, "signer.csr.controller" in modules) == ("dials", True)
     assert {FILES[one] for one in modules & set(FILES)} == {"run"}
-    assert modules & {"acme", "dns", "josepy"} == set()
+    assert not_needed(modules) == set()
+
+
+def test_run_with_a_plugin(tmp_path: Path) -> None:
+    """A kubeconfig with a plugin is what the library is imported for."""
+    config = tmp_path / "config"
+    config.write_text(KUBECONFIG.replace("USER", "{exec: {command: 'false', apiVersion: v1, args: []}}"))
+    status, modules = started(*RUN, f"--kubeconfig={config}")
+    assert (status, "kubernetes" in modules) == (2, True)
+    assert modules & {"acme", "aiohttp", "dns", "josepy"} == set()
 
 
 def test_pod(tmp_path: Path) -> None:
-    """In a Pod the library of kubeconfigs is not needed: it would cost memory in each replica."""
-    for name in ("token", "ca.crt", "namespace"):
+    """In a Pod nothing of that is needed either: it would cost time and memory in each replica."""
+    for name in ("token", "namespace"):
         (tmp_path / name).write_text("x")
-    script = f"import pathlib, signer.kube.config as c\nc._SERVICE_ACCOUNT = pathlib.Path({str(tmp_path)!r})\n{START}"
+    (tmp_path / "ca.crt").write_bytes(CA("API server", now=ANY_TIME).pem)
+    script = f"import pathlib, signer.kube.access.config as c\nc._SERVICE_ACCOUNT = pathlib.Path({str(tmp_path)!r})\n"
     pod = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "1"}
-    status, modules = started("run", "--audit-log=none", "--bind=none", script=script, **pod)
-    assert (status, "signer.app" in modules, "kubernetes" in modules) == (2, True, False)
+    status, modules = started(*RUN, "--controllers=csr", script=script + IMPORTED, **pod)
+    assert (status, "signer.csr.controller" in modules) == ("dials", True)
+    assert not_needed(modules) == set()
+    assert "signer.kube.access.kubeconfig" not in modules
+
+
+def test_nothing_is_collected_twice(tmp_path: Path) -> None:
+    """What the controllers import is never gone through by the garbage collector, which is on again afterwards."""
+    config = tmp_path / "config"
+    config.write_text(KUBECONFIG.replace("USER", "{token: t}"))
+    assert started(*RUN, f"--kubeconfig={config}", script=COLLECTED) == ("dials", {"True"})
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str) -> None:
+    """The completion of each shell knows every command and its options, and asks no cluster."""
+    done = subprocess.run(
+        [sys.executable, "-m", "signer.cli", "completion", shell],
+        env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert [name for name in COMMANDS if name not in done.stdout] == []
+    assert "suppress" in done.stdout
+    assert done.stderr == ""
+    if shell == "bash":
+        subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=True)
+
+
+def test_version_alone() -> None:
+    """`version --client` needs no cluster; what scripts ask, `--version`, needs no module of a command either."""
+    status, modules = started("version", "--client")
+    assert (status, "kubernetes" in modules) == (0, False)

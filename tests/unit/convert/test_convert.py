@@ -195,7 +195,7 @@ class TestInput:
             ("? [a]\n: b", "a key that is not text"),
             ("a: !!binary aGk=", "does not know"),
             ("a: !!python/object:os.system x", "not valid YAML"),
-            ("a: &a [*a]", "contains itself"),
+            ("a: &a [*a]", "the anchor 'a' inside itself"),
             ("a: " + "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), "deep"),
             ("\n".join(f"a{n}: &a{n} [{', '.join(['*a' + str(n - 1)] * 10) if n else 1}]" for n in range(9)), "values"),
             ("a: \x00", "not valid YAML"),

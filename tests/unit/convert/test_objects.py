@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.convert.objects import certificate, issuer, one
+from signer.convert.manifest import convert
+from tests.unit.convert.objects import certificate, issuer, lines, one
 
 
 def ingress(*paths: str, annotations: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
@@ -196,3 +197,98 @@ class TestIngresses:
         found, told = one(ingress("/", annotations={"kubernetes.io/ingress.class": "istio"}, ingressClassName="istio"))
         assert "ingressClassName" not in found["spec"]
         assert "ingressClassName" in told[0]
+
+
+LATER_ACME = {"preferredChain": "X", "disableAccountKeyGeneration": True, "enableDurationFeature": True}
+LATER_SPEC = {"revisionHistoryLimit": 3, "encodeUsagesInRequest": False}
+VERSIONS = ("cert-manager.io/v1alpha2", "cert-manager.io/v1alpha3", "cert-manager.io/v1beta1")
+
+
+class TestFieldsByVersion:
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_they_had_an_effect(self, version: str) -> None:
+        """What a version had when it was last served comes through, without a note."""
+        route = {"http01": {"gatewayHTTPRoute": {"labels": {"gateway": "http01"}}}}
+        acme = {"server": "https://a.example/dir", **LATER_ACME, "solvers": [route]}
+        found, told = one(issuer(acme, version))
+        assert found["spec"]["acme"] == acme
+        assert told == []
+        found, told = one(certificate(version, secretName="s", issuerRef={"name": "x"}, **LATER_SPEC))
+        assert found["spec"] == {"secretName": "s", "issuerRef": {"name": "x"}, **LATER_SPEC}
+        assert told == []
+
+    @pytest.mark.parametrize(
+        ("name", "today"), [("acmedns", "acmeDNS"), ("azuredns", "azureDNS"), ("clouddns", "cloudDNS")]
+    )
+    def test_how_providers_are_spelt(self, name: str, today: str) -> None:
+        """The last old version spelt providers as today, the earlier ones in small letters; the other form had no effect."""
+        for version in VERSIONS:
+            own, other = (today, name) if version == VERSIONS[-1] else (name, today)
+            for spelt, notes in ((own, 0), (other, 1)):
+                found, told = one(
+                    issuer({"server": "https://a.example/dir", "solvers": [{"dns01": {spelt: {}}}]}, version)
+                )
+                assert list(found["spec"]["acme"]["solvers"][0]["dns01"]) == [today]
+                assert len(told) == notes, told
+
+    def test_they_came_later(self) -> None:
+        """The first version had none of them."""
+        found, told = one(issuer({"server": "https://a.example/dir", **LATER_ACME}, "certmanager.k8s.io/v1alpha1"))
+        assert not LATER_ACME.keys() & found["spec"]["acme"].keys()
+        assert sum("no such field" in line for line in told) == len(LATER_ACME)
+
+
+class TestMisspeltAboveSpec:
+    @pytest.mark.parametrize(
+        ("wrong", "right"), [("meteadata", "metadata"), ("metaData", "metadata"), ("sepc", "spec"), ("Spec", "spec")]
+    )
+    def test_of_an_object(self, wrong: str, right: str) -> None:
+        """A misspelt part of an object is mended, with a note, and its name and namespace are kept."""
+        old = certificate(secretName="s", issuerRef={"name": "x"})
+        as_it_should_be, _ = one(old)
+        found, told = one({wrong if name == right else name: value for name, value in old.items()})
+        assert found == as_it_should_be
+        assert len(told) == 1
+        assert f"{wrong}: misspelt: {right} is meant" in told[0]
+
+    def test_of_its_metadata(self) -> None:
+        """So is what is inside of metadata; what no object ever had there is left out."""
+        old = certificate(secretName="s", issuerRef={"name": "x"})
+        old["metadata"] |= {"lables": {"a": "b"}, "colour": "red"}
+        found, told = one(old)
+        assert found["metadata"] == {"name": "c", "namespace": "n", "labels": {"a": "b"}}
+        assert ["labels is meant" in told[0], "metadata.colour: no such field" in told[1]] == [True, True]
+
+    def test_of_others(self) -> None:
+        """What is not cert-manager's is passed on as it is."""
+        other = {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "t"}, "sepc": {}, "data": {}}
+        assert one(other) == (other, [])
+
+
+CHALLENGE, SHOP = {"uri": {"prefix": "/.well-known/acme-challenge/"}}, {"uri": {"prefix": "/shop"}}
+
+
+class TestRoutesByHand:
+    @pytest.mark.parametrize(
+        ("http", "left_out"),
+        [
+            ([{"match": [CHALLENGE]}], True),
+            ([{"match": [{"uri": {"exact": "/.well-known/acme-challenge/x"}}, CHALLENGE]}], True),
+            ([{"match": [{"uri": {"regex": "^/.well-known/acme-challenge/.*"}}]}], True),
+            ([{"match": [CHALLENGE]}, {"match": [CHALLENGE]}], True),
+            ([{"match": [CHALLENGE]}, {"match": [SHOP]}], False),
+            ([{"match": [CHALLENGE, SHOP]}], False),
+            ([{"match": [CHALLENGE]}, {}], False),
+            ([{"match": [{"headers": {"a": {"exact": "b"}}}]}], False),
+            ([], False),
+        ],
+    )
+    def test_for_challenges_alone(self, http: list[Any], left_out: bool) -> None:
+        """A VirtualService that takes challenges and nothing else is left out with a note; one that does more stays."""
+        for version in ("v1alpha3", "v1beta1", "v1"):
+            old = {"apiVersion": f"networking.istio.io/{version}", "kind": "VirtualService", "metadata": {"name": "v"}}
+            found = convert([{**old, "spec": {"hosts": ["a.example"], "http": http}}])
+            assert (found.objects == ()) == left_out
+            assert bool(lines(found)) == left_out
+            tls = convert([{**old, "spec": {"hosts": ["a.example"], "http": http, "tls": [{"match": []}]}}])
+            assert tls.objects

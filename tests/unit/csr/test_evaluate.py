@@ -46,7 +46,7 @@ REFUSED: list[tuple[str, Case, str, str]] = [
         "ErrorParseDuration",
         (
             f"Failed to parse requested duration: annotation {DURATION_ANNOTATION}: time: invalid duration ''; "
-            "write hours, minutes and seconds, as 2160h or 1h30m"
+            "write hours, minutes and seconds, such as 2160h or 1h30m"
         ),
     ),
     (

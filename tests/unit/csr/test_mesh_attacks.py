@@ -228,6 +228,7 @@ ATTACKS = {
 
 
 class TestContents:
+    @pytest.mark.heavy
     @pytest.mark.parametrize("signer", [FOO, BAR], ids=str)
     @pytest.mark.parametrize("name", ATTACKS)
     def test_attacks(self, name: str, signer: IssuerRef) -> None:
@@ -238,6 +239,7 @@ class TestContents:
         """A wrong requester is told beside wrong contents."""
         assert codes(judge(ATTACKS["two URIs"], username="jane")) == ["UnexpectedContents", "RequesterNotAllowed"]
 
+    @pytest.mark.heavy
     @pytest.mark.parametrize("name", sorted(json.loads((VECTORS / "expected.json").read_text())))
     def test_the_corpus(self, name: str) -> None:
         """Of all CSRs in the corpus, only those that Go reads as foo's one URI in Istio's form are issued, as foo."""

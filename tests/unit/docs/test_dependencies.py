@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "dependencies.md").read_text()
-GO_MODULES = sorted(ROOT.glob("tests/localmesh/gotools/*/go.mod")) + sorted(ROOT.glob("benchmarks/*/go.mod"))
+GO_MODULES = sorted(ROOT.glob("tests/*/gotools/*/go.mod")) + sorted(ROOT.glob("benchmarks/*/go.mod"))
 
 
 def section(title: str) -> set[str]:
@@ -40,7 +40,7 @@ def test_development() -> None:
     assert section("Development") == declared("development")
 
 
-@pytest.mark.parametrize("file", GO_MODULES, ids=lambda file: file.parent.name)
+@pytest.mark.parametrize("file", GO_MODULES, ids=lambda file: str(file.parent.relative_to(ROOT)))
 def test_go_modules(file: Path) -> None:
     """Each Go module that is asked for directly has its line, with the folder that asks for it."""
     text = re.sub(r"\nreplace \(.*?\n\)", "", file.read_text(), flags=re.DOTALL)

@@ -14,6 +14,28 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "install.md").read_text(), re.MULTILINE | re.DOTALL)
 
 
+def six_steps() -> list[str]:
+    """The blocks of commands of the page's first section, one for each numbered step."""
+    section = (ROOT / "docs" / "install.md").read_text().partition("\n## Six steps to a certificate\n")[2]
+    found = re.findall(
+        r"^(\d)\. .+\n\n   ```console\n((?:   .*\n)+?)   ```\n", section.partition("\n## ")[0], re.MULTILINE
+    )
+    assert [number for number, _ in found] == [str(number + 1) for number in range(len(found))]
+    return [re.sub(r"^   ", "", text, flags=re.MULTILINE) for _, text in found]
+
+
+def test_six_steps() -> None:
+    """A newcomer has a certificate after six steps at most, and everything that he types stands in them."""
+    steps = six_steps()
+    section = (ROOT / "docs" / "install.md").read_text().partition("\n## Six steps to a certificate\n")[2]
+    section = section.partition("\n## ")[0]
+    assert 1 < len(steps) <= 6
+    assert section.count("```") == 2 * len(steps)
+    assert len(re.findall(r"^\d+\. ", section, re.MULTILINE)) == len(steps)
+    for name in re.findall(r"(?:-f|install mesh-signer) ((?:manifests|charts)/\S+)", "".join(steps)):
+        assert (ROOT / name).exists(), name
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Objects:
     """The user's own kustomization, of the two blocks that make one."""

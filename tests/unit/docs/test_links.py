@@ -33,6 +33,7 @@ def test_there_are_pages() -> None:
     assert (ROOT / "LICENSE").is_file()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links(page: Path) -> None:
     """Each relative link leads to a file, and to a heading in it when it names one."""
@@ -45,6 +46,7 @@ def test_links(page: Path) -> None:
     assert broken == []
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_machine(page: Path) -> None:
     """No page names a path of one machine."""

@@ -37,13 +37,13 @@ def exposed() -> set[str]:
 def reasons() -> set[str]:
     """Reasons in the code: Reason("X", ...), constants of that form in the modules that name them, and Events."""
     found = set()
-    constants = ("state.py", "policies.py", "ownership.py", "spec_check.py")
+    constants = ("state.py", "policies.py", "ownership.py", "check.py")
     for package in (authorities, certificates, csr, edge, tenancy):
         for file in Path(str(package.__file__)).parent.rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text())):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
                     name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
-                    first = {"Reason": 0, "Pend": 0, "Fail": 0, "tell": 2, "_event": 2, "emit": 1, "_emit": 2}.get(name)
+                    first = {"Reason": 0, "Pend": 0, "Fail": 0, "tell": 2, "emit": 1, "_emit": 2, "Notice": 1}.get(name)
                     if first is not None and len(node.args) > first:
                         argument = node.args[first]
                         if isinstance(argument, ast.Constant) and isinstance(argument.value, str):

@@ -42,6 +42,7 @@ def pure() -> list[str]:
     return found
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", pure())
 def test_pure(name: str) -> None:
     """Time, chance and answers of others come in as arguments, or not at all."""
@@ -63,6 +64,7 @@ def test_pure(name: str) -> None:
             assert not (node.func.value.id in ("datetime", "time", "date") and node.func.attr in CLOCKS)
 
 
+@pytest.mark.heavy
 def test_exceptions() -> None:
     """Those that are let off are there, and most of the product is not."""
     assert all((ROOT / name).is_file() for name in SAID_OTHERWISE)

@@ -29,6 +29,7 @@ def names_of(body: list[ast.stmt]) -> list[str]:
     return [node.name for node in functions if node.name.startswith("test_")]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", NAMED)
 def test_named_test_exists(name: str) -> None:
     """A test that the threat model names can be run by that name."""

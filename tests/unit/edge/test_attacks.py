@@ -1,20 +1,25 @@
 """Attacks on the edge, each as an attacker would try it: whoever may write a Gateway or a Certificate in his namespace."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from issuers.acme.targets import AddressRule
 from signer.api.certificate import IssuerReference
+from signer.edge.challenges.presenter import Cause
 from signer.edge.gateways.placement import Placement, place
 from signer.edge.gateways.read import gateway_wishes
 from signer.edge.hosts.decide import Asker, Claim, EdgeWorld, Permitted, Take, TakeFirst, may_order
 from signer.edge.hosts.policy import HostPolicy
 from signer.edge.http01.check import classify
+from signer.edge.http01.public import PublicLooks
 from signer.edge.orders.step import told
-from signer.edge.proxies.http import look
-from signer.edge.proxies.values import Asked, GatewayAddress, GatewayPod, Seen
+from signer.edge.proxies.pods import Served
+from signer.edge.proxies.values import Asked, GatewayPod, Seen
 from signer.edge.reserved import Existing, in_the_way
 from signer.tenancy.verdict import Refuse, Unready
 from signer.tenancy.world import Rate
@@ -139,24 +144,35 @@ class TestHosts:
 
 class TestWhatIsSeenAndTold:
     @pytest.mark.parametrize(
-        "address", ["127.0.0.1", "169.254.169.254", "10.96.0.1", "::ffff:203.0.113.7", "localhost"]
+        "address", ["127.0.0.1", "169.254.169.254", "10.96.0.1", "::ffff:10.0.0.1", "fd00::1", "localhost"]
     )
-    async def test_names_that_point_inside(self, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A host that resolves to an address inside makes the self check dial nothing there."""
-        dialled: list[tuple[str, int]] = []
+    @pytest.mark.parametrize("own", [False, True])
+    async def test_names_that_point_inside(self, address: str, own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A host of a tenant's that leads inside, or to what redirects there, makes the self check dial nothing there."""
+        dialled: list[str] = []
 
-        async def dial(where: str, port: int, **_: object) -> None:
-            dialled.append((where, port))
-            raise ConnectionRefusedError
+        async def dial(where: str, _port: int, **_: object) -> tuple[asyncio.StreamReader, Any]:
+            dialled.append(where)
+            reader = asyncio.StreamReader()
+            reader.feed_data(b"HTTP/1.1 301 Moved\r\nLocation: http://inside.example.com/\r\n\r\n")
+            return reader, Mock()
+
+        async def resolve(_name: str) -> tuple[str, ...]:
+            return (address,)
 
         monkeypatch.setattr("signer.edge.proxies.dial.asyncio.open_connection", dial)
-        asked = Asked(host("a.example.com"), "/x", "key", (address,), ("203.0.113.7",))
-        assert (await look(asked, GatewayAddress("203.0.113.7", {80: 8080}))).error == "refused"
-        assert dialled == [("203.0.113.7", 8080)]
+        asked = Asked(host("a.example.com"), "/x", "key")
+        looks = PublicLooks(asked, resolve, {}, AddressRule())
+        served = Served((), (), (address,) if own else ())
+        assert (await looks.at((address,), served, AddressRule())).passed == own
+        assert dialled == []
+        found = await looks.at(("8.8.8.8",), served, AddressRule())
+        assert found.cause is Cause.REDIRECTED_AWAY
+        assert dialled == ["8.8.8.8"]
 
     def test_no_body_is_shown(self) -> None:
         """What an address answers never gets into a status: only its number does."""
-        found = classify(host("a.example.com"), "/x", Seen(None, (), status=200))
+        found = classify(host("a.example.com"), "/x", Seen(status=200))
         assert "200" in found.message
 
     def test_a_cas_words(self) -> None:
@@ -166,6 +182,7 @@ class TestWhatIsSeenAndTold:
         assert len(text) == 512
 
 
+@pytest.mark.heavy
 def test_no_role_for_users_writes_orders() -> None:
     """What we ship to be added to users' roles lets nobody make or change an Order, a Challenge or a HostClaim."""
     manifests = Path(__file__).parents[3] / "manifests"

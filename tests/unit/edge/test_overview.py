@@ -7,8 +7,10 @@ import msgspec
 import pytest
 
 from signer.api.certificate import Certificate
+from signer.api.challenge import Challenge
 from signer.api.meta import Condition
 from signer.api.namespace import NamespaceObject
+from signer.api.order import ORDERS, Order
 from signer.edge.gateways.bodies import certificate_body
 from signer.edge.gateways.read import gateway_wishes
 from signer.edge.hosts.decide import Asker, EdgeWorld
@@ -30,7 +32,11 @@ def certificate(*conditions: tuple[str, str, str], uid: str = "uid-foo", **statu
 
 
 def rows(
-    *sources: Any, certificates: tuple[Certificate, ...] = (), found: EdgeWorld | None = None, **served: Condition
+    *sources: Any,
+    certificates: tuple[Certificate, ...] = (),
+    found: EdgeWorld | None = None,
+    proving: tuple[tuple[Order, ...], tuple[Challenge, ...]] = ((), ()),
+    **said: Condition,
 ) -> list[Row]:
     namespaces = {
         name: msgspec.convert({"metadata": {"name": name, "uid": f"uid-{name}"}}, NamespaceObject)
@@ -38,7 +44,14 @@ def rows(
     }
     mine = world(claim(HOST)) if found is None else found
     objects = Objects(
-        sources or (SHOP,), (), namespaces, certificates, mine, {HOST: served["served"]} if served else {}
+        sources or (SHOP,),
+        (),
+        namespaces,
+        certificates,
+        mine,
+        {HOST: said["served"]} if "served" in said else {},
+        {HOST: said["unproven"]} if "unproven" in said else {},
+        *proving,
     )
     return overview(objects, None)
 
@@ -77,6 +90,16 @@ class TestState:
                 "failing",
                 "refused",
             ),
+            (
+                certificate(("Issuing", "True", 'x; CertificateRequest tls-1 is not answered: no issuer "le"')),
+                "waiting",
+                'no issuer "le"',
+            ),
+            (
+                certificate(("Issuing", "True", "x; CertificateRequest tls-1 is not answered: Waiting on an order")),
+                "issuing",
+                "x; CertificateRequest tls-1 is not answered: Waiting on an order",
+            ),
             (certificate(("Ready", "False", "does not exist")), "waiting", "does not exist"),
             (certificate(), "waiting", ""),
         ],
@@ -85,6 +108,17 @@ class TestState:
         """What is under way, what failed, and what waits have the Certificate's own words."""
         (row,) = rows(certificates=(found,))
         assert (row.state, row.why) == (state, why)
+
+    @pytest.mark.parametrize("revision", [None, 3])
+    def test_a_placeholders_end(self, revision: int | None) -> None:
+        """Before the first issuance the dates are a placeholder's, and are not shown; a renewal that fails hides none."""
+        dates: dict[str, Any] = {
+            "notAfter": "2026-07-01T00:00:00Z",
+            "renewalTime": "2026-06-01T00:00:00Z",
+            "revision": revision,
+        }
+        (row,) = rows(certificates=(certificate(("Ready", "False", "x"), ("Issuing", "True", "y"), **dates),))
+        assert (row.expires is None, row.renewal is None) == (revision is None, revision is None)
 
     def test_no_certificate(self) -> None:
         """Without a Certificate it waits, and the Events say why; another namespace's Certificate is not its own."""
@@ -112,6 +146,113 @@ class TestState:
         first, second = rows(more, certificates=(READY,))
         assert (first.host, first.state) == (HOST, "ready")
         assert (second.host, second.state, second.expires) == ("b.example.com", "waiting", None)
+
+
+WAITS = certificate(("Ready", "False", "x"), ("Issuing", "True", "as Secret holds only a placeholder"))
+DNS = "Waiting for HTTP-01 challenge propagation: no such host"
+
+
+def order(*names: str, uid: str = "o", created: str = "2026-05-01T00:00:00Z", **status: Any) -> Order:
+    meta = {"namespace": "istio-system", "name": f"tls-1-{uid}", "uid": uid, "creationTimestamp": created}
+    return msgspec.convert({"metadata": meta, "spec": {"dnsNames": list(names)}, "status": status}, Order)
+
+
+def challenge(name: str, uid: str = "o", wildcard: bool = False, **status: Any) -> Challenge:
+    owner = {"apiVersion": ORDERS.api_version, "kind": "Order", "name": f"tls-1-{uid}", "uid": uid, "controller": True}
+    meta = {"namespace": "istio-system", "name": f"c-{name}", "ownerReferences": [owner]}
+    spec = {"dnsName": name, "wildcard": wildcard}
+    return msgspec.convert({"metadata": meta, "spec": spec, "status": status}, Challenge)
+
+
+class TestDeepestReason:
+    @pytest.mark.parametrize(
+        ("orders", "challenges", "why"),
+        [
+            (
+                (order(HOST, state="pending"),),
+                (challenge(HOST, reason=DNS),),
+                f"Challenge istio-system/c-{HOST}: {DNS}",
+            ),
+            (
+                (order(HOST, reason="not ordered again before 2026-06-01T00:00:00Z"),),
+                (),
+                "Order istio-system/tls-1-o: not ordered again before 2026-06-01T00:00:00Z",
+            ),
+            ((order(HOST, state="pending"),), (challenge(HOST),), "as Secret holds only a placeholder"),
+            ((order("b.example.com"),), (challenge(HOST, reason=DNS),), "as Secret holds only a placeholder"),
+            ((order(HOST),), (challenge(HOST, "another", reason=DNS),), "as Secret holds only a placeholder"),
+            ((order(HOST, state="valid", reason="old"),), (), "as Secret holds only a placeholder"),
+            (
+                (order(HOST, reason="old"), order(HOST, uid="p", created="2026-05-02T00:00:00Z", reason="new")),
+                (),
+                "Order istio-system/tls-1-p: new",
+            ),
+        ],
+        ids=["Challenge", "Order", "silent", "other names", "another's", "over", "the newest"],
+    )
+    def test_of_one_host(self, orders: tuple[Order, ...], challenges: tuple[Challenge, ...], why: str) -> None:
+        """WHY is what the host's Challenge says, else its Order, else the Certificate."""
+        (row,) = rows(certificates=(WAITS,), proving=(orders, challenges))
+        assert (row.state, row.why, row.expires, row.renewal) == ("issuing", why, None, None)
+
+    def test_of_another_host(self) -> None:
+        """A host that only waits for another of its certificate says for which, and why; that one has its own reason."""
+        other = "b.example.com"
+        both = gateway(https(HOST, other), annotations=ASKED)
+        (wish,) = gateway_wishes(both, LE).certificates
+        body = certificate_body(wish, "istio-system", source_namespace_uid="uid-foo")
+        found = msgspec.convert(body | {"status": WAITS.raw_status}, Certificate)
+        claims = world(claim(HOST), claim(other))
+        proving = (order(other, HOST.upper()),), (challenge(HOST, state="valid"), challenge(other, reason=DNS))
+        first, second = rows(both, certificates=(found,), found=claims, proving=proving)
+        assert first.why == f"waits for {other}: Challenge istio-system/c-{other}: {DNS}"
+        assert second.why == f"Challenge istio-system/c-{other}: {DNS}"
+
+    def test_a_renewal(self) -> None:
+        """What is served and waits to be renewed is ready, and says what the renewal waits for."""
+        conditions = [{"type": kind, "status": "True"} for kind in ("Ready", "Issuing")]
+        found = msgspec.convert(
+            {
+                "metadata": msgspec.to_builtins(READY.metadata),
+                "spec": READY.raw_spec,
+                "status": {"conditions": conditions},
+            },
+            Certificate,
+        )
+        (row,) = rows(certificates=(found,), proving=((order(HOST),), (challenge(HOST, reason=DNS),)))
+        assert (row.state, row.why) == ("ready", f"Challenge istio-system/c-{HOST}: {DNS}")
+
+    def test_left_out(self) -> None:
+        """A host without which the certificate was made is failing, and the reason is its claim's."""
+        spec = {**READY.raw_spec, "dnsNames": ["keep.example.com"]}
+        found = msgspec.convert({"metadata": msgspec.to_builtins(READY.metadata), "spec": spec}, Certificate)
+        said = Condition(type="Proven", status="False", message=f"Challenge x/y: {DNS}")
+        (row,) = rows(certificates=(found,), unproven=said)
+        assert (row.state, row.why) == ("failing", f"left out, as it cannot be proven: Challenge x/y: {DNS}")
+
+
+class TestByHand:
+    MINE = msgspec.convert(
+        {
+            "metadata": {"namespace": "istio-system", "name": "mine"},
+            "spec": {"secretName": "tls", "dnsNames": [HOST.upper()], "issuerRef": {"name": "ca"}},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}], "notAfter": "2026-07-01T00:00:00Z"},
+        },
+        Certificate,
+    )
+
+    @pytest.mark.parametrize("credential", ["tls", "istio-system/tls", "kubernetes://tls"])
+    def test_a_gateway_that_asks_for_nothing(self, credential: str) -> None:
+        """The hosts that a Gateway serves from the Secret of a Certificate that somebody wrote are listed as that one is."""
+        (row,) = rows(gateway(https(HOST, "other.example.com", credential=credential)), certificates=(self.MINE,))
+        assert (row.host, row.state, row.secret, row.issuer) == (HOST, "ready", "istio-system/tls", "istio-system/ca")
+        assert str(row.source) == "Gateway foo/shop"
+        assert row.expires == datetime(2026, 7, 1, tzinfo=UTC)
+
+    @pytest.mark.parametrize("credential", ["other", "bar/tls", "builtin://"])
+    def test_another_secret(self, credential: str) -> None:
+        """A Secret of another name, or of another namespace, is none of it."""
+        assert rows(gateway(https(HOST, credential=credential)), certificates=(self.MINE,)) == []
 
 
 class TestRefused:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signer.api.casource import CASourceSpec, CASourceStatus
+from signer.api.casource import CASource, CASourceSpec, CASourceStatus
 from signer.api.certificate import Certificate
 from signer.injector.bundle import MAX_BYTES, MAX_CERTIFICATES, defect_of
-from signer.injector.sources.judge import SourceSecret, answer, body, secret_of, slim
+from signer.injector.sources.judge import SourceSecret, answer, body, bound, secret_of, slim
 from tests import pki
 
 CA = pki.CA("ca", now=pki.ANY_TIME).pem
@@ -110,12 +110,32 @@ def test_an_answer_is_what_is_read_again() -> None:
     """What is written into a status is what the injector reads there; an answer that is gone leaves no bundle behind."""
     for status in (
         CASourceStatus(ca_bundle=CA, reason="Available", message="m"),
+        CASourceStatus(ca_bundle=CA, reason="Available", message="m", namespace_uid="u"),
         CASourceStatus(reason="NoCA", message="m"),
     ):
         written = body(status, "7")["status"]
         stored = {key: value for key, value in written.items() if value is not None}
         assert msgspec.json.decode(msgspec.json.encode(stored), type=CASourceStatus) == status
         assert "caBundle" in written
+
+
+@pytest.mark.parametrize("first", ["", "one", "two"])
+@pytest.mark.parametrize("reason", ["Available", "SecretNotFound", "NamespaceRemade"])
+@pytest.mark.parametrize("now", ["one", "two"])
+def test_a_namespace_is_its_uid(first: str, reason: str, now: str) -> None:
+    """The first namespace that gives a CA is the one; what it was is kept whatever happens, and no other gives any."""
+    before = CASourceStatus(reason=reason, message="m", namespace_uid=first)
+    raw = {"metadata": {"name": "s"}, "spec": msgspec.to_builtins(FROM_SECRET)}
+    source = msgspec.convert(raw | {"status": body(before, "1")["status"] | {"caBundle": ""}}, CASource)
+    gone = bound(answer(FROM_SECRET, None, None), source, now)
+    assert (gone.reason, gone.namespace_uid) == ("SecretNotFound", first)
+    found = bound(answer(FROM_SECRET, None, secret(CA, **{ALLOW: "true"})), source, now)
+    if first in ("", now):
+        assert (found.reason, found.ca_bundle, found.namespace_uid) == ("Available", CA, now)
+    else:
+        assert (found.reason, found.ca_bundle, found.namespace_uid) == ("NamespaceRemade", b"", first)
+        assert "namespace a was deleted and made again" in found.message
+        assert "delete CASource s" in found.message
 
 
 GOOD = [CA, OTHER, CA + b"\n# a comment\n" + OTHER, CA.replace(b"\n", b"\r\n")]

@@ -190,6 +190,7 @@ class TestSignature:
         assert low.parent is not None
         assert issued.pem == pki.cert_pem(parsed(issued)) + low.pem + low.parent.pem
 
+    @pytest.mark.heavy
     @pytest.mark.parametrize("kind", ["rsa", "rsa3072", "rsa4096", "p256", "p384", "p521", "ed25519"])
     def test_every_kind_of_ca_signs(self, kind: str) -> None:
         """The signature verifies with the CA's certificate."""

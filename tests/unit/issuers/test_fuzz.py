@@ -74,6 +74,7 @@ def test_arbitrary_bytes(data: bytes) -> None:
     read(craft.pem(craft.seq(data)))
 
 
+@pytest.mark.heavy
 @FUZZ
 @given(st.data())
 @pytest.mark.parametrize("base", [GOOD, RSA], ids=["P-256", "RSA"])
@@ -153,6 +154,7 @@ def test_arbitrary_certificates_and_keys(content: bytes) -> None:
             load_key(craft.pem(content, label))
 
 
+@pytest.mark.heavy
 @FUZZ
 @given(st.data())
 def test_changed_certificates(data: st.DataObject) -> None:

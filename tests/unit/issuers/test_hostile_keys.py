@@ -140,6 +140,7 @@ READERS: dict[str, Callable[[bytes], bool]] = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("place", READERS)
 @pytest.mark.parametrize("name", PRIVATE)
 def test_private_keys(name: str, place: str) -> None:
@@ -147,6 +148,7 @@ def test_private_keys(name: str, place: str) -> None:
     assert READERS[place](pem.encode(*PRIVATE[name]))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", ["rsa", "rsa4096", "p256", "p384", "p521", "ed25519"])
 @pytest.mark.parametrize("place", READERS)
 def test_honest_private_keys(place: str, kind: str) -> None:
@@ -237,6 +239,7 @@ CERTIFICATE_READERS: dict[str, Callable[[bytes], bool]] = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("place", CERTIFICATE_READERS)
 @pytest.mark.parametrize("name", PUBLIC)
 def test_certificates(name: str, place: str) -> None:

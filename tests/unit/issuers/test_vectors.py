@@ -42,6 +42,7 @@ def text_of(name: str) -> bytes:
     return (VECTORS / "requests" / f"{name}.pem").read_bytes()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_an_honest_request_is_read_field_by_field(name: str) -> None:
     """Every field of an accepted request is what the corpus says, and no field is left out of the comparison."""
@@ -52,6 +53,7 @@ def test_an_honest_request_is_read_field_by_field(name: str) -> None:
         assert request.san_critical is (None if request.san_der is None else True)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_hostile_request_is_refused_with_its_reason(name: str) -> None:
     """A refusal names the field and says in one sentence what is wrong, and it is that fault and no later one."""

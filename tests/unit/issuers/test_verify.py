@@ -1,5 +1,7 @@
 """What verifiers would say of a certificate: one finding for each thing that they look at, and who refuses it."""
 
+import itertools
+import subprocess
 from datetime import timedelta
 from typing import Any
 
@@ -11,10 +13,10 @@ from hypothesis import strategies as st
 
 from issuers.authority import Authority
 from issuers.errors import InvalidAuthority
-from issuers.line import by_nobody
+from issuers.line import by_nobody, by_some
 from issuers.request import read_request
 from issuers.template import CertificateTemplate, template_for, within
-from issuers.verify import findings_of
+from issuers.verify import findings_of, host_problem
 from issuers.x509.der import DerError
 from issuers.x509.subtrees import LONGEST, read_subtrees
 from tests import pki
@@ -229,3 +231,71 @@ class _Counted(str):
     def lower(self) -> str:
         self.read += len(self)
         return super().lower()
+
+
+LABELS = ("a", "*", "*a", "a*", "a*a", "a_a", "-a", "a-", "", "xn--a", "xn--*")
+NAMES = sorted({".".join(parts) for count in (1, 2, 3) for parts in itertools.product(LABELS, repeat=count)})[::23]
+
+
+def test_which_names_are_a_hosts() -> None:
+    """Of names made of all kinds of labels, OpenSSL finds a host just for those of which we do not say that it finds none."""
+    hosts = [name.replace("*", "zz") for name in NAMES]
+    for name, host in zip(NAMES, hosts, strict=True):
+        if not name or "-." in f"{name}." or not host.strip("."):
+            continue  # a hyphen at a label's end: both read it where it is no wildcard
+        leaf = ca("root", extra=[(x509.SubjectAlternativeName([x509.DNSName(name)]), False)])
+        done = subprocess.run(
+            ["openssl", "x509", "-noout", "-checkhost", host], input=leaf.pem, capture_output=True, check=False
+        )
+        found = b"does match" in done.stdout
+        said = host_problem(name)
+        if "*" in name:
+            assert found is ("matches no host" not in said and "Go alone" not in said), (name, said, done.stdout)
+        else:
+            assert found or done.returncode, (name, said)
+
+
+@pytest.mark.parametrize(
+    ("name", "go", "openssl"),
+    [
+        ("example.com", True, True),
+        ("*.example.com", True, True),
+        ("localhost", True, True),
+        ("a_b.example.com", True, True),
+        ("*.com", True, False),
+        ("*-my.example.com", False, True),
+        ("my-*.example.com", False, True),
+        ("*.*.example.com", False, False),
+        ("*", False, False),
+        ("a.*.example.com", False, False),
+        ("example.com.", False, False),
+        (".", False, False),
+        ("a..b", False, False),
+        ("10.0.0.1", False, False),
+        ("fd00::1", False, False),
+        ("caf\u00e9.example", False, False),
+    ],
+)
+def test_a_name_that_matches_no_host_is_told(name: str, go: bool, openssl: bool) -> None:
+    """Whoever signs, it is warned of and never refused; not for a CA, nor for what is no server's."""
+    said = host_problem(name)
+    assert (said == "", "Go alone" in said, "OpenSSL alone" in said) == (go and openssl, go > openssl, openssl > go)
+    if not name.isascii():
+        return
+    told_of = [] if not said else [("host", "names")]
+    made = ca("root")
+    for one in (made, None):
+        assert told(one, wish(dns=["b.example", name])) == told_of
+        assert told(one, wish(("digital signature", "server auth"), dns=[name])) == told_of
+        assert told(one, wish(("digital signature", "client auth"), dns=[name])) == []
+        assert told(one, wish(SIGN, is_ca=True, dns=[name])) == []
+    line = load(made.secret()).line
+    found = findings_of(wish(dns=[name]), line)
+    assert not by_nobody(found)
+    assert not by_some(found)
+
+
+@given(st.text(max_size=30))
+def test_any_name_is_judged(name: str) -> None:
+    """No text is too odd."""
+    host_problem(name)

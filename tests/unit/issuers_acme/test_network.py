@@ -92,6 +92,7 @@ async def test_each_nonce_once() -> None:
     assert server.asked.count("HEAD https://ca/nonce") == 5
 
 
+@pytest.mark.heavy
 async def test_a_slow_key_leaves_the_loop_alone() -> None:
     """An account key of RSA 4096 signs in a thread, and what it signs is the same."""
     slow = load_key(encode_key(private_key.generate_key("RSA", 4096)))

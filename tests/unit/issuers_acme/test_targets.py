@@ -71,6 +71,68 @@ def test_refused_addresses(address: str) -> None:
     assert RULE.refusal(address) is not None
 
 
+# IANA's registries of special-purpose addresses, whole (https://www.iana.org/assignments/iana-ipv4-special-registry and
+# https://www.iana.org/assignments/iana-ipv6-special-registry), and what of IPv6 is not given out. 64:ff9b::/96, ::ffff:0:0/96 and
+# 2002::/16 stand for the IPv4 address inside, so they have tests of their own.
+SPECIAL = [
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.31.196.0/24",
+    "192.52.193.0/24",
+    "192.88.99.0/24",
+    "192.168.0.0/16",
+    "192.175.48.0/24",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+    "::/128",
+    "::1/128",
+    "64:ff9b:1::/48",
+    "100::/64",
+    "100:0:0:1::/64",
+    "2001::/23",
+    "2001:db8::/32",
+    "2620:4f:8000::/48",
+    "3fff::/20",
+    "5f00::/16",
+    "fc00::/7",
+    "fe80::/10",
+    "fec0::/10",
+    "ff00::/8",
+    "::ffff:0:0:0/96",
+    "4000::/3",
+    "6000::/3",
+    "8000::/3",
+    "a000::/3",
+    "c000::/3",
+    "e000::/4",
+    "f000::/5",
+    "f800::/6",
+    "200::/7",
+    "400::/6",
+    "800::/5",
+    "1000::/4",
+]
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("network", SPECIAL)
+@given(data=st.data())
+def test_special_addresses(network: str, data: st.DataObject) -> None:
+    """No address of a special or unassigned block is dialled, whatever this version of Python takes for global."""
+    block = ipaddress.ip_network(network)
+    inside = data.draw(st.sampled_from((block[0], block[-1])) | st.ip_addresses(network=block))
+    assert RULE.refusal(str(inside)) is not None
+
+
 @pytest.mark.parametrize(
     "address", ["8.8.8.8", "172.65.32.248", "2606:4700:60::1", "64:ff9b::808:808", "2002:808:808::1"]
 )

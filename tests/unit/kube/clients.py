@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+from signer.kube.access.config import ConfigError, ConnectionConfig
 from signer.kube.client import ApiClient
-from signer.kube.config import ConfigError, ConnectionConfig
 from tests.fakes.apiserver import FakeApiServer
 
 

@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from signer.kube.access.config import ConnectionConfig
 from signer.kube.client import ApiClient
-from signer.kube.config import ConnectionConfig
-from signer.kube.errors import Conflict, NotFound, TooManyRequests, Unreachable
+from signer.kube.encoding.codec import Problem
+from signer.kube.encoding.depth import TOO_DEEP
+from signer.kube.errors import Conflict, NotFound, TooManyRequests, TooMuch, Unreachable
+from signer.kube.objects import LISTED
 from tests.fakes.apiserver import FakeApiServer, Reply, page, status, thing
 from tests.fakes.following import THINGS
 from tests.fakes.virtual_time import virtual_time
@@ -20,7 +23,7 @@ class TestRequest:
     async def test_bytes(self) -> None:
         """Body, content type, accept and query go out as given; status, headers and body come back as sent."""
         async with (
-            FakeApiServer(others=[Reply(201, b"\x00\xffanswer", {"X-Thing": "1"})]) as server,
+            FakeApiServer(others=[Reply(201, b"\x00\xffanswer", {"Retry-After": "1"})]) as server,
             client_of(server) as client,
         ):
             answer = await client.request(
@@ -31,7 +34,7 @@ class TestRequest:
                 content_type="application/vnd.kubernetes.protobuf",
                 accept="application/thing",
             )
-            assert (answer.status, answer.body, answer.headers["x-thing"]) == (201, b"\x00\xffanswer", "1")
+            assert (answer.status, answer.body, answer.headers["retry-after"]) == (201, b"\x00\xffanswer", "1")
             (seen,) = server.seen
             assert (seen.method, seen.path, seen.body) == ("PUT", "/a/b", b"\xff\x00body")
             assert seen.query == {"fieldManager": "x y&z", "force": "true", "dry": "false", "n": "3"}
@@ -73,6 +76,30 @@ class TestRequest:
                 await client.request("GET", "/x")
             assert len(server.seen) == 3
             assert codes == [409, 429, 404]
+
+    @virtual_time
+    async def test_how_long_it_took(self) -> None:
+        """Each request's time is told once, with its method, whether it was answered, refused or given up."""
+        took: list[tuple[str, float]] = []
+        replies = [Reply(wait=2.0), status(409), Reply(wait=100.0), Reply(wait=3.0)]
+        async with (
+            FakeApiServer(others=replies) as server,
+            client_of(server, on_took=lambda method, seconds: took.append((method, seconds))) as client,
+        ):
+            await client.request("GET", "/x")
+            with pytest.raises(Conflict):
+                await client.request("POST", "/x", body=b"{}")
+            with pytest.raises(Unreachable):
+                await client.request("PATCH", "/x", body=b"{}", timeout=10.0)
+            await client.exchange(
+                "PUT", "/x", body=b"{}", content_type="application/json", accept="application/json", timeout=10.0
+            )
+        assert [(method, round(seconds)) for method, seconds in took] == [
+            ("GET", 2),
+            ("POST", 0),
+            ("PATCH", 10),
+            ("PUT", 3),
+        ]
 
     @virtual_time
     async def test_redirects_are_not_followed(self) -> None:
@@ -192,21 +219,43 @@ class TestObjects:
 
     @virtual_time
     async def test_lists_are_bounded(self) -> None:
-        """Of a namespace's large objects as many are read as have room, of the others the name; small ones always are.
+        """Of a namespace's objects as many are read as have room, of the others the name.
 
         A person who asks for the whole of them has it.
         """
-        large = [thing(f"l{n}", value="x" * 200_000) for n in range(20)]
+        large = [thing(f"l{n}", value="x" * 250_000) for n in range(36)]
         huge, small = thing("huge", value="x" * 300_000), thing("small", value="x")
         bodies = [*large, huge, small]
         lists = [page(one, token="t") for one in bodies] + [page()]
         async with FakeApiServer(lists=lists * 2) as server, client_of(server) as client:
             items = await client.list(THINGS, "ns")
             read = [one["metadata"]["name"] for one in items if "value" in one]
-            assert read == ["l0", "l1", "l2", "l3", "l4", "small"]
+            assert read == [*(f"l{n}" for n in range(LISTED // 251_000)), "small"]
             assert [one["metadata"]["name"] for one in items] == [one["metadata"]["name"] for one in bodies]
             assert all(set(one) == {"metadata", "apiVersion", "kind"} for one in items if "value" not in one)
-            assert all("value" in one for one in await client.list(THINGS, "ns", whole=True))
+            assert all("value" in one for one in await client.list(THINGS, "ns", whole=print))
+
+    @virtual_time
+    async def test_nested_without_end(self) -> None:
+        """What is nested deeper than any reader goes is named: left out of lists for people, elsewhere its name is given."""
+        deep = json.dumps(thing("deep", value="@")).replace('"@"', "[" * 9_999 + "]" * 9_999).encode()
+        body = json.dumps({"metadata": {}, "items": [thing("a"), "@", thing("b")]}).encode().replace(b'"@"', deep)
+        told: list[Problem] = []
+        replies = [Reply(body=body)] * 2 + [Reply(body=deep)] * 2
+        async with FakeApiServer(lists=replies) as server, client_of(server) as client:
+            items = await client.list(THINGS, "ns")
+            assert [(one["metadata"]["name"], "value" in one) for one in items] == [
+                ("a", True),
+                ("deep", False),
+                ("b", True),
+            ]
+            items = await client.list(THINGS, "ns", whole=told.append)
+            assert [one["metadata"]["name"] for one in items] == ["a", "b"]
+            assert told == [Problem(("ns", "deep"), TOO_DEEP)]
+            with pytest.raises(TooMuch, match="Thing ns/deep cannot be read: it is nested"):
+                await client.get(THINGS, "deep", "ns")
+            written = await client.patch(THINGS, "deep", {"x": 1}, namespace="ns")
+            assert written["metadata"]["name"] == "deep"
 
     @virtual_time
     async def test_writes(self) -> None:

@@ -1,15 +1,16 @@
 """Streams, and credentials that are read again while the client is open."""
 
 import asyncio
+from collections import deque
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from signer.kube.access.config import ConfigError, ConnectionConfig
+from signer.kube.access.credentials import CREDENTIALS_AGE
 from signer.kube.client import ApiClient, SilentConnection
-from signer.kube.config import ConfigError, ConnectionConfig
-from signer.kube.credentials import CREDENTIALS_AGE
-from signer.kube.errors import Unauthorized, Unreachable
+from signer.kube.errors import NotSent, Unauthorized, Unreachable
 from tests.fakes.apiserver import Cut, FakeApiServer, Hang, Reply, Watch, status
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.kube.clients import Tokens, client_of, sent
@@ -64,6 +65,7 @@ class TestCredentials:
         async with FakeApiServer(others=[status(401), status(401)]) as server:
             tokens = Tokens(server)
             async with client_of(server, tokens.config(), on_error=codes.append) as client:
+                tokens.current = "Bearer 2"
                 with pytest.raises(Unauthorized):
                     await client.request("GET", "/x")
             assert (len(server.seen), codes) == (2, [401])
@@ -74,8 +76,58 @@ class TestCredentials:
         async with FakeApiServer(others=[status(401) for _ in range(5)] + [Reply() for _ in range(5)]) as server:
             tokens = Tokens(server)
             async with client_of(server, tokens.config()) as client:
+                tokens.current = "Bearer 2"
                 await asyncio.gather(*(client.request("GET", "/x") for _ in range(5)))
             assert tokens.reloads == 1
+
+    @virtual_time
+    async def test_refused_for_a_while(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Credentials that stay refused cost a request each five seconds, however many are made; then all go on at once."""
+        caplog.set_level("INFO", logger="signer.kube.access.credentials")
+        async with FakeApiServer(others=[status(401) for _ in range(500)]) as server:
+            tokens = Tokens(server)
+            codes: list[int | str] = []
+            async with client_of(server, tokens.config(), on_error=codes.append) as client:
+                tls = client._credentials.tls
+                for _ in range(20):
+                    for answer in await asyncio.gather(
+                        *(client.request("GET", "/x") for _ in range(50)), return_exceptions=True
+                    ):
+                        assert isinstance(answer, Unauthorized)
+                    await asyncio.sleep(1)
+                assert "the same" in client.trouble
+                assert 50 <= len(server.seen) == len(codes) <= 60
+                assert tokens.reloads == len(server.seen) - 49
+                assert client._credentials.tls is tls
+                tokens.current = "Bearer 2"
+                with pytest.raises(NotSent):
+                    await client.request("GET", "/x")
+                await asyncio.sleep(5)
+                server.others = deque([status(401), *(Reply() for _ in range(51))])
+                await client.request("GET", "/x")
+                assert client.trouble == ""
+                await asyncio.gather(*(client.request("GET", "/x") for _ in range(50)))
+            assert sent(server)[-51:] == ["Bearer 2"] * 51
+        lines = [record.getMessage() for record in caplog.records if "credentials" in record.getMessage()]
+        assert lines == [
+            "the API server refuses our credentials (401), and reading them again brought the same",
+            "the API server takes our credentials again",
+        ]
+
+    @virtual_time
+    async def test_the_same_after_all(self) -> None:
+        """What was refused and is taken later, such as while the API server could not ask who we are, is used again."""
+        async with FakeApiServer(others=[status(401), Reply(), Reply()]) as server:
+            tokens = Tokens(server)
+            async with client_of(server, tokens.config()) as client:
+                with pytest.raises(Unauthorized):
+                    await client.request("GET", "/x")
+                with pytest.raises(NotSent):
+                    await client.request("GET", "/x")
+                await asyncio.sleep(1)
+                await asyncio.gather(client.request("GET", "/x"), return_exceptions=True)
+                await client.request("GET", "/x")
+            assert len(server.seen) == 3
 
     @pytest.mark.parametrize("broken", [True, False])
     @virtual_time
@@ -99,10 +151,11 @@ class TestCredentials:
                 tokens.current = "Bearer 2"
                 async with client.stream("/w", query={"watch": True}) as chunks:
                     assert [chunk async for chunk in chunks] == [b"a\n"]
+                tokens.current = "Bearer 3"
                 with pytest.raises(Unauthorized):
                     async with client.stream("/w", query={"watch": True}):
                         pass
-            assert sent(server) == ["Bearer 1", "Bearer 2", "Bearer 2", "Bearer 2"]
+            assert sent(server) == ["Bearer 1", "Bearer 2", "Bearer 2", "Bearer 3"]
 
     async def test_unusable_from_the_start(self) -> None:
         """Credentials that cannot be read when the client is opened are an error then and there."""

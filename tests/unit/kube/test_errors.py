@@ -89,13 +89,13 @@ class TestRetryAfter:
     )
     def test_header(self, value: str, seconds: float | None) -> None:
         """Seconds and HTTP dates are understood; nonsense is as if it were not there."""
-        assert error_from_response(429, {"Retry-After": value}, b"", now=NOW).retry_after == seconds
+        assert error_from_response(429, {"retry-after": value}, b"", now=NOW).retry_after == seconds
 
     def test_details(self) -> None:
         """Without the header, details.retryAfterSeconds of the body counts."""
         body = b'{"details":{"retryAfterSeconds":5}}'
         assert error_from_response(503, {}, body).retry_after == 5.0
-        assert error_from_response(503, {"Retry-After": "2"}, body).retry_after == 2.0
+        assert error_from_response(503, {"retry-after": "2"}, body).retry_after == 2.0
 
     @pytest.mark.parametrize("seconds", ["0", "-1", "99999999999999999999", '"5"', "null"])
     def test_bad_details(self, seconds: str) -> None:

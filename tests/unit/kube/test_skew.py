@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signer.kube.skew import TOLERATED, ClockSkew, skew_of, told
+from signer.kube.skew import TOLERATED, ClockSkew, skew_between, skew_of, told
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -26,10 +26,22 @@ def test_any_skew(seconds: int) -> None:
         assert f"here it is {NOW:%Y-%m-%dT%H:%M:%SZ}, there {there:%Y-%m-%dT%H:%M:%SZ}" in text
 
 
+@given(st.floats(-(10**7), 10**7), st.floats(0, 30), st.floats(0, 1))
+def test_between(ahead: float, took: float, made: float) -> None:
+    """What a whole second and the way of the answer explain is no skew; otherwise the least that it can be is told."""
+    skew, way = timedelta(seconds=ahead), timedelta(seconds=took)
+    there = (NOW + way * made - skew).replace(microsecond=0)
+    found = skew_between(format_datetime(there, usegmt=True), NOW, NOW + way)
+    assert found is not None
+    assert abs(found) <= abs(skew)
+    assert abs(skew - found) <= way + timedelta(seconds=1)
+
+
 @given(st.text(max_size=60))
 def test_any_date(date: str) -> None:
     """Whatever an answer has for a date, it breaks nothing."""
     skew_of(date, NOW)
+    skew_between(date, NOW, NOW)
 
 
 def test_told_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -17,6 +17,7 @@ EDGE_POLICIES = {
     (kind, f"{name}.mesh-signer.dev")
     for kind in ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
     for name in (
+        "challenge-objects",
         "challenge-routes",
         "challenge-gateways",
         "challenge-httproutes",
@@ -30,7 +31,7 @@ EDGE_POLICIES = {
 POLICIES = {
     (kind, f"{name}.mesh-signer.dev")
     for kind in ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
-    for name in ("claims", "certificates", "bindings", "namespace-labels")
+    for name in ("claims", "certificates", "bindings", "namespace-labels", "readmissions")
 }
 
 
@@ -203,6 +204,7 @@ class TestRoles:
 
 
 class TestVariants:
+    @pytest.mark.heavy
     def test_namespaces_are_apart(self) -> None:
         """Whatever is deleted by `kubectl delete -k`, the namespaces stay, and so the CAs and Istio in them."""
         names = {("Namespace", "cert-manager"), ("Namespace", "istio-system")}
@@ -234,7 +236,7 @@ class TestVariants:
             ),
             ("RoleBinding", "mesh-signer-mesh-config-controllers"),
             *(("ClusterRole", f"mesh-signer-{name}") for name in ("view", "edit", "cluster-view")),
-            *(key for key in base if key[1] == "controllers-secrets.mesh-signer.dev"),
+            *(key for key in base if key[1].startswith("controllers-")),
         }
         assert set(beside) == set(base) - left_out | POLICIES
         changed = {key for key, one in base.items() if key not in left_out and beside[key] != one}
@@ -256,11 +258,15 @@ class TestVariants:
 
     def test_components(self, base: Objects) -> None:
         """Each component adds its object to the base, with labels that fit it."""
-        added = build_with_components(["admission", "namespaced-issuers", "network-policy", "pod-monitor", "requester"])
+        watching = ["alerts", "dashboard", "pod-monitor", "service-monitor"]
+        added = build_with_components(["admission", "namespaced-issuers", "network-policy", "requester", *watching])
         assert set(added) - set(base) == POLICIES | {
             ("ClusterRole", "mesh-signer-secrets"),
             ("NetworkPolicy", "mesh-signer"),
             ("PodMonitor", "mesh-signer"),
+            ("PrometheusRule", "mesh-signer"),
+            ("ConfigMap", "mesh-signer-dashboard"),
+            ("ServiceMonitor", "mesh-signer"),
             ("MutatingAdmissionPolicy", "requester.mesh-signer.dev"),
             ("MutatingAdmissionPolicyBinding", "requester.mesh-signer.dev"),
         }
@@ -268,6 +274,9 @@ class TestVariants:
             chosen = added[kind, "mesh-signer"]["spec"][word]["matchLabels"]
             for name in DEPLOYMENTS:
                 assert chosen.items() <= pod(base, name)["metadata"]["labels"].items()
+        for kind, field in (("PodMonitor", "podMetricsEndpoints"), ("ServiceMonitor", "endpoints")):
+            (endpoint,) = added[kind, "mesh-signer"]["spec"][field]
+            assert endpoint == {"port": "http-metrics", "path": "/metrics", "honorLabels": True}
         role = added["ClusterRole", "mesh-signer-secrets"]
         assert role["rules"] == [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]}]
 
@@ -301,6 +310,7 @@ class TestVariants:
                 assert set(rule["verbs"]).isdisjoint({"*", "update"} if rule["resources"] != ["leases"] else {"*"})
                 assert set(rule["resources"]).isdisjoint({"secrets", "certificates", "*"})
 
+    @pytest.mark.heavy
     def test_without_edge(self, base: Objects) -> None:
         """Without the edge nothing listens for challenges and no controller of it runs; all else is as it was."""
         without = build_with_components(["without-edge"])

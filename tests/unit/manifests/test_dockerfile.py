@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 import signer
+from signer.observe.metrics import REVISION
 from tests.unit.manifests.kustomize import MANIFESTS
 
 ROOT = Path(__file__).parents[3]
@@ -128,3 +129,10 @@ def test_lock_is_that_of_the_tests() -> None:
     for name, (version, hashes) in (image | build).items():
         assert hashes, f"{name} has no hash"
         assert development[name] == (version, hashes), f"{name} {version}"
+
+
+def test_what_runs_knows_its_commit(last_stage: list[tuple[str, str]]) -> None:
+    """The commit that is given for the label reaches the process, which shows it in its metrics."""
+    environment = " ".join(rest for word, rest in last_stage if word == "ENV")
+    assert f"{REVISION}=${{REVISION}}" in environment.split()
+    assert ("ARG", "REVISION=unknown") in last_stage

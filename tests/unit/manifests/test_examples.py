@@ -1,7 +1,6 @@
 """The Istio task's objects, field for field, as Istio's documentation on custom CAs by Kubernetes CSR has them."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from signer.api.signerpolicy import SignerPolicy
 from signer.tenancy.policies import read_policy

@@ -25,6 +25,11 @@ def test_files_are_up_to_date() -> None:
     assert stale() == []
 
 
+def test_dashboard_is_up_to_date() -> None:
+    """The dashboard that is applied is the one that its source gives."""
+    assert module.DASHBOARD.read_text("utf-8") == module.dashboard()
+
+
 def test_admission_is_up_to_date() -> None:
     """`doctor` knows the admission policies that the manifests have."""
     assert module.ADMISSION.read_text("utf-8") == module.admission()

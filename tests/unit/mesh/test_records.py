@@ -25,7 +25,7 @@ class Store:
 
     def __init__(self) -> None:
         self.objects: dict[str, Json] = {}
-        self.writes = 0
+        self.writes = self.made = 0
         self.fails: dict[str, Exception] = {}
 
     def _called(self, what: str) -> None:
@@ -38,7 +38,8 @@ class Store:
         name = body["metadata"]["name"]
         if name in self.objects:
             raise AlreadyExists(409, "AlreadyExists", name)
-        self.objects[name] = body | {"metadata": body["metadata"] | {"uid": "u", "resourceVersion": "1"}}
+        self.made += 1
+        self.objects[name] = body | {"metadata": body["metadata"] | {"uid": f"u{self.made}", "resourceVersion": "1"}}
         return self.objects[name]
 
     async def get(self, _resource: Any, name: str) -> Json:

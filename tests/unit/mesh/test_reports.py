@@ -1,30 +1,20 @@
 """What cannot be read is told on itself, once, and nobody can make it a flood."""
 
 import logging
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from signer.api.event import ObjectReference
 from signer.mesh.reports import Reports
-from signer.observe.events import EventRecorder
-
-
-class Recorder:
-    def __init__(self) -> None:
-        self.told: list[tuple[str, str]] = []
-
-    def emit(self, ref: ObjectReference, _type: str, _reason: str, message: str, *, share: str | None) -> None:
-        # What a tenant causes comes out of his share of the Events.
-        assert share == (ref.namespace or None)
-        self.told.append((ref.name, message))
+from tests.fakes.recorder import FakeRecorder
 
 
 class Scene:
     def __init__(self, *, speaks: bool = True) -> None:
         self.now = 1000.0
-        self.recorder = Recorder()
-        self.reports = Reports(cast(EventRecorder, self.recorder), lambda: speaks, clock=lambda: self.now)
+        self.recorder = FakeRecorder()
+        self.reports = Reports(self.recorder.typed, lambda: speaks, clock=lambda: self.now)
 
     def tell(self, name: str, *problems: str, namespace: str = "foo", **more: Any) -> None:
         ref = ObjectReference("networking.istio.io/v1beta1", "ProxyConfig", namespace, name, "uid", **more)
@@ -32,7 +22,9 @@ class Scene:
 
     @property
     def told(self) -> list[tuple[str, str]]:
-        return self.recorder.told
+        # What a tenant causes comes out of his share of the Events.
+        assert all(one.share == (one.about.namespace or None) for one in self.recorder.taken)
+        return [(one.name, one.message) for one in self.recorder.taken]
 
 
 def test_once_for_a_version() -> None:
@@ -65,3 +57,16 @@ def test_one_replica_writes_events(caplog: pytest.LogCaptureFixture) -> None:
         scene.tell("a", "bad")
     assert scene.told == []
     assert "bad" in caplog.text
+
+
+def test_crowded_namespaces(caplog: pytest.LogCaptureFixture) -> None:
+    """A namespace of which not all ProxyConfigs are read is told so once, on one of them, and again when it comes back."""
+    scene = Scene()
+    about = ObjectReference("networking.istio.io/v1beta1", "ProxyConfig", "foo", "a", "uid")
+    with caplog.at_level(logging.WARNING):
+        for now in ({"foo": about, "bar": None}, {"foo": about, "bar": None}, {"bar": None}, {"foo": about}):
+            scene.reports.crowded(now)
+    assert [name for name, _ in scene.told] == ["a", "a"]
+    assert all("namespace foo has more ProxyConfigs" in text for _, text in scene.told)
+    assert caplog.text.count("namespace bar has more") == 1
+    assert caplog.text.count("namespace foo has more") == 2

@@ -12,7 +12,7 @@ from signer.api.issuer import IssuerRef
 from signer.api.signerpolicy import SignerPolicy
 from signer.kube.client import ApiClient
 from signer.mesh.bindings import Bindings
-from signer.mesh.policy_counts import PolicyCounts
+from signer.mesh.policies.counts import PolicyCounts
 from signer.mesh.records import Records
 from signer.observe.write_errors import LASTS, WriteErrors
 from signer.tenancy.index import Index
@@ -37,7 +37,7 @@ class Refusing:
 
     patch = create
 
-    def emit(self, ref: ObjectReference, *said: str, **_more: Any) -> bool:
+    def offer(self, ref: ObjectReference, *said: str, **_more: Any) -> bool:
         assert self._answer.words in said[-1]
         self.told.append(ref)
         return True
@@ -80,7 +80,7 @@ async def test_an_owner(answer: Answer) -> None:
 async def test_a_record(answer: Answer) -> None:
     """A signer that cannot be recorded is told on its issuer."""
     index, server = Index(Settings()), Refusing(answer)
-    index.unrecorded = lambda *_: {"keys": []}  # type: ignore[method-assign]
+    index.unrecorded = lambda *_, **__: {"keys": []}  # type: ignore[method-assign]
     index.world.unsynced = ""
     about = [ObjectReference("cert-manager.io/v1", "ClusterIssuer", "", "foo", "u")]
     errors = WriteErrors(cast(Any, server), clock=asyncio.get_running_loop().time)

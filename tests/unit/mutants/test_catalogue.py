@@ -9,6 +9,7 @@ from tests.mutants.mutant import Mutant, Stale
 from tests.mutants.runner import ROOT
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.fault)
 def test_can_be_planted(mutant: Mutant) -> None:
     """Each fault still has its place in the code, exactly once, is Python afterwards, and names tests that exist."""

@@ -27,6 +27,7 @@ def mutant(old: str, new: str, tests: str = "tests/test_it.py") -> Mutant:
     return Mutant(f"{old} {new} {tests}", "code_under_test.py", old, new, (tests,))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("planted", "verdict", "note"),
     [

@@ -189,7 +189,10 @@ async def test_the_device_that_is_always_full(caplog: pytest.LogCaptureFixture) 
     log.write(line())
     await asyncio.sleep(0)
     assert log.blocked
-    assert "audit log: No space left on device; nothing is issued until it can be written" in caplog.text
+    assert (
+        "audit log /dev/full (--audit-log): No space left on device; nothing is issued until it can be written"
+        in caplog.text
+    )
     log.close()
 
 
@@ -258,7 +261,7 @@ async def test_what_is_lost_at_the_end(caplog: pytest.LogCaptureFixture) -> None
     await asyncio.sleep(0)
     log.close()
     assert len(lost) == 96
-    assert "audit log: 96 lines are lost: No space left on device" in caplog.text
+    assert "audit log /dev/full (--audit-log): 96 lines are lost: No space left on device" in caplog.text
 
 
 @pytest.mark.parametrize(

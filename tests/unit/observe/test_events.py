@@ -8,6 +8,7 @@ from typing import Any
 
 from signer.api.event import ObjectReference
 from signer.kube.client import ApiClient
+from signer.kube.turns import Turns
 from signer.observe.events import EventRecorder, event_object
 from tests.fakes.apiserver import FakeApiServer, Reply, Seen, status
 from tests.fakes.virtual_time import virtual_time
@@ -158,6 +159,7 @@ async def test_shares_are_bounded() -> None:
     async with recording(endless=True) as made:
         for n in range(10_000):
             made.emit(message="m", share=f"n{n}")
+            made.recorder._queue = Turns()  # as if each were written at once: a full queue asks for no share
         assert len(made.recorder._shares) == 2048
 
 
@@ -201,3 +203,33 @@ def test_the_name_fits() -> None:
     assert all(len(name) <= 253 for name in names)
     assert events[0]["metadata"]["namespace"] == "shop"
     assert events[0]["involvedObject"]["namespace"] == "shop"
+
+
+def about(namespace: str, number: int = 0) -> ObjectReference:
+    return ObjectReference("cert-manager.io/v1", "CertificateRequest", namespace, f"request-{number}", f"u{number}")
+
+
+@virtual_time
+async def test_namespaces_take_turns() -> None:
+    """Thousands of one namespace's Events delay another's by one, whoever tells them and whether he names a share or not."""
+    async with recording(endless=True) as made:
+        for number in range(3000):
+            made.recorder.emit(about("bar", number), "Warning", "Refused", "m")
+        made.recorder.emit(about("foo"), "Warning", "Refused", "m")
+        made.emit("Cluster")
+        seen = await made.until(4)
+        names = [json.loads(request.body)["metadata"]["namespace"] for request in seen[:4]]
+        assert {"foo", "default"} <= set(names)
+        assert made.dropped == 2750
+
+
+@virtual_time
+async def test_there_is_always_room() -> None:
+    """Whoever fills the whole queue, with however many namespaces, leaves the first Events of another one theirs."""
+    async with recording(endless=True) as made:
+        for number in range(3000):
+            made.recorder.emit(about(f"bar-{number % 8}", number), "Warning", "Refused", "m")
+        dropped = made.dropped
+        for number in range(5):
+            made.recorder.emit(about("foo", number), "Warning", "Refused", "m")
+        assert made.dropped == dropped

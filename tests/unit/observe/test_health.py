@@ -18,12 +18,19 @@ async def ask(server: HealthServer, path: str, method: str = "GET") -> tuple[int
         return response.status, await response.text(), response.headers["Content-Type"]
 
 
-def server(*, ready: Callable[[], str] = lambda: "", live: Callable[[], str] = lambda: "") -> HealthServer:
+def nothing() -> str:
+    return ""
+
+
+def server(
+    *, ready: Callable[[], str] = nothing, live: Callable[[], str] = nothing, remark: Callable[[], str] = nothing
+) -> HealthServer:
     return HealthServer(
         "127.0.0.1:0",
         Metrics().registry,
         ready={"issuers": ready, "requests": lambda: ""},
         live={"watch": live},
+        remarks={"requests": remark},
     )
 
 
@@ -42,6 +49,12 @@ async def test_not_ready() -> None:
         assert (await ask(running, "/livez"))[0] == 200
         trouble[0] = ""
         assert (await ask(running, "/readyz"))[0] == 200
+
+
+async def test_a_remark() -> None:
+    """What is wrong though the work goes on is said, and keeps nobody out of service."""
+    async with server(remark=lambda: "works, but slowly") as running:
+        assert (await ask(running, "/readyz"))[:2] == (200, "[+] issuers: ok\n[+] requests: works, but slowly\n")
 
 
 async def test_not_alive() -> None:

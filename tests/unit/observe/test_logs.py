@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from signer.observe.logs import set_up
+from signer.api.event import ObjectReference
+from signer.kube.errors import ApiError
+from signer.observe.logs import set_level, set_up, turn, warn
 
 
 @pytest.fixture(autouse=True)
@@ -84,3 +86,66 @@ def test_warnings_of_libraries(capsys: pytest.CaptureFixture[str]) -> None:
     set_up("json", "debug")
     warnings.warn("Parsed a serial number which wasn't positive", UserWarning, stacklevel=1)
     assert capsys.readouterr().err == ""
+
+
+def test_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a line is about is in fields of its own, its error too; what it is not about is left out."""
+    set_up("json", "info")
+    extra = {"signer": "s", "namespace": "", "request": "r", "reason": "TenantMismatch", "duration": 0.5}
+    logging.getLogger("signer.x").warning("request %s: %s", "r", ApiError(403, "Forbidden", "no"), extra=extra)
+    line = json.loads(capsys.readouterr().err)
+    assert line.items() >= {"signer": "s", "request": "r", "reason": "TenantMismatch", "duration": 0.5}.items()
+    assert line["error"] == "403 Forbidden: no"
+    assert "namespace" not in line
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [(TimeoutError(), "no answer in time"), (ConnectionResetError(), "ConnectionResetError")],
+    ids=str,
+)
+def test_no_empty_error(capsys: pytest.CaptureFixture[str], error: Exception, text: str) -> None:
+    """An exception that says nothing is named."""
+    set_up("json", "info")
+    logging.getLogger("signer.x").warning("it failed: %s", error)
+    line = json.loads(capsys.readouterr().err)
+    assert (line["message"], line["error"]) == (f"it failed: {text}", text)
+
+
+def test_a_storm(capsys: pytest.CaptureFixture[str]) -> None:
+    """Equal warnings are one line and, when their minute is over, one with the count."""
+    now = 0.0
+    set_up("text", "info", clock=lambda: now)
+    for _ in range(100):
+        logging.getLogger("signer.x").warning("no room")
+    now = 61.0
+    turn()
+    turn()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition("signer.x: ")[2] for line in lines] == [
+        "no room",
+        "99 more of the same within a minute, the last: no room",
+    ]
+
+
+def test_level_at_run_time(capsys: pytest.CaptureFixture[str]) -> None:
+    """Another level holds from now on, and libraries stay quiet."""
+    set_up("text", "warning")
+    logging.getLogger("signer.x").debug("a")
+    set_level("debug")
+    logging.getLogger("signer.x").debug("b")
+    logging.getLogger("aiohttp.access").info("GET /?token=x")
+    set_level("error")
+    logging.getLogger("signer.x").warning("c")
+    assert [line[-1] for line in capsys.readouterr().err.splitlines()] == ["b"]
+
+
+def test_an_object_that_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    """What an Event warns of is a line with the object's kind and name, and in JSON with fields."""
+    set_up("json", "info")
+    warn(ObjectReference("cert-manager.io/v1", "Certificate", "shop", "web", "u"), "SecretNotOwned", "delete it")
+    warn(ObjectReference("v1", "ClusterIssuer", "", "foo", "u"), "Malformed", "x\ny")
+    one, other = map(json.loads, capsys.readouterr().err.splitlines())
+    assert one["message"] == "Certificate shop/web: SecretNotOwned: delete it"
+    assert (one["object"], one["namespace"], one["reason"]) == ("Certificate shop/web", "shop", "SecretNotOwned")
+    assert other["message"].startswith("ClusterIssuer foo: Malformed: x")

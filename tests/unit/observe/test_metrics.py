@@ -1,8 +1,12 @@
 """Every metric has a name that lasts and labels that are bounded."""
 
-import pytest
+import platform
 
-from signer.observe.metrics import Metrics
+import pytest
+from prometheus_client.exposition import generate_latest
+
+from signer import __version__
+from signer.observe.metrics import REVISION, Metrics
 
 CERT_MANAGER = {
     "certmanager_clusterissuer_ready_status": ("name", "condition"),
@@ -53,3 +57,36 @@ def test_restarts_by_resource() -> None:
     metrics.api_error("unreachable")
     assert metrics.registry.get_sample_value("mesh_signer_watch_restarts_total", {"resource": "secrets"}) == 2
     assert metrics.registry.get_sample_value("mesh_signer_api_errors_total", {"code": "unreachable"}) == 1
+
+
+def test_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs can be told apart: version, commit, Python, and what the process does."""
+    labels = {"version": __version__, "python": platform.python_version(), "component": "signer"}
+    monkeypatch.setenv(REVISION, "0123456789abcdef" * 9)
+    found = Metrics("signer").registry.get_sample_value
+    assert found("mesh_signer_build_info", {**labels, "commit": "0123456789abcdef" * 4}) == 1
+    for unknown in ("", None):
+        monkeypatch.delenv(REVISION) if unknown is None else monkeypatch.setenv(REVISION, unknown)
+        found = Metrics("signer").registry.get_sample_value
+        assert found("mesh_signer_build_info", {**labels, "commit": "unknown"}) == 1
+
+
+def test_no_series_that_nobody_asks_for() -> None:
+    """No counter or histogram has a second series with the time at which it began."""
+    metrics = Metrics()
+    metrics.requests.labels("foo", "issued").inc()
+    metrics.signing.labels("foo").observe(0.1)
+    metrics.acme_request_seconds.labels("https", "other", "order", "POST", "200").observe(0.1)
+    text = generate_latest(metrics.registry).decode()
+    assert "mesh_signer_requests_total{" in text
+    assert "_created" not in text
+
+
+def test_api_latency() -> None:
+    """How long calls took is there by method."""
+    metrics = Metrics()
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        metrics.api_took(method, 0.2)
+        count = metrics.registry.get_sample_value
+        assert count("mesh_signer_api_request_duration_seconds_count", {"method": method}) == 1
+        assert count("mesh_signer_api_request_duration_seconds_sum", {"method": method}) == 0.2

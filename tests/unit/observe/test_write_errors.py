@@ -11,6 +11,7 @@ from signer.api.event import ObjectReference
 from signer.kube.errors import ApiError, Stopped, Unreachable, api_error
 from signer.observe.controller_queue import ControllerQueue
 from signer.observe.metrics import Metrics
+from signer.observe.notices import TRY_AGAIN
 from signer.observe.write_errors import AGAIN, APART, LASTS, WRITE_FAILED, Told, WriteErrors, patience, words
 from tests.fakes.refusals import ANSWERS, Answer
 from tests.fakes.virtual_time import virtual_time
@@ -25,7 +26,7 @@ class Recorder:
         self.said: list[tuple[ObjectReference, str, str]] = []
         self.full = False
 
-    def emit(self, ref: ObjectReference, type_: str, reason: str, message: str, *, share: str | None = None) -> bool:
+    def offer(self, ref: ObjectReference, type_: str, reason: str, message: str, *, share: str | None = None) -> bool:
         assert (type_, share) == ("Warning", ref.namespace or None)
         if not self.full:
             self.said.append((ref, reason, message))
@@ -60,12 +61,16 @@ def test_each_answer(answer: Answer) -> None:
     assert (ref, reason, message) == (REF, WRITE_FAILED, told.message)
 
 
-def test_an_event_without_room_is_told_later() -> None:
-    """What found no room among a tenant's Events is told as soon as there is some, and then once."""
+@virtual_time
+async def test_an_event_without_room_is_told_later() -> None:
+    """What found no room among a tenant's Events is told when there is some, though it is not tried again so soon; and once."""
     scene, error = Scene(), api_error(403, "Forbidden", "no")
     scene.recorder.full = True
     assert scene.fail(error) is not None  # for the status
+    await asyncio.sleep(60)
     scene.recorder.full = False
+    await asyncio.sleep(2 * TRY_AGAIN)
+    assert len(scene.recorder.said) == 1
     for _ in range(3):
         assert scene.fail(error) is not None
     assert len(scene.recorder.said) == 1

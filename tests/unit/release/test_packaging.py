@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from readme_renderer import markdown
 
 ROOT = Path(__file__).resolve().parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -40,6 +41,19 @@ def test_readme_has_no_relative_link() -> None:
     assert pictures
     assert all(one.startswith("https://raw.githubusercontent.com/") for one in pictures)
     assert not re.search(r"^\[[^\]]+\]: (?!https)", shown, re.MULTILINE)
+
+
+def test_readme_is_shown() -> None:
+    """PyPI's own renderer takes the README: tables, blocks and pictures are there, and no link lost its target."""
+    source = SETUP.readme()
+    page = markdown.render(source)
+    assert page is not None
+    assert page.count("<table>") == len(re.findall(r"^\|(?:[-: ]*-[-: ]*\|)+$", source, re.MULTILINE)) > 2
+    assert page.count("<pre") == len(re.findall(r"^```\w+$", source, re.MULTILINE)) > 2
+    assert page.count("<img") == len(re.findall(r"!\[", source)) > 0
+    links = re.findall(r"(?<!!)\[(?:[^\[\]]|!\[[^\]]*\]\([^)]*\))*\]\(([^)\s]+)\)", source)
+    shown = [one for one in re.findall(r'<a href="([^"]+)"', page) if not one.startswith("#user-content-")]
+    assert sorted(shown) == sorted(links)
 
 
 @given(st.sampled_from(["a.md", "docs/a.md#b", "https://x.dev/a", "#here", "mailto:a@b.c"]), st.booleans())

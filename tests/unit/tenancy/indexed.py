@@ -17,13 +17,20 @@ DOMAIN = "clusterissuers.cert-manager.io"
 
 
 def proxy_config(
-    namespace: str, signer: str = "", name: str = "default", uid: str = "", selector: str = "", age: int = 0
+    namespace: str,
+    signer: str = "",
+    name: str = "default",
+    uid: str = "",
+    selector: str = "",
+    age: int = 0,
+    version: str = "",
 ) -> ProxyConfig:
     spec: dict[str, Any] = {"environmentVariables": {"ISTIO_META_CERT_SIGNER": signer}} if signer else {}
     if selector:
         spec["selector"] = {"matchLabels": {"app": selector}}
     created = (NOW - timedelta(hours=age)).isoformat()
     metadata = {"namespace": namespace, "name": name, "uid": uid or f"{namespace}/{name}", "creationTimestamp": created}
+    metadata["resourceVersion"] = version
     return msgspec.convert({"metadata": metadata, "spec": spec}, ProxyConfig)
 
 

@@ -1,10 +1,10 @@
 """The wall on the path of Certificates and CertificateRequests: it belongs to the CA's key, whoever names it."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from issuers.request import read_request
 from signer.api.issuer import IssuerRef

@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 from issuers.authority import Authority, load_authority
 from issuers.chain import anchor_of
 from signer.api.signername import signer_name_of
-from signer.commands.checks.mesh import check_roots
+from signer.commands.checks.roots import check_roots
 from signer.commands.explanations.requests import as_requester, workload_request
 from signer.csr.answers.compose import issue
 from signer.csr.outcome import Issue
@@ -121,6 +121,7 @@ def test_who_signs(case: Case) -> None:
     assert isinstance(best, Unready)
     assert verdict.reason.code == best.reason.code == "RootMismatch"
     assert "RootMismatch" in str(explained)
+    assert any("mesh-config" in one or "former subject" in one for one in explained.advice), "as doctor says it"
     named = case.key == "same" and case.shape in {"self-signed", "below its root"}
     assert ("another subject" in verdict.reason.message) == named
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signer.api.issuer import IssuerRef
-from signer.api.proxyconfig import ProxyConfig, meant_for_cert_signer
+from signer.api.proxyconfig import ProxyConfig, meant_for_cert_signer, nearly_cert_signer
 from signer.tenancy.claims import read_claims, signer_of
 from signer.tenancy.world import NO_CLAIMS, Claims, ProxyConfigName
 from tests.unit.api.test_proxyconfig import FIELDS, JSON
@@ -158,7 +158,10 @@ class TestHostile:
         assert (found.whole, found.signers) == (None, {})
         assert found.malformed == value
         problem, ignored = found.problems
-        assert ignored == "ProxyConfig ns/b: is ignored: ProxyConfig a, which has no selector either, is older"
+        assert (
+            ignored
+            == "ProxyConfig ns/b: is ignored: ProxyConfig a, which has no selector either, is older. Delete one of the two"
+        )
         assert problem.startswith("ProxyConfig ns/a: spec.environmentVariables.ISTIO_META_CERT_SIGNER: ")
         assert len(problem) < 300
 
@@ -202,3 +205,30 @@ class TestHostile:
 def test_nearly_the_variable(name: str, near: bool) -> None:
     """A misspelt variable is told from the right one and from Istio's others."""
     assert meant_for_cert_signer(name) == near
+
+
+@pytest.mark.parametrize(
+    "name", ["ISTIO_META_CERT_SIGNR", "CERT_SIGNER", "istio_meta_cert_signer", "ISTIO-META-CERT-SIGNER"]
+)
+def test_a_misspelt_variable(name: str) -> None:
+    """It claims nothing, and is told on its own ProxyConfig, unless the right one is there as well."""
+    found = claims(proxy_config("a", environmentVariables={name: "foo"}), proxy_config("b", "bar", age=1))
+    assert found.whole == IssuerRef("ClusterIssuer", "", "bar")
+    assert found.told.keys() == {"a"}
+    assert "is ISTIO_META_CERT_SIGNER meant?" in found.told["a"][0]
+    both = proxy_config("a", environmentVariables={name: "foo", "ISTIO_META_CERT_SIGNER": "bar"})
+    assert claims(both).problems == ()
+
+
+def test_very_many_variables() -> None:
+    """However many variables a tenant writes, few are looked at."""
+    names = iter([f"OTHER_{number}" for number in range(100_000)])
+    assert nearly_cert_signer(names) == ""
+    assert sum(1 for _ in names) > 99_000
+
+
+def test_each_is_told_on_its_own() -> None:
+    """A second ProxyConfig for all workloads that is ignored is told of, and not the one that counts."""
+    found = claims(proxy_config("a", "foo", age=1), proxy_config("b", "bar"))
+    assert found.told == {"b": found.problems}
+    assert "Delete one of the two" in found.problems[0]

@@ -1,7 +1,6 @@
 """What SignerPolicies come to: namespaces covered, signers that do not exist, and policies that disagree."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from signer.api.issuer import IssuerRef
 from signer.api.meta import find_condition

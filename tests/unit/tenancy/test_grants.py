@@ -133,7 +133,7 @@ class TestDefault:
         found = granted(world(defaults=frozenset()), "shop", FOO, now=NOW)
         assert isinstance(found, NotGranted)
         assert found.reason.message.endswith(
-            "if all who name none shall have ClusterIssuer foo (istiod's K8S_SIGNER), an admin sets "
+            "if all who name none are to have ClusterIssuer foo (istiod's K8S_SIGNER), an admin sets "
             "meshConfig.defaultConfig.proxyMetadata.ISTIO_META_CERT_SIGNER: foo"
         )
         assert "K8S_SIGNER" not in str(granted(world(), "bar", FOO, now=NOW))

@@ -2,12 +2,28 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from issuers.authority import load_authority
 from signer.api.issuer import IssuerRef
+from signer.api.signerrecord import SignerRecord
 from signer.tenancy.index import Index
+from signer.tenancy.records import new_record
 from signer.tenancy.world import Settings
 from tests import pki
+from tests.unit.csr.crafted import authority
 from tests.unit.tenancy.indexed import BAR, FOO, NOW, SHOP, binding, mesh, policy, proxy_config
+
+
+def record(index: Index, signer: IssuerRef) -> None:
+    """A signer's CA signs for the mesh: it is recorded before."""
+    index.settle(NOW)
+    status = index.unrecorded(signer, NOW)
+    assert status is not None
+    body = new_record(signer) | {"status": {key: value for key, value in status.items() if value is not None}}
+    body["metadata"]["uid"] = signer.name
+    index.put_record(msgspec.convert(body, SignerRecord))
+    index.settle(NOW)
 
 
 class TestOwners:
@@ -98,12 +114,22 @@ class TestKeys:
         assert index.world.keys == {"s": {SHOP}}
 
     def test_old_keys_stay(self, index: Index) -> None:
-        """A former key of a mesh signer, and that of one whose issuer was deleted, are not free because of that."""
-        index.put_key(FOO, "old")
-        index.put_key(FOO, "new")
+        """A key that a mesh signer signed with is not free because its CA changed, or because its issuer was deleted."""
+        for ca in ("foo", "bar"):
+            index.put_key(FOO, authority(ca).key_id, authority(ca).chain)
+            record(index, FOO)
         index.forget_keys(FOO)
         index.settle(NOW)
-        assert index.world.keys == {"old": {FOO}, "new": {FOO}}
+        assert index.world.keys == {authority("foo").key_id: {FOO}, authority("bar").key_id: {FOO}}
+        # One that never signed is nobody's.
+        index.put_key(BAR, "mistaken")
+        index.put_key(BAR, "own")
+        index.settle(NOW)
+        assert "mistaken" not in index.world.keys
+        assert index.world.keys["own"] == {BAR}
+        index.forget_keys(BAR)
+        index.settle(NOW)
+        assert "own" not in index.world.keys
         index.put_key(SHOP, "s")
         index.forget_keys(SHOP)
         index.config_maps.put("istio", mesh("shop"))

@@ -4,7 +4,7 @@ The table below must name each field of a policy and each path; a field that is 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import fields, replace
 
 from issuers.request import read_request
 from issuers.x509.usages import EXTENDED_USAGES, KEY_USAGES
@@ -231,6 +232,7 @@ def test_every_field_of_the_spec_is_read() -> None:
     assert set(PolicyCertificateRequests.__struct_fields__) == {one.name for one in fields(RequestRules)}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("over", rows())
 def test_over_the_limit(over: Over) -> None:
     """A request over a limit is refused with that limit's reason, or given no more than the limit."""

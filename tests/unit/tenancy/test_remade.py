@@ -1,13 +1,13 @@
 """A name in a SignerPolicy means the namespace that had it first: recorded before a grant, kept over restarts, until an admin."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from signer.api.meta import ObjectMeta
 from signer.api.signerpolicy import SignerPolicy

@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,7 +86,7 @@ def asks(draw: st.DrawFn) -> Claim:
     if draw(st.booleans()):
         return found
     return Claim(
-        **{one: getattr(found, one) for one in found.__slots__}
+        **{one: getattr(found, one) for one in found.__struct_fields__}
         | {"resource": "CertificateRequest", "namespace": "minens"}
     )
 
@@ -95,6 +96,7 @@ def claimed(*signers: IssuerRef) -> Claims:
     return Claims(found.whole, found.signers, ProxyConfigName("pc", "u"), since=NOW - timedelta(hours=1))
 
 
+@pytest.mark.heavy
 @settings(max_examples=examples(600))
 @given(
     ask=asks(),

@@ -1,9 +1,10 @@
 """Small meshes for tests of the wall: the Istio task's two tenants, and whatever a test changes about them."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+
+from msgspec.structs import replace
 
 from issuers.request import read_request
 from signer.api.issuer import IssuerRef

@@ -2,15 +2,21 @@
 
 import asyncio
 import base64
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from issuers.acme.targets import ANYWHERE
 from signer.api.challenge import CHALLENGES, Challenge
 from signer.authorities.registry import Registry
-from signer.edge.dns01.presenter import Reach
+from signer.edge.dns01.queries import Questions
 from signer.edge.dns01.record import DNS_ENDPOINTS
+from signer.edge.dns01.rfc2136 import Updates
+from signer.edge.issuers.dns01_spec import ALGORITHMS, Rfc2136, Tsig
+from signer.edge.proxies.reach import Reach
 from tests.integration.edge.zones import (
+    ONE_SERVER,
     OTHER,
     SLOW,
     ZONE,
@@ -24,9 +30,10 @@ from tests.integration.edge.zones import (
     told,
 )
 from tests.integration.external_dns import ENDPOINT_CRD
+from tests.integration.pebbles import spec
 from tests.integration.slow_controllers import Json, World, world
 from tests.localmesh import Cluster
-from tests.localmesh.bind import KEY_NAME
+from tests.localmesh.bind import KEY_NAME, Bind
 from tests.localmesh.pebble import Pebble
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
 
@@ -67,6 +74,41 @@ async def test_an_alias_that_is_not_followed(zoned: World, zone_ca: Pebble, serv
     assert "cnameStrategy: Follow" in await told(zoned, "alias")
     servers.first.remove(ZONE, record, "CNAME")
     assert await names_of(zoned) == [f"aliased.{ZONE}"]
+
+
+async def test_a_wildcards_alias(zoned: World, zone_ca: Pebble, servers: Servers) -> None:
+    """An alias that a wildcard makes up is no delegation: the record goes under the name itself, followed or not."""
+    for number, strategy in enumerate(("None", "Follow")):
+        servers.first.add(ZONE, f"*.starred{number}.{ZONE}", "CNAME", f"web.{OTHER}.")
+        if not number:
+            await key(zoned, servers.first.secret)
+        dns01 = {"cnameStrategy": strategy, **rfc2136(servers.first)}
+        named = await zoned.issuer(f"acme{number}", spec(zone_ca, solvers=[{"dns01": dns01}]))
+        secret, host = f"web{number}", f"shop.starred{number}.{ZONE}"
+        issuer_ref = {"name": named, "kind": "ClusterIssuer"}
+        await zoned.certificate(secret, "", commonName=None, dnsNames=[host], issuerRef=issuer_ref, secretName=secret)
+        await zoned.ready("Certificate", secret)
+        await tidied(zoned)
+        log = servers.first.log.read_text()
+        assert f"adding an RR at '_acme-challenge.{host}'" in log
+        assert f"adding an RR at 'web.{OTHER}'" not in log
+
+
+async def test_a_view_by_the_key(tmp_path: Path) -> None:
+    """A name server that shows its zones to those alone who have the key is asked for the zone with the key."""
+    server = Bind(tmp_path, {ZONE: ONE_SERVER}, keyed=True)
+    await asyncio.to_thread(server.start)
+    try:
+        tsig = Tsig(KEY_NAME, ALGORITHMS["HMACSHA256"], "tsig", "secret")
+        settings = Rfc2136("127.0.0.1", server.port, tsig=tsig)
+        updates = Updates(Questions(), settings, server.secret.encode(), ANYWHERE)
+        name, value = f"_acme-challenge.seen.{ZONE}", "v" * 43
+        assert await updates.add(name, value) is None
+        assert await asyncio.to_thread(server.txt, name) == {value}
+        assert await updates.remove(name, value) is None
+        assert await asyncio.to_thread(server.txt, name) == set()
+    finally:
+        await asyncio.to_thread(server.stop)
 
 
 async def test_a_delegation_to_somebodys_host(zoned: World, zone_ca: Pebble, servers: Servers) -> None:
@@ -147,7 +189,7 @@ async def test_a_server_that_is_away(zoned: World, zone_ca: Pebble, servers: Ser
 
 async def test_what_a_tenant_may_not_reach(zoned: World, servers: Servers) -> None:
     """An Issuer's name server and its zones' servers get no question on this machine: a tenant reaches public ones only."""
-    registry = Registry(zoned.client, cluster_resource_namespace=zoned.namespace)
+    registry = Registry(zoned.client, cluster_resource_namespace=zoned.namespace, clock=zoned.now)
     presenter = servers.presenter(zoned.client, registry, zoned.namespace, Reach())
     await key(zoned, servers.first.secret)
     for number, kind in enumerate(("ClusterIssuer", "Issuer")):

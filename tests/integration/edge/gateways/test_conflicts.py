@@ -1,30 +1,15 @@
 """Who may not have what: conflicts between Gateways, namespaces and users' Secrets, on the real API server."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from signer.api.certificate import CERTIFICATES
 from signer.api.gateway import GATEWAYS
 from signer.api.hostclaim import HOST_CLAIMS
 from signer.api.secret import SECRETS
-from tests.integration.edge.gateway_world import EdgeWorld, edge_world, gone, host, https, install
-from tests.integration.slow_controllers import condition, install_crds
-from tests.localmesh import Cluster
+from tests.integration.edge.gateway_world import EdgeWorld, gone, host, https
+from tests.integration.slow_controllers import condition
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module", autouse=True)
-def crds(cluster: Cluster) -> None:
-    install_crds(cluster)
-    install(cluster)
-
-
-@pytest.fixture
-async def here(cluster: Cluster, namespace: str) -> AsyncIterator[EdgeWorld]:
-    async with edge_world(cluster, namespace) as found:
-        yield found
 
 
 class TestConflicts:

@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -22,26 +21,13 @@ from tests.integration.edge.gateway_world import (
     gone,
     host,
     https,
-    install,
     is_placeholder,
 )
-from tests.integration.slow_controllers import condition, install_crds
+from tests.integration.slow_controllers import condition
 from tests.localmesh import Cluster
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module", autouse=True)
-def crds(cluster: Cluster) -> None:
-    install_crds(cluster)
-    install(cluster)
-
-
-@pytest.fixture
-async def here(cluster: Cluster, namespace: str) -> AsyncIterator[EdgeWorld]:
-    async with edge_world(cluster, namespace) as found:
-        yield found
 
 
 class TestCertificates:

@@ -14,18 +14,12 @@ from signer.api.secret import SECRETS
 from signer.api.tls_secret import public_key_hash
 from signer.edge.gateways.placeholder import new_placeholder
 from signer.edge.host import Host, read_host
-from tests.integration.edge.gateway_world import EdgeWorld, edge_world, https, install, is_placeholder
-from tests.integration.slow_controllers import Json, install_crds
+from tests.integration.edge.gateway_world import EdgeWorld, edge_world, https, is_placeholder
+from tests.integration.slow_controllers import Json
 from tests.localmesh import Cluster
 
 pytestmark = pytest.mark.integration
 SECRET = "shop-tls"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def crds(cluster: Cluster) -> None:
-    install_crds(cluster)
-    install(cluster)
 
 
 @pytest.fixture

@@ -16,19 +16,13 @@ from signer.api.secret import SECRETS
 from signer.edge.gateways.placeholder import new_placeholder
 from signer.edge.host import Host
 from signer.kube.resource import Resource
-from tests.integration.edge.gateway_world import INGRESS_LABELS, EdgeWorld, edge_world, https, install
-from tests.integration.slow_controllers import Json, condition, install_crds
+from tests.integration.edge.gateway_world import INGRESS_LABELS, EdgeWorld, edge_world, https
+from tests.integration.slow_controllers import Json, condition
 from tests.localmesh import Cluster
 
 pytestmark = pytest.mark.integration
 SERVICES = Resource("", "v1", "services", "Service", namespaced=True)
 _PAUSE = 0.2
-
-
-@pytest.fixture(scope="module", autouse=True)
-def crds(cluster: Cluster) -> None:
-    install_crds(cluster)
-    install(cluster)
 
 
 class Server:

@@ -1,30 +1,15 @@
 """Whatever write for Gateways, HostClaims and EdgePolicies is refused, for whatever reason: it is told on the object."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from signer.api.hostclaim import HOST_CLAIMS
 from tests.fakes.refusals import ANSWERS, BY_NAME, Refusals
-from tests.integration.edge.gateway_world import EdgeWorld, edge_world, host, https, install
-from tests.integration.slow_controllers import Json, install_crds
+from tests.integration.edge.gateway_world import EdgeWorld, host, https
+from tests.integration.slow_controllers import Json
 from tests.integration.told import AT_ONCE, LASTING, Row, in_conditions, refuse, said, soon
-from tests.localmesh import Cluster
 
 __all__ = ["soon"]
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module", autouse=True)
-def crds(cluster: Cluster) -> None:
-    install_crds(cluster)
-    install(cluster)
-
-
-@pytest.fixture
-async def here(cluster: Cluster, namespace: str) -> AsyncIterator[EdgeWorld]:
-    async with edge_world(cluster, namespace) as found:
-        yield found
 
 
 @pytest.fixture

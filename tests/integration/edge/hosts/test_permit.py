@@ -15,8 +15,9 @@ from signer.edge.hosts.decide import Permitted
 from signer.edge.hosts.permit import Permitting
 from signer.tenancy.verdict import Refuse
 from tests.integration.edge.gateway_world import EdgeWorld, edge_world, https, install
-from tests.integration.slow_controllers import Json, install_crds
+from tests.integration.slow_controllers import Json
 from tests.localmesh import Cluster
+from tests.localmesh.install import install_crds
 from tests.unit.edge.objects import LE
 
 pytestmark = pytest.mark.integration

@@ -20,8 +20,8 @@ from signer.edge.http01.redirect import TAKEN
 from signer.edge.http01.redirect_writer import FIELD_MANAGER
 from signer.edge.http01.routes import CHALLENGE_UID
 from signer.edge.proxies.resolve import no_resolver
+from signer.kube.access.config import load_config
 from signer.kube.client import ApiClient
-from signer.kube.config import load_config
 from signer.kube.resource import Resource
 from tests.integration.edge.gateway_world import INGRESS_LABELS, install
 from tests.localmesh import Cluster

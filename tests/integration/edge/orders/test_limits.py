@@ -107,6 +107,35 @@ async def test_a_pause_is_of_the_names(here: World, start: Start, presenter: Ser
     await here.until("the failure is forgotten", forgotten)
 
 
+async def proven(here: World, host: str, status: str) -> str:
+    """Wait until a host's claim says this of whether it is proven; returns its message."""
+
+    async def said() -> str | None:
+        claims = [one for one in await here.client.list(HOST_CLAIMS) if one["metadata"]["name"] == host]
+        found = [one for claim in claims for one in claim.get("status", {}).get("conditions", [])]
+        return next((one["message"] for one in found if (one["type"], one["status"]) == ("Proven", status)), None)
+
+    message: str = await here.until(f"Proven={status} of {host}", said)
+    return message
+
+
+async def test_what_cannot_be_proven_is_on_the_claim(here: World, start: Start, presenter: ServerPresenter) -> None:
+    """A proof that fails is told on the host's claim, in the Challenge's words, until one succeeds; others say nothing."""
+    issuer = await here.issuer("acme", spec(start()))
+    presenter.wrong = True
+    host, other = (f"{label}.{here.namespace}.example" for label in ("dead", "fine"))
+    await asked(here, issuer, "web", host)
+    assert f"Challenge {here.namespace}/web-1-" in await proven(here, host, "False")
+    presenter.wrong = False
+    await here.delete("Certificate", "web")
+    await here.restart(ahead=2 * MINUTE)
+    await asked(here, issuer, "again", host)
+    await asked(here, issuer, "other", other)
+    await proven(here, host, "True")
+    await here.ready("Certificate", "other")
+    assert "conditions" not in (await here.client.get(HOST_CLAIMS, other))["status"]
+
+
 async def test_a_released_host_waits_no_more(here: World, start: Start, presenter: ServerPresenter) -> None:
     """An administrator who removes the HostClaim ends the pause at once."""
     issuer = await here.issuer("acme", spec(start()))

@@ -138,3 +138,22 @@ async def test_not_stored(error: Exception, outcome: str) -> None:
         await issue(scene, fail)
     assert (await scene.lines())[1]["outcome"] == outcome
     assert scene.tally.waiting() == ()
+
+
+async def test_a_storm_is_summed_up() -> None:
+    """Of one namespace's refusals for one reason the first in a minute has lines, the others are counted; others' have theirs."""
+    scene = Scene()
+    for _ in range(500):
+        await scene.record.refuse(request(), (Reason("KeyNotAllowed", "x"),), scene.write)
+    await scene.record.refuse(request(), (Reason("UsagesNotAllowed", "x"),), scene.write)
+    summing = asyncio.create_task(scene.record.run())
+    await asyncio.sleep(0)
+    summing.cancel()
+    await asyncio.wait([summing])
+    lines = await scene.lines()
+    assert [line["audit"] for line in lines] == ["intent", "outcome"] * 2 + ["summary"]
+    assert (lines[-1]["count"], lines[-1]["reasons"], lines[-1]["namespace"]) == (499, ["KeyNotAllowed"], "shop")
+    assert lines[-1]["resource"] == "CertificateRequest"
+    labels = {"signer": "clusterissuers.cert-manager.io/foo", "namespace": "shop", "reason": "KeyNotAllowed"}
+    assert scene.refusals(**labels) == 500
+    assert scene.tally.waiting() == (("p", Counts(0, 501)),)

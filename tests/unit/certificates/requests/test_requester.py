@@ -103,6 +103,7 @@ LOOSER: dict[str, Callable[[Json], None]] = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("change", WEAKER)
 def test_a_weaker_policy(change: str) -> None:
     """Whatever would let one false name pass: nobody vouches."""

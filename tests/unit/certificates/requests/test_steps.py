@@ -17,10 +17,12 @@ from issuers.request import read_request
 from issuers.x509.subject import Subject
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.issuer import Issuer, IssuerRef
+from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE
 from signer.authorities.state import IssuerState
 from signer.certificates.requests import status as request_status
 from signer.certificates.requests import steps
-from signer.certificates.requests.signing import Signed, decide_request, sign_request
+from signer.certificates.requests.signing import Contradiction, Signed, decide_request, prepare, sign_request
+from signer.certificates.spec.check import spec_defect
 from signer.kube.encoding.codec import JsonCodec
 from signer.tenancy.verdict import Grant, Limits, Refuse
 from signer.tenancy.world import without_wall
@@ -115,6 +117,7 @@ def test_left_alone() -> None:
         (state("", ready=False, reason="IssuerTypeMissing"), "IssuerTypeMissing"),
         (state(ready=False, reason="ErrGetKeyPair"), "IssuerNotReady"),
         (state("vault", ready=False, reason="UnsupportedField"), "IssuerNotReady"),
+        (state(ready=False, reason="Pending"), "Pending"),
     ],
 )
 def test_waits_for_the_issuer(found: IssuerState, reason: str) -> None:
@@ -364,3 +367,80 @@ def test_what_is_too_large_is_told_and_left_alone(approve: bool) -> None:
     step = steps.consider(found, lambda _ref: None, auto_approve=approve)
     assert isinstance(step, steps.Tell)
     assert "make it smaller" in step.message
+
+
+class TestGroups:
+    """Issuers of other groups are others' to sign; a group that is nearly ours is a slip, whoever reads it."""
+
+    @pytest.mark.parametrize(
+        "group",
+        [
+            "certmanager.io", "certmanager.k8s.io", "cert-manager.k8s.io", "cert-manger.io", "cert-manager.oi",
+            "Cert-Manager.io", "cert-managers.io", "cert_manager.io", "cert-manager.i",
+        ],
+    )  # fmt: skip
+    def test_a_slip(self, group: str) -> None:
+        """It is neither approved nor signed nor failed, its people are told; the Certificate that has it is InvalidSpec."""
+        reference = {"name": "root", "kind": "ClusterIssuer", "group": group}
+        defect = spec_defect(samples.certificate(issuerRef=reference))
+        assert defect is not None
+        assert defect.reason == "InvalidSpec"
+        assert defect.message.startswith("spec.issuerRef.group: ")
+        assert "is cert-manager.io meant?" in defect.message
+        approved: list[list[Json]] = [[], [APPROVED]]
+        for conditions in approved:
+            step = consider(request(issuerRef=reference, conditions=conditions))
+            assert step == steps.Tell("InvalidRequest", defect.message)
+
+    @pytest.mark.parametrize(
+        "group",
+        [
+            "awspca.cert-manager.io", "certmanager.step.sm", "cas-issuer.jetstack.io", "cert-manager.k8s.cloudflare.com",
+            "certmanager.freeipa.org", "cert-manager.skyscanner.net", "example.com", "x.cert-manager.io",
+        ],
+    )  # fmt: skip
+    def test_other_controllers(self, group: str) -> None:
+        """Another controller's group is approved as any other, and then left alone; a Certificate may name it."""
+        reference = {"name": "root", "kind": "Thing", "group": group}
+        assert isinstance(consider(request(issuerRef=reference, conditions=[])), steps.Approve)
+        assert isinstance(consider(request(issuerRef=reference)), steps.Nothing)
+        assert spec_defect(samples.certificate(issuerRef=reference)) is None
+
+
+@pytest.mark.parametrize("kind", ["Issuer", "ClusterIssuer"])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_gateways_annotation(kind: str, there: bool) -> None:
+    """Where the Certificate is ours, made for a Gateway, the message names the annotation and no field of the Certificate."""
+    made = request(issuerRef={"name": "ca", "kind": kind})
+    labels = {EDGE_LABEL: "true", SOURCE_NAMESPACE: "shop"}
+    made = msgspec.structs.replace(made, metadata=msgspec.structs.replace(made.metadata, labels=labels))
+    step = steps.consider(made, lambda _: None, auto_approve=True, exists=lambda _: there)
+    assert isinstance(step, steps.Pend)
+    own, other = ("issuer", "cluster-issuer") if kind == "Issuer" else ("cluster-issuer", "issuer")
+    assert f"the annotation cert-manager.io/{own}," in step.message
+    assert (f"named by cert-manager.io/{other}" in step.message) == there
+    assert "namespace shop" in step.message
+    assert "spec.issuerRef" not in step.message
+
+
+@pytest.mark.parametrize(
+    ("spec", "issuer", "own"),
+    [
+        ({"isCA": True}, {}, True),
+        ({"usages": ["client auth"]}, {}, True),
+        ({}, {"crlDistributionPoints": ["http://caf\u00e9"]}, False),
+    ],
+)
+def test_who_can_mend_what_makes_no_certificate(spec: Json, issuer: Json, own: bool) -> None:
+    """A spec that its own CSR contradicts is the request's matter; what an issuer adds is others', who may mend it."""
+    body = samples.request_json()
+    body["spec"] |= spec
+    asked = msgspec.convert(body, CertificateRequest)
+    found = msgspec.convert({"metadata": {"name": "root"}, "spec": {"selfSigned": issuer}}, Issuer)
+    by = IssuerState(IssuerRef("ClusterIssuer", "", "root"), found, "selfSigned", ready=True, reason="x", message="")
+    grant = Grant(lifetime=timedelta(hours=1))
+    csr = read_request(asked.spec.request, one_block=False)
+    refused = prepare(asked, csr, by, grant, now=samples.NOW)
+    assert isinstance(refused, Refuse)
+    assert refused.code == "SigningError"
+    assert isinstance(refused, Contradiction) is own

@@ -108,10 +108,10 @@ def test_nothing_to_write() -> None:
     """A Secret as it must be is left alone, also with what others added to it."""
     made = content()
     body = stored(made)
-    assert not made.differs_from(read(body))
+    assert not made.differences(read(body))
     body["metadata"]["labels"] = body["metadata"]["labels"] | {"theirs": "x"}
     body["data"] = body["data"] | {"more": "YQ=="}
-    assert not made.differs_from(read(body))
+    assert not made.differences(read(body))
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_changed_by_somebody(part: str, key: str, value: str | None) -> None:
         del place[key]
     else:
         place[key] = value
-    assert made.differs_from(read(body))
+    assert made.differences(read(body))
 
 
 @pytest.mark.parametrize("part", ["labels", "annotations"])
@@ -146,19 +146,19 @@ def test_template_entry_removed(part: str) -> None:
     """An entry that left the template is taken back, if it was ours; one of another manager's is not."""
     full = content(samples.certificate(secretTemplate={part: {"old": "x"}}))
     bare = content(samples.certificate())
-    assert bare.differs_from(read(stored(full)))
-    assert not bare.differs_from(read(stored(full, manager="somebody")))
+    assert bare.differences(read(stored(full)))
+    assert not bare.differences(read(stored(full, manager="somebody")))
 
 
 def test_root_removed() -> None:
     """A ca.crt that the issuer no longer gives goes."""
-    assert content(ca=b"").differs_from(read(stored(content())))
+    assert content(ca=b"").differences(read(stored(content())))
 
 
 def test_owner_missing() -> None:
     """With the setting a Secret without the owner is written again."""
-    assert content(owner_ref=True).differs_from(read(stored(content())))
-    assert not content(owner_ref=True).differs_from(read(stored(content(owner_ref=True))))
+    assert content(owner_ref=True).differences(read(stored(content())))
+    assert not content(owner_ref=True).differences(read(stored(content(owner_ref=True))))
 
 
 def test_lists_in_annotations() -> None:
@@ -193,10 +193,10 @@ def test_former_managers(manager: str) -> None:
     body = stored(made)
     body["metadata"]["managedFields"].append({"manager": manager, "operation": "Apply", "fieldsV1": {}})
     assert former_managers(read(body)) == {manager}
-    assert made.differs_from(read(body))
+    assert made.differences(read(body))
     for other in ("somebody", "controller", "cert-manager-cainjector"):
         body["metadata"]["managedFields"][1]["manager"] = other
-        assert not made.differs_from(read(body))
+        assert not made.differences(read(body))
 
 
 def test_entries_of_the_past() -> None:
@@ -204,9 +204,9 @@ def test_entries_of_the_past() -> None:
     made = content()
     body = stored(made)
     body["data"]["keystore.p12"] = "YQ=="
-    assert not made.differs_from(read(body))
+    assert not made.differences(read(body))
     body["metadata"]["managedFields"][0]["fieldsV1"]["f:data"]["f:keystore.p12"] = {}
-    assert made.differs_from(read(body))
+    assert made.differences(read(body))
 
 
 def test_formats() -> None:

@@ -21,7 +21,7 @@ from issuers.private_key import encode_key, generate_key
 from issuers.x509 import der
 from issuers.x509.keys import PrivateKey
 from signer.api.certificate import CertificateSpec
-from signer.api.secret import Secret
+from signer.api.secret import Secret, read_secret
 from signer.certificates.secrets.jks import SALT_BYTES, write_jks
 from signer.certificates.secrets.keystores import (
     Material,
@@ -70,6 +70,7 @@ def certificates(pem: bytes) -> list[x509.Certificate]:
     return x509.load_pem_x509_certificates(pem)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("profile", ["", "LegacyRC2", "LegacyDES", "Modern2023"])
 @pytest.mark.parametrize("kind", KEYS)
 def test_pkcs12(profile: str, kind: str) -> None:
@@ -121,6 +122,7 @@ def keytool(folder: Path, store: str, kind: str, password: str, *more: str) -> s
     return done.stdout
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(KEYTOOL is None, reason="Java's keytool is not on this machine")
 @pytest.mark.parametrize("kind", ["RSA", "ECDSA"])
 def test_read_by_java(kind: str, tmp_path: Path) -> None:
@@ -250,6 +252,12 @@ def password_secret(data: dict[str, bytes]) -> dict[str, Secret]:
     return {"p": msgspec.convert(raw, Secret)}
 
 
+def large_secret(size: int) -> dict[str, Secret]:
+    """One that was read live."""
+    data = {"k": base64.b64encode(b"s" * size).decode()}
+    return {"p": read_secret({"metadata": {"name": "p", "namespace": "foo"}, "type": "Opaque", "data": data})}
+
+
 REF = {"password": None, "passwordSecretRef": {"name": "p", "key": "k"}}
 
 
@@ -261,6 +269,7 @@ REF = {"password": None, "passwordSecretRef": {"name": "p", "key": "k"}}
         (password_secret({"k": b""}), "has nothing under 'k'"),
         (password_secret({"other": b"secret"}), "has nothing under 'k'"),
         (password_secret({"k": b"\xff\xfe"}), "the password is not UTF-8 text"),
+        (large_secret(200_000), "Secret p is too large to be read: it has "),
         (password_secret({"k": b"s" * 1025}), "a password of 1025 bytes; at most 1024"),
         (password_secret({"k": "\U0001f600".encode()}), "characters beyond 16 bits"),
     ],
@@ -336,8 +345,9 @@ def test_a_chain_that_is_none() -> None:
     ):
         stuff = Material(good.key, good.key_pem, chain, ca)
         for wish in (spec(p12={}), spec(jks={})):
-            with pytest.raises(NoKeystore, match=r"spec\.keystores: (tls\.crt|ca\.crt)"):
+            with pytest.raises(NoKeystore, match=r"spec\.keystores: (tls\.crt|ca\.crt)") as caught:
                 made(wish, stuff)
+            assert caught.value.reason == "KeystoreFailed"
 
 
 def test_all_that_may_be_wanted_is_made() -> None:

@@ -1,5 +1,6 @@
 """Whose Secret is it: what is not for a Certificate is never overwritten."""
 
+import base64
 from typing import Any
 
 import msgspec
@@ -72,6 +73,31 @@ def test_pinned() -> None:
 def test_own_key() -> None:
     """A Secret with the key that we asked with is ours even when its annotations were removed."""
     assert foreign_defect(samples.certificate(), secret(), own_key=True) is None
+
+
+ENTRIES = st.sampled_from(["tls.crt", "tls.key", "ca.crt", "password", "x" * 200, "keystore.p12"])
+
+
+@given(
+    kind=st.sampled_from(["kubernetes.io/tls", "Opaque", "kubernetes.io/dockerconfigjson", "helm.sh/release.v1"]),
+    data=st.dictionaries(ENTRIES, st.sampled_from([b"", b"x"])),
+)
+def test_what_is_refused_says_the_way_on(kind: str, data: dict[str, bytes]) -> None:
+    """Of each Secret that is refused: where the annotation hands it over the message names it, and with it nothing is in the way."""
+    certificate = samples.certificate()
+    there = {name: base64.b64encode(value).decode() for name, value in data.items()}
+    found = foreign_defect(certificate, secret(type=kind, data=there), own_key=False)
+    handed = foreign_defect(certificate, secret(type=kind, data=there, note="other"), own_key=False)
+    if kind in ("kubernetes.io/tls", "Opaque"):
+        assert handed is None
+        assert found is None or f"with the annotation {NAME}=leaf" in found.message
+    else:
+        assert handed is not None
+        assert found is not None
+        assert NAME not in found.message
+    if kind == "Opaque" and any(data.values()):
+        assert found is not None
+        assert all(name[:80] in found.message for name, value in data.items() if value)
 
 
 @pytest.mark.parametrize("kind", ["kubernetes.io/tls", "Opaque"])

@@ -1,9 +1,13 @@
 """How long a certificate can be verified, and what a renewed CA brings to the Secrets of its leaves."""
 
+import base64
+import itertools
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from issuers.authority import Authority, load_authority
 from issuers.certificate import sign, template_for
@@ -11,11 +15,12 @@ from issuers.request import read_request
 from issuers.template import within
 from issuers.x509 import loading
 from signer.api.certificate import IssuerReference
+from signer.api.certificaterequest import CertificateRequest
 from signer.certificates.policies import EXPIRED, RENEWING, Facts, issuance_needed, not_ready
 from signer.certificates.renewal import useful_until
 from signer.certificates.secrets import trust
 from signer.certificates.secrets.content import IssuedData
-from signer.certificates.secrets.trust import longest, trusted_until
+from signer.certificates.secrets.trust import answer_doubts, longest, stored_ca, trusted_until
 from signer.certificates.secrets.view import inspect
 from tests import pki
 from tests.pki import CA, DAY
@@ -147,3 +152,52 @@ def test_looks_are_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(10):
         assert trusted_until(seen.chain, seen.ca) == until
     assert len(verified) == count
+
+
+LEAF = pki.cert_pem(x509.load_pem_x509_certificates(issued(LOW).chain)[0])
+OTHERS = {"low": LOW.pem, "root": ROOT.pem, "stranger": CA("stranger", now=NOW).pem}
+ABOVE = {"leaf": "low", "low": "root", "root": "root", "stranger": "stranger"}
+CHAINS = [("leaf", *rest) for count in range(4) for rest in itertools.permutations(OTHERS, count)]
+ROOTS = [rest for count in range(3) for rest in itertools.combinations(OTHERS, count)]
+
+
+@pytest.mark.parametrize("chain", CHAINS, ids="-".join)
+def test_what_leads_nowhere_is_told(chain: tuple[str, ...]) -> None:
+    """Of all orders of the certificates above a leaf, and all roots beside them: what does not lead upwards is doubted, no more."""
+    text = b"".join({"leaf": LEAF, **OTHERS}[name] for name in chain)
+    leads = all(ABOVE[below] == above for below, above in itertools.pairwise(chain))
+    for roots in ROOTS:
+        ca = b"".join(OTHERS[name] for name in roots)
+        ends = trusted_until(text, ca)
+        anchored = not roots or chain[-1] in roots or ABOVE[chain[-1]] in roots
+        found = answer_doubts(None, text, ca, verified=ends is not None)
+        assert bool(found) is not (leads and anchored), (chain, roots, found)
+        assert all(one.reason == "BrokenChain" for one in found)
+
+
+@pytest.mark.parametrize(
+    ("ca", "says"),
+    [
+        (b"\x30\x82garbage", "holds no PEM"),
+        (ROOT.certificate.public_bytes(Encoding.DER), "it is DER"),
+        (base64.b64encode(ROOT.pem), "it is base64 of PEM"),
+        (b"null", "holds no PEM"),
+        (pki.key_pem(pki.key()), "holds no PEM"),
+        (ROOT.pem * 1000, "too many"),
+        (ROOT.pem + ROOT.pem.replace(b"MII", b"AAA", 1), "some readers refuse all"),
+        (ROOT.pem, ""),
+        (b"# the root\n" + ROOT.pem, ""),
+        (b"", ""),
+    ],
+)
+def test_a_root_that_nobody_can_read(ca: bytes, says: str) -> None:
+    """What another group's issuer gives for a root is stored only if some certificate can be read in it, and it is told why not."""
+    body = samples.request_json()
+    body["spec"]["issuerRef"] = {"name": "x", "kind": "Thing", "group": "example.com"}
+    body["status"]["ca"] = base64.b64encode(ca).decode()
+    request = msgspec.convert(body, CertificateRequest)
+    kept = not says or "some readers" in says
+    assert stored_ca(request) == (ca if kept else b"")
+    found = answer_doubts(request, LEAF, b"", verified=False)
+    assert [one.reason for one in found] == (["UnreadableCA"] if says else [])
+    assert not says or says in found[0].message

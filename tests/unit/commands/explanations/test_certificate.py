@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from signer.api.certificate import Certificate
-from signer.certificates.matching import view_request
 from signer.certificates.policies import Facts, issuance_needed
 from signer.certificates.secrets.view import inspect
+from signer.certificates.spec.matching import view_request
 from signer.commands.explanations.certificate import CertificateExplanation, Seen, explain_certificate
 from tests.unit.certificates.samples import NOW, certificate, request, secret, with_status
 
@@ -38,6 +38,7 @@ def test_spec() -> None:
     assert "secretName" in found.reason.message
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize(
     "spec",

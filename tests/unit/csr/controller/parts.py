@@ -207,8 +207,11 @@ class FakeRecorder:
         *,
         courtesy: bool = False,
         share: str | None = None,
-    ) -> bool:
+    ) -> None:
         self.events.append(Emitted(ref.name, type_, reason, message, courtesy, ref.kind, ref.namespace, share))
+
+    def offer(self, *what: Any, share: str | None = None) -> bool:
+        self.emit(*what, share=share)
         return True
 
     def about(self, kind: str) -> list[Emitted]:

@@ -54,7 +54,7 @@ class Scene:
         self.mesh = FakeMesh(self.world) if self.world is not None else None
         self.intake = Intake()
         self.disk = Disk(self.stream)
-        self.sharing = Sharing("a", lambda: self.members, self.loop.time)
+        self.sharing = Sharing(lambda: "a", lambda: self.members, self.loop.time)
         self.controller = RequestController(
             Parts(
                 cast("Any", self.reflector),

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 
+import pytest
 from cryptography import x509
 
 from signer.csr.answers.writer import Written
@@ -32,6 +33,7 @@ async def test_one_request_one_write() -> None:
         assert scene.recorder.events[0].courtesy
 
 
+@pytest.mark.heavy
 @virtual_time
 async def test_all_of_a_burst() -> None:
     """Five hundred requests make five hundred writes with as many serial numbers, never more at once than allowed."""
@@ -124,6 +126,7 @@ async def test_nothing_before_the_issuers_are_known() -> None:
         assert scene.names == ["request-1"]
 
 
+@pytest.mark.heavy
 @virtual_time
 async def test_a_large_rsa_key_signs_off_the_loop() -> None:
     """With an RSA-4096 CA the loop goes on turning while a thread signs; the answer is the same."""

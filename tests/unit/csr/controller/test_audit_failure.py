@@ -2,11 +2,14 @@
 
 import asyncio
 
+import pytest
+
 from signer.csr.answers.writer import Written
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.csr.controller.scene import running
 
 
+@pytest.mark.heavy
 @virtual_time
 async def test_stop() -> None:
     """While the log cannot be written nothing is sent, not even what was signed already; then all is, each once."""

@@ -129,20 +129,29 @@ def test_a_certificate_that_begins_with_its_ca_is_ours() -> None:
     ours = by_us()
     begin = x509.load_pem_x509_certificates(ours)[0].not_valid_before_utc
     later = begin - timedelta(seconds=30) + BACKDATE
-    assert not is_ours(ours, later)
+    assert not is_ours(ours, later, begin - timedelta(days=1))
     assert is_ours(ours, later, begin)
     assert not is_ours(ours, later, begin - timedelta(seconds=1))
     assert not is_ours(FOREIGN, NOW, x509.load_pem_x509_certificates(FOREIGN)[0].not_valid_before_utc)
 
 
+def test_a_ca_that_is_not_known_yet() -> None:
+    """A replica that has just started may not know when the CA began: so it does not call another replica's certificate foreign."""
+    ours = by_us()
+    begin = x509.load_pem_x509_certificates(ours)[0].not_valid_before_utc
+    assert is_ours(ours, begin + timedelta(seconds=30), None)
+    assert not is_ours(ours, begin - timedelta(seconds=1), None)
+    assert not is_ours(FOREIGN, NOW, None)
+
+
 def test_the_form() -> None:
     """Ours is told by when it begins, its empty subject and its extensions; nonsense is not ours."""
-    ours = by_us()
-    assert is_ours(ours, NOW)
-    assert is_ours(ours + ca().pem, NOW)
-    assert not is_ours(ours, NOW - timedelta(seconds=1))
-    assert not is_ours(ours, NOW + timedelta(minutes=30))
-    assert not is_ours(FOREIGN, NOW)
-    assert not is_ours(FOREIGN, NOW + timedelta(days=2))
+    ours, long_ago = by_us(), NOW - timedelta(days=30)
+    assert is_ours(ours, NOW, long_ago)
+    assert is_ours(ours + ca().pem, NOW, long_ago)
+    assert not is_ours(ours, NOW - timedelta(seconds=1), long_ago)
+    assert not is_ours(ours, NOW + timedelta(minutes=30), long_ago)
+    assert not is_ours(FOREIGN, NOW, long_ago)
+    assert not is_ours(FOREIGN, NOW + timedelta(days=2), long_ago)
     for text in (b"", b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----", ours[:200], ca().pem):
-        assert not is_ours(text, NOW)
+        assert not is_ours(text, NOW, long_ago)

@@ -48,6 +48,7 @@ class TestReread:
             await scene.until(lambda: scene.writer.writes)
             assert not scene.writer.writes[0].answer.refused
 
+    @pytest.mark.heavy
     @virtual_time
     async def test_a_storm_costs_one_read_a_second(self) -> None:
         """Five hundred refused requests of one namespace within ten seconds cost some ten reads, and all are refused."""
@@ -136,6 +137,7 @@ class TestReread:
 
 
 class TestBind:
+    @pytest.mark.heavy
     @virtual_time
     async def test_stored_before_it_is_issued(self) -> None:
         """The first of a tenant's workloads waits until its namespace owns the signer; all of them share one store."""
@@ -299,6 +301,7 @@ class TestUnready:
             scene.mesh.changed()
             await scene.until(lambda: scene.writer.writes, 1)
 
+    @pytest.mark.heavy
     @virtual_time
     async def test_fair_after_the_first_sync(self) -> None:
         """Requests that came before any namespace was known stand in their tenants' queues afterwards."""

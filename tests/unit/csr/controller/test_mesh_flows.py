@@ -1,7 +1,9 @@
 """With a wall one tenant's flood holds up no other, and the wall's mode is shown."""
 
 import asyncio
-from dataclasses import replace
+
+import pytest
+from msgspec.structs import replace
 
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.csr.controller.mesh_scene import BAR_SIGNER, OWNED
@@ -10,6 +12,7 @@ from tests.unit.csr.crafted import FOO_SIGNER, NOW, ready, workload
 from tests.unit.tenancy.worlds import BAR, world
 
 
+@pytest.mark.heavy
 @virtual_time
 async def test_a_flood_does_not_delay_another_tenant() -> None:
     """While one tenant's thousand workloads restart, another tenant's request is written in the next round."""
@@ -25,6 +28,7 @@ async def test_a_flood_does_not_delay_another_tenant() -> None:
         assert scene.metric("issued_total", signer=FOO_SIGNER, namespace="foo") is not None
 
 
+@pytest.mark.heavy
 @virtual_time
 async def test_one_tenant_has_a_part_of_the_window() -> None:
     """One tenant alone has an eighth of the window at most, so that another's write finds room at once.

@@ -1,8 +1,9 @@
 """A SignerPolicy's rate: what is over it waits, in order, and is issued in the end."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
+
+from msgspec.structs import replace
 
 from signer.tenancy.world import Policy, Rate
 from tests.fakes.virtual_time import virtual_time

@@ -1,10 +1,10 @@
 """A refused workload asks for ever: it is told once a minute, in full, and counted always."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from signer.tenancy.world import Roots
 from tests.fakes.virtual_time import virtual_time
@@ -34,6 +34,18 @@ async def test_the_first_is_told_in_full() -> None:
         assert intent["reasons"][0].startswith("TenantMismatch: ClusterIssuer foo is not for namespace bar")
         assert (outcome["audit"], outcome["outcome"]) == ("outcome", "refused")
         assert scene.metric("refusals_total", signer=FOO_SIGNER, namespace="bar", reason="TenantMismatch") == 1
+
+
+@virtual_time
+async def test_told_on_the_one_that_names_the_signer() -> None:
+    """A ProxyConfig for some workloads gets the Events about the signer that it names; other signers' go to the oldest."""
+    both = claims(BAR, FOO)
+    async with running(world=world(bindings=OWNED, claimed={"foo": claims(FOO), "bar": both})) as scene:
+        scene.put(**THIEF)
+        await scene.until(lambda: scene.writer.writes)
+        await asyncio.sleep(1)
+        found = [(event.name, event.reason) for event in scene.recorder.events if event.kind == "ProxyConfig"]
+        assert found == [("foopc", "SignerClaimed")]
 
 
 @virtual_time

@@ -5,11 +5,11 @@ import asyncio
 from signer.csr.answers.writer import Written
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.csr.controller.scene import Scene, running
-from tests.unit.csr.crafted import request
+from tests.unit.csr.crafted import encoded, request
 
 
 def uid_of(scene: Scene, owner: str, start: int = 0) -> str:
-    return next(f"u{n}" for n in range(start, 10_000) if scene.sharing.owner_of(f"u{n}") == owner)
+    return next(f"u{n}" for n in range(start, 10_000) if scene.sharing.place(f"u{n}").owner == owner)
 
 
 @virtual_time
@@ -78,3 +78,34 @@ async def test_taken_over_and_lost() -> None:
         scene.put(uid=uid)
         await asyncio.sleep(60)
         assert len(scene.writer.writes) == 1
+
+
+@virtual_time
+async def test_what_is_not_read() -> None:
+    """Of another's requests only the approval is read; of ours all, but for our own certificate when it comes back."""
+    async with running(members=("a", "b")) as scene:
+        read = scene.intake.read
+        for uid, ours in ((uid_of(scene, "a"), True), (uid_of(scene, "b"), False)):
+            assert (read(encoded(uid=uid, conditions=())) is not None) == ours
+            assert read(encoded(uid=uid)) is not None
+        seen: list[str] = []
+        scene.intake.subscribe(lambda csr: seen.append(csr.uid))
+        mine = uid_of(scene, "a")
+        scene.writer.takes = 1.0
+        scene.put(uid=mine)
+        await asyncio.sleep(0.1)
+        (write,) = scene.writer.writes
+        for certificate in (write.answer.pem, b"somebody else's", write.answer.pem[1:]):
+            assert read(encoded(uid=mine, certificate=certificate)) is None
+        assert seen == [mine, mine]
+        assert read(encoded(uid=uid_of(scene, "b"), certificate=b"x")) is None
+        assert seen == [mine, mine]
+
+
+@virtual_time
+async def test_many_of_a_dead_owner() -> None:
+    """A thousand requests of an owner that died are all answered within three seconds, each once."""
+    async with running(members=("a", "b", "c")) as scene:
+        scene.put_many(1000)
+        await asyncio.sleep(3)
+        assert sorted(scene.names) == sorted(f"r{n}" for n in range(1000))

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from issuers.errors import SigningFailed
-from signer.api.certificatesigningrequest import CertificateSigningRequest
+from signer.api.certificatesigningrequest import CertificateSigningRequest, read_object
 from signer.csr.answers.compose import Answer, issue
 from signer.csr.answers.writer import Written
 from signer.csr.evaluate import Case, Circumstances, evaluate
@@ -16,7 +16,7 @@ from tests.fakes.refusals import ANSWERS
 from tests.fakes.refusals import Answer as Refusal
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.csr.controller.scene import running
-from tests.unit.csr.crafted import FOO, FOO_SIGNER, ISTIOD, SHOP, SHOP_SIGNER, ready, request
+from tests.unit.csr.crafted import FOO, SHOP, SHOP_SIGNER, encoded, ready, request
 from tests.unit.tenancy.worlds import world
 
 UNKNOWN = Written("unknown", "503 ServiceUnavailable: starting")
@@ -259,15 +259,10 @@ class TestUnforeseen:
     @virtual_time
     async def test_unreadable_bytes(self, caplog: pytest.LogCaptureFixture) -> None:
         """An object whose inside cannot be read is not answered blindly; it will be retried."""
-        # A user name that is not UTF-8: not read by the watch, only when the request is decided.
-        broken = request()
-        raw = broken.raw.replace(ISTIOD.encode(), b"\xff" * len(ISTIOD))
+        # An annotation that is not UTF-8: not read by the watch, only when the request is decided.
+        raw = encoded(annotations={"a": "broken"}).replace(b"broken", b"\xff" * 6)
         async with running() as scene:
-            scene.reflector.put(
-                CertificateSigningRequest(
-                    broken.name, broken.uid, broken.resource_version, FOO_SIGNER, broken.conditions, False, raw
-                )
-            )
+            scene.reflector.put(read_object(raw))
             scene.put_many(1)
             await asyncio.sleep(1)
             assert scene.names == ["r0"]

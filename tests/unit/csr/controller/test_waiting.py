@@ -143,8 +143,9 @@ class TestApproval:
                 await asyncio.sleep(5)
                 scene.put(conditions=(), version=str(version))
             (event,) = scene.recorder.events
-            assert (event.type, event.reason) == ("Normal", "WaitingApproval")
-            assert event.message == "Waiting for the Approved condition before issuing"
+            assert (event.type, event.reason) == ("Warning", "WaitingApproval")
+            assert event.message.startswith("Waiting for the Approved condition before issuing: ")
+            assert "kubectl certificate approve" in event.message
             assert event.courtesy
 
     @virtual_time

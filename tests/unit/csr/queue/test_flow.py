@@ -10,7 +10,7 @@ from issuers.compose import compose_request
 from issuers.errors import MalformedRequest
 from issuers.private_key import generate_key
 from issuers.request import read_request
-from signer.csr.queue.flow import NO_FLOW, Flow, claimed_identity, flow_of
+from signer.csr.queue.flow import Flow, claimed_identity, flow_of
 from tests.pki import key, workload_csr
 from tests.unit.csr.crafted import ISTIOD, request, workload
 from tests.vectors import craft
@@ -19,6 +19,7 @@ VECTORS = Path(__file__).parents[3] / "vectors" / "requests"
 HERE = frozenset({"foo", "istio-system"})
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", ["p256", "rsa2048", "rsa4096"])
 def test_a_workload(kind: str) -> None:
     """The SPIFFE ID of an honest request is found, whatever its key."""
@@ -114,10 +115,8 @@ def test_another_reading_of_pem(kind: str) -> None:
 
 
 def test_unreadable_bytes() -> None:
-    """A request whose bytes make no sense has no flow of its own."""
-    broken = request()
-    object.__setattr__(broken, "raw", b"\xff\xff")
-    assert flow_of(broken, HERE) == NO_FLOW
+    """A request whose CSR makes no sense stands in the queue of its requester, for no namespace."""
+    assert flow_of(request(request=b"\xff\xff"), HERE) == Flow(ISTIOD, "")
 
 
 @given(st.binary(max_size=200))
@@ -126,6 +125,7 @@ def test_any_bytes(data: bytes) -> None:
     assert claimed_identity(data) is None
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("vector", sorted(path.name for path in VECTORS.glob("*.pem")))
 def test_never_another_identity(vector: str) -> None:
     """Where the strict reader reads one SPIFFE ID, the queue's is that one or none."""

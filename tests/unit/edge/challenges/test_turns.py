@@ -53,7 +53,7 @@ class Recorder:
     def __init__(self, names: list[str]) -> None:
         self._names = names
 
-    def emit(self, ref: ObjectReference, *_what: str, **_more: object) -> bool:
+    def offer(self, ref: ObjectReference, *_what: str, **_more: object) -> bool:
         self._names.append(ref.name)
         return True
 
@@ -66,7 +66,7 @@ def given(orders: list[Order], *challenges: Challenge) -> list[str]:
 
 
 def _turns(orders: list[Order], challenges: tuple[Challenge, ...], writer: Writer, events: list[str]) -> Turns:
-    errors = WriteErrors(Recorder(events))  # type: ignore[arg-type]  # it only emits
+    errors = WriteErrors(Recorder(events))  # type: ignore[arg-type]  # it only offers
     return Turns(Store(*challenges), Store(*orders), writer, clock=lambda: NOW, errors=errors)  # type: ignore[arg-type]  # what it needs of them
 
 

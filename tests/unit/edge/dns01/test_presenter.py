@@ -51,7 +51,7 @@ async def test_slow_servers() -> None:
     assert found.cause is Cause.NOT_RESOLVED
     assert reason is not None
     for message in (found.message, reason.message):
-        assert "the name servers were not done within" in message
+        assert "the name servers did not finish within" in message
         assert "_acme-challenge.a.example.com" in message
 
 

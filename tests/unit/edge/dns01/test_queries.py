@@ -5,8 +5,12 @@ from collections.abc import Callable
 
 import dns.flags
 import dns.message
+import dns.opcode
 import dns.rdatatype
+import dns.tsig
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from issuers.acme.targets import ANYWHERE, AddressRule
 from signer.edge.dns01 import queries as dns_queries
@@ -24,6 +28,7 @@ VALUE = "v" * 43
 SOA = f"{ZONE}. SOA ns.{ZONE}. admin.{ZONE}. 1 2 3 4 5"
 TSIG = Tsig("acme-key", ALGORITHMS["HMACSHA256"], "tsig", "secret")
 SECRET = base64.b64encode(b"s" * 32)
+KEY = dns.tsig.Key(TSIG.name, b"s" * 32, TSIG.algorithm)
 
 
 @pytest.fixture(autouse=True)
@@ -130,15 +135,56 @@ async def test_too_many_servers() -> None:
 
 async def test_a_circle() -> None:
     """Aliases in a circle are followed once round, and told."""
+    aliases = {f"{NAME}.": f"b.{ZONE}.", f"b.{ZONE}.": f"{NAME}."}
 
     def answer(query: Message) -> list[Message]:
         name = str(query.question[0].name)
-        return [reply(query, f"{name} CNAME {'b' if name.startswith('_') else '_acme-challenge.a'}.{ZONE}.")]
+        return [reply(query, *([f"{name} CNAME {aliases[name]}"] if name in aliases else []))]
 
     async with scripted(answer) as port:
         found = await Questions([("127.0.0.1", port)]).delegated(NAME)
     assert isinstance(found, Refuse)
     assert "circle" in found.message
+
+
+LABELS = st.sampled_from(("a", "b", "_acme-challenge", "*"))
+RELATIVE = st.lists(LABELS, min_size=1, max_size=3).map(tuple).filter(lambda labels: "*" not in labels[1:])
+ZONES = st.dictionaries(RELATIVE, st.sampled_from(("", "x", "y", "a.b", "_acme-challenge.b")), max_size=6)
+"""By owner, below ZONE: where its CNAME leads, "" for another record; a wildcard only as the first label."""
+
+
+def aliases_in(zone: dict[tuple[str, ...], str], name: tuple[str, ...]) -> tuple[str | None, bool]:
+    """Where a zone says that a name leads, and whether by a wildcard: the closest name that exists decides (RFC 4592, 3.3.1)."""
+    existing = {owner[index:] for owner in zone for index in range(len(owner))}
+    if name in existing:
+        return zone.get(name) or None, False
+    for index in range(1, len(name) + 1):
+        if name[index:] in existing or index == len(name):
+            return zone.get(("*", *name[index:])) or None, True
+    return None, False
+
+
+@settings(max_examples=60, deadline=None)
+@given(ZONES)
+async def test_what_a_wildcard_makes_up(zone: dict[tuple[str, ...], str]) -> None:
+    """In any zone, a record's name leads where its own CNAMEs lead, and nowhere by a wildcard's."""
+
+    def answer(query: Message) -> list[Message]:
+        text = query.question[0].name.to_text(omit_final_dot=True).lower()
+        target, _ = aliases_in(zone, tuple(text.removesuffix(f".{ZONE}").split(".")))
+        return [reply(query, *([f"{text}. CNAME {target}.{ZONE}."] if target else []))]
+
+    wanted = ["_acme-challenge", "a"]
+    seen = [tuple(wanted)]
+    while True:
+        target, made_up = aliases_in(zone, seen[-1])
+        if target is None or made_up or (following := tuple(target.split("."))) in seen:
+            break
+        seen.append(following)
+    circle = target is not None and not made_up
+    async with scripted(answer) as port:
+        found = await Questions([("127.0.0.1", port)]).delegated(NAME)
+    assert isinstance(found, Refuse) if circle else found == ".".join((*seen[-1], ZONE))
 
 
 class TestUpdates:
@@ -153,14 +199,48 @@ class TestUpdates:
         assert reason is not None
         assert "is not signed" in reason.message
 
+    @pytest.mark.parametrize("signed", [False, True])
     @pytest.mark.parametrize("owner", ["example.org.", ".", "b.a.example.com."])
-    async def test_another_zone(self, owner: str) -> None:
-        """A server cannot have another zone changed than one that the name is in."""
+    async def test_another_zone(self, owner: str, signed: bool) -> None:
+        """A server cannot have another zone changed than one that the name is in, though it has the key."""
         soa = f"{owner} SOA ns.{ZONE}. admin.{ZONE}. 1 2 3 4 5"
-        async with scripted(lambda query: [reply(query, authority=(soa,))]) as port:
-            reason = await self.updates(port).add(NAME, VALUE)
+        async with scripted(lambda query: [reply(query, authority=(soa,))], KEY) as port:
+            updates = Updates(Questions(), Rfc2136("127.0.0.1", port, tsig=TSIG if signed else None), SECRET, ANYWHERE)
+            reason = await updates.add(NAME, VALUE)
         assert reason is not None
         assert "does not have the zone" in reason.message
+
+    @pytest.mark.parametrize("above", ["", f"a.{ZONE}"], ids=["in the zone", "in a zone below it"])
+    async def test_the_zone_beside_an_alias(self, above: str) -> None:
+        """Where a wildcard's alias leads is no zone of the name: the first name above that is no alias has the zone's."""
+        zone, updated = above or ZONE, list[str]()
+
+        def answer(query: Message) -> list[Message]:
+            name = query.question[0].name.to_text(omit_final_dot=True)
+            if query.opcode() == dns.opcode.UPDATE:
+                updated.append(name)
+                return [reply(query)]
+            soa = (f"{zone}. SOA ns.{zone}. admin.{zone}. 1 2 3 4 5",)
+            if name == zone:
+                return [reply(query, *soa)]
+            # As name servers have it: the SOA beside the alias is of where that leads, here the zone above.
+            return [reply(query, f"{name}. CNAME web.{ZONE}.", authority=(SOA,))]
+
+        async with scripted(answer, KEY) as port:
+            assert await self.updates(port).add(NAME, VALUE) is None
+        assert updated == [zone]
+
+    async def test_the_question_is_signed(self) -> None:
+        """The key chooses the view, so the question for the zone has it, as the update has."""
+        seen: list[tuple[int, bool]] = []
+
+        def note(query: Message) -> list[Message]:
+            seen.append((query.opcode(), query.had_tsig))
+            return [reply(query, authority=() if query.opcode() == dns.opcode.UPDATE else (SOA,))]
+
+        async with scripted(note, KEY) as port:
+            assert await self.updates(port).add(NAME, VALUE) is None
+        assert seen == [(dns.opcode.QUERY, True), (dns.opcode.UPDATE, True)]
 
     async def test_where_nobody_is_asked(self) -> None:
         """A tenant's name server on this machine gets no packet."""

@@ -8,7 +8,7 @@ import pytest
 from signer.api.certificate import Certificate
 from signer.api.secret import Secret
 from signer.certificates.secrets.ownership import holds
-from signer.certificates.spec_check import spec_defect
+from signer.certificates.spec.check import spec_defect
 from signer.certificates.well_known import FAO_LABEL
 from signer.edge.gateways.bodies import by_hand_secret, certificate_body, gateway_secret
 from signer.edge.gateways.read import gateway_wishes

@@ -7,7 +7,7 @@ import pytest
 
 from signer.api.certificate import Certificate
 from signer.edge.gateways.bodies import certificate_body
-from signer.edge.gateways.certificates import kept_by_another
+from signer.edge.gateways.certificates import kept_by_another, why_not_issued
 from signer.edge.gateways.read import gateway_wishes
 from signer.edge.gateways.wish import Wish
 from signer.tenancy.verdict import Reason
@@ -95,3 +95,26 @@ def test_the_wish_is_read_only() -> None:
     """Nothing of what is decided depends on the issuer or on the hosts."""
     other = replace(wish(GATEWAYS), hosts=())
     assert told(other, by_hand()) == told(wish(GATEWAYS), by_hand())
+
+
+@pytest.mark.parametrize(
+    ("issuing", "code"),
+    [
+        (("True", "x; CertificateRequest shop-1 is not answered: no issuer"), "RequestWaits"),
+        (("True", "x; CertificateRequest shop-1 is not answered: Waiting on certificate issuance"), None),
+        (("True", "Renewing certificate"), None),
+        (("False", "failed: rateLimited"), "Failed"),
+    ],
+)
+def test_what_its_gateway_is_told(issuing: tuple[str, str], code: str | None) -> None:
+    """A Gateway's people are told why its Certificate gets none, unless that ends by itself."""
+    condition = {"type": "Issuing", "status": issuing[0], "reason": "Failed", "message": issuing[1]}
+    status = {"conditions": [condition], "failedIssuanceAttempts": 1}
+    made = msgspec.convert(
+        certificate_body(wish(), GATEWAYS, source_namespace_uid="uid") | {"status": status}, Certificate
+    )
+    found = why_not_issued(made)
+    assert (found.code if found is not None else None) == code
+    if found is not None:
+        assert found.message.startswith(f"Certificate {GATEWAYS}/shop")
+        assert issuing[1].rpartition(": ")[2] in found.message

@@ -125,6 +125,7 @@ class TestEveryHost:
         found = wanted(gateway(https("*"), http("*")), routes=(other,))
         assert found.wishes == ()
         assert [passed.reason.code for _, passed in found.passed] == ["NoHost"]
+        assert "of the Gateway's own namespace" in found.passed[0][1].reason.message
 
 
 def too_large(obj: Any) -> Any:

@@ -25,6 +25,7 @@ from signer.edge.gateways.placeholder import (
     wait_for_issuance,
     waits,
 )
+from signer.edge.reserved import SecretName
 from tests import pki
 from tests.unit.edge.objects import gateway, host, http, https
 
@@ -149,11 +150,14 @@ class TestGateways:
             https("d.example.com", credential="builtin://"),
             {"port": {"number": 80, "protocol": "HTTP"}, "hosts": ["*"]},
         )
-        assert credentials(gateway(*servers)) == {"one", "two", "three", "four"}
+        named = https("e.example.com", credential="istio-system/five")
+        wanted = {SecretName(one) for one in ("one", "two", "three", "four")} | {SecretName("five", "istio-system")}
+        assert credentials(gateway(*servers, named)) == wanted
 
     def test_selectors(self) -> None:
         """Of each Gateway that names the Secret, whatever its namespace; each once."""
         named = [gateway(https("a.example.com"), namespace=name) for name in ("foo", "bar")]
         other = gateway(https("b.example.com", credential="other"), http("b.example.com"))
-        assert selectors_naming([*named, other]) == {name: [{"istio": "ingressgateway"}] for name in ("tls", "other")}
+        wanted = {SecretName(name): [{"istio": "ingressgateway"}] for name in ("tls", "other")}
+        assert selectors_naming([*named, other]) == wanted
         assert selectors_naming([gateway(http("a.example.com"))]) == {}

@@ -1,10 +1,12 @@
 """Where a Secret is written, and which names it must not have."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from signer.edge.gateways.placement import NoGateway, Placement, place
+from signer.edge.gateways.placement import NoGateway, Placement, only_in, place
 from signer.edge.proxies.values import GatewayPod, selects
-from signer.edge.reserved import Existing, in_the_way, reserved_name, secret_named
+from signer.edge.reserved import Existing, SecretName, in_the_way, reserved_name, secret_named
 from signer.tenancy.verdict import Reason, Refuse
 
 SELECTOR = {"istio": "ingressgateway"}
@@ -24,6 +26,27 @@ def test_own_gateway() -> None:
     """Where the proxy runs in the Gateway's own namespace, the Secret goes there, without any policy."""
     assert placed(pods("foo", "foo"), granted=False) == Placement(("foo",))
     assert placed(pods("istio-system"), namespace="istio-system", granted=False) == Placement(("istio-system",))
+
+
+NAMESPACES = st.sampled_from(("foo", "istio-system", "bar"))
+
+
+@given(st.lists(NAMESPACES, max_size=3), NAMESPACES | st.just(""), st.booleans())
+def test_a_namespace_that_is_named(running: list[str], named: str, granted: bool) -> None:
+    """A namespace before the Secret's name changes nothing where the proxies run there alone; elsewhere it never writes."""
+    without = placed(pods(*running), granted=granted)
+    reading = only_in(named, SELECTOR, pods(*running))
+    found = reading if isinstance(reading, Refuse) else placed(reading, granted=granted)
+    if not running or not named or set(running) == {named}:
+        assert found == without
+    elif named not in running:
+        assert isinstance(found, Refuse)
+        assert found.code == "OtherNamespace"
+        assert named in found.message
+    elif isinstance(found, Placement):
+        assert found.namespaces == (named,)
+        assert isinstance(without, Placement)
+        assert named in without.namespaces
 
 
 def test_shared_gateway() -> None:
@@ -105,17 +128,21 @@ def test_usual_names(name: str) -> None:
 @pytest.mark.parametrize(
     ("credential", "found"),
     [
-        ("a", "a"),
-        ("kubernetes://a", "a"),
+        ("a", SecretName("a")),
+        ("kubernetes://a", SecretName("a")),
+        ("a/b", SecretName("b", "a")),
+        ("kubernetes://a/b", SecretName("b", "a")),
         ("", None),
-        ("a/b", None),
-        ("kubernetes://a/b", None),
+        ("/b", None),
+        ("a/", None),
+        ("a.b/c", None),
+        ("a/b/c", None),
         ("A", None),
         ("x://a", None),
     ],
 )
-def test_names_of_secrets(credential: str, found: str | None) -> None:
-    """A credentialName is a Secret's name, or a reason."""
+def test_names_of_secrets(credential: str, found: SecretName | None) -> None:
+    """A credentialName is a Secret's name, perhaps with its namespace before it, or a reason."""
     name = secret_named(credential)
     assert name == found if found else isinstance(name, Reason)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from signer.api.certificate import IssuerReference
 from signer.api.gateway import Gateway
-from signer.edge.gateways.opt_in import options_of, wanted_issuer
+from signer.edge.gateways.opt_in import effort_of_a_look, misspelt, options_of, wanted_issuer
 from signer.edge.gateways.read import api_gateway_wishes, gateway_wishes, ingress_wishes, merge
 from signer.edge.gateways.wish import Wishes
 from signer.edge.reserved import NOT_OURS
@@ -127,13 +127,26 @@ class TestIstioGateway:
         assert wanted(found) == {"ec": ["a.example.com"], "rsa": ["a.example.com"]}
         assert {wish.secret_name: wish.key_algorithm for wish in found.certificates} == {"ec": "ECDSA", "rsa": "RSA"}
 
+    def test_a_namespace_before_the_name(self) -> None:
+        """`namespace/name` is the Secret of that name there; two servers may say it differently, but not of two places."""
+        servers = [https("a.example.com", credential="own"), https("b.example.com", credential="foo/own")]
+        (wish,) = gateway_wishes(gateway(*servers), LE).certificates
+        assert (wish.secret_name, wish.secret_namespace, len(wish.hosts)) == ("own", "foo", 2)
+        found = gateway_wishes(gateway(*servers, https("c.example.com", credential="bar/own")), LE)
+        assert wanted(found) == {"own": ["a.example.com", "b.example.com"]}
+        assert codes(found) == ["SecretConflict"]
+        third = gateway_wishes(gateway(https("c.example.com", credential="bar/own"), name="other"), LE)
+        (joined,), ((refused, why),) = merge([wish, *third.certificates])
+        assert [joined, refused] in ([wish, *third.certificates], [*third.certificates, wish])
+        assert why.code == "SecretConflict"
+
     @pytest.mark.parametrize(
         ("server", "code"),
         [
             (https("a.example.com", credential=["a", "b", "c"]), "TooManyCredentials"),
             (https("a.example.com", credential="a", credentialNames=["b"]), "TwoCredentials"),
-            (https("a.example.com", credential="bar/a"), "InvalidSecretName"),
-            (https("a.example.com", credential="kubernetes://istio-system/a"), "InvalidSecretName"),
+            (https("a.example.com", credential="bar/a/b"), "InvalidSecretName"),
+            (https("a.example.com", credential="kubernetes:///a"), "InvalidSecretName"),
             (https("a.example.com", credential="weird://a"), "InvalidSecretName"),
             (https("a.example.com", credential="A_B"), "InvalidSecretName"),
             (https("a.example.com", credential="../cacerts"), "InvalidSecretName"),
@@ -334,3 +347,38 @@ class TestOptIn:
         assert options_of({"cert-manager.io/duration": "24h", "cert-manager.io/renew-before": "x" * 300, "a": "b"}) == {
             "duration": "24h"
         }
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("cert-manager.io/clusterissuer", "cert-manager.io/cluster-issuer"),
+        ("cert-manager.io/ClusterIssuer", "cert-manager.io/cluster-issuer"),
+        ("cert-manager.io/cluster_issuer", "cert-manager.io/cluster-issuer"),
+        ("certmanager.k8s.io/cluster-issuer", "cert-manager.io/cluster-issuer"),
+        ("certmanager.k8s.io/issuer", "cert-manager.io/issuer"),
+        ("cert-manager.io/cluster-isuer", "cert-manager.io/cluster-issuer"),
+        ("cert-manager.io/issuers", "cert-manager.io/issuer"),
+        ("certmanager.io/issuer", "cert-manager.io/issuer"),
+        ("cert-manager.io/issuerkind", "cert-manager.io/issuer-kind"),
+    ],
+)
+def test_annotations_that_are_nearly_right(key: str, meant: str) -> None:
+    """An annotation that asks for nothing, and nearly does, is told with the one that is meant, whatever else is set."""
+    for others in ({}, {meant: "x"}):
+        found = misspelt({key: "le"} | others, effort_of_a_look())
+        assert found is not None
+        assert (found.code, f"is {meant} meant?" in found.message) == ("MisspeltAnnotation", True)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "cert-manager.io/cluster-issuer", "cert-manager.io/issuer", "cert-manager.io/issuer-kind", "cert-manager.io/issuer-group",
+        "cert-manager.io/issuer-name", "cert-manager.io/common-name", "cert-manager.io/issue-temporary-certificate",
+        "cert-manager.io/alt-names", "acme.cert-manager.io/http01-edit-in-place", "kubernetes.io/tls-acme", "issuer", "a" * 200,
+    ],
+)  # fmt: skip
+def test_other_annotations(key: str) -> None:
+    """What is right, and what is somebody else's, is no slip."""
+    assert misspelt({key: "x"}, effort_of_a_look()) is None

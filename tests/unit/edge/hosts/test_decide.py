@@ -280,6 +280,7 @@ class TestHowMany:
         given = policy(suffixes=("one-more.example",))
         assert isinstance(ask("one-more.example", FOO, world(*held, policies=[given])), Take)
 
+    @pytest.mark.heavy
     @pytest.mark.parametrize("granted", [False, True], ids=["without a policy", "by a policy"])
     def test_all_at_once(self, granted: bool) -> None:
         """The names of one certificate are counted together: a hundred at once do not get past the limit."""

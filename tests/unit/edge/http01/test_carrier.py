@@ -8,8 +8,9 @@ import pytest
 from signer.api.gateway import APIGateway, Gateway
 from signer.api.ingress import Ingress
 from signer.api.virtualservice import VirtualService
-from signer.edge.http01.carrier import Chosen, Serving, choose
+from signer.edge.http01.carrier import Chosen, Serving, choose, with_ports_of_their_own
 from signer.edge.http01.mode import ALLOW_REDIRECT_CHANGE
+from signer.edge.proxies.ports import PUBLIC_PORTS, Ports
 from signer.tenancy.verdict import Reason
 from tests.unit.edge.objects import api_gateway, gateway, host, http, https, ingress, listener
 
@@ -52,6 +53,58 @@ def letter(*objects: Gateway | APIGateway | Ingress, **how: Any) -> str:
 def test_the_kind(objects: tuple[Any, ...], wanted: str) -> None:
     """The object that names the host best carries it; Istio's own Gateway before the others; a refusal tries the next."""
     assert letter(*objects) == wanted
+
+
+ELSEWHERE = gateway(http(HOST), https(HOST), namespace="shop", name="web")
+
+
+class TestElsewhere:
+    def test_the_reason_names_it(self) -> None:
+        """Who looks for the Gateway of another namespace reads its name, and which option makes it count."""
+        found = chosen(ELSEWHERE, namespace="istio-ingress")
+        assert isinstance(found, Reason)
+        for word in ("Gateway shop/web", "--gateway-namespaces", "istio-ingress"):
+            assert word in found.message
+        assert letter(ELSEWHERE, namespace="istio-ingress", gateway_namespaces=("istio-ingress",)) == "A"
+
+    def test_only_what_names_the_host(self) -> None:
+        """A Gateway for every host is none that somebody looks for."""
+        for one in (gateway(http("*"), namespace="shop"), gateway(http("other.example.com"), namespace="shop")):
+            found = chosen(one, namespace="istio-ingress")
+            assert isinstance(found, Reason)
+            assert "--gateway-namespaces" not in found.message
+
+
+class TestPorts:
+    HIGH = gateway(http(HOST, port=8080, redirect=True), https(HOST, port=8443))
+
+    @pytest.mark.parametrize(
+        ("objects", "names"),
+        [
+            ((PLAIN, API, INGRESS), []),
+            ((HIGH,), ["shop"]),
+            ((PLAIN, gateway(http("other.example.com", port=8080), name="beside")), ["shop"]),
+            ((api_gateway(listener("http", 8080, HOST)),), ["shop"]),
+            ((gateway(http(HOST), annotations={PUBLIC_PORTS: "80:80"}),), ["shop"]),
+            ((gateway(http("other.example.com", port=8080)),), []),
+        ],
+        ids=["usual", "others", "another's on the same proxies", "a listener", "the owner's word", "another host"],
+    )
+    def test_which_are_looked_up(self, objects: Any, names: list[str]) -> None:
+        """Services are read for those alone whose numbers do not say it."""
+        serving = Serving(
+            tuple(one for one in objects if isinstance(one, Gateway)),
+            tuple(one for one in objects if isinstance(one, APIGateway)),
+            tuple(one for one in objects if isinstance(one, Ingress)),
+        )
+        assert [one.metadata.name for one in with_ports_of_their_own(host(HOST), "foo", serving)] == names
+
+    def test_they_decide(self) -> None:
+        """A Gateway that names the container's ports is proven as one that names the world's."""
+        chart = Ports({80: frozenset({8080}), 443: frozenset({8443})}, {80: frozenset({8080}), 443: frozenset({8443})})
+        assert letter(self.HIGH) == "B"
+        assert letter(self.HIGH, ports=lambda _: chart) == "A"
+        assert letter(api_gateway(listener("http", 8080, HOST)), ports=lambda _: chart) == "E"
 
 
 def test_changing_comes_last() -> None:

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from signer.api.gateway import Gateway
 from signer.edge.http01.mode import (
@@ -159,6 +161,37 @@ def test_ports_of_the_service() -> None:
     assert chosen(*servers, public_ports={8080: 80, 8443: 443}) == "A+"
 
 
+def test_ports_that_the_world_does_not_see() -> None:
+    """Port 80 of a Gateway is not the world's where that leads elsewhere; and the redirect of another number is not taken."""
+    servers = [https(A), http(A, port=80), http(A, redirect=True, port=8080)]
+    assert chosen(*servers) == "A"
+    assert chosen(*servers, public_ports={80: 0, 8080: 80, 443: 443}) == "A+"
+    mutual = [https(A, mode="MUTUAL"), http(A, redirect=True, port=8080)]
+    assert chosen(*mutual, public_ports={8080: 80, 443: 443}, annotations=ALLOWED) == "MutualTLS"
+
+
+CASES = st.lists(st.booleans(), min_size=len(A), max_size=len(A))
+
+
+def in_letters(text: str, upper: list[bool]) -> str:
+    return "".join(char.upper() if up else char for char, up in zip(text, upper, strict=False))
+
+
+@given(CASES, CASES, st.sampled_from(("exact", "wildcard", "any")))
+def test_letters(first: list[bool], second: list[bool], how: str) -> None:
+    """A route names the host in the letters of each server: Istio finds it there by comparing them as they are."""
+    patterns = [
+        {"exact": in_letters(A, upper), "wildcard": in_letters("*.example.com", upper), "any": "*"}[how]
+        for upper in (first, second)
+    ]
+    found = mode_for_gateway(host(A), gateway(http(patterns[0]), https(patterns[1])))
+    assert isinstance(found, Mode)
+    assert {name.lower() for name in found.hosts} == {A}
+    for pattern in patterns:
+        # Istio's own comparison (pkg/config/host): equal, or below a wildcard.
+        assert any(name == pattern or (pattern[0] == "*" and name.endswith(pattern[1:])) for name in found.hosts)
+
+
 @pytest.mark.parametrize("kind", ["Gateway", "APIGateway", "Ingress"])
 def test_wildcards(kind: str) -> None:
     """No wildcard can be proven by HTTP-01, whatever serves it."""
@@ -187,6 +220,12 @@ class TestGatewayAPI:
             ),
         )
         assert found == Mode("E", ("foo", "shop"), sections=("all", "exact", "wild"))
+
+    def test_listeners_of_the_services_numbers(self) -> None:
+        """A listener counts by what the world sees of it."""
+        listed = [listener("eighty", 80), listener("high", 8080)]
+        found = mode_for_api_gateway(host(A), api_gateway(*listed), public_ports={80: 0, 8080: 80})
+        assert found == Mode("E", ("foo", "shop"), sections=("high",))
 
     def test_none(self) -> None:
         """Without one the user is told to add it."""

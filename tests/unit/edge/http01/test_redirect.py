@@ -9,9 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signer.edge.http01.mode import ALLOW_REDIRECT_CHANGE
-from signer.edge.http01.redirect import MAX_RECORD, TAKEN, giving_back, taken_for, taking, users_servers
-from signer.edge.http01.routes import object_name
+from signer.edge.http01.redirect import (
+    MAX_RECORD,
+    MOST_SERVERS,
+    MOST_TAKEN,
+    TAKEN,
+    Record,
+    giving_back,
+    record_of,
+    taken_for,
+    taking,
+    users_servers,
+)
+from signer.edge.http01.routes import MARK, object_name
 from signer.tenancy.verdict import Reason
+from tests.steps import steps
 from tests.unit.edge.objects import host, http, https
 
 A, B, C = "a.example.com", "b.example.com", "c.example.com"
@@ -43,7 +55,7 @@ def take(obj: Json, uid: str, name: str) -> Json:
 
 
 def give(obj: Json, uid: str) -> Json:
-    return patched(obj, giving_back(obj, uid))
+    return patched(obj, giving_back(obj, {uid}))
 
 
 def redirecting(obj: Json) -> set[str]:
@@ -65,7 +77,7 @@ def test_taken() -> None:
     assert taken["spec"]["servers"][0] == ONE["spec"]["servers"][0]
     assert taken["spec"]["servers"][1] == {**http(A), "name": object_name("u")}
     assert taken_for(taken) == {"u"}
-    assert giving_back(ONE, "u") is None
+    assert giving_back(ONE, {"u"}) is None
 
 
 def test_a_server_with_more_hosts_is_split() -> None:
@@ -198,7 +210,7 @@ def test_a_forged_record(record: str) -> None:
     obj = gateway(https(A, mode="MUTUAL"), http(A))
     obj["metadata"]["annotations"][TAKEN] = record
     assert users_servers(obj) == obj["spec"]["servers"]
-    patch = giving_back(obj, "u")
+    patch = giving_back(obj, {"u"})
     assert patch is None or patch["spec"]["servers"] == obj["spec"]["servers"]
 
 
@@ -207,3 +219,131 @@ def test_the_record_is_lost() -> None:
     taken = take(MANY, "u", A)
     del taken["metadata"]["annotations"][TAKEN]
     assert f"./{A}" in redirecting(give(taken, "u"))
+
+
+@pytest.mark.heavy
+def test_as_many_as_a_gateway_has_challenges() -> None:
+    """So many redirects of one Gateway are taken at once, and the next one waits; whatever is written is read again."""
+    names = [f"{number}.example.com" for number in range(MOST_TAKEN + 1)]
+    obj = gateway(http(*names, redirect=True))
+    for uid, name in enumerate(names[:-1]):
+        obj = take(obj, str(uid), name)
+        assert users_servers(obj) == gateway(http(*names, redirect=True))["spec"]["servers"]
+    found = taking(obj, "next", host(names[-1]))
+    assert isinstance(found, Reason)
+    assert "waits" in found.message
+    back = giving_back(obj, taken_for(obj))
+    assert patched(obj, back)["spec"]["servers"] == gateway(http(*names, redirect=True))["spec"]["servers"]
+
+
+def test_as_many_servers_as_are_remembered() -> None:
+    """Of a Gateway with more servers nothing is taken: what is taken can always be given back."""
+    few = [http(f"{number}.example.com") for number in range(MOST_SERVERS - 1)]
+    taken = take(gateway(http(A, redirect=True), *few), "u", A)
+    assert users_servers(taken) == [http(A, redirect=True), *few]
+    found = taking(gateway(http(A, redirect=True), *few, http(B)), "u", host(A))
+    assert isinstance(found, Reason)
+    assert "too many" in found.message
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"original": [{}] * (MOST_SERVERS + 1), "taken": {"u": A}},
+        {"original": [], "taken": {str(number): A for number in range(MOST_TAKEN + 1)}},
+        {"original": [{"x": [[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]}], "taken": {"u": A}},
+    ],
+    ids=["servers", "Challenges", "depth"],
+)
+def test_more_than_a_record_can_be(record: Json) -> None:
+    """What no Gateway could have made us write is no record."""
+    assert record_of({TAKEN: json.dumps(record)}) == Record()
+
+
+def one_after_the_other(servers: list[Json], taken: dict[str, str]) -> list[Json]:
+    """What is to come of it, said simply: for each Challenge in turn, all servers are walked through."""
+    for uid, name in taken.items():
+        changed: list[Json] = []
+        for server in servers:
+            hosts = server["hosts"]
+            ours = [one for one in hosts if one.rpartition("/")[2].lower() == name]
+            tls = server.get("tls", {})
+            if not (tls.get("httpsRedirect") is True and server["port"].get("number") == 80 and ours):
+                changed.append(server)
+                continue
+            mark = object_name(uid)
+            count = sum(one.get("name", "").startswith(mark) for one in changed)
+            new = {**server, "name": f"{mark}-{count}" if count else mark}
+            new["tls"] = {key: value for key, value in tls.items() if key != "httpsRedirect"}
+            if not new["tls"]:
+                del new["tls"]
+            if others := [one for one in hosts if one not in ours]:
+                changed.append({**server, "hosts": others})
+                new |= {"hosts": ours, "port": {**server["port"], "name": f"acme-{new['name'].removeprefix(MARK)}"}}
+            changed.append(new)
+        servers = changed
+    return servers
+
+
+UIDS = ("u", "v", "w")
+SPLIT = f"acme-{object_name('u').removeprefix(MARK)}"
+hosts = st.lists(st.sampled_from([A, B, C, f"./{A}", f"ns/{B}", A.upper(), "*.example.com"]), max_size=5)
+servers = st.lists(
+    st.builds(
+        lambda hosts, name, port, tls: {"hosts": hosts, "port": port, **name, **tls},
+        hosts,
+        st.sampled_from([{}, {"name": "mine"}, {"name": MARK}, *({"name": object_name(uid)} for uid in UIDS)]),
+        st.sampled_from(
+            [{"number": 80, "name": "http"}, {"number": 80, "name": SPLIT}, {"number": 8080}, {"number": 80}]
+        ),
+        st.sampled_from([{}, *({"tls": {"httpsRedirect": True, **more}} for more in ({}, {"mode": "SIMPLE"}))]),
+    ),
+    max_size=5,
+)
+takes = st.dictionaries(st.sampled_from(UIDS), st.sampled_from([A, B, C, A.upper()]))
+
+
+@given(servers, takes)
+def test_each_challenge_opens_its_host(written: list[Json], taken: dict[str, str]) -> None:
+    """In one walk through the servers comes out what a walk for each Challenge would bring: Gateways of before are understood."""
+    obj = gateway(*one_after_the_other(written, taken))
+    obj["metadata"]["annotations"][TAKEN] = Record(written, taken).text()
+    if taken:
+        assert users_servers(obj) == written
+
+
+@given(servers, servers, takes, st.lists(st.sampled_from(UIDS)))
+def test_whatever_the_note_and_the_servers_say(
+    written: list[Json], original: list[Json], taken: dict[str, str], uids: list[str]
+) -> None:
+    """Whatever a user writes into both, no server is made and no host lost; giving back fails on nothing."""
+    obj = gateway(*written)
+    obj["metadata"]["annotations"][TAKEN] = Record(original, taken).text()
+    patch = giving_back(obj, uids)
+    if patch is None:
+        return
+    back = patch["spec"]["servers"]
+    assert all("port" in one for one in back)
+    if not patch["metadata"]["annotations"][TAKEN]:
+        assert len(back) <= max(len(written), len(original))
+        assert {name for one in back for name in one["hosts"]} == {name for one in written for name in one["hosts"]}
+
+
+def _bomb(number: int) -> Json:
+    """An annotation of two lengths, the servers that it is about, and a third."""
+    names = [f"{index}.example.com" for index in range(number)]
+    marked = [
+        {**http(name), "name": object_name(name), "port": {"number": 80, "name": f"acme-{name}"}} for name in names
+    ]
+    obj = gateway(*marked, http(*names, redirect=True))
+    original = [http(name, redirect=True) for name in names]
+    obj["metadata"]["annotations"][TAKEN] = Record(original, {name: name for name in names}).text()
+    return obj
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("call", [users_servers, lambda obj: giving_back(obj, {"u", "0.example.com"}), taken_for])
+def test_no_product_of_two_lengths(call: Any) -> None:
+    """Four times as many servers, marks and Challenges cost about four times as much, not sixteen times."""
+    few, many = _bomb(MOST_TAKEN // 4), _bomb(MOST_TAKEN)
+    assert steps(lambda: call(many)) <= 8 * steps(lambda: call(few))

@@ -23,6 +23,7 @@ from signer.edge.orders.renewals import RenewalController
 from signer.kube.queue import WorkQueue
 from signer.kube.superseded import Key
 from tests import pki
+from tests.fakes.recorder import FakeRecorder
 
 NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
@@ -49,8 +50,8 @@ class World:
     """One Certificate, and a CA that advises `info` or fails."""
 
     def __init__(self, pem: bytes, info: RenewalInfo | AcmeError | None, **status: Any) -> None:
+        self.recorder = FakeRecorder()
         self.patched: list[dict[str, Any]] = []
-        self.events: list[str] = []
         self.overdue: list[str] = []
         self._info = info
         self._pem = pem
@@ -71,7 +72,7 @@ class World:
         self.controller = RenewalController(
             Term(
                 cast("Any", self),
-                cast("Any", SimpleNamespace(emit=lambda _about, _kind, reason, _message: self.events.append(reason))),
+                self.recorder.typed,
                 cast("Any", SimpleNamespace(get={ref: account}.get, on_ready=lambda _: None)),
                 cast("Any", None),
                 clock=lambda: NOW,
@@ -142,7 +143,7 @@ def test_somebody_is_told() -> None:
     world = World(leaf(89 * DAY, 90 * DAY), None, lastFailureTime=to_rfc3339(NOW), failedIssuanceAttempts=1)
     world.reasons()
     world.reasons()
-    assert world.events == ["NearlyExpired"]
+    assert world.recorder.reasons == ["NearlyExpired"]
 
 
 def test_a_window_that_is_past() -> None:

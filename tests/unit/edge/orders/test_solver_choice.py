@@ -47,6 +47,7 @@ TEAM = {"team": "shop", "env": "prod"}
         ([7, None, {}, solver("bad", dnsNames=7), {"selector": 7, **SOLVER}, ALL], {}, "all"),
         ([solver("dns", DNS_SOLVER), ALL], {}, "dns"),
         ([solver("zone", dnsZones=["EXAMPLE.com."])], {}, "zone"),
+        ([ALL, solver("capitals", dnsNames=[7, "SHOP.A.Example.com."])], {}, "capitals"),
     ],
 )
 def test_precedence(solvers: list[Any], labels: dict[str, str], name: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from signer.edge.host import Host
-from signer.edge.proxies.http import look
+from signer.edge.proxies.http import look, nowhere_else
 from signer.edge.proxies.resolve import addresses
 from signer.edge.proxies.values import Asked, GatewayAddress, Seen
 
@@ -121,7 +121,7 @@ def test_names_that_point_inside(location: str) -> None:
     if location:
         answer = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
     with Pod(answer, b"") as pod, socket.create_server(("127.0.0.2", pod.ports[80])) as inside:
-        asked = Asked(HOST, "/x", "answer", ("127.0.0.2",), ("127.0.0.2",))
+        asked = Asked(HOST, "/x", "answer")
         asyncio.run(look(asked, pod, seconds=5))
         inside.setblocking(False)
         with pytest.raises(BlockingIOError):
@@ -133,7 +133,7 @@ def test_too_long(fields: str) -> None:
     """A body is read a little further than an answer can go, and what is longer is told."""
     size = b"7d0\r\n" if "chunked" in fields else b""
     with Pod(f"HTTP/1.1 200 OK\r\n{fields}\r\n\r\n".encode() + size + b"a" * 1025, b"") as pod:
-        assert asked(pod, 20) == Seen(None, (), status=200, overlong=True)
+        assert asked(pod, 20) == Seen(status=200, overlong=True)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_too_long(fields: str) -> None:
 def test_no_answer(answer: bytes) -> None:
     """What is no answer, or has no end before it begins, is none at once: it is not read on for all of the time."""
     with Pod(answer, b"") as pod:
-        assert asked(pod, 20) == Seen(None, (), error="reset")
+        assert asked(pod, 20) == Seen(error="reset")
 
 
 def test_nobody_there() -> None:
@@ -184,6 +184,37 @@ def test_half_an_answer() -> None:
 
     seen = asyncio.run(see())
     assert (seen.error, seen.matches) == ("reset", False)
+
+
+ELSEWHERE = [
+    ("http://www.example.com/x", True),
+    ("http://WWW.example.com:80/x", True),
+    ("//www.example.com/x", True),
+    ("http://www.example.com:8080/x", False),
+    ("http://other.example.com/x", False),
+    ("http://127.0.0.1/x", False),
+    ("http://[::1]/x", False),
+    ("ftp://www.example.com/x", False),
+]
+
+
+@pytest.mark.parametrize(("location", "followed"), ELSEWHERE, ids=[row[0] for row in ELSEWHERE])
+@pytest.mark.parametrize("public", [False, True], ids=["at a Pod", "where the name leads"])
+def test_redirects_to_other_hosts(location: str, followed: bool, public: bool) -> None:
+    """Where the name leads a redirect to another name is followed as a CA does, and to no address; at a Pod to none."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nanswer"
+
+    async def see(www: GatewayAddress, first: GatewayAddress) -> Seen:
+        async def elsewhere(name: str) -> GatewayAddress | None:
+            return www if name == "www.example.com" else None
+
+        return await look(ASKED, first, elsewhere=elsewhere if public else nowhere_else, seconds=20)
+
+    moved = f"HTTP/1.1 301 Moved\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
+    with Pod(answer, b"") as www, Pod(moved, b"") as first:
+        seen = asyncio.run(see(www, first))
+    right = Seen(status=200, matches=True)
+    assert seen == (right if followed and public else Seen(status=301, redirect="elsewhere"))
 
 
 def test_looks_in_nobodys_way() -> None:

@@ -12,7 +12,7 @@ from signer.kube.encoding import framing
 from signer.kube.encoding.codec import JsonCodec
 from signer.kube.encoding.framing import CodecError, LengthFramer, LineFramer
 from signer.kube.encoding.protobuf import MAGIC, scan, text, write_bytes_field, write_varint_field
-from signer.kube.encoding.protobuf_codec import ProtobufCodec
+from signer.kube.encoding.protobuf_codec import ProtobufCodec, _opened, _walked
 from signer.kube.errors import Gone
 from tests.fakes.envelopes import wrap
 from tests.fakes.following import Thing
@@ -113,9 +113,10 @@ class TestProtobuf:
         list_meta = write_bytes_field(2, b"77") + write_bytes_field(3, b"token") + write_varint_field(4, 3)
         body = wrap("v1", "List", write_bytes_field(1, list_meta) + b"".join(write_bytes_field(2, i) for i in items))
         page = protobuf_codec().decode_list(body)
-        assert page.items == [Raw(("ns", "a"), good)]
+        found, problems = page.whole()
+        assert found == [Raw(("ns", "a"), good)]
         assert (page.resource_version, page.continue_token) == ("77", "token")
-        assert [problem.key for problem in page.problems] == [("ns", "c"), None]
+        assert [problem.key for problem in problems] == [("ns", "c"), None]
 
     def test_events(self) -> None:
         """Kind, key, object and resourceVersion of an event; dull and bad objects keep key and version."""
@@ -171,7 +172,7 @@ class TestProtobuf:
         """Arbitrary lists and events raise CodecError or come out as values."""
         for body in (data, MAGIC + data):
             with contextlib.suppress(CodecError):
-                protobuf_codec().decode_list(body)
+                protobuf_codec().decode_list(body).whole()
         for body in (
             data,
             frame("ADDED", data),
@@ -181,6 +182,35 @@ class TestProtobuf:
         ):
             with contextlib.suppress(CodecError):
                 protobuf_codec().decode_event(body)
+
+    @given(
+        st.sampled_from(["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR", "OTHER"]),
+        st.binary(max_size=200),
+        st.sampled_from([b"", b"\x1a\x00\x22\x00", b"\x1a\x00", b"\x1a\x01x", b"\x22\x01x"]),
+        st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=2)), max_size=2),
+    )
+    def test_the_usual_form(self, kind: str, raw: bytes, rest: bytes, damage: list[tuple[int, bytes]]) -> None:
+        """The short way to an event's object leads where the walk over all fields leads, on any frame that it takes."""
+        made = bytearray(frame(kind, wrap("certificates.k8s.io/v1", "CertificateSigningRequest", raw) + rest))
+        for place, some in damage:
+            made[place : place + len(some)] = some
+        data = bytes(made)
+        short = _opened(data)
+        if short is not None:
+            assert short == _walked(data)
+        usual = kind in {"ADDED", "MODIFIED", "DELETED", "BOOKMARK"} and rest in (b"", b"\x1a\x00\x22\x00")
+        assert damage or (short is not None) == usual
+
+    def test_what_is_gone_is_not_decoded(self) -> None:
+        """Of an object that was deleted only its key is read."""
+
+        def decode(_raw: bytes) -> Raw | None:
+            raise AssertionError
+
+        codec = ProtobufCodec(decode, lambda obj: obj.key)
+        event = codec.decode_event(frame("DELETED", wrap("v1", "X", meta("a", "n", "7"))))
+        assert (event.type, event.key, event.object, event.resource_version) == ("DELETED", ("n", "a"), None, "7")
+        assert event.problem == ""
 
     def test_media_types(self) -> None:
         """Lists and watches ask for protobuf; a watch for its stream form."""
@@ -195,7 +225,7 @@ class TestJson:
         reader = JsonCodec(Thing)
         for body in (data, b'{"metadata":{},"items":[' + data + b"]}"):
             with contextlib.suppress(CodecError):
-                reader.decode_list(body)
+                reader.decode_list(body).whole()
         for body in (data, b'{"type":"ADDED","object":' + data + b"}", b'{"type":"ERROR","object":' + data + b"}"):
             with contextlib.suppress(CodecError):
                 reader.decode_event(body)
@@ -209,9 +239,5 @@ class TestJson:
 
     def test_null_items(self) -> None:
         """An empty list may be null, as Go writes it."""
-        assert JsonCodec(Thing).decode_list(b'{"metadata":{"resourceVersion":"4"},"items":null}')[:4] == (
-            [],
-            "4",
-            "",
-            [],
-        )
+        page = JsonCodec(Thing).decode_list(b'{"metadata":{"resourceVersion":"4"},"items":null}')
+        assert (page.whole(), page.resource_version, page.continue_token) == (([], []), "4", "")

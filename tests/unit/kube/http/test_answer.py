@@ -45,10 +45,10 @@ def test_whole(case: str, step: int) -> None:
 
 
 def test_headers() -> None:
-    """The headers that callers need are found whatever their case; others are left out; `close` is understood in a list."""
+    """The headers that callers need have lower-case names, however they came; others are left out; `close` is found in a list."""
     answer = read(OK + b"RETRY-AFTER: \t7 \r\nX-Other: 1\r\nConnection: x, Close\r\ncontent-length: 0\r\n\r\n")
     assert answer is not None
-    assert (answer.headers["Retry-After"], answer.headers.get("x-other")) == ("7", None)
+    assert (answer.headers["retry-after"], answer.headers.get("x-other")) == ("7", None)
     assert not answer.reusable
 
 

@@ -2,55 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Self
+from typing import Any
 
 import pytest
-import uvloop
 
 from signer.kube.errors import Unreachable
-from signer.kube.http.connections import Origin, Pool, Retired
+from signer.kube.http.connections import Pool, Retired
+from signer.kube.http.dial import Origin
+from tests.unit.kube.http.servers import Server, Speak, both_loops, until
 
 REQUEST = b"PUT /x HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody"
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
-
-Speak = Callable[["Server", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-class Server:
-    """Hands each connection to `speak`, and counts connections and requests."""
-
-    def __init__(self, speak: Speak) -> None:
-        self.connections = 0
-        self.requests: list[bytes] = []
-        self.release = asyncio.Event()
-        self._speak = speak
-        self._tasks: set[asyncio.Task[Any]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self._tasks.add(asyncio.current_task())  # type: ignore[arg-type] # a task runs this
-        try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                await self._speak(self, reader, writer)
-        finally:
-            writer.close()
-
-    async def request(self, reader: asyncio.StreamReader) -> bytes:
-        head = await reader.readuntil(b"\r\n\r\n")
-        self.requests.append(head.split(b" ", 2)[1])
-        return head + await reader.readexactly(4)
 
 
 async def answering(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -81,22 +43,6 @@ def request(name: str) -> bytes:
     return REQUEST.replace(b"/x", name.encode())
 
 
-def both_loops(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test on each kind of loop."""
-
-    @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-    def run(loop: str) -> None:
-        factory = uvloop.new_event_loop if loop == "uvloop" else asyncio.new_event_loop
-        with asyncio.Runner(loop_factory=factory) as runner:
-            faults: list[dict[str, Any]] = []
-            runner.get_loop().set_exception_handler(lambda _loop, context: faults.append(context))
-            runner.run(asyncio.wait_for(test(), 20))
-            assert faults == []
-
-    run.__doc__ = test.__doc__
-    return run
-
-
 @contextlib.asynccontextmanager
 async def scene(speak: Speak, limit: int = 4, **more: Any) -> Any:
     async with Server(speak) as server:
@@ -110,11 +56,6 @@ async def scene(speak: Speak, limit: int = 4, **more: Any) -> Any:
 
 async def send(pool: Pool, name: str = "/x", timeout: float = 10.0, largest: int = 1000) -> bytes:  # noqa: ASYNC109
     return (await pool.exchange(request(name), timeout=timeout, largest=largest)).body
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - what is waited for has no event
-        await asyncio.sleep(0.001)
 
 
 @both_loops
@@ -220,9 +161,9 @@ async def test_timeouts() -> None:
     async with scene(held, limit=1) as (server, pool):
         first = asyncio.create_task(send(pool, "/first", timeout=0.3))
         await until(lambda: len(server.requests) == 1)
-        with pytest.raises(Unreachable, match=r"no answer within 0\.1 s"):
+        with pytest.raises(Unreachable, match="no answer in time"):
             await send(pool, "/waiting", timeout=0.1)
-        with pytest.raises(Unreachable, match=r"within 0\.3 s"):
+        with pytest.raises(Unreachable, match="no answer in time"):
             await first
         server.release.set()
         assert await send(pool, "/next") == b"{}"

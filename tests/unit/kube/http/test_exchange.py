@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from signer.kube.access.config import ConnectionConfig
+from signer.kube.access.credentials import CREDENTIALS_AGE
 from signer.kube.client import ApiClient
-from signer.kube.config import ConnectionConfig
-from signer.kube.credentials import CREDENTIALS_AGE
 from signer.kube.errors import Conflict, NotFound, ServerError, TooManyRequests, Unauthorized, Unreachable
 from signer.kube.objects import Response
 from tests.fakes.apiserver import FakeApiServer, Reply, status
@@ -83,7 +83,7 @@ async def test_unreachable() -> None:
     replies = [Reply(302, b"", {"Location": "/elsewhere"}), Reply(wait=100.0), Reply(body=bytes(5_000_000))]
     codes: list[int | str] = []
     async with FakeApiServer(others=replies) as server, client_of(server, on_error=codes.append) as client:
-        for message in ("unexpected redirect 302", "no answer within", "larger than"):
+        for message in ("unexpected redirect 302", "no answer in time", "larger than"):
             with pytest.raises(Unreachable, match=f"PUT /x: .*{message}"):
                 await put(client)
         assert len(server.seen) == 3
@@ -119,6 +119,7 @@ async def test_reloaded_after_401() -> None:
             tokens.current = "Bearer 2"
             assert (await put(client)).body == b"{}"
             assert (sent(server), codes) == (["Bearer 1", "Bearer 2"], [])
+            tokens.current = "Bearer 3"
             with pytest.raises(Unauthorized):
                 await put(client)
         assert [seen.body for seen in server.seen] == [b"body"] * 4
@@ -161,6 +162,7 @@ async def test_many_at_once() -> None:
     async with FakeApiServer(others=replies) as server:
         tokens = Tokens(server)
         async with client_of(server, tokens.config()) as client:
+            tokens.current = "Bearer 2"
             await asyncio.gather(*(put(client) for _ in range(5)))
         assert tokens.reloads == 1
 

@@ -227,11 +227,24 @@ async def test_a_restarted_leader_goes_on() -> None:
         a.task.cancel()
         await asyncio.wait([a.task])
         again = Replica(server, place, "a")
-        await asyncio.sleep(1)
+        await asyncio.sleep(6)
         assert place.working == ["a"]
         assert server.spec("lock")["leaseTransitions"] == 0
         again.task.cancel()
         await asyncio.wait([again.task])
+
+
+@virtual_time
+async def test_two_of_one_name() -> None:
+    """Of two processes of one name one leads, as of two others: the one that waits takes over when the first has ended."""
+    place = Workplace()
+    async with replicas(place, "a", "a") as (_server, (first, second)):
+        await asyncio.sleep(3600)
+        assert [entry[:2] for entry in place.log] == [("a", "starts")]
+        first.task.cancel()
+        await asyncio.sleep(DURATION)
+        assert [entry[:2] for entry in place.log] == [("a", "starts"), ("a", "stops"), ("a", "starts")]
+        assert not second.task.done()
 
 
 class TestTheWorkEnds:

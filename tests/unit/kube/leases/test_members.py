@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import copy
+import re
 from collections.abc import AsyncIterator
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -19,9 +21,16 @@ class Replica:
     def __init__(self, server: LeaseServer, name: str) -> None:
         self.client = LeaseClient(server)
         self.changes: list[tuple[str, ...]] = []
+        self.able = True
         self.members = Members(
-            cast("ApiClient", self.client), "ns", "signers", name, duration=DURATION, on_change=self.changes.append
+            cast("ApiClient", self.client),
+            "ns",
+            "signers",
+            name,
+            duration=DURATION,
+            on_change=self.changes.append,
         )
+        self.members.able = lambda: self.able
         self.task = asyncio.create_task(self.members.run())
 
     def seen(self) -> str:
@@ -51,6 +60,7 @@ async def replicas(*names: str) -> AsyncIterator[tuple[LeaseServer, list[Replica
             await replica.end()
 
 
+@pytest.mark.heavy
 @virtual_time
 async def test_all_see_all() -> None:
     """Every replica sees every other and itself, sorted, and keeps seeing them."""
@@ -179,3 +189,110 @@ async def test_bad_leases(caplog: pytest.LogCaptureFixture) -> None:
         await asyncio.sleep(30)
         assert a.seen() == "ab"
         assert "leases.coordination.k8s.io in ns x" in caplog.text
+
+
+def spoilt(lease: dict[str, Any], **changes: dict[str, Any]) -> dict[str, Any]:
+    """Return what somebody makes of a Lease; a field that is None is taken away."""
+    made = copy.deepcopy(lease)
+    for part, fields in changes.items():
+        made[part] = {key: value for key, value in {**made[part], **fields}.items() if value is not None}
+    return made
+
+
+SPOILT: dict[str, dict[str, dict[str, Any]]] = {
+    "no label": {"metadata": {"labels": None}},
+    "a label of another group": {"metadata": {"labels": {"mesh-signer.dev/group": "strangers"}}},
+    "no annotation": {"metadata": {"annotations": None}},
+    "another holder, for long": {"spec": {"holderIdentity": "stranger", "leaseDurationSeconds": 3600}},
+    "no holder": {"spec": {"holderIdentity": None}},
+    "a year": {"spec": {"leaseDurationSeconds": 31_536_000}},
+    "no time": {"spec": {"renewTime": None, "leaseDurationSeconds": None}},
+}
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("what", SPOILT)
+@virtual_time
+async def test_spoilt_leases(what: str) -> None:
+    """Whatever somebody writes into a replica's Lease, with its next renewal it is a member as before, and nobody else is."""
+    async with replicas("a", "b", "c") as (server, all_of_them):
+        for _ in range(3):
+            server.store("signers-b", spoilt(server.objects["signers-b"], **SPOILT[what]), "MODIFIED")
+            await asyncio.sleep(DURATION)
+            assert [replica.seen() for replica in all_of_them] == ["abc"] * 3
+            assert server.objects["signers-b"]["metadata"]["labels"] == {"mesh-signer.dev/group": "signers"}
+        assert set(server.objects) == {"signers-a", "signers-b", "signers-c"}
+        assert not [seen for replica in all_of_them for seen in replica.changes if "stranger" in seen]
+
+
+@virtual_time
+async def test_a_stranger_before_the_start() -> None:
+    """A Lease of a replica's name that somebody else holds does not keep it out."""
+    async with replicas("a") as (server, (a,)):
+        metadata = {"name": "signers-b", "namespace": "ns", "labels": {"mesh-signer.dev/group": "signers"}}
+        spec = {"holderIdentity": "stranger", "leaseDurationSeconds": 3600}
+        server.store("signers-b", {"metadata": metadata, "spec": spec}, "ADDED")
+        b = Replica(server, "b")
+        await asyncio.sleep(DURATION)
+        assert (a.seen(), b.seen()) == ("ab", "ab")
+        server.store("signers-b", None, "DELETED")
+        await asyncio.sleep(DURATION)
+        assert (a.seen(), b.seen()) == ("ab", "ab")
+        await b.end()
+
+
+@virtual_time
+async def test_two_of_one_name(caplog: pytest.LogCaptureFixture) -> None:
+    """Two processes of one name are told, in one line, and go on as two, which all see alike; the Lease of neither stays."""
+    async with replicas("a", "b", "b") as (server, (a, first, second)):
+        await asyncio.sleep(60)
+        assert second.members.identity == "b"
+        assert re.fullmatch(r"b-[0-9a-f]{8}", first.members.identity)
+        names = ("a", "b", first.members.identity)
+        assert {replica.members.members() for replica in (a, first, second)} == {names}
+        lines = [record.getMessage() for record in caplog.records if "another process" in record.getMessage()]
+        (line,) = lines
+        assert line == (
+            f"another process is called b too (Lease ns/signers-b), so this one goes on as {names[2]}: give each replica "
+            "an --identity of its own"
+        )
+        await first.end()
+        await asyncio.sleep(0.1)
+        assert a.seen() == second.seen() == "ab"
+        await second.end()
+        await asyncio.sleep(0.1)
+        assert set(server.objects) == {"signers-a"}
+
+
+@virtual_time
+async def test_started_again() -> None:
+    """A process that comes after one of its name was killed is a member at once, under that name."""
+    async with replicas("a", "b") as (server, (a, b)):
+        b.kill()
+        again = Replica(server, "b")
+        await asyncio.sleep(0.5)
+        assert server.objects["signers-b"]["metadata"]["annotations"] == {
+            "mesh-signer.dev/process": again.members._own.process
+        }
+        await asyncio.sleep(60)
+        assert (a.seen(), again.seen(), again.members.identity) == ("ab", "ab", "b")
+        await again.end()
+
+
+@virtual_time
+async def test_unable(caplog: pytest.LogCaptureFixture) -> None:
+    """A replica that cannot work leaves its part to the others until it can; alone it stays what it is."""
+    async with replicas("a", "b") as (server, (a, b)):
+        b.able = False
+        await asyncio.sleep(DURATION / 2)
+        assert (a.seen(), b.seen(), set(server.objects)) == ("a", "a", {"signers-a"})
+        await asyncio.sleep(60)
+        assert (a.seen(), b.seen()) == ("a", "a")
+        await a.end()
+        await asyncio.sleep(1)
+        assert b.seen() == "b"
+        b.able = True
+        await asyncio.sleep(DURATION / 2)
+        assert set(server.objects) == {"signers-b"}
+        told = [record.getMessage() for record in caplog.records if "this replica" in record.getMessage()]
+        assert told == ["this replica cannot work: the others take its part until it can", "this replica works again"]

@@ -1,7 +1,9 @@
 """Whether somebody else's program is at work is told by what it does to its Lease, not by what stands in it."""
 
 import asyncio
+import logging
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +47,23 @@ async def test_nobody() -> None:
     before = asyncio.get_running_loop().time()
     assert await looking(LeaseServer()).holder() == ""
     assert asyncio.get_running_loop().time() - before < 1
+
+
+@virtual_time
+async def test_the_wait_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """A start that waits beside an old Lease says so once, with the Lease and how long at most; without one nothing is said."""
+    server = LeaseServer()
+    peer = Peer(server)
+    await asyncio.sleep(5)
+    await peer.killed()
+    caplog.set_level(logging.INFO, "signer.kube.leases.others")
+    assert await looking(server).holder() == ""
+    (line,) = [one.getMessage() for one in caplog.records]
+    assert f"kube-system/{NAME}" in line
+    assert "60 seconds at most" in line
+    caplog.clear()
+    assert await looking(LeaseServer()).holder() == ""
+    assert caplog.records == []
 
 
 @virtual_time

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from signer.kube.client import LARGEST_BODY
+from signer.kube.paging import LARGEST_BODY
 from signer.kube.reflector import Change
 from tests.fakes.apiserver import FakeApiServer, Hang, Watch, event, page, status, thing
 from tests.fakes.following import Thing, following

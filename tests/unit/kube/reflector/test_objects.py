@@ -1,8 +1,16 @@
 """Bad objects, uninteresting objects, and handlers that fail: none of them costs the others anything."""
 
+import asyncio
+import itertools
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 
+from signer.kube import paging, reflector
 from signer.kube.encoding.codec import JsonCodec
+from signer.kube.encoding.depth import TOO_DEEP
 from signer.kube.reflector import Change
 from tests.fakes.apiserver import FakeApiServer, Hang, Watch, event, page, thing
 from tests.fakes.following import Thing, following
@@ -136,3 +144,55 @@ async def test_handlers_fail(caplog: pytest.LogCaptureFixture) -> None:
         assert seen.told() == [("added", "a"), ("synced", ""), ("added", "b")]
         assert "ns/a" in caplog.records[0].getMessage()
         assert "cannot bear added" in caplog.text
+
+
+def deep(name: str, depth: int = 9_999) -> bytes:
+    """An object as deep as the API server takes it, which a writer of JSON would not write."""
+    text = json.dumps(thing(name, "8", value="@"))
+    return text.replace('"@"', '{"metadata":{"name":"b"},"a":' * depth + "1" + "}" * depth).encode()
+
+
+@virtual_time
+async def test_nested_without_end(caplog: pytest.LogCaptureFixture) -> None:
+    """An object that is nested deeper than any reader goes is named and left out, in a list and in a watch; the others go on."""
+    first = page(thing("a"), thing("b"), thing("@"))
+    first = replace(first, body=first.body.replace(json.dumps(thing("@")).encode(), deep("deep")))
+    steps = (
+        b'{"type":"MODIFIED","object":' + deep("a") + b"}\n",
+        event("MODIFIED", thing("b", "9", "x")),
+        event("MODIFIED", thing("deep", "10", "x")),
+        Hang,
+    )
+    server = FakeApiServer(lists=[first], watches=[Watch(steps)])
+    async with following(server) as seen:
+        await seen.until(lambda: ("ns", "deep") in seen.reflector.store)
+        assert seen.names() == {"b", "deep"}
+        assert seen.told() == [
+            ("added", "a"),
+            ("added", "b"),
+            ("synced", ""),
+            ("deleted", "a"),
+            ("modified", "b"),
+            ("added", "deep"),
+        ]
+        assert [one.getMessage() for one in caplog.records] == [
+            f"things.example.dev ns/{name} cannot be read: {TOO_DEEP}" for name in ("deep", "a")
+        ]
+        assert seen.restarts == []
+
+
+@virtual_time
+async def test_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever makes us read what takes long has half of the time, whatever he does: the rest of it is others'."""
+    for where in (reflector, paging):
+        ticks = itertools.count()
+        monkeypatch.setattr(where, "time", SimpleNamespace(perf_counter=lambda t=ticks: float(next(t)), monotonic=None))
+    loop = asyncio.get_running_loop()
+    steps = [event("MODIFIED", thing("a", str(n), str(n))) for n in range(5)]
+    server = FakeApiServer(lists=[page(thing("a"))], watches=[Watch((*steps, Hang))])
+    async with following(server) as seen:
+        await seen.reflector.synced.wait()
+        listed = loop.time()
+        assert listed >= 1.0
+        await seen.until(lambda: seen.reflector.store["ns", "a"].value == "4")
+        assert loop.time() - listed >= 4.0

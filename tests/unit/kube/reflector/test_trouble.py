@@ -1,5 +1,6 @@
 """Broken connections, refusals, and servers that give no sense: backing off, and coming back."""
 
+import asyncio
 import itertools
 import logging
 
@@ -155,6 +156,18 @@ class TestRefused:
         async with following(server) as seen:
             await seen.until(lambda: len(server.watched()) == 5)
             assert sum(r.levelno >= logging.WARNING for r in caplog.records) == 2
+
+    @virtual_time
+    async def test_a_quiet_watch_works_again_soon(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A watch that lasts works, though nothing happens on it: that is said within seconds, and not with the next bookmark."""
+        caplog.set_level(logging.INFO)
+        server = FakeApiServer(lists=[page()], watches=[status(403, "Forbidden"), Watch((Hang,))])
+        async with following(server) as seen:
+            await seen.until(lambda: len(server.watched()) == 2)
+            assert "works again" not in caplog.text
+            await asyncio.sleep(GOOD_CONNECTION + 0.5)
+            assert caplog.text.count("works again") == 1
+            assert seen.reflector.trouble == ""
 
     @virtual_time
     async def test_crd_comes_later(self) -> None:

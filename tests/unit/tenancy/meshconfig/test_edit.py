@@ -342,6 +342,7 @@ def test_loaders_agree(text: str) -> None:
     assert found[0] == found[1]
 
 
+@pytest.mark.heavy
 @settings(max_examples=examples(200), deadline=None)
 @given(documents(), st.dictionaries(st.sampled_from(NAMES), st.integers(0, 1)), st.booleans())
 def test_any_layout(text: str, wish: dict[str, int], force: bool) -> None:

@@ -64,6 +64,7 @@ class TestOne:
             trust_domains=frozenset({"cluster.local"}),
             root_namespace="istio-system",
             defaults=frozenset({FOO}),
+            open_default=False,
             signers=frozenset({FOO, BAR}),
             authorities=(
                 CertificateAuthorityEntry(pem, frozenset({FOO, BAR})),
@@ -206,7 +207,7 @@ class TestHostile:
             ),
             (
                 {"defaultConfig": {"proxyMetadata": {"ISTIO_META_CERTSIGNER": "x"}}},
-                "mesh.defaultConfig.proxyMetadata.'ISTIO_META_CERTSIGNER': says nothing of signers: is ISTIO_META_CERT_SIGNER meant?",
+                "mesh.defaultConfig.proxyMetadata.'ISTIO_META_CERTSIGNER': says nothing about signers: is ISTIO_META_CERT_SIGNER meant?",
             ),
         ],
     )
@@ -266,6 +267,7 @@ class TestHostile:
         (problem,) = read(istio="\n".join(lines)).problems
         assert "has more than 50000 values" in problem
 
+    @pytest.mark.heavy
     @pytest.mark.parametrize(
         "number", [":".join("1" * 300_000), "9" * 1_000_000, "1" * 5_000 + ".5e9", "0b" + "1" * 900_000]
     )
@@ -317,3 +319,12 @@ def test_a_name_without_its_domain() -> None:
         {"istio": {"mesh": json.dumps({"caCertificates": [{"certSigners": ["pay"]}]})}}, Settings()
     )
     assert (found.signers, found.bare) == (frozenset(), frozenset({"pay"}))
+
+
+def test_an_entry_without_a_root() -> None:
+    """Signers of ours beside no root are told of: istiod refuses what they sign. One with a URL has its roots from there."""
+    signers = ["clusterissuers.cert-manager.io/foo"]
+    (problem,) = read(istio={"caCertificates": [{"certSigners": signers}]}).problems
+    assert "caCertificates[0]: has no pem" in problem
+    assert read(istio={"caCertificates": [{"certSigners": signers, "spiffeBundleUrl": "https://x"}]}).problems == ()
+    assert read(istio={"caCertificates": [{"certSigners": ["example.com/x"]}]}).problems == ()

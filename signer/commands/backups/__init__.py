@@ -1,0 +1,1 @@
+"""What must outlive a cluster: as a stream of YAML, and how it comes back."""

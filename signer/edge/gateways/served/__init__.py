@@ -1,0 +1,1 @@
+"""Whether gateways serve what was written."""

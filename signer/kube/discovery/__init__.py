@@ -1,0 +1,1 @@
+"""Which versions of a resource a cluster serves, and following one whose definition comes late or changes."""

@@ -1,0 +1,84 @@
+"""Which signers of the mesh have a CA, or a root, in common with those of somebody else. Pure.
+
+Workloads trust a root, so tenants below one root trust each other, whichever signers they have: an organization's root that
+several tenants' CAs are below is no wall. The same CA behind two signers is mostly a wrong `secretName`.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from signer.api.issuer import IssuerRef
+from signer.api.text import some
+from signer.tenancy.world import World
+
+EVERYBODY = "*"
+"""Stands for the namespaces that claim no signer."""
+_SHOWN = 5
+
+
+class SharedRoot(msgspec.Struct, frozen=True):
+    """Signers with different holders whose roots in the mesh config have one key."""
+
+    key_id: str
+    signers: tuple[IssuerRef, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"{some(map(str, self.signers), _SHOWN)} have one root in meshConfig.caCertificates and are of different tenants, whose workloads so trust "
+            "each other: an admin gives each a CA below a root of its own"
+        )
+
+
+def holders(world: World, signer: IssuerRef) -> frozenset[str]:
+    """Name the namespaces that have a signer: by its policies, as an Issuer, as everybody's, by ownership or claim."""
+    if policies := world.policies.get(signer):
+        labelled = (
+            name
+            for policy in policies
+            if policy.namespace_labels
+            for name, one in world.namespaces.items()
+            if policy.covers(name, one)
+        )
+        return frozenset().union(*(policy.namespaces for policy in policies)).union(labelled)
+    if signer.kind == "Issuer":
+        return frozenset({signer.namespace})
+    if signer in world.defaults:
+        return frozenset({EVERYBODY})
+    if (binding := world.bindings.get(signer)) is not None and not binding.problem:
+        return frozenset({binding.namespace})
+    return world.claimants.get(signer, frozenset())
+
+
+def shared_roots(world: World) -> tuple[SharedRoot, ...]:
+    """Find the roots of the mesh config that signers with different holders have in common."""
+    having: dict[str, set[IssuerRef]] = defaultdict(set)
+    for signer, roots in world.roots.items():
+        for key_id in roots.key_ids:
+            having[key_id].add(signer)
+    found = []
+    for key_id, signers in sorted(having.items()):
+        held = {signer: of for signer in signers if (of := holders(world, signer))} if len(signers) > 1 else {}
+        if len(set(held.values())) > 1:
+            found.append(SharedRoot(key_id, tuple(sorted(held))))
+    return tuple(found)
+
+
+def has_the_ca_of(world: World, signer: IssuerRef, key_id: str, others: Mapping[IssuerRef, str]) -> IssuerRef | None:
+    """Return the signer of somebody else that has, or had, a CA of this key, and did not get it after this signer; else None.
+
+    `others` are the keys of signers that are to become the mesh's together with this one.
+    """
+    having: Iterable[IssuerRef] = {
+        *world.keys.get(key_id, frozenset()),
+        *(other for other, one in others.items() if one == key_id),
+    }
+    for other in sorted(set(having) - {signer}):
+        if world.signed_before(key_id, signer, other):
+            continue
+        if signer in world.policies and other in world.policies:
+            continue  # admins gave out both by name
+        if holders(world, other) != holders(world, signer):
+            return other
+    return None
