@@ -34,16 +34,24 @@ demo-edge: $(READY) ## a gateway's hosts get public certificates by themselves, 
 # Where Python may keep no compiled modules, each of the hundreds of processes that tests start would compile all of ours anew.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 
-# Four parts of five to seven minutes of CPU each: one that waits for its servers leaves the cores to the others.
-EDGE := $(addprefix tests/integration/,edge acme crds kube) $(addprefix tests/unit/,edge issuers)
-KEPT := $(addprefix tests/integration/,certificates injector charts attacks commands)
-test: binaries ## all tests, on real servers: four parts side by side, the output of three of them at the end
+# Five parts with a quarter of an hour of waiting each, and the unit tests: one that waits for its servers leaves the cores to the others.
+IN := tests/integration
+PART_1 := tests/faults $(IN)/release $(IN)/kube $(IN)/acme
+PART_2 := tests/e2e $(IN)/watching $(IN)/attacks
+PART_3 := $(IN)/edge $(IN)/crds
+PART_4 := $(IN)/certificates $(IN)/commands $(IN)/charts $(IN)/injector
+PART_5 := tests/unit
+APART := $(filter $(IN)/%,$(PART_1) $(PART_2) $(PART_3) $(PART_4))
+test: $(READY) ## all tests, on real servers: six parts side by side, the output of five of them at the end
+	@$(BIN)/python -m tests.localmesh build --tests
 	@logs=$$(mktemp -d); trap 'rm -rf "$$logs"' EXIT; jobs=(); \
-	$(PYTEST) tests/e2e tests/faults > "$$logs/1" 2>&1 & jobs+=($$!); \
-	$(PYTEST) $(EDGE) > "$$logs/2" 2>&1 & jobs+=($$!); \
-	$(PYTEST) $(KEPT) > "$$logs/3" 2>&1 & jobs+=($$!); \
-	$(PYTEST) tests/integration tests/unit $(addprefix --ignore=,$(EDGE) $(KEPT)); status=$$?; \
-	for part in 1 2 3; do wait $${jobs[$$((part - 1))]} || status=1; cat "$$logs/$$part"; done; exit $$status
+	$(PYTEST) $(PART_1) > "$$logs/1" 2>&1 & jobs+=($$!); \
+	$(PYTEST) $(PART_2) > "$$logs/2" 2>&1 & jobs+=($$!); \
+	$(PYTEST) $(PART_3) > "$$logs/3" 2>&1 & jobs+=($$!); \
+	$(PYTEST) $(PART_4) > "$$logs/4" 2>&1 & jobs+=($$!); \
+	$(PYTEST) $(PART_5) > "$$logs/5" 2>&1 & jobs+=($$!); \
+	$(PYTEST) $(IN) $(addprefix --ignore=,$(APART)); status=$$?; \
+	for part in 1 2 3 4 5; do wait $${jobs[$$((part - 1))]} || status=1; cat "$$logs/$$part"; done; exit $$status
 
 test-ui: $(READY) ## the page of `mesh-signer ui` in headless Chromium, which apt fetches where there is none
 	@$(PYTEST) tests/browser

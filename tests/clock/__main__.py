@@ -1,4 +1,4 @@
-"""Run the unit tests at two later times, side by side: who mixes a fixed time with the clock learns it now.
+"""Run the tests of `make test-fast` at two later times, side by side: who mixes a fixed time with the clock learns it now.
 
 libfaketime moves the wall clock of pytest and of every Python that it starts, OpenSSL's included; the monotonic clock,
 which time-outs and event loops go by, stays as it is, and so do the times of files. Programs in Go ask the kernel
@@ -55,6 +55,8 @@ def main() -> int:
             "-p",
             "no:cacheprovider",
             "--hypothesis-profile=fast",
+            "-m",
+            "not heavy",
             "tests/unit",
         ]
         output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - read below, when the tests are over

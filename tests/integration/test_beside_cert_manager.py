@@ -85,23 +85,26 @@ def test_only_the_requests(beside: LocalCluster) -> None:
 
 @contextlib.contextmanager
 def cert_manager(cluster: LocalCluster) -> Iterator[None]:
-    """A cert-manager's leader election, as far as others see it: a Lease in kube-system that is renewed."""
+    """A cert-manager's leader election, as far as others see it: a Lease in kube-system, from the start, that is renewed."""
     ended = threading.Event()
     path = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/cert-manager-controller"
     spec = {"holderIdentity": "cert-manager-external-cert-manager-controller", "leaseDurationSeconds": 15}
 
+    meta = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": path.rsplit("/", maxsplit=1)[-1]},
+    }
+    api = Api(kubeconfig.read(cluster.kubeconfig()))
+
     def renew() -> None:
-        api, number = Api(kubeconfig.read(cluster.kubeconfig())), 0
+        number = 0
         while not ended.wait(0.5):
             number += 1
-            body = {
-                "apiVersion": "coordination.k8s.io/v1",
-                "kind": "Lease",
-                "metadata": {"name": path.rsplit("/", maxsplit=1)[-1]},
-            }
-            api.apply(path, body | {"spec": spec | {"leaseTransitions": number}})
+            api.apply(path, meta | {"spec": spec | {"leaseTransitions": number}})
         api.close()
 
+    api.apply(path, meta | {"spec": spec})
     thread = threading.Thread(target=renew, name="cert-manager")
     thread.start()
     try:

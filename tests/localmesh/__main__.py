@@ -5,7 +5,9 @@ import signal
 import sys
 import time
 
-from tests.localmesh.build import MODULE_FILES, PROGRAMS, cache_folder, find_module_file, find_programs
+from tests import verifying
+from tests.localmesh import certmanager, certmanagerpki
+from tests.localmesh.build import MODULE_FILES, PROGRAMS, build_all, cache_folder, find_module_file, find_programs
 from tests.localmesh.cluster import LocalCluster
 from tests.localmesh.debian import BROWSER, PACKAGES, NotHere, find_packaged
 from tests.localmesh.errors import LocalMeshError
@@ -17,12 +19,13 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help=f"build the servers into {cache_folder()}")
     build.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PROGRAMS)} (default: all)")
+    build.add_argument("--tests", action="store_true", help="also the programs that only tests need")
     up = commands.add_parser("up", help="start a cluster and keep it until Ctrl-C")
     up.add_argument("--api-flag", action="append", default=[], help="one more flag for kube-apiserver")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped and the folder removed
     try:
-        return _build(options.names) if options.command == "build" else _up(options.api_flag)
+        return _build(options.names, tests=options.tests) if options.command == "build" else _up(options.api_flag)
     except LocalMeshError as error:
         print(f"localmesh: {error}", file=sys.stderr)
         return 1
@@ -31,11 +34,13 @@ def main() -> int:
         return 130
 
 
-def _build(names: list[str]) -> int:
+def _build(names: list[str], *, tests: bool) -> int:
     for name in names:
         if name not in PROGRAMS:
             raise LocalMeshError(f"build: there is no {name}; there are {', '.join(PROGRAMS)}")
     find_programs(names or PROGRAMS)
+    if tests:  # else the first test that asks for one builds it beside all the others
+        build_all([certmanager.PROGRAM, certmanagerpki.PROGRAM, verifying.PROGRAM])
     for file in () if names else MODULE_FILES:
         find_module_file(file)
     for name in () if names else PACKAGES.keys() - {BROWSER}:  # which has 400 MB, and tests of its own

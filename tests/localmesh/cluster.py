@@ -23,6 +23,7 @@ from typing import Any, Self
 from tests.localmesh import kubeconfig, plain
 from tests.localmesh.api import Api, Refused
 from tests.localmesh.build import find_program
+from tests.localmesh.clearing import end_namespace
 from tests.localmesh.errors import LocalMeshError
 from tests.localmesh.kubeconfig import Access
 from tests.localmesh.servers import ApiServer, ControllerManager, EtcdServer
@@ -194,6 +195,7 @@ class LocalCluster(Cluster):
         self.api = ApiServer(self.folder, self.etcd, api_flags, api_port)
         self.controllers = ControllerManager(self.folder, self.api, controllers) if controller_manager else None
         self._users: dict[tuple[str, ...], Path] = {}
+        self._versions: dict[str, str] = {}
         kubeconfig.write(self._admin, self.api.admin)
 
     def __enter__(self) -> Self:
@@ -222,6 +224,15 @@ class LocalCluster(Cluster):
             return bool(self.kubectl("get", "serviceaccount", "default", "-n", "default", "-o", "name"))
         except LocalMeshError:
             return False
+
+    def delete_namespace(self, name: str) -> None:
+        """Delete the namespace and what is in it, without waiting for what has a finalizer."""
+        try:
+            with Api(self.access()) as api:
+                end_namespace(api, self.etcd, name, self._versions)
+        except (Refused, OSError, http.client.HTTPException) as error:
+            self.check()
+            raise LocalMeshError(f"deleting namespace {name}: {error}") from error
 
     def close(self) -> None:
         """Kill all servers, the API server first so that nobody logs about a lost etcd, and remove the folder."""

@@ -63,6 +63,14 @@ class EtcdServer(Process):
         answer = self._call("kv/range", {"key": base64.b64encode(b"\0").decode(), "limit": 1})
         return int(answer["header"]["revision"])
 
+    def keys(self, prefix: str) -> list[str]:
+        """All keys that begin so, without their values."""
+        begin = prefix.encode()
+        end = begin[:-1] + bytes([begin[-1] + 1])
+        asked = {"key": base64.b64encode(begin).decode(), "range_end": base64.b64encode(end).decode()}
+        answer = self._call("kv/range", asked | {"keys_only": True})
+        return [base64.b64decode(one["key"]).decode() for one in answer.get("kvs", ())]
+
     def compact(self) -> int:
         """Forget all history: every resourceVersion given out until now is then too old for a watch (410 Gone).
 

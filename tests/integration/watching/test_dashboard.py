@@ -1,6 +1,8 @@
 """Every query of the dashboard gives data, and data that change with the load; all of them over one minute of it."""
 
+import functools
 import json
+import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,9 +27,10 @@ def filled(query: str) -> str:
 
 
 def busy() -> Iterator[Action]:
-    """An API server that is slow, and sometimes fails."""
+    """An API server that is now quick and now slow, so that no median stays where it is, and sometimes fails."""
+    drawn = random.Random(1)
     while True:
-        yield from [First(lambda: time.sleep(0.2))] * 9
+        yield from (First(functools.partial(time.sleep, drawn.choice((0.02, 0.2, 0.4)))) for _ in range(9))
         yield Answer(500, {"Content-Type": "application/json"}, b'{"kind":"Status","code":500,"message":"no"}')
 
 
