@@ -144,7 +144,11 @@ class Person:
 
     def forget(self) -> None:
         for path in reversed(self._made):
-            self._api.delete(path)
+            try:
+                self._api.delete(path)
+            except Refused as error:
+                if error.code != 404:  # what was in the test's namespace went with it
+                    raise
         self._made.clear()
 
 
