@@ -1,6 +1,6 @@
 """DNS-01: puts the TXT record of a Challenge into the DNS, and looks for it at every server of its zone.
 
-By RFC 2136 at the issuer's name server, or as a DNSEndpoint that External-DNS carries out. A Challenge names its solver
+By RFC 2136 at the issuer's name server, by an acme-dns server, or as a DNSEndpoint that External-DNS carries out. A Challenge names its solver
 itself, and anyone may write one: present and check are for those that the controller found to be ours; for taking away, the
 solver must be one of the issuer's, and the note of what was written must bear the seal of its TSIG secret.
 Used on the loop, in the leader. Only pauses between failed tries are kept in memory.
@@ -11,18 +11,20 @@ import hmac
 import time
 from dataclasses import dataclass
 
-from issuers.acme.targets import ANYWHERE
+from issuers.acme.client.transport import Server
+from issuers.acme.targets import ANYWHERE, AddressRule
 from signer.api.challenge import CHALLENGES, Challenge
 from signer.api.issuer import IssuerRef
 from signer.api.notes import text_note
 from signer.api.secret import SECRETS, read_secret
 from signer.authorities.registry import Registry
 from signer.edge.challenges.presenter import Cause, Found, Left
+from signer.edge.dns01 import acme_dns
 from signer.edge.dns01.external_dns import Endpoints
 from signer.edge.dns01.queries import NoAnswer, Questions
 from signer.edge.dns01.record import classify, hides_others, is_name, record_name, waiting
 from signer.edge.dns01.rfc2136 import Updates
-from signer.edge.issuers.dns01_spec import Dns01, ExternalDns, Rfc2136, read_dns01
+from signer.edge.issuers.dns01_spec import AcmeDns, Dns01, ExternalDns, Rfc2136, read_dns01
 from signer.edge.issuers.spec import AcmeIssuer, judge_acme
 from signer.edge.orders.values import issuer_of
 from signer.edge.proxies.reach import Reach
@@ -110,7 +112,7 @@ class DnsPresenter:
             return Left(Reason("LeftBehind", f"DNSEndpoint {found[0].ref.name}: {found[0].message}")) if found else None
         note = text_note(challenge.metadata.annotations, NOTE)
         if not note:
-            return None  # it is written before the record is
+            return None  # it is written before the record is; acme-dns has none, and forgets by itself
         name, _, seal = note.partition(" ")
         what = f"the TXT record {name[:253]!r}"
         ref, settings = issuer_of(challenge), self._still_the_issuers(challenge)
@@ -147,6 +149,8 @@ class DnsPresenter:
         if isinstance(target, Reason):
             return target
         spec, meta = challenge.spec, challenge.metadata
+        if isinstance(settings.provider, AcmeDns):
+            return await self._at_acme_dns(ref, settings.provider, challenge, target)
         if isinstance(settings.provider, ExternalDns):
             namespace = settings.provider.namespace or meta.namespace
             return await self._endpoints.add(target, spec.key, meta.uid, namespace)
@@ -168,6 +172,8 @@ class DnsPresenter:
             end = await self._questions.delegated(name)
             if isinstance(end, Refuse):
                 return end.reasons[0]
+            if isinstance(settings.provider, AcmeDns):
+                return end  # the account's name or another one, which its Secret tells
             if end != name and not settings.follow:
                 why = f"{name} is an alias of {end}, next to which no other record counts: remove it, or set cnameStrategy: Follow"
                 return Reason("AliasInTheWay", why)
@@ -195,27 +201,62 @@ class DnsPresenter:
 
     async def _updates(self, ref: IssuerRef, server: Rfc2136) -> Updates | Reason:
         """The issuer's name server, with the secret from where the issuer's Secrets lie."""
-        rule = ANYWHERE if ref.kind == "ClusterIssuer" else self._reach.tenants
-        secret = b""
-        namespace = ref.namespace or self._namespace
+        secret: bytes | Reason = b""
         if server.tsig is not None:
-            where = f"Secret {namespace}/{server.tsig.secret_name}"
-            try:
-                found = read_secret(await self._client.get(SECRETS, server.tsig.secret_name, namespace))
-            except NotFound:
-                return Reason("SecretNotFound", f"{where}, the TSIG secret, not found")
-            except Forbidden:
-                return Reason("SecretNotFound", f"{where}, the TSIG secret, may not be read")
-            if found.too_large:
-                return Reason("SecretNotFound", f"{where}, the TSIG secret, {found.too_large}")
-            secret = found.data.get(server.tsig.secret_key, b"")
-            if not secret:
-                return Reason("SecretNotFound", f"{where} has no TSIG secret at key {server.tsig.secret_key}")
+            secret = await self._secret(ref, server.tsig.secret_name, server.tsig.secret_key, "TSIG secret")
+        if isinstance(secret, Reason):
+            return secret
         try:
-            return Updates(self._questions, server, secret, rule)
+            return Updates(self._questions, server, secret, self._rule(ref))
         except ValueError as error:
-            where = f"Secret {namespace}/{server.tsig.secret_name}" if server.tsig is not None else "no Secret"
+            where = f"Secret {self._of(ref)}/{server.tsig.secret_name}" if server.tsig is not None else "no Secret"
             return Reason("BadSecret", f"{where}: {error}")
+
+    async def _at_acme_dns(self, ref: IssuerRef, server: AcmeDns, challenge: Challenge, leads_to: str) -> Reason | None:
+        """Have the host's account hold the value, where the record's name leads to that account's and lacks it."""
+        host, value = challenge.spec.dns_name, challenge.spec.key
+        data = await self._secret(ref, server.secret_name, server.secret_key, "acme-dns account")
+        if isinstance(data, Reason):
+            return data
+        try:
+            account = acme_dns.read_account(data, host)
+        except ValueError as error:
+            return Reason("BadSecret", f"Secret {self._of(ref)}/{server.secret_name}, key {server.secret_key}: {error}")
+        name = record_name(host)
+        if leads_to != account.fulldomain:
+            now = "has no CNAME" if leads_to == name else f"leads to {leads_to}"
+            why = f"{name} {now}: lead it to {account.fulldomain}, the acme-dns account's name, by a CNAME"
+            return Reason("NotDelegated", why)
+        try:
+            if (await self._check(ref, name, value)).cause is Cause.PASSED:
+                return None  # sent before: again would push out the other of the two values that are kept
+        except NoAnswer as error:
+            return Reason("NoAnswer", f"TXT {name}: {error}")
+        where = Server(server.host, addresses=self._rule(ref), ca_bundle=self._reach.roots, seconds=_STEP_SECONDS)
+        return await acme_dns.update(server, where, account, value)
+
+    def _rule(self, ref: IssuerRef) -> AddressRule:
+        """Which addresses a server may have that the issuer names itself."""
+        return ANYWHERE if ref.kind == "ClusterIssuer" else self._reach.tenants
+
+    def _of(self, ref: IssuerRef) -> str:
+        """Where the issuer's Secrets lie."""
+        return ref.namespace or self._namespace
+
+    async def _secret(self, ref: IssuerRef, name: str, key: str, what: str) -> bytes | Reason:
+        """An entry of one of the issuer's Secrets; `what` it is, for whoever lacks it."""
+        where = f"Secret {self._of(ref)}/{name}"
+        try:
+            found = read_secret(await self._client.get(SECRETS, name, self._of(ref)))
+        except NotFound:
+            return Reason("SecretNotFound", f"{where}, the {what}, not found")
+        except Forbidden:
+            return Reason("SecretNotFound", f"{where}, the {what}, may not be read")
+        if found.too_large:
+            return Reason("SecretNotFound", f"{where}, the {what}, {found.too_large}")
+        if not (value := found.data.get(key, b"")):
+            return Reason("SecretNotFound", f"{where} has no {what} at key {key}")
+        return value
 
     async def _note(self, challenge: Challenge, text: str) -> None:
         """Write down where the record goes, before it does."""

@@ -1,6 +1,6 @@
 """What a solver's `dns01` says: which provider writes the TXT record, and whether CNAMEs are followed. Pure.
 
-cert-manager's fields and defaults for `rfc2136`; `externalDNS` is ours. All that is wrong is told at once, each with its
+cert-manager's fields and defaults for `rfc2136` and `acmeDNS`; `externalDNS` is ours. All that is wrong is told at once, each with its
 field. Sources: https://cert-manager.io/docs/configuration/acme/dns01/rfc2136/; cert-manager v1.20,
 internal/apis/certmanager/validation/issuer.go and pkg/issuer/acme/dns/rfc2136.
 """
@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from issuers.acme.errors import ForbiddenTarget
+from issuers.acme.targets import origin
 from signer.api.names import is_label, is_subdomain
 from signer.api.text import shown
 
-PROVIDERS = ("rfc2136", "externalDNS")
+PROVIDERS = ("rfc2136", "acmeDNS", "externalDNS")
 """What we can prove names by; the others are cert-manager's, and are told by name."""
 ALGORITHMS = {
     "HMACMD5": "hmac-md5.sig-alg.reg.int.",
@@ -57,6 +59,15 @@ class Rfc2136:
 
 
 @dataclass(frozen=True, slots=True)
+class AcmeDns:
+    """Accounts at an acme-dns server. `host` is its https URL without a slash at the end; the Secret lies where the issuer's do."""
+
+    host: str
+    secret_name: str
+    secret_key: str
+
+
+@dataclass(frozen=True, slots=True)
 class ExternalDns:
     """DNSEndpoint objects for External-DNS, in `namespace`, or in the Challenge's own when that is ""."""
 
@@ -67,7 +78,7 @@ class ExternalDns:
 class Dns01:
     """One solver. `follow`: CNAMEs of the record's name are followed to where it is written."""
 
-    provider: Rfc2136 | ExternalDns
+    provider: Rfc2136 | AcmeDns | ExternalDns
     follow: bool = False
 
 
@@ -82,7 +93,7 @@ def read_dns01(settings: Any, place: str, *, cluster_wide: bool) -> Dns01 | tupl
     if len(names) != 1:
         return (f"{place}: one provider is expected",)
     if names[0] not in PROVIDERS:
-        known = " and ".join(PROVIDERS)
+        known = f"{', '.join(PROVIDERS[:-1])} and {PROVIDERS[-1]}"
         return (f"{place}.{shown(names[0])[1:-1]}: not supported by this version of mesh-signer ({known} are)",)
     problems: list[str] = []
     strategy = settings.get("cnameStrategy") or "None"
@@ -92,13 +103,18 @@ def read_dns01(settings: Any, place: str, *, cluster_wide: bool) -> Dns01 | tupl
     place = f"{place}.{names[0]}"
     if not isinstance(inside, dict):
         return (*problems, f"{place}: an object is expected")
-    read = _rfc2136 if names[0] == "rfc2136" else _external_dns
-    provider = read(inside, place, problems, cluster_wide=cluster_wide)
+    provider: Rfc2136 | AcmeDns | ExternalDns | None
+    match names[0]:
+        case "rfc2136":
+            provider = _rfc2136(inside, place, problems)
+        case "acmeDNS":
+            provider = _acme_dns(inside, place, problems)
+        case _:
+            provider = _external_dns(inside, place, problems, cluster_wide=cluster_wide)
     return tuple(problems) if problems or provider is None else Dns01(provider, strategy == "Follow")
 
 
-def _rfc2136(settings: Mapping[str, Any], place: str, problems: list[str], *, cluster_wide: bool) -> Rfc2136 | None:
-    del cluster_wide
+def _rfc2136(settings: Mapping[str, Any], place: str, problems: list[str]) -> Rfc2136 | None:
     problems += _unknown(settings, _FIELDS, place)
     given = {name: settings.get(name) or "" for name in _FIELDS if name != "tsigSecretSecretRef"}
     wrong = [name for name, value in given.items() if not isinstance(value, str)]
@@ -123,22 +139,43 @@ def _tsig(ref: Any, key_name: str, algorithm: str, place: str, problems: list[st
     found = algorithm.upper() or "HMACMD5"
     if found not in ALGORITHMS:
         problems.append(f"{place}.tsigAlgorithm: {shown(algorithm)} is not one of {', '.join(ALGORITHMS)}")
-    if not isinstance(ref, dict) or not all(isinstance(ref.get(name, ""), str) for name in ("name", "key")):
-        problems.append(f"{place}.tsigSecretSecretRef: name and key of a Secret are expected")
-        return None
     if not ref and not key_name:
         return None
-    if not ref or not key_name:
+    if isinstance(ref, dict) and not (ref and key_name):
         problems.append(f"{place}: tsigKeyName and tsigSecretSecretRef go together")
         return None
-    name, key = ref.get("name", ""), ref.get("key", "")
+    secret = _secret_entry(ref, f"{place}.tsigSecretSecretRef", problems)
     if not _HOST.fullmatch(key_name.lower().removesuffix(".")):
         problems.append(f"{place}.tsigKeyName: {shown(key_name)} is not a valid key name")
+    return Tsig(key_name, ALGORITHMS.get(found, ""), *secret)
+
+
+def _acme_dns(settings: Mapping[str, Any], place: str, problems: list[str]) -> AcmeDns:
+    problems += _unknown(settings, ("host", "accountSecretRef"), place)
+    host = settings.get("host") or ""
+    if not isinstance(host, str) or not host or "?" in host:
+        problems.append(f"{place}.host: the https URL of an acme-dns server is expected, without a query")
+        host = ""
+    else:
+        try:
+            origin(host)
+        except ForbiddenTarget as error:
+            problems.append(f"{place}.host: {error}")
+    secret = _secret_entry(settings.get("accountSecretRef") or {}, f"{place}.accountSecretRef", problems)
+    return AcmeDns(host.rstrip("/"), *secret)
+
+
+def _secret_entry(ref: Any, place: str, problems: list[str]) -> tuple[str, str]:
+    """Name and key of a Secret's entry."""
+    if not isinstance(ref, dict) or not all(isinstance(ref.get(name, ""), str) for name in ("name", "key")):
+        problems.append(f"{place}: name and key of a Secret are expected")
+        return "", ""
+    name, key = ref.get("name", ""), ref.get("key", "")
     if not is_subdomain(name):
-        problems.append(f"{place}.tsigSecretSecretRef.name: {shown(name)} is not a valid Secret name")
+        problems.append(f"{place}.name: {shown(name)} is not a valid Secret name")
     if not _SECRET_KEY.fullmatch(key):
-        problems.append(f"{place}.tsigSecretSecretRef.key: {shown(key)} is not a valid Secret key")
-    return Tsig(key_name, ALGORITHMS.get(found, ""), name, key)
+        problems.append(f"{place}.key: {shown(key)} is not a valid Secret key")
+    return name, key
 
 
 def _external_dns(settings: Mapping[str, Any], place: str, problems: list[str], *, cluster_wide: bool) -> ExternalDns:

@@ -19,10 +19,12 @@ class Reach:
     """Which addresses are dialled.
 
     `tenants`: for namespaced Issuers, their name servers, zones and hosts. `zones`: for the zones and hosts of ClusterIssuers.
+    `roots`: PEM of what acme-dns servers are trusted by; None: what the system trusts.
     """
 
     tenants: AddressRule = field(default_factory=AddressRule)
     zones: AddressRule = COMPANY
+    roots: bytes | None = field(default=None, kw_only=True)
 
     def of(self, ref: IssuerRef | None) -> AddressRule:
         """The rule for what an issuer's zones and hosts lead to."""

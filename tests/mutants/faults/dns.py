@@ -80,6 +80,20 @@ MUTANTS = (
         _HOSTILE,
     ),
     Mutant(
+        "an acme-dns password may end its header and begin another",
+        "signer/edge/dns01/acme_dns.py",
+        're.compile(r"[!-~]{1,256}", re.ASCII)',
+        're.compile(r"(?s:.{1,256})")',
+        ("tests/unit/edge/dns01/test_acme_dns.py",),
+    ),
+    Mutant(
+        "an acme-dns account is that of any host whose name ends alike",
+        "signer/edge/dns01/acme_dns.py",
+        "if _plain(name) == wanted)",
+        "if _plain(name).endswith(wanted[-11:]))",
+        ("tests/unit/edge/dns01/test_acme_dns.py",),
+    ),
+    Mutant(
         "the seal of a note does not depend on the TSIG secret",
         "signer/edge/dns01/rfc2136.py",
         "return hmac.new(self._secret, ",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signer.edge.issuers.dns01_spec import Dns01, ExternalDns, Rfc2136, Tsig, read_dns01
+from signer.edge.issuers.dns01_spec import AcmeDns, Dns01, ExternalDns, Rfc2136, Tsig, read_dns01
 
 TSIG = {"tsigKeyName": "acme-key", "tsigSecretSecretRef": {"name": "tsig", "key": "secret"}}
 
@@ -57,6 +57,15 @@ def test_external_dns() -> None:
 
 
 @pytest.mark.parametrize(
+    "host", ["https://auth.example.org", "https://auth.example.org/", "https://auth.example.org//"]
+)
+def test_acme_dns(host: str) -> None:
+    """An account's Secret and the server, with or without a slash at the end."""
+    found = read({"acmeDNS": {"host": host, "accountSecretRef": {"name": "accounts", "key": "acmedns.json"}}})
+    assert found == Dns01(AcmeDns("https://auth.example.org", "accounts", "acmedns.json"))
+
+
+@pytest.mark.parametrize(
     ("settings", "told"),
     [
         (7, "dns01: an object"),
@@ -88,6 +97,22 @@ def test_external_dns() -> None:
         ),
         ({"rfc2136": {"nameserver": "192.0.2.1", "tsigkeyname": "k"}}, "dns01.rfc2136.tsigkeyname: no such field"),
         ({"rfc2136": {"nameserver": "192.0.2.1"}, "cnameStrategy": "follow"}, "dns01.cnameStrategy: "),
+        ({"acmeDNS": {}}, "dns01.acmeDNS.host: the https URL"),
+        ({"acmeDNS": {"host": 7}}, "dns01.acmeDNS.host: the https URL"),
+        ({"acmeDNS": {"host": "http://auth.example.org"}}, "dns01.acmeDNS.host: http://auth.example.org: only https"),
+        ({"acmeDNS": {"host": "auth.example.org"}}, "dns01.acmeDNS.host: auth.example.org: only https"),
+        ({"acmeDNS": {"host": "https://u:p@auth.example.org"}}, "dns01.acmeDNS.host: "),
+        ({"acmeDNS": {"host": "https://auth.example.org?a=b"}}, "dns01.acmeDNS.host: the https URL"),
+        ({"acmeDNS": {"host": "https://auth.example.org"}}, "dns01.acmeDNS.accountSecretRef.name: "),
+        (
+            {"acmeDNS": {"host": "https://auth.example.org", "accountSecretRef": 7}},
+            "dns01.acmeDNS.accountSecretRef: name and key",
+        ),
+        (
+            {"acmeDNS": {"host": "https://auth.example.org", "accountSecretRef": {"name": "a"}}},
+            "dns01.acmeDNS.accountSecretRef.key: ",
+        ),
+        ({"acmeDNS": {"allowfrom": []}}, "dns01.acmeDNS.allowfrom: no such field"),
         ({"externalDNS": {"namespace": "a/b"}}, "dns01.externalDNS.namespace: "),
         ({"externalDNS": {"ttl": 5}}, "dns01.externalDNS.ttl: no such field"),
     ],
