@@ -30,6 +30,7 @@ from tests.localmesh.servers import ApiServer, ControllerManager, EtcdServer
 from tests.localmesh.toolchain import find_kubectl
 
 _CONFLICT = 409
+_NOT_FOUND = 404
 
 
 class Cluster:
@@ -220,8 +221,9 @@ class LocalCluster(Cluster):
         return self
 
     def _has_default_account(self) -> bool:
+        path = "/api/v1/namespaces/default/serviceaccounts/default"
         try:
-            return bool(self.kubectl("get", "serviceaccount", "default", "-n", "default", "-o", "name"))
+            return self.call("GET", path, known=[_NOT_FOUND]) is not None
         except LocalMeshError:
             return False
 
