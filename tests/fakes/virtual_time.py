@@ -6,6 +6,7 @@ Real sockets within the process keep working: a jump happens only when no file d
 import asyncio
 import functools
 import selectors
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any, TypeVar, TypeVarTuple, Unpack
@@ -14,15 +15,25 @@ Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
 
 
+_STUCK_SECONDS = 120.0
+
+
 class _Selector(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000.0
         self.in_threads = 0
+        self._idle = time.monotonic()
 
     def select(self, timeout: float | None = None) -> Any:
         if timeout is None or timeout <= 0 or self.in_threads:
+            # Who is always at work, as by sleep(0), waits for ever where somebody else waits for a time.
+            if not self.in_threads and time.monotonic() - self._idle > _STUCK_SECONDS:
+                raise RuntimeError(
+                    f"for {_STUCK_SECONDS:.0f} s of real time something was always at work: no virtual time passes"
+                )
             return super().select(timeout)
+        self._idle = time.monotonic()
         # Bytes on loopback get this much real time to arrive; the one descriptor that is always there is the loop's own.
         events = super().select(0.002 if len(self.get_map()) > 1 else 0)
         if not events:
