@@ -48,6 +48,7 @@ def mesh() -> World:
                 f"policy-{number}",
                 frozenset({ref(number)}),
                 frozenset(f"ns-{number * 10 + beside}" for beside in range(10)),
+                namespace_uids={f"ns-{one}": f"uid-{one}" for one in range(number * 10, number * 10 + 10)},
             ),
         )
         for number in range(0, SIGNERS, 2)

@@ -16,10 +16,12 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from io import FileIO
 from typing import Any, cast
+
+from msgspec import structs
 
 from benchmarks.decide_cost import ISTIOD, NOW, mesh, ref
 from benchmarks.issue_cost import authority
@@ -157,7 +159,7 @@ class Process:
     def __init__(self, kind: str, replicas: tuple[str, ...]) -> None:
         ca = authority({"p256": "P-256", "rsa": "RSA-2048"}[kind])
         signer = ref(1)
-        world = replace(mesh(), keys={ca.key_id: frozenset({signer})})
+        world = structs.replace(mesh(), keys={ca.key_id: frozenset({signer})})
         self.connection = Connection()
         self.replicas = replicas
         self.requests = Requests("rsa", signer_name_of(signer), int(NOW.timestamp()))
