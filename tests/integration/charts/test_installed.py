@@ -130,7 +130,9 @@ def test_twice_is_refused(fresh: LocalCluster) -> None:
     assert "elsewhere" not in names(fresh, "clusterrolebindings")
     run(fresh, "uninstall", "first", "--namespace", "pki")
 
-    fresh.kubectl("delete", "crd", "--all")
+    # They are gone within seconds; that kubectl waits for them took it five minutes at times.
+    fresh.kubectl("delete", "crd", "--all", "--wait=false")
+    fresh.wait_for(lambda: not names(fresh, "crd"), "the end of the CRDs")
     by_kustomize(fresh, ISTIO)
     with pytest.raises(Failed, match=r"already, in the namespace cert-manager\."):
         install(fresh, "second", "elsewhere", "--take-ownership")
