@@ -14,11 +14,10 @@ import msgspec
 
 from issuers.acme.client.transport import Server, Transport
 from issuers.acme.errors import ForbiddenTarget, MalformedAnswer, Unreachable
-from signer.edge.dns01.record import is_name
-from signer.edge.issuers.dns01_spec import AcmeDns
+from signer.edge.dns01.record import apex, is_name
+from signer.edge.dns01.rfc2136 import FAILED
 from signer.tenancy.verdict import Reason
 
-FAILED = "UpdateFailed"
 _CREDENTIAL = re.compile(r"[!-~]{1,256}", re.ASCII)
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 _MEANINGS = {
@@ -47,15 +46,15 @@ def read_account(data: bytes, host: str) -> Account:
         accounts = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ValueError("is not a JSON object of accounts by host") from None
-    wanted = _plain(host)
-    found = next((one for name, one in accounts.items() if _plain(name) == wanted), None)
+    wanted = apex(host)
+    found = next((one for name, one in accounts.items() if apex(name) == wanted), None)
     if found is None:
         raise ValueError(f"has no account for {wanted}")
     try:
         account = msgspec.json.decode(found, type=Account)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ValueError(f"needs username, password, fulldomain and subdomain of {wanted}, as texts") from None
-    full = _plain(account.fulldomain)
+    full = account.fulldomain.lower().rstrip(".")
     if not is_name(full) or not _SUBDOMAIN.fullmatch(account.subdomain):
         raise ValueError(f"has an account for {wanted} whose fulldomain or subdomain is not a name")
     if not _CREDENTIAL.fullmatch(account.username) or not _CREDENTIAL.fullmatch(account.password):
@@ -63,14 +62,10 @@ def read_account(data: bytes, host: str) -> Account:
     return msgspec.structs.replace(account, fulldomain=full)
 
 
-def _plain(name: str) -> str:
-    return name.lower().removeprefix("*.").rstrip(".")
-
-
-async def update(settings: AcmeDns, server: Server, account: Account, value: str) -> Reason | None:
+async def update(server: Server, account: Account, value: str) -> Reason | None:
     """Have the account's record hold a value besides the newest that it has. A reason tells what is wrong.
 
-    `server` is the origin of `settings.host`, with the addresses that may be dialled.
+    `server` has the acme-dns server's URL for a directory, and the addresses that may be dialled.
     """
     body = msgspec.json.encode({"subdomain": account.subdomain, "txt": value})
     headers = {
@@ -81,11 +76,13 @@ async def update(settings: AcmeDns, server: Server, account: Account, value: str
     try:
         transport = Transport(server)
         try:
-            answer = await transport.exchange("POST", f"{settings.host}/update", body=body, headers=headers)
+            answer = await transport.exchange("POST", f"{server.directory}/update", body=body, headers=headers)
         finally:
             await transport.close()
     except (ForbiddenTarget, Unreachable, MalformedAnswer) as error:
         return Reason(FAILED, f"acme-dns server {error}")
     if answer.status == 200:
         return None
-    return Reason(FAILED, f"acme-dns server {settings.host} answers {answer.status}{_MEANINGS.get(answer.status, '')}")
+    return Reason(
+        FAILED, f"acme-dns server {server.directory} answers {answer.status}{_MEANINGS.get(answer.status, '')}"
+    )

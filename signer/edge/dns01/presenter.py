@@ -1,8 +1,9 @@
 """DNS-01: puts the TXT record of a Challenge into the DNS, and looks for it at every server of its zone.
 
-By RFC 2136 at the issuer's name server, by an acme-dns server, or as a DNSEndpoint that External-DNS carries out. A Challenge names its solver
-itself, and anyone may write one: present and check are for those that the controller found to be ours; for taking away, the
-solver must be one of the issuer's, and the note of what was written must bear the seal of its TSIG secret.
+By RFC 2136 at the issuer's name server, by an acme-dns server, or as a DNSEndpoint that External-DNS carries out. A
+Challenge names its solver itself, and anyone may write one: present and check are for those that the controller found to be
+ours; for taking away, the solver must be one of the issuer's, and the note of what was written must bear the seal of its
+TSIG secret.
 Used on the loop, in the leader. Only pauses between failed tries are kept in memory.
 """
 
@@ -37,6 +38,8 @@ NOTE = "mesh-signer.dev/dns01-record"
 _SHORTEST, _LONGEST = 2.0, 30.0
 # For all questions of one step together: a slow zone has a worker for so long and no longer.
 _STEP_SECONDS = 20.0
+# Less than that, so that an acme-dns server that is slow is named itself.
+_SERVER_SECONDS = 10.0
 _TOO_SLOW = f"the name servers did not finish within {_STEP_SECONDS:.0f} s"
 
 
@@ -232,8 +235,8 @@ class DnsPresenter:
                 return None  # sent before: again would push out the other of the two values that are kept
         except NoAnswer as error:
             return Reason("NoAnswer", f"TXT {name}: {error}")
-        where = Server(server.host, addresses=self._rule(ref), ca_bundle=self._reach.roots, seconds=_STEP_SECONDS)
-        return await acme_dns.update(server, where, account, value)
+        where = Server(server.host, addresses=self._rule(ref), ca_bundle=self._reach.roots, seconds=_SERVER_SECONDS)
+        return await acme_dns.update(where, account, value)
 
     def _rule(self, ref: IssuerRef) -> AddressRule:
         """Which addresses a server may have that the issuer names itself."""

@@ -26,9 +26,14 @@ MOST_HELD = 64
 """Values of one record: more than any Certificate needs, and few enough for one answer of a name server."""
 
 
+def apex(dns_name: str) -> str:
+    """Return a host's name without "*.", in lower case and without a trailing dot: what it shares one record with."""
+    return dns_name.lower().removeprefix("*.").rstrip(".")
+
+
 def record_name(dns_name: str) -> str:
-    """Return the name of the TXT record for a host (without "*."), in lower case and without a trailing dot."""
-    return f"{PREFIX}{dns_name.lower().removeprefix('*.').rstrip('.')}"
+    """Return the name of the TXT record for a host."""
+    return f"{PREFIX}{apex(dns_name)}"
 
 
 def delegated(name: str, cname_of: Callable[[str], str | None]) -> str | Refuse:

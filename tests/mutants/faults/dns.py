@@ -89,8 +89,8 @@ MUTANTS = (
     Mutant(
         "an acme-dns account is that of any host whose name ends alike",
         "signer/edge/dns01/acme_dns.py",
-        "if _plain(name) == wanted)",
-        "if _plain(name).endswith(wanted[-11:]))",
+        "if apex(name) == wanted)",
+        "if apex(name).endswith(wanted[-11:]))",
         ("tests/unit/edge/dns01/test_acme_dns.py",),
     ),
     Mutant(

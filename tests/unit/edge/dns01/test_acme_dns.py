@@ -42,6 +42,7 @@ def test_fields_of_others() -> None:
         (b'{"shop.example.com": {"username": "u", "password": 7}}', "needs username, password"),
         (secret(fulldomain="a b"), "fulldomain or subdomain is not a name"),
         (secret(fulldomain=""), "fulldomain or subdomain is not a name"),
+        (secret(fulldomain="*.d42.auth.example.org"), "fulldomain or subdomain is not a name"),
         (secret(subdomain="a.b"), "fulldomain or subdomain is not a name"),
         (secret(password=""), "username or password is empty"),
         (secret(password="a\r\nX-Evil: 1"), "username or password is empty, or no line of ASCII"),
