@@ -45,13 +45,10 @@ APART := $(filter $(IN)/%,$(PART_1) $(PART_2) $(PART_3) $(PART_4))
 test: $(READY) ## all tests, on real servers: six parts side by side, the output of five of them at the end
 	@$(BIN)/python -m tests.localmesh build --tests
 	@logs=$$(mktemp -d); trap 'rm -rf "$$logs"' EXIT; jobs=(); \
-	$(PYTEST) $(PART_1) > "$$logs/1" 2>&1 & jobs+=($$!); \
-	$(PYTEST) $(PART_2) > "$$logs/2" 2>&1 & jobs+=($$!); \
-	$(PYTEST) $(PART_3) > "$$logs/3" 2>&1 & jobs+=($$!); \
-	$(PYTEST) $(PART_4) > "$$logs/4" 2>&1 & jobs+=($$!); \
-	$(PYTEST) $(PART_5) > "$$logs/5" 2>&1 & jobs+=($$!); \
+	parts=("$(PART_1)" "$(PART_2)" "$(PART_3)" "$(PART_4)" "$(PART_5)"); \
+	for part in 0 1 2 3 4; do $(PYTEST) $${parts[part]} > "$$logs/$$part" 2>&1 & jobs+=($$!); done; \
 	$(PYTEST) $(IN) $(addprefix --ignore=,$(APART)); status=$$?; \
-	for part in 1 2 3 4 5; do wait $${jobs[$$((part - 1))]} || status=1; cat "$$logs/$$part"; done; exit $$status
+	for part in 0 1 2 3 4; do wait $${jobs[part]} || status=1; cat "$$logs/$$part"; done; exit $$status
 
 test-ui: $(READY) ## the page of `mesh-signer ui` in headless Chromium, which apt fetches where there is none
 	@$(PYTEST) tests/browser

@@ -27,8 +27,10 @@ class _Selector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> Any:
         if timeout is None or timeout <= 0 or self.in_threads:
+            if timeout != 0 or self.in_threads:
+                self._idle = time.monotonic()
             # Who is always at work, as by sleep(0), waits for ever where somebody else waits for a time.
-            if not self.in_threads and time.monotonic() - self._idle > _STUCK_SECONDS:
+            elif time.monotonic() - self._idle > _STUCK_SECONDS:
                 raise RuntimeError(
                     f"for {_STUCK_SECONDS:.0f} s of real time something was always at work: no virtual time passes"
                 )
