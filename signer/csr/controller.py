@@ -31,7 +31,7 @@ from signer.csr.queue.others import Others
 from signer.csr.queue.pacing import Pacing
 from signer.csr.queue.replica import Sharing
 from signer.csr.queue.waiting import RECHECK, Sources, Waiting
-from signer.csr.record import Around, Record
+from signer.csr.record import Around, Record, asker
 from signer.kube.clock import utc_now
 from signer.kube.encoding.protobuf import ProtobufError
 from signer.kube.reflector import Change, Reflector
@@ -336,12 +336,15 @@ class _Unapproved:
         self._seen.pop(uid, None)
 
     def turn(self) -> None:
-        """Tell of those that have waited for some seconds. To be called each second or so."""
+        """Tell of those that have waited for some seconds, each once there is room. To be called each second or so."""
         late = self._clock() - _APPROVAL_PATIENCE
+        full = set[str]()
         for uid, (csr, since) in tuple(self._seen.items()):
-            if since <= late:
-                self._seen[uid] = (csr, float("inf"))  # told once, however often the object changes
-                self._record.waits_for_approval(csr)
+            if since <= late and (by := asker(csr)) not in full:
+                if self._record.waits_for_approval(csr):
+                    self._seen[uid] = (csr, float("inf"))  # told once, however often the object changes
+                else:
+                    full.add(by)
 
 
 class _Gauges:

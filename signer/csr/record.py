@@ -114,7 +114,7 @@ class Record:
             if verdict.warnings:
                 self.tell(pending, "Warning", NOT_BY_ALL, "; ".join(verdict.warnings))
             message = "Certificate fetched from issuer successfully"
-            self._courtesy(pending.csr, "Normal", "CertificateIssued", message)
+            self._recorder.emit(_about(pending.csr), "Normal", "CertificateIssued", message, courtesy=True)
 
     def _counted(self, signer: str, outcome: str) -> Callable[[], None]:
         known = self._outcomes.get((signer, outcome))
@@ -202,14 +202,17 @@ class Record:
         if pending.mesh:
             self._tell_tenant(namespace, pending.ref, reason, message)
 
-    def waits_for_approval(self, csr: CertificateSigningRequest) -> None:
-        """Nobody has approved this request for some seconds: cert-manager's Event."""
+    def waits_for_approval(self, csr: CertificateSigningRequest) -> bool:
+        """Nobody has approved this request for some seconds: cert-manager's Event. False: no room for it now, to be said again.
+
+        Nothing else tells its owner why nothing happens, so that it counts for who asked, and for nobody else.
+        """
         message = (
             "Waiting for the Approved condition before issuing: nobody has approved or denied it. istiod approves its own "
             f"requests if it may. Of others mesh-signer explain {csr.name} says what becomes of them; what is refused once is "
             f"refused for good, else kubectl certificate approve {csr.name}"
         )
-        self._courtesy(csr, "Warning", "WaitingApproval", message)
+        return self._recorder.offer(_about(csr), "Warning", "WaitingApproval", message, share=asker(csr))
 
     def turn(self) -> None:
         """Tell what was only counted, once its minute is over. To be called each second or so."""
@@ -290,10 +293,12 @@ class Record:
 
     def misspelt(self, csr: CertificateSigningRequest, wrong: str) -> None:
         """A request names a signer that is nearly ours and nobody's: nothing else will ever be said of it."""
-        self._courtesy(csr, "Warning", "SignerMisspelt", wrong)
+        self._notices.happened(_about(csr), Notice("Warning", "SignerMisspelt", wrong), share=asker(csr))
 
-    def _courtesy(self, csr: CertificateSigningRequest, type_: EventType, reason: str, message: str) -> None:
-        self._recorder.emit(_about(csr), type_, reason, message, courtesy=True)
+
+def asker(csr: CertificateSigningRequest) -> str:
+    """The share that Events count for, of a request whose tenant nobody looked for: its requester's. No namespace has such a name."""
+    return f"user:{csr.asked.username}"
 
 
 def _about(csr: CertificateSigningRequest) -> ObjectReference:

@@ -195,8 +195,11 @@ class Emitted:
 
 
 class FakeRecorder:
+    """Takes what it is told; `full` holds the shares that have no room."""
+
     def __init__(self) -> None:
         self.events: list[Emitted] = []
+        self.full = set[str | None]()
 
     def emit(
         self,
@@ -211,8 +214,9 @@ class FakeRecorder:
         self.events.append(Emitted(ref.name, type_, reason, message, courtesy, ref.kind, ref.namespace, share))
 
     def offer(self, *what: Any, share: str | None = None) -> bool:
-        self.emit(*what, share=share)
-        return True
+        if share not in self.full:
+            self.emit(*what, share=share)
+        return share not in self.full
 
     def about(self, kind: str) -> list[Emitted]:
         return [event for event in self.events if event.kind == kind]

@@ -146,7 +146,23 @@ class TestApproval:
             assert (event.type, event.reason) == ("Warning", "WaitingApproval")
             assert event.message.startswith("Waiting for the Approved condition before issuing: ")
             assert "kubectl certificate approve" in event.message
-            assert event.courtesy
+            assert not event.courtesy
+
+    @virtual_time
+    async def test_told_when_there_is_room(self) -> None:
+        """What finds no room is told when there is some, once; who has none holds up nobody else."""
+        async with running() as scene:
+            scene.recorder.full.add("user:busy")
+            for number in range(3):
+                scene.put(name=f"busy-{number}", uid=f"busy-{number}", conditions=(), username="busy")
+            scene.put(name="calm", uid="calm", conditions=(), username="calm")
+            await asyncio.sleep(30)
+            assert [event.name for event in scene.recorder.events] == ["calm"]
+            scene.put(name="busy-1", uid="busy-1", version="8", username="busy")
+            scene.recorder.full.clear()
+            await asyncio.sleep(30)
+            told = [event.name for event in scene.recorder.events if event.reason == "WaitingApproval"]
+            assert told == ["calm", "busy-0", "busy-2"]
 
     @virtual_time
     async def test_not_told_when_it_was_approved_in_time(self) -> None:
