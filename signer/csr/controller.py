@@ -8,7 +8,7 @@ the window allows (delivery.py). Between two requests the loop runs once, so tha
 import asyncio
 import logging
 import time
-from collections.abc import Callable, KeysView
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -30,8 +30,9 @@ from signer.csr.queue.intake import Intake
 from signer.csr.queue.others import Others
 from signer.csr.queue.pacing import Pacing
 from signer.csr.queue.replica import Sharing
+from signer.csr.queue.unapproved import Unapproved
 from signer.csr.queue.waiting import RECHECK, Sources, Waiting
-from signer.csr.record import Around, Record, asker
+from signer.csr.record import Around, Record
 from signer.kube.clock import utc_now
 from signer.kube.encoding.protobuf import ProtobufError
 from signer.kube.reflector import Change, Reflector
@@ -43,8 +44,6 @@ from signer.tenancy.verdict import Inquiry, Limits, Refuse, Unready, Wait
 from signer.tenancy.world import World, without_wall
 
 log = logging.getLogger(__name__)
-# Seconds until an Event says that nobody has approved a request.
-_APPROVAL_PATIENCE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ class RequestController:
         self.waiting = Waiting(self._backlog, sources, self._record, around, self._delivery.try_again)
         self._pacing = Pacing(self._backlog, self._record, clock)
         self._signing = Signing(self._delivery, self._record)
-        self._unapproved = _Unapproved(self._record, clock)
+        self._unapproved = Unapproved(self._record, parts.sharing, clock)
         self.foreign = ForeignCertificates(self._backlog, self._unapproved.uids, around.world, around, self._record)
         self._others = Others(parts.sharing, self._take_in, clock)
         self._draining = False
@@ -165,7 +164,7 @@ class RequestController:
         with a serial number that nobody else can have known before it was stored.
         """
         if head.state == "new":
-            return bool(self._sharing.place(head.uid).before)
+            return self._unapproved.leave(head.uid, raw)
         pending = self._backlog.get(head.uid)
         if pending is not None:
             return pending.answer is not None and bool(pending.answer.pem) and pending.answer.pem in raw
@@ -309,42 +308,6 @@ class RequestController:
                     known = csr.uid in self._others or self._backlog.get(csr.uid) is not None
                     if csr.approved and not csr.answered and not known:
                         self._offer(csr)
-
-
-class _Unapproved:
-    """The requests that nobody has approved yet, by uid: nothing is ever written to them, but after a while an Event says so.
-
-    `clock` is monotonic, in seconds.
-    """
-
-    def __init__(self, record: Record, clock: Callable[[], float]) -> None:
-        self._record = record
-        self._clock = clock
-        self._seen: dict[str, tuple[CertificateSigningRequest, float]] = {}
-
-    @property
-    def uids(self) -> KeysView[str]:
-        """A view of those that wait now."""
-        return self._seen.keys()
-
-    def put(self, csr: CertificateSigningRequest) -> None:
-        """Take a request in; one that is known already keeps its time."""
-        self._seen.setdefault(csr.uid, (csr, self._clock()))
-
-    def remove(self, uid: str) -> None:
-        """Forget a request that was approved, answered or deleted."""
-        self._seen.pop(uid, None)
-
-    def turn(self) -> None:
-        """Tell of those that have waited for some seconds, each once there is room. To be called each second or so."""
-        late = self._clock() - _APPROVAL_PATIENCE
-        full = set[str]()
-        for uid, (csr, since) in tuple(self._seen.items()):
-            if since <= late and (by := asker(csr)) not in full:
-                if self._record.waits_for_approval(csr):
-                    self._seen[uid] = (csr, float("inf"))  # told once, however often the object changes
-                else:
-                    full.add(by)
 
 
 class _Gauges:

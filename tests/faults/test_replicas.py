@@ -43,6 +43,17 @@ def test_one_is_killed(
     conclude(burst, watcher, [second, first], crashed=True)
 
 
+def test_what_nobody_approves(place: Place, issuer: str, start: Start) -> None:
+    """One is killed before it has told of requests that nobody approves: the other tells of them all, the dead one's too."""
+    first, second = start(), start()
+    know_each_other(first, second)
+    names = [place.create(issuer)["metadata"]["name"] for _ in range(12)]
+    first.kill()
+    for name in names:
+        assert place.event(name, "WaitingApproval")["type"] == "Warning"
+    know_each_other(second)
+
+
 def test_one_leaves(breakable: LocalCluster, issuer: str, watcher: Watcher, start: Start) -> None:
     """One is told to end in the middle of a burst, as in an upgrade: no request is lost, and the other sees that it is alone."""
     first, second = start(), start()
