@@ -39,7 +39,7 @@ from signer.csr.queue.intake import Intake
 from signer.csr.queue.replica import Sharing
 from signer.kube.encoding.protobuf import write_bytes_field, write_varint_field
 from signer.kube.encoding.protobuf_codec import ProtobufCodec
-from signer.kube.leases.record import owner
+from signer.kube.leases.record import heirs
 from signer.kube.reflector import Reflector
 from signer.kube.room import Room
 from signer.observe.audit import AuditLog
@@ -205,7 +205,7 @@ class Process:
         while len(found) < BATCH:
             self.number += 1
             uid = f"{self.number:08x}-0000-4000-8000-{self.number:012x}"
-            if owner(uid, self.replicas) == whose:
+            if heirs(uid, self.replicas)[0] == whose:
                 found.append((self.number, uid))
         return found
 

@@ -17,7 +17,7 @@ from datetime import datetime
 from issuers.authority import Authority
 from issuers.errors import InvalidAuthority
 from signer.api.issuer import CLUSTER_ISSUERS, ISSUERS, Issuer, IssuerRef
-from signer.authorities.remedies import UNFORESEEN, load_ca
+from signer.authorities.ca_secret import UNFORESEEN, load_ca
 from signer.authorities.secret_watches import SecretWatches
 from signer.authorities.state import (
     CASecret,

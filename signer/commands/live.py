@@ -22,7 +22,7 @@ from signer.api.secret import SECRETS
 from signer.api.signerbinding import SIGNER_BINDINGS
 from signer.api.signerpolicy import SIGNER_POLICIES
 from signer.api.signerrecord import SIGNER_RECORDS
-from signer.authorities.remedies import UNFORESEEN, load_ca
+from signer.authorities.ca_secret import UNFORESEEN, load_ca
 from signer.authorities.state import (
     CASecret,
     IssuerState,

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from signer.api.certificate import Certificate
 from signer.api.secret import SECRETS
+from signer.edge.credential_name import SecretName
 from signer.edge.gateways.bodies import by_hand_secret
 from signer.edge.gateways.certificates import EdgeCertificates, Key
 from signer.edge.gateways.placeholder import new_placeholder, own_hosts, placeholder_left, selectors_naming, waits
@@ -20,7 +21,6 @@ from signer.edge.gateways.placement import NO_POD_RECHECK
 from signer.edge.gateways.sources import GatewaySources
 from signer.edge.proxies.find import Proxies
 from signer.edge.proxies.values import selects
-from signer.edge.reserved import SecretName
 from signer.kube.client import ApiClient
 from signer.kube.errors import AlreadyExists, NotFound
 

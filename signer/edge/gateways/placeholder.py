@@ -20,8 +20,9 @@ from signer.api.labels import EDGE_LABEL
 from signer.api.meta import from_rfc3339, has_condition
 from signer.api.secret import TLS_CERT, TLS_KEY, Secret
 from signer.api.tls_secret import PLACEHOLDER_NAME, is_placeholder, key_pair, read_leaf
+from signer.edge.credential_name import SecretName, secret_named
 from signer.edge.host import Host, read_host
-from signer.edge.reserved import SecretName, reserved_name, secret_named
+from signer.edge.reserved import reserved_name
 
 LIFETIME = timedelta(days=90)
 BACKDATED = timedelta(hours=1)

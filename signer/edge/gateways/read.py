@@ -13,10 +13,11 @@ from signer.api.gateway import APIGateway, Gateway, Server, ServerTLS
 from signer.api.ingress import Ingress
 from signer.api.meta import ObjectMeta
 from signer.api.text import shown
+from signer.edge.credential_name import INVALID_NAME, NOT_OURS, SecretName, secret_named
 from signer.edge.gateways.opt_in import options_of
 from signer.edge.gateways.wish import Passed, Source, SourceKind, Wish, Wishes
 from signer.edge.host import MAX_NAMES, Host, read_host
-from signer.edge.reserved import INVALID_NAME, NOT_OURS, SecretName, reserved_name, secret_named
+from signer.edge.reserved import reserved_name
 from signer.tenancy.verdict import Reason
 
 MAX_SERVERS = 1000

@@ -1,8 +1,7 @@
 """Orders: what a CertificateRequest of an ACME issuer becomes, worked off step by step (step.py).
 
-Runs on the loop, in the leader; Each step is stored before the next one,
-so that a process that dies goes on with the same order: nothing but the Order itself is needed. An Order that we would
-not have made ourselves is never worked on.
+Runs on the loop, in the leader. Each step is stored before the next one, so that a process that dies goes on with the same
+order: nothing but the Order itself is needed. An Order that we would not have made ourselves is never worked on.
 """
 
 import logging

@@ -44,7 +44,7 @@ class _Lease(msgspec.Struct):
 
 
 class Members:
-    """Announces this replica by a Lease of its own and knows which others are alive, so that work can be shared (see `owner`).
+    """Announces this replica by a Lease of its own and knows which others are alive, so that work can be shared (see `heirs`).
 
     A replica is alive while its Lease changes, by a clock that hardly moves while the API server is silent, so that an outage of the
     API server makes nobody believe to be alone. Our own view always has ourselves in it.

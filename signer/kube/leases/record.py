@@ -133,26 +133,16 @@ def lease_name(group: str, identity: str) -> str:
     return f"{group}-{hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()}"
 
 
-def owner(uid: str, members: Sequence[str]) -> str:
-    """The member that a key belongs to, by rendezvous hashing: all who see the same members agree, without talking.
-
-    When a member leaves, only its own keys move, and evenly to the others. The order of `members` does not matter.
-
-    Raises:
-        ValueError: there are no members.
-    """
-    if len(members) == 1:
-        return members[0]
-    key = uid.encode()
-    # The member's name keys the hash, so that ("a", "bc") and ("ab", "c") are different inputs.
-    return max(members, key=lambda member: (_weight(key, member), member))
-
-
 def heirs(uid: str, members: Sequence[str]) -> list[str]:
-    """All members in the order in which a key would become theirs: the owner first, then who has it when those before are gone."""
+    """All members in the order in which a key would become theirs: the owner first, then who has it when those before are gone.
+
+    By rendezvous hashing: all who see the same members agree, without talking, and when one leaves, only its own keys move,
+    and evenly to the others. The order of `members` does not matter.
+    """
     if len(members) == 1:
         return list(members)
     key = uid.encode()
+    # The member's name keys the hash, so that ("a", "bc") and ("ab", "c") are different inputs.
     return sorted(members, key=lambda member: (_weight(key, member), member), reverse=True)
 
 

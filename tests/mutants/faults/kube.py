@@ -174,8 +174,8 @@ MUTANTS = (
     Mutant(
         "members in another order make another owner",
         RECORD,
-        "    return max(members, key=lambda member: (_weight(key, member), member))\n",
-        "    return members[int.from_bytes(_weight(key, members[0])) % len(members)]\n",
+        "    return sorted(members, key=lambda member: (_weight(key, member), member), reverse=True)\n",
+        "    return sorted(members, key=lambda member: _weight(key, members[0]))\n",
         ("tests/unit/kube/leases/test_record.py",),
     ),
     Mutant(

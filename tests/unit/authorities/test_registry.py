@@ -7,7 +7,7 @@ import pytest
 
 from issuers.authority import load_authority
 from signer.api.issuer import IssuerRef
-from signer.authorities import remedies as module
+from signer.authorities import ca_secret as module
 from signer.authorities.state import BAD_KEY_PAIR, NO_KEY_PAIR, SELF_SIGNED_READY, TYPE_MISSING, VERIFIED
 from tests.fakes.virtual_time import virtual_time
 from tests.pki import CA

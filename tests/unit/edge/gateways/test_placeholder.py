@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from signer.api.certificate import Certificate
 from signer.api.secret import Secret
 from signer.api.tls_secret import is_placeholder
+from signer.edge.credential_name import SecretName
 from signer.edge.gateways.placeholder import (
     credentials,
     new_placeholder,
@@ -25,7 +26,6 @@ from signer.edge.gateways.placeholder import (
     wait_for_issuance,
     waits,
 )
-from signer.edge.reserved import SecretName
 from tests import pki
 from tests.unit.edge.objects import gateway, host, http, https
 

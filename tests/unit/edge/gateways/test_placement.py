@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signer.edge.credential_name import SecretName, secret_named
 from signer.edge.gateways.placement import NoGateway, Placement, only_in, place
 from signer.edge.proxies.values import GatewayPod, selects
-from signer.edge.reserved import Existing, SecretName, in_the_way, reserved_name, secret_named
+from signer.edge.reserved import Existing, in_the_way, reserved_name
 from signer.tenancy.verdict import Reason, Refuse
 
 SELECTOR = {"istio": "ingressgateway"}

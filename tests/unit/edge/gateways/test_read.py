@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from signer.api.certificate import IssuerReference
 from signer.api.gateway import Gateway
+from signer.edge.credential_name import NOT_OURS
 from signer.edge.gateways.opt_in import effort_of_a_look, misspelt, options_of, wanted_issuer
 from signer.edge.gateways.read import api_gateway_wishes, gateway_wishes, ingress_wishes, merge
 from signer.edge.gateways.wish import Wishes
-from signer.edge.reserved import NOT_OURS
 from signer.tenancy.verdict import Reason
 from tests.unit.edge.objects import LE, api_gateway, gateway, http, https, ingress, listener, meta
 

@@ -6,7 +6,7 @@ import pytest
 
 from issuers.authority import load_authority
 from issuers.errors import InvalidAuthority
-from signer.authorities.remedies import with_remedy
+from signer.authorities.ca_secret import with_remedy
 from signer.authorities.state import CASecretData
 from tests import pki
 
