@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from issuers.errors import MalformedRequest
-from issuers.istio_request import uri_name, write_info
+from issuers.istio_request import uri_name, write_attributes, write_info
 from issuers.request import SigningRequest, read_der
 from issuers.x509 import der, keys
 from issuers.x509.general_names import GeneralNames
@@ -72,13 +72,14 @@ def of_signature(spki: bytes, signature: bytes, message: bytes) -> ProvenKey:
 
 def workload_request(key: ProvenKey, uri: str) -> SigningRequest:
     """Write what a workload with this key and this SPIFFE ID (ASCII) would have asked for, in Istio's own form."""
+    san = uri_name(uri)
     return SigningRequest(
-        der=b"",
+        der=der.sequence(write_info(EMPTY_NAME, key.spki, write_attributes(san))),  # nobody signed it
         public_key=key.public_key,
         spki=key.spki,
         subject_der=EMPTY_NAME,
         subject_names=(),
-        san_der=uri_name(uri),
+        san_der=san,
         san_critical=True,
         names=GeneralNames(uris=(uri,)),
         is_ca=None,

@@ -10,8 +10,6 @@ from signer.kube.resource import Resource
 PODS = Resource("", "v1", "pods", "Pod", namespaced=True)
 NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
 SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", namespaced=True)
-# On the API server's copy of a Pod that a kubelet runs from a file of its own.
-MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 
 
 class PodSpec(msgspec.Struct, frozen=True, rename="camel"):

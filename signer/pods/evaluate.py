@@ -18,7 +18,7 @@ from issuers.spiffe import SpiffeId, parse_spiffe_id
 from issuers.template import CertificateTemplate, mesh_template, within
 from issuers.verify import findings_of
 from signer.api.issuer import IssuerRef
-from signer.api.pod import MIRROR_ANNOTATION, Pod, Surroundings
+from signer.api.pod import Pod, Surroundings
 from signer.api.podcertificaterequest import INVALID_ANNOTATIONS, UNSUPPORTED_KEY, PodCertificateRequest
 from signer.api.text import shown, some
 from signer.authorities.state import NOT_VERIFIABLE, TYPE_MISSING, IssuerState
@@ -155,8 +155,6 @@ def _not_that_pod(request: PodCertificateRequest, pod: Pod | None, where: str) -
     ]
     if wrong:
         return Reason("PodMismatch", f"{where} is not the one that asks: {'; '.join(wrong)}")
-    if MIRROR_ANNOTATION in pod.metadata.annotations:
-        return Reason("PodMismatch", f"{where} is a kubelet's own, from a file: it has no account that anybody gave it")
     if pod.status.phase in ("Succeeded", "Failed"):
         return Reason("PodNotFound", f"{where} has ended ({pod.status.phase})")
     return None

@@ -17,13 +17,13 @@ from tests import pki
 from tests.integration.plain_api import Api, Json
 from tests.integration.tenants import Tenants
 
+VERSION = "certificates.k8s.io/v1beta1"
 FLAGS = (
     "--feature-gates=PodCertificateRequest=true,ClusterTrustBundle=true",
-    "--runtime-config=certificates.k8s.io/v1beta1/podcertificaterequests=true,"
-    "certificates.k8s.io/v1beta1/clustertrustbundles=true",
+    f"--runtime-config={VERSION}/podcertificaterequests=true,{VERSION}/clustertrustbundles=true",
     "--enable-admission-plugins=NodeRestriction",
 )
-GROUP = "/apis/certificates.k8s.io/v1beta1"
+GROUP = f"/apis/{VERSION}"
 BUNDLES = f"{GROUP}/clustertrustbundles"
 NODES = "system:nodes"
 FINAL = frozenset({"Issued", "Denied", "Failed"})
@@ -112,7 +112,10 @@ class Kubelet:
             f"ServiceAccount {account}",
             lambda: (
                 self.api.find(f"{path}/{account}")
-                or (account != "default" and self.api.post(path, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta}))
+                or (
+                    account != "default"
+                    and self.api.post(path, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
+                )
             ),
         )
         return found
@@ -133,7 +136,7 @@ class Kubelet:
             "stubPKCS10Request": _text(stub(private or pki.key())),
         } | changes
         return {
-            "apiVersion": "certificates.k8s.io/v1beta1",
+            "apiVersion": VERSION,
             "kind": "PodCertificateRequest",
             "metadata": {"name": f"r-{secrets.token_hex(4)}", "namespace": meta["namespace"]},
             "spec": {key: value for key, value in spec.items() if value is not None},
