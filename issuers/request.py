@@ -105,6 +105,14 @@ def read_request(text: bytes, *, one_block: bool = True) -> SigningRequest:
         raise MalformedRequest("request", str(error)) from None
 
 
+def read_der(data: bytes) -> SigningRequest:
+    """Read a DER CSR as strictly as `read_request` reads what is in its block; how long it may be, the caller says.
+
+    Raises MalformedRequest, with the field that is at fault; nothing else, whatever the bytes.
+    """
+    return _read(data)
+
+
 class _Place:
     """Names the field that is being read, so that one handler can tell it."""
 

@@ -36,9 +36,10 @@ from signer.observe.events import EventRecorder
 from signer.observe.issuers import IssuerGauges, IssuerLines
 from signer.observe.loop_lag import measure
 from signer.observe.metrics import Metrics
+from signer.pods.requests import PodRequests
 from signer.readiness import Readiness
 from signer.settings.given import SettingsError
-from signer.settings.values import CSR, ISSUERS, Settings
+from signer.settings.values import CSR, ISSUERS, POD_CERTIFICATES, Settings
 from signer.slow_controllers import Shared, SlowControllers
 from signer.tenancy.verdict import Limits
 
@@ -219,6 +220,7 @@ class _Process:
                 self._metrics,
                 self._audit,
                 self._mesh,
+                self._pod_requests(),
             ),
             Options(
                 settings.cluster_resource_namespace,
@@ -229,6 +231,17 @@ class _Process:
         )
         self._readiness.requests, self._readiness.reflector = requests, reflector
         return requests, members
+
+    def _pod_requests(self) -> PodRequests | None:
+        """Make the door of PodCertificateRequests. Without the wall there is none: a Pod's identity is the mesh's to say."""
+        asked = self._settings.controllers
+        if asked is not None and POD_CERTIFICATES not in asked:
+            return None
+        if self._mesh is None:
+            if asked is not None:
+                log.warning("--controllers: %s is not worked with --tenancy=off", POD_CERTIFICATES)
+            return None
+        return PodRequests(self._client, on_restart=self._metrics.watch_restarted)
 
     async def _take_part(self, members: Members) -> None:
         """Announce this replica once it can answer: until then its share would wait for nothing."""

@@ -8,21 +8,24 @@ the window allows (delivery.py). Between two requests the loop runs once, so tha
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from signer.api.certificatesigningrequest import CertificateSigningRequest, Head, RequestContent, read_content
+from signer.api.podcertificaterequest import PodCertificateRequest
+from signer.api.requests import Request
 from signer.api.signername import parse_signer_name
 from signer.authorities.registry import Registry
 from signer.csr.answers.compose import Answer
 from signer.csr.answers.delivery import Delivery, Room
 from signer.csr.answers.signing import Signing
 from signer.csr.answers.writer import Writer
+from signer.csr.doors import PodDoor
 from signer.csr.evaluate import Circumstances, case_of, evaluate
 from signer.csr.foreign import ForeignCertificates
 from signer.csr.inquiries import Mesh
-from signer.csr.outcome import NOTHING_ASKED, Issue, Verdict
+from signer.csr.outcome import NOTHING_ASKED, AskKey, AskPod, AskReference, Issue, Verdict
 from signer.csr.questions import Questions
 from signer.csr.queue.backlog import Backlog, Pending, Stage
 from signer.csr.queue.flow import flow_of
@@ -61,7 +64,7 @@ class Parts:
     """What the hot path works with: where requests come from and answers go, who signs them, who is told.
 
     `intake` is what `reflector` reads requests with. Without a `mesh` there is no wall: all passes that cert-manager
-    would sign.
+    would sign. `pods` is the door of PodCertificateRequests, None where they are not asked for.
     """
 
     reflector: Reflector[CertificateSigningRequest]
@@ -74,6 +77,7 @@ class Parts:
     metrics: Metrics
     audit: AuditLog
     mesh: Mesh | None = None
+    pods: PodDoor | None = None
 
 
 class RequestController:
@@ -92,6 +96,7 @@ class RequestController:
     ) -> None:
         registry, mesh, metrics, audit = parts.registry, parts.mesh, parts.metrics, parts.audit
         self._reflector = parts.reflector
+        self._pods = parts.pods
         self._registry = registry
         self._sharing = parts.sharing
         self._options = options
@@ -114,6 +119,8 @@ class RequestController:
         self._draining = False
         self._gauges = _Gauges(metrics, self._backlog, self._delivery, audit, around.world, wall)
         parts.reflector.subscribe(self._changed)
+        if parts.pods is not None:
+            parts.pods.subscribe(self._changed)
         parts.intake.subscribe(self.foreign.look)
         parts.intake.subscribe_slips(self._tell_slip)
         parts.intake.spare = self._spare
@@ -132,6 +139,8 @@ class RequestController:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._reflector.run())
+                if self._pods is not None:
+                    tasks.create_task(self._pods.run())
                 tasks.create_task(self._pump())
                 tasks.create_task(self._watch_over())
         finally:
@@ -170,8 +179,9 @@ class RequestController:
             return pending.answer is not None and bool(pending.answer.pem) and pending.answer.pem in raw
         return not self.foreign.knows(head.uid)
 
-    def _changed(self, change: Change[CertificateSigningRequest]) -> None:
-        new, old = change.new, change.old
+    def _changed(self, change: Change[CertificateSigningRequest] | Change[PodCertificateRequest]) -> None:
+        new: Request | None = change.new
+        old: Request | None = change.old
         if old is not None and (new is None or new.uid != old.uid):
             pending = self._backlog.get(old.uid)
             if pending is not None and not pending.taken:
@@ -183,12 +193,12 @@ class RequestController:
         if new is not None:
             self._offer(new)
 
-    def _offer(self, csr: CertificateSigningRequest) -> None:
+    def _offer(self, csr: Request) -> None:
         """Look at a request as it is now."""
         if csr.answered:
             self._gone(csr.uid)
             return
-        if not csr.approved:
+        if isinstance(csr, CertificateSigningRequest) and not csr.approved:
             self._unapproved.put(csr)
             return
         self._unapproved.remove(csr.uid)
@@ -203,7 +213,7 @@ class RequestController:
         if not self._draining and not self._others.leave(csr):
             self._take_in(csr, self._clock())
 
-    def _take_in(self, csr: CertificateSigningRequest, since: float) -> None:
+    def _take_in(self, csr: Request, since: float) -> None:
         """Queue a request that is ours to answer, or that nobody else seems to answer."""
         ref = parse_signer_name(csr.signer_name)
         if ref is None or self._draining:
@@ -231,7 +241,8 @@ class RequestController:
         if self._mesh is None or not pending.mesh:
             return
         if answer.refused:
-            self.foreign.refused(pending.csr)
+            if isinstance(pending.csr, CertificateSigningRequest):
+                self.foreign.refused(pending.csr)
             self._mesh.refused(pending.ref)
         elif isinstance(answer.verdict, Issue) and (grant := answer.verdict.grant).mesh:
             self._mesh.issued(pending.ref, grant.namespace, self._wall(), grant.policy)
@@ -262,6 +273,11 @@ class RequestController:
             # The object has changed since, and is unanswered: so that write was not stored.
             self._record.outcome(pending, unsent, "conflict", "the request changed before the answer was stored")
             pending.unsent = None
+        options, now = self._options, self._wall()
+        around = Circumstances(options.limits, self.world, options.cluster_resource_namespace, now)
+        if isinstance(csr, PodCertificateRequest):
+            self._turn_pod(pending, csr, around)
+            return
         try:
             content = read_content(csr)
         except ProtobufError as error:
@@ -272,24 +288,39 @@ class RequestController:
         world, ref = self.world, pending.ref
         case = case_of(content, ref, self._registry.get(ref), pending.answers, world)
         pending.mesh = case.standing.mesh
-        options, now = self._options, self._wall()
-        around = Circumstances(options.limits, world, options.cluster_resource_namespace, now)
         self._carry_out(pending, evaluate(case, around), content, now)
 
+    def _turn_pod(self, pending: Pending, request: PodCertificateRequest, around: Circumstances) -> None:
+        pods = self._pods
+        if pods is None:
+            raise RuntimeError("a PodCertificateRequest, and no door that it came by")
+        pending.mesh = True
+        verdict = pods.evaluate(request, pending.ref, self._registry.get(pending.ref), pending.answers, around)
+        if isinstance(verdict, Refuse):
+            self._signing.deny(pending, verdict, request.requester, "", around.now)
+        elif isinstance(verdict, AskPod):
+            self._delivery.start(pending, self.waiting.for_pod(pending, request, pods.look))
+        else:
+            self._issue_or_wait(pending, verdict)
+
     def _carry_out(self, pending: Pending, verdict: Verdict, content: RequestContent, now: datetime) -> None:
+        if isinstance(verdict, Refuse):
+            self._signing.refuse(pending, verdict, content, now)
+        elif isinstance(verdict, AskReference | AskKey):
+            self._delivery.start(pending, self.waiting.for_answer(pending, verdict, content))
+        else:
+            self._issue_or_wait(pending, verdict)
+
+    def _issue_or_wait(self, pending: Pending, verdict: Issue | Wait | Unready | Inquiry) -> None:
         if isinstance(verdict, Issue):
             if not self._pacing.holds(pending, verdict.grant):
                 self._signing.issue(pending, verdict)
-        elif isinstance(verdict, Refuse):
-            self._signing.refuse(pending, verdict, content, now)
         elif isinstance(verdict, Wait):
             self.waiting.for_issuer(pending, verdict)
         elif isinstance(verdict, Unready):
             self.waiting.for_world(pending, verdict)
-        elif isinstance(verdict, Inquiry):
-            self.waiting.for_mesh(pending, verdict)
         else:
-            self._delivery.start(pending, self.waiting.for_answer(pending, verdict, content))
+            self.waiting.for_mesh(pending, verdict)
 
     # What time brings.
 
@@ -304,7 +335,8 @@ class RequestController:
             if self._clock() >= next_check:
                 next_check = self._clock() + RECHECK
                 self._record.sweep()
-                for csr in tuple(self._reflector.store.values()):
+                pods: Iterable[Request] = self._pods.store.values() if self._pods is not None else ()
+                for csr in (*self._reflector.store.values(), *pods):
                     known = csr.uid in self._others or self._backlog.get(csr.uid) is not None
                     if csr.approved and not csr.answered and not known:
                         self._offer(csr)

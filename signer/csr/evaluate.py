@@ -79,7 +79,7 @@ def evaluate(case: Case, around: Circumstances) -> Verdict:
     """
     content, ref, state, mesh = case.content, case.ref, case.state, case.standing.mesh
     if state is None or state.reason == TYPE_MISSING:
-        return _missing(ref, state)
+        return missing(ref, state)
     if ref.kind == "Issuer":
         if case.answers.may_reference is None:
             return AskReference(ref, content)
@@ -92,14 +92,15 @@ def evaluate(case: Case, around: Circumstances) -> Verdict:
     asked = requested_duration(content, mesh=mesh)
     if isinstance(asked, Refuse):
         return asked
-    if (unfit := _unfit(state)) is not None:
-        return unfit
+    if (cannot := unfit(state)) is not None:
+        return cannot
     if state.kind == "selfSigned" and not (mesh and around.world.settings.enforces(around.now)):
         return _self_signed(case, state, asked, around)
     return _by_ca(case, state, asked, around)
 
 
-def _missing(ref: IssuerRef, state: IssuerState | None) -> Wait:
+def missing(ref: IssuerRef, state: IssuerState | None) -> Wait:
+    """Wait for an issuer that is not there, or that has no type that is known."""
     if state is None:
         hint = (
             f"; an Issuer's signer is {ISSUER_DOMAIN}/NAMESPACE.NAME"
@@ -110,7 +111,8 @@ def _missing(ref: IssuerRef, state: IssuerState | None) -> Wait:
     return Wait(Reason("IssuerTypeMissing", state.message), ref)
 
 
-def _unfit(state: IssuerState) -> Wait | Refuse | None:
+def unfit(state: IssuerState) -> Wait | Refuse | None:
+    """Say why an issuer can sign nothing here; None when it can."""
     ref = state.ref
     if not state.ready:
         code = PENDING if state.reason == PENDING else "IssuerNotReady"
@@ -129,11 +131,11 @@ def at_best(
     That istiod may reference an Issuer is taken for granted.
     """
     if state is None or state.reason == TYPE_MISSING:
-        return _missing(ref, state)
+        return missing(ref, state)
     if (waiting := unready(world)) is not None:
         return waiting
-    if (unfit := _unfit(state)) is not None:
-        return unfit
+    if (cannot := unfit(state)) is not None:
+        return cannot
     authority = state.authority
     ca = CA(ref, authority.key_id, authority.chain) if authority is not None else CA(ref, "")
     return entitlement(ca, namespace, world, now=now)

@@ -1,12 +1,14 @@
 """What the evaluation of a request comes to: to issue, or a question that the caller asks first. Values."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from issuers.authority import Authority
 from issuers.certificate import CertificateTemplate
 from signer.api.certificatesigningrequest import RequestContent
 from signer.api.issuer import IssuerRef
+from signer.api.pod import Surroundings
 from signer.tenancy.verdict import Grant, Inquiry, Refuse, Unready, Wait
 
 
@@ -14,7 +16,7 @@ from signer.tenancy.verdict import Grant, Inquiry, Refuse, Unready, Wait
 class Issue:
     """To be issued: what the certificate says, who signs it (`authority`, else the request's own `key`), on what `grant`.
 
-    `identity` is its one URI, `names` all that it names if that is more (signer/observe/names.py). `warnings` say which
+    `decided` is when, where the answer says it. `identity` is its one URI, `names` all that it names if that is more (signer/observe/names.py). `warnings` say which
     verifiers will not accept it, though others do.
     """
 
@@ -26,6 +28,7 @@ class Issue:
     identity: str = ""
     names: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    decided: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,11 @@ class AskKey:
 
 
 @dataclass(frozen=True, slots=True)
+class AskPod:
+    """Is this Pod there, with this account, on this node? To be read live, last of all."""
+
+
+@dataclass(frozen=True, slots=True)
 class NoKey:
     """The answer to AskKey when the Secret is missing, unreadable, holds no usable key, or is a CA's.
 
@@ -56,11 +64,15 @@ class NoKey:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What was asked for and found out so far: None is "not asked". `fresh`: the tenant's claims were read live."""
+    """What was asked for and found out so far: None is "not asked". `fresh`: the tenant's claims were read live.
+
+    `pod` is the Pod of a PodCertificateRequest, and what it rests on.
+    """
 
     may_reference: bool | None = None
     key: Any = field(default=None, repr=False)
     fresh: bool = False
+    pod: Surroundings | None = None
 
 
 NOTHING_ASKED = Answers()

@@ -10,8 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from signer.api.certificatesigningrequest import CertificateSigningRequest
-from signer.api.event import ObjectReference
+from signer.api.event import ObjectReference, named
 from signer.api.issuer import IssuerRef
+from signer.api.pod import PODS
+from signer.api.podcertificaterequest import PodCertificateRequest
+from signer.api.requests import Request
 from signer.api.signername import parse_signer_name, signer_name_of
 from signer.authorities.state import NOT_BY_ALL, IssuerState
 from signer.csr.answers.compose import Answer, audit_line
@@ -301,7 +304,10 @@ def asker(csr: CertificateSigningRequest) -> str:
     return f"user:{csr.asked.username}"
 
 
-def _about(csr: CertificateSigningRequest) -> ObjectReference:
+def _about(csr: Request) -> ObjectReference:
+    """What Events are told on: the request; for a Pod's the Pod, where people look, and which lives longer."""
+    if isinstance(csr, PodCertificateRequest):
+        return named(PODS, csr.namespace, csr.pod_name, csr.pod_uid)
     return ObjectReference(_CERTIFICATES, "CertificateSigningRequest", "", csr.name, csr.uid, csr.resource_version)
 
 

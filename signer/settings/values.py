@@ -25,6 +25,7 @@ UNBOUND: tuple[Literal["allow", "deny"], ...] = ("allow", "deny")
 AUDIT_FAILURE: tuple[Literal["stop", "continue"], ...] = ("continue", "stop")
 
 CSR = "csr"
+POD_CERTIFICATES = "podcertificates"
 ISSUERS = "issuers"
 SLOW_CONTROLLERS = (
     ISSUERS,
@@ -37,8 +38,9 @@ SLOW_CONTROLLERS = (
     "casources",
 )
 POLICIES = "policies"
+TRUST_BUNDLES = "trustbundles"
 CA_INJECTOR = "cainjector"
-CONTROLLERS = (CSR, *SLOW_CONTROLLERS, POLICIES, CA_INJECTOR)
+CONTROLLERS = (CSR, POD_CERTIFICATES, *SLOW_CONTROLLERS, POLICIES, TRUST_BUNDLES, CA_INJECTOR)
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -193,4 +195,6 @@ def _controllers(text: str) -> tuple[str, ...] | None:
     for name in names:
         if name not in CONTROLLERS:
             raise SettingsError(f"--controllers: {name!r} is not one of {', '.join(CONTROLLERS)}")
+    if POD_CERTIFICATES in names and CSR not in names:
+        raise SettingsError(f"--controllers: {POD_CERTIFICATES} shares queue and replicas with {CSR}: name both")
     return tuple(name for name in CONTROLLERS if name in names)

@@ -46,11 +46,14 @@ class Standing(NamedTuple):
 _NO_WALL = Standing(walled=False)
 
 
-def standing(world: World, *, requester: str, signer: IssuerRef, ca_key_id: str) -> Standing:
-    """Tell how a request stands to the wall: to be asked once for each, and given to `judge`."""
+def standing(world: World, *, requester: str, signer: IssuerRef, ca_key_id: str, workload: bool = False) -> Standing:
+    """Tell how a request stands to the wall: to be asked once for each, and given to `judge`.
+
+    `workload`: its door is for workloads alone, so that it is the mesh's whoever asks, and whatever signer it names.
+    """
     if world.settings.mode == "off":
         return _NO_WALL
-    mesh = _is_mesh(world, requester=requester, signer=signer, ca_key_id=ca_key_id)
+    mesh = workload or _is_mesh(world, requester=requester, signer=signer, ca_key_id=ca_key_id)
     return Standing(walled=True, unready=unready(world), mesh=mesh)
 
 
@@ -337,8 +340,9 @@ def _key_of_another(world: World, namespace: str, ca: CA, now: datetime, *, by_p
 
 
 def _requester(claim: Claim, world: World, policies: tuple[Policy, ...]) -> list[Reason]:
-    """Check who asked: istiod, or for a policy that lists requesters, one of them."""
-    if claim.requester in world.requesters and not any(policy.requesters for policy in policies):
+    """Check who asked: istiod, for a Pod certificate its node, or for a policy that lists requesters, one of them."""
+    usual = claim.resource == "PodCertificateRequest" or claim.requester in world.requesters
+    if usual and not any(policy.requesters for policy in policies):
         return []
     if any(claim.requester in policy.requesters for policy in policies):
         return []

@@ -24,7 +24,8 @@ class Claim(msgspec.Struct, frozen=True):
     SHA-256 of the public key of the CA that would sign ("" for a self-signed certificate), `root_key_id` that of the root
     above it, if known, `chain` the whole of it, and `ca_not_after` its end;
     `lifetime` what was asked, None for nothing; `created` when. A CertificateRequest has a `namespace`, and a requester
-    only where the API server vouches for him (signer/certificates/requests/requester.py): else he is "", unknown.
+    only where the API server vouches for him (signer/certificates/requests/requester.py): else he is "", unknown. The requester of
+    a PodCertificateRequest is the node that it names, the only one that admission lets ask for that Pod.
     """
 
     requester: str
@@ -34,7 +35,9 @@ class Claim(msgspec.Struct, frozen=True):
     usages: tuple[str, ...]
     is_ca: bool
     lifetime: timedelta | None
-    resource: Literal["CertificateSigningRequest", "CertificateRequest"] = "CertificateSigningRequest"
+    resource: Literal["CertificateSigningRequest", "CertificateRequest", "PodCertificateRequest"] = (
+        "CertificateSigningRequest"
+    )
     namespace: str = ""
     created: datetime | None = None
     ca_not_after: datetime | None = None

@@ -4,12 +4,14 @@ Pure, given its time and its serial number. Signing happens here, on the caller'
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
 from issuers.certificate import IssuedCertificate, self_sign, sign
-from signer.api.certificatesigningrequest import CertificateSigningRequest, with_certificate, with_failed
+from signer.api.certificatesigningrequest import with_certificate, with_failed
+from signer.api.podcertificaterequest import PodCertificateRequest, with_denied, with_issued
+from signer.api.requests import Request
 from signer.csr.outcome import Issue
 from signer.kube.clock import to_milliseconds
 from signer.observe.audit import AuditLine, Outcome
@@ -26,7 +28,7 @@ class Answer:
     `line` is what the audit log tells of it, without time and outcome: it is written twice.
     """
 
-    csr: CertificateSigningRequest
+    csr: Request
     verdict: Issue | Refuse
     body: bytes = field(repr=False)
     pem: bytes = b""
@@ -42,7 +44,7 @@ class Answer:
         return isinstance(self.verdict, Refuse)
 
 
-def issue(csr: CertificateSigningRequest, verdict: Issue, *, serial: int) -> Answer:
+def issue(csr: Request, verdict: Issue, *, serial: int) -> Answer:
     """Sign and build the answer. Raises SigningFailed when what was signed is not what was decided."""
     if verdict.authority is not None:
         issued: IssuedCertificate = sign(verdict.template, verdict.authority, serial=serial)
@@ -52,10 +54,15 @@ def issue(csr: CertificateSigningRequest, verdict: Issue, *, serial: int) -> Ans
     pem = issued.pem
     if verdict.grant.append_root and verdict.authority is not None:
         pem += verdict.authority.root_pem or b""
-    body = with_certificate(csr, pem)
+    if isinstance(csr, PodCertificateRequest):
+        begins, ends = issued.not_before, issued.not_after
+        refresh, now = refresh_at(begins, ends), verdict.decided or begins
+        body = with_issued(csr, pem, begins=begins, refresh=refresh, ends=ends, now=now)
+    else:
+        body = with_certificate(csr, pem)
     line = _line(csr, verdict, verdict.requester)
     line.identity, line.names = printable(verdict.identity), verdict.names
-    line.namespace = verdict.grant.namespace
+    line.namespace = verdict.grant.namespace or line.namespace
     line.source = verdict.grant.source
     line.would_refuse = [f"{reason.code}: {printable(reason.message)}" for reason in verdict.grant.would_refuse]
     line.serial = f"{issued.serial:x}"
@@ -64,11 +71,21 @@ def issue(csr: CertificateSigningRequest, verdict: Issue, *, serial: int) -> Ans
     return Answer(csr, verdict, body, pem, issued.serial, lifetime, verdict.requester, "", line)
 
 
-def refuse(
-    csr: CertificateSigningRequest, verdict: Refuse, *, requester: str, now: datetime, identity: str = ""
-) -> Answer:
+def refresh_at(begins: datetime, ends: datetime) -> datetime:
+    """Tell when a Pod's certificate is to be asked for anew: two thirds through its life, in whole seconds.
+
+    Of an hour, the shortest that there is, that leaves the ten minutes at both ends that the API server wants.
+    """
+    return begins + timedelta(seconds=(ends - begins) // timedelta(seconds=1) * 2 // 3)
+
+
+def refuse(csr: Request, verdict: Refuse, *, requester: str, now: datetime, identity: str = "") -> Answer:
     """Build the answer that refuses, with all its reasons. `identity` is who was asked for, unverified."""
-    body = with_failed(csr, reason=verdict.code, message=printable(verdict.message), now=now)
+    message = printable(verdict.message)
+    if isinstance(csr, PodCertificateRequest):
+        body = with_denied(csr, reason=verdict.code, message=message, now=now)
+    else:
+        body = with_failed(csr, reason=verdict.code, message=message, now=now)
     line = _line(csr, verdict, requester)
     line.identity = identity
     line.reasons = [f"{reason.code}: {printable(reason.message)}" for reason in verdict.reasons]
@@ -86,12 +103,14 @@ def audit_line(answer: Answer, *, now: datetime, outcome: Outcome | None = None,
     )
 
 
-def _line(csr: CertificateSigningRequest, verdict: Issue | Refuse, requester: str) -> AuditLine:
+def _line(csr: Request, verdict: Issue | Refuse, requester: str) -> AuditLine:
     return AuditLine(
         time="",
         audit="intent",
+        resource="PodCertificateRequest" if isinstance(csr, PodCertificateRequest) else "",
         uid=csr.uid,
         name=csr.name,
+        namespace=csr.namespace if isinstance(csr, PodCertificateRequest) else "",
         verdict="refuse" if isinstance(verdict, Refuse) else "issue",
         signer=csr.signer_name,
         requester=requester,

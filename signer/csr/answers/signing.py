@@ -36,9 +36,11 @@ class Signing:
     def refuse(self, pending: Pending, verdict: Refuse, content: RequestContent, now: datetime) -> None:
         """Refuse a request."""
         identity = claimed_identity(content.request) if pending.mesh else None
-        answer = refuse(
-            pending.csr, verdict, requester=content.username, now=now, identity=str(identity) if identity else ""
-        )
+        self.deny(pending, verdict, content.username, str(identity) if identity else "", now)
+
+    def deny(self, pending: Pending, verdict: Refuse, requester: str, identity: str, now: datetime) -> None:
+        """Refuse a request; `identity` is who was asked for, "" for nobody who can be named."""
+        answer = refuse(pending.csr, verdict, requester=requester, now=now, identity=identity)
         self._record.intent(pending, answer)
         self._delivery.start(pending, self._delivery.write(pending, answer))
 

@@ -6,12 +6,10 @@ gets a 409. Used on the loop only; keeps no state.
 
 from dataclasses import dataclass, field
 
-from signer.api.certificatesigningrequest import (
-    CERTIFICATE_SIGNING_REQUESTS,
-    CertificateSigningRequest,
-    read_certificate,
-    read_object,
-)
+from signer.api import podcertificaterequest
+from signer.api.certificatesigningrequest import CERTIFICATE_SIGNING_REQUESTS, read_certificate, read_object
+from signer.api.podcertificaterequest import PodCertificateRequest
+from signer.api.requests import Request
 from signer.csr.answers.compose import Answer
 from signer.kube.client import ApiClient
 from signer.kube.encoding import protobuf
@@ -35,7 +33,7 @@ class Written:
 
     outcome: Outcome
     message: str = ""
-    latest: CertificateSigningRequest | None = None
+    latest: Request | None = None
     retry_after: float | None = None
     throttled: bool = False
     error: ApiError | Unreachable | None = field(default=None, compare=False)
@@ -57,7 +55,7 @@ class Writer:
         try:
             await self._client.exchange(
                 "PUT",
-                CERTIFICATE_SIGNING_REQUESTS.path(None, csr.name, "status"),
+                _path(csr, "status"),
                 body=answer.body,
                 content_type=_PROTOBUF,
                 accept=_ACCEPT,
@@ -89,7 +87,7 @@ class Writer:
     async def _after_conflict(self, answer: Answer, stored: Outcome, message: str, *, unsure: bool) -> Written:
         csr = answer.csr
         try:
-            latest = await self._read(csr.name)
+            latest = await self._read(csr)
         except NotFound:
             return Written("gone")
         except (ApiError, Unreachable, protobuf.ProtobufError) as error:
@@ -97,14 +95,30 @@ class Writer:
         if latest.uid != csr.uid:
             return Written("gone")
         if unsure and latest.answered:
-            ours = read_certificate(latest) == answer.pem if answer.pem else "Failed" in latest.conditions
+            ours = _certificate(latest) == answer.pem if answer.pem else _refused(latest)
             if ours:
                 return Written(stored, "stored by an earlier write whose outcome was unknown")
         return Written("conflict", message, latest)
 
-    async def _read(self, name: str) -> CertificateSigningRequest:
-        response = await self._client.request(
-            "GET", CERTIFICATE_SIGNING_REQUESTS.path(None, name), accept=_PROTOBUF, timeout=_TIMEOUT
-        )
+    async def _read(self, csr: Request) -> Request:
+        response = await self._client.request("GET", _path(csr), accept=_PROTOBUF, timeout=_TIMEOUT)
         start, end = protobuf.raw_span(response.body)
+        if isinstance(csr, PodCertificateRequest):
+            return podcertificaterequest.read_object(response.body, csr.version, start, end)
         return read_object(response.body, start, end)
+
+
+def _path(csr: Request, subresource: str | None = None) -> str:
+    if isinstance(csr, PodCertificateRequest):
+        return csr.resource.path(csr.namespace, csr.name, subresource)
+    return CERTIFICATE_SIGNING_REQUESTS.path(None, csr.name, subresource)
+
+
+def _certificate(csr: Request) -> bytes:
+    if isinstance(csr, PodCertificateRequest):
+        return podcertificaterequest.read_chain(csr)
+    return read_certificate(csr)
+
+
+def _refused(csr: Request) -> bool:
+    return ("Denied" if isinstance(csr, PodCertificateRequest) else "Failed") in csr.conditions

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import islice
 
-from signer.api.certificatesigningrequest import CertificateSigningRequest
 from signer.api.issuer import IssuerRef
+from signer.api.requests import Request
 from signer.csr.answers.compose import Answer
 from signer.csr.outcome import NOTHING_ASKED, Answers
 from signer.csr.queue.flow import NO_FLOW, Flow
@@ -41,7 +41,7 @@ class Pending:
     refusal is only counted.
     """
 
-    csr: CertificateSigningRequest
+    csr: Request
     ref: IssuerRef
     since: float
     flow: Flow = NO_FLOW

@@ -10,7 +10,8 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from issuers.spiffe import SpiffeId, parse_spiffe_id
-from signer.api.certificatesigningrequest import CertificateSigningRequest
+from signer.api.podcertificaterequest import PodCertificateRequest
+from signer.api.requests import Request
 
 # istiod's requests have some 700 bytes with an RSA key of 2048 bits, and 1,300 with one of 4096.
 _MAX_PEM = 16 * 1024
@@ -37,6 +38,8 @@ class Flow(NamedTuple):
 
 
 NO_FLOW = Flow("", "")
+# Nobody's user name is this group.
+_NODES = "system:nodes"
 
 
 def claimed_identity(request: bytes) -> SpiffeId | None:
@@ -92,11 +95,14 @@ def _size(length: bytes) -> int:
     return length[0] if len(length) == 1 else int.from_bytes(length[1:])
 
 
-def flow_of(csr: CertificateSigningRequest, namespaces: Collection[str]) -> Flow:
+def flow_of(csr: Request, namespaces: Collection[str]) -> Flow:
     """Return the flow of a request. `namespaces` are those that exist: another name is as good as none.
 
     So there are never more flows than requesters times namespaces. Raises nothing.
     """
+    if isinstance(csr, PodCertificateRequest):
+        # All nodes ask for a namespace in one queue: its Pods are its own, wherever they run.
+        return Flow(_NODES, csr.namespace if csr.namespace in namespaces else "")
     requester = csr.asked.username
     identity = claimed_identity(csr.request) if namespaces else None
     if identity is None or identity.namespace not in namespaces:

@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import islice
 
-from signer.api.certificatesigningrequest import CertificateSigningRequest
+from signer.api.requests import Request
 from signer.csr.queue.replica import Sharing
 
 # Seconds between two looks, as long as anything is left to others: so soon it is noticed that replicas came or went.
@@ -25,7 +25,7 @@ _AT_ONCE = 50
 class _Left:
     """One request, since when it was seen approved (monotonic seconds), and the replicas before us."""
 
-    csr: CertificateSigningRequest
+    csr: Request
     since: float
     before: AbstractSet[str]
 
@@ -33,9 +33,7 @@ class _Left:
 class Others:
     """What is left to others. `take(csr, since)` is called with each that is ours to answer now; `clock` is in seconds."""
 
-    def __init__(
-        self, sharing: Sharing, take: Callable[[CertificateSigningRequest, float], None], clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, sharing: Sharing, take: Callable[[Request, float], None], clock: Callable[[], float]) -> None:
         self._sharing = sharing
         self._take = take
         self._clock = clock
@@ -51,7 +49,7 @@ class Others:
     def __contains__(self, uid: str) -> bool:
         return uid in self._left
 
-    def leave(self, csr: CertificateSigningRequest) -> bool:
+    def leave(self, csr: Request) -> bool:
         """Leave a request to those that it belongs to before us; False when it is ours to answer now."""
         left = self._left.get(csr.uid)
         if left is not None:

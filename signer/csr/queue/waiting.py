@@ -5,10 +5,12 @@ What waits goes on by itself when that changes, and is decided anew each half mi
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 
 from signer.api.certificatesigningrequest import RequestContent
+from signer.api.pod import Surroundings
+from signer.api.podcertificaterequest import PodCertificateRequest
 from signer.authorities.registry import Registry
 from signer.authorities.state import PENDING
 from signer.csr.inquiries import INQUIRY_FAILED, Inquiries, Mesh
@@ -133,6 +135,22 @@ class Waiting:
             return
         # What was asked for an older version of the object says nothing of this one.
         pending.answers = answers if pending.csr is csr else NOTHING_ASKED
+        self._backlog.make_ready(pending)
+
+    async def for_pod(
+        self,
+        pending: Pending,
+        request: PodCertificateRequest,
+        look: Callable[[PodCertificateRequest], Awaitable[Surroundings]],
+    ) -> None:
+        """Look at the Pod of a request, and give it its turn with what was seen."""
+        try:
+            seen = await look(request)
+        except (ApiError, Unreachable) as error:
+            log.log(loudness(error), "request %s: %s", request.name, error, extra={"request": request.name})
+            self._not_asked(pending, error, f"Pod {request.namespace}/{request.pod_name} cannot be looked at")
+            return
+        pending.answers = replace(pending.answers, pod=seen) if pending.csr is request else NOTHING_ASKED
         self._backlog.make_ready(pending)
 
     def _not_asked(self, pending: Pending, error: BaseException, what: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from signer.api.certificatesigningrequest import CertificateSigningRequest, RequestContent
 from signer.api.event import ObjectReference
 from signer.api.issuer import IssuerRef
+from signer.api.requests import Request
 from signer.authorities.state import IssuerState
 from signer.csr.answers.compose import Answer
 from signer.csr.answers.writer import Written
@@ -46,7 +47,7 @@ class FakeReflector:
         old = self.store.pop(("", name))
         self.tell(Change("deleted", ("", name), old, None))
 
-    def forget(self, csr: CertificateSigningRequest) -> None:
+    def forget(self, csr: Request) -> None:
         """Let the watch show that a request was answered, if it is still there."""
         here = self.store.get(("", csr.name))
         if here is not None and here.uid == csr.uid:
@@ -137,7 +138,7 @@ class FakeWriter:
         finally:
             self.under_way -= 1
 
-    def _watched(self, csr: CertificateSigningRequest, written: Written) -> None:
+    def _watched(self, csr: Request, written: Written) -> None:
         lost = written.outcome == "conflict" and written.latest is not None and written.latest.answered
         here = self._reflector.store.get(("", csr.name))
         if (lost or written.outcome in {"stored", "refused", "gone"}) and here is not None and here.uid == csr.uid:

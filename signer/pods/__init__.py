@@ -1,0 +1,1 @@
+"""PodCertificateRequests and ClusterTrustBundles: workloads that get key, chain and roots from their kubelet."""
