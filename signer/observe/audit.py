@@ -36,7 +36,7 @@ class AuditLine(msgspec.Struct, kw_only=True, omit_defaults=True, rename="camel"
 
     time: str
     audit: Kind
-    resource: Literal["", "CertificateRequest"] = ""
+    resource: Literal["", "CertificateRequest", "TenantBridge"] = ""
     uid: str = ""
     name: str = ""
     verdict: Literal["issue", "refuse", "wait"]

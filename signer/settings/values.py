@@ -37,8 +37,9 @@ SLOW_CONTROLLERS = (
     "casources",
 )
 POLICIES = "policies"
+BRIDGES = "bridges"
 CA_INJECTOR = "cainjector"
-CONTROLLERS = (CSR, *SLOW_CONTROLLERS, POLICIES, CA_INJECTOR)
+CONTROLLERS = (CSR, *SLOW_CONTROLLERS, POLICIES, BRIDGES, CA_INJECTOR)
 
 
 class Settings(msgspec.Struct, frozen=True):

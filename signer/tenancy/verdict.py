@@ -12,9 +12,27 @@ import msgspec
 
 from issuers.chain import Chain
 from issuers.request import SigningRequest
+from issuers.spiffe import SpiffeId
 from signer.api.issuer import IssuerRef
 from signer.api.text import fitted
 from signer.tenancy.world import Rate
+
+
+class Bridge(msgspec.Struct, frozen=True):
+    """A bridge between tenants as both hands allow it: `client` may have a certificate by the CA of namespace `server`.
+
+    `name` is the TenantBridge's, NAMESPACE/NAME, `policy` that of the TenantBridgePolicy that allows it. The uids are of
+    the namespaces that both were read for. `lifetime` is the longest that a certificate lives, and none outlives `ends`.
+    """
+
+    name: str
+    policy: str
+    server: str
+    server_uid: str
+    client: SpiffeId
+    client_uid: str
+    lifetime: timedelta
+    ends: datetime | None = None
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -25,6 +43,7 @@ class Claim(msgspec.Struct, frozen=True):
     above it, if known, `chain` the whole of it, and `ca_not_after` its end;
     `lifetime` what was asked, None for nothing; `created` when. A CertificateRequest has a `namespace`, and a requester
     only where the API server vouches for him (signer/certificates/requests/requester.py): else he is "", unknown.
+    A TenantBridge has a `bridge`, which is all that it can be granted by.
     """
 
     requester: str
@@ -34,12 +53,13 @@ class Claim(msgspec.Struct, frozen=True):
     usages: tuple[str, ...]
     is_ca: bool
     lifetime: timedelta | None
-    resource: Literal["CertificateSigningRequest", "CertificateRequest"] = "CertificateSigningRequest"
+    resource: Literal["CertificateSigningRequest", "CertificateRequest", "TenantBridge"] = "CertificateSigningRequest"
     namespace: str = ""
     created: datetime | None = None
     ca_not_after: datetime | None = None
     root_key_id: str = ""
     chain: Chain | None = None
+    bridge: Bridge | None = None
 
 
 class Limits(msgspec.Struct, frozen=True):
