@@ -14,8 +14,8 @@ from cryptography import x509
 
 from tests.integration.plain_api import Json, Refused
 from tests.integration.tenants import Tenants
-from tests.localmesh import Cluster
 from tests.integration.test_edge_objects import module
+from tests.localmesh import Cluster
 from tests.localmesh.signer import SignerProcess
 
 GROUP = "/apis/mesh-signer.dev/v1alpha1"
