@@ -16,6 +16,13 @@ from manifests.generate.schema import Rule, Schema, record, string
 from manifests.generate.signerbinding import BINDING_RULES, binding_spec, binding_status
 from manifests.generate.signerpolicy import policy_spec, policy_status
 from manifests.generate.signerrecord import record_spec, record_status
+from manifests.generate.tenantbridge import (
+    BRIDGE_RULES,
+    bridge_policy_spec,
+    bridge_policy_status,
+    bridge_spec,
+    bridge_status,
+)
 from signer.api.casource import CA_SOURCES
 from signer.api.certificate import CERTIFICATES
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS
@@ -28,6 +35,8 @@ from signer.api.order import ORDERS
 from signer.api.signerbinding import SIGNER_BINDINGS
 from signer.api.signerpolicy import MESH_GROUP, SIGNER_POLICIES
 from signer.api.signerrecord import SIGNER_RECORDS
+from signer.api.tenantbridge import TENANT_BRIDGES
+from signer.api.tenantbridgepolicy import TENANT_BRIDGE_POLICIES
 from signer.kube.resource import Resource
 
 OURS = {"app.kubernetes.io/part-of": "mesh-signer"}
@@ -154,7 +163,7 @@ def acme_kinds() -> tuple[Kind, ...]:
 
 
 def mesh_kinds() -> tuple[Kind, ...]:
-    """The six kinds of mesh-signer.dev/v1alpha1."""
+    """The eight kinds of mesh-signer.dev/v1alpha1."""
     return (
         _mesh_kind(
             resource=SIGNER_POLICIES,
@@ -242,6 +251,38 @@ def mesh_kinds() -> tuple[Kind, ...]:
                 _AGE,
             ),
             short_names=("casrc",),
+        ),
+        _mesh_kind(
+            resource=TENANT_BRIDGES,
+            description="A TenantBridge lets one workload of another tenant reach services of its namespace.",
+            spec=bridge_spec(),
+            status=bridge_status(),
+            columns=(
+                condition_column("Ready", "Ready"),
+                column("Client", ".spec.client.namespace"),
+                column("Account", ".spec.client.serviceAccount"),
+                column("Hosts", ".spec.hosts"),
+                condition_column("Working", "Working"),
+                condition_column("Contained", "Contained"),
+                column("Until", ".spec.endTime", kind="date", wide=True),
+                _STATUS,
+                _AGE,
+            ),
+            short_names=("bridge",),
+            rules=BRIDGE_RULES,
+        ),
+        _mesh_kind(
+            resource=TENANT_BRIDGE_POLICIES,
+            description="A TenantBridgePolicy says which tenants may be joined by bridges. Admins write it.",
+            spec=bridge_policy_spec(),
+            status=bridge_policy_status(),
+            columns=(
+                condition_column("Ready", "Ready"),
+                column("Bridges", ".status.bridges", kind="integer"),
+                _STATUS,
+                _AGE,
+            ),
+            short_names=("bpol",),
         ),
     )
 

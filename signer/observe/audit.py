@@ -36,7 +36,7 @@ class AuditLine(msgspec.Struct, kw_only=True, omit_defaults=True, rename="camel"
 
     time: str
     audit: Kind
-    resource: Literal["", "CertificateRequest", "PodCertificateRequest"] = ""
+    resource: Literal["", "CertificateRequest", "PodCertificateRequest", "TenantBridge"] = ""
     uid: str = ""
     name: str = ""
     verdict: Literal["issue", "refuse", "wait"]

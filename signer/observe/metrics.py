@@ -199,6 +199,12 @@ class Metrics:
         self.ca_injections = counter(
             "mesh_signer_ca_injections_total", "CA bundles written into an object, by its kind.", "kind"
         )
+        self.bridges = gauge(
+            "mesh_signer_tenant_bridges", "TenantBridges by state: Stands, or the reason why it does not.", "state"
+        )
+        self.bridge_certificates = counter(
+            "mesh_signer_tenant_bridge_certificates_total", "Certificates written for clients of TenantBridges."
+        )
         # cert-manager's names from here on.
         self.cluster_issuer_ready_status = gauge(
             "certmanager_clusterissuer_ready_status", "The ready status of a ClusterIssuer.", "name", "condition"

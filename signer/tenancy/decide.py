@@ -12,6 +12,7 @@ import msgspec
 
 from signer.api.issuer import IssuerRef
 from signer.tenancy import rules
+from signer.tenancy.bridge import check_bridge, grant_of, until, within_policies
 from signer.tenancy.grants import Claimable, Granted, NotGranted, granted, held_back
 from signer.tenancy.mesh_cas import CA, other_root, speaks_for_the_mesh
 from signer.tenancy.rules import Identity
@@ -89,6 +90,8 @@ def judge(claim: Claim, found: Standing, world: World, limits: Limits, *, fresh:
         return _unbound(claim, limits)
     if found.unready is not None:
         return found.unready
+    if claim.resource == "TenantBridge":
+        return _stale(world) or _by_bridge(claim, world, now)
     speaks = found.mesh or speaks_for_the_mesh(claim, world)
     if speaks is not True:
         return _of_others(claim, speaks, world, limits, now)
@@ -209,6 +212,35 @@ def _certificate_request(
         covering = [policy for policy in policies if policy.covers(claim.namespace, exists)]
         first = [held.reason if held is not None else _closed(claim, world, covering)]
     return _refuse(claim, world, limits, first, now)
+
+
+def _by_bridge(claim: Claim, world: World, now: datetime) -> Grant | Refuse | Unready | Confirm:
+    """A certificate for another tenant's workload: only on a bridge, and only from the CA of the server's namespace.
+
+    Audit mode opens no bridge: what it lets pass is what was signed before there was a wall.
+    """
+    bridge = claim.bridge
+    if bridge is None:
+        return Refuse((Reason("NoBridge", "a TenantBridge's certificate was asked for without one"),))
+    if (changed := other_root(_ca_of(claim), world, now)) is not None:
+        return changed
+    reasons = check_bridge(claim, bridge, world, now)
+    found = _granted_by_key(world, bridge.server, _ca_of(claim), now)
+    if isinstance(found, NotGranted) and found.waits:
+        return Unready(found.reason)
+    if isinstance(found, Granted):
+        most, limits = within_policies(claim, bridge, found.policies)
+        reasons += limits
+        if not reasons:
+            lifetime = _until_ca_ends(claim, until(rules.cut(claim.lifetime, most), bridge.ends, now), now)
+            grant = grant_of(bridge, lifetime, (now - BACKDATE).astimezone(UTC).replace(microsecond=0))
+            return _unconfirmed(claim, bridge.server, world, now) or grant
+    elif isinstance(found, NotGranted):
+        reasons.append(found.reason)
+    else:
+        message = f"namespace {bridge.server} does not own {claim.signer} yet: no workload of it has a certificate"
+        reasons.append(Reason("NotOwned", message))
+    return Refuse(tuple(reasons))
 
 
 def _closed(claim: Claim, world: World, covering: list[Policy]) -> Reason:

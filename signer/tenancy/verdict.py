@@ -12,9 +12,27 @@ import msgspec
 
 from issuers.chain import Chain
 from issuers.request import SigningRequest
+from issuers.spiffe import SpiffeId
 from signer.api.issuer import IssuerRef
 from signer.api.text import fitted
 from signer.tenancy.world import Rate
+
+
+class Bridge(msgspec.Struct, frozen=True):
+    """A bridge between tenants as both hands allow it: `client` may have a certificate by the CA of namespace `server`.
+
+    `name` is the TenantBridge's, NAMESPACE/NAME, `policy` that of the TenantBridgePolicy that allows it. The uids are of
+    the namespaces that both were read for. `lifetime` is the longest that a certificate lives, and none outlives `ends`.
+    """
+
+    name: str
+    policy: str
+    server: str
+    server_uid: str
+    client: SpiffeId
+    client_uid: str
+    lifetime: timedelta
+    ends: datetime | None = None
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -26,6 +44,7 @@ class Claim(msgspec.Struct, frozen=True):
     `lifetime` what was asked, None for nothing; `created` when. A CertificateRequest has a `namespace`, and a requester
     only where the API server vouches for him (signer/certificates/requests/requester.py): else he is "", unknown. The requester of
     a PodCertificateRequest is the node that it names, the only one that admission lets ask for that Pod.
+    A TenantBridge has a `bridge`, which is all that it can be granted by.
     """
 
     requester: str
@@ -35,7 +54,7 @@ class Claim(msgspec.Struct, frozen=True):
     usages: tuple[str, ...]
     is_ca: bool
     lifetime: timedelta | None
-    resource: Literal["CertificateSigningRequest", "CertificateRequest", "PodCertificateRequest"] = (
+    resource: Literal["CertificateSigningRequest", "CertificateRequest", "PodCertificateRequest", "TenantBridge"] = (
         "CertificateSigningRequest"
     )
     namespace: str = ""
@@ -43,6 +62,7 @@ class Claim(msgspec.Struct, frozen=True):
     ca_not_after: datetime | None = None
     root_key_id: str = ""
     chain: Chain | None = None
+    bridge: Bridge | None = None
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.localmesh.install import COMPONENTS
 from tests.localmesh.mesh import Mesh, Options, build_everything
 from tests.localmesh.traffic import serials
 from tests.localmesh.workload import Workload
@@ -31,8 +32,10 @@ def built(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="package")
 def mesh(built: None) -> Iterator[Mesh]:  # noqa: ARG001 - only to come after it
-    """The mesh of all tests in this folder; it ends with them."""
-    with Mesh(Options()) as made:
+    """The mesh of all tests in this folder; it ends with them. Bridges may be built on it, and are by those who ask for one."""
+    bridges = [COMPONENTS / "bridges" / name for name in ("rbac.yaml", "objects.yaml")]
+    controllers = "issuers,certificates,certificaterequests,bridges"
+    with Mesh(Options(controllers=controllers, manifests=bridges)) as made:
         yield made
 
 

@@ -1,0 +1,1 @@
+"""TenantBridges: named workloads reach another tenant by certificate, until either hand ends it."""

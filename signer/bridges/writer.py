@@ -1,0 +1,136 @@
+"""Reads and writes the objects of a bridge: live reads before each write, and each write with what was read.
+
+Used on the loop. An object is ours by its uid, as the TenantBridge's status records it; while it is being made, by our label on
+an object of our name, since a process may end between the write and the record.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from signer.api.labels import BRIDGE_UID
+from signer.api.secret import SECRETS, read_secret
+from signer.api.tenantbridge import TENANT_BRIDGES, TenantBridge, TenantBridgeStatus
+from signer.bridges.bodies import metadata, secret_name
+from signer.bridges.credential import read_credential
+from signer.bridges.read import Wish
+from signer.bridges.step import DropRule, DropSecret, Found, Issue, PutRule, Sight
+from signer.kube.client import ApiClient
+from signer.kube.errors import NotFound
+from signer.kube.objects import Json
+from signer.kube.resource import Resource
+
+FINALIZER = "mesh-signer.dev/bridge"
+"""On each TenantBridge that was built: what it made is taken away before it goes."""
+_STATUS_FIELDS: Json = {
+    "clientNamespace": None,
+    "clientNamespaceUID": None,
+    "secretUID": None,
+    "notAfter": None,
+    "root": None,
+    "formerRoot": None,
+    "formerRootUntil": None,
+}
+
+
+class BridgeWriter:
+    """Reads and writes for one bridge at a time; no state of its own."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+
+    async def look(self, wish: Wish, status: TenantBridgeStatus, names: Iterable[str], rules: Resource) -> Sight:
+        """Read the Secret, and the rules of these names and of all that are recorded, as they are now.
+
+        Raises ApiError, Unreachable.
+        """
+        if not wish.client_namespace:
+            return Sight()
+        place = wish.client_namespace
+        secret = await self._get(SECRETS, secret_name(wish), place)
+        found: Found | None = None
+        if secret is not None:
+            read = read_secret(secret)
+            found = _found(secret, status.secret_uid, wish.uid)
+            if found.ours:
+                credential = await asyncio.to_thread(read_credential, read)
+                found = Found(found.uid, found.version, ours=True, credential=credential)
+        seen: dict[str, Found] = {}
+        for name in sorted({*names, *status.rules}):
+            rule = await self._get(rules, name, place)
+            if rule is not None:
+                seen[name] = _found(rule, status.rules.get(name, ""), wish.uid, spec=rule.get("spec") or {})
+        return Sight(found, seen)
+
+    async def put_secret(self, wish: Wish, step: Issue, body: Json) -> str:
+        """Make the Secret, or write into the one that was read; returns its uid. Raises Conflict where it changed."""
+        name = secret_name(wish)
+        if not step.uid:
+            made = await self._client.create(SECRETS, body, wish.client_namespace)
+        else:
+            body["metadata"] |= {"uid": step.uid, "resourceVersion": step.version}
+            made = await self._client.patch(SECRETS, name, body, namespace=wish.client_namespace)
+        return str(made["metadata"]["uid"])
+
+    async def put_rule(self, wish: Wish, step: PutRule, rules: Resource) -> str:
+        """Make the rule, or give the one that was read this spec; returns its uid. Raises Conflict where it changed."""
+        if not step.uid:
+            body = {"metadata": metadata(wish, step.name), "spec": step.spec}
+            made = await self._client.create(rules, body, wish.client_namespace)
+        else:
+            patch: list[Json] = [
+                {"op": "replace", "path": "/metadata/resourceVersion", "value": step.version},
+                {"op": "replace", "path": "/spec", "value": step.spec},
+            ]
+            made = await self._client.patch(rules, step.name, patch, namespace=wish.client_namespace, kind="json")
+        return str(made["metadata"]["uid"])
+
+    async def drop(self, wish: Wish, step: DropRule | DropSecret, rules: Resource) -> None:
+        """Delete one object, if it still is the one that was read."""
+        resource = rules if isinstance(step, DropRule) else SECRETS
+        try:
+            await self._client.delete(resource, step.name, wish.client_namespace, uid=step.uid)
+        except NotFound:
+            return
+
+    async def write_status(self, obj: TenantBridge, status: TenantBridgeStatus) -> TenantBridge:
+        """Write the status as it should be, on the version that was decided on. Raises Conflict, NotFound, ApiError."""
+        gone = {name: None for name in obj.status.rules if name not in status.rules}
+        body: Json = {**_STATUS_FIELDS, **msgspec.to_builtins(status)}
+        body["rules"] = {**status.rules, **gone}
+        patch = {"metadata": _version(obj), "status": body}
+        meta = obj.metadata
+        made = await self._client.patch(
+            TENANT_BRIDGES, meta.name, patch, namespace=meta.namespace, subresource="status"
+        )
+        return msgspec.convert(made, TenantBridge)
+
+    async def hold(self, obj: TenantBridge, *, hold: bool) -> TenantBridge | None:
+        """Set or take our finalizer. None: the object is gone by it."""
+        meta = obj.metadata
+        others = [one for one in meta.finalizers if one != FINALIZER]
+        patch = {"metadata": {**_version(obj), "finalizers": [*others, FINALIZER] if hold else others}}
+        try:
+            made = await self._client.patch(TENANT_BRIDGES, meta.name, patch, namespace=meta.namespace)
+        except NotFound:
+            return None
+        return msgspec.convert(made, TenantBridge)
+
+    async def _get(self, resource: Resource, name: str, namespace: str) -> Json | None:
+        try:
+            return await self._client.get(resource, name, namespace)
+        except NotFound:
+            return None
+
+
+def _version(obj: TenantBridge) -> Json:
+    return {"resourceVersion": obj.metadata.resource_version, "uid": obj.metadata.uid}
+
+
+def _found(obj: Json, recorded: str, bridge: str, *, spec: Json | None = None) -> Found:
+    meta: dict[str, Any] = obj["metadata"]
+    uid, labels = str(meta["uid"]), meta.get("labels") or {}
+    ours = uid == recorded if recorded else labels.get(BRIDGE_UID) == bridge
+    return Found(uid, str(meta["resourceVersion"]), ours=ours, spec=spec or {})

@@ -1,0 +1,56 @@
+"""Fixtures of the tests of bridges: a cluster of its own with Istio's definitions, two tenants, and our processes at work."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.bridges.tenancies import Crossing, istio_definitions
+from tests.integration.hot_path import Place
+from tests.integration.tenants import Tenants, define_proxy_configs
+from tests.localmesh import LocalCluster
+from tests.localmesh.install import COMPONENTS, install, wait_established
+from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
+
+COMPONENT = COMPONENTS / "bridges"
+
+
+@pytest.fixture(scope="package")
+def bridged() -> Iterator[LocalCluster]:
+    """A cluster with our base, the component of bridges and Istio's definitions; no process of ours."""
+    with LocalCluster() as cluster:
+        install(
+            cluster,
+            more=[COMPONENT / name for name in ("rbac.yaml", "objects.yaml", "credentials.yaml", "routes.yaml")],
+        )
+        define_proxy_configs(cluster)
+        names = istio_definitions(cluster)
+        wait_established(cluster, *names)
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def at_work(bridged: LocalCluster) -> Iterator[SignerProcess]:
+    """Both processes under the ServiceAccounts and the rights that we ship; gives the controllers."""
+    options = "--controllers=issuers,policies,bridges"
+    with (
+        SignerProcess(bridged, "--controllers=csr", tenancy="enforce"),
+        SignerProcess(bridged, options, account=CONTROLLERS_ACCOUNT, tenancy="enforce") as controllers,
+    ):
+        yield controllers
+
+
+@pytest.fixture
+def crossing(bridged: LocalCluster, at_work: SignerProcess) -> Iterator[Crossing]:
+    """Two tenants of their own with their CAs, and what a test asks of a bridge between them."""
+    place = Place.of(bridged)
+    tenants = Tenants(place, token=secrets.token_hex(3))
+    found = Crossing(tenants, at_work)
+    try:
+        found.start()
+        yield found
+    finally:
+        found.remove()
+        place.forget()
+        tenants.remove()
+        place.api.close()

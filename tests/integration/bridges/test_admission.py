@@ -1,0 +1,244 @@
+"""The admission policies of bridges on a real API server: what a tenant, with all rights in its namespace, can't write."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.localmesh import LocalCluster, LocalMeshError
+from tests.localmesh.signer import CONTROLLERS_ACCOUNT
+
+pytestmark = pytest.mark.integration
+
+FOO = "httpbin.foo.svc.cluster.local"
+CREDENTIAL = "mesh-signer-bridge-foo.ingress"
+CONTROLLERS = f"system:serviceaccount:cert-manager:{CONTROLLERS_ACCOUNT}"
+NETWORKING = "networking.istio.io/v1"
+
+
+@pytest.fixture(scope="module")
+def tenants(bridged: LocalCluster) -> Iterator[LocalCluster]:
+    """Namespaces foo and bar, each with an admin of everything in it; the policies are in force."""
+    for name in ("foo", "bar"):
+        bridged.create_namespace(name)
+        bridged.kubectl(
+            "create", "rolebinding", "admin", "-n", name, "--clusterrole=cluster-admin", f"--user={name}-admin"
+        )
+
+    def in_force() -> bool:
+        routes = "lacks the verb route" in refusal(bridged, "bar-admin", virtual_service(FOO))
+        names = "lacks the verb credential" in refusal(bridged, "bar-admin", destination_rule(credential=CREDENTIAL))
+        return routes and names and "bridges only" in refusal(bridged, CONTROLLERS, destination_rule())
+
+    bridged.wait_for(in_force, "the policies of bridges", 60)
+    yield bridged
+    for name in ("foo", "bar"):
+        bridged.delete_namespace(name)
+
+
+def refusal(cluster: LocalCluster, user: str, one: dict[str, Any]) -> str:
+    """What the API server says against an object; "" for nothing."""
+    try:
+        cluster.kubectl("create", "--dry-run=server", f"--as={user}", "-f", "-", input=json.dumps(one))
+    except LocalMeshError as error:
+        return str(error)
+    return ""
+
+
+def named(kind: str, spec: dict[str, Any], namespace: str = "bar", name: str = "mine", **more: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": NETWORKING,
+        "kind": kind,
+        "metadata": {"name": name, "namespace": namespace, **more},
+        "spec": spec,
+    }
+
+
+def virtual_service(host: str = "", namespace: str = "bar", **changes: Any) -> dict[str, Any]:
+    rule = {"route": [{"destination": {"host": host}}]}
+    spec = {"hosts": ["a.example.com"], "gateways": ["mine"], "http": [rule], **changes}
+    return named("VirtualService", {key: value for key, value in spec.items() if value is not None}, namespace)
+
+
+def destination_rule(credential: str = "", namespace: str = "bar", **tls: Any) -> dict[str, Any]:
+    spec: dict[str, Any] = {"host": "elsewhere.example.com"}
+    if credential or tls:
+        spec["trafficPolicy"] = {"tls": {"mode": "MUTUAL", "credentialName": credential, **tls}}
+    return named("DestinationRule", spec, namespace)
+
+
+def gateway(**tls: Any) -> dict[str, Any]:
+    server = {
+        "port": {"number": 443, "name": "https", "protocol": "HTTPS"},
+        "hosts": ["a.example.com"],
+        "tls": {"mode": "SIMPLE", **tls},
+    }
+    return named("Gateway", {"selector": {"istio": "ingressgateway"}, "servers": [server]})
+
+
+def service_entry(*hosts: str) -> dict[str, Any]:
+    port = {"number": 80, "name": "http", "protocol": "HTTP"}
+    return named("ServiceEntry", {"hosts": list(hosts), "ports": [port], "resolution": "DNS"})
+
+
+def external_name(name: str) -> dict[str, Any]:
+    return named("Service", {"type": "ExternalName", "externalName": name}) | {"apiVersion": "v1"}
+
+
+MIRROR = {"route": [{"destination": {"host": "own"}}], "mirror": {"host": FOO}}
+MIRRORS = {"route": [{"destination": {"host": "own"}}], "mirrors": [{"destination": {"host": FOO}}]}
+TCP = {"route": [{"destination": {"host": FOO}}]}
+TLS = {"match": [{"port": 443, "sniHosts": ["a.example.com"]}], "route": [{"destination": {"host": FOO}}]}
+ROUTES = {
+    "a route": virtual_service(FOO),
+    "in capitals": virtual_service("HTTPBIN.Foo.SVC.cluster.local"),
+    "without a domain": virtual_service("httpbin.foo.svc"),
+    "with a rewritten authority": virtual_service(
+        http=[{"route": [{"destination": {"host": FOO}}], "rewrite": {"authority": "httpbin.foo"}}]
+    ),
+    "behind a good one": virtual_service(
+        http=[{"route": [{"destination": {"host": "own"}}]}, {"route": [{"destination": {"host": FOO}}]}]
+    ),
+    "a second destination": virtual_service(
+        http=[{"route": [{"destination": {"host": one}, "weight": 50} for one in ("own", FOO)]}]
+    ),
+    "a mirror": virtual_service(http=[MIRROR]),
+    "one of several mirrors": virtual_service(http=[MIRRORS]),
+    "in TCP": virtual_service(http=None, tcp=[TCP]),
+    "in TLS": virtual_service(http=None, tls=[TLS]),
+    "one to delegate to": virtual_service(FOO, hosts=None, gateways=None),
+    "a delegation": virtual_service(http=[{"delegate": {"name": "theirs", "namespace": "foo"}}]),
+    "beside the mesh": virtual_service(FOO, gateways=["mesh", "mine"]),
+    "a name of foo's": service_entry("evil.foo.svc.cluster.local"),
+    "all names of foo": service_entry("*.foo.svc.cluster.local"),
+    "all names": service_entry("*.svc.cluster.local"),
+    "a name beside an honest one": service_entry("a.example.com", "httpbin.foo.svc.cluster.local"),
+    "an alias": external_name(FOO),
+}
+CREDENTIALS = {
+    "a rule": destination_rule(CREDENTIAL),
+    "with a scheme": destination_rule(f"kubernetes://{CREDENTIAL}"),
+    "with a namespace": destination_rule(f"kubernetes://istio-system/{CREDENTIAL}"),
+    "a port's": named(
+        "DestinationRule",
+        {
+            "host": "a.example.com",
+            "trafficPolicy": {
+                "portLevelSettings": [{"port": {"number": 80}, "tls": {"mode": "MUTUAL", "credentialName": CREDENTIAL}}]
+            },
+        },
+    ),
+    "a subset's": named(
+        "DestinationRule",
+        {
+            "host": "a.example.com",
+            "subsets": [{"name": "a", "trafficPolicy": {"tls": {"mode": "MUTUAL", "credentialName": CREDENTIAL}}}],
+        },
+    ),
+    "a Gateway's": gateway(credentialName=CREDENTIAL),
+    "several of a Gateway": gateway(credentialNames=["own", CREDENTIAL]),
+}
+HONEST = {
+    "a route to its own service": virtual_service("own"),
+    "by its full name": virtual_service("own.bar.svc.cluster.local"),
+    "to the world outside": virtual_service("api.example.com"),
+    "to a short name elsewhere": virtual_service("example.com"),
+    "inside the mesh": virtual_service(FOO, gateways=["mesh"]),
+    "inside the mesh, as it is by default": virtual_service(FOO, gateways=None),
+    "an answer of the gateway's own": virtual_service(http=[{"directResponse": {"status": 200}}]),
+    "a delegation at home": virtual_service(http=[{"delegate": {"name": "mine"}}]),
+    "a service outside": service_entry("api.example.com", "*.example.com"),
+    "a name of its own": service_entry("other.bar.svc.cluster.local"),
+    "an alias of the world outside": external_name("db.example.com"),
+    "a credential of its own": destination_rule("mine"),
+    "a Gateway's own": gateway(credentialName="mine"),
+}
+
+
+class TestRoutes:
+    @pytest.mark.parametrize("way", ROUTES)
+    def test_refused(self, tenants: LocalCluster, way: str) -> None:
+        """Whoever has all rights in bar alone leads no gateway to a service of foo's, in whatever form."""
+        assert "lacks the verb route" in refusal(tenants, "bar-admin", ROUTES[way])
+
+    def test_given_by_the_servers_tenant(self, tenants: LocalCluster) -> None:
+        """The server's tenant lets somebody route to it, by a role in its own namespace."""
+        where = ("-n", "foo", "--as=foo-admin")
+        tenants.kubectl("create", "role", "route", "--verb=route", "--resource=tenantbridges.mesh-signer.dev", *where)
+        tenants.kubectl("create", "rolebinding", "route", "--role=route", "--user=bar-admin", *where)
+        try:
+            tenants.wait_for(lambda: refusal(tenants, "bar-admin", ROUTES["a route"]) == "", "the right to route", 60)
+            assert "lacks the verb route" in refusal(tenants, "bar-admin", service_entry("*.svc.cluster.local"))
+        finally:
+            tenants.kubectl("delete", "rolebinding/route", "role/route", "-n", "foo")
+
+        def withdrawn() -> bool:
+            return "lacks the verb route" in refusal(tenants, "bar-admin", ROUTES["a route"])
+
+        tenants.wait_for(withdrawn, "the end of that right", 60)
+
+    def test_an_admins_route(self, tenants: LocalCluster) -> None:
+        """Who administers the cluster routes as he likes."""
+        assert refusal(tenants, "admin", ROUTES["a route"] | {}) != "", "a made-up user has no rights at all"
+        tenants.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(ROUTES["a route"]))
+
+
+class TestCredentials:
+    @pytest.mark.parametrize("way", CREDENTIALS)
+    def test_refused(self, tenants: LocalCluster, way: str) -> None:
+        """Nobody but mesh-signer names a bridge's Secret, at whatever place."""
+        assert "lacks the verb credential" in refusal(tenants, "bar-admin", CREDENTIALS[way])
+
+    @pytest.mark.parametrize(
+        "metadata", [{"name": "mesh-signer-bridge-mine"}, {"labels": {"mesh-signer.dev/bridge-uid": "x"}}]
+    )
+    def test_names_and_labels(self, tenants: LocalCluster, metadata: dict[str, Any]) -> None:
+        """A rule that looks like a bridge's is written by mesh-signer alone."""
+        one = destination_rule("mine")
+        one["metadata"] |= metadata
+        assert "are for what mesh-signer makes" in refusal(tenants, "bar-admin", one)
+
+
+@pytest.mark.parametrize("way", HONEST)
+def test_honest(tenants: LocalCluster, way: str) -> None:
+    """What has nothing to do with other tenants is written as ever."""
+    assert refusal(tenants, "bar-admin", HONEST[way]) == ""
+
+
+class TestOurToken:
+    def test_nothing_but_bridges(self, tenants: LocalCluster) -> None:
+        """Whoever got hold of the controllers' token writes no other rule than a bridge's, and none that weakens TLS."""
+        good = bridge_rule()
+        assert refusal(tenants, CONTROLLERS, good) == ""
+        for wrong in (
+            {"name": "other"},
+            {"labels": {}},
+        ):
+            assert "mesh-signer.dev" in refusal(tenants, CONTROLLERS, good | {"metadata": good["metadata"] | wrong})
+        for path, value in (
+            ("exportTo", ["*"]),
+            ("exportTo", None),
+            ("workloadSelector", None),
+            ("trafficPolicy", {"tls": {"mode": "DISABLE"}}),
+            ("trafficPolicy", None),
+            ("subsets", [{"name": "a", "trafficPolicy": {"tls": {"mode": "DISABLE"}}}]),
+        ):
+            spec = {key: one for key, one in {**good["spec"], path: value}.items() if one is not None}
+            assert "mesh-signer.dev" in refusal(tenants, CONTROLLERS, good | {"spec": spec}), (path, value)
+
+
+def bridge_rule() -> dict[str, Any]:
+    tls = {
+        "mode": "MUTUAL",
+        "credentialName": CREDENTIAL,
+        "subjectAltNames": ["spiffe://cluster.local/ns/foo/sa/httpbin"],
+        "sni": FOO,
+    }
+    spec = {
+        "host": FOO,
+        "exportTo": ["."],
+        "workloadSelector": {"matchLabels": {"istio": "ingressgateway"}},
+        "trafficPolicy": {"tls": tls},
+    }
+    return named("DestinationRule", spec, name=f"{CREDENTIAL}-0", labels={"mesh-signer.dev/bridge-uid": "u"})
