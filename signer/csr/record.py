@@ -41,6 +41,7 @@ _TOLD_ELSEWHERE = frozenset({"IssuerNotReady", "MeshNotRead", "MeshStateStale", 
 _CERTIFICATES = "certificates.k8s.io/v1"
 _PROXY_CONFIGS = "networking.istio.io/v1beta1"
 _ISSUERS = "cert-manager.io/v1"
+_UNAPPROVED = "WaitingApproval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,7 @@ class Record:
             self._tell_tenant(namespace, pending.ref, reason, message)
 
     def waits_for_approval(self, csr: CertificateSigningRequest) -> bool:
-        """Nobody has approved this request for some seconds: cert-manager's Event. False: no room for it now, to be said again.
+        """Nobody has approved this request for some seconds: cert-manager's Event. False: to be said again.
 
         Nothing else tells its owner why nothing happens, so that it counts for who asked, and for nobody else.
         """
@@ -215,7 +216,13 @@ class Record:
             f"requests if it may. Of others mesh-signer explain {csr.name} says what becomes of them; what is refused once is "
             f"refused for good, else kubectl certificate approve {csr.name}"
         )
-        return self._recorder.offer(_about(csr), "Warning", "WaitingApproval", message, share=asker(csr))
+        about = _about(csr)
+        self._notices.say(about, [Notice("Warning", _UNAPPROVED, message)], share=asker(csr))
+        return self._notices.says(about, _UNAPPROVED)
+
+    def waits_no_more(self, csr: CertificateSigningRequest) -> None:
+        """A request of which that was said is approved, answered or gone: what still waits for room is not told any more."""
+        self._notices.forget(_about(csr))
 
     def turn(self) -> None:
         """Tell what was only counted, once its minute is over. To be called each second or so."""

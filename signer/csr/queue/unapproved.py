@@ -17,6 +17,7 @@ PATIENCE = 5.0
 _KEPT = 2048
 _LARGEST = 4096
 _KEPT_SECONDS = 60.0
+_TOLD = float("inf")
 
 
 class Unapproved:
@@ -55,7 +56,9 @@ class Unapproved:
 
     def remove(self, uid: str) -> None:
         """Forget a request that was approved, answered or deleted."""
-        self._seen.pop(uid, None)
+        csr, since = self._seen.pop(uid, (None, 0.0))
+        if csr is not None and since == _TOLD:
+            self._record.waits_no_more(csr)
         self._left.pop(uid, None)
         self._inherited.discard(uid)
 
@@ -72,7 +75,7 @@ class Unapproved:
             elif uid in self._inherited:
                 self.remove(uid)
             else:
-                self._seen[uid] = (csr, float("inf"))  # told once, however often the object changes
+                self._seen[uid] = (csr, _TOLD)  # told once, however often the object changes
 
     def _take_over(self, now: float) -> None:
         """Read what has become ours; let go what its owner has told of."""

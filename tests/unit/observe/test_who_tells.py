@@ -205,7 +205,13 @@ def record(recorder: FakeRecorder) -> Record:
 
 CSR = cast(
     "CertificateSigningRequest",
-    SimpleNamespace(name="r", uid="u", resource_version="1", signer_name="clusterissuers.cert-manager.io/root"),
+    SimpleNamespace(
+        name="r",
+        uid="u",
+        resource_version="1",
+        signer_name="clusterissuers.cert-manager.io/root",
+        asked=SimpleNamespace(username="somebody"),
+    ),
 )
 
 
@@ -218,6 +224,16 @@ def refused_writes(recorder: FakeRecorder) -> tuple[Say, Say | None]:
 def requests(recorder: FakeRecorder) -> tuple[Say, Say | None]:
     made, one = record(recorder), Pending(CSR, ISSUER, 0.0, NO_FLOW)
     return calling(lambda: made.waits(one, "Bad", "bad")), None
+
+
+def unapproved(recorder: FakeRecorder) -> tuple[Say, Say | None]:
+    made = record(recorder)
+    return calling(lambda: made.waits_for_approval(CSR)), calling(lambda: made.waits_no_more(CSR))
+
+
+def misspelt(recorder: FakeRecorder) -> tuple[Say, Say | None]:
+    made = record(recorder)
+    return calling(lambda: made.misspelt(CSR, "is clusterissuers meant?")), None
 
 
 def foreign(recorder: FakeRecorder) -> tuple[Say, Say | None]:
@@ -240,14 +256,16 @@ TELLERS: dict[str, tuple[str, Teller]] = {
     "what becomes of Challenges": ("signer/edge/challenges/writer.py", challenges),
     "writes that are refused": ("signer/observe/write_errors.py", refused_writes),
     "requests that wait": ("signer/csr/record.py", requests),
+    "requests that nobody approves": ("signer/csr/record.py", unapproved),
+    "requests for nearly our signers": ("signer/csr/record.py", misspelt),
     "another's certificates": ("signer/csr/record.py", foreign),
 }
 STANDING = [name for name, (_, teller) in TELLERS.items() if teller in {
-    reports, mesh_roots, missing_namespaces, contested, keystores, gateways, injector, nearly_expired
+    reports, mesh_roots, missing_namespaces, contested, keystores, gateways, injector, nearly_expired, unapproved
 }]  # fmt: skip
 # Events that only repeat what is stored: they may be dropped.
 REPEATS = {
-    "signer/csr/record.py": "the request itself shows its certificate, and that it is not approved",
+    "signer/csr/record.py": "the request itself shows its certificate",
     "signer/injector/told.py": "the object shows its caBundle",
     "signer/edge/issuers/status.py": "the issuer's condition Ready",
     "signer/edge/run.py": "the object itself is still there, and the log says so",

@@ -27,6 +27,9 @@ class Told:
             self.names.append(csr.name)
         return self.room
 
+    def waits_no_more(self, csr: CertificateSigningRequest) -> None:
+        assert csr.name in self.names
+
 
 class Replicas:
     """Three replicas that see the same events; those that are no members do nothing."""
