@@ -24,7 +24,15 @@ from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
 from signer.observe.write_errors import WriteErrors
 from signer.settings.given import SettingsError
-from signer.settings.values import CA_INJECTOR, CSR, POD_CERTIFICATES, POLICIES, SLOW_CONTROLLERS, Settings
+from signer.settings.values import (
+    CA_INJECTOR,
+    CSR,
+    POD_CERTIFICATES,
+    POLICIES,
+    SLOW_CONTROLLERS,
+    TRUST_BUNDLES,
+    Settings,
+)
 from signer.tenancy.tally import Tally
 from signer.tenancy.verdict import Limits
 from signer.tenancy.world import without_wall
@@ -142,7 +150,7 @@ class SlowControllers:
 
             errors = WriteErrors(self._recorder)
             parts.append(PolicyStatuses(self._client, self._registry, mesh, errors, self._recorder).run)
-        if self._settings.manage_mesh_config and (asked is None or set(asked) - {CSR, POD_CERTIFICATES}):
+        if self._settings.manage_mesh_config and (asked is None or set(asked) - {CSR, POD_CERTIFICATES, TRUST_BUNDLES}):
             from signer.mesh.roots import MeshRoots  # noqa: PLC0415 - see above
 
             parts.append(MeshRoots(self._client, self._registry, mesh, self._recorder).run)

@@ -5,3 +5,6 @@ SOURCE_NAMESPACE = "mesh-signer.dev/source-namespace"
 SOURCE_NAMESPACE_UID = "mesh-signer.dev/source-namespace-uid"
 
 PART_OF = {"app.kubernetes.io/part-of": "mesh-signer"}
+
+# On the ClusterTrustBundles that we keep, for the labelSelector of a Pod's volume.
+TRUST_BUNDLE = {"mesh-signer.dev/trust-bundle": "roots"}
