@@ -4,9 +4,11 @@ Pure. Source: k8s.io/api/certificates/v1beta1; ValidateClusterTrustBundleName: t
 """
 
 import msgspec
+from msgspec.structs import replace
 
 from signer.api.labels import PART_OF, TRUST_BUNDLE
 from signer.api.meta import ObjectMeta, slim_metadata
+from signer.api.notes import text_note
 from signer.kube.resource import Resource
 
 CLUSTER_TRUST_BUNDLES = Resource(
@@ -17,6 +19,8 @@ KNOWN_VERSIONS = ("v1", "v1beta1")
 FORMER_ROOTS = "mesh-signer.dev/former-roots"
 """The annotation that says until when a root stays that is no signer's any more: RFC 3339 times by its SHA-256, in JSON."""
 _SUFFIX = "mesh-signer"
+# More than the annotation ever has.
+_NOTE = 4096
 
 
 class ClusterTrustBundleSpec(msgspec.Struct, frozen=True, rename="camel"):
@@ -42,7 +46,14 @@ class ClusterTrustBundle(msgspec.Struct, frozen=True):
 def slim_bundle(bundle: ClusterTrustBundle) -> ClusterTrustBundle | None:
     """Keep a bundle of ours, of another of such a name its name, and of all others nothing."""
     if bundle.ours:
-        return bundle
+        kept = slim_metadata(bundle.metadata)
+        notes = {
+            name: note for name in (FORMER_ROOTS,) if (note := text_note(bundle.metadata.annotations, name, _NOTE))
+        }
+        version = bundle.metadata.resource_version
+        return ClusterTrustBundle(
+            replace(kept, resource_version=version, labels=dict(TRUST_BUNDLE), annotations=notes), bundle.spec
+        )
     if not bundle.metadata.name.endswith(f":{_SUFFIX}"):
         return None
     return ClusterTrustBundle(slim_metadata(bundle.metadata), ClusterTrustBundleSpec(bundle.spec.signer_name))

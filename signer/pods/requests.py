@@ -18,7 +18,7 @@ from signer.api.podcertificaterequest import (
     KNOWN_VERSIONS,
     POD_CERTIFICATE_REQUESTS,
     PodCertificateRequest,
-    read_object,
+    read_pod_request,
 )
 from signer.api.signername import parse_signer_name
 from signer.authorities.state import IssuerState
@@ -32,7 +32,7 @@ from signer.kube.encoding.protobuf_codec import ProtobufCodec
 from signer.kube.errors import NotFound, Unreachable
 from signer.kube.reflector import Change
 from signer.kube.resource import NoName, Resource
-from signer.pods.evaluate import PodVerdict, evaluate
+from signer.pods.evaluate import PodVerdict, evaluate_pod
 
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _TIMEOUT = 10.0
@@ -103,7 +103,7 @@ class PodRequests:
         around: Circumstances,
     ) -> PodVerdict:
         """Decide what happens to a request (signer/pods/evaluate.py)."""
-        return evaluate(request, ref, state, answers, around)
+        return evaluate_pod(request, ref, state, answers, around)
 
     async def look(self, request: PodCertificateRequest) -> Surroundings:
         """Read live what a request rests on. Raises ApiError, Unreachable."""
@@ -117,7 +117,7 @@ class PodRequests:
 
     def _read(self, raw: bytes) -> PodCertificateRequest | None:
         served = self._served.resource
-        request = read_object(raw, served.version if served is not None else KNOWN_VERSIONS[0])
+        request = read_pod_request(raw, served.version if served is not None else KNOWN_VERSIONS[0])
         ref = parse_signer_name(request.signer_name)
         if ref is None:
             return None

@@ -7,7 +7,6 @@ called again after it was cancelled.
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -38,9 +37,9 @@ from signer.mesh.watcher import MeshWatcher
 from signer.observe.events import EventRecorder
 from signer.observe.notices import Notice, Notices
 from signer.observe.write_errors import WriteErrors
-from signer.pods.bundles.step import Content, content_of, longest, roots_of, wanted
+from signer.pods.bundles.step import Content, bundle_roots, content_of, longest_life, own_entries, wanted
 from signer.tenancy.shared import has_the_ca_of
-from signer.tenancy.world import CertificateAuthorityEntry, World
+from signer.tenancy.world import World
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +116,7 @@ class TrustBundles:
         resource = served.resource
         if resource is None or not served.known or world.unsynced or world.stale:
             return
-        entries = _own_entries(world.config.authorities)
+        entries = own_entries(world.config.authorities)
         mine, refused = self._used(world, served.store)
         for count, ref in enumerate(mine):
             try:
@@ -174,19 +173,19 @@ class TrustBundles:
         judged = self._judged.get(ref)
         if judged is not None and judged.until > now and judged == _Judged(root, entries, version, judged.until):
             return
-        today = roots_of([root, *(entry.encode() for entry in entries)], now)
+        today = bundle_roots([root, *(entry.encode() for entry in entries)], now)
         if not today:
             text = f"the root above the CA of {ref} is not known: put it into ca.crt of its Secret, or into the mesh config"
             self._say(about, Notice("Warning", NOT_PUBLISHED, text))
             return
-        content = wanted(today, bundle, stays=longest(self._mesh.world, ref), now=now)
+        content = wanted(today, bundle, stays=longest_life(self._mesh.world, ref), now=now)
         if bundle is None or content_of(bundle) != content:
             await self._write(resource, ref, bundle, content)
             what = f"ClusterTrustBundle {name} has {content.trust_bundle.count('BEGIN CERTIFICATE')} roots now"
             log.info("%s", what)
             self._notices.happened(about, Notice("Normal", UPDATED, what))
             return  # its new version is judged when the watch tells it
-        ends = [one.ends for one in roots_of([bundle.spec.trust_bundle.encode()], now)]
+        ends = [one.ends for one in bundle_roots([bundle.spec.trust_bundle.encode()], now)]
         self._judged[ref] = _Judged(root, entries, version, min([*ends, now + timedelta(hours=1)]))
         self._notices.say(about, [])
         self._errors.fine(about)
@@ -221,13 +220,3 @@ class TrustBundles:
     def _say(self, about: ObjectReference, notice: Notice) -> None:
         for one in self._notices.say(about, [notice]):
             log.warning("%s", one.message)
-
-
-def _own_entries(authorities: Iterable[CertificateAuthorityEntry]) -> dict[IssuerRef, tuple[str, ...]]:
-    """The roots that the mesh config has for one signer alone: in an entry for several, one tenant's root is another's too."""
-    found: defaultdict[IssuerRef, tuple[str, ...]] = defaultdict(tuple)
-    for entry in authorities:
-        if len(entry.signers) == 1:
-            (ref,) = entry.signers
-            found[ref] = (*found[ref], entry.pem)
-    return found

@@ -6,6 +6,7 @@ Pure.
 """
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
@@ -17,10 +18,13 @@ from issuers.x509 import loading
 from signer.api.clustertrustbundle import FORMER_ROOTS, ClusterTrustBundle
 from signer.api.issuer import IssuerRef
 from signer.api.meta import from_rfc3339, to_rfc3339
-from signer.tenancy.world import World
+from signer.api.notes import Bounds, json_note
+from signer.tenancy.world import CertificateAuthorityEntry, World
 
 # Two for a change, and room for an organization's; what the mesh config has beyond is left out.
 MOST = 16
+# An entry has a digest and a time, some 90 characters.
+_NOTE = Bounds(MOST * 100, 1, MOST + 1)
 # Clocks differ, and a certificate begins before it is asked for.
 _SPARE = timedelta(minutes=10)
 
@@ -45,7 +49,7 @@ class Content(msgspec.Struct, frozen=True):
         return msgspec.json.encode(dict(sorted(self.former.items()))).decode() if self.former else ""
 
 
-def roots_of(texts: Iterable[bytes], now: datetime) -> tuple[Root, ...]:
+def bundle_roots(texts: Iterable[bytes], now: datetime) -> tuple[Root, ...]:
     """Read the CA certificates in PEM texts that the API server takes, each once, in order: none that has ended."""
     found: dict[str, Root] = {}
     for text in texts:
@@ -69,7 +73,17 @@ def _is_ca(certificate: x509.Certificate) -> bool:
         return False
 
 
-def longest(world: World, signer: IssuerRef) -> timedelta:
+def own_entries(authorities: Iterable[CertificateAuthorityEntry]) -> dict[IssuerRef, tuple[str, ...]]:
+    """The roots that the mesh config has for one signer alone: in an entry for several, one tenant's root is another's too."""
+    found: defaultdict[IssuerRef, tuple[str, ...]] = defaultdict(tuple)
+    for entry in authorities:
+        if len(entry.signers) == 1:
+            (ref,) = entry.signers
+            found[ref] = (*found[ref], entry.pem)
+    return found
+
+
+def longest_life(world: World, signer: IssuerRef) -> timedelta:
     """Tell how long a certificate of a signer lasts at most, as the policies are now."""
     limits = [policy.max_lifetime for policy in world.policies.get(signer, ()) if policy.max_lifetime is not None]
     return max(world.settings.max_workload_lifetime, *limits) if limits else world.settings.max_workload_lifetime
@@ -78,7 +92,7 @@ def longest(world: World, signer: IssuerRef) -> timedelta:
 def wanted(today: tuple[Root, ...], bundle: ClusterTrustBundle | None, *, stays: timedelta, now: datetime) -> Content:
     """Say what a bundle is to have. `today` are its roots now, at least one; `stays` how long a certificate lasts at most."""
     mine = {root.digest for root in today}
-    there = roots_of([bundle.spec.trust_bundle.encode()], now) if bundle is not None else ()
+    there = bundle_roots([bundle.spec.trust_bundle.encode()], now) if bundle is not None else ()
     until = _former(bundle)
     former: dict[str, str] = {}
     kept = list(today)
@@ -99,10 +113,8 @@ def content_of(bundle: ClusterTrustBundle) -> Content:
 
 def _former(bundle: ClusterTrustBundle | None) -> dict[str, datetime]:
     """Read the annotation; what is none is as good as not there: then those roots stay for a whole time more."""
-    text = bundle.metadata.annotations.get(FORMER_ROOTS, "") if bundle is not None else ""
-    try:
-        found = msgspec.json.decode(text, type=dict[str, str]) if text else {}
-    except msgspec.DecodeError:
+    found = json_note(bundle.metadata.annotations, FORMER_ROOTS, _NOTE) if bundle is not None else None
+    if not isinstance(found, dict):
         return {}
-    times = {digest: from_rfc3339(until) for digest, until in found.items()}
+    times = {digest: from_rfc3339(until) for digest, until in found.items() if isinstance(until, str)}
     return {digest: end for digest, end in times.items() if end is not None}
