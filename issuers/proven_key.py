@@ -70,7 +70,7 @@ def of_signature(spki: bytes, signature: bytes, message: bytes) -> ProvenKey:
     return ProvenKey(key, spki)
 
 
-def workload_request(key: ProvenKey, uri: str) -> SigningRequest:
+def request_of_workload(key: ProvenKey, uri: str) -> SigningRequest:
     """Write what a workload with this key and this SPIFFE ID (ASCII) would have asked for, in Istio's own form."""
     san = uri_name(uri)
     return SigningRequest(

@@ -39,13 +39,14 @@ from signer.observe.metrics import Metrics
 from signer.pods.requests import PodRequests
 from signer.readiness import Readiness
 from signer.settings.given import SettingsError
-from signer.settings.values import CSR, ISSUERS, POD_CERTIFICATES, Settings
+from signer.settings.values import CSR, ISSUERS, POD_CERTIFICATES, TRUST_BUNDLES, Settings
 from signer.slow_controllers import Shared, SlowControllers
 from signer.tenancy.verdict import Limits
 
 log = logging.getLogger(__name__)
 
 REPLICA_GROUP = "mesh-signer"
+BUNDLES_LEASE = "mesh-signer-trust-bundles"
 INJECTOR_LEASE = "mesh-signer-ca-injector"
 # A request may have more than a megabyte: so many of the largest fit into what one answer may have.
 _PAGE = 100
@@ -125,6 +126,7 @@ class _Process:
         self._audit = audit
         self._mesh = self._watcher() if settings.tenancy_mode != "off" and not settings.only_injects else None
         self._members: Members | None = None
+        self._pods: PodRequests | None = None
         self._membership: asyncio.Task[None] | None = None
         self._readiness = Readiness(None if settings.only_injects else self._registry, audit, self._mesh)
         self._readiness.connection = lambda: client.trouble
@@ -183,6 +185,7 @@ class _Process:
                 self._membership = tasks.create_task(self._take_part(members))
                 parts.extend((tasks.create_task(requests.run()), self._membership))
             parts += [tasks.create_task(self._slow_controllers()), tasks.create_task(answer())]
+            parts.append(tasks.create_task(self._trust_bundles()))
             await stop.wait()
             log.info("stopping")
             if (hot := self._readiness.requests) is not None:
@@ -241,7 +244,8 @@ class _Process:
             if asked is not None:
                 log.warning("--controllers: %s is not worked with --tenancy=off", POD_CERTIFICATES)
             return None
-        return PodRequests(self._client, on_restart=self._metrics.watch_restarted)
+        self._pods = PodRequests(self._client, on_restart=self._metrics.watch_restarted)
+        return self._pods
 
     async def _take_part(self, members: Members) -> None:
         """Announce this replica once it can answer: until then its share would wait for nothing."""
@@ -274,6 +278,26 @@ class _Process:
             await Leadership(self._client, settings.namespace, LEADER_LEASE, settings.identity).run(lead)
         else:
             await lead()
+
+    async def _trust_bundles(self) -> None:
+        """Keep the ClusterTrustBundles, where that is asked for: one replica of those that sign, since it knows their CAs."""
+        settings, mesh, asked = self._settings, self._mesh, self._settings.controllers
+        if mesh is None or (asked is not None and TRUST_BUNDLES not in asked):
+            return
+        from signer.pods.bundles.controller import TrustBundles  # noqa: PLC0415 - a process that has none needs none of it
+
+        bundles = TrustBundles(
+            self._client,
+            self._registry,
+            mesh,
+            self._recorder,
+            lambda: self._pods.asked if self._pods is not None else (),
+            on_restart=self._metrics.watch_restarted,
+        )
+        if settings.leader_elect:
+            await Leadership(self._client, settings.namespace, BUNDLES_LEASE, settings.identity).run(bundles.run)
+        else:
+            await bundles.run()
 
     async def _injector(self) -> None:
         injector = await self._slow.injector()

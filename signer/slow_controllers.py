@@ -31,6 +31,7 @@ from signer.settings.values import (
     POD_CERTIFICATES,
     POLICIES,
     SLOW_CONTROLLERS,
+    TRUST_BUNDLES,
     Settings,
 )
 from signer.tenancy.tally import Tally
@@ -155,7 +156,7 @@ class SlowControllers:
 
             shared = BridgeParts(self._client, self._registry, mesh, self._recorder, self._metrics, self._audit)
             parts.append(Bridges(shared).run)
-        if self._settings.manage_mesh_config and (asked is None or set(asked) - {CSR, POD_CERTIFICATES}):
+        if self._settings.manage_mesh_config and (asked is None or set(asked) - {CSR, POD_CERTIFICATES, TRUST_BUNDLES}):
             from signer.mesh.roots import MeshRoots  # noqa: PLC0415 - see above
 
             parts.append(MeshRoots(self._client, self._registry, mesh, self._recorder).run)

@@ -42,6 +42,12 @@ COMPONENTS = (
         beside=False,
     ),
     Component(
+        "pod-certificates",
+        False,
+        "certificates and roots for Pods by their kubelets, without istiod: PodCertificateRequests and ClusterTrustBundles, which "
+        "Kubernetes serves from 1.37 on, or from 1.36 where they are switched on; see docs/pod-certificates.md",
+    ),
+    Component(
         "manage-mesh-config",
         False,
         "keep `meshConfig.caCertificates` in step with the CAs of the mesh's signers, with the right to write Istio's "

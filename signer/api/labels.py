@@ -9,3 +9,6 @@ BRIDGE_NAME = "mesh-signer.dev/bridge"
 SOURCE_NAMESPACE_UID = "mesh-signer.dev/source-namespace-uid"
 
 PART_OF = {"app.kubernetes.io/part-of": "mesh-signer"}
+
+# On the ClusterTrustBundles that we keep, for the labelSelector of a Pod's volume.
+TRUST_BUNDLE = {"mesh-signer.dev/trust-bundle": "roots"}

@@ -118,7 +118,7 @@ class _Spec(TypedDict):
     annotations: tuple[str, ...]
 
 
-def read_object(buf: bytes, version: str, start: int = 0, end: int | None = None) -> PodCertificateRequest:
+def read_pod_request(buf: bytes, version: str, start: int = 0, end: int | None = None) -> PodCertificateRequest:
     """Read a PodCertificateRequest message in buf[start:end]. Raises ProtobufError."""
     raw = buf[start:end]
     meta = dict.fromkeys(_META_TEXTS.values(), "")
@@ -168,7 +168,7 @@ def _read_conditions(raw: bytes, start: int, end: int) -> Iterable[str]:
             yield from (protobuf.text(raw, c, d) for item, c, d in protobuf.scan(raw, a, b) if item == _CONDITION_TYPE)
 
 
-def read_chain(request: PodCertificateRequest) -> bytes:
+def read_status_chain(request: PodCertificateRequest) -> bytes:
     """Return status.certificateChain (PEM), b"" when there is none. Raises ProtobufError."""
     raw, chain = request.raw, b""
     for tag, a, b in protobuf.scan(raw):

@@ -12,7 +12,7 @@ from datetime import timedelta
 from issuers.errors import MalformedRequest
 from issuers.istio_request import uri_name
 from issuers.line import by_some
-from issuers.proven_key import ProvenKey, of_signature, of_stub, workload_request
+from issuers.proven_key import ProvenKey, of_signature, of_stub, request_of_workload
 from issuers.request import SigningRequest
 from issuers.spiffe import SpiffeId, parse_spiffe_id
 from issuers.template import CertificateTemplate, mesh_template, within
@@ -41,7 +41,7 @@ PodVerdict = Issue | Refuse | Wait | Unready | AskPod | Inquiry
 """As for a CertificateSigningRequest. Refuse means Denied, for good; the rest of what is not issued waits."""
 
 
-def evaluate(
+def evaluate_pod(
     request: PodCertificateRequest,
     ref: IssuerRef,
     state: IssuerState | None,
@@ -62,10 +62,10 @@ def evaluate(
     waits = found.unready or unfit(state)
     if waits is not None:
         return _may_change(waits) if isinstance(waits, Refuse) else waits
-    identity = identity_of(request, around.world)
+    identity = workload_of(request, around.world)
     if isinstance(identity, Unready):
         return identity
-    written = workload_request(key, str(identity))
+    written = request_of_workload(key, str(identity))
     claim = _claim(request, ref, state, written)
     grant = judge(claim, found, around.world, around.limits, fresh=answers.fresh, now=around.now)
     if not isinstance(grant, Grant):
@@ -99,7 +99,7 @@ def _against(
     return mismatch(request, seen)
 
 
-def identity_of(request: PodCertificateRequest, world: World) -> SpiffeId | Unready:
+def workload_of(request: PodCertificateRequest, world: World) -> SpiffeId | Unready:
     """Name the workload: its namespace cannot be forged, its account is held against the Pod; the trust domain is the mesh's.
 
     A request says no trust domain. Where Istio's revisions have several, it is that of the revision without a name.

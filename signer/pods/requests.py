@@ -6,7 +6,7 @@ Pod itself is read live for each request; account and node, which many share, co
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -18,7 +18,7 @@ from signer.api.podcertificaterequest import (
     KNOWN_VERSIONS,
     POD_CERTIFICATE_REQUESTS,
     PodCertificateRequest,
-    read_object,
+    read_pod_request,
 )
 from signer.api.signername import parse_signer_name
 from signer.authorities.state import IssuerState
@@ -26,13 +26,13 @@ from signer.csr.evaluate import Circumstances
 from signer.csr.outcome import Answers
 from signer.kube.client import ApiClient
 from signer.kube.clock import utc_now
-from signer.kube.discovery.served import Served, locate
+from signer.kube.discovery.served import Served, locate_first
 from signer.kube.encoding.depth import TOO_DEEP, deeper
 from signer.kube.encoding.protobuf_codec import ProtobufCodec
 from signer.kube.errors import NotFound, Unreachable
 from signer.kube.reflector import Change
 from signer.kube.resource import NoName, Resource
-from signer.pods.evaluate import PodVerdict, evaluate
+from signer.pods.evaluate import PodVerdict, evaluate_pod
 
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _TIMEOUT = 10.0
@@ -65,15 +65,21 @@ class PodRequests:
         self._wall = wall
         self._handlers: list[Callable[[Change[PodCertificateRequest]], None]] = []
         self._uids = _Uids(client, wall)
+        self._asked: set[IssuerRef] = set()
         self._served: Served[PodCertificateRequest] = Served(
             "PodCertificateRequests",
             client,
-            _newest_known,
+            locate_first(POD_CERTIFICATE_REQUESTS, KNOWN_VERSIONS),
             ProtobufCodec(self._read, lambda request: (request.namespace, request.name)),
             self._changed,
             on_absent=lambda: None,
             on_restart=on_restart,
         )
+
+    @property
+    def asked(self) -> Collection[IssuerRef]:
+        """The signers that were asked since the start: some, where there are very many."""
+        return self._asked
 
     @property
     def store(self) -> Mapping[tuple[str, str], PodCertificateRequest]:
@@ -97,7 +103,7 @@ class PodRequests:
         around: Circumstances,
     ) -> PodVerdict:
         """Decide what happens to a request (signer/pods/evaluate.py)."""
-        return evaluate(request, ref, state, answers, around)
+        return evaluate_pod(request, ref, state, answers, around)
 
     async def look(self, request: PodCertificateRequest) -> Surroundings:
         """Read live what a request rests on. Raises ApiError, Unreachable."""
@@ -111,8 +117,13 @@ class PodRequests:
 
     def _read(self, raw: bytes) -> PodCertificateRequest | None:
         served = self._served.resource
-        request = read_object(raw, served.version if served is not None else KNOWN_VERSIONS[0])
-        return None if request.answered or parse_signer_name(request.signer_name) is None else request
+        request = read_pod_request(raw, served.version if served is not None else KNOWN_VERSIONS[0])
+        ref = parse_signer_name(request.signer_name)
+        if ref is None:
+            return None
+        if len(self._asked) < _REMEMBERED:
+            self._asked.add(ref)
+        return None if request.answered else request
 
     def _changed(self, change: Change[PodCertificateRequest]) -> None:
         for handler in self._handlers:
@@ -174,11 +185,3 @@ class _Uids:
             return uid
         finally:
             del self._reading[path]
-
-
-async def _newest_known(client: ApiClient) -> Resource | None:
-    for version in KNOWN_VERSIONS:
-        found = await locate(POD_CERTIFICATE_REQUESTS.at(version))(client)
-        if found is not None:
-            return found
-    return None

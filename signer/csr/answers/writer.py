@@ -104,7 +104,7 @@ class Writer:
         response = await self._client.request("GET", _path(csr), accept=_PROTOBUF, timeout=_TIMEOUT)
         start, end = protobuf.raw_span(response.body)
         if isinstance(csr, PodCertificateRequest):
-            return podcertificaterequest.read_object(response.body, csr.version, start, end)
+            return podcertificaterequest.read_pod_request(response.body, csr.version, start, end)
         return read_object(response.body, start, end)
 
 
@@ -116,7 +116,7 @@ def _path(csr: Request, subresource: str | None = None) -> str:
 
 def _certificate(csr: Request) -> bytes:
     if isinstance(csr, PodCertificateRequest):
-        return podcertificaterequest.read_chain(csr)
+        return podcertificaterequest.read_status_chain(csr)
     return read_certificate(csr)
 
 

@@ -8,7 +8,7 @@ Used on the loop; `run` is one task.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from signer.kube.client import ApiClient
@@ -59,6 +59,19 @@ def locate(resource: Resource) -> Locate:
         found = document.get("resources") if document else None
         names = {one.get("name") for one in found if isinstance(one, dict)} if isinstance(found, list) else set()
         return resource if resource.plural in names else None
+
+    return find
+
+
+def locate_first(resource: Resource, versions: Sequence[str]) -> Locate:
+    """Make what finds the first of these versions, the ones that we know, in which a resource is served."""
+
+    async def find(client: ApiClient) -> Resource | None:
+        for version in versions:
+            found = await locate(resource.at(version))(client)
+            if found is not None:
+                return found
+        return None
 
     return find
 

@@ -150,8 +150,8 @@ MUTANTS = (
     Mutant(
         "a message may be of any length",
         ANSWER,
-        "    body = with_failed(csr, reason=verdict.code, message=printable(verdict.message), now=now)\n",
-        "    body = with_failed(csr, reason=verdict.code, message=verdict.message, now=now)\n",
+        "    message = printable(verdict.message)\n",
+        "    message = verdict.message\n",
         ANSWERED,
     ),
     Mutant(
@@ -206,8 +206,8 @@ MUTANTS = (
     Mutant(
         "another's certificate is taken for ours",
         WRITER,
-        "            ours = read_certificate(latest) == answer.pem if answer.pem else",
-        "            ours = bool(read_certificate(latest)) if answer.pem else",
+        "            ours = _certificate(latest) == answer.pem if answer.pem else",
+        "            ours = bool(_certificate(latest)) if answer.pem else",
         WRITTEN,
     ),
     Mutant(

@@ -26,8 +26,8 @@ MUTANTS = (
     Mutant(
         "a request is decided before it is approved",
         CONTROLLER,
-        "        if not csr.approved:\n",
-        "        if not csr.approved and False:\n",
+        "        if isinstance(csr, CertificateSigningRequest) and not csr.approved:\n",
+        "        if isinstance(csr, CertificateSigningRequest) and not csr.approved and False:\n",
         ANSWERING,
     ),
     Mutant(

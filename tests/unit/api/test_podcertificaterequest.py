@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signer.api.podcertificaterequest import read_chain, read_object, with_denied, with_issued
+from signer.api.podcertificaterequest import read_pod_request, read_status_chain, with_denied, with_issued
 from signer.kube.encoding import protobuf
 from signer.kube.encoding.protobuf import ProtobufError
 from tests.fakes.envelopes import unwrap
@@ -63,7 +63,7 @@ def test_many_annotations() -> None:
 def test_any_bytes(data: bytes) -> None:
     """Bytes that are no such object are refused with one kind of error."""
     try:
-        read_object(data, "v1")
+        read_pod_request(data, "v1")
     except ProtobufError:
         return
 
@@ -73,7 +73,7 @@ def test_cut_short(length: int) -> None:
     """An object that ends too early is not read as a shorter one of the same name."""
     raw = encoded()
     try:
-        found = read_object(raw[: min(length, len(raw) - 1)], "v1")
+        found = read_pod_request(raw[: min(length, len(raw) - 1)], "v1")
     except ProtobufError:
         return
     assert (found.uid, found.signer_name) != ("uid-1", SPEC["signer_name"]) or not found.answered
@@ -88,8 +88,8 @@ def test_one_write_has_all_of_it(version: str, chain: bytes) -> None:
     envelope = unwrap(body)
     assert (envelope.api_version, envelope.kind) == (f"certificates.k8s.io/{version}", "PodCertificateRequest")
     assert envelope.raw.startswith(asked.raw)
-    after = read_object(envelope.raw, version)
-    assert read_chain(after) == chain
+    after = read_pod_request(envelope.raw, version)
+    assert read_status_chain(after) == chain
     assert after.conditions == {"Issued"}
     assert (after.uid, after.resource_version, after.stub) == (asked.uid, asked.resource_version, asked.stub)
     status = list(protobuf.fields(last_status(envelope.raw)))
@@ -105,7 +105,7 @@ def test_a_denial() -> None:
     found = {one.number: one.value for one in protobuf.fields(_bytes(condition.value))}
     assert {1: b"Denied", 2: b"True", 5: b"UnsupportedKeyType", 6: b"no"}.items() <= found.items()
     assert _seconds(found[4]) == NOW
-    assert read_object(raw, "v1").answered
+    assert read_pod_request(raw, "v1").answered
 
 
 def last_status(raw: bytes) -> bytes:

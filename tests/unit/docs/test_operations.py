@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from signer import authorities, certificates, csr, edge, tenancy
+from signer import authorities, certificates, csr, edge, pods, tenancy
 from signer.observe.audit import AuditLine
 from signer.observe.metrics import Metrics
 from signer.settings.given import PREFIX
@@ -38,7 +38,7 @@ def reasons() -> set[str]:
     """Reasons in the code: Reason("X", ...), constants of that form in the modules that name them, and Events."""
     found = set()
     constants = ("state.py", "policies.py", "ownership.py", "check.py")
-    for package in (authorities, certificates, csr, edge, tenancy):
+    for package in (authorities, certificates, csr, edge, pods, tenancy):
         for file in Path(str(package.__file__)).parent.rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text())):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from issuers.errors import MalformedRequest
 from issuers.istio_request import unexpected_contents, uri_name
-from issuers.proven_key import MAX_BYTES, of_signature, of_stub, workload_request
+from issuers.proven_key import MAX_BYTES, of_signature, of_stub, request_of_workload
 from issuers.x509 import keys
 from tests import pki
 from tests.integration.pods.kubelet import proven, stub
@@ -81,7 +81,7 @@ def test_a_weak_key() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_written_around_it(kind: str) -> None:
     """The request that is written for a workload is Istio's form, with one name and the proven key."""
-    found = workload_request(of_stub(stub(PRIVATE[kind])), pki.spiffe("foo"))
+    found = request_of_workload(of_stub(stub(PRIVATE[kind])), pki.spiffe("foo"))
     assert unexpected_contents(found, uri_name(pki.spiffe("foo"))) == ""
     assert unexpected_contents(found, uri_name(pki.spiffe("bar")))
     assert found.uris == (pki.spiffe("foo"),)

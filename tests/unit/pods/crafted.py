@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives import serialization
 
 from signer.api.meta import ObjectMeta
 from signer.api.pod import Pod, PodSpec, PodStatus, Surroundings
-from signer.api.podcertificaterequest import PodCertificateRequest, read_object
+from signer.api.podcertificaterequest import PodCertificateRequest, read_pod_request
 from signer.kube.encoding.protobuf import write_bytes_field, write_varint_field
 from tests import pki
 from tests.integration.pods.kubelet import stub
@@ -79,7 +79,7 @@ def encoded(
 
 
 def request(api_version: str = "v1beta1", **fields: Any) -> PodCertificateRequest:
-    return read_object(encoded(**fields), api_version)
+    return read_pod_request(encoded(**fields), api_version)
 
 
 def pod(*, uid: str = "uid-pod", node: str = "node-1", account: str = "web", phase: str = "Pending") -> Pod:

@@ -17,7 +17,7 @@ from signer.api.pod import Pod, Surroundings
 from signer.csr.answers.compose import issue, refresh_at
 from signer.csr.evaluate import Circumstances
 from signer.csr.outcome import Answers, AskPod, Issue
-from signer.pods.evaluate import LOOK_COUNTS_FOR, SHORTEST, PodVerdict, evaluate
+from signer.pods.evaluate import LOOK_COUNTS_FOR, SHORTEST, PodVerdict, evaluate_pod
 from signer.tenancy.verdict import Bind, Limits, Refuse, Reread, Unready, Wait
 from signer.tenancy.world import MeshConfig, Policy, Settings, World
 from tests import pki
@@ -44,7 +44,7 @@ def judged(
     mesh = mesh if mesh is not None else world(bindings=OWNED)
     circumstances = Circumstances(Limits(), mesh, "cert-manager", now)
     answers = Answers(fresh=fresh, pod=around or replace(seen(), at=now))
-    return evaluate(request(**fields), ref, state or ready(ref), answers, circumstances)
+    return evaluate_pod(request(**fields), ref, state or ready(ref), answers, circumstances)
 
 
 def code(verdict: PodVerdict) -> str:
@@ -190,7 +190,7 @@ class TestPods:
         assert judged(replace(seen(), at=NOW - LOOK_COUNTS_FOR - timedelta(seconds=1))) == AskPod()
         assert judged(replace(seen(), at=NOW + timedelta(seconds=1))) == AskPod()
         circumstances = Circumstances(Limits(), world(bindings=OWNED), "cert-manager", NOW)
-        assert evaluate(request(), FOO, ready(), Answers(), circumstances) == AskPod()
+        assert evaluate_pod(request(), FOO, ready(), Answers(), circumstances) == AskPod()
 
     @given(
         st.fixed_dictionaries(
@@ -281,7 +281,7 @@ class TestDenied:
 def test_an_issuer_that_is_not_there_yet() -> None:
     """A request for an issuer that does not exist, or is not ready, waits for it."""
     circumstances = Circumstances(Limits(), world(bindings=OWNED), "cert-manager", NOW)
-    assert isinstance(evaluate(request(), FOO, None, Answers(), circumstances), Wait)
+    assert isinstance(evaluate_pod(request(), FOO, None, Answers(), circumstances), Wait)
 
 
 def test_an_issuer_of_ones_own_namespace() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from signer.api.certificatesigningrequest import CertificateSigningRequest, RequestContent
 from signer.api.event import ObjectReference
 from signer.api.issuer import IssuerRef
+from signer.api.podcertificaterequest import PodCertificateRequest
 from signer.api.requests import Request
 from signer.authorities.state import IssuerState
 from signer.csr.answers.compose import Answer
@@ -115,6 +116,7 @@ class FakeWriter:
         self.script: deque[Script] = deque()
         self.settled: deque[Written] = deque()
         self.takes = 0.0
+        self.pods: Any = None
         self.writes: list[Write] = []
         self.under_way = 0
         self.most_under_way = 0
@@ -139,6 +141,10 @@ class FakeWriter:
             self.under_way -= 1
 
     def _watched(self, csr: Request, written: Written) -> None:
+        if isinstance(csr, PodCertificateRequest):
+            if written.outcome in {"stored", "refused", "gone"}:
+                asyncio.get_running_loop().call_later(0.005, self.pods.delete, csr.name, csr.namespace)
+            return
         lost = written.outcome == "conflict" and written.latest is not None and written.latest.answered
         here = self._reflector.store.get(("", csr.name))
         if (lost or written.outcome in {"stored", "refused", "gone"}) and here is not None and here.uid == csr.uid:

@@ -40,6 +40,7 @@ class Scene:
     members: tuple[str, ...] = ("a",)
     world: World | None = None
     audit_stop: bool = False
+    pods: Any = None
 
     def __post_init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -49,6 +50,7 @@ class Scene:
         self.reflector = FakeReflector()
         self.registry = FakeRegistry()
         self.writer = FakeWriter(self.reflector, lambda: self.stream.getvalue().count(b"\n"))
+        self.writer.pods = self.pods
         self.questions = FakeQuestions()
         self.recorder = FakeRecorder()
         self.mesh = FakeMesh(self.world) if self.world is not None else None
@@ -67,6 +69,7 @@ class Scene:
                 self.metrics,
                 AuditLog(self.disk, stop=self.audit_stop),
                 self.mesh,
+                self.pods,
             ),
             self.options,
             clock=self.loop.time,

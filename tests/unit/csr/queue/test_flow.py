@@ -13,6 +13,7 @@ from issuers.request import read_request
 from signer.csr.queue.flow import Flow, claimed_identity, flow_of
 from tests.pki import key, workload_csr
 from tests.unit.csr.crafted import ISTIOD, request, workload
+from tests.unit.pods.crafted import request as pod_request
 from tests.vectors import craft
 
 VECTORS = Path(__file__).parents[3] / "vectors" / "requests"
@@ -136,3 +137,13 @@ def test_never_another_identity(vector: str) -> None:
     except MalformedRequest:
         return
     assert found is None or (str(found),) == read.uris
+
+
+def test_requests_of_pods() -> None:
+    """What kubelets ask for a namespace's Pods is one queue, wherever they run, and none of another's or of istiod's."""
+    nodes = [flow_of(pod_request(node_name=f"node-{n}"), {"foo"}) for n in range(5)]
+    assert len(set(nodes)) == 1
+    assert nodes[0].namespace == "foo"
+    assert flow_of(pod_request(namespace="bar"), {"foo", "bar"}) != nodes[0]
+    assert flow_of(pod_request(namespace="bar"), {"foo"}).namespace == ""
+    assert flow_of(request(), {"foo"}) not in nodes

@@ -1,0 +1,1 @@
+"""ClusterTrustBundles: which roots a signer's has, and keeping them."""

@@ -1,0 +1,222 @@
+"""Keeps a ClusterTrustBundle for each signer that is used. One replica of the signer does it, the one that holds a Lease for it.
+
+A bundle is created, and changed with the resourceVersion that was decided on; never deleted, since Pods that mount it could not
+start. What has its name and is not ours is left as it is. Written anew is only what has changed. Used on the loop; `run` may be
+called again after it was cancelled.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from signer.api.clustertrustbundle import (
+    CLUSTER_TRUST_BUNDLES,
+    FORMER_ROOTS,
+    KNOWN_VERSIONS,
+    ClusterTrustBundle,
+    bundle_name,
+    new_bundle,
+    slim_bundle,
+)
+from signer.api.event import ObjectReference, reference_to
+from signer.api.issuer import IssuerRef
+from signer.api.signername import parse_signer_name, signer_name_of
+from signer.authorities.registry import Registry
+from signer.kube.client import ApiClient
+from signer.kube.clock import utc_now
+from signer.kube.discovery.served import Served, locate_first
+from signer.kube.encoding.codec import LARGEST_STORED, JsonCodec
+from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
+from signer.kube.reach import loudness
+from signer.kube.resource import Resource
+from signer.mesh.watcher import MeshWatcher
+from signer.observe.events import EventRecorder
+from signer.observe.notices import Notice, Notices
+from signer.observe.write_errors import WriteErrors
+from signer.pods.bundles.step import Content, bundle_roots, content_of, longest_life, own_entries, wanted
+from signer.tenancy.shared import has_the_ca_of
+from signer.tenancy.world import World
+
+log = logging.getLogger(__name__)
+
+UPDATED, TAKEN, NOT_PUBLISHED = "TrustBundleUpdated", "TrustBundleTaken", "TrustBundleNotWritten"
+# Changes that come together are worked together; roots that have ended are looked for so often (seconds).
+_SETTLES = 0.5
+_ROUND = 60.0
+_RETRY = 5.0
+# The loop runs after so many bundles.
+_YIELD_EVERY = 50
+
+
+class _Judged(msgspec.Struct, frozen=True):
+    """What a bundle was last found right by: it is looked at again when one of these is another, or `until` has come."""
+
+    root: bytes
+    entries: tuple[str, ...]
+    version: str
+    until: datetime
+
+
+class TrustBundles:
+    """Keeps the bundles. `asked` gives the signers that Pods have asked since the start; `on_restart` is told of each new watch."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        registry: Registry,
+        mesh: MeshWatcher,
+        recorder: EventRecorder,
+        asked: Callable[[], Iterable[IssuerRef]],
+        *,
+        on_restart: Callable[[str], None] = lambda _resource: None,
+    ) -> None:
+        self._client = client
+        self._registry = registry
+        self._mesh = mesh
+        self._asked = asked
+        self._on_restart = on_restart
+        self._notices = Notices(recorder)
+        self._errors = WriteErrors(recorder)
+        self._changed = asyncio.Event()
+        self._judged: dict[IssuerRef, _Judged] = {}
+        self._logged: dict[IssuerRef, str] = {}
+        mesh.subscribe(self._changed.set)
+        registry.subscribe(lambda _ref: self._changed.set())
+
+    async def run(self) -> None:
+        """Keep them until cancelled. Nothing is written before everything was read once."""
+        served: Served[ClusterTrustBundle] = Served(
+            "ClusterTrustBundles",
+            self._client,
+            locate_first(CLUSTER_TRUST_BUNDLES, KNOWN_VERSIONS),
+            JsonCodec(ClusterTrustBundle, keep=slim_bundle, largest=LARGEST_STORED),
+            lambda _change: self._changed.set(),
+            on_absent=self._changed.set,
+            on_restart=self._on_restart,
+        )
+        self._judged.clear()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(served.run())
+            await self._mesh.synced.wait()
+            while True:
+                await self._round(served)
+                try:
+                    await asyncio.wait_for(self._changed.wait(), _ROUND)
+                except TimeoutError:
+                    continue
+                await asyncio.sleep(_SETTLES)
+
+    async def _round(self, served: Served[ClusterTrustBundle]) -> None:
+        self._changed.clear()
+        world = self._mesh.world
+        resource = served.resource
+        if resource is None or not served.known or world.unsynced or world.stale:
+            return
+        entries = own_entries(world.config.authorities)
+        mine, refused = self._used(world, served.store)
+        for count, ref in enumerate(mine):
+            try:
+                await self._keep(resource, served.store, ref, entries.get(ref, ()), refused.get(ref, ""))
+            except (ApiError, Unreachable) as error:
+                self._failed(ref, error)
+                asyncio.get_running_loop().call_later(_RETRY, self._changed.set)
+            if count % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+
+    def _used(
+        self, world: World, store: Mapping[tuple[str, str], ClusterTrustBundle]
+    ) -> tuple[list[IssuerRef], dict[IssuerRef, str]]:
+        """Name the signers that get a bundle: the mesh's, the owned ones, those that Pods ask, and those that have one.
+
+        And those that get no other roots than they have, with the reason: another tenant's CA is behind them.
+        """
+        there = (parse_signer_name(one.spec.signer_name) for one in store.values() if one.ours)
+        used = {*world.signers, *world.bindings, *self._asked(), *(ref for ref in there if ref is not None)}
+        keys = {
+            ref: state.authority.key_id
+            for ref in used
+            if (state := self._registry.get(ref)) is not None and state.authority is not None
+        }
+        refused = {}
+        for ref in world.signers & keys.keys():
+            if (other := has_the_ca_of(world, ref, keys[ref], keys)) is not None:
+                refused[ref] = f"{ref} has the CA key of {other}, which other namespaces have: give it a CA of its own"
+        return sorted(keys), refused
+
+    async def _keep(
+        self,
+        resource: Resource,
+        store: Mapping[tuple[str, str], ClusterTrustBundle],
+        ref: IssuerRef,
+        entries: tuple[str, ...],
+        refused: str,
+    ) -> None:
+        state = self._registry.get(ref)
+        if state is None or state.authority is None:
+            return
+        about = reference_to(ref.resource, state.issuer.metadata)
+        name, now = bundle_name(signer_name_of(ref)), utc_now()
+        bundle = store.get(("", name))
+        if refused or (bundle is not None and not bundle.ours):
+            text = (
+                refused
+                or f"ClusterTrustBundle {name} is somebody else's: delete it, and it is made anew with the roots"
+            )
+            self._say(about, Notice("Warning", NOT_PUBLISHED if refused else TAKEN, text))
+            return
+        root = state.authority.root_pem or b""
+        version = bundle.metadata.resource_version if bundle is not None else ""
+        judged = self._judged.get(ref)
+        if judged is not None and judged.until > now and judged == _Judged(root, entries, version, judged.until):
+            return
+        today = bundle_roots([root, *(entry.encode() for entry in entries)], now)
+        if not today:
+            text = f"the root above the CA of {ref} is not known: put it into ca.crt of its Secret, or into the mesh config"
+            self._say(about, Notice("Warning", NOT_PUBLISHED, text))
+            return
+        content = wanted(today, bundle, stays=longest_life(self._mesh.world, ref), now=now)
+        if bundle is None or content_of(bundle) != content:
+            await self._write(resource, ref, bundle, content)
+            what = f"ClusterTrustBundle {name} has {content.trust_bundle.count('BEGIN CERTIFICATE')} roots now"
+            log.info("%s", what)
+            self._notices.happened(about, Notice("Normal", UPDATED, what))
+            return  # its new version is judged when the watch tells it
+        ends = [one.ends for one in bundle_roots([bundle.spec.trust_bundle.encode()], now)]
+        self._judged[ref] = _Judged(root, entries, version, min([*ends, now + timedelta(hours=1)]))
+        self._notices.say(about, [])
+        self._errors.fine(about)
+        self._logged.pop(ref, None)
+
+    async def _write(
+        self, resource: Resource, ref: IssuerRef, bundle: ClusterTrustBundle | None, content: Content
+    ) -> None:
+        """Create a bundle, or change it if nobody else did meanwhile; else it is looked at again when the watch tells."""
+        body: dict[str, Any] = new_bundle(signer_name_of(ref))
+        body["spec"]["trustBundle"] = content.trust_bundle
+        if content.annotation or bundle is not None:
+            body["metadata"]["annotations"] = {FORMER_ROOTS: content.annotation or None}
+        try:
+            if bundle is None:
+                await self._client.create(resource, body)
+                return
+            meta = bundle.metadata
+            body["metadata"] |= {"uid": meta.uid, "resourceVersion": meta.resource_version}
+            await self._client.patch(resource, meta.name, body)
+        except (Conflict, NotFound):
+            asyncio.get_running_loop().call_later(_SETTLES, self._changed.set)
+
+    def _failed(self, ref: IssuerRef, error: ApiError | Unreachable) -> None:
+        state = self._registry.get(ref)
+        if state is not None:
+            self._errors.refused(reference_to(ref.resource, state.issuer.metadata), error)
+        if self._logged.get(ref) != str(error):
+            self._logged[ref] = str(error)
+            log.log(loudness(error), "the ClusterTrustBundle of %s could not be written: %s", ref, error)
+
+    def _say(self, about: ObjectReference, notice: Notice) -> None:
+        for one in self._notices.say(about, [notice]):
+            log.warning("%s", one.message)
