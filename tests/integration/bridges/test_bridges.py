@@ -308,3 +308,43 @@ def names(crossing: Crossing) -> list[str]:
 
 def lifetime(leaf: x509.Certificate) -> timedelta:
     return leaf.not_valid_after_utc - leaf.not_valid_before_utc
+
+
+class TestConditions:
+    def test_working_and_contained(self, crossing: Crossing) -> None:
+        """What would make it fail is told, each in turn as it is mended, and what lets it leak; then that nothing was found."""
+        crossing.policy()
+        crossing.bridge()
+        crossing.stands()
+        crossing.until(
+            "a server that is not strict", lambda: crossing.condition("Working").get("reason") == "ServerNotStrict"
+        )
+        for told in ("mtls.mode STRICT", "there is no Service", "may not list Secrets"):
+            assert told in crossing.condition("Working")["message"]
+        server, client = crossing.server, crossing.client
+        crossing.api.apply(
+            f"/apis/security.istio.io/v1/namespaces/{server}/peerauthentications/default",
+            {
+                "apiVersion": "security.istio.io/v1",
+                "kind": "PeerAuthentication",
+                "metadata": {"name": "default", "namespace": server},
+                "spec": {"mtls": {"mode": "STRICT"}},
+            },
+        )
+        service = {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "httpbin", "namespace": server},
+            "spec": {"ports": [{"name": "http", "port": 8000}, {"name": "tcp", "port": 9000}]},
+        }
+        crossing.api.apply(f"/api/v1/namespaces/{server}/services/httpbin", service)
+        cluster = crossing.tenants.place.cluster
+        who = f"--serviceaccount={client}:{GATEWAY}"
+        cluster.kubectl("create", "role", "secrets", "-n", client, "--verb=get,list,watch", "--resource=secrets")
+        cluster.kubectl("create", "rolebinding", "secrets", "-n", client, "--role=secrets", who)
+        crossing.bridge(lifetime="2h")
+        crossing.until("nothing that speaks against it", lambda: crossing.condition("Working").get("status") == "True")
+        assert crossing.condition("Contained")["reason"] == "OpenConnections"
+        crossing.end_policy()
+        crossing.ended("NotAllowed")
+        assert crossing.condition("Working") == {}

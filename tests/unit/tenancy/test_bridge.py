@@ -1,6 +1,7 @@
 """The wall and a bridge's certificate: by the bridge alone, for its client alone, from the server's CA alone."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from issuers.spiffe import SpiffeId
 from signer.tenancy.bridge import BRIDGE_USAGES
 from signer.tenancy.decide import decide
 from signer.tenancy.verdict import Bridge, Claim, Grant, Limits, Refuse, Unready
-from signer.tenancy.world import Policy, Settings, World
+from signer.tenancy.world import Policy, Settings, TenancyMode, World
 from tests.pki import workload_csr
 from tests.unit.csr.crafted import NOW, authority
 from tests.unit.tenancy.worlds import BAR, FOO, OTHER, binding, claims, uid, world
@@ -43,7 +44,7 @@ def claim(**changes: object) -> Claim:
     return replace(made, **changes)
 
 
-def mesh(**changes: object) -> World:
+def mesh(**changes: Any) -> World:
     return world(
         claimed={"foo": claims(FOO), "bar": claims(BAR)},
         bindings=(binding(FOO, "foo"), binding(BAR, "bar")),
@@ -84,9 +85,9 @@ def test_granted() -> None:
     ],
 )
 @pytest.mark.parametrize("mode", ["enforce", "audit"])
-def test_refused(change: dict[str, object], code: str, mode: str) -> None:
+def test_refused(change: dict[str, object], code: str, mode: TenancyMode) -> None:
     """Whatever is not just this bridge's is refused, in audit mode too."""
-    of = mesh(settings=Settings(mode=mode))  # type: ignore[arg-type]
+    of = mesh(settings=Settings(mode=mode))
     found = answer(claim(**change), of)
     assert isinstance(found, Refuse)
     assert code in {reason.code for reason in found.reasons}
