@@ -35,6 +35,12 @@ COMPONENTS = (
         without="without-edge",
     ),
     Component(
+        "bridges",
+        False,
+        "TenantBridges: named workloads reach another tenant, with the right to write DestinationRules, and the admission "
+        "policies that keep tenants from using each other's bridges. See docs/bridges.md",
+    ),
+    Component(
         "ca-injector",
         False,
         "cert-manager's annotations `inject-ca-from` and the like on webhooks, CustomResourceDefinitions and APIServices, by a "

@@ -27,6 +27,8 @@ from signer.authorities.registry import Registry
 from signer.bridges import credential, status
 from signer.bridges.bodies import rule_name, secret_body
 from signer.bridges.decide import Denied, allowed
+from signer.bridges.defects import CONTAINED, WORKING, contained, working
+from signer.bridges.facts import FactReads
 from signer.bridges.read import Wish, read_bridge, read_bridge_policy
 from signer.bridges.record import BridgeRecord, Issued
 from signer.bridges.server import server_of, signer_of
@@ -58,7 +60,7 @@ from signer.tenancy.verdict import Bridge, Claim, Confirm, Grant, Limits, Reason
 log = logging.getLogger(__name__)
 
 # Seconds until a bridge that stands is looked at again, whatever the watches said.
-LOOK_AGAIN = 600.0
+LOOK_AGAIN = 300.0
 _RECHECK = 5.0
 _CONFIRMATIONS = 3
 CLIENT_CHANGED = "ClientChanged"
@@ -99,6 +101,7 @@ class BridgeController:
         self._mesh = parts.mesh
         self._watched = parts.watched
         self._writer = BridgeWriter(parts.client)
+        self._facts = FactReads(parts.client)
         self._notices = parts.notices
         self._record = parts.record
         self._queue = queue
@@ -203,6 +206,8 @@ class BridgeController:
                 await self._writer.drop(place, step, self._rules)
                 log.info("TenantBridge %s: %s is gone (%s)", case.wish.full_name, step.name, denied.reason.code)
             wrote = status.taken_away(obj.status)
+            for kind in (WORKING, CONTAINED):
+                wrote = status.with_defects(obj, wrote, kind, None, later)
         if obj.metadata.deletion_timestamp is not None:
             if FINALIZER in obj.metadata.finalizers:
                 await self._writer.hold(obj, hold=False)
@@ -239,10 +244,18 @@ class BridgeController:
         self.standing[key] = wanted.bridge.policy
         self._record.stands(key, wanted.bridge)
         current = status.with_ready(obj, current, None, status.built_message(wish, wanted.bridge), now)
+        current = await self._examined(obj, wish, current)
         self._tell(obj, None)
         if current != obj.status:
             obj = await self._writer.write_status(obj, current)
         return _next_look(wanted, current, sight, now)
+
+    async def _examined(self, obj: TenantBridge, wish: Wish, current: TenantBridgeStatus) -> TenantBridgeStatus:
+        """Say what would make the bridge fail or leak, from what stands around it now."""
+        facts = await self._facts.read(wish, self._mesh.world.config.root_namespace)
+        now, rules = self._clock(), tuple(self._watched.rules_in(wish.client_namespace))
+        current = status.with_defects(obj, current, WORKING, working(wish, facts, rules), now)
+        return status.with_defects(obj, current, CONTAINED, contained(wish, facts), now)
 
     async def _take(
         self, obj: TenantBridge, case: _Case, current: TenantBridgeStatus, step: Step

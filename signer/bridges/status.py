@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from signer.api.meta import from_rfc3339, set_condition, to_rfc3339
 from signer.api.tenantbridge import TenantBridge, TenantBridgeStatus
 from signer.bridges.credential import fingerprint
+from signer.bridges.defects import NOTHING_FOUND
 from signer.bridges.read import Wish
 from signer.tenancy.verdict import Bridge, Reason
 
@@ -71,6 +72,24 @@ def with_ready(
         "True" if reason is None else "False",
         reason=BUILT if reason is None else reason.code,
         message=message if reason is None else reason.message,
+        now=now,
+        generation=obj.metadata.generation,
+    )
+    return replace(status, conditions=conditions)
+
+
+def with_defects(
+    obj: TenantBridge, status: TenantBridgeStatus, kind: str, found: tuple[Reason, ...] | None, now: datetime
+) -> TenantBridgeStatus:
+    """Set the condition Working or Contained: False with all that was found; None takes it away, where nothing stands."""
+    if found is None:
+        return replace(status, conditions=tuple(one for one in status.conditions if one.type != kind))
+    conditions = set_condition(
+        status.conditions,
+        kind,
+        "False" if found else "True",
+        reason=found[0].code if found else NOTHING_FOUND,
+        message="; ".join(one.message for one in found) or "nothing was found that speaks against it",
         now=now,
         generation=obj.metadata.generation,
     )

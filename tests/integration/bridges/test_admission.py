@@ -211,10 +211,8 @@ class TestOurToken:
         """Whoever got hold of the controllers' token writes no other rule than a bridge's, and none that weakens TLS."""
         good = bridge_rule()
         assert refusal(tenants, CONTROLLERS, good) == ""
-        for wrong in (
-            {"name": "other"},
-            {"labels": {}},
-        ):
+        renamed: list[dict[str, Any]] = [{"name": "other"}, {"labels": {}}]
+        for wrong in renamed:
             assert "mesh-signer.dev" in refusal(tenants, CONTROLLERS, good | {"metadata": good["metadata"] | wrong})
         for path, value in (
             ("exportTo", ["*"]),

@@ -1,10 +1,13 @@
 """A bridge on a real API server, under the rights that we ship: two hands build it, either ends it, nobody else's object is touched."""
 
+from datetime import datetime, timedelta
+from typing import Any
+
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tests.integration.bridges.tenancies import GATEWAY, Crossing
+from tests.integration.bridges.tenancies import GATEWAY, RULES, Crossing, in_seconds
 
 pytestmark = pytest.mark.integration
 
@@ -32,3 +35,316 @@ class TestTwoHands:
         )
         assert rule["spec"]["exportTo"] == ["."]
         assert rule["spec"]["workloadSelector"] == {"matchLabels": {"istio": "ingressgateway"}}
+
+    def test_no_policy(self, crossing: Crossing) -> None:
+        """The server's tenant alone opens nothing, and is told why."""
+        crossing.bridge()
+        crossing.ended("NotAllowed")
+        assert "an admin writes one" in crossing.condition()["message"]
+
+    @pytest.mark.parametrize(
+        "spec",
+        [
+            {"clients": [{"namespace": "elsewhere", "serviceAccounts": [GATEWAY]}]},
+            {"servers": {"names": ["elsewhere"]}},
+            {"servers": {"matchLabels": {"mesh-signer.dev/nobody": "has"}}},
+        ],
+    )
+    def test_another_policy(self, crossing: Crossing, spec: dict[str, Any]) -> None:
+        """A policy about other clients or other servers opens nothing."""
+        crossing.policy(**spec)
+        crossing.bridge()
+        crossing.ended("NotAllowed")
+
+    def test_the_admin_ends_it(self, crossing: Crossing) -> None:
+        """Without the policy everything that was built is gone, and with it again it stands again."""
+        crossing.policy()
+        crossing.bridge()
+        crossing.stands()
+        crossing.end_policy()
+        crossing.ended("NotAllowed")
+        crossing.policy()
+        crossing.stands()
+
+    def test_the_tenant_ends_it(self, crossing: Crossing) -> None:
+        """Without the TenantBridge everything is gone, and it does not wait for anybody."""
+        crossing.policy()
+        crossing.bridge()
+        crossing.stands()
+        crossing.end_bridge()
+        assert crossing.rules() == []
+        assert crossing.secret() is None
+
+    @pytest.mark.parametrize("hand", ["tenant", "admin"])
+    def test_an_end_time(self, crossing: Crossing, hand: str) -> None:
+        """At its end, which either says, it ends by itself; the certificate ends no later."""
+        ends = in_seconds(20)
+        crossing.policy(**({"endTime": ends} if hand == "admin" else {}))
+        crossing.bridge(**({"endTime": ends} if hand == "tenant" else {}))
+        crossing.stands()
+        assert crossing.leaf().not_valid_after_utc <= datetime.fromisoformat(ends)
+        crossing.ended("Ended")
+
+
+class TestWithin:
+    def test_wildcards(self, crossing: Crossing) -> None:
+        """All services at once are bridged only where an admin says so."""
+        wild = f"*.{crossing.server}.svc.cluster.local"
+        crossing.policy()
+        crossing.bridge(hosts=[wild])
+        crossing.ended("NotAllowed")
+        assert "allowWildcardHosts" in crossing.condition()["message"]
+        crossing.policy(allowWildcardHosts=True)
+        crossing.stands()
+        (rule,) = crossing.rules()
+        assert (rule["spec"]["host"], rule["spec"]["trafficPolicy"]["tls"]["sni"]) == (wild, wild.removeprefix("*."))
+
+    def test_lifetime(self, crossing: Crossing) -> None:
+        """The shorter of both lifetimes holds, also for what was issued before."""
+        crossing.policy(maxLifetime="2h")
+        crossing.bridge(lifetime="3h")
+        crossing.stands()
+        first = crossing.leaf()
+        assert timedelta(hours=2) <= lifetime(first) <= timedelta(hours=2, minutes=2)
+        crossing.policy(maxLifetime="10m")
+        crossing.until("a shorter certificate", lambda: lifetime(crossing.leaf()) <= timedelta(minutes=12))
+
+    def test_another_namespaces_host(self, crossing: Crossing) -> None:
+        """A bridge leads to services of its own namespace, whatever it says."""
+        crossing.policy()
+        crossing.bridge(hosts=["httpbin.elsewhere.svc.cluster.local"])
+        crossing.ended("Invalid")
+        assert "spec.hosts[0]" in crossing.condition()["message"]
+
+
+class TestKept:
+    def test_accounts(self, crossing: Crossing) -> None:
+        """The servers that are accepted are those of the namespace's service accounts, as they come and go."""
+        crossing.policy()
+        crossing.bridge()
+        crossing.stands()
+        crossing.account(crossing.server, "later")
+        name = f"spiffe://cluster.local/ns/{crossing.server}/sa/later"
+        crossing.until("the new account", lambda: name in names(crossing))
+        crossing.api.delete(f"/api/v1/namespaces/{crossing.server}/serviceaccounts/later")
+        crossing.until("the account's end", lambda: name not in names(crossing))
+        crossing.bridge(serviceAccounts=["httpbin"])
+        only = [f"spiffe://cluster.local/ns/{crossing.server}/sa/httpbin"]
+        crossing.until("the one that is named", lambda: names(crossing) == only)
+
+    def test_subsets(self, crossing: Crossing) -> None:
+        """The server's subsets are copied by name and labels, and no traffic policy of theirs."""
+        spec = {
+            "host": "httpbin",
+            "subsets": [{"name": "v1", "labels": {"v": "1"}, "trafficPolicy": {"tls": {"mode": "DISABLE"}}}],
+        }
+        body = {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "DestinationRule",
+            "metadata": {"name": "own", "namespace": crossing.server},
+            "spec": spec,
+        }
+        crossing.policy()
+        crossing.bridge()
+        crossing.stands()
+        crossing.api.apply(f"{RULES}/namespaces/{crossing.server}/destinationrules/own", body)
+        copied = [{"name": "v1", "labels": {"v": "1"}}]
+        crossing.until("the subset", lambda: [one["spec"].get("subsets") for one in crossing.rules()] == [copied])
+
+    def test_what_somebody_changes(self, crossing: Crossing) -> None:
+        """What is deleted or changed of it comes back."""
+        crossing.policy()
+        crossing.bridge()
+        crossing.stands()
+        (rule,) = crossing.rules()
+        path = f"{RULES}/namespaces/{crossing.client}/destinationrules/{rule['metadata']['name']}"
+        before = rule["spec"]
+        rule["spec"]["trafficPolicy"]["tls"]["subjectAltNames"] = []
+        crossing.api.put(path, rule | {"spec": {**before, "exportTo": ["*"]}})
+        crossing.until("the rule as it was", lambda: [one["spec"]["exportTo"] for one in crossing.rules()] == [["."]])
+        crossing.api.delete(path)
+        crossing.until("the rule again", crossing.rules)
+        crossing.api.delete(crossing.secret_path)
+        crossing.until("the Secret again", crossing.secret)
+        crossing.stands()
+
+    def test_other_hosts(self, crossing: Crossing) -> None:
+        """A host that is left out loses its rule, and another gets one."""
+        crossing.policy()
+        crossing.bridge()
+        crossing.stands()
+        other = f"other.{crossing.server}.svc.cluster.local"
+        crossing.bridge(hosts=[other])
+        crossing.until("the other host alone", lambda: [one["spec"]["host"] for one in crossing.rules()] == [other])
+
+    def test_another_ca(self, crossing: Crossing) -> None:
+        """When the server's namespace gets another CA, client and roots follow, and the former root stays for a while."""
+        crossing.policy()
+        crossing.bridge()
+        crossing.stands()
+        former = crossing.tenants.cas["server"].certificate
+        crossing.tenants.add("server")
+        now = crossing.tenants.cas["server"].certificate
+        crossing.until("the new root first", lambda: crossing.roots() == [now, former])
+        crossing.leaf().verify_directly_issued_by(now)
+
+
+class TestOthersObjects:
+    @pytest.mark.parametrize("kind", ["Secret", "DestinationRule"])
+    def test_in_the_way(self, crossing: Crossing, kind: str) -> None:
+        """What stands under a name of ours and is not ours is told, and neither changed nor deleted."""
+        crossing.policy()
+        crossing.bridge()
+        crossing.stands()
+        (rule,) = crossing.rules()
+        crossing.end_bridge()
+        path = crossing.secret_path
+        body: dict[str, Any] = {"apiVersion": "v1", "kind": "Secret", "data": {"mine": "AAAA"}}
+        if kind == "DestinationRule":
+            path = f"{RULES}/namespaces/{crossing.client}/destinationrules/{rule['metadata']['name']}"
+            body = {"apiVersion": "networking.istio.io/v1", "kind": kind, "spec": {"host": "mine.example.com"}}
+        place = {"name": path.rpartition("/")[2], "namespace": crossing.client}
+        crossing.api.apply(path, body | {"metadata": place})
+        theirs = crossing.get(path)
+        crossing.bridge()
+        crossing.until("what is in the way", lambda: crossing.condition().get("reason") == "InTheWay")
+        assert place["name"] in crossing.condition()["message"]
+        crossing.end_bridge()
+        assert crossing.get(path) == theirs
+        crossing.api.delete(path)
+
+
+class TestMadeAgain:
+    def test_the_clients_namespace(self, crossing: Crossing) -> None:
+        """A client's namespace that is deleted and made again, by somebody else maybe, has nothing."""
+        crossing.policy(remade="Allow")
+        crossing.bridge()
+        crossing.stands()
+        cluster = crossing.tenants.place.cluster
+        cluster.kubectl("delete", "namespace", crossing.client)
+        crossing.ended("NamespaceNotFound")
+        cluster.create_namespace(crossing.client)
+        crossing.ended("NamespaceRemade")
+
+    def test_a_policys_namespace(self, crossing: Crossing) -> None:
+        """A policy is about the namespaces that it was first seen with, unless it says otherwise."""
+        crossing.policy()
+        crossing.bridge()
+        crossing.stands()
+        crossing.end_bridge()
+        cluster = crossing.tenants.place.cluster
+        cluster.kubectl("delete", "namespace", crossing.client)
+        cluster.create_namespace(crossing.client)
+        crossing.bridge()
+        crossing.ended("NamespaceRemade")
+        crossing.policy(remade="Allow")
+        crossing.stands()
+
+
+class TestTold:
+    def test_audit(self, crossing: Crossing) -> None:
+        """The audit log has each certificate: for whom, from whom, by which grant, and what became of it."""
+        crossing.policy()
+        crossing.bridge()
+        crossing.stands()
+        lines = [one for one in crossing.controllers.audit() if one.get("namespace") == crossing.server]
+        issued = [one for one in lines if one.get("resource") == "TenantBridge"]
+        assert [one["audit"] for one in issued] == ["intent", "outcome"]
+        assert issued[-1]["outcome"] == "stored"
+        assert issued[-1]["identity"] == f"spiffe://cluster.local/ns/{crossing.client}/sa/{GATEWAY}"
+        assert issued[-1]["source"] == (
+            f"TenantBridge {crossing.server}/ingress, within TenantBridgePolicy {crossing.server}"
+        )
+        assert int(issued[-1]["serial"], 16) == crossing.leaf().serial_number
+
+    def test_metrics_and_events(self, crossing: Crossing) -> None:
+        """Metrics count what stands and why the others do not; an Event tells the server's tenant."""
+        crossing.bridge()
+        crossing.ended("NotAllowed")
+        crossing.controllers.wait_for_metric("mesh_signer_tenant_bridges", 1, state="NotAllowed")
+        crossing.policy()
+        crossing.stands()
+        crossing.controllers.wait_for_metric("mesh_signer_tenant_bridges", 1, state="Stands")
+        crossing.tenants.place.event("ingress", "NotAllowed", kind="TenantBridge", namespace=crossing.server)
+        crossing.tenants.place.event("ingress", "Built", kind="TenantBridge", namespace=crossing.server)
+
+    def test_policies(self, crossing: Crossing) -> None:
+        """A policy says how many bridges stand within it."""
+        crossing.policy()
+        crossing.bridge()
+        crossing.stands()
+
+        def counted() -> bool:
+            found = (crossing.get(crossing.policy_path) or {}).get("status", {})
+            return bool(found.get("bridges") == 1 and found["conditions"][0]["status"] == "True")
+
+        crossing.until("the count", counted)
+
+
+class TestKilled:
+    def test_ended_meanwhile(self, crossing: Crossing) -> None:
+        """What ends while no controller runs is taken away by the next one; what stands goes on by the same certificate."""
+        crossing.policy()
+        crossing.bridge()
+        crossing.stands()
+        serial = crossing.leaf().serial_number
+        crossing.controllers.kill()
+        crossing.controllers.start()
+        crossing.stands()
+        assert crossing.leaf().serial_number == serial
+        crossing.controllers.kill()
+        crossing.end_policy()
+        assert crossing.secret() is not None
+        crossing.controllers.start()
+        crossing.ended("NotAllowed")
+
+
+def names(crossing: Crossing) -> list[str]:
+    """The servers that are accepted."""
+    (rule,) = crossing.rules()
+    found: list[str] = rule["spec"]["trafficPolicy"]["tls"]["subjectAltNames"]
+    return found
+
+
+def lifetime(leaf: x509.Certificate) -> timedelta:
+    return leaf.not_valid_after_utc - leaf.not_valid_before_utc
+
+
+class TestConditions:
+    def test_working_and_contained(self, crossing: Crossing) -> None:
+        """What would make it fail is told, each in turn as it is mended, and what lets it leak; then that nothing was found."""
+        crossing.policy()
+        crossing.bridge()
+        crossing.stands()
+        crossing.until(
+            "a server that is not strict", lambda: crossing.condition("Working").get("reason") == "ServerNotStrict"
+        )
+        for told in ("mtls.mode STRICT", "there is no Service", "may not list Secrets"):
+            assert told in crossing.condition("Working")["message"]
+        server, client = crossing.server, crossing.client
+        crossing.api.apply(
+            f"/apis/security.istio.io/v1/namespaces/{server}/peerauthentications/default",
+            {
+                "apiVersion": "security.istio.io/v1",
+                "kind": "PeerAuthentication",
+                "metadata": {"name": "default", "namespace": server},
+                "spec": {"mtls": {"mode": "STRICT"}},
+            },
+        )
+        service = {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "httpbin", "namespace": server},
+            "spec": {"ports": [{"name": "http", "port": 8000}, {"name": "tcp", "port": 9000}]},
+        }
+        crossing.api.apply(f"/api/v1/namespaces/{server}/services/httpbin", service)
+        cluster = crossing.tenants.place.cluster
+        who = f"--serviceaccount={client}:{GATEWAY}"
+        cluster.kubectl("create", "role", "secrets", "-n", client, "--verb=get,list,watch", "--resource=secrets")
+        cluster.kubectl("create", "rolebinding", "secrets", "-n", client, "--role=secrets", who)
+        crossing.bridge(lifetime="2h")
+        crossing.until("nothing that speaks against it", lambda: crossing.condition("Working").get("status") == "True")
+        assert crossing.condition("Contained")["reason"] == "OpenConnections"
+        crossing.end_policy()
+        crossing.ended("NotAllowed")
+        assert crossing.condition("Working") == {}

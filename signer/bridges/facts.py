@@ -1,0 +1,101 @@
+"""What stands around a bridge and would make its requests fail, or let others use it: read live, now and then.
+
+Used on the loop. Nothing is decided by it but two conditions for people; what may not be read is left out, and said. Each list is
+bounded by the client (signer/kube/objects.py).
+"""
+
+from typing import Any
+
+from signer.bridges.defects import Facts, Hosted, Protection, Sidecar, as_map, as_texts, protection_of, sidecar_of
+from signer.bridges.read import Wish
+from signer.kube.client import ApiClient
+from signer.kube.errors import ApiError, NotFound
+from signer.kube.objects import Json
+from signer.kube.resource import Resource
+
+PEER_AUTHENTICATIONS = Resource("security.istio.io", "v1", "peerauthentications", "PeerAuthentication", namespaced=True)
+SIDECARS = Resource("networking.istio.io", "v1", "sidecars", "Sidecar", namespaced=True)
+SERVICE_ENTRIES = Resource("networking.istio.io", "v1", "serviceentries", "ServiceEntry", namespaced=True)
+SERVICES = Resource("", "v1", "services", "Service", namespaced=True)
+PODS = Resource("", "v1", "pods", "Pod", namespaced=True)
+REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False)
+_EXPORT_TO = "networking.istio.io/exportTo"
+
+
+class FactReads:
+    """Reads for one bridge at a time; no state of its own. Raises Unreachable; what is refused is None."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+
+    async def read(self, wish: Wish, root_namespace: str) -> Facts:
+        """Read what stands around a bridge now."""
+        own = await self._list(PEER_AUTHENTICATIONS, wish.namespace)
+        root = await self._list(PEER_AUTHENTICATIONS, root_namespace)
+        entries = await self._list(SERVICE_ENTRIES, wish.namespace)
+        sidecars = await self._list(SIDECARS, wish.client_namespace)
+        labels = ",".join(f"{key}={value}" for key, value in sorted(wish.client_labels.items()))
+        pods = await self._list(PODS, wish.client_namespace, labels)
+        hosted = {host: await self._hosted(wish, host, entries) for host in wish.hosts if not host.startswith("*.")}
+        return Facts(
+            protection=Protection(None, ()) if own is None or root is None else protection_of(own, root),
+            hosted={host: one for host, one in hosted.items() if one is not None},
+            sidecars=() if _routes(pods) else _sidecars(sidecars),
+            lists_own=await self._may_list(wish, wish.client_namespace),
+            lists_all=await self._may_list(wish, ""),
+        )
+
+    async def _list(self, resource: Resource, namespace: str, labels: str | None = None) -> list[Json] | None:
+        try:
+            return await self._client.list(resource, namespace, labels)
+        except NotFound:
+            return []  # the kind is not defined here
+        except ApiError:
+            return None
+
+    async def _hosted(self, wish: Wish, host: str, entries: list[Json] | None) -> Hosted | None:
+        """Find what stands behind a host; None: that may not be read."""
+        for entry in entries or ():
+            spec = as_map(entry.get("spec"))
+            if host in as_texts(spec.get("hosts")):
+                ports = [as_map(one) for one in spec.get("ports") or ()]
+                kinds = tuple(str(one.get("protocol", "")) for one in ports)
+                return Hosted("ServiceEntry", as_texts(spec.get("exportTo")), kinds)
+        name = host.split(".", 1)[0]
+        try:
+            found = await self._client.list(SERVICES, wish.namespace, name=name)
+        except ApiError:
+            return None
+        if not found:
+            return None if entries is None else Hosted("", (), ())
+        notes = as_map(as_map(found[0].get("metadata")).get("annotations"))
+        told = str(notes.get(_EXPORT_TO, "")).split(",") if notes.get(_EXPORT_TO) else []
+        ports = [as_map(one) for one in as_map(found[0].get("spec")).get("ports") or ()]
+        kinds = tuple(str(one.get("appProtocol") or str(one.get("name", "")).split("-", 1)[0]) for one in ports)
+        return Hosted("Service", tuple(one.strip() for one in told), kinds)
+
+    async def _may_list(self, wish: Wish, namespace: str) -> bool | None:
+        """Ask whether the client's account may list Secrets, in a namespace or ("") in all."""
+        attributes = {"verb": "list", "resource": "secrets", "group": ""} | (
+            {"namespace": namespace} if namespace else {}
+        )
+        user = f"system:serviceaccount:{wish.client_namespace}:{wish.client_account}"
+        groups = ["system:serviceaccounts", f"system:serviceaccounts:{wish.client_namespace}", "system:authenticated"]
+        body: Json = {"spec": {"user": user, "groups": groups, "resourceAttributes": attributes}}
+        try:
+            answer = await self._client.create(REVIEWS, body)
+        except ApiError:
+            return None
+        return bool(as_map(answer.get("status")).get("allowed"))
+
+
+def _routes(pods: list[Json] | None) -> bool:
+    """Whether the client is a gateway, which goes by no Sidecar: its agent is told to be a router."""
+    containers: list[Any] = [
+        one for pod in pods or () for one in as_map(pod.get("spec")).get("containers") or () if isinstance(one, dict)
+    ]
+    return any("router" in as_texts(one.get("args")) for one in containers)
+
+
+def _sidecars(found: list[Json] | None) -> tuple[Sidecar, ...]:
+    return tuple(sidecar_of(one) for one in found or ())
