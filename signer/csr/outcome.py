@@ -7,7 +7,7 @@ from issuers.authority import Authority
 from issuers.certificate import CertificateTemplate
 from signer.api.certificatesigningrequest import RequestContent
 from signer.api.issuer import IssuerRef
-from signer.tenancy.verdict import Grant, Inquiry, Refuse, Unready, Wait
+from signer.tenancy.verdict import Grant, Inquiry, Refuse, Route, Unready, Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,8 @@ class Issue:
     """To be issued: what the certificate says, who signs it (`authority`, else the request's own `key`), on what `grant`.
 
     `identity` is its one URI, `names` all that it names if that is more (signer/observe/names.py). `warnings` say which
-    verifiers will not accept it, though others do.
+    verifiers will not accept it, though others do. `route` is how this CA was chosen, where identity did: then the answer ends
+    with its root.
     """
 
     template: CertificateTemplate
@@ -26,6 +27,7 @@ class Issue:
     identity: str = ""
     names: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    route: Route | None = None
 
 
 @dataclass(frozen=True, slots=True)

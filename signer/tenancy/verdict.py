@@ -14,7 +14,16 @@ from issuers.chain import Chain
 from issuers.request import SigningRequest
 from signer.api.issuer import IssuerRef
 from signer.api.text import fitted
-from signer.tenancy.world import Rate
+from signer.tenancy.world import Confirmed, Rate
+
+
+class Route(msgspec.Struct, frozen=True):
+    """What is asked of `asked` for a workload of `namespace` is signed by `signer`, since SignerPolicy `policy` routes it."""
+
+    asked: IssuerRef
+    signer: IssuerRef
+    namespace: str
+    policy: str
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -24,7 +33,8 @@ class Claim(msgspec.Struct, frozen=True):
     SHA-256 of the public key of the CA that would sign ("" for a self-signed certificate), `root_key_id` that of the root
     above it, if known, `chain` the whole of it, and `ca_not_after` its end;
     `lifetime` what was asked, None for nothing; `created` when. A CertificateRequest has a `namespace`, and a requester
-    only where the API server vouches for him (signer/certificates/requests/requester.py): else he is "", unknown.
+    only where the API server vouches for him (signer/certificates/requests/requester.py): else he is "", unknown. With a
+    `route` the request named another signer, and `signer` is the one that identity chose.
     """
 
     requester: str
@@ -40,6 +50,7 @@ class Claim(msgspec.Struct, frozen=True):
     ca_not_after: datetime | None = None
     root_key_id: str = ""
     chain: Chain | None = None
+    route: Route | None = None
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -103,13 +114,20 @@ class Confirm(msgspec.Struct, frozen=True):
     """First read live whether this very namespace may still have this signer, then decide again.
 
     Asked before the first certificate of a namespace's uid, and now and then after it (World.confirmed). `policy` is the
-    SignerPolicy that a CertificateRequest rests on; "" for a request of istiod's.
+    SignerPolicy that a CertificateRequest rests on; "" for a request of istiod's. `asked` is the signer that was asked where
+    identity chose this one: that it does is read live as well.
     """
 
     signer: IssuerRef
     namespace: str
     namespace_uid: str
     policy: str = ""
+    asked: IssuerRef | None = None
+
+    @property
+    def key(self) -> Confirmed:
+        """By what it is remembered."""
+        return self.namespace_uid, self.signer, self.policy, self.asked
 
 
 Inquiry = Bind | Reread | Confirm

@@ -203,7 +203,7 @@ def _as_known(world: World, signer: IssuerRef, found_out: FoundOut, now: datetim
     """The world with what the signer would have stored and read live by now."""
     bindings = world.bindings if found_out.bound is None else {**world.bindings, signer: found_out.bound}
     one = found_out.confirmed
-    confirmed = {(one.namespace_uid, one.signer, one.policy): now + CONFIRMED_FOR} if one is not None else {}
+    confirmed = {one.key: now + CONFIRMED_FOR} if one is not None else {}
     return msgspec.structs.replace(world, bindings=bindings, confirmed=confirmed)
 
 

@@ -9,7 +9,9 @@ from datetime import datetime
 import msgspec
 
 from issuers.certificate import IssuedCertificate, self_sign, sign
+from issuers.whole_chain import with_root
 from signer.api.certificatesigningrequest import CertificateSigningRequest, with_certificate, with_failed
+from signer.api.signername import signer_name_of
 from signer.csr.outcome import Issue
 from signer.kube.clock import to_milliseconds
 from signer.observe.audit import AuditLine, Outcome
@@ -50,13 +52,17 @@ def issue(csr: CertificateSigningRequest, verdict: Issue, *, serial: int) -> Ans
         issued = self_sign(verdict.template, verdict.key, serial=serial)
     lifetime = int((issued.not_after - issued.not_before).total_seconds())
     pem = issued.pem
-    if verdict.grant.append_root and verdict.authority is not None:
+    if verdict.route is not None and verdict.authority is not None:
+        pem = with_root(issued, verdict.authority)
+    elif verdict.grant.append_root and verdict.authority is not None:
         pem += verdict.authority.root_pem or b""
     body = with_certificate(csr, pem)
     line = _line(csr, verdict, verdict.requester)
     line.identity, line.names = printable(verdict.identity), verdict.names
     line.namespace = verdict.grant.namespace
     line.source = verdict.grant.source
+    if verdict.route is not None:
+        line.signed_by = signer_name_of(verdict.route.signer)
     line.would_refuse = [f"{reason.code}: {printable(reason.message)}" for reason in verdict.grant.would_refuse]
     line.serial = f"{issued.serial:x}"
     line.lifetime = lifetime
