@@ -168,11 +168,17 @@ def _unfit(state: IssuerState) -> Wait | Refuse | None:
 
 
 def at_best(
-    ref: IssuerRef, state: IssuerState | None, namespace: str, world: World, *, now: datetime
+    ref: IssuerRef,
+    state: IssuerState | None,
+    namespace: str,
+    world: World,
+    *,
+    now: datetime,
+    routed: bool = False,
 ) -> Granted | Claimable | NotGranted | Wait | Unready | Refuse:
     """Tell what the workloads of a namespace get of an issuer at best: the order of `evaluate`, for no request yet.
 
-    That istiod may reference an Issuer is taken for granted.
+    That istiod may reference an Issuer is taken for granted. `routed`: identity chose it.
     """
     if state is None or state.reason == TYPE_MISSING:
         return _missing(ref, state)
@@ -182,7 +188,8 @@ def at_best(
         return unfit
     authority = state.authority
     ca = CA(ref, authority.key_id, authority.chain) if authority is not None else CA(ref, "")
-    return entitlement(ca, namespace, world, now=now)
+    found = entitlement(ca, namespace, world, now=now, routed=routed)
+    return (_rootless(state) if routed and isinstance(found, Granted) else None) or found
 
 
 def requested_duration(content: RequestContent, *, mesh: bool) -> timedelta | Refuse | None:

@@ -162,5 +162,5 @@ def test_the_status_says_what_is_routed(mesh: LocalCluster, tenants: Tenants) ->
 )
 def test_a_route_has_no_limits(tenants: Tenants, limit: Json) -> None:
     """What a policy with a route cannot keep is refused when it is applied, with a sentence."""
-    with pytest.raises(Refused, match="route|routed|Identity"):
+    with pytest.raises(Refused, match=r"route|routed|Identity"):
         tenants.policy(tenants.door, **({"route": "Identity"} | limit))
