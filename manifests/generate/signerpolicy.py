@@ -25,6 +25,19 @@ from manifests.generate.schema import (
 )
 from signer.api.duration import NO_LONGER_UNIT
 
+_NOT_OF_A_ROUTE = (
+    "requesters",
+    "trustDomains",
+    "serviceAccounts",
+    "dnsNames",
+    "maxLifetime",
+    "keys",
+    "usages",
+    "allowCA",
+    "appendRoot",
+    "rate",
+    "certificateRequests",
+)
 LABEL_PREFIX = "mesh-signer.dev/"
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
@@ -210,6 +223,13 @@ def policy_spec() -> Schema:
                 maxLength=512,
                 each=[_WORD],
             ),
+            "route": string(
+                "Whose CA signs what is asked of these signers. Identity: that of the namespace in the SPIFFE ID of the"
+                " request (the signer that it claims, or that another policy gives it), and the answer ends with the root"
+                " of that CA. Such a policy has signers and namespaces only; without namespaces it is about all of them, as"
+                " it gives nobody anything, and there need be no issuer of these names. Left out: the signers' own CAs.",
+                enum=["Identity"],
+            ),
             "serviceAccounts": string_set(
                 "Names of the service accounts, in the namespaces covered, whose workloads may have a certificate."
                 " Left out: all.",
@@ -246,6 +266,16 @@ def policy_spec() -> Schema:
         },
         required=["signers"],
         rules=[
+            (
+                f"!has(self.route) || !({' || '.join(f'has(self.{name})' for name in _NOT_OF_A_ROUTE)})",
+                (
+                    "a policy with route has signers and namespaces only: limits are for the policy of the signer that signs"
+                ),
+            ),
+            (
+                "!has(self.route) || self.signers.all(signer, signer.startsWith('clusterissuers.cert-manager.io/'))",
+                "what is routed by identity has a ClusterIssuer's name, as clusterissuers.cert-manager.io/mesh",
+            ),
             (
                 "!(has(self.rate) && has(self.certificateRequests))",
                 (

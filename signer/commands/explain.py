@@ -184,7 +184,9 @@ def _complete(asked: Asked | None, mesh: Mesh, options: argparse.Namespace, sett
     world = mesh.world
     if asked is None:
         claimed = world.claims.get(options.workload)
-        signer = claimed.whole if claimed is not None and claimed.whole else next(iter(sorted(world.defaults)), None)
+        # What istiod's K8S_SIGNER names where nothing else is named.
+        for_all = next(iter(sorted(world.defaults) or sorted(world.routed)), None)
+        signer = claimed.whole if claimed is not None and claimed.whole else for_all
         if options.signer:
             signer = parse_signer(options.signer, settings.cert_signer_domain)
         if signer is None:
@@ -222,6 +224,8 @@ def _text(found: Explanation, *, terminal: bool) -> str:
         ("for", found.identity or "nobody: the CSR cannot be read, or has no name"),
         ("of", str(found.signer)),
     ]
+    if found.signed_by is not None:
+        head.append(("by identity", str(found.signed_by)))
     if found.asked.became:
         head.append(("so far", found.asked.became))
     elif not found.asked.approved:

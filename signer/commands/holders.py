@@ -15,7 +15,9 @@ from signer.commands.command import NotFoundOut
 from signer.commands.live import Mesh, told
 from signer.tenancy.grants import Claimable, Granted, NotGranted, default_grace_ends
 from signer.tenancy.policies import shut_out
+from signer.tenancy.routes import route
 from signer.tenancy.shared import shared_roots
+from signer.tenancy.verdict import Route
 from signer.tenancy.world import NO_CLAIMS, Claims, World
 
 GRANTED, FREE, KEPT = "granted", "at first request", "kept"
@@ -135,6 +137,9 @@ def _pairs(world: World, now: datetime) -> Iterator[tuple[str, IssuerRef]]:
     for signer, policies in world.policies.items():
         for policy in policies:
             yield from ((name, signer) for name in policy.namespaces)
+            if policy.routes_all:
+                ways = ((name, route(world, signer, name, now=now)) for name in world.namespaces)
+                yield from ((name, signer) for name, way in ways if isinstance(way, Route))
             if policy.namespace_labels:
                 yield from ((name, signer) for name, found in world.namespaces.items() if policy.covers(name, found))
     for signer in world.signers:
@@ -165,11 +170,13 @@ def _tenancy(mesh: Mesh, namespace: str, signer: IssuerRef, now: datetime) -> Te
     binding = world.bindings.get(signer)
     owner = binding is not None and not binding.problem and binding.namespace == namespace
     last = binding.last_issued if binding is not None and owner else None
+    way = route(world, signer, namespace, now=now) if signer in world.routed else None
+    signs = way.signer if isinstance(way, Route) else signer
     claims = world.claims.get(namespace, NO_CLAIMS)
     enforced = True
     if isinstance(verdict, Granted):
         status, source = GRANTED, verdict.source
-        if (limit := _shut_out(world, namespace, signer)) is not None:
+        if (limit := _shut_out(world, namespace, signs)) is not None:
             status, source, enforced = *limit, world.settings.enforces(now)
     elif isinstance(verdict, Claimable):
         status, source = FREE, "a claim of a signer that nobody owns yet"
@@ -178,7 +185,7 @@ def _tenancy(mesh: Mesh, namespace: str, signer: IssuerRef, now: datetime) -> Te
         enforced = not isinstance(verdict, NotGranted) or world.settings.enforces(now)
         if isinstance(verdict, NotGranted) and owner and signer not in claims.signers and signer not in world.policies:
             status, source = KEPT, f"SignerBinding {signer.name}: no longer claimed; nobody else gets it"
-    return Tenancy(namespace, signer, status, source, _ends(mesh, signer), last, enforced=enforced)
+    return Tenancy(namespace, signer, status, source, _ends(mesh, signs), last, enforced=enforced)
 
 
 def _shut_out(world: World, namespace: str, signer: IssuerRef) -> tuple[str, str] | None:

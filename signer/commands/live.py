@@ -63,7 +63,8 @@ from signer.tenancy.decide import entitlement
 from signer.tenancy.grants import Claimable, Granted, NotGranted
 from signer.tenancy.index import Index
 from signer.tenancy.mesh_cas import CA
-from signer.tenancy.verdict import Reason, Refuse, Unready, Wait
+from signer.tenancy.routes import route
+from signer.tenancy.verdict import Reason, Refuse, Route, Unready, Wait
 from signer.tenancy.world import NO_CLAIMS, World
 
 Json = dict[str, Any]
@@ -138,6 +139,8 @@ class Mesh:
 
         Raises NotFoundOut where that hangs on what may not be read.
         """
+        if ref in self.world.routed and (way := route(self.world, ref, namespace, now=now)) is not None:
+            return way if isinstance(way, NotGranted) else self._routed(way, now)
         state = self.issuers.get(ref)
         if ref in self.unread:
             # As `explain` does: by the issuer's own status, and its CA by the mesh config.
@@ -150,6 +153,16 @@ class Mesh:
         if isinstance(found, NotGranted) and self.grace_unread and hangs_on_grace(self.world, namespace, ref):
             raise NotFoundOut(self.grace_unread)
         return found
+
+    def _routed(self, way: Route, now: datetime) -> AtBest:
+        """As `at_best`, of the signer that identity leads to; its grant says which that is."""
+        ref, world = way.signer, self.world
+        if ref in self.unread:
+            key_id = next((key for key, signers in world.keys.items() if ref in signers), "unread")
+            found: AtBest = entitlement(CA(ref, key_id), way.namespace, world, now=now, routed=True)
+        else:
+            found = at_best(ref, self.issuers.get(ref), way.namespace, world, now=now, routed=True)
+        return Granted(f"by identity {ref}: {found.source}", found.policies) if isinstance(found, Granted) else found
 
     def is_ca_secret(self, namespace: str, name: str) -> bool:
         """Tell whether a `ca` issuer signs with this Secret, as the registry does."""

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from signer.api.configmap import CONFIG_MAPS
+from signer.api.signername import signer_name_of
 from signer.api.text import shown
 from signer.commands.command import FINE, FOUND, NotFoundOut, add_options, run
 from signer.commands.live import read_mesh, time_there
@@ -18,7 +19,7 @@ from signer.commands.signers import Roots, approve_rule, mesh_fragment, parse_si
 from signer.commands.tables import clean
 from signer.kube.client import ApiClient
 from signer.kube.errors import Conflict, NotFound
-from signer.mesh.roots import with_roots_in_mesh
+from signer.mesh.roots import asked_by_istiod
 from signer.settings.values import Settings
 from signer.tenancy.meshconfig.edit import edit_mesh_config
 from signer.tenancy.meshconfig.read import MESH_KEY, config_map_of_revision, is_revision
@@ -27,7 +28,8 @@ _TRIES = 5
 _LETTERS = "lower case letters, digits and '-'"
 _DESCRIPTION = """\
 Print meshConfig.caCertificates with the root of each signer, and the rule by which istiod may approve requests for
-them: for the signers named, else for all signers of the mesh whose CA is ready. With --write, put the roots into
+them: for the signers named, else for all that istiod asks. Of those that a SignerPolicy routes by identity the rule alone is
+printed, as their root comes with each answer, and their tenants' signers are left out of it. With --write, put the roots into
 istiod's ConfigMap, where istiod takes them up at once. Exit status: 0 all signers are there, 1 one is missing or was
 refused, 2 it could not be determined.
 """
@@ -70,23 +72,26 @@ def call(options: argparse.Namespace) -> int:
         if options.signers:
             asked = [parse_signer(name, settings.cert_signer_domain) for name in options.signers]
         else:
-            asked = with_roots_in_mesh(mesh.require().world)
+            asked = asked_by_istiod(mesh.require().world)
             if not asked:
                 raise NotFoundOut("there is no signer of the mesh yet: name the signers, as in `mesh-config foo bar`")
         states = mesh.require_issuers().issuers
-        roots = without_others_cas(mesh.world, states, roots_of(asked, states), force=options.force)
+        # What is routed by identity needs no issuer: the root comes with the answer.
+        own = [ref for ref in asked if ref not in mesh.world.routed or ref in states]
+        roots = without_others_cas(mesh.world, states, roots_of(own, states), force=options.force)
         for complaint in roots.complaints:
             say(f"mesh-signer mesh-config: {clean(complaint)}", file="stderr")
         if options.write:
             return await _write(client, settings, roots, options)
-        say(_printed(roots, as_json=options.output == JSON))
+        names = {*roots.pems, *(signer_name_of(ref) for ref in asked if ref in mesh.world.routed)}
+        say(_printed(roots, names, as_json=options.output == JSON))
         return FOUND if roots.complaints else FINE
 
     return run(options, work, check)
 
 
-def _printed(roots: Roots, *, as_json: bool) -> str:
-    rules = {"rules": [approve_rule(roots.pems)]} if roots.pems else {"rules": []}
+def _printed(roots: Roots, names: set[str], *, as_json: bool) -> str:
+    rules = {"rules": [approve_rule(names)]} if names else {"rules": []}
     if as_json:
         return written(mesh_fragment(roots.pems) | rules | {"problems": list(roots.complaints)}, JSON)
     return (

@@ -22,7 +22,7 @@ from signer.csr.answers.delivery import Delivery, Room
 from signer.csr.answers.signing import Signing
 from signer.csr.answers.writer import Writer
 from signer.csr.doors import PodDoor
-from signer.csr.evaluate import Circumstances, case_of, evaluate
+from signer.csr.evaluate import Circumstances, case_by_identity, case_of, evaluate
 from signer.csr.foreign import ForeignCertificates
 from signer.csr.inquiries import Mesh
 from signer.csr.outcome import NOTHING_ASKED, AskKey, AskPod, AskReference, Issue, Verdict
@@ -285,9 +285,13 @@ class RequestController:
             log.error("request %s: the API server's bytes cannot be read: %s", csr.name, error)  # noqa: TRY400
             self._delivery.try_again(pending)
             return
-        world, ref = self.world, pending.ref
-        case = case_of(content, ref, self._registry.get(ref), pending.answers, world)
-        pending.mesh = case.standing.mesh
+        world, ref = self.world, pending.asked
+        if ref in world.routed:
+            space, find = pending.flow.namespace, self._registry.get
+            case = case_by_identity(content, ref, find, pending.answers, world, now=now, namespace=space)
+        else:
+            case = case_of(content, ref, self._registry.get(ref), pending.answers, world)
+        pending.mesh, pending.ref = case.standing.mesh, case.ref
         self._carry_out(pending, evaluate(case, around), content, now)
 
     def _turn_pod(self, pending: Pending, request: PodCertificateRequest, around: Circumstances) -> None:

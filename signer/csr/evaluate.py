@@ -5,6 +5,7 @@ what users know stays true. What must be asked over the network (may the request
 in that Secret?) comes back as a question; the caller asks and evaluates again with the answer.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,11 +26,13 @@ from signer.api.secret import TLS_KEY
 from signer.api.signername import ISSUER_DOMAIN
 from signer.authorities.state import NOT_VERIFIABLE, PENDING, TYPE_MISSING, IssuerState
 from signer.csr.outcome import Answers, AskKey, AskReference, Issue, NoKey, Verdict
+from signer.csr.queue.flow import claimed_identity
 from signer.observe.names import identity_of, names_of
-from signer.tenancy.decide import Standing, entitlement, judge, standing, unready
+from signer.tenancy.decide import Standing, entitlement, judge, standing, unready, unrouted
 from signer.tenancy.grants import Claimable, Granted, NotGranted
 from signer.tenancy.mesh_cas import CA
-from signer.tenancy.verdict import Claim, Grant, Inquiry, Limits, Reason, Refuse, Unready, Wait
+from signer.tenancy.routes import ROOT_NOT_KNOWN, route
+from signer.tenancy.verdict import Claim, Grant, Inquiry, Limits, Reason, Refuse, Route, Unready, Wait
 from signer.tenancy.world import World
 
 DURATION_ANNOTATION = "experimental.cert-manager.io/request-duration"
@@ -55,7 +58,8 @@ class Circumstances:
 class Case:
     """One approved, unanswered request: what it says, the issuer that it names, and what was found out for it.
 
-    `state` is None for an issuer that does not exist; `standing` is how the request stands to the wall.
+    `state` is None for an issuer that does not exist; `standing` is how the request stands to the wall. Where the request named
+    a signer that is routed by identity, `route` says how `ref` came about, or why none was found; None where nothing was routed.
     """
 
     content: RequestContent
@@ -63,6 +67,7 @@ class Case:
     state: IssuerState | None
     answers: Answers
     standing: Standing
+    route: Route | NotGranted | None = None
 
 
 def case_of(content: RequestContent, ref: IssuerRef, state: IssuerState | None, answers: Answers, world: World) -> Case:
@@ -72,15 +77,49 @@ def case_of(content: RequestContent, ref: IssuerRef, state: IssuerState | None, 
     return Case(content, ref, state, answers, found)
 
 
+def case_by_identity(  # noqa: PLR0913 - each is one fact
+    content: RequestContent,
+    asked: IssuerRef,
+    find: Callable[[IssuerRef], IssuerState | None],
+    answers: Answers,
+    world: World,
+    *,
+    now: datetime,
+    namespace: str = "",
+) -> Case:
+    """As `case_of`, for a signer of `world.routed`: `find` returns the state of whichever issuer is to sign.
+
+    `namespace` is that of the SPIFFE ID where it is known already. The wall holds what was chosen by it against the identity
+    that it reads itself.
+    """
+    if not namespace and (identity := claimed_identity(content.request)) is not None:
+        namespace = identity.namespace
+    found = route(world, asked, namespace or world.settings.istio_namespace, now=now)
+    if not namespace and isinstance(found, Route):
+        # Only istiod asks for itself without a SPIFFE ID, and by its own signer's name.
+        found = NotGranted(
+            Reason("UnexpectedContents", "the request has no SPIFFE ID, by whose namespace the CA is chosen")
+        )
+    ref = found.signer if isinstance(found, Route) else asked
+    state = find(ref)
+    if found is None:
+        return case_of(content, ref, state, answers, world)
+    # The wall is for whoever asks a signer of the mesh, and so for whatever identity chooses.
+    walled = standing(world, requester=content.username, signer=asked, ca_key_id="")
+    return Case(content, ref, state, answers, walled, found)
+
+
 def evaluate(case: Case, around: Circumstances) -> Verdict:
     """Decide what happens to a request.
 
     Raises nothing for anything that a requester or an issuer's author can write.
     """
     content, ref, state, mesh = case.content, case.ref, case.state, case.standing.mesh
+    if isinstance(case.route, NotGranted):
+        return _unrouted(case, case.route, around)
     if state is None or state.reason == TYPE_MISSING:
         return missing(ref, state)
-    if ref.kind == "Issuer":
+    if ref.kind == "Issuer" and case.route is None:  # else istiod did not reference it
         if case.answers.may_reference is None:
             return AskReference(ref, content)
         if not case.answers.may_reference:
@@ -97,6 +136,13 @@ def evaluate(case: Case, around: Circumstances) -> Verdict:
     if state.kind == "selfSigned" and not (mesh and around.world.settings.enforces(around.now)):
         return _self_signed(case, state, asked, around)
     return _by_ca(case, state, asked, around)
+
+
+def _unrouted(case: Case, found: NotGranted, around: Circumstances) -> Refuse | Unready | Inquiry:
+    request = _read(case.content, mesh=True)
+    if isinstance(request, Refuse):
+        return case.standing.unready or Refuse((Reason("UnexpectedContents", request.message),))
+    return unrouted(request, found, around.world, requester=case.content.username, fresh=case.answers.fresh)
 
 
 def missing(ref: IssuerRef, state: IssuerState | None) -> Wait:
@@ -124,11 +170,17 @@ def unfit(state: IssuerState) -> Wait | Refuse | None:
 
 
 def at_best(
-    ref: IssuerRef, state: IssuerState | None, namespace: str, world: World, *, now: datetime
+    ref: IssuerRef,
+    state: IssuerState | None,
+    namespace: str,
+    world: World,
+    *,
+    now: datetime,
+    routed: bool = False,
 ) -> Granted | Claimable | NotGranted | Wait | Unready | Refuse:
     """Tell what the workloads of a namespace get of an issuer at best: the order of `evaluate`, for no request yet.
 
-    That istiod may reference an Issuer is taken for granted.
+    That istiod may reference an Issuer is taken for granted. `routed`: identity chose it.
     """
     if state is None or state.reason == TYPE_MISSING:
         return missing(ref, state)
@@ -138,7 +190,8 @@ def at_best(
         return cannot
     authority = state.authority
     ca = CA(ref, authority.key_id, authority.chain) if authority is not None else CA(ref, "")
-    return entitlement(ca, namespace, world, now=now)
+    found = entitlement(ca, namespace, world, now=now, routed=routed)
+    return (_rootless(state) if routed and isinstance(found, Granted) else None) or found
 
 
 def requested_duration(content: RequestContent, *, mesh: bool) -> timedelta | Refuse | None:
@@ -191,6 +244,7 @@ def _decide(
         ca_not_after=authority.not_after if authority is not None else None,
         root_key_id=authority.root_key_id if authority is not None else "",
         chain=authority.chain if authority is not None else None,
+        route=case.route if isinstance(case.route, Route) else None,
     )
     return judge(claim, case.standing, around.world, around.limits, fresh=case.answers.fresh, now=around.now)
 
@@ -225,17 +279,30 @@ def _template(
 
 def _by_ca(
     case: Case, state: IssuerState, asked: timedelta | None, around: Circumstances
-) -> Issue | Refuse | Unready | Inquiry:
+) -> Issue | Refuse | Wait | Unready | Inquiry:
     request = _read(case.content, mesh=case.standing.mesh)
     if isinstance(request, Refuse):
         return Refuse((Reason("UnexpectedContents", request.message),)) if case.standing.mesh else request
     grant = _decide(case, request, state, asked, around)
     if not isinstance(grant, Grant):
         return grant
+    if case.route is not None and (bare := _rootless(state)) is not None:
+        return bare
     template = _template(case.content, request, state, grant, around)
     if isinstance(template, Refuse):
         return template
     return _issue(case, request, template, grant, authority=state.authority)
+
+
+def _rootless(state: IssuerState) -> Wait | None:
+    """Say that a CA whose root is to come along has none that is known; workloads would take what is last for a root."""
+    if state.authority is None or state.authority.root_pem is not None:
+        return None
+    message = (
+        f"{state.ref}: the root above its CA is not known, and what is signed by identity ends with it: put it into ca.crt of "
+        "its Secret"
+    )
+    return Wait(Reason(ROOT_NOT_KNOWN, message), state.ref)
 
 
 def _self_signed(
@@ -290,6 +357,7 @@ def _issue(
         authority,
         grant,
         key,
+        route=case.route if isinstance(case.route, Route) else None,
         requester=case.content.username,
         identity=identity_of(request),
         # A mesh request has one name, or it is refused.

@@ -9,15 +9,16 @@ from issuers.certificate import CertificateTemplate
 from signer.api.certificatesigningrequest import RequestContent
 from signer.api.issuer import IssuerRef
 from signer.api.pod import Surroundings
-from signer.tenancy.verdict import Grant, Inquiry, Refuse, Unready, Wait
+from signer.tenancy.verdict import Grant, Inquiry, Refuse, Route, Unready, Wait
 
 
 @dataclass(frozen=True, slots=True)
 class Issue:
     """To be issued: what the certificate says, who signs it (`authority`, else the request's own `key`), on what `grant`.
 
-    `decided` is when, where the answer says it. `identity` is its one URI, `names` all that it names if that is more (signer/observe/names.py). `warnings` say which
-    verifiers will not accept it, though others do.
+    `decided` is when, where the answer says it. `identity` is its one URI, `names` all that it names if that is more
+    (signer/observe/names.py). `warnings` say which verifiers will not accept it, though others do. `route` is how this CA was
+    chosen, where identity did: then the answer ends with its root.
     """
 
     template: CertificateTemplate
@@ -29,6 +30,7 @@ class Issue:
     names: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     decided: datetime | None = None
+    route: Route | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from signer.api.issuer import IssuerRef
 from signer.kube.errors import Unreachable
 from signer.mesh.live import LiveReads
 from signer.tenancy.decide import CONFIRMED_FOR
@@ -40,9 +39,10 @@ class Confirmations:
         """Have everything confirmed once more before the next certificate."""
         self._until.clear()
 
-    async def confirm(self, signer: IssuerRef, namespace: str, uid: str, policy: str = "") -> None:
+    async def confirm(self, asked: Confirm) -> None:
         """Read what a certificate rests on. Raises ApiError, Unreachable, also when it does not bear the certificate."""
-        asked, key, began = Confirm(signer, namespace, uid, policy), (uid, signer, policy), self._clock()
+        signer, namespace, uid = asked.signer, asked.namespace, asked.namespace_uid
+        key, began = asked.key, self._clock()
         read = self._had.get(key)
         if read is not None and timedelta(0) <= began - read < READ_FOR:
             wrong = another_namespace(await self._live.uid(namespace), namespace, uid)

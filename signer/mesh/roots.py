@@ -159,7 +159,19 @@ def _edited(text: str, seen: _Seen) -> Edited:
 
 
 def with_roots_in_mesh(world: World) -> list[IssuerRef]:
-    """Name the mesh signers whose root belongs into the mesh config: not those whose policies append it to the chain."""
+    """Name the mesh signers whose root belongs into the mesh config: not those whose policies append it to the chain.
+
+    Nor, where a signer is routed by identity, those that a policy alone makes signers of the mesh: istiod is asked for the one
+    name, unless a namespace claims its own.
+    """
     named = {ref for entry in world.config.authorities for ref in entry.signers}
     brought = {ref for ref, policies in world.policies.items() if all(policy.append_root for policy in policies)}
+    if world.routed:
+        brought |= {ref for ref in world.policies if ref not in world.claimants and ref not in world.defaults}
+        brought |= world.routed
     return sorted(world.signers - (brought - named))
+
+
+def asked_by_istiod(world: World) -> list[IssuerRef]:
+    """Name the signers that istiod asks, and so has to approve requests for: those with roots, and what is routed."""
+    return sorted({*with_roots_in_mesh(world), *world.routed})

@@ -31,6 +31,7 @@ from signer.tenancy.index import Index
 from signer.tenancy.meshconfig.read import DEFAULT_CONFIG_MAP, MESH_KEY
 from signer.tenancy.shared import shared_roots
 from signer.tenancy.tally import Tally
+from signer.tenancy.verdict import Confirm
 from signer.tenancy.world import Settings, World
 
 log = logging.getLogger(__name__)
@@ -122,15 +123,17 @@ class MeshWatcher:
         """
         await self.bindings.bind(signer, namespace, uid)
 
-    async def confirm(self, signer: IssuerRef, namespace: str, uid: str, policy: str = "") -> None:
+    async def confirm(
+        self, signer: IssuerRef, namespace: str, uid: str, policy: str = "", asked: IssuerRef | None = None
+    ) -> None:
         """Find out live that this very namespace may have a signer; then the world says so for a while. Its CA is stored first.
 
-        `policy` is what a CertificateRequest rests on. Raises ApiError, Unreachable, also when the watches are behind what
+        `policy` is what a CertificateRequest rests on, `asked` the signer that identity leads from. Raises ApiError, Unreachable, also when the watches are behind what
         is stored.
         """
         # A key that signs for the mesh is remembered before it does, whatever becomes of this process.
         await self._records.store(signer)
-        await self._confirmations.confirm(signer, namespace, uid, policy)
+        await self._confirmations.confirm(Confirm(signer, namespace, uid, policy, asked))
 
     async def reread(self, namespace: str) -> None:
         """Read a namespace's ProxyConfigs, the root namespace's and the mesh config live into the world.

@@ -32,6 +32,7 @@ class AuditLine(msgspec.Struct, kw_only=True, omit_defaults=True, rename="camel"
 
     `resource` is "" for a CertificateSigningRequest. `names` are all that the certificate names, if more than `identity`. `source` says where a grant comes from; `would_refuse` what enforcing would have said, in audit mode. A summary
     stands for `count` refusals that had no lines of their own. `wait` is told once a minute for each namespace, signer and reason.
+    `signed_by` is the signer whose CA signed, where identity chose another than the one that was asked.
     """
 
     time: str
@@ -41,6 +42,7 @@ class AuditLine(msgspec.Struct, kw_only=True, omit_defaults=True, rename="camel"
     name: str = ""
     verdict: Literal["issue", "refuse", "wait"]
     signer: str = ""
+    signed_by: str = ""
     requester: str = ""
     identity: str = ""
     names: tuple[str, ...] = ()

@@ -45,7 +45,7 @@ class MeshKeys(msgspec.Struct, frozen=True):
     `keys` maps a mesh signer's CA keys to the mesh signers that have them; `roots` has the roots of the mesh config for a
     signer; `above` all of these roots, and what else stands above a mesh CA; `below` the keys of other CAs below any of
     these. `judged` are the open chains (Chain.identity) of which that is known. `since` says since when a key of `keys` is
-    recorded as a mesh signer's.
+    recorded as a mesh signer's. `tops` maps the key of a root to the mesh signers whose CA of now is below it.
     """
 
     keys: dict[str, frozenset[IssuerRef]] = msgspec.field(default_factory=dict)
@@ -54,6 +54,7 @@ class MeshKeys(msgspec.Struct, frozen=True):
     above: frozenset[str] = frozenset()
     below: frozenset[str] = frozenset()
     judged: frozenset[str] = frozenset()
+    tops: dict[str, frozenset[IssuerRef]] = msgspec.field(default_factory=dict)
 
 
 class _Key(msgspec.Struct, frozen=True):
@@ -165,7 +166,8 @@ class CAKeys:
             if (record := self._recorded.get(signer)) is not None
             for key_id, at in record.since.items()
         }
-        self._last = MeshKeys(keys, since, given, frozenset(above), frozenset(self._below), self._judged_now())
+        below = frozenset(self._below)
+        self._last = MeshKeys(keys, since, given, frozenset(above), below, self._judged_now(), self._tops())
         return self._last
 
     def look_at(self, changed: Iterable[IssuerRef]) -> MeshKeys | None:
@@ -214,6 +216,13 @@ class CAKeys:
             )
             for signer, keys in found.items()
         }
+
+    def _tops(self) -> dict[str, frozenset[IssuerRef]]:
+        found: dict[str, set[IssuerRef]] = defaultdict(set)
+        for signer in self._signers:
+            if (chain := self._now.get(signer)) is not None and chain.rooted:
+                found[chain.key_ids[-1]].add(signer)
+        return {key_id: frozenset(signers) for key_id, signers in found.items()}
 
     def _trusted(self, signer: IssuerRef, chain: Chain, roots: frozenset[str] | None) -> tuple[ChainCertificate, ...]:
         """Return the part of a mesh CA's chain that counts: all of it, or of a tenant's own Secret what is below a root."""

@@ -115,7 +115,7 @@ def read_coverage(  # noqa: PLR0913 - each is one fact of the mesh
                 sorted(name for name in policy.namespaces if policy.reach(name, namespaces.get(name)) == "remade")
             ),
             istiod=istio_namespace in covered[policy.name],
-            missing=tuple(sorted(policy.signers - issuers)),
+            missing=() if policy.by_identity else tuple(sorted(policy.signers - issuers)),
             overlaps=tuple(overlaps.get(policy.name, ())),
             in_vain=_in_vain(policy, namespaces, covered[policy.name]),
             lost=tuple(one for signer in sorted(policy.signers) if (one := lost.get(signer)) is not None),
@@ -131,6 +131,8 @@ def _covered(
     """Policy.covers for all namespaces at once, by look-up."""
     if policy.problem:
         return set()
+    if policy.routes_all:
+        return set(namespaces)
     found = {name for name in policy.namespaces if policy.covers(name, namespaces.get(name))}
     if policy.namespace_labels:
         found |= set.intersection(*(labelled.get(label, set()) for label in policy.namespace_labels.items()))
@@ -158,7 +160,10 @@ def _lost(
             # One that was made again is told as such.
             reached[signer] |= covered[policy.name] | soon
     found = {}
+    for_all = {signer for policy in listed if policy.routes_all for signer in policy.signers}
     for signer, names in reached.items():
+        if signer in for_all:
+            continue
         left = tuple(sorted(holders(signer) - names))
         # By the rules of grants.py istiod has the mesh's default, and the signer that has its namespace's name.
         istiods = signer in defaults or (signer.kind, signer.name) == ("ClusterIssuer", istio_namespace)
@@ -201,6 +206,7 @@ def _limits(policy: Policy) -> tuple[object, ...]:
         policy.usages,
         policy.allow_ca,
         policy.append_root,
+        policy.route,
         policy.rate,
         policy.certificate_requests,
     )
@@ -266,7 +272,7 @@ def _ready(policy: Policy, coverage: Coverage) -> tuple[str, str, str]:
         until = "until there is such a namespace, or the policy is corrected or deleted"
         return "False", "CoversNobody", f"{message}, {until}{f': {lost}' if lost else ''}"
     count = len(coverage.namespaces)
-    message = f"covers {count} namespace{'' if count == 1 else 's'}"
+    message = f"{'routes' if policy.by_identity else 'covers'} {count} namespace{'' if count == 1 else 's'}"
     return "True", "Accepted", f"{message}; {lost}" if lost else message
 
 

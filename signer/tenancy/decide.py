@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from issuers.request import SigningRequest
 from signer.api.issuer import IssuerRef
 from signer.tenancy import rules
 from signer.tenancy.bridge import check_bridge, grant_of, until, within_policies
 from signer.tenancy.grants import Claimable, Granted, NotGranted, granted, held_back
 from signer.tenancy.mesh_cas import CA, other_root, speaks_for_the_mesh
+from signer.tenancy.routes import other_tenants
 from signer.tenancy.rules import Identity
 from signer.tenancy.verdict import Bind, Claim, Confirm, Grant, Inquiry, Limits, Reason, Refuse, Reread, Unready
 from signer.tenancy.world import MIN_ISTIOD_LIFETIME, Policy, World
@@ -108,17 +110,19 @@ def _ca_of(claim: Claim) -> CA:
     return CA(claim.signer, claim.ca_key_id, claim.chain)
 
 
-def entitlement(ca: CA, namespace: str, world: World, *, now: datetime) -> Granted | Claimable | NotGranted | Unready:
+def entitlement(
+    ca: CA, namespace: str, world: World, *, now: datetime, routed: bool = False
+) -> Granted | Claimable | NotGranted | Unready:
     """Tell what the workloads of a namespace get of a signer at best: `judge` answers no workload's request better.
 
-    Whatever else a request says (its service account, its key) may still speak against it. Refusals of audit mode are
+    `routed`: identity chose it, so that its root comes along. Whatever else a request says (its service account, its key) may still speak against it. Refusals of audit mode are
     told as such; where the wall is off, there are none.
     """
     if world.settings.mode == "off":
         return Granted("the wall is off")
     if (waiting := unready(world) or _stale(world) or other_root(ca, world, now)) is not None:
         return waiting
-    found = _granted_by_key(world, namespace, ca, now)
+    found = _granted_by_key(world, namespace, ca, now, routed=routed)
     waits = isinstance(found, NotGranted) and found.waits and world.settings.enforces(now)
     if not ca.key_id and (waits or not isinstance(found, NotGranted)):
         return NotGranted(_no_ca(ca.signer))
@@ -168,11 +172,37 @@ def _needs_binding(claim: Claim, world: World) -> bool:
 
 
 def _refuse(claim: Claim, world: World, limits: Limits, reasons: list[Reason], now: datetime) -> Grant | Refuse:
-    """Refuse, or in audit mode let pass what cert-manager would sign and tell what enforcing would have said."""
-    if world.settings.enforces(now):
+    """Refuse, or in audit mode let pass what cert-manager would sign and tell what enforcing would have said.
+
+    What identity chose a CA for cert-manager would not sign with it.
+    """
+    if world.settings.enforces(now) or claim.route is not None:
         return Refuse(tuple(reasons))
     verdict = _unbound(claim, limits)
     return verdict if isinstance(verdict, Refuse) else msgspec.structs.replace(verdict, would_refuse=tuple(reasons))
+
+
+def unrouted(
+    request: SigningRequest, found: NotGranted, world: World, *, requester: str, fresh: bool
+) -> Refuse | Unready | Reread:
+    """Decide on a request for which no CA was found by its identity: refused, in audit mode too, as nothing could sign it.
+
+    As with every refusal for want of a grant, the namespace is read live before.
+    """
+    if (waiting := unready(world) or _stale(world)) is not None:
+        return waiting
+    identity = rules.identify(request)
+    if isinstance(identity, Reason):
+        return Refuse((identity,))
+    if identity.spiffe_id is None:
+        message = f"{identity} has no SPIFFE ID, by whose namespace the CA is chosen: istiod names its own signer"
+        return Refuse((Reason("UnexpectedContents", message),))
+    if found.waits:
+        return Unready(found.reason)
+    if not fresh:
+        return Reread(identity.spiffe_id.namespace)
+    asked = f"{identity}, asked for by {requester}"
+    return Refuse((replace(found.reason, message=f"{found.reason.message} ({asked})"),))
 
 
 def _certificate_request(
@@ -295,14 +325,14 @@ def _mesh_request(claim: Claim, world: World, limits: Limits, *, fresh: bool, no
     reasons: list[Reason] = []
     if not claim.ca_key_id:
         reasons.append(_no_ca(claim.signer))
-    identity = rules.identify(claim.request)
+    identity = _in_route(rules.identify(claim.request), claim)
     if isinstance(identity, Reason):
         reasons.append(identity)
         reasons.extend(_requester(claim, world, ()))
         return _refuse(claim, world, limits, reasons, now)
     workload = identity.spiffe_id
     namespace = workload.namespace if workload is not None else world.settings.istio_namespace
-    found = _granted_by_key(world, namespace, _ca_of(claim), now)
+    found = _granted_by_key(world, namespace, _ca_of(claim), now, routed=claim.route is not None)
     if isinstance(found, Granted):
         best = _limits(claim, identity, found, world, now)
         if isinstance(best, Grant) and not reasons:
@@ -314,7 +344,7 @@ def _mesh_request(claim: Claim, world: World, limits: Limits, *, fresh: bool, no
         if not reasons:
             return Bind(claim.signer, namespace, found.namespace_uid)
         return _refuse(claim, world, limits, reasons, now)
-    if found.waits and world.settings.enforces(now):
+    if found.waits and (claim.route is not None or world.settings.enforces(now)):
         return Unready(found.reason) if not reasons else Refuse(tuple(reasons))
     if not reasons and not fresh:
         return Reread(namespace)
@@ -328,27 +358,47 @@ def _mesh_request(claim: Claim, world: World, limits: Limits, *, fresh: bool, no
     )
 
 
+def _in_route(identity: Identity | Reason, claim: Claim) -> Identity | Reason:
+    """Hold the identity against the namespace by which the signer was chosen: that was read before anything was checked."""
+    route = claim.route
+    if route is None or isinstance(identity, Reason):
+        return identity
+    if identity.spiffe_id is not None and identity.spiffe_id.namespace == route.namespace:
+        return identity
+    message = f"{identity} is not in namespace {route.namespace}, by which {claim.signer} was chosen"
+    return Reason("UnexpectedContents", message)
+
+
 def _unconfirmed(claim: Claim, namespace: str, world: World, now: datetime, policy: str = "") -> Confirm | None:
     """Ask whether this very namespace may still have the signer, if nobody looked for a while.
 
     A watch that is held back still shows a namespace that was deleted and made again by somebody else.
     """
     exists = world.namespaces.get(namespace)
-    if world.confirmed is None or exists is None or not world.settings.enforces(now):
+    enforced = world.settings.enforces(now) or claim.route is not None
+    if world.confirmed is None or exists is None or not enforced:
         return None
-    until = world.confirmed.get((exists.uid, claim.signer, policy))
+    asked = claim.route.asked if claim.route is not None else None
+    until = world.confirmed.get((exists.uid, claim.signer, policy, asked))
     if until is not None and timedelta(0) < until - now <= CONFIRMED_FOR:
         return None
-    return Confirm(claim.signer, namespace, exists.uid, policy)
+    return Confirm(claim.signer, namespace, exists.uid, policy, asked)
 
 
-def _granted_by_key(world: World, namespace: str, ca: CA, now: datetime) -> Granted | Claimable | NotGranted:
-    """As `granted`, where the CA's key is not another signer's, which the namespace may not have."""
+def _granted_by_key(
+    world: World, namespace: str, ca: CA, now: datetime, *, routed: bool = False
+) -> Granted | Claimable | NotGranted:
+    """As `granted`, where the CA's key is not another signer's, which the namespace may not have.
+
+    Of a signer that identity chose, nor may what stands above its CA be: the answer brings its root along.
+    """
     found = granted(world, namespace, ca.signer, now=now)
     if isinstance(found, NotGranted):
         return found
     by_policy = isinstance(found, Granted) and bool(found.policies)
     taken = _key_of_another(world, namespace, ca, now, by_policy=by_policy)
+    if taken is None and routed:
+        taken = other_tenants(world, namespace, ca, now)
     return NotGranted(taken) if taken is not None else found
 
 
@@ -424,13 +474,13 @@ def _grant(
     began = claim.created if claim.created is not None and claim.created <= now else now
     return Grant(
         lifetime=_until_ca_ends(claim, rules.cut(claim.lifetime, most), now),
-        source=found.source,
+        source=f"{found.source}; by identity: SignerPolicy {claim.route.policy}" if claim.route else found.source,
         policy=policy.name if policy is not None else "",
         mesh=True,
         namespace=identity.spiffe_id.namespace if identity.spiffe_id is not None else world.settings.istio_namespace,
         not_before=(began - BACKDATE).astimezone(UTC).replace(microsecond=0),
         usages=usages,
-        append_root=policy is not None and policy.append_root,
+        append_root=claim.route is not None or (policy is not None and policy.append_root),
         rate=policy.rate if policy is not None else None,
     )
 

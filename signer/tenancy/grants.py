@@ -71,6 +71,11 @@ def _by_policy(
     policies: tuple[Policy, ...], namespace: str, exists: Namespace, signer: IssuerRef
 ) -> Granted | NotGranted:
     covering = tuple(policy for policy in policies if policy.covers(namespace, exists))
+    if routing := [policy.name for policy in covering if policy.by_identity]:
+        return _no(
+            "TenantMismatch",
+            f"SignerPolicy {routing[0]} routes {signer} by identity: for namespace {namespace} its own CA signs nothing",
+        )
     if covering:
         return Granted(f"SignerPolicy {', '.join(policy.name for policy in covering)}", covering)
     if (held := held_back(policies, namespace, exists, signer)) is not None:

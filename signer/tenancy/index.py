@@ -12,7 +12,7 @@ SignerRecord (records.py), so a restart forgets nothing.
 
 from collections import OrderedDict, defaultdict
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -46,6 +46,7 @@ _ISSUED_STEP = timedelta(minutes=1)
 # A SignerPolicy that is replaced is gone for a moment: nobody must become the owner of its signers meanwhile.
 SETTLING = timedelta(minutes=10)
 _REMEMBERED = 1024
+K = TypeVar("K")
 
 
 class Index:
@@ -123,6 +124,7 @@ class Index:
         old = self._policies.pop(name, None)
         if new is not None:
             self._policies[name] = new
+        self._by_namespace(old, new)
         for signer in (old.signers if old else frozenset()) | (new.signers if new else frozenset()):
             others = [policy for policy in self.world.policies.get(signer, ()) if policy.name != name]
             if new is not None and signer in new.signers:
@@ -133,7 +135,24 @@ class Index:
                 self._unspoken.add(signer)
             self._touched.add(signer)
             self._to_record.add(signer)
+            routes = any(policy.by_identity for policy in others)
+            if routes != (signer in self.world.routed):
+                self.world.routed = self.world.routed ^ {signer}
         self._regathered = True
+
+    def _by_namespace(self, old: Policy | None, new: Policy | None) -> None:
+        """Keep the policies by the namespaces that they are about, for who asks what a namespace is given."""
+        world = self.world
+        if old is not None:
+            for name in old.namespaces:
+                _without(world.naming, name, old.name)
+            for label in _label(old):
+                _without(world.labelling, label, old.name)
+        if new is not None:
+            for name in new.namespaces:
+                world.naming[name] = (*world.naming.get(name, ()), new)
+            for label in _label(new):
+                world.labelling[label] = (*world.labelling.get(label, ()), new)
 
     def put_binding(self, obj: SignerBinding) -> Binding:
         """Take a SignerBinding, new or changed; returns what it says."""
@@ -287,6 +306,7 @@ class Index:
             self._rechained.clear()
             self.world.keys, self.world.key_since, self.world.roots = found.keys, found.since, found.roots
             self.world.root_keys, self.world.below, self.world.judged = found.above, found.below, found.judged
+            self.world.tops = found.tops
         touched, self._touched = frozenset(self._touched), set()
         for signer in touched:
             self._show_claimants(signer)
@@ -408,6 +428,18 @@ class Index:
             self.world.bindings[signer] = replace(stored, claim_ended=ended, last_issued=last)
         else:
             self.world.bindings[signer] = stored
+
+
+def _label(policy: Policy) -> tuple[tuple[str, str], ...]:
+    """One of the labels that a policy asks for, by which it is found: a namespace that it covers has all of them."""
+    return (min(policy.namespace_labels.items()),) if policy.namespace_labels else ()
+
+
+def _without(policies: dict[K, tuple[Policy, ...]], key: K, name: str) -> None:
+    if left := tuple(policy for policy in policies.get(key, ()) if policy.name != name):
+        policies[key] = left
+    else:
+        policies.pop(key, None)
 
 
 def istiod_accounts(settings: Settings, config: MeshConfig) -> frozenset[str]:

@@ -18,9 +18,10 @@ from signer.api.signerbinding import SignerBinding
 from signer.api.signerpolicy import SignerPolicy
 from signer.api.signerrecord import SignerRecord
 from signer.tenancy.claims import signer_of
-from signer.tenancy.grants import Claimable, Granted, granted
+from signer.tenancy.grants import Claimable, Granted, NotGranted, granted
 from signer.tenancy.index import Index
 from signer.tenancy.meshconfig.config_maps import ConfigMaps
+from signer.tenancy.routes import route
 from signer.tenancy.verdict import Bind, Confirm
 from signer.tenancy.world import Binding, HadDefault, MeshConfig, Policy, Settings, World
 
@@ -121,6 +122,12 @@ def _differs(world: World, wanted: type[Claimable | Granted], asked: Bind | Conf
     uid = exists.uid if exists is not None else None
     if wrong := another_namespace(uid, asked.namespace, asked.namespace_uid):
         return wrong
+    if isinstance(asked, Confirm) and asked.asked is not None:
+        way = route(world, asked.asked, asked.namespace, now=now) if asked.asked in world.routed else None
+        if isinstance(way, NotGranted):
+            return way.reason.message
+        if way is None or way.signer != asked.signer:
+            return f"{asked.asked} is not signed by {asked.signer} there"
     found = granted(world, asked.namespace, asked.signer, now=now)
     if isinstance(found, wanted):
         return ""

@@ -34,6 +34,8 @@ _PROXY_USAGES = ("server auth", "client auth")
 _CURVES = (256, 384, 521)
 _ALGORITHMS = ("RSA", "ECDSA", "Ed25519")
 _REMADE = ("Refuse", "Allow")
+BY_IDENTITY = "Identity"
+"""spec.route: the CA of the namespace in the SPIFFE ID signs."""
 # RFC 5280, appendix A: ub-organization-name.
 _LONGEST_ORGANIZATION = 64
 _ANY_SIZE = KeyRule("RSA")
@@ -66,6 +68,7 @@ def read_policy(obj: SignerPolicy) -> Policy:
         usages=frozenset(spec.usages),
         allow_ca=spec.allow_ca,
         append_root=spec.append_root,
+        route="Identity" if spec.route == BY_IDENTITY else "",
         rate=Rate(spec.rate.certificates, parse_duration(spec.rate.per)) if spec.rate is not None else None,
         certificate_requests=(
             RequestRules(frozenset(own.requesters), frozenset(own.organizations)) if own is not None else None
@@ -142,6 +145,8 @@ def _problems(spec: SignerPolicySpec) -> Iterator[str]:
     yield from _each(
         "signers", spec.signers, _is_signer, "a signer name of ours, such as clusterissuers.cert-manager.io/foo"
     )
+    if spec.route:
+        yield from _of_route(spec)
     own = spec.certificate_requests
     # Those who ask as istiod does are programs; where no others are named, people make CertificateRequests by them too.
     people = own is not None and not own.requesters
@@ -170,6 +175,31 @@ def _problems(spec: SignerPolicySpec) -> Iterator[str]:
                 "spec.rate: CertificateRequests are not counted, so a policy has a rate or certificateRequests; "
                 "write a second policy for one of them"
             )
+
+
+def _of_route(spec: SignerPolicySpec) -> Iterator[str]:
+    """A route has no limits of its own: those of the policy that gives a namespace its signer hold for what it leads to."""
+    if spec.route != BY_IDENTITY:
+        yield f"spec.route: {shown(spec.route)} is not {BY_IDENTITY}"
+    for index, signer in enumerate(spec.signers):
+        ref = read_signer_name(signer)
+        if ref is not None and ref.kind != "ClusterIssuer":
+            yield f"spec.signers[{index}]: {shown(signer)} is an Issuer's, and what many namespaces ask for has a ClusterIssuer's name"
+    others = {
+        "requesters": spec.requesters,
+        "trustDomains": spec.trust_domains,
+        "serviceAccounts": spec.service_accounts,
+        "dnsNames": spec.dns_names,
+        "maxLifetime": spec.max_lifetime is not None,
+        "keys": spec.keys,
+        "usages": spec.usages,
+        "allowCA": spec.allow_ca,
+        "appendRoot": spec.append_root,
+        "rate": spec.rate is not None,
+        "certificateRequests": spec.certificate_requests is not None,
+    }
+    for name in (name for name, there in others.items() if there):
+        yield f"spec.{name}: a policy with route has signers and namespaces only; limits are for the policy of the signer that signs"
 
 
 def _of_namespaces(namespaces: SignerNamespaces) -> Iterator[str]:

@@ -15,7 +15,16 @@ from issuers.request import SigningRequest
 from issuers.spiffe import SpiffeId
 from signer.api.issuer import IssuerRef
 from signer.api.text import fitted
-from signer.tenancy.world import Rate
+from signer.tenancy.world import Confirmed, Rate
+
+
+class Route(msgspec.Struct, frozen=True):
+    """What is asked of `asked` for a workload of `namespace` is signed by `signer`, since SignerPolicy `policy` routes it."""
+
+    asked: IssuerRef
+    signer: IssuerRef
+    namespace: str
+    policy: str
 
 
 class Bridge(msgspec.Struct, frozen=True):
@@ -44,7 +53,8 @@ class Claim(msgspec.Struct, frozen=True):
     `lifetime` what was asked, None for nothing; `created` when. A CertificateRequest has a `namespace`, and a requester
     only where the API server vouches for him (signer/certificates/requests/requester.py): else he is "", unknown. The requester of
     a PodCertificateRequest is the node that it names, the only one that admission lets ask for that Pod.
-    A TenantBridge has a `bridge`, which is all that it can be granted by.
+    A TenantBridge has a `bridge`, which is all that it can be granted by. With a `route` the request named another signer, and
+    `signer` is the one that identity chose.
     """
 
     requester: str
@@ -63,6 +73,7 @@ class Claim(msgspec.Struct, frozen=True):
     root_key_id: str = ""
     chain: Chain | None = None
     bridge: Bridge | None = None
+    route: Route | None = None
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -126,13 +137,20 @@ class Confirm(msgspec.Struct, frozen=True):
     """First read live whether this very namespace may still have this signer, then decide again.
 
     Asked before the first certificate of a namespace's uid, and now and then after it (World.confirmed). `policy` is the
-    SignerPolicy that a CertificateRequest rests on; "" for a request of istiod's.
+    SignerPolicy that a CertificateRequest rests on; "" for a request of istiod's. `asked` is the signer that was asked where
+    identity chose this one: that it does is read live as well.
     """
 
     signer: IssuerRef
     namespace: str
     namespace_uid: str
     policy: str = ""
+    asked: IssuerRef | None = None
+
+    @property
+    def key(self) -> Confirmed:
+        """By what it is remembered."""
+        return self.namespace_uid, self.signer, self.policy, self.asked
 
 
 Inquiry = Bind | Reread | Confirm

@@ -160,7 +160,8 @@ class Policy(msgspec.Struct, frozen=True):
     `requesters` empty: istiod only. `namespaces` and `namespace_labels` both empty: no namespace. `trust_domains`
     empty: the mesh's. `dns_names` empty: none (workloads have none); an entry may begin with "*." for one label.
     `certificate_requests` None: it answers none. `namespace_uids` says which namespace each name was first given to;
-    unless `remade_allowed`, a name counts for that one alone.
+    unless `remade_allowed`, a name counts for that one alone. `route` Identity: what is asked of its signers is signed by the CA
+    of the namespace that asks (routes.py); without namespaces it is then about all of them, as it gives nobody anything.
     `problem` tells why it grants nothing: a policy that cannot be read still speaks about the signers it names.
     """
 
@@ -177,6 +178,7 @@ class Policy(msgspec.Struct, frozen=True):
     usages: frozenset[str] = frozenset()
     allow_ca: bool = False
     append_root: bool = False
+    route: Literal["", "Identity"] = ""
     rate: Rate | None = None
     certificate_requests: RequestRules | None = None
     remade_allowed: bool = False
@@ -191,6 +193,8 @@ class Policy(msgspec.Struct, frozen=True):
         """Tell how a namespace stands to the policy; None is one that does not exist."""
         if self.problem or namespace is None:
             return "not covered"
+        if self.routes_all:
+            return "covered"
         labels = self.namespace_labels
         if labels and all(namespace.labels.get(key) == value for key, value in labels.items()):
             return "covered"
@@ -204,14 +208,25 @@ class Policy(msgspec.Struct, frozen=True):
         return "covered" if recorded == namespace.uid else "remade"
 
     @property
+    def by_identity(self) -> bool:
+        """Whether what is asked of its signers is signed by the CA of the namespace that asks."""
+        return self.route == "Identity"
+
+    @property
+    def routes_all(self) -> bool:
+        """Whether it routes what any namespace asks."""
+        return self.by_identity and not self.namespaces and not self.namespace_labels
+
+    @property
     def request_requesters(self) -> frozenset[str]:
         """Who may make CertificateRequests; empty: whoever may make one in a namespace that is covered."""
         own = self.certificate_requests.requesters if self.certificate_requests is not None else frozenset()
         return own or self.requesters
 
 
-Confirmed = tuple[str, IssuerRef, str]
-"""A namespace's uid, a signer, and the SignerPolicy that a CertificateRequest rests on, "" for a request of istiod's."""
+Confirmed = tuple[str, IssuerRef, str, IssuerRef | None]
+"""A namespace's uid, a signer, the SignerPolicy that a CertificateRequest rests on ("" for a request of istiod's), and the
+signer that was asked where identity chose this one."""
 
 
 class Binding(msgspec.Struct, frozen=True):
@@ -246,12 +261,15 @@ class World(msgspec.Struct):
     it, `key_since` since when it is recorded that one signs with it; `roots` the roots that the mesh config gives a signer's workloads, `root_keys` those of all signers and
     what else stands above a mesh signer's CA; `below` the keys of other CAs below any of these, and `judged` the chains
     without their root (Chain.identity) of which that is known;
+    `tops` maps the key of a root to the mesh signers whose CAs are below it now;
     `claimants` the namespaces that claim a signer now; `settling` until when nobody becomes the owner of a signer that
     a SignerPolicy spoke about a moment ago; `had_default` the namespaces that are known to have had certificates of the
     mesh's default, `had_own` those that had some of another signer of the mesh. `unsynced` names what was not read yet ("" when all was); `stale` what has
     not been heard of for five minutes, by the names "ProxyConfigs", "mesh config", "SignerPolicies", "SignerBindings",
     "Namespaces". `confirmed` says until when it counts that a namespace (by uid) was read live and may have a signer, by the
     SignerPolicy that a CertificateRequest rests on, or ("") as istiod asks; None where nobody reads live: then none is asked for.
+    `routed` are the signers that a SignerPolicy routes by identity; `naming` has the SignerPolicies by each namespace that they
+    name, `labelling` by one of the labels that they ask for.
     """
 
     settings: Settings = msgspec.field(default_factory=Settings)
@@ -267,10 +285,14 @@ class World(msgspec.Struct):
     root_keys: frozenset[str] = frozenset()
     below: frozenset[str] = frozenset()
     judged: frozenset[str] = frozenset()
+    tops: dict[str, frozenset[IssuerRef]] = msgspec.field(default_factory=dict)
     namespaces: dict[str, Namespace] = msgspec.field(default_factory=dict)
     claims: dict[str, Claims] = msgspec.field(default_factory=dict)
     claimants: dict[IssuerRef, frozenset[str]] = msgspec.field(default_factory=dict)
     policies: dict[IssuerRef, tuple[Policy, ...]] = msgspec.field(default_factory=dict)
+    routed: frozenset[IssuerRef] = frozenset()
+    naming: dict[str, tuple[Policy, ...]] = msgspec.field(default_factory=dict)
+    labelling: dict[tuple[str, str], tuple[Policy, ...]] = msgspec.field(default_factory=dict)
     settling: dict[IssuerRef, datetime] = msgspec.field(default_factory=dict)
     bindings: dict[IssuerRef, Binding] = msgspec.field(default_factory=dict)
     had_default: dict[str, HadDefault] = msgspec.field(default_factory=dict)

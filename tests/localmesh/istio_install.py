@@ -9,6 +9,7 @@ import copy
 import dataclasses
 import subprocess
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -38,6 +39,8 @@ VANILLA_ENVOY_AGENT = {"PEER_METADATA_DISCOVERY": "false"}
 SHOW_TLS_ERRORS = {"envoy.reloadable_features.hide_transport_failure_reason_in_response_body": "false"}
 """As the task shows it: newer Envoys keep the reason of a failed handshake out of their answer."""
 EXAMPLE = MANIFESTS / "examples" / "istio-task"
+BY_IDENTITY = MANIFESTS / "examples" / "tenants-by-identity"
+"""The same tenants behind one signer name (K8S_SIGNER)."""
 DOMAIN = "clusterissuers.cert-manager.io"
 TENANTS = (NAMESPACE, "foo", "bar")
 
@@ -69,16 +72,18 @@ def root(cluster: Cluster, issuer: str) -> str:
     return cluster.kubectl("get", "secret", "-n", SIGNERS, secret, "-o", template)
 
 
-def task(cluster: Cluster, changes: Mapping[str, Any] | None = None) -> Document:
-    """The task's own IstioOperator, with the roots of this cluster; `changes` as in `operator`."""
-    document = yaml.safe_load((EXAMPLE / "istio.yaml").read_text())
+def task(cluster: Cluster, changes: Mapping[str, Any] | None = None, example: Path = EXAMPLE) -> Document:
+    """The IstioOperator of an example, with the roots of this cluster; `changes` as in `operator`."""
+    document = yaml.safe_load((example / "istio.yaml").read_text())
     return operator(document, {f"{DOMAIN}/{tenant}": root(cluster, tenant) for tenant in TENANTS}, changes)
 
 
-def create_tenants(cluster: Cluster) -> None:
-    """The namespaces foo and bar, and the ProxyConfigs that name their signers."""
+def create_tenants(cluster: Cluster, example: Path = EXAMPLE) -> None:
+    """The namespaces foo and bar, and the ProxyConfigs that name their signers, or the policies that give them."""
     cluster.apply(EXAMPLE / "namespaces.yaml")
-    cluster.apply(EXAMPLE / "proxyconfigs.yaml")
+    for name in ("proxyconfigs.yaml", "policies.yaml"):
+        if (example / name).exists():
+            cluster.apply(example / name)
 
 
 def operator(document: Document, roots: Mapping[str, str], changes: Mapping[str, Any] | None = None) -> Document:

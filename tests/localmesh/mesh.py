@@ -53,7 +53,7 @@ class Options:
 
     `controllers` are those of the second process; `signer_options` and `controllers_options` go to the two processes of mesh-signer, `istiod_environment` to istiod;
     `mesh_config` is laid over the task's meshConfig. `definitions`: CRDs of cert-manager.io in place of ours;
-    `manifests`: further files or folders to apply with ours.
+    `manifests`: further files or folders to apply with ours. `example` has Istio's configuration, and the tenants'.
     """
 
     tenancy: str = "enforce"
@@ -65,6 +65,7 @@ class Options:
     api_flags: Sequence[str] = ()
     definitions: Sequence[Mapping[str, Any]] = ()
     manifests: Sequence[Path] = ()
+    example: Path = istio_install.EXAMPLE
 
 
 class Mesh:
@@ -174,7 +175,9 @@ class Mesh:
 
     def install_istio(self) -> Rendered:
         """What `istioctl install` of the task's IstioOperator puts into the cluster, with the roots filled in."""
-        rendered = istio_install.render(istio_install.task(self.cluster, self.options.mesh_config))
+        rendered = istio_install.render(
+            istio_install.task(self.cluster, self.options.mesh_config, self.options.example)
+        )
         istio_install.apply(self.cluster, rendered)
         self.cluster.apply(_POLICY)
         environment = {**rendered.environment, **self.options.istiod_environment}
@@ -182,15 +185,15 @@ class Mesh:
         return rendered
 
     def create_tenants(self) -> None:
-        """The namespaces foo and bar, and the ProxyConfigs that name their signers."""
-        istio_install.create_tenants(self.cluster)
+        """The namespaces foo and bar, and what says which signers are theirs."""
+        istio_install.create_tenants(self.cluster, self.options.example)
 
     def start_istiod(self) -> None:
         """Start istiod; ready means that mesh-signer signed its DNS certificate."""
         self.istiod.start()
 
     def place(self, name: str, namespace: str, signer: str, **options: Any) -> Workload:
-        """Start a workload that asks for `signer`, and return at once; options are those of Workload."""
+        """Start a workload that asks for `signer` ("": for none), and return at once; options are those of Workload."""
         workload = Workload(
             self.cluster,
             self.istiod.address,
@@ -209,16 +212,19 @@ class Mesh:
         self,
         name: str = "istio-ingressgateway",
         namespace: str = istio_install.NAMESPACE,
-        signer: str = "",
+        signer: str | None = None,
         **options: Any,
     ) -> IngressGateway:
-        """Start an ingress gateway, and return at once; Gateways take it by its label `istio: ingressgateway`."""
+        """Start an ingress gateway, and return at once; Gateways take it by its label `istio: ingressgateway`.
+
+        It asks for the signer of its namespace's name, or for `signer`; "" is for none.
+        """
         gateway = IngressGateway(
             self.cluster,
             self.istiod.address,
             name=name,
             namespace=namespace,
-            signer=signer or namespace,
+            signer=namespace if signer is None else signer,
             address=next(self._addresses),
             outbound=next(self._addresses),
             **options,

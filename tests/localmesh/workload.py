@@ -204,7 +204,7 @@ class Workload:
             **VANILLA_ENVOY_AGENT,
             "GRPC_XDS_BOOTSTRAP": "",
             "DISABLE_ENVOY": str(not self._envoy).lower(),
-            "ISTIO_META_CERT_SIGNER": self.signer,
+            **({"ISTIO_META_CERT_SIGNER": self.signer} if self.signer else {}),
             "ISTIO_META_CLUSTER_ID": "Kubernetes",
             "ISTIO_META_INTERCEPTION_MODE": "NONE",
             "ISTIO_META_NAMESPACE": self.namespace,

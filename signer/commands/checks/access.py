@@ -7,7 +7,7 @@ from signer.api.signername import CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN, signer_n
 from signer.api.text import some
 from signer.commands.checks.facts import AGAIN, Access, Facts, Finding, Severity, name_of
 from signer.commands.checks.rbac import Right, Roles, Subject
-from signer.mesh.roots import with_roots_in_mesh
+from signer.mesh.roots import asked_by_istiod
 from signer.settings.values import Settings
 
 SIGNER, CONTROLLERS = "mesh-signer", "mesh-signer-controllers"
@@ -63,7 +63,7 @@ def needed(facts: Facts) -> list[Access]:
     ]
     if any(name_of(crd) == CERTIFICATES_CRD and ours(crd) for crd in facts.crds.items):
         rights += _of_controllers(settings)
-    names = sorted(map(signer_name_of, with_roots_in_mesh(facts.mesh.world)))[:_MOST]
+    names = sorted(map(signer_name_of, asked_by_istiod(facts.mesh.world)))[:_MOST]
     for user in sorted(facts.mesh.world.requesters):
         if facts.settings.istiod_accounts or user.endswith(":istiod"):
             rights += [Access(user, "approve", "signers", group, name=name, need="approve requests") for name in names]
@@ -127,7 +127,16 @@ def check_others(facts: Facts) -> Iterator[Finding]:
         return
     roles = Roles(facts)
     admins: set[Subject] = set()
-    for check in (_signers, _approvers, _istiod_approves_all, _mesh_config, _policies, _secrets, _istiods):
+    for check in (
+        _signers,
+        _approvers,
+        _istiod_approves_all,
+        _approves_tenants,
+        _mesh_config,
+        _policies,
+        _secrets,
+        _istiods,
+    ):
         yield from check(facts, roles, admins)
     if admins:
         yield Finding(
@@ -249,6 +258,29 @@ def _istiod_approves_all(facts: Facts, roles: Roles, _admins: set[Subject]) -> I
             f"ClusterRole {by}",
             "set values.global.certSigners, or write the rule that `mesh-signer mesh-config` prints in its place",
             code="IstiodApprovesAll",
+        )
+
+
+def _approves_tenants(facts: Facts, roles: Roles, _admins: set[Subject]) -> Iterator[Finding]:
+    """Tell of an istiod that may approve for signers which only identity leads to: who names one is refused late, not at once."""
+    world, group = facts.mesh.world, "certificates.k8s.io"
+    if not world.routed or facts.mesh.gaps:
+        return
+    tenants = frozenset(map(signer_name_of, world.policies.keys() - set(asked_by_istiod(world))))
+    approve = roles.who(Right(frozenset({"approve"}), group, "signers", tenants)) if tenants else {}
+    write = roles.who(Right(_CHANGE, group, "certificatesigningrequests/approval"))
+    for subject in sorted(approve.keys() & write.keys()):
+        if not _is_istiod(facts, subject) or approve[subject] <= _ADMINS:
+            continue
+        by = ", ".join(sorted(approve[subject] - _ADMINS))
+        yield Finding(
+            "warning",
+            "rights",
+            f"{subject} may approve requests for {some(sorted(tenants))} (by {by}), which no workload has to name, as identity "
+            "leads there: one that names another tenant's is refused after a minute, and not by istiod at once",
+            f"ClusterRole {by}",
+            "write the rule that `mesh-signer mesh-config` prints in the place of that one",
+            code="IstiodApprovesTenants",
         )
 
 

@@ -107,5 +107,6 @@ CODES: Mapping[str, str] = {
     "NeighboursReadCAs": "accounts of the CAs' namespace may read their Secrets",
     "IstioReadsCAs": "Istio's reader of remote clusters may read every Secret",
     "IstiodApprovesAll": "istiod may approve for every signer, as Istio's chart has it",
+    "IstiodApprovesTenants": "istiod may approve for signers that identity alone leads to",
 }
 """By code, what is the case; docs/commands.md has them, and a test compares."""

@@ -221,7 +221,7 @@ def _for_all(facts: Facts, where: str, name: str | None) -> Iterator[Finding]:
             code="DefaultSignerForeign",
         )
         return
-    if ref not in facts.mesh.issuers:
+    if ref not in facts.mesh.issuers and ref not in facts.mesh.world.routed:
         text = f"K8S_SIGNER names {ref}, which does not exist: workloads that name no signer get no certificate"
         yield Finding("error", "istiod", text, where, or_near(facts, ref, f"make {ref}"), code="DefaultSignerMissing")
     if ref not in facts.mesh.world.defaults and ref not in facts.mesh.world.policies:

@@ -54,7 +54,7 @@ def check_cas(facts: Facts) -> Iterator[Finding]:
         return  # told by check_gaps: what may not be read is not what is not there
     for ref in sorted(mesh.world.signers):
         state = mesh.issuers.get(ref)
-        if ref in mesh.unread:
+        if ref in mesh.unread or (state is None and ref in mesh.world.routed):
             continue
         if state is None:
             if ref in mesh.world.config.signers or ref in mesh.world.policies:
@@ -171,7 +171,7 @@ def check_claims(facts: Facts) -> Iterator[Finding]:
         yield Finding("unknown", "claims", f"claims were not checked: {some(mesh.gaps)}", code="ClaimsNotChecked")
         return
     for ref in sorted(world.defaults):
-        if ref not in mesh.issuers:
+        if ref not in mesh.issuers and ref not in world.routed:
             text = f"the mesh's default signer {ref} does not exist"
             yield Finding(
                 "error",
@@ -184,7 +184,7 @@ def check_claims(facts: Facts) -> Iterator[Finding]:
     for namespace, claims in sorted(world.claims.items()):
         for ref, name in sorted(claims.signers.items()):
             where = f"ProxyConfig {namespace}/{name.name}"
-            if ref not in mesh.issuers:
+            if ref not in mesh.issuers and ref not in world.routed:
                 text = f"namespace {namespace} names {ref}, which does not exist: its workloads get no certificate"
                 yield Finding(
                     "error",

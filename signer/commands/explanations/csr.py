@@ -1,8 +1,9 @@
 """What would become of a CertificateSigningRequest: the signer's own decision, and what it rests on. Pure."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -20,10 +21,24 @@ from signer.commands.explanations.advice import advise_on
 from signer.commands.explanations.grounds import CA_UNREAD, SHOWN, known, mode_notes
 from signer.commands.explanations.requests import Asked, as_requester, workload_request
 from signer.commands.live import Mesh, hangs_on_grace
-from signer.csr.evaluate import IS_CA_ANNOTATION, Circumstances, case_of, evaluate, requested_duration
+from signer.csr.evaluate import IS_CA_ANNOTATION, Circumstances, case_by_identity, case_of, evaluate, requested_duration
 from signer.csr.outcome import Answers, AskKey, AskReference, Issue, Verdict
 from signer.tenancy.decide import CONFIRMED_FOR, decide, unready
-from signer.tenancy.verdict import Bind, Claim, Confirm, Grant, Inquiry, Limits, Reason, Refuse, Reread, Unready, Wait
+from signer.tenancy.routes import route
+from signer.tenancy.verdict import (
+    Bind,
+    Claim,
+    Confirm,
+    Grant,
+    Inquiry,
+    Limits,
+    Reason,
+    Refuse,
+    Reread,
+    Route,
+    Unready,
+    Wait,
+)
 from signer.tenancy.world import NO_CLAIMS, Binding, World
 
 
@@ -31,7 +46,8 @@ from signer.tenancy.world import NO_CLAIMS, Binding, World
 class Explanation:
     """What would become of a request. `known` are (subject, sentence) pairs; `advice` one sentence for each code.
 
-    `obstacles` keep the workload from what is signed.
+    `obstacles` keep the workload from what is signed. `signed_by` is the signer that identity leads to, None where `signer` itself
+    is meant.
     """
 
     asked: Asked
@@ -46,6 +62,7 @@ class Explanation:
     known: tuple[tuple[str, str], ...] = ()
     advice: tuple[str, ...] = ()
     obstacles: tuple[str, ...] = ()
+    signed_by: IssuerRef | None = None
 
     def document(self) -> dict[str, Any]:
         """Return it for programs."""
@@ -67,7 +84,7 @@ class Explanation:
             "known": [{"about": about, "is": text} for about, text in self.known],
             "advice": list(self.advice),
             "obstacles": list(self.obstacles),
-        }
+        } | ({"signedBy": signer_name_of(self.signed_by)} if self.signed_by is not None else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +120,10 @@ def explain(
 ) -> Explanation | Question:
     """Decide as the signer would, on live state that was read just now; or ask what it would ask first."""
     notes: list[str] = []
-    verdict = _judge(asked, signer, mesh, now, limits, found_out)
+    identity, namespace = _identity(asked, mesh)
+    meant = _meant(signer, namespace, mesh.world, now)
+    verdict = _judge(asked, meant, mesh, now, limits, found_out)
+    signer = meant.signs
     if isinstance(verdict, AskReference | Bind | Confirm) or (isinstance(verdict, AskKey) and not found_out.key_unread):
         return verdict
     if signer in mesh.unread:
@@ -112,8 +132,9 @@ def explain(
         notes.append(
             f"namespace {bound.namespace} owns {signer} from then on: a SignerBinding {signer.name} is stored first"
         )
-    identity, namespace = _identity(asked, mesh)
-    found = Explanation(asked, "wait", identity, namespace, signer, known=tuple(known(mesh, namespace, signer, now)))
+    told = (*meant.told(), *known(mesh, namespace, signer, now))
+    signed_by = signer if meant.way is not None else None
+    found = Explanation(asked, "wait", identity, namespace, meant.asked, known=told, signed_by=signed_by)
     if asked.content.username in mesh.world.requesters or not asked.content.username:
         notes.extend(mode_notes(mesh, now))
     if isinstance(verdict, Issue):
@@ -184,33 +205,60 @@ def _reasons(verdict: Refuse | Wait | Unready | Reread) -> tuple[Reason, ...]:
     return (Reason("Undecided", f"no decision was reached ({type(verdict).__name__})"),)
 
 
+class _Meant(NamedTuple):
+    """The signer that was asked, and how identity leads to another one, None where it does not."""
+
+    asked: IssuerRef
+    way: Route | None
+
+    @property
+    def signs(self) -> IssuerRef:
+        return self.way.signer if self.way is not None else self.asked
+
+    def told(self) -> Iterator[tuple[str, str]]:
+        if (way := self.way) is not None:
+            text = f"{way.asked} is signed by {way.signer} for namespace {way.namespace}, by SignerPolicy {way.policy}"
+            yield "by identity", f"{text}; its root comes along"
+
+
+def _meant(signer: IssuerRef, namespace: str, world: World, now: datetime) -> _Meant:
+    found = route(world, signer, namespace, now=now) if signer in world.routed else None
+    return _Meant(signer, found if isinstance(found, Route) else None)
+
+
 def _judge(
-    asked: Asked, signer: IssuerRef, mesh: Mesh, now: datetime, limits: Limits, found_out: FoundOut
+    asked: Asked, meant: _Meant, mesh: Mesh, now: datetime, limits: Limits, found_out: FoundOut
 ) -> Verdict | Grant:
     if found_out.failed is not None:
         return Unready(found_out.failed)
     if (waiting := unready(mesh.world)) is not None:
         return waiting  # as when the signer takes a request in
-    world = _as_known(mesh.world, signer, found_out, now)
-    case = case_of(asked.content, signer, mesh.issuers.get(signer), found_out.answers, world)
+    world = _as_known(mesh.world, found_out, now)
+    find, signer = mesh.issuers.get, meant.asked
+    if signer in world.routed:
+        case = case_by_identity(asked.content, signer, find, found_out.answers, world, now=now)
+    else:
+        case = case_of(asked.content, signer, find(signer), found_out.answers, world)
     verdict = evaluate(case, Circumstances(limits, world, world.settings.cluster_resource_namespace, now))
-    if isinstance(verdict, Wait) and signer in mesh.unread:
-        return _without_secret(asked, signer, mesh, world, limits, now)
+    if isinstance(verdict, Wait) and case.ref in mesh.unread:
+        return _without_secret(asked, meant, mesh, world, limits, now)
     return verdict
 
 
-def _as_known(world: World, signer: IssuerRef, found_out: FoundOut, now: datetime) -> World:
+def _as_known(world: World, found_out: FoundOut, now: datetime) -> World:
     """The world with what the signer would have stored and read live by now."""
-    bindings = world.bindings if found_out.bound is None else {**world.bindings, signer: found_out.bound}
+    bound = found_out.bound
+    bindings = world.bindings if bound is None else {**world.bindings, bound.signer: bound}
     one = found_out.confirmed
-    confirmed = {(one.namespace_uid, one.signer, one.policy): now + CONFIRMED_FOR} if one is not None else {}
+    confirmed = {one.key: now + CONFIRMED_FOR} if one is not None else {}
     return msgspec.structs.replace(world, bindings=bindings, confirmed=confirmed)
 
 
 def _without_secret(
-    asked: Asked, signer: IssuerRef, mesh: Mesh, world: World, limits: Limits, now: datetime
+    asked: Asked, meant: _Meant, mesh: Mesh, world: World, limits: Limits, now: datetime
 ) -> Grant | Refuse | Unready | Inquiry | Wait:
     """Decide with what the mesh config says of a CA whose Secret may not be read, and the status of its issuer."""
+    signer = meant.signs
     state = mesh.issuers[signer]
     ready = find_condition(state.issuer.status.conditions, "Ready")
     if ready is None or ready.status != "True":
@@ -232,6 +280,7 @@ def _without_secret(
         asked.content.usages,
         asked.content.annotations.get(IS_CA_ANNOTATION) == "true",
         lifetime,
+        route=meant.way,
     )
     return decide(claim, world, limits, fresh=True, now=now)
 

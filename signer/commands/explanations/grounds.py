@@ -51,6 +51,8 @@ def known(mesh: Mesh, namespace: str, signer: IssuerRef, now: datetime) -> Itera
 
 def _issuer_text(mesh: Mesh, signer: IssuerRef, now: datetime) -> str:
     state = mesh.issuers.get(signer)
+    if state is None and signer in mesh.world.routed:
+        return "needs no issuer: a SignerPolicy routes it by identity"
     if state is None:
         known = ", ".join(sorted(ref.name for ref in mesh.issuers if ref.kind == signer.kind)[:SHOWN])
         return f"does not exist; there are: {known or 'none'}"

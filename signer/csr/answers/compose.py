@@ -9,9 +9,11 @@ from datetime import datetime, timedelta
 import msgspec
 
 from issuers.certificate import IssuedCertificate, self_sign, sign
+from issuers.whole_chain import with_root
 from signer.api.certificatesigningrequest import with_certificate, with_failed
 from signer.api.podcertificaterequest import PodCertificateRequest, with_denied, with_issued
 from signer.api.requests import Request
+from signer.api.signername import signer_name_of
 from signer.csr.outcome import Issue
 from signer.kube.clock import to_milliseconds
 from signer.observe.audit import AuditLine, Outcome
@@ -52,7 +54,9 @@ def issue(csr: Request, verdict: Issue, *, serial: int) -> Answer:
         issued = self_sign(verdict.template, verdict.key, serial=serial)
     lifetime = int((issued.not_after - issued.not_before).total_seconds())
     pem = issued.pem
-    if verdict.grant.append_root and verdict.authority is not None:
+    if verdict.route is not None and verdict.authority is not None:
+        pem = with_root(issued, verdict.authority)
+    elif verdict.grant.append_root and verdict.authority is not None:
         pem += verdict.authority.root_pem or b""
     if isinstance(csr, PodCertificateRequest):
         begins, ends = issued.not_before, issued.not_after
@@ -64,6 +68,8 @@ def issue(csr: Request, verdict: Issue, *, serial: int) -> Answer:
     line.identity, line.names = printable(verdict.identity), verdict.names
     line.namespace = verdict.grant.namespace or line.namespace
     line.source = verdict.grant.source
+    if verdict.route is not None:
+        line.signed_by = signer_name_of(verdict.route.signer)
     line.would_refuse = [f"{reason.code}: {printable(reason.message)}" for reason in verdict.grant.would_refuse]
     line.serial = f"{issued.serial:x}"
     line.lifetime = lifetime

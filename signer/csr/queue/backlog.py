@@ -62,6 +62,11 @@ class Pending:
     secret: tuple[str, str] | None = None
     topic: Hashable = None
     timer: asyncio.TimerHandle | None = None
+    asked: IssuerRef = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Keep the signer that was asked: `ref` becomes the one that identity chooses, anew in each turn."""
+        self.asked = self.ref
 
     def work(self, now: float) -> float:
         """How long it has been worked on so far, in seconds: what it waits for, and its turn, do not count."""

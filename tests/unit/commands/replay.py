@@ -67,7 +67,7 @@ def answered(cluster: Cluster, content: RequestContent, signer: IssuerRef, *, ma
             case Confirm(_, namespace, namespace_uid):
                 if against_grant(cluster.view(index, signer, namespace), verdict, NOW):
                     return Outcome("wait", (INQUIRY_FAILED,))
-                confirmed[namespace_uid, signer, ""] = NOW + timedelta(seconds=10)
+                confirmed[namespace_uid, signer, "", None] = NOW + timedelta(seconds=10)
             case Bind(_, namespace, namespace_uid):
                 claimable = granted(world, namespace, signer, now=NOW) == Claimable(namespace_uid)
                 terminating = namespace in index.terminating

@@ -294,8 +294,7 @@ class Replica:
             if isinstance(question, Bind):
                 await self.bindings.bind(question.signer, question.namespace, question.namespace_uid)
             elif self.confirmations is not None:
-                asked = (question.signer, question.namespace, question.namespace_uid, question.policy)
-                await self.confirmations.confirm(*asked)
+                await self.confirmations.confirm(question)
         except Unreachable:
             return False
         finally:

@@ -193,7 +193,7 @@ TABLE: dict[tuple[str, str], list[Over] | str] = {
 # certificateRequests (below).
 NO_LIMIT = {
     *("name", "signers", "namespaces", "namespace_labels", "remade_allowed", "namespace_uids", "problem"),
-    *("append_root", "rate"),
+    *("append_root", "route", "rate"),
 }
 
 

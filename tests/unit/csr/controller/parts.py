@@ -263,8 +263,12 @@ class FakeMesh:
     async def reread(self, namespace: str) -> None:
         await self._ask(("reread", namespace), self.on_reread)
 
-    async def confirm(self, signer: IssuerRef, namespace: str, uid: str) -> None:
-        await self._ask(("confirm", signer.name, namespace, uid), self.on_confirm)
+    async def confirm(
+        self, signer: IssuerRef, namespace: str, uid: str, policy: str = "", asked: IssuerRef | None = None
+    ) -> None:
+        assert not policy
+        asking = (asked.name,) if asked is not None else ()
+        await self._ask(("confirm", signer.name, namespace, uid, *asking), self.on_confirm)
 
     async def _ask(self, question: tuple[str, ...], answer: Callable[[], object]) -> None:
         self.asked.append(question)

@@ -1,0 +1,60 @@
+"""The answer that brings its root along, for readers who take whatever is last for their root.
+
+istiod checks nothing of what it passes on for a workload that named no signer, and ztunnel and pilot-agent trust the last
+certificate that they are given. So whoever makes such an answer checks it: each certificate after the leaf was signed by the
+next, the first is the CA that signed the leaf, the last is its root. Read back by other code than wrote it, once for each CA;
+a leaf itself is checked as every one is (certificate.py). Pure; safe in any thread.
+"""
+
+import functools
+import hashlib
+from itertools import pairwise
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from issuers.authority import Authority
+from issuers.certificate import IssuedCertificate
+from issuers.errors import SigningFailed
+from issuers.inspection import read_certificate
+from issuers.x509 import loading
+
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
+
+
+def with_root(issued: IssuedCertificate, authority: Authority) -> bytes:
+    """Return a certificate that this CA issued, what is above it, and its root, PEM. Raises SigningFailed."""
+    above = _above(authority)
+    whole = issued.pem + (authority.root_pem or b"")
+    if not whole.endswith(above) or whole.count(_BEGIN, 0, len(whole) - len(above)) != 1:
+        raise SigningFailed("what follows the certificate is not the chain of its CA")
+    return whole
+
+
+@functools.lru_cache(maxsize=2048)
+def _above(authority: Authority) -> bytes:
+    """What follows a leaf, from its CA to the root, or the root alone where that is the CA. Raises SigningFailed."""
+    text = authority.chain_pem + (authority.root_pem or b"")
+    try:
+        chain = loading.certificates(text)
+    except ValueError as error:
+        raise SigningFailed(f"the chain of the CA cannot be read back: {error}") from None
+    if authority.root_pem is None or not chain:
+        raise SigningFailed("the root of the CA is not known")
+    # The library's copy of a name may be written another way.
+    subject = read_certificate(chain[0].public_bytes(Encoding.DER)).subject
+    if _spki(chain[0]) != authority.spki or subject != authority.subject_der:
+        raise SigningFailed("the chain does not begin with the CA")
+    try:
+        for one, above in pairwise(chain):  # how a root signed itself nobody verifies
+            one.verify_directly_issued_by(above)
+    except (InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError) as error:
+        raise SigningFailed(f"the chain of the CA does not lead to its root: {error}") from None
+    if hashlib.sha256(_spki(chain[-1])).hexdigest() != authority.root_key_id:
+        raise SigningFailed("the chain does not end with the root of the CA")
+    return text
+
+
+def _spki(one: x509.Certificate) -> bytes:
+    return one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
