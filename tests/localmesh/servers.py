@@ -110,7 +110,13 @@ class ApiServer(Process):
         self.folder.mkdir()
         serving = self.authority.server("127.0.0.1", "localhost", "kubernetes.default.svc", "10.0.0.1")
         private, public = service_account_key()
+        # Who it is when it asks aggregated API servers on somebody's behalf; they believe it by a CA of its own.
+        front = Authority("front-proxy")
+        proxy = front.client("front-proxy-client")
         for name, data in {
+            "front-proxy-ca.crt": front.certificate,
+            "front-proxy.crt": proxy.certificate,
+            "front-proxy.key": proxy.key,
             "ca.crt": self.authority.certificate,
             "tls.crt": serving.certificate,
             "tls.key": serving.key,
@@ -134,6 +140,13 @@ class ApiServer(Process):
             "tls-cert-file": self.folder / "tls.crt",
             "tls-private-key-file": self.folder / "tls.key",
             "client-ca-file": self.folder / "ca.crt",
+            "requestheader-client-ca-file": self.folder / "front-proxy-ca.crt",
+            "requestheader-allowed-names": "front-proxy-client",
+            "requestheader-username-headers": "X-Remote-User",
+            "requestheader-group-headers": "X-Remote-Group",
+            "requestheader-extra-headers-prefix": "X-Remote-Extra-",
+            "proxy-client-cert-file": self.folder / "front-proxy.crt",
+            "proxy-client-key-file": self.folder / "front-proxy.key",
             "service-account-issuer": ISSUER,
             "service-account-key-file": self.folder / "sa.pub",
             "service-account-signing-key-file": self.folder / "sa.key",

@@ -14,8 +14,7 @@ import msgspec
 
 from issuers.acme.client.transport import Server, Transport
 from issuers.acme.errors import ForbiddenTarget, MalformedAnswer, Unreachable
-from signer.edge.dns01.record import apex, is_name
-from signer.edge.dns01.rfc2136 import FAILED
+from signer.edge.dns01.record import FAILED, apex, is_name
 from signer.tenancy.verdict import Reason
 
 _CREDENTIAL = re.compile(r"[!-~]{1,256}", re.ASCII)

@@ -1,9 +1,9 @@
 """DNS-01: puts the TXT record of a Challenge into the DNS, and looks for it at every server of its zone.
 
-By RFC 2136 at the issuer's name server, by an acme-dns server, or as a DNSEndpoint that External-DNS carries out. A
-Challenge names its solver itself, and anyone may write one: present and check are for those that the controller found to be
-ours; for taking away, the solver must be one of the issuer's, and the note of what was written must bear the seal of its
-TSIG secret.
+By RFC 2136 at the issuer's name server, by an acme-dns server, a webhook or a DNS product's API, or as a DNSEndpoint that
+External-DNS carries out. A Challenge names its solver itself, and anyone may write one: present and check are for those that
+the controller found to be ours; for taking away, the solver must be one of the issuer's, and the note of what was written
+must bear our seal (writers.py).
 Used on the loop, in the leader. Only pauses between failed tries are kept in memory.
 """
 
@@ -13,24 +13,20 @@ import time
 from dataclasses import dataclass
 
 from issuers.acme.client.transport import Server
-from issuers.acme.targets import ANYWHERE, AddressRule
 from signer.api.challenge import CHALLENGES, Challenge
 from signer.api.issuer import IssuerRef
 from signer.api.notes import text_note
-from signer.api.secret import SECRETS, read_secret
 from signer.authorities.registry import Registry
 from signer.edge.challenges.presenter import Cause, Found, Left
-from signer.edge.dns01 import acme_dns
+from signer.edge.dns01 import acme_dns, webhook
 from signer.edge.dns01.external_dns import Endpoints
 from signer.edge.dns01.queries import NoAnswer, Questions
 from signer.edge.dns01.record import classify, hides_others, is_name, record_name, waiting
-from signer.edge.dns01.rfc2136 import Updates
-from signer.edge.issuers.dns01_spec import AcmeDns, Dns01, ExternalDns, Rfc2136, read_dns01
-from signer.edge.issuers.spec import AcmeIssuer, judge_acme
+from signer.edge.dns01.writers import Later, Writer, Writers
+from signer.edge.issuers.dns01_spec import AcmeDns, Dns01, ExternalDns, read_dns01
 from signer.edge.orders.values import issuer_of
 from signer.edge.proxies.reach import Reach
 from signer.kube.client import ApiClient
-from signer.kube.errors import Forbidden, NotFound
 from signer.tenancy.verdict import Reason, Refuse
 
 NOTE = "mesh-signer.dev/dns01-record"
@@ -66,11 +62,10 @@ class DnsPresenter:
         recursive_only: bool = False,
     ) -> None:
         self._client = client
-        self._registry = registry
         self._questions = questions
         self._endpoints = Endpoints(client)
-        self._namespace = cluster_resource_namespace
         self._reach = reach or Reach()
+        self._writers = Writers(client, registry, questions, cluster_resource_namespace, self._reach)
         self._recursive_only = recursive_only
         self._pauses: dict[str, _Pause] = {}
 
@@ -80,16 +75,19 @@ class DnsPresenter:
         pause = self._pauses.get(uid)
         if pause is not None and time.monotonic() < pause.until:
             return pause.reason
+        asked = 0.0
         try:
-            async with asyncio.timeout(_STEP_SECONDS):
+            async with asyncio.timeout(_seconds(challenge)):
                 reason = await self._present(challenge)
         except TimeoutError:
             reason = Reason("NoAnswer", f"TXT {record_name(challenge.spec.dns_name)}: {_TOO_SLOW}")
+        except Later as error:
+            reason, asked = error.reason, error.seconds
         if reason is None:
             self._pauses.pop(uid, None)
         else:
             seconds = min(pause.seconds * 2, _LONGEST) if pause is not None else _SHORTEST
-            self._pauses[uid] = _Pause(time.monotonic() + seconds, seconds, reason)
+            self._pauses[uid] = _Pause(time.monotonic() + max(seconds, asked), seconds, reason)
         return reason
 
     async def check(self, challenge: Challenge) -> Found:
@@ -119,18 +117,22 @@ class DnsPresenter:
         name, _, seal = note.partition(" ")
         what = f"the TXT record {name[:253]!r}"
         ref, settings = issuer_of(challenge), self._still_the_issuers(challenge)
-        if ref is None or settings is None or not isinstance(settings.provider, Rfc2136):
+        if ref is None or settings is None or isinstance(settings.provider, AcmeDns | ExternalDns):
             why = f"{what} stays, as its issuer is gone or has another solver now"
             return Left(Reason("LeftBehind", why), again=False)
-        updates = await self._updates(ref, settings.provider)
-        if isinstance(updates, Reason):
-            return Left(updates)
-        if not _is_ours(challenge, updates, name, seal):
-            why = f"{what} stays: the note of it is not ours, or the TSIG secret has changed"
+        writer = await self._writers.of(ref, settings.provider, challenge)
+        if isinstance(writer, Reason):
+            return Left(writer)
+        if not _is_ours(challenge, writer, name, seal):
+            why = f"{what} stays: the note of it is not ours, or the TSIG secret or the ACME account's key has changed"
             return Left(Reason("LeftBehind", why), again=False)
         try:
-            async with asyncio.timeout(_STEP_SECONDS):
-                reason = await updates.remove(name, challenge.spec.key)
+            async with asyncio.timeout(_seconds(challenge)):
+                reason = await writer.remove(name, challenge.spec.key)
+        except NoAnswer as error:
+            reason = Reason("NoAnswer", f"{what}: {error}")
+        except Later as error:
+            reason = error.reason
         except TimeoutError:
             reason = Reason("NoAnswer", f"{what}: {_TOO_SLOW}")
         return Left(reason) if reason is not None else None
@@ -157,16 +159,19 @@ class DnsPresenter:
         if isinstance(settings.provider, ExternalDns):
             namespace = settings.provider.namespace or meta.namespace
             return await self._endpoints.add(target, spec.key, meta.uid, namespace)
-        updates = await self._updates(ref, settings.provider)
-        if isinstance(updates, Reason):
-            return updates
+        writer = await self._writers.of(ref, settings.provider, challenge)
+        if isinstance(writer, Reason):
+            return writer
         before, _, seal = text_note(meta.annotations, NOTE).partition(" ")
-        # The name leads elsewhere since the record was written.
-        moved = before not in ("", target) and _is_ours(challenge, updates, before, seal)
-        if moved and (reason := await updates.remove(before, spec.key)) is not None:
-            return reason
-        await self._note(challenge, f"{target} {updates.seal(_sealed(challenge, target))}")
-        return await updates.add(target, spec.key)
+        try:
+            # The name leads elsewhere since the record was written.
+            moved = before not in ("", target) and _is_ours(challenge, writer, before, seal)
+            if moved and (reason := await writer.remove(before, spec.key)) is not None:
+                return reason
+            await self._note(challenge, f"{target} {writer.seal(_sealed(challenge, target))}")
+            return await writer.add(target, spec.key)
+        except NoAnswer as error:
+            return Reason("NoAnswer", f"TXT {target}: {error}")
 
     async def _target(self, challenge: Challenge, settings: Dns01) -> str | Reason:
         """Where the record is to be written."""
@@ -195,36 +200,25 @@ class DnsPresenter:
     def _still_the_issuers(self, challenge: Challenge) -> Dns01 | None:
         """The Challenge's solver, if its issuer has it now."""
         ref = issuer_of(challenge)
-        state = self._registry.get(ref) if ref is not None else None
-        issuer = judge_acme(state.issuer, self._namespace) if state is not None and state.kind == "acme" else None
-        if not isinstance(issuer, AcmeIssuer) or challenge.spec.solver not in issuer.solvers:
+        issuer = self._writers.issuer(ref) if ref is not None else None
+        if issuer is None or challenge.spec.solver not in issuer.solvers:
             return None
         found = self._settings(challenge)
         return found if isinstance(found, Dns01) else None
 
-    async def _updates(self, ref: IssuerRef, server: Rfc2136) -> Updates | Reason:
-        """The issuer's name server, with the secret from where the issuer's Secrets lie."""
-        secret: bytes | Reason = b""
-        if server.tsig is not None:
-            secret = await self._secret(ref, server.tsig.secret_name, server.tsig.secret_key, "TSIG secret")
-        if isinstance(secret, Reason):
-            return secret
-        try:
-            return Updates(self._questions, server, secret, self._rule(ref))
-        except ValueError as error:
-            where = f"Secret {self._of(ref)}/{server.tsig.secret_name}" if server.tsig is not None else "no Secret"
-            return Reason("BadSecret", f"{where}: {error}")
-
     async def _at_acme_dns(self, ref: IssuerRef, server: AcmeDns, challenge: Challenge, leads_to: str) -> Reason | None:
         """Have the host's account hold the value, where the record's name leads to that account's and lacks it."""
         host, value = challenge.spec.dns_name, challenge.spec.key
-        data = await self._secret(ref, server.secret_name, server.secret_key, "acme-dns account")
+        data = await self._writers.secret(ref, server.secret_name, server.secret_key, "acme-dns account")
         if isinstance(data, Reason):
             return data
         try:
             account = acme_dns.read_account(data, host)
         except ValueError as error:
-            return Reason("BadSecret", f"Secret {self._of(ref)}/{server.secret_name}, key {server.secret_key}: {error}")
+            return Reason(
+                "BadSecret",
+                f"Secret {self._writers.namespace_of(ref)}/{server.secret_name}, key {server.secret_key}: {error}",
+            )
         name = record_name(host)
         if leads_to != account.fulldomain:
             now = "has no CNAME" if leads_to == name else f"leads to {leads_to}"
@@ -235,31 +229,10 @@ class DnsPresenter:
                 return None  # sent before: again would push out the other of the two values that are kept
         except NoAnswer as error:
             return Reason("NoAnswer", f"TXT {name}: {error}")
-        where = Server(server.host, addresses=self._rule(ref), ca_bundle=self._reach.roots, seconds=_SERVER_SECONDS)
+        where = Server(
+            server.host, addresses=self._writers.rule(ref), ca_bundle=self._reach.roots, seconds=_SERVER_SECONDS
+        )
         return await acme_dns.update(where, account, value)
-
-    def _rule(self, ref: IssuerRef) -> AddressRule:
-        """Which addresses a server may have that the issuer names itself."""
-        return ANYWHERE if ref.kind == "ClusterIssuer" else self._reach.tenants
-
-    def _of(self, ref: IssuerRef) -> str:
-        """Where the issuer's Secrets lie."""
-        return ref.namespace or self._namespace
-
-    async def _secret(self, ref: IssuerRef, name: str, key: str, what: str) -> bytes | Reason:
-        """An entry of one of the issuer's Secrets; `what` it is, for whoever lacks it."""
-        where = f"Secret {self._of(ref)}/{name}"
-        try:
-            found = read_secret(await self._client.get(SECRETS, name, self._of(ref)))
-        except NotFound:
-            return Reason("SecretNotFound", f"{where}, the {what}, not found")
-        except Forbidden:
-            return Reason("SecretNotFound", f"{where}, the {what}, may not be read")
-        if found.too_large:
-            return Reason("SecretNotFound", f"{where}, the {what}, {found.too_large}")
-        if not (value := found.data.get(key, b"")):
-            return Reason("SecretNotFound", f"{where} has no {what} at key {key}")
-        return value
 
     async def _note(self, challenge: Challenge, text: str) -> None:
         """Write down where the record goes, before it does."""
@@ -269,9 +242,16 @@ class DnsPresenter:
             await self._client.patch(CHALLENGES, meta.name, body, namespace=meta.namespace)
 
 
-def _is_ours(challenge: Challenge, updates: Updates, name: str, seal: str) -> bool:
+def _seconds(challenge: Challenge) -> float:
+    """For one step. A webhook may take its time, beside what the name servers take."""
+    solver = challenge.spec.solver.get("dns01")
+    slow = isinstance(solver, dict) and "webhook" in solver
+    return _STEP_SECONDS + webhook.SECONDS if slow else _STEP_SECONDS
+
+
+def _is_ours(challenge: Challenge, writer: Writer, name: str, seal: str) -> bool:
     """Tell whether a note is what we wrote for this Challenge. Without TSIG anybody could have, but so they could the record."""
-    wanted = updates.seal(_sealed(challenge, name))
+    wanted = writer.seal(_sealed(challenge, name))
     return is_name(name) and hmac.compare_digest(seal.encode(), wanted.encode())
 
 

@@ -5,6 +5,7 @@ Sources: RFC 8555, 8.4; https://kubernetes-sigs.github.io/external-dns/latest/do
 """
 
 import hashlib
+import hmac
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ _VALUE = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _NAME = re.compile(r"[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?)*", re.ASCII)
 DNS_ENDPOINTS = Resource("externaldns.k8s.io", "v1alpha1", "dnsendpoints", "DNSEndpoint", namespaced=True)
 HOLDER = "mesh-signer.dev/challenge."
+FAILED = "UpdateFailed"
+"""The reason when whoever keeps a record refuses to, or gives no answer."""
 MOST_HELD = 64
 """Values of one record: more than any Certificate needs, and few enough for one answer of a name server."""
 
@@ -84,6 +87,11 @@ def hides_others(name: str, delegated_to: str) -> bool:
 def holder(uid: str) -> str:
     """Name the label and annotation by which an object's record is a Challenge's."""
     return f"{HOLDER}{uid}"
+
+
+def seal(secret: bytes, text: str) -> str:
+    """What only the holder of a secret can say of a text: by it we know a note of ours again."""
+    return hmac.new(secret, b"mesh-signer dns01\0" + text.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def dns_endpoint(name: str, values: Mapping[str, str], namespace: str, *, ttl: int = 60) -> dict[str, Any]:

@@ -6,8 +6,6 @@ name stays. An Issuer's author chose the server, so its address is judged where 
 """
 
 import binascii
-import hashlib
-import hmac
 import socket
 
 import dns.message
@@ -19,13 +17,13 @@ import dns.update
 
 from issuers.acme.targets import AddressRule
 from signer.edge.dns01.queries import NoAnswer, Questions, is_alias, itself_and_above, zone_at
+from signer.edge.dns01.record import FAILED, seal
 from signer.edge.issuers.dns01_spec import Rfc2136
 from signer.edge.proxies.resolve import addresses
 from signer.tenancy.verdict import Reason
 
 TTL = 1
 """Seconds: who has just proven the apex must not have that answer in a cache when the wildcard's value is looked for."""
-FAILED = "UpdateFailed"
 _RESOLVE_SECONDS = 5.0
 _MAX_ADDRESSES = 4
 
@@ -51,7 +49,7 @@ class Updates:
 
     def seal(self, text: str) -> str:
         """What only the holder of the TSIG secret can say of a text: by it we know a note of ours again."""
-        return hmac.new(self._secret, b"mesh-signer dns01\0" + text.encode(), hashlib.sha256).hexdigest()[:32]
+        return seal(self._secret, text)
 
     async def add(self, name: str, value: str) -> Reason | None:
         """Add the value; again is no harm. A reason tells what is wrong."""

@@ -1,6 +1,6 @@
 """What a solver's `dns01` says: which provider writes the TXT record, and whether CNAMEs are followed. Pure.
 
-cert-manager's fields and defaults for `rfc2136` and `acmeDNS`; `externalDNS` is ours. All that is wrong is told at once, each with its
+cert-manager's fields and defaults, but for `externalDNS`, which is ours. All that is wrong is told at once, each with its
 field. Sources: https://cert-manager.io/docs/configuration/acme/dns01/rfc2136/; cert-manager v1.20,
 internal/apis/certmanager/validation/issuer.go and pkg/issuer/acme/dns/rfc2136.
 """
@@ -11,13 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from issuers.acme.errors import ForbiddenTarget
 from issuers.acme.targets import origin
 from signer.api.names import is_label, is_subdomain
 from signer.api.text import shown
+from signer.edge.issuers.dns01_apis import APIS, Api, read_api
+from signer.edge.issuers.dns01_fields import secret_entry, unknown
 
-PROVIDERS = ("rfc2136", "acmeDNS", "externalDNS")
-"""What we can prove names by; the others are cert-manager's, and are told by name."""
+PROVIDERS = ("rfc2136", "acmeDNS", "externalDNS", "webhook", *APIS)
+"""What we can prove names by."""
 ALGORITHMS = {
     "HMACMD5": "hmac-md5.sig-alg.reg.int.",
     "HMACSHA1": "hmac-sha1.",
@@ -25,8 +29,11 @@ ALGORITHMS = {
     "HMACSHA512": "hmac-sha512.",
 }
 """The issuer's words, and TSIG's names for them (RFC 8945, 6)."""
+MAX_CONFIG = 64 * 1024
+"""Bytes of a webhook's own settings."""
+_OTHERS = ("cert-manager.io", "acme.cert-manager.io", "mesh-signer.dev")
+_OTHERS_BELOW = ("k8s.io", "istio.io")
 _DNS_PORT = 53
-_SECRET_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}", re.ASCII)
 _HOST = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?)*", re.ASCII
 )
@@ -75,10 +82,19 @@ class ExternalDns:
 
 
 @dataclass(frozen=True, slots=True)
+class Webhook:
+    """A solver of cert-manager's webhook API: its group, its name there, and its own settings as JSON, b"" for none."""
+
+    group: str
+    solver: str
+    config: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Dns01:
     """One solver. `follow`: CNAMEs of the record's name are followed to where it is written."""
 
-    provider: Rfc2136 | AcmeDns | ExternalDns
+    provider: Rfc2136 | AcmeDns | ExternalDns | Webhook | Api
     follow: bool = False
 
 
@@ -103,19 +119,23 @@ def read_dns01(settings: Any, place: str, *, cluster_wide: bool) -> Dns01 | tupl
     place = f"{place}.{names[0]}"
     if not isinstance(inside, dict):
         return (*problems, f"{place}: an object is expected")
-    provider: Rfc2136 | AcmeDns | ExternalDns | None
+    provider: Rfc2136 | AcmeDns | ExternalDns | Webhook | Api | None
     match names[0]:
         case "rfc2136":
             provider = _rfc2136(inside, place, problems)
         case "acmeDNS":
             provider = _acme_dns(inside, place, problems)
+        case "webhook":
+            provider = _webhook(inside, place, problems)
+        case name if name in APIS:
+            provider = read_api(name, inside, place, problems)
         case _:
             provider = _external_dns(inside, place, problems, cluster_wide=cluster_wide)
     return tuple(problems) if problems or provider is None else Dns01(provider, strategy == "Follow")
 
 
 def _rfc2136(settings: Mapping[str, Any], place: str, problems: list[str]) -> Rfc2136 | None:
-    problems += _unknown(settings, _FIELDS, place)
+    problems += unknown(settings, _FIELDS, place)
     given = {name: settings.get(name) or "" for name in _FIELDS if name != "tsigSecretSecretRef"}
     wrong = [name for name, value in given.items() if not isinstance(value, str)]
     if wrong:
@@ -144,14 +164,14 @@ def _tsig(ref: Any, key_name: str, algorithm: str, place: str, problems: list[st
     if isinstance(ref, dict) and not (ref and key_name):
         problems.append(f"{place}: tsigKeyName and tsigSecretSecretRef go together")
         return None
-    secret = _secret_entry(ref, f"{place}.tsigSecretSecretRef", problems)
+    secret = secret_entry(ref, f"{place}.tsigSecretSecretRef", problems)
     if not _HOST.fullmatch(key_name.lower().removesuffix(".")):
         problems.append(f"{place}.tsigKeyName: {shown(key_name)} is not a valid key name")
     return Tsig(key_name, ALGORITHMS.get(found, ""), *secret)
 
 
 def _acme_dns(settings: Mapping[str, Any], place: str, problems: list[str]) -> AcmeDns:
-    problems += _unknown(settings, ("host", "accountSecretRef"), place)
+    problems += unknown(settings, ("host", "accountSecretRef"), place)
     host = settings.get("host") or ""
     if not isinstance(host, str) or not host or "?" in host:
         problems.append(f"{place}.host: the https URL of an acme-dns server is expected, without a query")
@@ -161,25 +181,40 @@ def _acme_dns(settings: Mapping[str, Any], place: str, problems: list[str]) -> A
             origin(host)
         except ForbiddenTarget as error:
             problems.append(f"{place}.host: {error}")
-    secret = _secret_entry(settings.get("accountSecretRef") or {}, f"{place}.accountSecretRef", problems)
+    secret = secret_entry(settings.get("accountSecretRef") or {}, f"{place}.accountSecretRef", problems)
     return AcmeDns(host.rstrip("/"), *secret)
 
 
-def _secret_entry(ref: Any, place: str, problems: list[str]) -> tuple[str, str]:
-    """Name and key of a Secret's entry."""
-    if not isinstance(ref, dict) or not all(isinstance(ref.get(name, ""), str) for name in ("name", "key")):
-        problems.append(f"{place}: name and key of a Secret are expected")
-        return "", ""
-    name, key = ref.get("name", ""), ref.get("key", "")
-    if not is_subdomain(name):
-        problems.append(f"{place}.name: {shown(name)} is not a valid Secret name")
-    if not _SECRET_KEY.fullmatch(key):
-        problems.append(f"{place}.key: {shown(key)} is not a valid Secret key")
-    return name, key
+def _webhook(settings: Mapping[str, Any], place: str, problems: list[str]) -> Webhook:
+    problems += unknown(settings, ("groupName", "solverName", "config"), place)
+    group, solver = settings.get("groupName") or "", settings.get("solverName") or ""
+    if not isinstance(group, str) or not is_subdomain(group) or "." not in group:
+        problems.append(
+            f"{place}.groupName: {shown(str(group))} is not the name of an API group, such as acme.example.com"
+        )
+    elif not may_have_webhooks(group):
+        problems.append(
+            f"{place}.groupName: {shown(group)} is not a webhook's: Kubernetes, Istio or we ourselves have it"
+        )
+    if not isinstance(solver, str) or not is_subdomain(solver):
+        problems.append(f"{place}.solverName: {shown(str(solver))} is not the name of a solver")
+    config = settings.get("config")
+    try:
+        text = b"" if config is None else msgspec.json.encode(config)
+    except (TypeError, ValueError, RecursionError):
+        text = None
+    if text is None or len(text) > MAX_CONFIG:
+        problems.append(f"{place}.config: {MAX_CONFIG} bytes of JSON are the most that is sent to a webhook")
+    return Webhook(str(group), str(solver), text or b"")
+
+
+def may_have_webhooks(group: str) -> bool:
+    """Tell whether an API group may be a webhook's: none in which objects lie that the controllers may write."""
+    return group not in _OTHERS and not any(group == one or group.endswith(f".{one}") for one in _OTHERS_BELOW)
 
 
 def _external_dns(settings: Mapping[str, Any], place: str, problems: list[str], *, cluster_wide: bool) -> ExternalDns:
-    problems += _unknown(settings, ("namespace",), place)
+    problems += unknown(settings, ("namespace",), place)
     namespace = settings.get("namespace") or ""
     if not isinstance(namespace, str) or (namespace and not is_label(namespace)):
         problems.append(f"{place}.namespace: {shown(str(namespace))} is not a valid namespace name")
@@ -189,10 +224,6 @@ def _external_dns(settings: Mapping[str, Any], place: str, problems: list[str], 
             f"{place}.namespace: only a ClusterIssuer may name one; an Issuer's objects are in its own namespace"
         )
     return ExternalDns(namespace)
-
-
-def _unknown(settings: Mapping[str, Any], known: tuple[str, ...], place: str) -> list[str]:
-    return [f"{place}.{shown(str(name))[1:-1]}: no such field" for name in settings if name not in known]
 
 
 def _nameserver(text: str) -> tuple[str, int] | None:

@@ -4,6 +4,7 @@ Tenants write hosts, zones and Issuers: what they lead us to must not be a way i
 """
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from issuers.acme.targets import AddressRule
@@ -19,12 +20,14 @@ class Reach:
     """Which addresses are dialled.
 
     `tenants`: for namespaced Issuers, their name servers, zones and hosts. `zones`: for the zones and hosts of ClusterIssuers.
-    `roots`: PEM of what acme-dns servers are trusted by; None: what the system trusts.
+    `roots`: PEM of what acme-dns servers and DNS products are trusted by; None: what the system trusts. `elsewhere`: products
+    that are not where they are for all the world, by the origin of their URL; for tests.
     """
 
     tenants: AddressRule = field(default_factory=AddressRule)
     zones: AddressRule = COMPANY
     roots: bytes | None = field(default=None, kw_only=True)
+    elsewhere: Mapping[str, str] = field(default_factory=dict, kw_only=True, hash=False)
 
     def of(self, ref: IssuerRef | None) -> AddressRule:
         """The rule for what an issuer's zones and hosts lead to."""

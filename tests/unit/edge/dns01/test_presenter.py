@@ -75,7 +75,7 @@ async def test_pauses() -> None:
 @pytest.mark.parametrize(
     ("solver", "told"),
     [
-        ({"dns01": {"route53": {}}}, "route53: not supported"),
+        ({"dns01": {"rout53": {}}}, "rout53: not supported"),
         ({"dns01": {"rfc2136": {"nameserver": ""}}}, "spec.solver.dns01.rfc2136.nameserver"),
         ({"http01": {}}, "spec.solver.dns01: an object is expected"),
     ],

@@ -1,13 +1,25 @@
 """What a dns01 solver may say, and what is told of the others."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signer.edge.issuers.dns01_spec import AcmeDns, Dns01, ExternalDns, Rfc2136, Tsig, read_dns01
+from signer.edge.issuers.dns01_spec import (
+    AcmeDns,
+    Dns01,
+    ExternalDns,
+    Rfc2136,
+    Tsig,
+    Webhook,
+    may_have_webhooks,
+    read_dns01,
+)
 
+MANIFESTS = Path(__file__).parents[4] / "manifests"
 TSIG = {"tsigKeyName": "acme-key", "tsigSecretSecretRef": {"name": "tsig", "key": "secret"}}
 
 
@@ -65,13 +77,40 @@ def test_acme_dns(host: str) -> None:
     assert found == Dns01(AcmeDns("https://auth.example.org", "accounts", "acmedns.json"))
 
 
+def test_webhook() -> None:
+    """A webhook's own settings are whatever JSON they are, and may be left out."""
+    hook = {"groupName": "acme.example.com", "solverName": "hetzner"}
+    assert read({"webhook": hook}) == Dns01(Webhook("acme.example.com", "hetzner"))
+    found = read({"webhook": {**hook, "config": {"zone": ["a", 1, None]}}, "cnameStrategy": "Follow"})
+    assert found == Dns01(Webhook("acme.example.com", "hetzner", b'{"zone":["a",1,null]}'), follow=True)
+
+
+def test_groups_of_ours_are_no_webhooks() -> None:
+    """No API group in which the controllers may create anything is taken for a webhook's: an Issuer's author chooses it."""
+    rules = [
+        rule
+        for file in (MANIFESTS / "base").glob("rbac-*.yaml")
+        for one in yaml.safe_load_all(file.read_text())
+        for rule in one.get("rules", ())
+    ]
+    written = {
+        group for rule in rules if {"create", "*"} & set(rule["verbs"]) for group in rule.get("apiGroups", ()) if group
+    }
+    assert "mesh-signer.dev" in written
+    for group in written:
+        told = read({"webhook": {"groupName": group, "solverName": "x"}})
+        assert isinstance(told, tuple)
+        assert "dns01.webhook.groupName" in told[0]
+    assert may_have_webhooks("acme.example.com")
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
         (7, "dns01: an object"),
         ({}, "dns01: one provider"),
         ({"rfc2136": {}, "externalDNS": {}}, "dns01: one provider"),
-        ({"route53": {}}, "dns01.route53: not supported"),
+        ({"rout53": {}}, "dns01.rout53: not supported"),
         ({"rfc2136": 7}, "dns01.rfc2136: an object"),
         ({"rfc2136": {}}, "dns01.rfc2136.nameserver: "),
         ({"rfc2136": {"nameserver": 7}}, "dns01.rfc2136.nameserver: text"),
@@ -114,6 +153,18 @@ def test_acme_dns(host: str) -> None:
         ),
         ({"acmeDNS": {"allowfrom": []}}, "dns01.acmeDNS.allowfrom: no such field"),
         ({"externalDNS": {"namespace": "a/b"}}, "dns01.externalDNS.namespace: "),
+        ({"webhook": {"solverName": "x"}}, "dns01.webhook.groupName: "),
+        ({"webhook": {"groupName": "apps", "solverName": "x"}}, "dns01.webhook.groupName: "),
+        ({"webhook": {"groupName": "a.example/../b", "solverName": "x"}}, "dns01.webhook.groupName: "),
+        ({"webhook": {"groupName": 7, "solverName": "x"}}, "dns01.webhook.groupName: "),
+        ({"webhook": {"groupName": "rbac.authorization.k8s.io", "solverName": "x"}}, "dns01.webhook.groupName: "),
+        ({"webhook": {"groupName": "acme.example.com"}}, "dns01.webhook.solverName: "),
+        ({"webhook": {"groupName": "acme.example.com", "solverName": "a/status"}}, "dns01.webhook.solverName: "),
+        (
+            {"webhook": {"groupName": "acme.example.com", "solverName": "x", "config": "y" * 70_000}},
+            "dns01.webhook.config: 65536 bytes",
+        ),
+        ({"webhook": {"groupname": "acme.example.com"}}, "dns01.webhook.groupname: no such field"),
         ({"externalDNS": {"ttl": 5}}, "dns01.externalDNS.ttl: no such field"),
     ],
     ids=lambda value: str(value)[:60],

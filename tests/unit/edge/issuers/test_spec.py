@@ -124,7 +124,7 @@ def test_whose_issuer_it_is() -> None:
         ({"solvers": [{"http01": {}, "dns01": {}}]}, "spec.acme.solvers[0]: one of http01 and dns01"),
         ({"solvers": [{"http01": {}}]}, "spec.acme.solvers[0].http01: one of ingress"),
         ({"solvers": [{"dns01": {}}]}, "spec.acme.solvers[0].dns01: one provider"),
-        ({"solvers": [{"dns01": {"route53": {}}}]}, "spec.acme.solvers[0].dns01.route53: not supported"),
+        ({"solvers": [{"dns01": {"rout53": {}}}]}, "spec.acme.solvers[0].dns01.rout53: not supported"),
         ({"solvers": [{}] * 300}, "spec.acme.solvers: 300 are too many"),
         ({"renewalInformationSource": "x"}, "spec.acme.renewalInformationSource: not supported"),
     ],
