@@ -27,6 +27,7 @@ from signer.csr.outcome import Answers
 from signer.kube.client import ApiClient
 from signer.kube.clock import utc_now
 from signer.kube.discovery.served import Served, locate_first
+from signer.kube.encoding import protobuf
 from signer.kube.encoding.depth import TOO_DEEP, deeper
 from signer.kube.encoding.protobuf_codec import ProtobufCodec
 from signer.kube.errors import NotFound, Unreachable
@@ -34,6 +35,7 @@ from signer.kube.reflector import Change
 from signer.kube.resource import NoName, Resource
 from signer.pods.evaluate import PodVerdict, evaluate_pod
 
+_PROTOBUF = "application/vnd.kubernetes.protobuf"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _TIMEOUT = 10.0
 # Account and node, made anew under their names, have another uid; that is as old as this, at most.
@@ -114,6 +116,21 @@ class PodRequests:
             self._uids.of(NODES, "", request.node_name),
         )
         return Surroundings(pod, account, node, at)
+
+    async def find(self, namespace: str, name: str) -> PodCertificateRequest | None:
+        """Read one request as it is now, None when there is none. Raises ApiError, Unreachable."""
+        resource = await self._served.locate()
+        if resource is None:
+            return None
+        try:
+            answer = await self._client.request(
+                "GET", resource.path(namespace, name), accept=_PROTOBUF, timeout=_TIMEOUT
+            )
+            return read_pod_request(answer.body, resource.version, *protobuf.raw_span(answer.body))
+        except (NotFound, NoName):
+            return None
+        except protobuf.ProtobufError as error:
+            raise Unreachable(f"PodCertificateRequest {namespace}/{name} cannot be read: {error}") from error
 
     def _read(self, raw: bytes) -> PodCertificateRequest | None:
         served = self._served.resource

@@ -191,7 +191,7 @@ def _judge(
         return Unready(found_out.failed)
     if (waiting := unready(mesh.world)) is not None:
         return waiting  # as when the signer takes a request in
-    world = _as_known(mesh.world, signer, found_out, now)
+    world = as_known(mesh.world, signer, found_out, now)
     case = case_of(asked.content, signer, mesh.issuers.get(signer), found_out.answers, world)
     verdict = evaluate(case, Circumstances(limits, world, world.settings.cluster_resource_namespace, now))
     if isinstance(verdict, Wait) and signer in mesh.unread:
@@ -199,8 +199,8 @@ def _judge(
     return verdict
 
 
-def _as_known(world: World, signer: IssuerRef, found_out: FoundOut, now: datetime) -> World:
-    """The world with what the signer would have stored and read live by now."""
+def as_known(world: World, signer: IssuerRef, found_out: FoundOut, now: datetime) -> World:
+    """Return the world with what the signer would have stored and read live by now."""
     bindings = world.bindings if found_out.bound is None else {**world.bindings, signer: found_out.bound}
     one = found_out.confirmed
     confirmed = {(one.namespace_uid, one.signer, one.policy): now + CONFIRMED_FOR} if one is not None else {}
