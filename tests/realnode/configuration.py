@@ -164,7 +164,7 @@ def api_flags(folder: str) -> list[str]:
         f"--kubelet-client-key={folder}/kubelet-client.key",
         "--kubelet-preferred-address-types=InternalIP",
         # Certificates and roots for Pods, which Kubernetes 1.37 serves by itself.
-        "--feature-gates=PodCertificateRequest=true,ClusterTrustBundle=true",
+        "--feature-gates=PodCertificateRequest=true,ClusterTrustBundle=true,ClusterTrustBundleProjection=true",
         f"--runtime-config={_CERTIFICATES}/podcertificaterequests=true,{_CERTIFICATES}/clustertrustbundles=true",
         "--enable-admission-plugins=NodeRestriction",
     ]
