@@ -18,6 +18,7 @@ from signer.api.podcertificaterequest import (
     KNOWN_VERSIONS,
     POD_CERTIFICATE_REQUESTS,
     PodCertificateRequest,
+    is_answered,
     read_pod_request,
 )
 from signer.api.signername import parse_signer_name
@@ -110,11 +111,10 @@ class PodRequests:
     async def look(self, request: PodCertificateRequest) -> Surroundings:
         """Read live what a request rests on. Raises ApiError, Unreachable."""
         at = self._wall()  # before the reads: what they find is no older
-        pod, account, node = await asyncio.gather(
-            self._read_pod(request.namespace, request.pod_name),
-            self._uids.of(SERVICE_ACCOUNTS, request.namespace, request.service_account),
-            self._uids.of(NODES, "", request.node_name),
-        )
+        # One after the other: account and node are known already, as a rule, and a task for each costs more than both.
+        account = await self._uids.of(SERVICE_ACCOUNTS, request.namespace, request.service_account)
+        node = await self._uids.of(NODES, "", request.node_name)
+        pod = await self._read_pod(request.namespace, request.pod_name)
         return Surroundings(pod, account, node, at)
 
     async def find(self, namespace: str, name: str) -> PodCertificateRequest | None:
@@ -133,6 +133,8 @@ class PodRequests:
             raise Unreachable(f"PodCertificateRequest {namespace}/{name} cannot be read: {error}") from error
 
     def _read(self, raw: bytes) -> PodCertificateRequest | None:
+        if is_answered(raw):
+            return None
         served = self._served.resource
         request = read_pod_request(raw, served.version if served is not None else KNOWN_VERSIONS[0])
         ref = parse_signer_name(request.signer_name)
@@ -140,7 +142,7 @@ class PodRequests:
             return None
         if len(self._asked) < _REMEMBERED:
             self._asked.add(ref)
-        return None if request.answered else request
+        return request
 
     def _changed(self, change: Change[PodCertificateRequest]) -> None:
         for handler in self._handlers:
