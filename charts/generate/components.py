@@ -51,7 +51,9 @@ COMPONENTS = (
         "pod-certificates",
         False,
         "certificates and roots for Pods by their kubelets, without istiod: PodCertificateRequests and ClusterTrustBundles, which "
-        "Kubernetes serves from 1.37 on, or from 1.36 where they are switched on; see docs/pod-certificates.md",
+        "Kubernetes serves from 1.37 on, or from 1.36 where they are switched on; see docs/pod-certificates.md. Not beside "
+        "cert-manager, where it is set up by hand",
+        beside=False,
     ),
     Component(
         "manage-mesh-config",

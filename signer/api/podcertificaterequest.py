@@ -136,6 +136,14 @@ def read_pod_request(buf: bytes, version: str, start: int = 0, end: int | None =
     return PodCertificateRequest(version=version, raw=raw, conditions=frozenset(conditions), **meta, **spec)
 
 
+def is_answered(raw: bytes) -> bool:
+    """Tell of an object's bytes whether nothing is left to do, without reading the rest. Raises ProtobufError."""
+    conditions = (
+        one for tag, a, b in protobuf.scan(raw) if tag == _STATUS and a != b for one in _read_conditions(raw, a, b)
+    )
+    return not _FINAL.isdisjoint(conditions)
+
+
 def _read_spec(raw: bytes, start: int, end: int) -> _Spec:
     texts = dict.fromkeys(_SPEC_TEXTS.values(), "")
     blobs = dict.fromkeys(_SPEC_BYTES.values(), b"")

@@ -20,6 +20,7 @@ from signer.api.meta import to_rfc3339
 from signer.api.proxyconfig import PROXY_CONFIGS
 from signer.api.secret import SECRETS, read_secret
 from signer.api.signerbinding import SignerBinding
+from signer.api.signername import parse_signer_name
 from signer.certificates.requests import steps
 from signer.certificates.requests.requester import BINDINGS, GUARD, POLICIES, vouched, vouched_since
 from signer.certificates.secrets.view import inspect
@@ -35,9 +36,11 @@ from signer.commands.explanations.around import (
 from signer.commands.explanations.certificate import CertificateExplanation, Seen, explain_certificate
 from signer.commands.explanations.certificaterequest import AskRequester, RequestQuestion, explain_request
 from signer.commands.explanations.csr import NOTHING_FOUND_OUT, Explanation, FoundOut, Question, explain
+from signer.commands.explanations.pod import explain_pod
 from signer.commands.explanations.requests import Asked
 from signer.commands.live import Listing, Mesh, list_all
 from signer.commands.rights import ask_rights
+from signer.commands.tables import clean
 from signer.csr.inquiries import INQUIRY_FAILED, not_answered
 from signer.csr.outcome import AskKey, AskReference, NoKey
 from signer.csr.questions import Questions, key_in
@@ -47,6 +50,7 @@ from signer.kube.errors import Forbidden, NotFound
 from signer.kube.leases.record import LEASES
 from signer.kube.objects import Json
 from signer.mesh.live import LiveReads
+from signer.pods.requests import PodRequests
 from signer.settings.values import Settings
 from signer.tenancy.bindings import new_binding
 from signer.tenancy.live import LiveView, against_grant, against_owner
@@ -86,7 +90,7 @@ class Asking:
                     return found
                 around = await self._around(needed_for(asked, signer, self._settings))
                 return with_around(found, around, self._mesh, self._now)
-            found_out = await self._answer(found, asked, found_out)
+            found_out = await self._answer(found, found_out)
         raise NotFoundOut(f"what becomes of {asked.title} could not be determined")
 
     async def certificate_request(self, request: CertificateRequest, title: str) -> Explanation:
@@ -99,6 +103,23 @@ class Asking:
             if isinstance(found, Explanation):
                 return request_with_around(found, await self._around(), self._now) if self._looks_around else found
             found_out = await self._answer_request(found, request, found_out)
+        raise NotFoundOut(f"what becomes of {title} could not be determined")
+
+    async def pod_request(self, namespace: str, name: str) -> Explanation:
+        """Explain a PodCertificateRequest, with its Pod as it is now. Raises NotFoundOut, ApiError, Unreachable."""
+        title, pods = f"PodCertificateRequest {namespace}/{name}", PodRequests(self._client)
+        request = await pods.find(namespace, name)
+        if request is None:
+            raise NotFoundOut(f"there is no {title}: Kubernetes deletes them after a quarter of an hour")
+        signer = parse_signer_name(request.signer_name)
+        if signer is None:
+            raise NotFoundOut(f"{title} asks {clean(request.signer_name)}, which is not one of our signers")
+        seen, found_out = await pods.look(request), NOTHING_FOUND_OUT
+        for _ in range(_MOST):
+            found = explain_pod(request, signer, self._mesh, seen, now=self._now, found_out=found_out)
+            if isinstance(found, Explanation):
+                return found
+            found_out = await self._answer(found, found_out)
         raise NotFoundOut(f"what becomes of {title} could not be determined")
 
     async def certificate(self, namespace: str, name: str) -> CertificateExplanation:
@@ -147,9 +168,9 @@ class Asking:
         # Without kube-system's, only a cert-manager there is missed; it may run in our namespace, too.
         return Around(known, unasked, Listing(tuple(item for one in lists for item in one.items), lists[0].problem))
 
-    async def _answer(self, question: Question, asked: Asked, so_far: FoundOut) -> FoundOut:
+    async def _answer(self, question: Question, so_far: FoundOut) -> FoundOut:
         if isinstance(question, AskReference):
-            allowed = await self._questions.may_reference(question.issuer, asked.content)
+            allowed = await self._questions.may_reference(question.issuer, question.content)
             return replace(so_far, answers=replace(so_far.answers, may_reference=allowed))
         if isinstance(question, AskKey):
             return await self._key(question, so_far)

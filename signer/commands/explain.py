@@ -30,12 +30,16 @@ from signer.kube.errors import NotFound
 from signer.settings.values import Settings
 
 _DESCRIPTION = """\
-Say what the signer would do with a request, and why: with a CertificateSigningRequest (NAME) or a CertificateRequest
-(NAMESPACE/NAME) of the cluster, one in a file (-f, - for standard input; also a CSR in PEM, with --signer), or with the
+Say what the signer would do with a request, and why: with a CertificateSigningRequest (NAME), a CertificateRequest
+(NAMESPACE/NAME) or a PodCertificateRequest (podcertificaterequest NAME) of the cluster, one in a file (-f, - for standard input; also a CSR in PEM, with --signer), or with the
 request of a workload (--namespace, --service-account, --signer, --key). Nothing is written. Exit status: 0 it is signed, 1 it
 is refused or waits, or the workload does not get it, 2 it could not be determined.
 """
-_USAGE = "usage: explain certificate NAME [-n NAMESPACE], or explain certificaterequest NAME [-n NAMESPACE]"
+_USAGE = (
+    "usage: explain certificate NAME [-n NAMESPACE], explain certificaterequest NAME [-n NAMESPACE], or explain "
+    "podcertificaterequest NAME [-n NAMESPACE]"
+)
+_OF_POD = "podcertificaterequest"
 _WORDS = {
     "issue": ("SIGNED", "green"),
     "refuse": ("REFUSED", "red"),
@@ -52,7 +56,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         metavar="NAME",
         help="a CertificateSigningRequest; NAMESPACE/NAME: a CertificateRequest; or certificate NAME, or "
-        "certificaterequest NAME, with --namespace",
+        "certificaterequest or podcertificaterequest NAME, with --namespace",
     )
     parser.add_argument("-f", "--filename", metavar="FILE", help="a request of either kind, or a CSR in PEM")
     parser.add_argument(
@@ -80,7 +84,7 @@ def call(options: argparse.Namespace) -> int:
 
     def check() -> None:
         words, kind = options.name, options.name[0].lower().removesuffix("s") if options.name else ""
-        if len(words) > 2 or (len(words) == 2 and kind not in {"certificate", "certificaterequest"}):
+        if len(words) > 2 or (len(words) == 2 and kind not in {"certificate", "certificaterequest", _OF_POD}):
             raise NotFoundOut(_USAGE)
         named = options.workload is not None and len(words) < 2
         if sum((bool(words), options.filename is not None, named)) != 1:
@@ -92,6 +96,10 @@ def call(options: argparse.Namespace) -> int:
         now = await time_there(client)
         if kind == "certificate":
             return await _of_certificate(client, options, settings, now)
+        if kind == _OF_POD:
+            mesh = (await read_mesh(client, settings, now=now)).require()
+            namespace, _, name = options.name.partition("/")
+            return _told(await Asking(client, mesh, settings, now).pod_request(namespace, name), options.output)
         asked = await _find(client, options)
         mesh = (await read_mesh(client, settings, now=now)).require()
         asking = Asking(client, mesh, settings, now, looks_around=True)
@@ -101,13 +109,17 @@ def call(options: argparse.Namespace) -> int:
         else:
             malformed = _malformed(mesh, options, now) if asked is None else None
             found = malformed or await _explain(asking, _complete(asked, mesh, options, settings), settings)
-        if options.output == TEXT:
-            say(_text(found, terminal=colours(sys.stdout)))
-        else:
-            say(written(found.document(), options.output))
-        return FINE if found.verdict == "issue" and not found.obstacles else FOUND
+        return _told(found, options.output)
 
     return run(options, work, check)
+
+
+def _told(found: Explanation, output: str) -> int:
+    if output == TEXT:
+        say(_text(found, terminal=colours(sys.stdout)))
+    else:
+        say(written(found.document(), output))
+    return FINE if found.verdict == "issue" and not found.obstacles else FOUND
 
 
 def _named(client: ApiClient, options: argparse.Namespace) -> str:

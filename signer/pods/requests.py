@@ -18,6 +18,7 @@ from signer.api.podcertificaterequest import (
     KNOWN_VERSIONS,
     POD_CERTIFICATE_REQUESTS,
     PodCertificateRequest,
+    is_answered,
     read_pod_request,
 )
 from signer.api.signername import parse_signer_name
@@ -27,6 +28,7 @@ from signer.csr.outcome import Answers
 from signer.kube.client import ApiClient
 from signer.kube.clock import utc_now
 from signer.kube.discovery.served import Served, locate_first
+from signer.kube.encoding import protobuf
 from signer.kube.encoding.depth import TOO_DEEP, deeper
 from signer.kube.encoding.protobuf_codec import ProtobufCodec
 from signer.kube.errors import NotFound, Unreachable
@@ -34,6 +36,7 @@ from signer.kube.reflector import Change
 from signer.kube.resource import NoName, Resource
 from signer.pods.evaluate import PodVerdict, evaluate_pod
 
+_PROTOBUF = "application/vnd.kubernetes.protobuf"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _TIMEOUT = 10.0
 # Account and node, made anew under their names, have another uid; that is as old as this, at most.
@@ -108,14 +111,30 @@ class PodRequests:
     async def look(self, request: PodCertificateRequest) -> Surroundings:
         """Read live what a request rests on. Raises ApiError, Unreachable."""
         at = self._wall()  # before the reads: what they find is no older
-        pod, account, node = await asyncio.gather(
-            self._read_pod(request.namespace, request.pod_name),
-            self._uids.of(SERVICE_ACCOUNTS, request.namespace, request.service_account),
-            self._uids.of(NODES, "", request.node_name),
-        )
+        # One after the other: account and node are known already, as a rule, and a task for each costs more than both.
+        account = await self._uids.of(SERVICE_ACCOUNTS, request.namespace, request.service_account)
+        node = await self._uids.of(NODES, "", request.node_name)
+        pod = await self._read_pod(request.namespace, request.pod_name)
         return Surroundings(pod, account, node, at)
 
+    async def find(self, namespace: str, name: str) -> PodCertificateRequest | None:
+        """Read one request as it is now, None when there is none. Raises ApiError, Unreachable."""
+        resource = await self._served.locate()
+        if resource is None:
+            return None
+        try:
+            answer = await self._client.request(
+                "GET", resource.path(namespace, name), accept=_PROTOBUF, timeout=_TIMEOUT
+            )
+            return read_pod_request(answer.body, resource.version, *protobuf.raw_span(answer.body))
+        except (NotFound, NoName):
+            return None
+        except protobuf.ProtobufError as error:
+            raise Unreachable(f"PodCertificateRequest {namespace}/{name} cannot be read: {error}") from error
+
     def _read(self, raw: bytes) -> PodCertificateRequest | None:
+        if is_answered(raw):
+            return None
         served = self._served.resource
         request = read_pod_request(raw, served.version if served is not None else KNOWN_VERSIONS[0])
         ref = parse_signer_name(request.signer_name)
@@ -123,7 +142,7 @@ class PodRequests:
             return None
         if len(self._asked) < _REMEMBERED:
             self._asked.add(ref)
-        return None if request.answered else request
+        return request
 
     def _changed(self, change: Change[PodCertificateRequest]) -> None:
         for handler in self._handlers:

@@ -26,6 +26,7 @@ API_PORT = 6443
 PAUSE = "mesh-signer.test/pause:1"
 COREDNS = "mesh-signer.test/coredns:1"
 CLUSTER_DOMAIN = "cluster.local"
+_CERTIFICATES = "certificates.k8s.io/v1beta1"
 TUNABLES = {
     "vm/overcommit_memory": "1",
     "vm/panic_on_oom": "0",
@@ -80,6 +81,11 @@ def kubelet(machine: Machine) -> Json:
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "registerNode": True,
+        "featureGates": {
+            "PodCertificateRequest": True,
+            "ClusterTrustBundle": True,
+            "ClusterTrustBundleProjection": True,
+        },
     }
 
 
@@ -157,6 +163,10 @@ def api_flags(folder: str) -> list[str]:
         f"--kubelet-client-certificate={folder}/kubelet-client.crt",
         f"--kubelet-client-key={folder}/kubelet-client.key",
         "--kubelet-preferred-address-types=InternalIP",
+        # Certificates and roots for Pods, which Kubernetes 1.37 serves by itself.
+        "--feature-gates=PodCertificateRequest=true,ClusterTrustBundle=true,ClusterTrustBundleProjection=true",
+        f"--runtime-config={_CERTIFICATES}/podcertificaterequests=true,{_CERTIFICATES}/clustertrustbundles=true",
+        "--enable-admission-plugins=NodeRestriction",
     ]
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 from signer.api.crd import CERTIFICATES_CRD, ours
 from signer.api.signername import CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN, signer_name_of
 from signer.api.text import some
-from signer.commands.checks.facts import AGAIN, Access, Facts, Finding, Severity, name_of
+from signer.commands.checks.facts import AGAIN, Access, Facts, Finding, Severity, name_of, runs
 from signer.commands.checks.rbac import Right, Roles, Subject
 from signer.mesh.roots import asked_by_istiod
-from signer.settings.values import Settings
+from signer.settings.values import POD_CERTIFICATES, Settings
 
 SIGNER, CONTROLLERS = "mesh-signer", "mesh-signer-controllers"
 _WRITE = frozenset({"create", "update", "patch", "delete", "deletecollection"})
@@ -63,6 +63,8 @@ def needed(facts: Facts) -> list[Access]:
     ]
     if any(name_of(crd) == CERTIFICATES_CRD and ours(crd) for crd in facts.crds.items):
         rights += _of_controllers(settings)
+    if any(runs(one, POD_CERTIFICATES) for one in facts.deployments.items):
+        rights += _of_pods(us)
     names = sorted(map(signer_name_of, asked_by_istiod(facts.mesh.world)))[:_MOST]
     for user in sorted(facts.mesh.world.requesters):
         if facts.settings.istiod_accounts or user.endswith(":istiod"):
@@ -83,6 +85,24 @@ def _of_controllers(settings: Settings) -> list[Access]:
         *(Access(them, verb, "secrets", need="keep certificates") for verb in ("list", "create", "patch")),
         Access(them, "list", "proxyconfigs", "networking.istio.io", need="see claims"),
         Access(them, "list", "configmaps", namespace=settings.istio_namespace, need="see the mesh config"),
+    ]
+
+
+def _of_pods(us: str) -> list[Access]:
+    """List what the signer needs where it answers Pods' requests and publishes roots for them."""
+    group, requests = "certificates.k8s.io", "podcertificaterequests"
+    return [
+        *(Access(us, verb, requests, group, need="see Pods' requests") for verb in ("list", "watch")),
+        Access(us, "update", requests, group, subresource="status", need="answer Pods' requests"),
+        *(
+            Access(us, "get", resource, need="look at the Pod that asks")
+            for resource in ("pods", "serviceaccounts", "nodes")
+        ),
+        *(
+            Access(us, verb, "clustertrustbundles", group, need="publish roots for Pods")
+            for verb in ("list", "create", "patch")
+        ),
+        Access(us, "attest", "signers", group, name=f"{CLUSTER_ISSUER_DOMAIN}/*", need="publish roots for Pods"),
     ]
 
 

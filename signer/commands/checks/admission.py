@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from signer.api.text import shown
-from signer.commands.checks.facts import AGAIN, Facts, Finding, at, name_of, texts
+from signer.commands.checks.facts import AGAIN, Facts, Finding, at, name_of, runs, texts
 from signer.commands.live import Json
+from signer.settings.values import POD_CERTIFICATES
 
 _POLICIES = {
     "claims.mesh-signer.dev": "whoever may write a ProxyConfig may claim any signer that nobody owns yet",
@@ -30,6 +31,11 @@ _CONTROLLERS_POLICIES = {
     "controllers-requests.mesh-signer.dev": "whoever gets hold of the controllers' token can delete CertificateRequests",
 }
 """Of manifests/base, where the controllers run."""
+_PODS_POLICIES = {
+    "podcertificaterequests.mesh-signer.dev": "whoever may create PodCertificateRequests may ask in the name of any Pod",
+    "podcertificates.mesh-signer.dev": "another signer in the cluster may answer Pods' requests that mesh-signer keeps waiting",
+}
+"""Of the component pod-certificates, where its controller runs."""
 _SHIPPED = Path(__file__).parent / "shipped_admission.json"
 # The namespace that the shipped expressions name; elsewhere they are changed with the rest.
 _NAMESPACE = "system:serviceaccount:cert-manager:"
@@ -39,6 +45,9 @@ _MOST_DIFFERENCES = 100
 _WITH_ADMISSION = (
     "add manifests/components/admission to what mesh-signer is installed with (overlays/istio has it; in the chart it is on unless "
     "switched off), and apply that again, whole"
+)
+_WITH_PODS = (
+    "add manifests/components/pod-certificates to what mesh-signer is installed with, and apply that again, whole"
 )
 
 
@@ -76,7 +85,8 @@ def check_admission(facts: Facts) -> Iterator[Finding]:
         if "Deny" in texts(one, "spec", "validationActions")
     }
     controllers = any(name_of(one) == _CONTROLLERS for one in facts.deployments.items)
-    needed = _POLICIES | (_CONTROLLERS_POLICIES if controllers else {})
+    pods = any(runs(one, POD_CERTIFICATES) for one in facts.deployments.items)
+    needed = _POLICIES | (_CONTROLLERS_POLICIES if controllers else {}) | (_PODS_POLICIES if pods else {})
     lacking = {name for name in needed if name not in there or name not in bound}
     for name in sorted(lacking):
         open_ = needed[name]
@@ -86,7 +96,7 @@ def check_admission(facts: Facts) -> Iterator[Finding]:
             "admission",
             f"the admission policy {name} {lack}: {open_}",
             f"ValidatingAdmissionPolicy {name}",
-            AGAIN if name in _CONTROLLERS_POLICIES else _WITH_ADMISSION,
+            AGAIN if name in _CONTROLLERS_POLICIES else _WITH_PODS if name in _PODS_POLICIES else _WITH_ADMISSION,
             code="AdmissionPolicyMissing",
         )
     for one in shipped():
@@ -111,7 +121,7 @@ def _compared(facts: Facts, one: Shipped) -> Iterator[Finding]:
         return
     told = found[0] if found else ["it is not there, and what belongs to it is"]
     more = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
-    open_ = (_POLICIES | _CONTROLLERS_POLICIES).get(one.name, "")
+    open_ = (_POLICIES | _CONTROLLERS_POLICIES | _PODS_POLICIES).get(one.name, "")
     yield Finding(
         "warning",
         "admission",

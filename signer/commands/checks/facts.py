@@ -158,3 +158,10 @@ def arguments(template: Any) -> list[str]:
     return [
         one for container in containers(template) for one in (*texts(container, "command"), *texts(container, "args"))
     ]
+
+
+def runs(deployment: Json, controller: str) -> bool:
+    """Tell whether a Deployment's options name a controller of ours."""
+    chosen = [one.partition("=")[2] for one in arguments(at(deployment, "spec", "template")) if "--controllers=" in one]
+    names = {name.strip() for one in chosen for name in one.split(",")}
+    return controller in names or (name_of(deployment).startswith("mesh-signer") and "*" in names)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from signer.api.injectable import ASKING
 from signer.api.text import some
-from signer.commands.checks.facts import AGAIN, Facts, Finding, arguments, at, name_of, namespace_of
+from signer.commands.checks.facts import AGAIN, Facts, Finding, at, name_of, namespace_of, runs
 from signer.commands.live import Json
 from signer.injector.asked import Defect, asked_for
 from signer.settings.values import CA_INJECTOR
@@ -30,7 +30,7 @@ def check_injection(facts: Facts) -> Iterator[Finding]:
     if facts.deployments.problem:
         return  # told by check_ourselves
     available = [one for one in facts.deployments.items if at(one, "status", "availableReplicas")]
-    ours = [one for one in available if name_of(one) == _INJECTOR or _runs(one, CA_INJECTOR)]
+    ours = [one for one in available if name_of(one) == _INJECTOR or runs(one, CA_INJECTOR)]
     theirs = [one for one in available if at(one, "spec", "template", "metadata", "labels", _NAME) == "cainjector"]
     if asking and not ours and not theirs:
         count = "one object asks" if len(asking) == 1 else f"{len(asking)} objects ask"
@@ -47,7 +47,7 @@ def check_injection(facts: Facts) -> Iterator[Finding]:
             "leave manifests/components/ca-injector out of mesh-signer, or remove the Deployment cert-manager-cainjector",
             code="InjectorTwice",
         )
-    if ours and not theirs and not any(_runs(one, _SOURCES) for one in available):
+    if ours and not theirs and not any(runs(one, _SOURCES) for one in available):
         text = f"the CA injector gets no answers: no Deployment of ours runs the controller {_SOURCES}"
         yield Finding(
             "error",
@@ -88,12 +88,6 @@ def _annotations(obj: Json) -> dict[str, str]:
     found = found if isinstance(found, dict) else {}
     asked = {name: str(found[name]) for name in ASKING if found.get(name)}
     return asked if asked_for(asked) is not None else {}
-
-
-def _runs(deployment: Json, controller: str) -> bool:
-    chosen = [one.partition("=")[2] for one in arguments(at(deployment, "spec", "template")) if "--controllers=" in one]
-    names = {name.strip() for one in chosen for name in one.split(",")}
-    return controller in names or (name_of(deployment).startswith("mesh-signer") and "*" in names)
 
 
 def _bound(facts: Facts) -> bool:

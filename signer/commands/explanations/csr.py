@@ -233,7 +233,7 @@ def _judge(
         return Unready(found_out.failed)
     if (waiting := unready(mesh.world)) is not None:
         return waiting  # as when the signer takes a request in
-    world = _as_known(mesh.world, found_out, now)
+    world = as_known(mesh.world, found_out, now)
     find, signer = mesh.issuers.get, meant.asked
     if signer in world.routed:
         case = case_by_identity(asked.content, signer, find, found_out.answers, world, now=now)
@@ -245,8 +245,8 @@ def _judge(
     return verdict
 
 
-def _as_known(world: World, found_out: FoundOut, now: datetime) -> World:
-    """The world with what the signer would have stored and read live by now."""
+def as_known(world: World, found_out: FoundOut, now: datetime) -> World:
+    """Return the world with what the signer would have stored and read live by now."""
     bound = found_out.bound
     bindings = world.bindings if bound is None else {**world.bindings, bound.signer: bound}
     one = found_out.confirmed

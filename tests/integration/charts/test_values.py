@@ -426,6 +426,10 @@ def test_one_pod_can_be_moved(replicas: int) -> None:
             ["components.manageMeshConfig", "false"],
         ),
         ({"besideCertManager": True, "components": {"requester": True}}, ["components.requester", "false"]),
+        (
+            {"besideCertManager": True, "components": {"podCertificates": True}},
+            ["components.podCertificates", "by hand", "false"],
+        ),
         ({"settings": {"tenancy": "audit"}}, ["settings.audit-until", "2026-12-31T00:00:00Z"]),
     ],
 )

@@ -9,7 +9,7 @@ from signer.commands.checks.access import check_needed, check_others, needed
 from signer.commands.checks.facts import Access, Facts
 from signer.commands.checks.rbac import Right, Roles, Subject
 from signer.commands.live import Listing
-from tests.unit.commands.meshes import bound, facts, named, role, whats
+from tests.unit.commands.meshes import bound, deployment, facts, named, role, whats
 
 USER = ("User", "", "eve")
 OURS = ("ServiceAccount", "cert-manager", "mesh-signer")
@@ -220,6 +220,18 @@ def test_rights_of_the_controllers() -> None:
         ("patch", "certificates", "status"),
         ("create", "secrets", ""),
     }
+
+
+def test_rights_for_pods() -> None:
+    """What is needed for Pods' certificates is asked for where a Deployment of ours answers them, and nowhere else."""
+
+    def asked(*controllers: str) -> set[str]:
+        ours = deployment("mesh-signer", "cert-manager", args=[f"--controllers={','.join(controllers)}"])
+        return {f"{one.verb} {one.resource}" for one in needed(facts(deployments=[ours]))}
+
+    more = asked("csr", "podcertificates") - asked("csr")
+    assert more >= {"watch podcertificaterequests", "get pods", "get nodes", "attest signers"}
+    assert asked("csr") >= {"sign signers"}
 
 
 def test_missing_rights() -> None:

@@ -95,6 +95,19 @@ def test_what_is_missing() -> None:
     assert whats(check_admission(facts(admission_policies=Listing(problem="no"))))[0].startswith("unknown")
 
 
+def test_policies_of_pods() -> None:
+    """Where a Deployment of ours answers Pods' requests, the policies that say who may ask and answer are looked for."""
+    there = [stored(one) for one in shipped() if not one.name.startswith("podcertificate")]
+    lists: dict[str, Any] = {field: [one for one in there if one["kind"] == kind] for kind, field in KINDS.items()}
+    ours = deployment("mesh-signer", "cert-manager", args=["run", "--controllers=csr,podcertificates"])
+    found = list(check_admission(facts(deployments=[ours], **lists)))
+    assert [(one.where, "pod-certificates" in one.mend) for one in found] == [
+        ("ValidatingAdmissionPolicy podcertificaterequests.mesh-signer.dev", True),
+        ("ValidatingAdmissionPolicy podcertificates.mesh-signer.dev", True),
+    ]
+    assert list(check_admission(facts(**lists))) == []
+
+
 @pytest.mark.heavy
 @pytest.mark.parametrize("one", shipped(), ids=lambda one: f"{one.kind} {one.name}")
 def test_half_of_it(one: Shipped) -> None:

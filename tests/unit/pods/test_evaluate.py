@@ -236,6 +236,34 @@ class TestPods:
         else:
             assert isinstance(verdict, Issue)
 
+    @pytest.mark.parametrize(
+        ("there", "outcome"),
+        [
+            (seen(), Issue),
+            (seen(pod(phase="Running")), Issue),
+            (seen(pod(uid="uid-other")), Refuse),
+            (seen(pod(node="node-2")), Refuse),
+            (seen(pod(node="")), Refuse),
+            (seen(pod(account="admin")), Refuse),
+            (seen(pod(phase="Succeeded")), Refuse),
+            (seen(pod(phase="Failed")), Refuse),
+            (replace(seen(), pod=None), Refuse),
+            (seen(service_account_uid="uid-other"), Unready),
+            (seen(service_account_uid=""), Unready),
+            (seen(node_uid="uid-other"), Unready),
+            (seen(node_uid=""), Unready),
+        ],
+    )
+    def test_one_thing_is_otherwise(self, there: Surroundings, outcome: type[PodVerdict]) -> None:
+        """Each thing that a certificate rests on is enough to stop it."""
+        assert isinstance(judged(there), outcome)
+
+    def test_nothing_is_not_something(self) -> None:
+        """A request that names no uid is nobody's, even where nobody is."""
+        assert isinstance(judged(seen(service_account_uid=""), service_account_uid=""), Unready)
+        assert isinstance(judged(seen(node_uid=""), node_uid=""), Unready)
+        assert isinstance(judged(seen(pod(uid="")), pod_uid=""), Refuse)
+
 
 class TestDenied:
     @given(st.lists(OTHER_TEXTS, min_size=1, max_size=20))
