@@ -163,7 +163,7 @@ BAD = [
     (
         "controllers",
         "csr,csrs",
-        "--controllers: 'csrs' is not one of csr, issuers, certificates, certificaterequests, acmeissuers, orders, challenges, gateways, casources, policies, cainjector",
+        "--controllers: 'csrs' is not one of csr, issuers, certificates, certificaterequests, acmeissuers, orders, challenges, gateways, casources, policies, bridges, cainjector",
     ),
     ("allow-ca-requests", "maybe", "--allow-ca-requests: 'maybe' is neither true nor false"),
     ("leader-elect", "", "--leader-elect: '' is neither true nor false"),
