@@ -22,7 +22,7 @@ _NOT_LOOKED_AT = "not looked at"
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class Passage:
     """Who reaches whom: namespaces of one root each other (`clients` are `servers`), or one account over a bridge.
 
     `status` is STANDS, or why a bridge does not stand. `until` is its end as it is written, "" for none.
@@ -38,24 +38,24 @@ class Reach:
     warnings: tuple[str, ...] = ()
 
 
-def reaches(world: World, tenants: Iterable[Tenancy], bridges: Iterable[Mapping[str, Any]]) -> list[Reach]:
+def reaches(world: World, tenants: Iterable[Tenancy], bridges: Iterable[Mapping[str, Any]]) -> list[Passage]:
     """List all that certificates allow: first each root with the namespaces below it, then the bridges."""
     found = [
-        Reach(root.tenants, root.tenants, ROOT, root.subject or f"key {root.key_id[:16]}")
+        Passage(root.tenants, root.tenants, ROOT, root.subject or f"key {root.key_id[:16]}")
         for root in graph(world, tenants).roots
         if root.tenants
     ]
     return sorted(found, key=lambda one: one.clients) + sorted(_bridges(bridges), key=lambda one: (one.servers, one.by))
 
 
-def _bridges(objects: Iterable[Mapping[str, Any]]) -> Iterable[Reach]:
+def _bridges(objects: Iterable[Mapping[str, Any]]) -> Iterable[Passage]:
     for raw in objects:
         obj = msgspec.convert(raw, TenantBridge)
         meta, spec = obj.metadata, obj.spec
         ready = find_condition(obj.status.conditions, "Ready")
         doubts = (find_condition(obj.status.conditions, kind) for kind in ("Working", "Contained"))
         status = _NOT_LOOKED_AT if ready is None else STANDS if ready.status == "True" else ready.reason
-        yield Reach(
+        yield Passage(
             (f"{spec.client.namespace}/{spec.client.service_account}",),
             (meta.namespace,),
             BRIDGE,
@@ -67,23 +67,23 @@ def _bridges(objects: Iterable[Mapping[str, Any]]) -> Iterable[Reach]:
         )
 
 
-def cells(reach: Reach) -> tuple[str, ...]:
+def cells(passage: Passage) -> tuple[str, ...]:
     """Return the columns FROM, TO, STATUS, BY, HOSTS, UNTIL."""
-    status = reach.status + (f" ({', '.join(reach.warnings)})" if reach.warnings else "")
-    to = "each other" if reach.kind == ROOT and len(reach.servers) > 1 else some(reach.servers)
-    by = f"root {reach.by}" if reach.kind == ROOT else reach.by
-    return some(reach.clients), to, status, by, ", ".join(reach.hosts) or "-", reach.until or "-"
+    status = passage.status + (f" ({', '.join(passage.warnings)})" if passage.warnings else "")
+    to = "each other" if passage.kind == ROOT and len(passage.servers) > 1 else some(passage.servers)
+    by = f"root {passage.by}" if passage.kind == ROOT else passage.by
+    return some(passage.clients), to, status, by, ", ".join(passage.hosts) or "-", passage.until or "-"
 
 
-def document(reach: Reach) -> dict[str, Any]:
+def document(passage: Passage) -> dict[str, Any]:
     """Return what programs get of a line."""
     return {
-        "from": list(reach.clients),
-        "to": list(reach.servers),
-        "kind": reach.kind,
-        "by": reach.by,
-        "hosts": list(reach.hosts),
-        "until": reach.until or None,
-        "status": reach.status,
-        "warnings": list(reach.warnings),
+        "from": list(passage.clients),
+        "to": list(passage.servers),
+        "kind": passage.kind,
+        "by": passage.by,
+        "hosts": list(passage.hosts),
+        "until": passage.until or None,
+        "status": passage.status,
+        "warnings": list(passage.warnings),
     }

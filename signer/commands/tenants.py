@@ -14,7 +14,7 @@ from signer.api.tenantbridge import TENANT_BRIDGES
 from signer.commands.command import FINE, FOUND, NotFoundOut, add_namespace, add_options, checked_namespace, run
 from signer.commands.holders import Tenancy, document, manifest, problems, proposals, tenancies
 from signer.commands.live import Mesh, list_all, read_mesh, time_there
-from signer.commands.matrix import Reach, cells, reaches
+from signer.commands.matrix import Passage, cells, reaches
 from signer.commands.matrix import document as reach_document
 from signer.commands.output import LISTS, Row, Rows, add_watch, print_rows, say
 from signer.commands.owners import agreed, release_signer
@@ -104,8 +104,8 @@ async def _matrix(client: ApiClient, settings: Settings, now: datetime, namespac
     )
 
 
-def _is_about(reach: Reach, namespace: str) -> bool:
-    return namespace in {one.partition("/")[0] for one in (*reach.clients, *reach.servers)}
+def _is_about(passage: Passage, namespace: str) -> bool:
+    return namespace in {one.partition("/")[0] for one in (*passage.clients, *passage.servers)}
 
 
 async def _mesh(client: ApiClient, settings: Settings, now: datetime) -> Mesh:

@@ -15,7 +15,6 @@ POLICIES = {
     "bridge-credentials.mesh-signer.dev": "a tenant's rule that names a bridge's Secret has the shared gateway use it",
     "bridge-rules.mesh-signer.dev": "whoever gets hold of the controllers' token can switch mTLS off for any tenant",
 }
-_CHECK = "bridges"
 
 
 def in_use(facts: Facts) -> bool:
@@ -27,7 +26,7 @@ def check_bridges(facts: Facts) -> Iterator[Finding]:
     """Whether each TenantBridge stands, as its status says, and what speaks against it."""
     if facts.bridges.problem:
         yield Finding(
-            "unknown", _CHECK, f"TenantBridges were not checked: {facts.bridges.problem}", code="BridgesNotChecked"
+            "unknown", "bridges", f"TenantBridges were not checked: {facts.bridges.problem}", code="BridgesNotChecked"
         )
     for raw in facts.bridges.items:
         obj = msgspec.convert(raw, TenantBridge)
@@ -40,10 +39,10 @@ def check_bridges(facts: Facts) -> Iterator[Finding]:
                 else "nobody looked at it yet"
             )
             mend = "add manifests/components/bridges to what mesh-signer is installed with" if not in_use(facts) else ""
-            yield Finding("warning", _CHECK, told, where, mend, code="BridgeNotLookedAt")
+            yield Finding("warning", "bridges", told, where, mend, code="BridgeNotLookedAt")
         elif ready.status != "True" and ready.reason != "Ended":
-            yield Finding("warning", _CHECK, f"it does not stand: {ready.message}", where, code="BridgeDown")
+            yield Finding("warning", "bridges", f"it does not stand: {ready.message}", where, code="BridgeDown")
         for kind, code in (("Working", "BridgeFails"), ("Contained", "BridgeLeaks")):
             found = find_condition(obj.status.conditions, kind)
             if found is not None and found.status == "False":
-                yield Finding("warning" if kind == "Working" else "note", _CHECK, found.message, where, code=code)
+                yield Finding("warning" if kind == "Working" else "note", "bridges", found.message, where, code=code)
