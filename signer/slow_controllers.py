@@ -24,7 +24,7 @@ from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
 from signer.observe.write_errors import WriteErrors
 from signer.settings.given import SettingsError
-from signer.settings.values import BRIDGES, CA_INJECTOR, CSR, POLICIES, SLOW_CONTROLLERS, Settings
+from signer.settings.values import CA_INJECTOR, CSR, POLICIES, SLOW_CONTROLLERS, Settings
 from signer.tenancy.tally import Tally
 from signer.tenancy.verdict import Limits
 from signer.tenancy.world import without_wall
@@ -142,7 +142,7 @@ class SlowControllers:
 
             errors = WriteErrors(self._recorder)
             parts.append(PolicyStatuses(self._client, self._registry, mesh, errors, self._recorder).run)
-        if asked is None or BRIDGES in asked:
+        if self._settings.tenant_bridges and (asked is None or set(asked) != {CSR}):
             from signer.bridges.run import BridgeParts, Bridges  # noqa: PLC0415 - see above
 
             shared = BridgeParts(self._client, self._registry, mesh, self._recorder, self._metrics, self._audit)

@@ -98,11 +98,10 @@ class TestHealth:
     async def test_what_the_leader_does_for_the_mesh(self) -> None:
         """SignerPolicies' status by default and when asked for; the mesh config never in a process that only signs."""
         for asked, manage, count in (
-            (None, True, 3),
-            (None, False, 2),
+            (None, True, 2),
+            (None, False, 1),
             (("csr",), True, 0),
             (("csr", "policies"), False, 1),
-            (("bridges",), False, 1),
             (("issuers",), True, 1),
         ):
             async with process(manage_mesh_config=manage) as (made, _):
