@@ -25,7 +25,6 @@ from signer.observe.metrics import Metrics
 from signer.observe.write_errors import WriteErrors
 from signer.settings.given import SettingsError
 from signer.settings.values import (
-    BRIDGES,
     CA_INJECTOR,
     CSR,
     POD_CERTIFICATES,
@@ -151,12 +150,14 @@ class SlowControllers:
 
             errors = WriteErrors(self._recorder)
             parts.append(PolicyStatuses(self._client, self._registry, mesh, errors, self._recorder).run)
-        if asked is None or BRIDGES in asked:
+        # Of a process that does not only sign.
+        slow = asked is None or bool(set(asked) - {CSR, POD_CERTIFICATES, TRUST_BUNDLES})
+        if self._settings.tenant_bridges and slow:
             from signer.bridges.run import BridgeParts, Bridges  # noqa: PLC0415 - see above
 
             shared = BridgeParts(self._client, self._registry, mesh, self._recorder, self._metrics, self._audit)
             parts.append(Bridges(shared).run)
-        if self._settings.manage_mesh_config and (asked is None or set(asked) - {CSR, POD_CERTIFICATES, TRUST_BUNDLES}):
+        if self._settings.manage_mesh_config and slow:
             from signer.mesh.roots import MeshRoots  # noqa: PLC0415 - see above
 
             parts.append(MeshRoots(self._client, self._registry, mesh, self._recorder).run)

@@ -38,7 +38,8 @@ COMPONENTS = (
         "bridges",
         False,
         "TenantBridges: named workloads reach another tenant, with the right to write DestinationRules, and the admission "
-        "policies that keep tenants from using each other's bridges. See docs/bridges.md",
+        "policies that keep tenants from using each other's bridges. See docs/bridges.md. Not beside cert-manager, where no controllers run",
+        beside=False,
     ),
     Component(
         "ca-injector",

@@ -21,6 +21,7 @@ OF_THE_CHART = {
     "http01-solver-bind": "components.edge",
     "istio-namespace": "istio.namespace",
     "manage-mesh-config": "components.manageMeshConfig",
+    "tenant-bridges": "components.bridges",
 }
 """Options that are no values, because something else decides them: what does."""
 

@@ -33,11 +33,11 @@ from signer.bridges.read import Wish, read_bridge, read_bridge_policy
 from signer.bridges.record import BridgeRecord, Issued
 from signer.bridges.server import server_of, signer_of
 from signer.bridges.step import (
+    Announce,
     DropRule,
     DropSecret,
     Issue,
     PutRule,
-    Record,
     Sight,
     Step,
     Wanted,
@@ -262,7 +262,7 @@ class BridgeController:
     ) -> tuple[TenantBridge, TenantBridgeStatus] | Refuse | Unready:
         """Take one step, and store what it made."""
         wish = case.wish
-        if isinstance(step, Record):
+        if isinstance(step, Announce):
             names = dict.fromkeys(step.rules, "")
             current = status.recorded(current, step.client_namespace, step.client_namespace_uid, names)
         elif isinstance(step, Issue):
@@ -297,7 +297,7 @@ class BridgeController:
             return Unready(
                 Reason("AuditBlocked", "nothing may be issued that cannot be written down (--audit-failure=stop)")
             )
-        asked = await asyncio.to_thread(credential.ask, bridge)
+        asked = await asyncio.to_thread(credential.new_request, bridge)
         grant = await self._decide(bridge, signer, asked)
         if isinstance(grant, Refuse | Unready):
             return grant
@@ -312,7 +312,7 @@ class BridgeController:
                 tuple(Reason("NotVerifiable", f"nobody would accept the certificate: {one}") for one in useless)
             )
         try:
-            chain = await asyncio.to_thread(credential.issue, template, authority, serial=(serial := new_serial()))
+            chain = await asyncio.to_thread(credential.sign_chain, template, authority, serial=(serial := new_serial()))
         except SigningFailed as error:
             return Unready(Reason("SigningError", str(error)))
         body = secret_body(case.wish, chain=chain, key=asked.key, roots="".join(step.roots).encode())

@@ -51,7 +51,7 @@ class Credential:
     roots: tuple[str, ...]
 
 
-def ask(bridge: Bridge) -> Asked:
+def new_request(bridge: Bridge) -> Asked:
     """Make a P-256 key, and the request of the client's identity with it."""
     key = generate_key("ECDSA")
     algorithm = keys.algorithm_for(key)
@@ -79,7 +79,7 @@ def useless(found: CertificateTemplate, authority: Authority) -> tuple[str, ...]
     return tuple(map(str, by_nobody((*findings_of(found, authority.line), *authority.line.findings))))
 
 
-def issue(found: CertificateTemplate, authority: Authority, *, serial: int) -> bytes:
+def sign_chain(found: CertificateTemplate, authority: Authority, *, serial: int) -> bytes:
     """Sign; returns the chain as PEM. Raises SigningFailed when what was signed is not what was decided."""
     return sign(found, authority, serial=serial).pem
 

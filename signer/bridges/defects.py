@@ -218,7 +218,9 @@ def _lets(wish: Wish, hosts: Iterable[str], host: str) -> bool:
 def _in_front(wish: Wish, rules: Iterable[DestinationRule]) -> Reason | None:
     """Of several rules for a host the one with the longest name counts, and of one name another rule stands beside ours."""
     for rule in rules:
-        if rule.metadata.labels.get(BRIDGE_UID) == wish.uid or rule.metadata.labels.get(BRIDGE_UID):
+        selector = rule.spec.workload_selector
+        others = selector is not None and not selector.match_labels.items() <= wish.client_labels.items()
+        if rule.metadata.labels.get(BRIDGE_UID) or others:
             continue
         host = rule.spec.host
         for ours in wish.hosts:

@@ -50,7 +50,7 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Announce:
     """Store in the status what is about to be made, before it is."""
 
     client_namespace: str
@@ -94,7 +94,7 @@ class DropSecret:
     uid: str
 
 
-Step = Record | Issue | PutRule | DropRule | DropSecret
+Step = Announce | Issue | PutRule | DropRule | DropSecret
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def build(
         return _in_the_way("DestinationRule", wish.client_namespace, foreign[0])
     steps: list[Step] = []
     if status.client_namespace_uid != bridge.client_uid or not specs.keys() <= status.rules.keys():
-        steps.append(Record(wish.client_namespace, bridge.client_uid, tuple(sorted(specs))))
+        steps.append(Announce(wish.client_namespace, bridge.client_uid, tuple(sorted(specs))))
     steps += [DropRule(name, one.uid) for name, one in sorted(sight.rules.items()) if name not in specs and one.ours]
     roots = wanted_roots(status, wanted.server, secret, now)
     if why := renewal(bridge, wanted.server, secret, roots, now):

@@ -10,9 +10,12 @@ from signer.api.meta import to_rfc3339
 from signer.api.namespace import NAMESPACES
 from signer.api.signername import signer_name_of
 from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy
+from signer.api.tenantbridge import TENANT_BRIDGES
 from signer.commands.command import FINE, FOUND, NotFoundOut, add_namespace, add_options, checked_namespace, run
 from signer.commands.holders import Tenancy, document, manifest, problems, proposals, tenancies
 from signer.commands.live import Mesh, list_all, read_mesh, time_there
+from signer.commands.matrix import Passage, cells, reaches
+from signer.commands.matrix import document as reach_document
 from signer.commands.output import LISTS, Row, Rows, add_watch, print_rows, say
 from signer.commands.owners import agreed, release_signer
 from signer.commands.tables import ago, clean
@@ -22,7 +25,7 @@ from signer.settings.values import Settings
 
 _DESCRIPTION = """\
 List each namespace with each signer that it claims, owns or is given, where the grant comes from, when the CA ends and
-when a certificate was last issued. `tenants --propose` prints SignerPolicies for signers that several namespaces use;
+when a certificate was last issued. `tenants --propose` prints SignerPolicies for signers that several namespaces use; `tenants --matrix` shows who can reach whom, and by what;
 `tenants release SIGNER` lets another namespace own a signer; `tenants readmit NAMESPACE` gives a namespace that was
 deleted and made again what SignerPolicies gave to the earlier one by name. Exit status: 0 every claim is granted, 1 one is refused,
 2 it could not be determined.
@@ -38,6 +41,9 @@ def describe(parser: argparse.ArgumentParser) -> None:
         metavar="release SIGNER | readmit NAMESPACE",
         help="delete the SignerBinding of this signer; let SignerPolicies that name this namespace mean the one of now",
     )
+    parser.add_argument(
+        "--matrix", action="store_true", help="show who can reach whom, and by what: one root, or a TenantBridge"
+    )
     parser.add_argument("--propose", action="store_true", help="print SignerPolicies for signers that are shared")
     parser.add_argument("--yes", action="store_true", help="release or readmit without asking")
     add_namespace(parser, "only what this namespace has or claims")
@@ -51,8 +57,8 @@ def call(options: argparse.Namespace) -> int:
 
     def check() -> None:
         action = options.action
-        if action and (action[0] not in actions or len(action) != 2 or options.propose):
-            usage = "usage: tenants [--propose], tenants release SIGNER [--yes], or tenants readmit NAMESPACE [--yes]"
+        if action and (action[0] not in actions or len(action) != 2 or options.propose or options.matrix):
+            usage = "usage: tenants [--propose | --matrix], tenants release SIGNER [--yes], or tenants readmit NAMESPACE [--yes]"
             raise NotFoundOut(usage)
         if options.namespace is not None:
             checked_namespace(options.namespace)
@@ -69,6 +75,8 @@ def call(options: argparse.Namespace) -> int:
 
         async def look() -> tuple[Rows, int]:
             now = await time_there(client)
+            if options.matrix:
+                return await _matrix(client, settings, now, options.namespace), FINE
             mesh = await _mesh(client, settings, now)
             rows = [row for row in tenancies(mesh, now) if options.namespace in {None, row.namespace}]
             for problem in problems(mesh, options.namespace):
@@ -80,6 +88,24 @@ def call(options: argparse.Namespace) -> int:
         return await print_rows(options, look)
 
     return run(options, work, check)
+
+
+async def _matrix(client: ApiClient, settings: Settings, now: datetime, namespace: str | None) -> Rows:
+    mesh = await _mesh(client, settings, now)
+    bridges = await list_all(client, TENANT_BRIDGES)
+    if bridges.problem:
+        raise NotFoundOut(f"TenantBridges could not be read: {bridges.problem}")
+    found = reaches(mesh.world, tenancies(mesh, now), bridges.items)
+    spaces = [one for one in found if namespace is None or _is_about(one, namespace)]
+    return Rows(
+        ("FROM", "TO", "STATUS", "BY", "HOSTS", "UNTIL"),
+        tuple(Row("", cells(one), reach_document(one)) for one in spaces),
+        "nobody can reach anybody: no namespace has a signer",
+    )
+
+
+def _is_about(passage: Passage, namespace: str) -> bool:
+    return namespace in {one.partition("/")[0] for one in (*passage.clients, *passage.servers)}
 
 
 async def _mesh(client: ApiClient, settings: Settings, now: datetime) -> Mesh:

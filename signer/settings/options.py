@@ -38,6 +38,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "cert-signer-domain",
         "shared-mesh-config",
         "manage-mesh-config",
+        "tenant-bridges",
     ),
     "the edge: certificates for public hosts": (
         "http01-check-dns",
@@ -170,6 +171,11 @@ def add_arguments(parser: Any, only: Collection[str] | None = None) -> None:
     option(
         "manage-mesh-config",
         "whether meshConfig.caCertificates is kept in step with the mesh signers' CAs (default false)",
+        metavar="BOOL",
+    )
+    option(
+        "tenant-bridges",
+        "whether TenantBridges are built, with the rights of manifests/components/bridges (default false)",
         metavar="BOOL",
     )
     option(

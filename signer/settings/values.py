@@ -39,9 +39,8 @@ SLOW_CONTROLLERS = (
 )
 POLICIES = "policies"
 TRUST_BUNDLES = "trustbundles"
-BRIDGES = "bridges"
 CA_INJECTOR = "cainjector"
-CONTROLLERS = (CSR, POD_CERTIFICATES, *SLOW_CONTROLLERS, POLICIES, TRUST_BUNDLES, BRIDGES, CA_INJECTOR)
+CONTROLLERS = (CSR, POD_CERTIFICATES, *SLOW_CONTROLLERS, POLICIES, TRUST_BUNDLES, CA_INJECTOR)
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -75,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True):
     shared_mesh_config: str = ""
     audit_failure: Literal["stop", "continue"] = "continue"
     manage_mesh_config: bool = False
+    tenant_bridges: bool = False
     ca_injector_namespaces: frozenset[str] = frozenset()
     edge: EdgeSettings = msgspec.field(default_factory=EdgeSettings)
     changed: tuple[tuple[str, str], ...] = ()
@@ -124,6 +124,9 @@ def settings_from(
     manage = given.boolean("manage-mesh-config", default=defaults.manage_mesh_config)
     if manage and mode == "off":
         raise SettingsError("--manage-mesh-config: with --tenancy=off nothing of the mesh is read")
+    bridges = given.boolean("tenant-bridges", default=defaults.tenant_bridges)
+    if bridges and mode == "off":
+        raise SettingsError("--tenant-bridges: with --tenancy=off there are no tenants to be joined")
     found = Settings(
         kubeconfig=given.text("kubeconfig", "") or None,
         cluster_resource_namespace=resource_namespace,
@@ -164,6 +167,7 @@ def settings_from(
         shared_mesh_config=given.object_name("shared-mesh-config", "ConfigMap"),
         audit_failure=given.choice("audit-failure", defaults.audit_failure, AUDIT_FAILURE),
         manage_mesh_config=manage,
+        tenant_bridges=bridges,
         ca_injector_namespaces=given.names("ca-injector-namespaces", NAMESPACE, "namespace"),
         edge=edge_settings(given),
     )

@@ -34,8 +34,7 @@ def built(request: pytest.FixtureRequest) -> None:
 def mesh(built: None) -> Iterator[Mesh]:  # noqa: ARG001 - only to come after it
     """The mesh of all tests in this folder; it ends with them. Bridges may be built on it, and are by those who ask for one."""
     bridges = [COMPONENTS / "bridges" / name for name in ("rbac.yaml", "objects.yaml")]
-    controllers = "issuers,certificates,certificaterequests,bridges"
-    with Mesh(Options(controllers=controllers, manifests=bridges)) as made:
+    with Mesh(Options(controllers_options=["--tenant-bridges=true"], manifests=bridges)) as made:
         yield made
 
 

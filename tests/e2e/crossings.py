@@ -1,10 +1,12 @@
 """Bridges on the real mesh: one shared gateway, two tenants, and what a thief in one of them writes. Synchronous."""
 
+import base64
 import json
 from collections.abc import Callable
 from typing import Any
 
 import yaml
+from cryptography import x509
 
 from tests.localmesh.asking import Answer, get
 from tests.localmesh.cluster import Cluster
@@ -105,6 +107,12 @@ class Crossing:
         """Wait until a tenant's httpbin answers through the gateway."""
         found = self.until(f"httpbin.{tenant} through the gateway", lambda one: one.status == 200, public(tenant))
         assert found.text.splitlines()[-1] == f"httpbin.{tenant}"
+
+    def serial(self, tenant: str) -> int:
+        """The serial number of the gateway's certificate for a tenant."""
+        name = f"mesh-signer-bridge-{tenant}.ingress"
+        found = self.cluster.get("secret", name, "-n", NAMESPACE)["data"]["tls.crt"]
+        return x509.load_pem_x509_certificates(base64.b64decode(found))[0].serial_number
 
     def shut(self, host: str) -> Answer:
         """Wait until the gateway has a route for this host and is not let in."""

@@ -1,11 +1,14 @@
 """One shared gateway for all tenants, on a real mesh: by bridges alone, as long as both hands hold, and for nobody else."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.e2e.crossings import Crossing, bridge, gateway_of, policy, public, route
+from tests.localmesh.asking import Answer
+from tests.localmesh.demo import command
 from tests.localmesh.gateway import SELECTOR
 from tests.localmesh.install import COMPONENTS
 from tests.localmesh.istio_install import NAMESPACE
@@ -52,6 +55,34 @@ class TestSharedGateway:
         for source, target in (("foo", "bar"), ("bar", "foo")):
             assert task[f"curl.{source}"].ask(f"httpbin.{target}").refused_by_tls
 
+    def test_the_matrix(self, crossing: Crossing) -> None:
+        """`tenants --matrix` says who can reach whom, and by what: within a tenant by its root, from the gateway by bridges."""
+        crossing.apply(policy(*TENANTS), *map(bridge, TENANTS))
+        for tenant in TENANTS:
+            crossing.open(tenant)
+        rows = json.loads(command(crossing.mesh, "tenants", "--matrix", "-o", "json"))
+        found = {(tuple(row["from"]), tuple(row["to"]), row["kind"]) for row in rows if row["status"] == "open"}
+        for tenant in TENANTS:
+            assert ((tenant,), (tenant,), "one root") in found
+            assert (("istio-system/istio-ingressgateway",), (tenant,), "bridge") in found
+        assert not [one for one in found if "foo" in "".join(one[0]) and "bar" in "".join(one[1])]
+
+    def test_rotation(self, crossing: Crossing) -> None:
+        """While the client's certificate is renewed twice no request over the bridge fails."""
+        crossing.apply(policy(*TENANTS), bridge("foo", lifetime="1m"))
+        crossing.open("foo")
+        serials = {crossing.serial("foo")}
+        answers: list[Answer] = []
+
+        def renewed() -> bool:
+            answers.append(crossing.visit(public("foo")))
+            serials.add(crossing.serial("foo"))
+            return len(serials) > 2
+
+        crossing.cluster.wait_for(renewed, "two new certificates", 240)
+        assert [str(one) for one in answers if one.status != 200] == []
+        assert len(answers) > 50
+
     def test_one_end(self, crossing: Crossing) -> None:
         """The server's tenant ends its bridge: its host is shut, and the other tenant's stays open."""
         crossing.apply(policy(*TENANTS), *map(bridge, TENANTS))
@@ -69,6 +100,41 @@ class TestSharedGateway:
         crossing.delete(policy(*TENANTS))
         for tenant in TENANTS:
             crossing.shut(public(tenant))
+
+
+class TestSidecar:
+    def test_another_tenants_service(self, mesh: Mesh, crossing: Crossing, task: dict[str, Workload]) -> None:
+        """A sidecar of bar's reaches foo's service over a bridge for its account; bar's other workloads don't."""
+        secrets = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": {"name": "guest", "namespace": "bar"},
+            "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "watch", "list"]}],
+        }
+        may = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": "guest", "namespace": "bar"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "guest"},
+            "subjects": [{"kind": "ServiceAccount", "name": "guest", "namespace": "bar"}],
+        }
+        client = {"namespace": "bar", "serviceAccount": "guest", "matchLabels": {"app": "guest"}}
+        made = bridge("foo", client=client)
+        made["metadata"]["name"] = "guest"
+        opening = policy("foo", name="guest", clients=[{"namespace": "bar", "serviceAccounts": ["guest"]}])
+        guest = mesh.place("guest", "bar", "bar")
+        try:
+            mesh.wait_ready(guest)
+            assert guest.ask("httpbin.foo").refused_by_tls
+            crossing.apply(secrets, may, opening, made)
+            mesh.cluster.wait_for(lambda: guest.ask("httpbin.foo").status == 200, "foo's service for bar's guest", 60)
+            assert guest.ask("httpbin.bar").status == 200
+            assert task["curl.bar"].ask("httpbin.foo").refused_by_tls
+            crossing.delete(made)
+            mesh.cluster.wait_for(lambda: guest.ask("httpbin.foo").refused_by_tls, "the end of the bridge", 60)
+        finally:
+            crossing.delete(made, opening, may, secrets)
+            mesh.remove(guest)
 
 
 THIEF = "thief.example.com"

@@ -69,6 +69,7 @@ EACH: list[tuple[str, str, str, Any]] = [
     ("shared-mesh-config", "istio-shared", "shared_mesh_config", "istio-shared"),
     ("audit-failure", "stop", "audit_failure", "stop"),
     ("manage-mesh-config", "true", "manage_mesh_config", True),
+    ("tenant-bridges", "true", "tenant_bridges", True),
     ("ca-injector-namespaces", "a, b", "ca_injector_namespaces", frozenset({"a", "b"})),
     ("http01-check-dns", "false", "edge.http01_check_dns", False),
     ("http01-solver-bind", "[::]:8089", "edge.http01_solver_bind", "[::]:8089"),
@@ -280,6 +281,11 @@ class TestTenancy:
             SettingsError, match=r"^--manage-mesh-config: with --tenancy=off nothing of the mesh is read$"
         ):
             settings("--manage-mesh-config=true", "--tenancy=off")
+
+    def test_bridges_need_the_wall(self) -> None:
+        """Where there are no tenants, none can be joined."""
+        with pytest.raises(SettingsError, match=r"^--tenant-bridges: with --tenancy=off there are no tenants"):
+            settings("--tenant-bridges=true", "--tenancy=off")
 
     def test_audit_that_is_over(self) -> None:
         """A Pod that starts again after the end of audit mode enforces; it does not stay away from the mesh."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from signer.api.text import shown
+from signer.commands.checks import bridges
 from signer.commands.checks.facts import AGAIN, Facts, Finding, at, name_of, runs, texts
 from signer.commands.live import Json
 from signer.settings.values import POD_CERTIFICATES
@@ -85,8 +86,12 @@ def check_admission(facts: Facts) -> Iterator[Finding]:
         if "Deny" in texts(one, "spec", "validationActions")
     }
     controllers = any(name_of(one) == _CONTROLLERS for one in facts.deployments.items)
-    pods = any(runs(one, POD_CERTIFICATES) for one in facts.deployments.items)
-    needed = _POLICIES | (_CONTROLLERS_POLICIES if controllers else {}) | (_PODS_POLICIES if pods else {})
+    needed = (
+        _POLICIES
+        | (_CONTROLLERS_POLICIES if controllers else {})
+        | (_PODS_POLICIES if any(runs(one, POD_CERTIFICATES) for one in facts.deployments.items) else {})
+        | (bridges.POLICIES if bridges.in_use(facts) else {})
+    )
     lacking = {name for name in needed if name not in there or name not in bound}
     for name in sorted(lacking):
         open_ = needed[name]
@@ -96,12 +101,18 @@ def check_admission(facts: Facts) -> Iterator[Finding]:
             "admission",
             f"the admission policy {name} {lack}: {open_}",
             f"ValidatingAdmissionPolicy {name}",
-            AGAIN if name in _CONTROLLERS_POLICIES else _WITH_PODS if name in _PODS_POLICIES else _WITH_ADMISSION,
+            _remedy(name),
             code="AdmissionPolicyMissing",
         )
     for one in shipped():
         if one.name not in lacking:
             yield from _compared(facts, one)
+
+
+def _remedy(name: str) -> str:
+    if name in _PODS_POLICIES:
+        return _WITH_PODS
+    return AGAIN if name in _CONTROLLERS_POLICIES or name in bridges.POLICIES else _WITH_ADMISSION
 
 
 def _compared(facts: Facts, one: Shipped) -> Iterator[Finding]:
@@ -121,7 +132,7 @@ def _compared(facts: Facts, one: Shipped) -> Iterator[Finding]:
         return
     told = found[0] if found else ["it is not there, and what belongs to it is"]
     more = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
-    open_ = (_POLICIES | _CONTROLLERS_POLICIES | _PODS_POLICIES).get(one.name, "")
+    open_ = (_POLICIES | _CONTROLLERS_POLICIES | _PODS_POLICIES | bridges.POLICIES).get(one.name, "")
     yield Finding(
         "warning",
         "admission",

@@ -18,9 +18,11 @@ from signer.api.crd import CUSTOM_RESOURCE_DEFINITIONS
 from signer.api.injectable import API_SERVICES, MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS
 from signer.api.pod import PODS
 from signer.api.proxyconfig import PROXY_CONFIGS
+from signer.api.tenantbridge import TENANT_BRIDGES
 from signer.commands.checks import (
     access,
     admission,
+    bridges,
     injection,
     install,
     istiod,
@@ -71,6 +73,7 @@ CHECKS: tuple[Callable[[Facts], Iterable[Finding]], ...] = (
     replicas.check_leader,
     webhooks.check_webhooks,
     injection.check_injection,
+    bridges.check_bridges,
     admission.check_admission,
     requesters.check_requesters,
     access.check_others,
@@ -104,6 +107,7 @@ async def gather(client: ApiClient, settings: Settings) -> Facts:
                 MUTATING_POLICIES,
                 MUTATING_BINDINGS,
                 LEASES,
+                TENANT_BRIDGES,
             )
         )
     )
@@ -129,6 +133,7 @@ async def gather(client: ApiClient, settings: Settings) -> Facts:
         mutating_bindings=lists[8],
         injectables=injectables,
         leases=lists[9],
+        bridges=lists[10],
         skew=await read_skew(client),
     )
     asking_for = sorted({namespace for namespace, _ in webhooks.services(facts)})

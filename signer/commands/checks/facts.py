@@ -92,6 +92,7 @@ class Facts:
     mutating_policies: Listing = field(default_factory=Listing)
     mutating_bindings: Listing = field(default_factory=Listing)
     injectables: Listing = field(default_factory=Listing)
+    bridges: Listing = field(default_factory=Listing)
     leases: Listing = field(default_factory=Listing)
     endpoints: Listing = field(default_factory=Listing)
     skew: timedelta | None = None

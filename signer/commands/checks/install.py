@@ -43,6 +43,8 @@ CONTROLLERS_CRDS = (
     "hostclaims.mesh-signer.dev",
     "edgepolicies.mesh-signer.dev",
     "casources.mesh-signer.dev",
+    "tenantbridges.mesh-signer.dev",
+    "tenantbridgepolicies.mesh-signer.dev",
 )
 """Those that the controllers rest on besides: together they are all that we ship."""
 # What the wall's answers hang on; those of one Deployment alone are in _OF_ONE.

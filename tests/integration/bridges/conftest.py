@@ -32,10 +32,10 @@ def bridged() -> Iterator[LocalCluster]:
 @pytest.fixture(scope="module")
 def at_work(bridged: LocalCluster) -> Iterator[SignerProcess]:
     """Both processes under the ServiceAccounts and the rights that we ship; gives the controllers."""
-    options = "--controllers=issuers,policies,bridges"
+    options = ("--controllers=issuers,policies", "--tenant-bridges=true")
     with (
         SignerProcess(bridged, "--controllers=csr", tenancy="enforce"),
-        SignerProcess(bridged, options, account=CONTROLLERS_ACCOUNT, tenancy="enforce") as controllers,
+        SignerProcess(bridged, *options, account=CONTROLLERS_ACCOUNT, tenancy="enforce") as controllers,
     ):
         yield controllers
 

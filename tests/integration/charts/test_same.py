@@ -24,7 +24,7 @@ DEFAULTS: dict[str, bool] = {
 }
 FOLDERS = {one.value: one for one in COMPONENTS}
 NO_CRDS = {"crds": {"install": False}}
-ALONE = ("manageMeshConfig", "podCertificates", "requester")
+ALONE = ("bridges", "manageMeshConfig", "podCertificates", "requester")
 """Components that are refused beside cert-manager."""
 LABELS = st.from_regex(r"\A[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?\Z")
 NAMESPACES = LABELS | st.sampled_from(["true", "null", "123", "0x1f", "1e3", "on", "cert-manager", "istio-system-2"])

@@ -13,7 +13,7 @@ from signer.api.tenantbridge import TenantBridgeStatus
 from signer.bridges import status as to_status
 from signer.bridges.credential import Credential
 from signer.bridges.read import BridgePolicy, Wish
-from signer.bridges.step import DropRule, DropSecret, Found, Issue, PutRule, Record, Server, Sight, Step, Wanted
+from signer.bridges.step import Announce, DropRule, DropSecret, Found, Issue, PutRule, Server, Sight, Step, Wanted
 from signer.kube.objects import Json
 from signer.tenancy.verdict import Bridge
 from signer.tenancy.world import Namespace
@@ -128,7 +128,7 @@ class Place:
             self._one(step, of, ca, now)
 
     def _one(self, step: Step, of: Bridge, ca: Server, now: datetime) -> None:
-        if isinstance(step, Record):
+        if isinstance(step, Announce):
             names = dict.fromkeys(step.rules, "")
             self.status = to_status.recorded(self.status, step.client_namespace, step.client_namespace_uid, names)
         elif isinstance(step, Issue):

@@ -31,9 +31,10 @@ def peer(mode: str = "", *, name: str = "default", created: str = "1", **spec: A
     return {"metadata": {"name": name, "creationTimestamp": created}, "spec": body}
 
 
-def rule(host: str, **labels: str) -> DestinationRule:
-    meta = {"name": "theirs", "namespace": "gateways", "labels": labels}
-    return msgspec.convert({"metadata": meta, "spec": {"host": host}}, DestinationRule)
+def rule(host: str, *, selector: dict[str, str] | None = None, labels: dict[str, str] | None = None) -> DestinationRule:
+    meta = {"name": "theirs", "namespace": "gateways", "labels": labels or {}}
+    spec: dict[str, Any] = {"host": host, **({"workloadSelector": {"matchLabels": selector}} if selector else {})}
+    return msgspec.convert({"metadata": meta, "spec": spec}, DestinationRule)
 
 
 def codes(facts: Facts, *rules: DestinationRule, hosts: tuple[str, ...] = HOSTS[:1]) -> list[str]:
@@ -136,7 +137,10 @@ def test_sidecars(hosts: tuple[str, ...], cut: bool) -> None:
 def test_in_front(host: str, ours: str, front: bool) -> None:
     """A rule of the client's namespace with the same or a longer name is told; a bridge's own rule is not."""
     assert codes(FINE, rule(host), hosts=(ours,)) == (["RuleInFront"] if front else [])
-    assert codes(FINE, rule(host, **{"mesh-signer.dev/bridge-uid": "bridge"}), hosts=(ours,)) == []
+    assert codes(FINE, rule(host, labels={"mesh-signer.dev/bridge-uid": "bridge"}), hosts=(ours,)) == []
+    assert codes(FINE, rule(host, selector={"app": "another"}), hosts=(ours,)) == []
+    own = rule(host, selector={"istio": "ingressgateway"})
+    assert codes(FINE, own, hosts=(ours,)) == (["RuleInFront"] if front else [])
 
 
 def test_rights() -> None:

@@ -244,6 +244,19 @@ class TestVariants:
         # Nobody else is there to write the status of SignerPolicies.
         assert settings(beside, "mesh-signer").controllers == ("csr", "policies")
 
+    def test_bridges(self, base: Objects) -> None:
+        """The component has the controllers build bridges, and brings what they need for it and the policies around it."""
+        added = build_with_components(["bridges"])
+        kinds = {kind for kind, _ in set(added) - set(base)}
+        assert kinds == {
+            "ClusterRole",
+            "ClusterRoleBinding",
+            "ValidatingAdmissionPolicy",
+            "ValidatingAdmissionPolicyBinding",
+        }
+        assert settings(added, "mesh-signer-controllers").tenant_bridges
+        assert not settings(base, "mesh-signer-controllers").tenant_bridges
+
     def test_manage_mesh_config(self, base: Objects) -> None:
         """The component tells the controllers to keep the mesh config, and gives them that one ConfigMap."""
         added = build_with_components(["manage-mesh-config"])

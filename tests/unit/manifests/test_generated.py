@@ -67,9 +67,12 @@ def test_our_own_kinds_are_apart() -> None:
         "EdgePolicy",
         "HostClaim",
         "CASource",
+        "TenantBridge",
+        "TenantBridgePolicy",
     }
     assert {crd["spec"]["group"] for crd in built} == {"mesh-signer.dev"}
-    assert {crd["spec"]["scope"] for crd in built} == {"Cluster"}
+    scopes = {crd["spec"]["names"]["kind"]: crd["spec"]["scope"] for crd in built}
+    assert [kind for kind, scope in scopes.items() if scope != "Cluster"] == ["TenantBridge"]
     assert all("status" in version["subresources"] for crd in built for version in crd["spec"]["versions"])
 
 

@@ -23,6 +23,8 @@ from signer.api import (
     signerbinding,
     signerpolicy,
     signerrecord,
+    tenantbridge,
+    tenantbridgepolicy,
 )
 from signer.api.acmeissuer import AcmeSpec, AcmeStatus
 
@@ -38,6 +40,8 @@ READ: dict[str, tuple[type[msgspec.Struct], type[msgspec.Struct]]] = {
     "Order": (order.OrderSpec, order.OrderStatus),
     "SignerBinding": (signerbinding.SignerBindingSpec, signerbinding.SignerBindingStatus),
     "SignerRecord": (signerrecord.SignerRecordSpec, signerrecord.SignerRecordStatus),
+    "TenantBridge": (tenantbridge.TenantBridgeSpec, tenantbridge.TenantBridgeStatus),
+    "TenantBridgePolicy": (tenantbridgepolicy.TenantBridgePolicySpec, tenantbridgepolicy.TenantBridgePolicyStatus),
     "SignerPolicy": (signerpolicy.SignerPolicySpec, signerpolicy.SignerPolicyStatus),
 }
 KINDS = {kind.resource.kind: kind for kind in (*kinds(), *acme_kinds(), *mesh_kinds())}
