@@ -25,7 +25,7 @@ from signer.tenancy.routes import route
 from signer.tenancy.verdict import Bind, Claim, Confirm, Limits, Refuse, Reread, Route, Unready, Wait
 from signer.tenancy.world import Settings, World
 from tests.pki import CA, csr, spiffe, workload_csr
-from tests.unit.csr.crafted import ISTIOD, NOW, USAGES, authority, ready, request
+from tests.unit.csr.crafted import DAY, ISTIOD, NOW, USAGES, authority, ready, request
 from tests.unit.csr.test_mesh_requests import ISTIOD_DNS, dns_request
 from tests.unit.tenancy.indexed import DOMAIN, binding, mesh, namespace_object, policy, proxy_config
 
@@ -227,7 +227,8 @@ def test_what_is_not_one_tenants_is_refused(case: str) -> None:
 def test_audit_mode_signs_nothing_of_it(case: str) -> None:
     """Where refusals are only told, a CA that identity did not choose still signs nothing: cert-manager would not either."""
     index, namespace, _ = CASES[case]
-    index.world.settings = Settings(mode="audit")
+    index.world.settings = Settings(mode="audit", audit_until=NOW + DAY)
+    assert not index.world.settings.enforces(NOW)
     assert not isinstance(judge(index.world, namespace), Issue)
 
 
