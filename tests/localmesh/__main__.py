@@ -6,7 +6,7 @@ import sys
 import time
 
 from tests import verifying
-from tests.localmesh import certmanager, certmanagerpki
+from tests.localmesh import certmanager, certmanagerpki, ztunnel
 from tests.localmesh.build import MODULE_FILES, PROGRAMS, build_all, cache_folder, find_module_file, find_programs
 from tests.localmesh.cluster import LocalCluster
 from tests.localmesh.debian import BROWSER, PACKAGES, NotHere, find_packaged
@@ -41,7 +41,7 @@ def _build(names: list[str], *, tests: bool) -> int:
             raise LocalMeshError(f"build: there is no {name}; there are {', '.join(PROGRAMS)}")
     find_programs(names or PROGRAMS)
     if tests:  # else the first test that asks for one builds it beside all the others
-        build_all([certmanager.PROGRAM, certmanagerpki.PROGRAM, verifying.PROGRAM])
+        build_all([certmanager.PROGRAM, certmanagerpki.PROGRAM, verifying.PROGRAM, ztunnel.PROGRAM])
         try:
             find_rust(ZTUNNEL)
         except NotHere as error:  # its tests say the same when they are skipped
