@@ -67,7 +67,7 @@ def read_policy(obj: SignerPolicy) -> Policy:
         usages=frozenset(spec.usages),
         allow_ca=spec.allow_ca,
         append_root=spec.append_root,
-        route="Identity" if spec.route else "",
+        route="" if spec.route is None else "Identity",
         rate=Rate(spec.rate.certificates, parse_duration(spec.rate.per)) if spec.rate is not None else None,
         certificate_requests=(
             RequestRules(frozenset(own.requesters), frozenset(own.organizations)) if own is not None else None
@@ -144,7 +144,7 @@ def _problems(spec: SignerPolicySpec) -> Iterator[str]:
     yield from _each(
         "signers", spec.signers, _is_signer, "a signer name of ours, such as clusterissuers.cert-manager.io/foo"
     )
-    if spec.route:
+    if spec.route is not None:
         yield from _of_route(spec)
     own = spec.certificate_requests
     # Those who ask as istiod does are programs; where no others are named, people make CertificateRequests by them too.
@@ -178,8 +178,9 @@ def _problems(spec: SignerPolicySpec) -> Iterator[str]:
 
 def _of_route(spec: SignerPolicySpec) -> Iterator[str]:
     """A route has no limits of its own: those of the policy that gives a namespace its signer hold for what it leads to."""
-    if spec.route not in _ROUTES:
-        yield f"spec.route: {shown(spec.route)} is not {' or '.join(_ROUTES)}"
+    text = spec.route or ""
+    if text not in _ROUTES:
+        yield f"spec.route: {shown(text)} is not {' or '.join(_ROUTES)}"
     for index, signer in enumerate(spec.signers):
         ref = read_signer_name(signer)
         if ref is not None and ref.kind != "ClusterIssuer":
