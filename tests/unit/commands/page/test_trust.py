@@ -6,8 +6,8 @@ from signer.commands.holders import tenancies
 from signer.commands.live import Mesh
 from signer.commands.page.trust import Graph, drawn, graph, tenant_name
 from signer.tenancy.shared import shared_roots
-from tests.unit.commands.page.samples import SIGNERS, cluster, seen, signer
 from tests.unit.commands.meshes import state
+from tests.unit.commands.page.samples import SIGNERS, cluster, seen, signer
 from tests.unit.csr.crafted import NOW
 from tests.unit.csr.test_by_identity import BAR, FOO, indexed
 
