@@ -17,12 +17,16 @@ from issuers.template import mesh_template
 from signer.api.issuer import IssuerRef
 from signer.csr.queue.flow import claimed_identity
 from signer.tenancy.decide import decide
-from signer.tenancy.verdict import Bind, Claim, Grant, Limits, Refuse, Reread
+from signer.tenancy.mesh_cas import CA
+from signer.tenancy.routes import other_tenants, route
+from signer.tenancy.verdict import Bind, Claim, Grant, Limits, Refuse, Reread, Route
 from signer.tenancy.world import Binding, Claims, MeshConfig, Namespace, Policy, ProxyConfigName, World
 from tests.pki import key, workload_csr
 
 SIGNERS, NAMESPACES = 1_000, 10_000
 GOAL = 30.0
+ROUTING_GOAL = 3.0
+DOOR = IssuerRef("ClusterIssuer", "", "mesh")
 ISTIOD = "system:serviceaccount:istio-system:istiod"
 USAGES = ("digital signature", "key encipherment", "server auth", "client auth")
 NOW = datetime.now(UTC)
@@ -70,6 +74,36 @@ def mesh() -> World:
     )
 
 
+def routed() -> World:
+    """The same with one more signer, which is routed by identity; namespace ns-25 has its signer by a policy alone."""
+    world = mesh()
+    given = [policy for policies in world.policies.values() for policy in policies if "ns-25" in policy.namespaces]
+    world.policies[DOOR] = (Policy("door", frozenset({DOOR}), route="Identity"),)
+    world.routed = frozenset({DOOR})
+    world.naming["ns-25"] = tuple(given)
+    del world.claims["ns-25"]
+    return world
+
+
+def routing(world: World) -> float:
+    """Print what it costs to choose the CA, and to see that what is above it is nobody else's; the worst case."""
+    ca = authority("P-256")
+    asked = CA(ref(1), ca.key_id, ca.chain)
+    worst = 0.0
+    for name, namespace, signer in (("its claim", "ns-10", 1), ("a policy", "ns-25", 2)):
+        found = route(world, DOOR, namespace, now=NOW)
+        assert isinstance(found, Route)
+        assert found.signer == ref(signer)
+
+        def step(namespace: str = namespace) -> object:
+            return route(world, DOOR, namespace, now=NOW), other_tenants(world, namespace, asked, NOW)
+
+        took = cost(step)
+        worst = max(worst, took)
+        print(f"{'':<10}{'by identity: the CA by ' + name:<44}{took:7.1f}  < {ROUTING_GOAL:.0f}")
+    return worst
+
+
 def claim(signer: int, request: SigningRequest) -> Claim:
     """What istiod asks for a workload; its namespace is in the request."""
     return Claim(
@@ -112,6 +146,7 @@ def main() -> int:
             took = cost(step)
             worst = max(worst, took)
             print(f"{kind:<10}{name:<44}{took:7.1f}  < {GOAL:.0f}")
+    over = worst >= GOAL or routing(routed()) >= ROUTING_GOAL
     ca = authority("P-256")
     for kind, private in kinds.items():
         text = workload_csr("ns-10", private=private)
@@ -132,7 +167,7 @@ def main() -> int:
             return sign(template, ca, serial=new_serial())
 
         print(f"{kind:<10}{'CSR bytes to certificate, decision included':<44}{cost(whole):7.1f}")
-    return int(worst >= GOAL)
+    return int(over)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 pilot-agent, ztunnel and istiod write one form of CSR each. A request that is to be trusted with an identity must be
 that form byte for byte: whoever rebuilds it from (subject, key, names) and compares has one reading left, whatever two
 parsers make of anything cleverer. Pure functions.
-Source: istio.io/istio security/pkg/pki/util/generate_csr.go and san.go; ztunnel's src/tls/csr.rs.
+Source: istio.io/istio security/pkg/pki/util/generate_csr.go and san.go; ztunnel's src/tls/csr.rs, with rcgen 0.14 and 0.13.
 """
 
 from collections.abc import Sequence
@@ -32,14 +32,14 @@ def dns_names(names: Sequence[str]) -> bytes:
     return der.sequence(*(der.tlv(DNS, name.encode("ascii")) for name in names))
 
 
-def request_info(*, subject: bytes, spki: bytes, san: bytes) -> bytes:
+def request_info(*, subject: bytes, spki: bytes, san: bytes, critical: bool = True) -> bytes:
     """Write a CertificationRequestInfo (RFC 2986, 4.1) that asks for these names and nothing else."""
-    return write_info(subject, spki, write_attributes(san))
+    return write_info(subject, spki, write_attributes(san, critical=critical))
 
 
-def write_attributes(san: bytes) -> bytes:
+def write_attributes(san: bytes, *, critical: bool = True) -> bytes:
     """Write the attributes of a CSR that asks for these names (GeneralNames) and nothing else."""
-    name = extensions.encode_extension(extensions.SUBJECT_ALT_NAME, san, critical=True)
+    name = extensions.encode_extension(extensions.SUBJECT_ALT_NAME, san, critical=critical)
     return der.tlv(0xA0, der.sequence(_EXTENSION_REQUEST, der.tlv(der.SET, der.sequence(name))))
 
 
@@ -56,10 +56,13 @@ def unexpected_contents(request: SigningRequest, san: bytes) -> str:
         return f"it has {len(request.der)} bytes; Istio's have less than {MAX_DER_BYTES}"
     if request.subject_der not in (EMPTY_ORGANIZATION, EMPTY_NAME):
         return "its subject is not empty"
-    if request.san_critical is False:
+    # ztunnel up to 1.27 (rcgen 0.13) leaves that out, for a workload's one URI and with an empty subject.
+    ztunnels = request.subject_der == EMPTY_NAME and bool(request.uris)
+    if request.san_critical is False and not ztunnels:
         return "its names are not marked critical"
     start, _ = der.only(request.der, 0, len(request.der), der.SEQUENCE)
-    info = request_info(subject=request.subject_der, spki=request.spki, san=san)
+    critical = request.san_critical is not False
+    info = request_info(subject=request.subject_der, spki=request.spki, san=san, critical=critical)
     if not request.der.startswith(info, start):
         return "it holds more than a key and the names, or spells them differently from Istio"
     return ""

@@ -64,7 +64,7 @@ class SignerPolicySpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     usages: tuple[str, ...] = ()
     allow_ca: bool = msgspec.field(name="allowCA", default=False)
     append_root: bool = False
-    route: str = ""
+    route: str | None = None
     rate: PolicyRate | None = None
     certificate_requests: PolicyCertificateRequests | None = None
 

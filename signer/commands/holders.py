@@ -173,16 +173,16 @@ def _tenancy(mesh: Mesh, namespace: str, signer: IssuerRef, now: datetime) -> Te
     way = route(world, signer, namespace, now=now) if signer in world.routed else None
     signs = way.signer if isinstance(way, Route) else signer
     claims = world.claims.get(namespace, NO_CLAIMS)
-    enforced = True
+    enforced, enforces = True, world.settings.enforces(now) or signer in world.routed
     if isinstance(verdict, Granted):
         status, source = GRANTED, verdict.source
         if (limit := _shut_out(world, namespace, signs)) is not None:
-            status, source, enforced = *limit, world.settings.enforces(now)
+            status, source, enforced = *limit, enforces
     elif isinstance(verdict, Claimable):
         status, source = FREE, "a claim of a signer that nobody owns yet"
     else:
         status, source = told(verdict)
-        enforced = not isinstance(verdict, NotGranted) or world.settings.enforces(now)
+        enforced = not isinstance(verdict, NotGranted) or enforces
         if isinstance(verdict, NotGranted) and owner and signer not in claims.signers and signer not in world.policies:
             status, source = KEPT, f"SignerBinding {signer.name}: no longer claimed; nobody else gets it"
     return Tenancy(namespace, signer, status, source, _ends(mesh, signs), last, enforced=enforced)

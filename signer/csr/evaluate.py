@@ -139,10 +139,11 @@ def evaluate(case: Case, around: Circumstances) -> Verdict:
 
 
 def _unrouted(case: Case, found: NotGranted, around: Circumstances) -> Refuse | Unready | Inquiry:
-    request = _read(case.content, mesh=True)
+    content = case.content
+    request = _read(content, mesh=True)
     if isinstance(request, Refuse):
         return case.standing.unready or Refuse((Reason("UnexpectedContents", request.message),))
-    return unrouted(request, found, around.world, requester=case.content.username, fresh=case.answers.fresh)
+    return unrouted(request, found, around.world, requester=content.username, fresh=case.answers.fresh)
 
 
 def missing(ref: IssuerRef, state: IssuerState | None) -> Wait:

@@ -375,8 +375,9 @@ def _unconfirmed(claim: Claim, namespace: str, world: World, now: datetime, poli
     A watch that is held back still shows a namespace that was deleted and made again by somebody else.
     """
     exists = world.namespaces.get(namespace)
-    enforced = world.settings.enforces(now) or claim.route is not None
-    if world.confirmed is None or exists is None or not enforced:
+    if world.confirmed is None or exists is None:
+        return None
+    if claim.route is None and not world.settings.enforces(now):
         return None
     asked = claim.route.asked if claim.route is not None else None
     until = world.confirmed.get((exists.uid, claim.signer, policy, asked))

@@ -135,7 +135,8 @@ class Index:
                 self._unspoken.add(signer)
             self._touched.add(signer)
             self._to_record.add(signer)
-            routes = any(policy.by_identity for policy in others)
+            # Without a wall there are no tenants.
+            routes = self.world.settings.mode != "off" and any(policy.by_identity for policy in others)
             if routes != (signer in self.world.routed):
                 self.world.routed = self.world.routed ^ {signer}
         self._regathered = True

@@ -34,8 +34,7 @@ _PROXY_USAGES = ("server auth", "client auth")
 _CURVES = (256, 384, 521)
 _ALGORITHMS = ("RSA", "ECDSA", "Ed25519")
 _REMADE = ("Refuse", "Allow")
-BY_IDENTITY = "Identity"
-"""spec.route: the CA of the namespace in the SPIFFE ID signs."""
+_ROUTES = ("Identity",)
 # RFC 5280, appendix A: ub-organization-name.
 _LONGEST_ORGANIZATION = 64
 _ANY_SIZE = KeyRule("RSA")
@@ -68,7 +67,7 @@ def read_policy(obj: SignerPolicy) -> Policy:
         usages=frozenset(spec.usages),
         allow_ca=spec.allow_ca,
         append_root=spec.append_root,
-        route="Identity" if spec.route == BY_IDENTITY else "",
+        route="" if spec.route is None else "Identity",
         rate=Rate(spec.rate.certificates, parse_duration(spec.rate.per)) if spec.rate is not None else None,
         certificate_requests=(
             RequestRules(frozenset(own.requesters), frozenset(own.organizations)) if own is not None else None
@@ -145,7 +144,7 @@ def _problems(spec: SignerPolicySpec) -> Iterator[str]:
     yield from _each(
         "signers", spec.signers, _is_signer, "a signer name of ours, such as clusterissuers.cert-manager.io/foo"
     )
-    if spec.route:
+    if spec.route is not None:
         yield from _of_route(spec)
     own = spec.certificate_requests
     # Those who ask as istiod does are programs; where no others are named, people make CertificateRequests by them too.
@@ -179,8 +178,9 @@ def _problems(spec: SignerPolicySpec) -> Iterator[str]:
 
 def _of_route(spec: SignerPolicySpec) -> Iterator[str]:
     """A route has no limits of its own: those of the policy that gives a namespace its signer hold for what it leads to."""
-    if spec.route != BY_IDENTITY:
-        yield f"spec.route: {shown(spec.route)} is not {BY_IDENTITY}"
+    text = spec.route or ""
+    if text not in _ROUTES:
+        yield f"spec.route: {shown(text)} is not {' or '.join(_ROUTES)}"
     for index, signer in enumerate(spec.signers):
         ref = read_signer_name(signer)
         if ref is not None and ref.kind != "ClusterIssuer":

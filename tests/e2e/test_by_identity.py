@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 import yaml
@@ -13,17 +14,21 @@ from tests.localmesh.demo import command
 from tests.localmesh.istio_install import BY_IDENTITY, mesh_config
 from tests.localmesh.mesh import Mesh, Options
 from tests.localmesh.workload import Workload
+from tests.localmesh.ztunnel import TRUSTED, Ztunnel
+from tests.vectors import craft
+from tests.vectors.craft import Csr
 
 pytestmark = pytest.mark.e2e
 
 ALONE = "alone"
+CLIENTS = Path(__file__).parents[1] / "vectors" / "clients"
 DOMAIN = "clusterissuers.cert-manager.io"
 
 
 @pytest.fixture(scope="module")
 def mesh(built: None) -> Iterator[Mesh]:  # noqa: ARG001 - only to come after it
     """A mesh of its own, with Istio as manifests/examples/tenants-by-identity has it."""
-    with Mesh(Options(example=BY_IDENTITY)) as made:
+    with Mesh(Options(example=BY_IDENTITY, istiod_environment=TRUSTED)) as made:
         made.cluster.create_namespace(ALONE)
         yield made
 
@@ -155,3 +160,51 @@ def test_a_namespace_of_no_tenant_gets_nothing(mesh: Mesh) -> None:
     finally:
         mesh.cluster.kubectl("delete", "signerpolicy", ALONE, "--ignore-not-found")
         mesh.remove(lonely)
+
+
+@pytest.fixture(scope="module")
+def ztunnel(mesh: Mesh) -> Ztunnel:
+    """The ztunnel of a node on which a workload of foo and one of bar run; a second one of bar runs on another."""
+    made = Ztunnel(mesh, "node-1")
+    made.start()
+    for tenant in ("foo", "bar"):
+        made.run_pod("web", tenant)
+    made.run_pod("far", "bar", "far", node="node-2")
+    # istiod lets it ask once it has seen the Pods.
+    mesh.cluster.wait_for(lambda: asked(made, "foo")[0], "a certificate for the workload of foo", 60)
+    return made
+
+
+def asked(ztunnel: Ztunnel, namespace: str, account: str = "default") -> tuple[list[x509.Certificate], str]:
+    """What istiod gives ztunnel for a workload that has a request in ztunnel's form."""
+    identity = f"spiffe://cluster.local/ns/{namespace}/sa/{account}"
+    csr = Csr(subject=craft.seq(), attributes=[craft.ext_request(craft.san(craft.uri(identity)))])
+    pem, why = ztunnel.ask(csr.pem(), identity)
+    return (x509.load_pem_x509_certificates(pem) if pem else []), why
+
+
+@pytest.mark.parametrize("tenant", ["foo", "bar"])
+def test_ambient_has_tenants(mesh: Mesh, ztunnel: Ztunnel, tenant: str) -> None:
+    """One ztunnel, which names no signer, has for each workload of its node a leaf of that tenant's CA, and its root last."""
+    (leaf, *above), _ = asked(ztunnel, tenant)
+    san = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert san.get_values_for_type(x509.UniformResourceIdentifier) == [f"spiffe://cluster.local/ns/{tenant}/sa/default"]
+    assert above == [root(mesh, tenant)]
+    leaf.verify_directly_issued_by(above[0])
+
+
+@pytest.mark.parametrize("version", ["1.27", "1.28"])
+def test_ztunnels_own_requests(mesh: Mesh, ztunnel: Ztunnel, version: str) -> None:
+    """What ztunnel's library writes passes istiod and is signed, by its exact bytes, in both of its forms."""
+    pem, why = ztunnel.ask(
+        (CLIENTS / f"ztunnel-{version}.pem").read_bytes(), "spiffe://cluster.local/ns/foo/sa/default"
+    )
+    assert pem, why
+    assert x509.load_pem_x509_certificates(pem)[-1] == root(mesh, "foo")
+
+
+def test_ztunnel_asks_for_its_node_alone(ztunnel: Ztunnel) -> None:
+    """Who has taken a node over has its workloads' certificates, and no others: istiod looks where each one runs."""
+    found, why = asked(ztunnel, "bar", "far")
+    assert not found
+    assert "impersonation" in why

@@ -27,6 +27,7 @@ FIELDS: tuple[tuple[str, Any], ...] = (
     ("usages", ["server auth"]),
     ("allowCA", True),
     ("appendRoot", True),
+    ("route", "Identity"),
     ("rate", {"certificates": 5, "per": "10s"}),
     ("certificateRequests", {"requesters": ["alice"], "organizations": ["shop"]}),
 )
@@ -67,6 +68,7 @@ def run(data: bytes) -> None:
     assert (policy.rate is None) == (spec.get("rate") is None)
     assert (policy.certificate_requests is None) == (spec.get("certificateRequests") is None)
     assert (policy.allow_ca, policy.append_root) == (spec.get("allowCA", False), spec.get("appendRoot", False))
+    assert policy.by_identity == (spec.get("route") is not None)
     wanted = spec.get("namespaces") or {}
     assert policy.namespaces == frozenset(wanted.get("names", ()))
     assert policy.namespace_labels == wanted.get("matchLabels", {})
@@ -77,8 +79,11 @@ def mutate(data: bytes, chance: random.Random, change: mutations.Bytes) -> bytes
     return mutations.json_text(data, chance, change, FIELDS)
 
 
-# A policy has a rate or certificateRequests.
-SEEDS = tuple(
-    json.dumps({field: value for field, value in FIELDS if field != left}).encode()
-    for left in ("rate", "certificateRequests")
+# A policy has a rate or certificateRequests, and with a route neither.
+SEEDS = (
+    *(
+        json.dumps({field: value for field, value in FIELDS if field not in {left, "route"}}).encode()
+        for left in ("rate", "certificateRequests")
+    ),
+    b'{"signers": ["clusterissuers.cert-manager.io/mesh"], "route": "Identity", "namespaces": {"names": ["foo"]}}',
 )

@@ -46,6 +46,7 @@ FULL: dict[str, Any] = {
 }
 COUNTED = ("Duplicate value", "at most 256 items")  # limits of the schema alone
 SMALLEST = {"signers": [f"{DOMAIN}/foo"]}
+ROUTE = SMALLEST | {"route": "Identity", "namespaces": {"names": ["foo"], "matchLabels": {"mesh-signer.dev/a": "b"}}}
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def cluster_issuer() -> IssuerRef:
 
 
 class TestSignerPolicy:
-    @pytest.mark.parametrize("spec", [FULL, SMALLEST, SMALLEST | {"signers": [f"{DOMAIN}/{LONG}"]}])
+    @pytest.mark.parametrize("spec", [FULL, SMALLEST, SMALLEST | {"signers": [f"{DOMAIN}/{LONG}"]}, ROUTE])
     def test_a_good_one(self, served: Cluster, spec: dict[str, Any]) -> None:
         """A good policy is taken as it is, and what the API server takes our reader finds nothing wrong with."""
         taken = create(served, policy(spec), "--dry-run=server")
@@ -157,6 +158,12 @@ class TestSignerPolicy:
             ({"certificateRequests": {"requesters": ["a b"]}}, "spec.certificateRequests.requesters"),
             ({"certificateRequests": {"organizations": [""]}}, "spec.certificateRequests.organizations"),
             ({"namespaces": {"names": ["a"], "remade": "Yes"}}, "spec.namespaces.remade"),
+            ({"route": "Anything"}, "spec.route"),
+            ({"route": ""}, "spec.route"),
+            ({"route": "Identity", "maxLifetime": "1h"}, "a policy with route has signers and namespaces only"),
+            ({"route": "Identity", "appendRoot": True}, "a policy with route has signers and namespaces only"),
+            ({"route": "Identity", "certificateRequests": {}}, "a policy with route has signers and namespaces only"),
+            ({"route": "Identity", "signers": ["issuers.cert-manager.io/a.b"]}, "has a ClusterIssuer's name"),
             ({"rate": {"certificates": 1, "per": "500ms"}}, "per is 1s to 24h"),
             ({"rate": {"certificates": 1, "per": "25h"}}, "per is 1s to 24h"),
         ],

@@ -6,11 +6,12 @@ import sys
 import time
 
 from tests import verifying
-from tests.localmesh import certmanager, certmanagerpki, dnswebhook
+from tests.localmesh import certmanager, certmanagerpki, dnswebhook, ztunnel
 from tests.localmesh.build import MODULE_FILES, PROGRAMS, build_all, cache_folder, find_module_file, find_programs
 from tests.localmesh.cluster import LocalCluster
 from tests.localmesh.debian import BROWSER, PACKAGES, NotHere, find_packaged
 from tests.localmesh.errors import LocalMeshError
+from tests.localmesh.rust import ZTUNNEL, find_rust
 
 
 def main() -> int:
@@ -40,7 +41,19 @@ def _build(names: list[str], *, tests: bool) -> int:
             raise LocalMeshError(f"build: there is no {name}; there are {', '.join(PROGRAMS)}")
     find_programs(names or PROGRAMS)
     if tests:  # else the first test that asks for one builds it beside all the others
-        build_all([certmanager.PROGRAM, certmanagerpki.PROGRAM, dnswebhook.PROGRAM, verifying.PROGRAM])
+        build_all(
+            [
+                certmanager.PROGRAM,
+                certmanagerpki.PROGRAM,
+                dnswebhook.PROGRAM,
+                verifying.PROGRAM,
+                ztunnel.PROGRAM,
+            ]
+        )
+        try:
+            find_rust(ZTUNNEL)
+        except NotHere as error:  # its tests say the same when they are skipped
+            print(f"localmesh: without ztunnel's crates: {error}", file=sys.stderr)
     for file in () if names else MODULE_FILES:
         find_module_file(file)
     for name in () if names else PACKAGES.keys() - {BROWSER}:  # which has 400 MB, and tests of its own

@@ -287,7 +287,8 @@ def _approves_tenants(facts: Facts, roles: Roles, _admins: set[Subject]) -> Iter
     if not world.routed or facts.mesh.gaps:
         return
     tenants = frozenset(map(signer_name_of, world.policies.keys() - set(asked_by_istiod(world))))
-    approve = roles.who(Right(frozenset({"approve"}), group, "signers", tenants)) if tenants else {}
+    named = tenants | {f"{name.partition('/')[0]}/*" for name in tenants}
+    approve = roles.who(Right(frozenset({"approve"}), group, "signers", named)) if tenants else {}
     write = roles.who(Right(_CHANGE, group, "certificatesigningrequests/approval"))
     for subject in sorted(approve.keys() & write.keys()):
         if not _is_istiod(facts, subject) or approve[subject] <= _ADMINS:

@@ -209,7 +209,8 @@ def refusal(facts: Facts, namespace: str, ref: IssuerRef) -> Finding | None:
     if isinstance(found, Granted | Claimable):
         return None
     code, message = told(found)
-    if isinstance(found, NotGranted) and not facts.mesh.world.settings.enforces(facts.now):
+    world = facts.mesh.world
+    if isinstance(found, NotGranted) and not (world.settings.enforces(facts.now) or ref in world.routed):
         message += " (--tenancy=audit: it is signed all the same until that ends)"
     return Finding("warning", "claims", f"{code}: {message}", code="ClaimRefused")
 

@@ -49,7 +49,8 @@ def tenant_name(row: Tenancy) -> str:
 
 def graph(world: World, tenants: Iterable[Tenancy]) -> Graph:
     """Put the picture together; roots in the order of their first signer, so that lines cross little."""
-    lines = tuple(row for row in tenants if tenant_name(row))
+    # By the name that is routed by identity each has its own signer, which has a line of its own.
+    lines = tuple(row for row in tenants if tenant_name(row) and row.signer not in world.routed)
     granted: dict[IssuerRef, set[str]] = defaultdict(set)
     for row in lines:
         if not row.refused:
@@ -61,6 +62,10 @@ def graph(world: World, tenants: Iterable[Tenancy]) -> Graph:
             having[key_id].add(signer)
         if len(roots.key_ids) == len(roots.subjects) == 1:
             subjects[next(iter(roots.key_ids))] = _subject(next(iter(roots.subjects)))
+    if world.routed:  # the root comes with the answer, and is not in the mesh config
+        for key_id, signers in world.tops.items():
+            having[key_id] |= signers - world.roots.keys() - world.routed
+    having = {key_id: signers for key_id, signers in having.items() if signers}
     shared = {one.key_id: str(one) for one in shared_roots(world)}
     found = [
         Root(

@@ -16,8 +16,8 @@ MUTANTS = (
     Mutant(
         "nobody is asked whether a requester may reference an Issuer",
         EVALUATE,
-        '    if ref.kind == "Issuer":\n',
-        '    if ref.kind == "Issuer" and False:\n',
+        '    if ref.kind == "Issuer" and case.route is None:',
+        '    if ref.kind == "Issuer" and False:',
         DECIDED,
     ),
     Mutant(

@@ -6,6 +6,7 @@ DECIDE = "signer/tenancy/decide.py"
 CAS = "signer/tenancy/mesh_cas.py"
 VERDICT = "signer/tenancy/verdict.py"
 GRANTS = "signer/tenancy/grants.py"
+ROUTES = "signer/tenancy/routes.py"
 RULES = "signer/tenancy/rules.py"
 WORLD = "signer/tenancy/world.py"
 FORM = "issuers/istio_request.py"
@@ -14,6 +15,7 @@ READS = "signer/mesh/proxy_configs.py"
 WALL = ("tests/unit/tenancy",)
 LIMITS = ("tests/unit/tenancy/test_policy_limits.py",)
 LAGGING = ("tests/unit/mesh/test_lagging_watches.py",)
+IDENTITY = ("tests/unit/csr/test_by_identity.py",)
 WHO = ("tests/unit/tenancy/test_grants.py",)
 CONTENTS = ("tests/unit/csr/test_mesh_requests.py", "tests/unit/csr/test_mesh_attacks.py")
 
@@ -409,5 +411,68 @@ MUTANTS = (
         "    own = world.domains.get(requester, world.config.trust_domains)\n",
         "    own = world.config.trust_domains\n",
         ("tests/unit/tenancy/test_revisions.py",),
+    ),
+    Mutant(
+        "what a cheap look took for the namespace chooses the CA",
+        DECIDE,
+        "    if identity.spiffe_id is not None and identity.spiffe_id.namespace == route.namespace:\n",
+        "    if identity.spiffe_id is not None:\n",
+        IDENTITY,
+    ),
+    Mutant(
+        "a routed signer's own CA signs",
+        GRANTS,
+        "    if routing := [policy.name for policy in covering if policy.by_identity]:\n",
+        "    if routing := [policy.name for policy in covering if policy.by_identity and policy.problem]:\n",
+        IDENTITY,
+    ),
+    Mutant(
+        "of several signers of a namespace one is taken",
+        ROUTES,
+        "    if len(given) == 1:\n",
+        "    if given:\n",
+        IDENTITY,
+    ),
+    Mutant(
+        "a policy that routes and one that gives are one",
+        ROUTES,
+        "        if not other.by_identity:\n",
+        "        if other.problem:\n",
+        IDENTITY,
+    ),
+    Mutant(
+        "a root may be two tenants'",
+        ROUTES,
+        '            return Reason(SHARED, message, f"the other one is {other}")\n',
+        "",
+        IDENTITY,
+    ),
+    Mutant(
+        "the route is not read live",
+        "signer/tenancy/live.py",
+        "        if way is None or way.signer != asked.signer:\n",
+        "        if way is None and False:\n",
+        IDENTITY,
+    ),
+    Mutant(
+        "audit mode signs with a CA that identity did not lead to",
+        DECIDE,
+        "    if world.settings.enforces(now) or claim.route is not None:\n",
+        "    if world.settings.enforces(now):\n",
+        IDENTITY,
+    ),
+    Mutant(
+        "a chain that does not lead to its root is answered",
+        "issuers/whole_chain.py",
+        "            one.verify_directly_issued_by(above)\n",
+        "            assert above\n",
+        ("tests/unit/issuers/test_whole_chain.py",),
+    ),
+    Mutant(
+        "an agent's name need not be critical",
+        FORM,
+        "    if request.san_critical is False and not ztunnels:\n",
+        "    if request.san_critical is False and not request.uris:\n",
+        CONTENTS,
     ),
 )

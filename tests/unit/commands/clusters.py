@@ -157,7 +157,10 @@ def _proxy_configs(draw: Callable[..., Any]) -> tuple[ProxyConfig, ...]:
 
 @st.composite
 def _policy(draw: Callable[..., Any], name: str) -> SignerPolicy:
-    spec: dict[str, Any] = {"signers": [signer_name_of(one) for one in draw(_some(SIGNERS, least=1))]}
+    routes = draw(st.integers(0, 3)) == 0
+    spec: dict[str, Any] = {
+        "signers": [signer_name_of(one) for one in draw(_some(CLUSTER_SIGNERS if routes else SIGNERS, least=1))]
+    }
     names = draw(_some(NAMESPACES[:4]))
     where: dict[str, Any] = {"names": list(names)} if names else {}
     if draw(st.integers(0, 3)) == 0:
@@ -166,13 +169,15 @@ def _policy(draw: Callable[..., Any], name: str) -> SignerPolicy:
         where["remade"] = "Allow"
     if names or "matchLabels" in where:
         spec["namespaces"] = where
-    if draw(st.integers(0, 4)) == 0:
+    if routes:
+        spec["route"] = "Identity"
+    if draw(st.integers(0, 9 if routes else 4)) == 0:
         spec["serviceAccounts"] = ["web"]
-    if draw(st.integers(0, 4)) == 0:
+    if not routes and draw(st.integers(0, 4)) == 0:
         spec["requesters"] = ["jane"]
-    if draw(st.integers(0, 5)) == 0:
+    if not routes and draw(st.integers(0, 5)) == 0:
         spec["maxLifetime"] = draw(st.sampled_from(["1h", "soon"]))
-    if draw(st.booleans()):
+    if not routes and draw(st.booleans()):
         spec["certificateRequests"] = {"requesters": ["jane"]} if draw(st.booleans()) else {}
         spec["dnsNames"] = ["shop.example"]
     uids = {one: draw(st.sampled_from([uid(one), uid(one), OTHERS_UID, ""])) for one in names}
@@ -274,7 +279,7 @@ def clusters(draw: Callable[..., Any]) -> Cluster:
         draw(_namespaces()),
         draw(_proxy_configs()),
         draw(_mesh_config()),
-        tuple(draw(_policy(f"p{index}")) for index in range(draw(st.integers(0, 2)))),
+        tuple(draw(_policy(f"p{index}")) for index in range(draw(st.integers(0, 3)))),
         draw(_bindings()),
         draw(_records()),
         draw(_issuers()),

@@ -4,6 +4,7 @@ It stores owners in an Index and reads live views of the cluster; nothing here i
 pure functions that the signer itself decides with.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,9 +16,10 @@ from signer.api.certificatesigningrequest import RequestContent
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
 from signer.api.signerbinding import SignerBinding
+from signer.authorities.state import IssuerState
 from signer.certificates.requests import steps
 from signer.certificates.requests.signing import decide_request, in_mesh, sign_request
-from signer.csr.evaluate import Circumstances, case_of, evaluate
+from signer.csr.evaluate import Case, Circumstances, case_by_identity, case_of, evaluate
 from signer.csr.inquiries import INQUIRY_FAILED
 from signer.csr.outcome import NOTHING_ASKED, Answers, AskKey, AskReference, Issue, NoKey
 from signer.tenancy.bindings import new_binding
@@ -25,7 +27,7 @@ from signer.tenancy.decide import unready
 from signer.tenancy.grants import Claimable, granted
 from signer.tenancy.live import against_grant, against_owner
 from signer.tenancy.verdict import Bind, Confirm, Limits, Refuse, Reread, Unready, Wait
-from signer.tenancy.world import Confirmed
+from signer.tenancy.world import Confirmed, World
 from tests.unit.commands.clusters import Cluster
 from tests.unit.csr.crafted import NOW
 
@@ -49,7 +51,7 @@ def answered(cluster: Cluster, content: RequestContent, signer: IssuerRef, *, ma
     for _ in range(8):
         if world.settings.mode != "off" and (waiting := unready(world)) is not None:
             return Outcome("wait", (waiting.reason.code,))
-        case = case_of(content, signer, states.get(signer), answers, world)
+        case = _case(content, signer, states, answers, world)
         verdict = evaluate(case, Circumstances(Limits(), world, cluster.settings.cluster_resource_namespace, NOW))
         match verdict:
             case Issue():
@@ -64,20 +66,28 @@ def answered(cluster: Cluster, content: RequestContent, signer: IssuerRef, *, ma
                 answers = replace(answers, key=NoKey())
             case Reread():
                 answers = replace(answers, fresh=True)
-            case Confirm(_, namespace, namespace_uid):
-                if against_grant(cluster.view(index, signer, namespace), verdict, NOW):
+            case Confirm(meant, namespace, _):
+                if against_grant(cluster.view(index, meant, namespace), verdict, NOW):
                     return Outcome("wait", (INQUIRY_FAILED,))
-                confirmed[namespace_uid, signer, "", None] = NOW + timedelta(seconds=10)
-            case Bind(_, namespace, namespace_uid):
-                claimable = granted(world, namespace, signer, now=NOW) == Claimable(namespace_uid)
+                confirmed[verdict.key] = NOW + timedelta(seconds=10)
+            case Bind(meant, namespace, namespace_uid):
+                claimable = granted(world, namespace, meant, now=NOW) == Claimable(namespace_uid)
                 terminating = namespace in index.terminating
-                if not claimable or terminating or against_owner(cluster.view(index, signer, namespace), verdict, NOW):
+                if not claimable or terminating or against_owner(cluster.view(index, meant, namespace), verdict, NOW):
                     return Outcome("wait", (INQUIRY_FAILED,))
-                made = new_binding(signer, namespace, namespace_uid)
+                made = new_binding(meant, namespace, namespace_uid)
                 made["metadata"] |= {"uid": "new", "creationTimestamp": to_rfc3339(NOW)}
                 index.put_binding(msgspec.convert(made, SignerBinding))
                 index.settle(NOW)
     raise AssertionError("it asks without end")
+
+
+def _case(
+    content: RequestContent, signer: IssuerRef, states: Mapping[IssuerRef, IssuerState], answers: Answers, world: World
+) -> Case:
+    if signer in world.routed:
+        return case_by_identity(content, signer, states.get, answers, world, now=NOW)
+    return case_of(content, signer, states.get(signer), answers, world)
 
 
 def answered_request(cluster: Cluster, request: CertificateRequest, *, requester: str) -> Outcome:

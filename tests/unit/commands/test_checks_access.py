@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
+from signer.api.issuer import IssuerRef
 from signer.commands.checks.access import check_needed, check_others, needed
 from signer.commands.checks.facts import Access, Facts
 from signer.commands.checks.rbac import Right, Roles, Subject
 from signer.commands.live import Listing
-from tests.unit.commands.meshes import bound, deployment, facts, named, role, whats
+from signer.tenancy.world import Policy
+from tests.unit.commands.meshes import bound, deployment, entries, facts, mesh, named, role, whats
+from tests.unit.tenancy.worlds import DEFAULT, world
 
 USER = ("User", "", "eve")
 OURS = ("ServiceAccount", "cert-manager", "mesh-signer")
@@ -182,6 +185,32 @@ def test_an_istiod_that_approves_for_all_signers(names: tuple[str, ...], told: b
         assert "(by istiod-clusterrole)" in found[0]
     # Who may not write the approval can do nothing with the verb alone.
     assert whats(check_others(facts(cluster_roles=roles, cluster_role_bindings=listed[:1]))) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("clusterissuers.cert-manager.io/mesh", "clusterissuers.cert-manager.io/istio-system"), False),
+        (("clusterissuers.cert-manager.io/mesh", "clusterissuers.cert-manager.io/shop"), True),
+        (("clusterissuers.cert-manager.io/*",), True),
+    ],
+)
+def test_an_istiod_that_approves_for_tenants(names: tuple[str, ...], told: bool) -> None:
+    """Where one signer is routed by identity, a right to approve for the tenants' own lets a thief wait for a minute."""
+    door, shop = (IssuerRef("ClusterIssuer", "", name) for name in ("mesh", "shop"))
+    policies = (
+        Policy("door", frozenset({door}), route="Identity"),
+        Policy("shop", frozenset({shop}), namespaces=frozenset({"shop"})),
+    )
+    found = mesh(world(policies=policies, config=entries(DEFAULT), routed=frozenset({door})))
+    rules = (
+        ("approve", "certificates.k8s.io", "signers"),
+        ("update", "certificates.k8s.io", "certificatesigningrequests/approval"),
+    )
+    roles = [role("r", rules[0], names=names), role("w", rules[1])]
+    listed = [bound("r", ISTIOD), bound("w", ISTIOD)]
+    codes = [one.code for one in check_others(facts(found, cluster_roles=roles, cluster_role_bindings=listed))]
+    assert codes == (["IstiodApprovesTenants"] if told else [])
 
 
 def test_approvers() -> None:

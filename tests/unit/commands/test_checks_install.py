@@ -20,8 +20,9 @@ from signer.commands.checks.istiod import check_istiod, check_multiroot
 from signer.commands.command import WALL_OPTIONS
 from signer.commands.live import Json, Listing
 from signer.settings.values import Settings, settings_from
+from signer.tenancy.world import Policy
 from tests.unit.commands.meshes import ALL, deployment, entries, facts, mesh, named, whats
-from tests.unit.tenancy.worlds import DEFAULT, world
+from tests.unit.tenancy.worlds import DEFAULT, FOO, world
 
 CRDS = (*NEEDED_CRDS, *CONTROLLERS_CRDS, "proxyconfigs.networking.istio.io")
 GATE = "--feature-gates=A=true,ExperimentalCertificateSigningRequestControllers=true"
@@ -239,6 +240,20 @@ def test_one_signer_for_all() -> None:
     assert [line.partition(": ")[0] for line in istiod(HEALTHY | {"K8S_SIGNER": f"{name}-2"})] == ["error", "error"]
     (foreign,) = istiod(HEALTHY | {"K8S_SIGNER": "example.com/x"})
     assert foreign.startswith("warning: K8S_SIGNER is 'example.com/x'")
+
+
+def test_one_name_for_many_tenants() -> None:
+    """K8S_SIGNER may name what a SignerPolicy routes by identity: no issuer has to be there, and namespaces without a CA are told."""
+    door = IssuerRef("ClusterIssuer", "", "mesh")
+    policies = (
+        Policy("door", frozenset({door}), route="Identity"),
+        Policy("foo", frozenset({FOO}), namespaces=frozenset({"foo"})),
+    )
+    found = mesh(world(claimed={}, policies=policies, config=entries(*ALL), routed=frozenset({door})))
+    env = HEALTHY | {"K8S_SIGNER": "clusterissuers.cert-manager.io/mesh"}
+    told = list(check_istiod(facts(found, deployments=[deployment("istiod", "istio-system", env=env)])))
+    assert [one.code for one in told] == ["DefaultSignerNotForAll"]
+    assert "shop" in told[0].what
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from signer.api.issuer import IssuerRef
 from signer.commands.command import NotFoundOut
 from signer.commands.signers import approve_rule, mesh_fragment, parse_signer, roots_of
-from signer.mesh.roots import with_roots_in_mesh
+from signer.mesh.roots import asked_by_istiod, with_roots_in_mesh
 from signer.tenancy.world import Policy
 from tests.unit.commands.meshes import entries, root, state
 from tests.unit.tenancy.worlds import BAR, DEFAULT, FOO, TEAM, world
@@ -63,6 +63,20 @@ def test_signers_that_bring_their_root() -> None:
     assert FOO not in with_roots_in_mesh(without)
     assert FOO in with_roots_in_mesh(world(policies=(policy,), config=entries(FOO)))
     assert BAR in with_roots_in_mesh(without)
+
+
+def test_what_identity_leads_to() -> None:
+    """Where a signer is routed, istiod asks for that one: the tenants' need no entry and no right, unless they are claimed."""
+    mesh = IssuerRef("ClusterIssuer", "", "mesh")
+    door = Policy("door", frozenset({mesh}), route="Identity")
+    given = Policy("p", frozenset({FOO, TEAM}), namespaces=frozenset({"shop"}))
+    found = world(
+        policies=(door, given), config=entries(DEFAULT), routed=frozenset({mesh}), signers=frozenset({DEFAULT})
+    )
+    assert with_roots_in_mesh(found) == [FOO, DEFAULT], "foo is claimed by the namespace of its name"
+    assert asked_by_istiod(found) == [FOO, DEFAULT, mesh]
+    found.claimants.clear()
+    assert asked_by_istiod(found) == [DEFAULT, mesh]
 
 
 def test_fragments() -> None:

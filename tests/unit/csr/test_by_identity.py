@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from issuers.authority import load_authority
+from issuers.request import read_request
 from signer.api.certificatesigningrequest import read_content
 from signer.api.issuer import IssuerRef
 from signer.api.signername import signer_name_of
@@ -17,13 +18,14 @@ from signer.authorities.state import IssuerState
 from signer.csr.answers.compose import issue
 from signer.csr.evaluate import Circumstances, case_by_identity, case_of, evaluate
 from signer.csr.outcome import Answers, Issue, Verdict
+from signer.tenancy.decide import decide
 from signer.tenancy.index import Index
 from signer.tenancy.live import LiveConfig, LiveView, against_grant
 from signer.tenancy.routes import route
-from signer.tenancy.verdict import Bind, Confirm, Limits, Refuse, Reread, Route, Unready, Wait
+from signer.tenancy.verdict import Bind, Claim, Confirm, Limits, Refuse, Reread, Route, Unready, Wait
 from signer.tenancy.world import Settings, World
 from tests.pki import CA, csr, spiffe, workload_csr
-from tests.unit.csr.crafted import ISTIOD, NOW, USAGES, authority, ready, request
+from tests.unit.csr.crafted import DAY, ISTIOD, NOW, USAGES, authority, ready, request
 from tests.unit.csr.test_mesh_requests import ISTIOD_DNS, dns_request
 from tests.unit.tenancy.indexed import DOMAIN, binding, mesh, namespace_object, policy, proxy_config
 
@@ -225,7 +227,8 @@ def test_what_is_not_one_tenants_is_refused(case: str) -> None:
 def test_audit_mode_signs_nothing_of_it(case: str) -> None:
     """Where refusals are only told, a CA that identity did not choose still signs nothing: cert-manager would not either."""
     index, namespace, _ = CASES[case]
-    index.world.settings = Settings(mode="audit")
+    index.world.settings = Settings(mode="audit", audit_until=NOW + DAY)
+    assert not index.world.settings.enforces(NOW)
     assert not isinstance(judge(index.world, namespace), Issue)
 
 
@@ -316,6 +319,30 @@ def test_an_issuer_that_is_not_there_or_not_ready_is_waited_for() -> None:
     verdict = judge(indexed().world, states=[pending])
     assert isinstance(verdict, Wait)
     assert (verdict.reason.code, verdict.issuer) == ("IssuerNotReady", FOO)
+
+
+@pytest.mark.parametrize("namespace", ["foo", "shop"])
+def test_the_routed_signers_own_ca_signs_nothing(namespace: str) -> None:
+    """Where an issuer has the routed name, whoever trusted its CA before is given nothing by it, on no path."""
+    states = [ready(MESH), *map(ready, (FOO, BAR))]
+    world = indexed(issuers=states).world
+    verdict = judge(world, namespace, states=states)
+    assert (answer(verdict)[-1] == root_of("foo")) if namespace == "foo" else (code(verdict) == "RouteMissing")
+    found = authority("mesh")
+    for resource in ("CertificateSigningRequest", "CertificateRequest"):
+        claim = Claim(
+            ISTIOD,
+            MESH,
+            found.key_id,
+            read_request(workload_csr(namespace)),
+            USAGES,
+            is_ca=False,
+            lifetime=None,
+            resource=resource,
+            namespace=namespace,
+            chain=found.chain,
+        )
+        assert isinstance(decide(claim, world, Limits(), fresh=True, now=NOW), Refuse)
 
 
 def test_a_root_that_is_not_known_is_waited_for() -> None:

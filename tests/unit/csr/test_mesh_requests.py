@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from issuers.istio_request import EMPTY_ORGANIZATION
 from signer.csr.answers.compose import issue
 from signer.csr.outcome import Issue
 from signer.tenancy.verdict import Bind
@@ -20,6 +22,7 @@ from tests.unit.tenancy.worlds import DEFAULT, OTHER, world
 from tests.vectors import craft
 from tests.vectors.craft import Csr
 
+CLIENTS = Path(__file__).parents[2] / "vectors" / "clients"
 ISTIOD_DNS = ("istio-pilot.istio-system.svc", "istiod-remote.istio-system.svc", "istiod.istio-system.svc")
 
 
@@ -52,6 +55,21 @@ class TestHonest:
     def test_ztunnel(self) -> None:
         """An empty subject is Istio's other form."""
         assert isinstance(judge(Csr(subject=craft.seq()).pem()), Issue)
+
+    @pytest.mark.parametrize("version", ["1.27", "1.28"])
+    def test_ztunnels_own_bytes(self, version: str) -> None:
+        """What rcgen writes for ztunnel is taken, by its exact bytes: since 1.28 with its name critical, before without."""
+        leaf = certificate(judge((CLIENTS / f"ztunnel-{version}.pem").read_bytes()))
+        san = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        assert san.critical
+        assert list(san.value) == [x509.UniformResourceIdentifier("spiffe://cluster.local/ns/foo/sa/default")]
+
+    @pytest.mark.parametrize("subject", [craft.seq(), EMPTY_ORGANIZATION])
+    def test_not_critical(self, subject: bytes) -> None:
+        """Without the mark only ztunnel's form is known: an agent's, with its subject, is not one that anybody writes."""
+        name = craft.san(craft.uri(craft.FOO), critical=b"")
+        verdict = judge(Csr(subject=subject, attributes=[craft.ext_request(name)]).pem())
+        assert isinstance(verdict, Issue) == (subject == craft.seq())
 
     def test_istiod_itself(self) -> None:
         """Istiod has its DNS certificate, without client auth, and ten years are cut to ninety days."""

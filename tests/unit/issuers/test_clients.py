@@ -1,8 +1,9 @@
 """CSRs of the programs that people use are read: strictness costs no honest client anything.
 
 Recorded in tests/vectors/clients/ from OpenSSL 3.0, keytool of OpenJDK (its label NEW CERTIFICATE REQUEST set right,
-since the API server refuses that one) and Certbot's acme 5.9; Go's are compared in tests/integration. Istio's form
-is the vectors' baseline.
+since the API server refuses that one), Certbot's acme 5.9, and rcgen 0.14.8 and 0.13.2 as ztunnel calls them
+(tests/localmesh/rusttools/ztunnel: `ztunnel csr now|before SPIFFE_ID`); Go's are compared in tests/integration. Istio's
+form is the vectors' baseline.
 """
 
 from pathlib import Path
@@ -24,6 +25,11 @@ USAGES = {
     "key_usages": ("digital signature", "key encipherment"),
     "extended_key_usages": ("server auth", "client auth"),
 }
+ZTUNNEL = {
+    "subject": "",
+    "uris": ("spiffe://cluster.local/ns/foo/sa/default",),
+    "signature_algorithm": "ECDSAWithSHA256",
+}
 EXPECTED: dict[str, dict[str, Any]] = {
     "openssl-rsa": NAMES | {"subject": "CN=x,O=\u00dc,C=DE", "signature_algorithm": "SHA256WithRSA"},
     "openssl-p256": NAMES | USAGES | {"subject": "CN=x,O=\u00dc,C=DE", "signature_algorithm": "ECDSAWithSHA256"},
@@ -42,6 +48,8 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "keytool-rsa": NAMES | USAGES | {"subject": "CN=x,O=b,C=DE", "signature_algorithm": "SHA256WithRSA"},
     "keytool-p256": NAMES | USAGES | {"subject": "CN=x,O=b,C=DE", "signature_algorithm": "ECDSAWithSHA256"},
     "keytool-ed25519": NAMES | USAGES | {"subject": "CN=x,O=b,C=DE", "signature_algorithm": "PureEd25519"},
+    "ztunnel-1.28": ZTUNNEL | {"san_critical": True},
+    "ztunnel-1.27": ZTUNNEL | {"san_critical": False},
     "certbot-acme": {"subject": "", "dns_names": ("a.example", "b.example")},
 }
 

@@ -2,7 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -57,10 +57,11 @@ class TestNamespaces:
     @given(
         st.sets(st.sampled_from([*NAMESPACES, "gone"])),
         st.dictionaries(st.sampled_from([TENANT, ZONE]), st.sampled_from(["t", "z", "other", ""])),
+        st.sampled_from(["", "Identity"]),
     )
-    def test_as_the_wall_has_it(self, names: set[str], labels: dict[str, str]) -> None:
+    def test_as_the_wall_has_it(self, names: set[str], labels: dict[str, str], route: Literal["", "Identity"]) -> None:
         """The status tells the same namespaces as a decision would."""
-        one = policy("p", *names, namespace_labels=labels)
+        one = policy("p", *names, namespace_labels=labels, route=route)
         expected = tuple(sorted(name for name, found in NAMESPACES.items() if one.covers(name, found)))
         assert coverage(one)["p"].namespaces == expected
 
@@ -68,6 +69,19 @@ class TestNamespaces:
         """A policy with a problem covers nothing and disagrees with nobody."""
         found = coverage(policy("p", "a", problem="spec"), policy("q", "a", allow_ca=True))
         assert found == {"p": Coverage(), "q": Coverage(("a",))}
+
+
+def test_a_route() -> None:
+    """A policy that routes needs no issuer, is about all namespaces, takes the default from nobody, and disagrees with one that gives."""
+    door = policy("door", route="Identity")
+    (found,) = read_coverage([door], NAMESPACES, frozenset(), defaults=frozenset({FOO}), istio_namespace="d").values()
+    assert (found.namespaces, found.missing, found.lost) == (tuple(NAMESPACES), (), ())
+    status = policy_status(SignerPolicyStatus(), door, found, generation=1, now=NOW)
+    ready = find_condition(status.conditions, READY)
+    assert ready is not None
+    assert (ready.status, ready.message) == ("True", "routes 4 namespaces")
+    both = coverage(door, policy("plain", "a"))
+    assert both["door"].overlaps == (Overlap("plain", FOO, "a", 1),)
 
 
 def test_missing_signers() -> None:

@@ -3,10 +3,13 @@
 from typing import Any
 
 from signer.commands.holders import tenancies
+from signer.commands.live import Mesh
 from signer.commands.page.trust import Graph, drawn, graph, tenant_name
 from signer.tenancy.shared import shared_roots
+from tests.unit.commands.meshes import state
 from tests.unit.commands.page.samples import SIGNERS, cluster, seen, signer
 from tests.unit.csr.crafted import NOW
+from tests.unit.csr.test_by_identity import BAR, FOO, indexed
 
 
 def picture(most: int = 60, **given: Any) -> tuple[Graph, Any]:
@@ -40,6 +43,16 @@ def test_roots() -> None:
     assert (shared.signers, shared.tenants) == ((signer("one"), signer("two")), ("one", "two"))
     assert [one["shared"] for one in shown["roots"]] == [bool(one.shared) for one in found.roots]
     assert all("thief" not in one.tenants for one in found.roots)
+
+
+def test_roots_that_come_with_the_answer() -> None:
+    """Where one signer is routed by identity no root is in the mesh config: each tenant ends at its own all the same."""
+    index = indexed(listed=())
+    mesh = Mesh(index.world, index, {ref: state(ref) for ref in (FOO, BAR)}, {})
+    found = graph(mesh.world, tenancies(mesh, NOW))
+    ends = {one.tenants: one.signers for one in found.roots if one.tenants}
+    assert ends == {("foo",): (FOO,), ("bar",): (BAR,)}
+    assert {row.signer for row in found.tenants} == {FOO, BAR}, "the routed name is nobody's CA"
 
 
 def test_shared_as_elsewhere() -> None:
