@@ -109,6 +109,14 @@ def test_what_is_wrong(settings: Any, told: str | None) -> None:
     assert any(one.startswith(told) for one in found), found
 
 
+GOOD: dict[str, dict[str, Any]] = {
+    "akamai": AKAMAI,
+    "azureDNS": AZURE,
+    "cloudDNS": {"project": "p", "serviceAccountSecretRef": REF},
+    "cloudflare": {"apiKeySecretRef": REF, "email": "a@b.example"},
+    "digitalocean": {"tokenSecretRef": REF},
+    "route53": {"accessKeyID": "A", "secretAccessKeySecretRef": REF},
+}
 SHAPES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.just(REF),
     lambda one: st.lists(one, max_size=3) | st.dictionaries(st.text(max_size=8), one, max_size=3),
@@ -119,14 +127,7 @@ SHAPES = st.recursive(
 @given(st.data())
 def test_anything_at_all(name: str, data: st.DataObject) -> None:
     """Whatever stands in a field: it is read or told, and what is read can stand in a URL and a header."""
-    good: dict[str, Any] = {
-        "akamai": AKAMAI,
-        "azureDNS": AZURE,
-        "cloudDNS": {"project": "p", "serviceAccountSecretRef": REF},
-        "cloudflare": {"apiKeySecretRef": REF, "email": "a@b.example"},
-        "digitalocean": {"tokenSecretRef": REF},
-        "route53": {"accessKeyID": "A", "secretAccessKeySecretRef": REF},
-    }[name]
+    good = GOOD[name]
     field = data.draw(st.sampled_from([*good, "hostedZoneName", "hostedZoneID", "region", "role", "environment"]))
     found = read({name: good | {field: data.draw(SHAPES)}})
     if isinstance(found, tuple):
