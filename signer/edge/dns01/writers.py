@@ -23,14 +23,14 @@ from signer.edge.dns01.rfc2136 import Updates
 from signer.edge.dns01.webhook import Proof, WebhookRecords
 from signer.edge.issuers.dns01_apis import Api
 from signer.edge.issuers.dns01_fields import SecretEntry
-from signer.edge.issuers.dns01_spec import Rfc2136, Webhook
+from signer.edge.issuers.dns01_spec import Persistent, Rfc2136, Webhook
 from signer.edge.issuers.spec import AcmeIssuer, judge_acme
 from signer.edge.proxies.reach import Reach
 from signer.kube.client import ApiClient
 from signer.kube.errors import Forbidden, NotFound
 from signer.tenancy.verdict import Reason
 
-Written = Rfc2136 | Webhook | Api
+Written = Rfc2136 | Webhook | Persistent | Api
 """Providers whose records are noted before they are written, and taken away afterwards."""
 
 
@@ -110,6 +110,8 @@ class Writers:
 
     async def of(self, ref: IssuerRef, provider: Written, challenge: Challenge) -> RecordWriter | Reason:
         """The one for an issuer's provider, or what is wrong with its Secrets."""
+        if isinstance(provider, Persistent):
+            return Reason("BadIssuer", "its solver is for dns-persist-01, for which nothing is written")
         if isinstance(provider, Rfc2136):
             return await self._updates(ref, provider)
         key = await self._account_key(ref)
