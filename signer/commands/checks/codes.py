@@ -87,6 +87,7 @@ CODES: Mapping[str, str] = {
     "InjectorUnguarded": "the injector runs without its admission policy",
     "InjectionAnnotation": "an annotation names nothing",
     "InjectionNotChecked": "webhooks and the like could not be read",
+    "PersistentRecord": "an issuer proves hosts by dns-persist-01, and this is the record",
     "RequestersUnguarded": "nobody refuses a false requester",
     "RequestersUnwritten": "nothing writes down who makes a CertificateRequest",
     "RequestersNotChecked": "whether they are could not be read",
