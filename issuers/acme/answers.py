@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from issuers.acme import wire
-from issuers.acme.challenge import DNS_PERSIST01
 from issuers.acme.errors import PREFIX, MalformedAnswer, Problem, printable
 from issuers.acme.identifiers import Identifier
 from issuers.acme.order import (
+    DNS_PERSIST01,
     Authorization,
     AuthorizationStatus,
     Challenge,

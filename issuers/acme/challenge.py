@@ -9,8 +9,6 @@ import hashlib
 
 HTTP01 = "http-01"
 DNS01 = "dns-01"
-DNS_PERSIST01 = "dns-persist-01"
-"""Of draft-ietf-acme-dns-persist-01: it has no token, as nothing is written for it."""
 
 
 def key_authorization(token: str, thumbprint: str) -> str:

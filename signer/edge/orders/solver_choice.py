@@ -8,7 +8,7 @@ Source: https://cert-manager.io/docs/configuration/acme/#adding-multiple-solver-
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from issuers.acme.challenge import DNS_PERSIST01
+from issuers.acme.order import DNS_PERSIST01
 from signer.api.order import Authorization, OfferedChallenge
 from signer.edge.host import Host
 from signer.tenancy.verdict import Reason, Refuse

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from issuers.acme.answers import TOKEN
-from issuers.acme.challenge import DNS_PERSIST01
+from issuers.acme.order import DNS_PERSIST01
 from signer.api.challenge import CHALLENGES, FINALIZER, Challenge
 from signer.api.labels import PART_OF
 from signer.api.meta import controller_reference
