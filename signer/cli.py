@@ -22,6 +22,7 @@ COMMANDS = {
     "status": "show on one screen what runs, what waits and what ends soon",
     "ui": "show all of this on a page that follows the cluster",
     "renew": "issue Certificates again now",
+    "retry": "try again now what waits after a failure",
     "release": "give up an owner: of a signer, or of a public host",
     "backup": "write what must outlive a cluster into a file",
     "restore": "bring back what backup wrote, and adopt what is ours",

@@ -278,6 +278,7 @@ class SlowControllers:
         if not set(names) & {"acmeissuers", "orders", "challenges"}:
             return None
         from signer.edge.challenges.presenter import ByType  # noqa: PLC0415 - see above
+        from signer.edge.dns01.persist import PersistPresenter  # noqa: PLC0415 - see above
         from signer.edge.dns01.presenter import DnsPresenter  # noqa: PLC0415 - see above
         from signer.edge.dns01.queries import Questions  # noqa: PLC0415 - see above
         from signer.edge.hosts.permit import Permitting  # noqa: PLC0415 - see above
@@ -294,20 +295,22 @@ class SlowControllers:
             resolve=asking(edge_settings.recursive_nameservers) if edge_settings.http01_check_dns else no_resolver,
             solver=self._solver(),
         )
+        questions = Questions(edge_settings.recursive_nameservers)
         records = DnsPresenter(
             self._client,
             self._registry,
-            Questions(edge_settings.recursive_nameservers),
+            questions,
             cluster_resource_namespace=self._settings.cluster_resource_namespace,
             recursive_only=edge_settings.dns01_recursive_nameservers_only,
         )
+        persistent = PersistPresenter(questions, recursive_only=edge_settings.dns01_recursive_nameservers_only)
         return AcmeControllers(
             self._client,
             self._registry,
             self._recorder,
             self._metrics,
             AcmeOptions(
-                ByType({"HTTP-01": presenter, "DNS-01": records}),
+                ByType({"HTTP-01": presenter, "DNS-01": records, "DNS-PERSIST-01": persistent}),
                 names=names,
                 cluster_resource_namespace=self._settings.cluster_resource_namespace,
                 permit=permitting.permit,

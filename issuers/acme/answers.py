@@ -17,6 +17,7 @@ from issuers.acme import wire
 from issuers.acme.errors import PREFIX, MalformedAnswer, Problem, printable
 from issuers.acme.identifiers import Identifier
 from issuers.acme.order import (
+    DNS_PERSIST01,
     Authorization,
     AuthorizationStatus,
     Challenge,
@@ -31,7 +32,7 @@ from issuers.acme.targets import Origin, same_origin
 # at least 128 bits; the upper end is ours).
 TOKEN = re.compile(r"[A-Za-z0-9_-]{22,128}")
 # Types whose tokens are read; others are named in messages only.
-KNOWN_CHALLENGES = ("http-01", "dns-01")
+KNOWN_CHALLENGES = ("http-01", "dns-01", DNS_PERSIST01)
 _CODE = re.compile(rf"{PREFIX}([A-Za-z]{{1,64}})")
 _TYPE = re.compile(r"[a-z0-9-]{1,32}")
 _MAX_PARTS = 200
@@ -222,12 +223,12 @@ def _challenge(found: wire.Challenge, origin: Origin) -> Challenge:
     kind = found.type if _TYPE.fullmatch(found.type) else "unknown"
     if kind not in KNOWN_CHALLENGES:
         return Challenge(kind, "", "", ChallengeStatus.PENDING, _inner_problem(found.error))
-    if not TOKEN.fullmatch(found.token):
+    if kind != DNS_PERSIST01 and not TOKEN.fullmatch(found.token):
         raise MalformedAnswer("challenge: token: not 22 to 128 characters of base64url")
     return Challenge(
         kind,
         same_origin(found.url, origin, "challenge: url"),
-        found.token,
+        found.token if kind != DNS_PERSIST01 else "",
         _status(ChallengeStatus, found.status, "challenge"),
         _inner_problem(found.error),
     )

@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from issuers.acme.errors import Problem
 from issuers.acme.identifiers import Identifier
 
+DNS_PERSIST01 = "dns-persist-01"
+"""Of draft-ietf-acme-dns-persist-01: it has no token, as nothing is written for it."""
+
 
 class OrderStatus(enum.StrEnum):
     """Status of an order."""

@@ -11,6 +11,7 @@ PROVIDERS = (
     "cloudflare",
     "digitalocean",
     "externalDNS",
+    "persistent",
     "rfc2136",
     "route53",
     "webhook",
@@ -147,6 +148,11 @@ def dns01() -> Schema:
                 required=["tokenSecretRef"],
             ),
             "externalDNS": _external_dns(),
+            "persistent": record(
+                "dns-persist-01 (draft-ietf-acme-dns-persist-01): a record that stands for good. Of mesh-signer alone.",
+                {"issuerDomainName": string("Domain name of the CA, as in CAA records.")},
+                required=["issuerDomainName"],
+            ),
             "rfc2136": _rfc2136(),
             "route53": _route53(),
             "webhook": record(

@@ -80,7 +80,9 @@ def challenge_spec() -> Schema:
             "authorizationURL": string("URL of the authorization."),
             "dnsName": string("The name to prove, without *."),
             "issuerRef": issuer_reference("The ACME issuer."),
-            "key": string("What is answered: the key authorization (HTTP-01), or its digest (DNS-01)."),
+            "key": string(
+                "What is answered: the key authorization (HTTP-01), its digest (DNS-01), or the account (DNS-PERSIST-01)."
+            ),
             "solver": solver(),
             "token": string("Token of the challenge."),
             "type": string("How it is proven.", enum=list(get_args(ChallengeType))),

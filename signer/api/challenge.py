@@ -16,7 +16,7 @@ CHALLENGES = Resource(ACME_GROUP, "v1", "challenges", "Challenge", namespaced=Tr
 FINALIZER = "acme.cert-manager.io/finalizer"
 """Keeps a Challenge until what was presented for it is taken away."""
 
-ChallengeType = Literal["HTTP-01", "DNS-01"]
+ChallengeType = Literal["HTTP-01", "DNS-01", "DNS-PERSIST-01"]
 
 
 class ChallengeSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from signer.api.certificate import Certificate, CertificateSpec
 from signer.api.meta import find_condition, from_rfc3339
 from signer.api.renew_before import renew_before_of
+from signer.api.retry import ends_pause, retry_time
 from signer.certificates.well_known import ISSUING
 
 DEFAULT_DURATION = timedelta(days=90)
@@ -49,13 +50,13 @@ def backoff_left(certificate: Certificate, now: datetime) -> timedelta:
 
     Five minutes after the first failure, an hour after the second, doubled by each further one, 32 hours at most. A change
     of the spec since the failure ends the wait: the failure belongs to the old wish. The generation of the Issuing condition
-    tells.
+    tells. So does the owner, by an annotation with a later time (signer/api/retry.py).
     What is in use never waits longer than a twelfth of its life (but an hour), and an hour when a twentieth is left: a
     certificate of six days would else end between two tries.
     """
     status = certificate.status
     failed_at = from_rfc3339(status.last_failure_time)
-    if failed_at is None:
+    if failed_at is None or ends_pause(retry_time(certificate.metadata.annotations), failed_at, now):
         return timedelta(0)
     issuing = find_condition(status.conditions, ISSUING)
     if issuing is not None and issuing.observed_generation not in (None, certificate.metadata.generation):

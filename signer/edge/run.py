@@ -166,6 +166,7 @@ class AcmeControllers:
         gate = OrderGate(term.accounts, self._options.claims, clock=self._clock)
         family = OrderFamily(self._client, challenges, self._alternatives, order_queue.add)
         ordered = OrderController(term, orders, family, gate, order_queue, permit=self._options.permit)
+        ordered.follow(certificates)
         proving = ChallengeController(term, family, orders, challenges, self._options.presenter, challenge_queue)
         renewal_queue = ControllerQueue[Key](self._metrics, "renewals", flow=namespace_of)
         renewing = RenewalController(term, certificates, gate, renewal_queue)

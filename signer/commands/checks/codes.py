@@ -92,6 +92,7 @@ CODES: Mapping[str, str] = {
     "BridgeFails": "requests over a TenantBridge would fail",
     "BridgeLeaks": "others could use a TenantBridge, or something outlives it",
     "BridgesNotChecked": "TenantBridges could not be read",
+    "PersistentRecord": "an issuer proves hosts by dns-persist-01, and this is the record",
     "RequestersUnguarded": "nobody refuses a false requester",
     "RequestersUnwritten": "nothing writes down who makes a CertificateRequest",
     "RequestersNotChecked": "whether they are could not be read",

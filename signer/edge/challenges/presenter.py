@@ -60,7 +60,7 @@ class Presenter(Protocol):
 
 
 class ByType:
-    """Gives each Challenge to the presenter of its type ("HTTP-01", "DNS-01")."""
+    """Gives each Challenge to the presenter of its type ("HTTP-01", "DNS-01", "DNS-PERSIST-01")."""
 
     def __init__(self, presenters: Mapping[str, Presenter]) -> None:
         self._presenters = dict(presenters)

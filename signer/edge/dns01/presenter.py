@@ -22,7 +22,7 @@ from signer.edge.dns01 import acme_dns, webhook
 from signer.edge.dns01.external_dns import Endpoints
 from signer.edge.dns01.queries import NoAnswer, Questions
 from signer.edge.dns01.record import classify, hides_others, is_name, record_name, waiting
-from signer.edge.dns01.writers import Later, Writer, Writers
+from signer.edge.dns01.writers import Later, RecordWriter, Writers
 from signer.edge.issuers.dns01_spec import AcmeDns, Dns01, ExternalDns, read_dns01
 from signer.edge.orders.values import issuer_of
 from signer.edge.proxies.reach import Reach
@@ -249,7 +249,7 @@ def _seconds(challenge: Challenge) -> float:
     return _STEP_SECONDS + webhook.SECONDS if slow else _STEP_SECONDS
 
 
-def _is_ours(challenge: Challenge, writer: Writer, name: str, seal: str) -> bool:
+def _is_ours(challenge: Challenge, writer: RecordWriter, name: str, seal: str) -> bool:
     """Tell whether a note is what we wrote for this Challenge. Without TSIG anybody could have, but so they could the record."""
     wanted = writer.seal(_sealed(challenge, name))
     return is_name(name) and hmac.compare_digest(seal.encode(), wanted.encode())

@@ -89,7 +89,7 @@ def holder(uid: str) -> str:
     return f"{HOLDER}{uid}"
 
 
-def seal(secret: bytes, text: str) -> str:
+def note_seal(secret: bytes, text: str) -> str:
     """What only the holder of a secret can say of a text: by it we know a note of ours again."""
     return hmac.new(secret, b"mesh-signer dns01\0" + text.encode(), hashlib.sha256).hexdigest()[:32]
 

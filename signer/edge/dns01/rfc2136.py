@@ -17,7 +17,7 @@ import dns.update
 
 from issuers.acme.targets import AddressRule
 from signer.edge.dns01.queries import NoAnswer, Questions, is_alias, itself_and_above, zone_at
-from signer.edge.dns01.record import FAILED, seal
+from signer.edge.dns01.record import FAILED, note_seal
 from signer.edge.issuers.dns01_spec import Rfc2136
 from signer.edge.proxies.resolve import addresses
 from signer.tenancy.verdict import Reason
@@ -49,7 +49,7 @@ class Updates:
 
     def seal(self, text: str) -> str:
         """What only the holder of the TSIG secret can say of a text: by it we know a note of ours again."""
-        return seal(self._secret, text)
+        return note_seal(self._secret, text)
 
     async def add(self, name: str, value: str) -> Reason | None:
         """Add the value; again is no harm. A reason tells what is wrong."""

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from signer.api.text import shown
-from signer.edge.dns01.record import FAILED, seal
+from signer.edge.dns01.record import FAILED, note_seal
 from signer.edge.issuers.dns01_spec import Webhook
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, Forbidden, NotFound, ServerError, TimedOut, TooMuch, Unreachable
@@ -101,7 +101,7 @@ class WebhookRecords:
 
     def seal(self, text: str) -> str:
         """What only we can say of a text."""
-        return seal(self._secret, text)
+        return note_seal(self._secret, text)
 
     async def add(self, name: str, value: str) -> Reason | None:
         """Have the value written; again is no harm to a webhook as cert-manager wants them. A reason tells what is wrong."""

@@ -16,25 +16,25 @@ from signer.api.secret import SECRETS, read_secret
 from signer.authorities.registry import Registry
 from signer.edge.dns01.apis.caller import At, Caller
 from signer.edge.dns01.apis.made import client_of, entries, product
-from signer.edge.dns01.apis.steps import Client, Record, Refusal
+from signer.edge.dns01.apis.steps import Client, Refusal, TxtValue
 from signer.edge.dns01.queries import Questions
-from signer.edge.dns01.record import FAILED, seal
+from signer.edge.dns01.record import FAILED, note_seal
 from signer.edge.dns01.rfc2136 import Updates
 from signer.edge.dns01.webhook import Proof, WebhookRecords
 from signer.edge.issuers.dns01_apis import Api
 from signer.edge.issuers.dns01_fields import SecretEntry
-from signer.edge.issuers.dns01_spec import Rfc2136, Webhook
+from signer.edge.issuers.dns01_spec import Persistent, Rfc2136, Webhook
 from signer.edge.issuers.spec import AcmeIssuer, judge_acme
 from signer.edge.proxies.reach import Reach
 from signer.kube.client import ApiClient
 from signer.kube.errors import Forbidden, NotFound
 from signer.tenancy.verdict import Reason
 
-Written = Rfc2136 | Webhook | Api
+Written = Rfc2136 | Webhook | Persistent | Api
 """Providers whose records are noted before they are written, and taken away afterwards."""
 
 
-class Writer(Protocol):
+class RecordWriter(Protocol):
     """Writes single values of TXT records. Each may raise NoAnswer, where the zone cannot be found."""
 
     def seal(self, text: str) -> str:
@@ -67,7 +67,7 @@ class ApiRecords:
 
     def seal(self, text: str) -> str:
         """What only we can say of a text."""
-        return seal(self._secret, text)
+        return note_seal(self._secret, text)
 
     async def add(self, name: str, value: str) -> Reason | None:
         """Add the value, beside those that are there. Raises Later, NoAnswer."""
@@ -78,7 +78,7 @@ class ApiRecords:
         return await self._change(name, value, add=False)
 
     async def _change(self, name: str, value: str, *, add: bool) -> Reason | None:
-        record = Record(await self._questions.zone(name), name, value)
+        record = TxtValue(await self._questions.zone(name), name, value)
         change = self._client.add if add else self._client.remove
         try:
             await self._caller.take(name, lambda now, nonce: change(record, now, nonce), self._at)
@@ -108,8 +108,10 @@ class Writers:
         self._reach = reach
         self._caller = Caller()
 
-    async def of(self, ref: IssuerRef, provider: Written, challenge: Challenge) -> Writer | Reason:
+    async def of(self, ref: IssuerRef, provider: Written, challenge: Challenge) -> RecordWriter | Reason:
         """The one for an issuer's provider, or what is wrong with its Secrets."""
+        if isinstance(provider, Persistent):
+            return Reason("BadIssuer", "its solver is for dns-persist-01, for which nothing is written")
         if isinstance(provider, Rfc2136):
             return await self._updates(ref, provider)
         key = await self._account_key(ref)

@@ -12,6 +12,7 @@ from signer.api.certificate import CERTIFICATES, Certificate, PrivateKeySpec
 from signer.api.gateway import API_GATEWAYS, GATEWAYS
 from signer.api.ingress import INGRESSES
 from signer.api.labels import EDGE_LABEL, PART_OF, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
+from signer.api.retry import RETRY
 from signer.api.secret import SECRETS, TLS_TYPE
 from signer.edge.gateways.wish import Source, Wish
 from signer.kube.resource import Resource
@@ -41,6 +42,8 @@ def certificate_body(wish: Wish, namespace: str, *, source_namespace_uid: str, s
     )
     if secret_uid:
         metadata["annotations"][SECRET_UID] = secret_uid
+    if retry := wish.options.get("retry"):
+        metadata["annotations"][RETRY] = retry
     if namespace == source:
         # The garbage collector removes it when the last of them is gone; no owner is of another namespace.
         metadata["ownerReferences"] = [_owner(one) for one in wish.sources[:_SOURCES_SHOWN]]

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from signer.api.certificate import IssuerReference
 from signer.api.issuer import GROUP
 from signer.api.meant import Effort, nearest
+from signer.api.retry import RETRY
 from signer.api.text import shown
 from signer.tenancy.verdict import Reason
 
@@ -26,6 +27,7 @@ _OPTIONS = {
     "cert-manager.io/private-key-size": "privateKey.size",
     "cert-manager.io/private-key-rotation-policy": "privateKey.rotationPolicy",
     "cert-manager.io/revision-history-limit": "revisionHistoryLimit",
+    RETRY: "retry",
 }
 _MAX_VALUE = 253
 _NO_LETTER = re.compile(r"[^a-z0-9]")
@@ -87,7 +89,10 @@ def wanted_issuer(
 
 
 def options_of(annotations: Mapping[str, str]) -> dict[str, str]:
-    """Return what annotations say of the Certificate's spec, by field; its own check finds wrong values."""
+    """Return what annotations say of the Certificate's spec, by field; its own check finds wrong values.
+
+    "retry" is none of the spec's: that annotation goes on to the Certificate.
+    """
     return {
         field: annotations[key] for key, field in _OPTIONS.items() if 0 < len(annotations.get(key, "")) <= _MAX_VALUE
     }

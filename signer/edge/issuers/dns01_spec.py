@@ -20,7 +20,7 @@ from signer.api.text import shown
 from signer.edge.issuers.dns01_apis import APIS, Api, read_api
 from signer.edge.issuers.dns01_fields import secret_entry, unknown
 
-PROVIDERS = ("rfc2136", "acmeDNS", "externalDNS", "webhook", *APIS)
+PROVIDERS = ("rfc2136", "acmeDNS", "externalDNS", "webhook", "persistent", *APIS)
 """What we can prove names by."""
 ALGORITHMS = {
     "HMACMD5": "hmac-md5.sig-alg.reg.int.",
@@ -91,10 +91,17 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
+class Persistent:
+    """dns-persist-01: a record that somebody has written for good. `issuer`: the CA's domain name, as CAA records have it."""
+
+    issuer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Dns01:
     """One solver. `follow`: CNAMEs of the record's name are followed to where it is written."""
 
-    provider: Rfc2136 | AcmeDns | ExternalDns | Webhook | Api
+    provider: Rfc2136 | AcmeDns | ExternalDns | Webhook | Persistent | Api
     follow: bool = False
 
 
@@ -119,7 +126,7 @@ def read_dns01(settings: Any, place: str, *, cluster_wide: bool) -> Dns01 | tupl
     place = f"{place}.{names[0]}"
     if not isinstance(inside, dict):
         return (*problems, f"{place}: an object is expected")
-    provider: Rfc2136 | AcmeDns | ExternalDns | Webhook | Api | None
+    provider: Rfc2136 | AcmeDns | ExternalDns | Webhook | Persistent | Api | None
     match names[0]:
         case "rfc2136":
             provider = _rfc2136(inside, place, problems)
@@ -127,6 +134,8 @@ def read_dns01(settings: Any, place: str, *, cluster_wide: bool) -> Dns01 | tupl
             provider = _acme_dns(inside, place, problems)
         case "webhook":
             provider = _webhook(inside, place, problems)
+        case "persistent":
+            provider = _persistent(inside, place, problems)
         case name if name in APIS:
             provider = read_api(name, inside, place, problems)
         case _:
@@ -206,6 +215,16 @@ def _webhook(settings: Mapping[str, Any], place: str, problems: list[str]) -> We
     if text is None or len(text) > MAX_CONFIG:
         problems.append(f"{place}.config: {MAX_CONFIG} bytes of JSON are the most that is sent to a webhook")
     return Webhook(str(group), str(solver), text or b"")
+
+
+def _persistent(settings: Mapping[str, Any], place: str, problems: list[str]) -> Persistent:
+    problems += unknown(settings, ("issuerDomainName",), place)
+    issuer = settings.get("issuerDomainName") or ""
+    if not isinstance(issuer, str) or "." not in issuer or not is_subdomain(issuer):
+        problems.append(
+            f"{place}.issuerDomainName: {shown(str(issuer))} is not a CA's domain name, such as letsencrypt.org"
+        )
+    return Persistent(str(issuer))
 
 
 def may_have_webhooks(group: str) -> bool:

@@ -16,12 +16,14 @@ from issuers.acme.errors import AcmeError, Refused, RetryLater
 from issuers.acme.order import Order as Placed
 from issuers.acme.order import OrderStatus, Wish
 from issuers.acme.renewal import certificate_id, life
+from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.duration import parse_duration
 from signer.api.event import ObjectReference, reference_to
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
 from signer.api.order import ORDERS, Order
+from signer.api.retry import retry_time
 from signer.edge.hosts.permit import Permit
 from signer.edge.issuers.accounts import Account
 from signer.edge.issuers.shares import BUSY_RECHECK, Shares
@@ -75,6 +77,7 @@ class OrderController:
         permit: Permit | None = None,
     ) -> None:
         self._orders = orders
+        self._certificates: Reflector[Certificate] | None = None
         self._family = family
         self._accounts = term.accounts
         self._gate = gate
@@ -97,6 +100,27 @@ class OrderController:
             self._family.forget(change.old)
             self._failures.forget(change.old)
         self.queue.add(change.key)
+
+    def follow(self, certificates: Reflector[Certificate]) -> None:
+        """Hear from now on of owners who ask for another try."""
+        self._certificates = certificates
+        certificates.subscribe(self._certificate_changed)
+
+    def _certificate_changed(self, change: Change[Certificate]) -> None:
+        if change.new is None or change.kind == "synced":
+            return
+        before = retry_time(change.old.metadata.annotations) if change.old is not None else None
+        if retry_time(change.new.metadata.annotations) not in (None, before):
+            self._wake_unplaced(change.key[0])
+
+    def _asked(self, owner: CertificateRequest) -> datetime | None:
+        """When the owner of the Certificate that a request is for asked for another try; None when nobody did."""
+        if self._certificates is not None:
+            for one in owner.metadata.owner_references:
+                found = self._certificates.store.get((owner.metadata.namespace, one.name))
+                if found is not None and owner.metadata.owned_by(found.metadata, CERTIFICATES):
+                    return retry_time(found.metadata.annotations)
+        return None
 
     def _account_ready(self, ref: IssuerRef) -> None:
         for key, order in self._orders.store.items():
@@ -202,7 +226,7 @@ class OrderController:
                 return await self._failures.end(order, "errored", verdict.message, None)
             rates = () if rehearsal else verdict.rates
         wish = self._wish(live, account)
-        asked = self._gate.ask(account, order.metadata.namespace, wish, rates)
+        asked = self._gate.ask(account, order.metadata.namespace, wish, rates, asked=self._asked(owner))
         if isinstance(asked, Waits):
             # What the CA said of this very wait tells more than we know.
             if to_rfc3339(asked.until) not in live.status.reason:
@@ -292,8 +316,8 @@ class OrderController:
         self._metrics.order(issuer_of(order), "valid")
         return written
 
-    def _wake_unplaced(self) -> None:
-        """Look again at all Orders that no CA has been asked for yet."""
+    def _wake_unplaced(self, namespace: str = "") -> None:
+        """Look again at all Orders that no CA has been asked for yet, of one namespace or of all."""
         for key, order in self._orders.store.items():
-            if not order.status.url and not finished(order):
+            if namespace in ("", key[0]) and not order.status.url and not finished(order):
                 self.queue.add(key)

@@ -64,12 +64,19 @@ class OrderGate:
     # -- what is asked --
 
     def ask(
-        self, account: Account, namespace: str, wish: Wish, rates: Sequence[tuple[str, Rate]] = ()
+        self,
+        account: Account,
+        namespace: str,
+        wish: Wish,
+        rates: Sequence[tuple[str, Rate]] = (),
+        *,
+        asked: dt.datetime | None = None,
     ) -> Counted | Waits:
         """Whether this may be ordered now. Raises Unreachable while claims were not read; `namespace` is the Order's.
 
         The namespace that counts is the one that has the hosts, which may be another than that of the Secret. `rates` are
-        those of the EdgePolicies that grant the hosts, by policy.
+        those of the EdgePolicies that grant the hosts, by policy. `asked`: when its owner asked for another try: that ends a
+        pause after failures, and nothing else that holds it back.
         """
         self._records.claims()
         now = self._clock()
@@ -79,7 +86,7 @@ class OrderGate:
         known = self._records.of_set(claim, names)
         renewal, hurry = renews(known, wish.replaces or "", now), self._urgent(known, now)
         history = self._records.history(claim, names, account.url)
-        if (until := history.waits_until(now, urgent=hurry)) is not None:
+        if (until := history.waits_until(now, urgent=hurry, asked=asked)) is not None:
             why = f"the last {history.attempts.failures} failed" if history.attempts.failures else "the CA says so"
             text = (
                 f"not ordered again before {to_rfc3339(until)}, after {history.attempts.reason or 'a failure'} ({why})"
@@ -96,11 +103,11 @@ class OrderGate:
         )
         spent = self._accounts.spent
         if not hurry:
-            asked = limits.ask(self._accounts.bounds, spent, asking, now)
-            if isinstance(asked, limits.Held):
-                which = f"{asked.limit} {asked.subject}".strip()
-                text = f"held back, to stay within the CA's limits ({which}), until {to_rfc3339(asked.until)}"
-                return Waits("LimitReached", text, asked.until)
+            room = limits.ask(self._accounts.bounds, spent, asking, now)
+            if isinstance(room, limits.Held):
+                which = f"{room.limit} {room.subject}".strip()
+                text = f"held back, to stay within the CA's limits ({which}), until {to_rfc3339(room.until)}"
+                return Waits("LimitReached", text, room.until)
         self._accounts.spent = limits.forget_full(
             self._accounts.bounds, limits.count(self._accounts.bounds, spent, asking, now), now
         )

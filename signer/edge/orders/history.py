@@ -14,6 +14,7 @@ from issuers.acme.errors import Failure, Fatal, RetryLater
 from issuers.acme.renewal import Life, emergency
 from signer.api.hostclaim import IssuanceRecord
 from signer.api.meta import from_rfc3339, to_rfc3339
+from signer.api.retry import ends_pause
 from signer.api.text import shown
 from signer.tenancy.world import Rate
 
@@ -84,10 +85,15 @@ class History:
         """With no failure any more."""
         return replace(self, attempts=NO_ATTEMPTS, failed_at=None, obtained=obtained or self.obtained)
 
-    def waits_until(self, now: dt.datetime, *, urgent: bool) -> dt.datetime | None:
-        """Until when it is not ordered again; None when it may be now. What a CA said counts for the urgent too."""
+    def waits_until(self, now: dt.datetime, *, urgent: bool, asked: dt.datetime | None = None) -> dt.datetime | None:
+        """Until when it is not ordered again; None when it may be now. What a CA said counts for the urgent too.
+
+        `asked`: when its owner asked for another try, which ends a pause of ours after a failure before that, and no CA's.
+        """
         until = self.attempts.not_before
         if until is None or until <= now:
+            return None
+        if self.attempts.reason != RATE_LIMITED and ends_pause(asked, self.failed_at, now):
             return None
         if urgent and self.attempts.reason != RATE_LIMITED and self.failed_at is not None:
             until = min(until, self.failed_at + URGENT_PAUSE)

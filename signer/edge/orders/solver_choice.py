@@ -8,11 +8,12 @@ Source: https://cert-manager.io/docs/configuration/acme/#adding-multiple-solver-
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from issuers.acme.order import DNS_PERSIST01
 from signer.api.order import Authorization, OfferedChallenge
 from signer.edge.host import Host
 from signer.tenancy.verdict import Reason, Refuse
 
-_KINDS = {"http-01": "http01", "dns-01": "dns01"}
+_KINDS = {"http-01": "http01", "dns-01": "dns01", DNS_PERSIST01: "dns01"}
 
 
 def solver_for(
@@ -48,7 +49,11 @@ def _challenge(solver: Mapping[str, Any], authorization: Authorization) -> Offer
     """The first challenge on offer that the solver can take. HTTP-01 proves no wildcard, whatever is offered."""
     for one in authorization.challenges:
         kind = _KINDS.get(one.type)
-        if kind is not None and kind in solver and not (kind == "http01" and authorization.wildcard):
+        if kind is None or kind not in solver or (kind == "http01" and authorization.wildcard):
+            continue
+        settings = solver[kind]
+        persistent = isinstance(settings, dict) and "persistent" in settings
+        if persistent == (one.type == DNS_PERSIST01):
             return one
     return None
 

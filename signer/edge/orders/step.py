@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from issuers.acme.answers import TOKEN
+from issuers.acme.order import DNS_PERSIST01
 from signer.api.challenge import CHALLENGES, FINALIZER, Challenge
 from signer.api.labels import PART_OF
 from signer.api.meta import controller_reference
@@ -23,7 +24,7 @@ from signer.api.text import shown
 from signer.edge.orders.solver_choice import solver_for
 from signer.tenancy.verdict import Reason, Refuse
 
-_TYPES = {"http-01": "HTTP-01", "dns-01": "DNS-01"}
+_TYPES = {"http-01": "HTTP-01", "dns-01": "DNS-01", DNS_PERSIST01: "DNS-PERSIST-01"}
 _MAX_REASON = 512
 _ANOTHER_ACCOUNT = Reason("AccountChanged", "the issuer's account key has changed since this was ordered")
 
@@ -212,7 +213,7 @@ def unordered(order: Order) -> Reason | None:
         if name.lower() not in left:
             return Reason("UnexpectedAuthorization", f"the CA wants {shown(name)} proven, which was not ordered")
         for one in authorization.challenges:
-            if one.type in _TYPES and not TOKEN.fullmatch(one.token):
+            if one.type in _TYPES and one.type != DNS_PERSIST01 and not TOKEN.fullmatch(one.token):
                 return Reason(
                     "MalformedChallenge", f"the CA sent a token for {shown(name)} that is malformed (RFC 8555, 8.3)"
                 )

@@ -11,9 +11,9 @@ from cryptography import x509
 from issuers.acme import challenge
 from issuers.acme.errors import Failure, MalformedAnswer, RetryLater, judge_problem
 from issuers.acme.identifiers import BadIdentifier, identifiers
+from issuers.acme.order import DNS_PERSIST01, OrderStatus, Wish
 from issuers.acme.order import Authorization as Proof
 from issuers.acme.order import Order as Placed
-from issuers.acme.order import OrderStatus, Wish
 from issuers.x509 import loading
 from signer.api.challenge import Challenge
 from signer.api.issuer import IssuerRef
@@ -21,7 +21,7 @@ from signer.api.order import FAILED_STATES, Order
 from signer.edge.issuers.accounts import Account
 from signer.kube.superseded import Key
 
-_ANSWERED = (challenge.HTTP01, challenge.DNS01)
+_ANSWERED = (challenge.HTTP01, challenge.DNS01, DNS_PERSIST01)
 # When the CA names no time. Validation and issuance take it seconds.
 _POLL = timedelta(seconds=1)
 _SHORTEST_POLL = timedelta(milliseconds=200)
@@ -68,7 +68,9 @@ def wish_of(order: Order) -> Wish:
 
 
 def answer_for(kind: str, token: str, account: Account) -> str:
-    """What proves a name: the key authorization, or its digest for DNS-01 (RFC 8555, 8.3 and 8.4)."""
+    """What proves a name: the key authorization, its digest for DNS-01 (RFC 8555, 8.3 and 8.4), for dns-persist-01 the account."""
+    if kind.lower() == DNS_PERSIST01:
+        return account.url
     if kind.lower() == challenge.HTTP01:
         return challenge.key_authorization(token, account.key.thumbprint)
     return challenge.dns_value(token, account.key.thumbprint)

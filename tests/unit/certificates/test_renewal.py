@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from signer.api.meta import to_rfc3339
+from signer.api.retry import RETRY
 from signer.certificates.renewal import backoff_left, renewal_time
 from tests.unit.certificates import samples
 from tests.unit.certificates.samples import NOW
@@ -90,6 +91,20 @@ def test_a_new_wish_does_not_wait() -> None:
     """A spec that changed after the failure is tried at once; a Certificate that never failed too."""
     assert failed(5, generation=2) == timedelta(0)
     assert backoff_left(samples.certificate(), NOW) == timedelta(0)
+
+
+@pytest.mark.parametrize(("asked", "minutes"), [(1, 0), (0, 0), (5, 15), (6, 15), (-1, 15)])
+def test_who_asks_does_not_wait(asked: float, minutes: int) -> None:
+    """A time after the failure that has come ends the wait; one before it, or to come, does not."""
+    sample = samples.certificate()
+    sample.metadata.annotations[RETRY] = to_rfc3339(NOW - timedelta(minutes=asked))
+    certificate = samples.with_status(
+        sample,
+        lastFailureTime=to_rfc3339(NOW - timedelta(minutes=5)),
+        failedIssuanceAttempts=2,
+        conditions=[{"type": "Issuing", "status": "False", "observedGeneration": 3}],
+    )
+    assert backoff_left(certificate, NOW) == timedelta(minutes=55 if minutes else 0)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from signer.edge.dns01.apis.steps import Call, Changed, Record, Reply, Steps, plain, read
+from signer.edge.dns01.apis.steps import Call, Changed, Reply, Steps, TxtValue, plain, read
 
 _TTL = 300
 _MOST_SIGNED = 131072
@@ -56,7 +56,7 @@ class Akamai:
         self._base = f"https://{host}/config-dns/v2/zones"
         self._keys = keys
 
-    def add(self, record: Record, now: datetime, nonce: Callable[[], str]) -> Steps:
+    def add(self, record: TxtValue, now: datetime, nonce: Callable[[], str]) -> Steps:
         """Add the value to the record set, unless it is there."""
         found = yield from self._found(record, now, nonce)
         if found is None:
@@ -64,7 +64,7 @@ class Akamai:
         elif record.value not in map(plain, found.rdata):
             yield from self._write("PUT", record, _Set(found.ttl, (*found.rdata, record.quoted)), now, nonce)
 
-    def remove(self, record: Record, now: datetime, nonce: Callable[[], str]) -> Steps:
+    def remove(self, record: TxtValue, now: datetime, nonce: Callable[[], str]) -> Steps:
         """Remove the value from the record set, and the set with its last one."""
         found = yield from self._found(record, now, nonce)
         if found is None or record.value not in map(plain, found.rdata):
@@ -75,11 +75,11 @@ class Akamai:
         else:
             yield signed(Call("DELETE", self._url(record), fine=(404,)), self._keys, now, nonce())
 
-    def _found(self, record: Record, now: datetime, nonce: Callable[[], str]) -> Generator[Call, Reply, _Set | None]:
+    def _found(self, record: TxtValue, now: datetime, nonce: Callable[[], str]) -> Generator[Call, Reply, _Set | None]:
         reply = yield signed(Call("GET", self._url(record), fine=(404,)), self._keys, now, nonce())
         return read(reply, _Set) if reply.status < 300 else None
 
-    def _write(self, method: str, record: Record, wanted: _Set, now: datetime, nonce: Callable[[], str]) -> Steps:
+    def _write(self, method: str, record: TxtValue, wanted: _Set, now: datetime, nonce: Callable[[], str]) -> Steps:
         body = msgspec.json.encode({"name": record.name, "type": "TXT", "ttl": wanted.ttl, "rdata": list(wanted.rdata)})
         # 409 to POST: it came meanwhile. To PUT 404: it went. A zone that is not there answers 404 to POST.
         fine = (409,) if method == "POST" else (404,)
@@ -87,7 +87,7 @@ class Akamai:
         if (yield signed(call, self._keys, now, nonce())).status >= 300:
             raise Changed
 
-    def _url(self, record: Record) -> str:
+    def _url(self, record: TxtValue) -> str:
         zone, name = (quote(one, safe="") for one in (record.zone, record.name))
         return f"{self._base}/{zone}/names/{name}/types/TXT"
 

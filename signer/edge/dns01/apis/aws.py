@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
-from signer.edge.dns01.apis.steps import Call, Record, Refusal, Reply, Steps, credential, identifier, no_zone
+from signer.edge.dns01.apis.steps import Call, Refusal, Reply, Steps, TxtValue, credential, identifier, no_zone
 
 _TTL = 10
 _API = "2013-04-01"
@@ -89,13 +89,13 @@ class Route53:
         self._role = role
         self._hosted_zone = zone
 
-    def add(self, record: Record, now: datetime, _nonce: Callable[[], str]) -> Steps:
+    def add(self, record: TxtValue, now: datetime, _nonce: Callable[[], str]) -> Steps:
         """Add the value; again changes nothing."""
         keys = yield from self._assumed(now)
         zone = yield from self._zone(record, keys, now)
         yield self._change("UPSERT", zone, record, keys, now)
 
-    def remove(self, record: Record, now: datetime, _nonce: Callable[[], str]) -> Steps:
+    def remove(self, record: TxtValue, now: datetime, _nonce: Callable[[], str]) -> Steps:
         """Remove the record set of this value."""
         keys = yield from self._assumed(now)
         zone = yield from self._zone(record, keys, now)
@@ -121,7 +121,7 @@ class Route53:
         except (TypeError, ValueError):
             raise Refusal("gives an answer that cannot be read") from None
 
-    def _zone(self, record: Record, keys: Keys, now: datetime) -> Generator[Call, Reply, str]:
+    def _zone(self, record: TxtValue, keys: Keys, now: datetime) -> Generator[Call, Reply, str]:
         if self._hosted_zone:
             return self._hosted_zone
         url = f"{self._place.route53}/{_API}/hostedzonesbyname?{_query({'dnsname': record.zone, 'maxitems': '100'})}"
@@ -134,7 +134,7 @@ class Route53:
         raise no_zone(record)
 
     def _change(
-        self, action: str, zone: str, record: Record, keys: Keys, now: datetime, fine: tuple[int, ...] = ()
+        self, action: str, zone: str, record: TxtValue, keys: Keys, now: datetime, fine: tuple[int, ...] = ()
     ) -> Call:
         value = escape(record.quoted)
         body = (

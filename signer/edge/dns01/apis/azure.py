@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from signer.edge.dns01.apis.google import bearer
-from signer.edge.dns01.apis.steps import Call, Changed, Record, Refusal, Reply, Steps, read
+from signer.edge.dns01.apis.steps import Call, Changed, Refusal, Reply, Steps, TxtValue, read
 
 CLOUDS = {
     "AzurePublicCloud": ("https://login.microsoftonline.com", "https://management.azure.com"),
@@ -53,7 +53,7 @@ class Zone:
     cloud: str = "AzurePublicCloud"
     private: bool = False
 
-    def url(self, record: Record) -> str:
+    def url(self, record: TxtValue) -> str:
         """Return the URL of a record set."""
         kind, version = ("privateDnsZones", "2020-06-01") if self.private else ("dnsZones", "2018-05-01")
         zone = self.name or record.zone
@@ -71,7 +71,7 @@ class AzureDns:
         self._login = login
         self._zone = zone
 
-    def add(self, record: Record, _now: datetime, _nonce: Callable[[], str]) -> Steps:
+    def add(self, record: TxtValue, _now: datetime, _nonce: Callable[[], str]) -> Steps:
         """Add the value to the record set, unless it is there."""
         headers = yield from self._authorized()
         found = yield from self._found(record, headers)
@@ -79,7 +79,7 @@ class AzureDns:
         if [record.value] not in values:
             yield from self._write(record, headers, found, [*values, [record.value]])
 
-    def remove(self, record: Record, _now: datetime, _nonce: Callable[[], str]) -> Steps:
+    def remove(self, record: TxtValue, _now: datetime, _nonce: Callable[[], str]) -> Steps:
         """Remove the value from the record set, and the set with its last one."""
         headers = yield from self._authorized()
         found = yield from self._found(record, headers)
@@ -102,7 +102,7 @@ class AzureDns:
             raise Refusal("does not take the tenant, the client or its secret (400)")
         return bearer(read(reply, _Token).access_token)
 
-    def _found(self, record: Record, headers: Mapping[str, str]) -> Generator[Call, Reply, _Set | None]:
+    def _found(self, record: TxtValue, headers: Mapping[str, str]) -> Generator[Call, Reply, _Set | None]:
         reply = yield Call("GET", self._zone.url(record), headers, fine=(404,))
         if reply.status == 404:
             return None
@@ -111,7 +111,9 @@ class AzureDns:
             raise Refusal("gives an answer that cannot be read")
         return found
 
-    def _write(self, record: Record, headers: Mapping[str, str], found: _Set | None, values: list[list[str]]) -> Steps:
+    def _write(
+        self, record: TxtValue, headers: Mapping[str, str], found: _Set | None, values: list[list[str]]
+    ) -> Steps:
         same = {"If-None-Match": "*"} if found is None else {"If-Match": found.etag}
         if not values:
             reply = yield Call("DELETE", self._zone.url(record), {**headers, **same}, fine=(404, 412))

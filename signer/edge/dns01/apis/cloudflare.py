@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from signer.edge.dns01.apis.steps import Call, Record, Refusal, Reply, Steps, identifier, no_zone, plain, read
+from signer.edge.dns01.apis.steps import Call, Refusal, Reply, Steps, TxtValue, identifier, no_zone, plain, read
 
 BASE = "https://api.cloudflare.com/client/v4"
 _TTL = 120
@@ -53,7 +53,7 @@ class Cloudflare:
         auth = {"X-Auth-Email": email, "X-Auth-Key": secret} if email else {"Authorization": f"Bearer {secret}"}
         self._headers = {**auth, "Content-Type": "application/json"}
 
-    def add(self, record: Record, _now: datetime, _nonce: Callable[[], str]) -> Steps:
+    def add(self, record: TxtValue, _now: datetime, _nonce: Callable[[], str]) -> Steps:
         """Add the value, unless it is there."""
         zone = yield from self._zone(record)
         if (yield from self._found(zone, record)) is not None:
@@ -66,21 +66,21 @@ class Cloudflare:
         if not answer.success and not codes & _EXISTS:
             raise Refusal(f"refuses the record ({', '.join(map(str, sorted(codes))) or reply.status})")
 
-    def remove(self, record: Record, _now: datetime, _nonce: Callable[[], str]) -> Steps:
+    def remove(self, record: TxtValue, _now: datetime, _nonce: Callable[[], str]) -> Steps:
         """Remove the record with this value."""
         zone = yield from self._zone(record)
         found = yield from self._found(zone, record)
         if found is not None:
             yield Call("DELETE", f"{BASE}/zones/{zone}/dns_records/{identifier(found)}", self._headers, fine=(404,))
 
-    def _zone(self, record: Record) -> Generator[Call, Reply, str]:
+    def _zone(self, record: TxtValue) -> Generator[Call, Reply, str]:
         reply = yield Call("GET", f"{BASE}/zones?{urlencode({'name': record.zone})}", self._headers)
         found = next((one.id for one in read(reply, _Zones).result or () if one.name.lower() == record.zone), None)
         if found is None:
             raise no_zone(record)
         return identifier(found)
 
-    def _found(self, zone: str, record: Record) -> Generator[Call, Reply, str | None]:
+    def _found(self, zone: str, record: TxtValue) -> Generator[Call, Reply, str | None]:
         query = urlencode({"type": "TXT", "name": record.name, "per_page": 100})
         reply = yield Call("GET", f"{BASE}/zones/{zone}/dns_records?{query}", self._headers)
         for one in read(reply, _Records).result or ():

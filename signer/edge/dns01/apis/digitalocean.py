@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from signer.edge.dns01.apis.steps import Call, Record, Reply, Steps, no_zone, plain, read
+from signer.edge.dns01.apis.steps import Call, Reply, Steps, TxtValue, no_zone, plain, read
 
 BASE = "https://api.digitalocean.com/v2"
 _TTL = 60
@@ -32,19 +32,19 @@ class DigitalOcean:
     def __init__(self, token: str) -> None:
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
-    def add(self, record: Record, _now: datetime, _nonce: Callable[[], str]) -> Steps:
+    def add(self, record: TxtValue, _now: datetime, _nonce: Callable[[], str]) -> Steps:
         """Add the value, unless it is there."""
         if (yield from self._found(record)) is None:
             wanted = {"type": "TXT", "name": record.relative, "data": record.value, "ttl": _TTL}
             yield Call("POST", _records(record), self._headers, msgspec.json.encode(wanted))
 
-    def remove(self, record: Record, _now: datetime, _nonce: Callable[[], str]) -> Steps:
+    def remove(self, record: TxtValue, _now: datetime, _nonce: Callable[[], str]) -> Steps:
         """Remove the record with this value."""
         found = yield from self._found(record)
         if found is not None:
             yield Call("DELETE", f"{_records(record)}/{found}", self._headers, fine=(404,))
 
-    def _found(self, record: Record) -> Generator[Call, Reply, int | None]:
+    def _found(self, record: TxtValue) -> Generator[Call, Reply, int | None]:
         query = urlencode({"type": "TXT", "name": record.name, "per_page": 200})
         reply = yield Call("GET", f"{_records(record)}?{query}", self._headers, fine=(404,))
         if reply.status == 404:
@@ -56,5 +56,5 @@ class DigitalOcean:
         return None
 
 
-def _records(record: Record) -> str:
+def _records(record: TxtValue) -> str:
     return f"{BASE}/domains/{quote(record.zone, safe='')}/records"

@@ -15,7 +15,18 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from issuers.errors import InvalidAuthority
 from issuers.private_key import load_key
-from signer.edge.dns01.apis.steps import Call, Changed, Record, Refusal, Reply, Steps, credential, no_zone, plain, read
+from signer.edge.dns01.apis.steps import (
+    Call,
+    Changed,
+    Refusal,
+    Reply,
+    Steps,
+    TxtValue,
+    credential,
+    no_zone,
+    plain,
+    read,
+)
 
 BASE = "https://dns.googleapis.com/dns/v1"
 TOKEN = "https://oauth2.googleapis.com/token"  # noqa: S105 - where one is had
@@ -56,11 +67,6 @@ class _Sets(msgspec.Struct, frozen=True):
     rrsets: tuple[_Set, ...] = ()
 
 
-class _Change(msgspec.Struct, frozen=True):
-    additions: tuple[_Set, ...] = ()
-    deletions: tuple[_Set, ...] = ()
-
-
 class CloudDns:
     """With a service account's key, as its JSON file has it. `zone`: the managed zone's name, "" to look it up."""
 
@@ -81,7 +87,7 @@ class CloudDns:
         self._project = f"{BASE}/projects/{quote(project, safe='')}"
         self._managed_zone = zone
 
-    def add(self, record: Record, now: datetime, _nonce: Callable[[], str]) -> Steps:
+    def add(self, record: TxtValue, now: datetime, _nonce: Callable[[], str]) -> Steps:
         """Add the value to the record set, unless it is there."""
         headers = yield from self._authorized(now)
         url = yield from self._zone(record, headers)
@@ -90,7 +96,7 @@ class CloudDns:
         if record.value not in map(plain, values):
             yield from _change(url, record, headers, found, (*values, record.quoted))
 
-    def remove(self, record: Record, now: datetime, _nonce: Callable[[], str]) -> Steps:
+    def remove(self, record: TxtValue, now: datetime, _nonce: Callable[[], str]) -> Steps:
         """Remove the value from the record set, and the set with its last one."""
         headers = yield from self._authorized(now)
         url = yield from self._zone(record, headers)
@@ -111,7 +117,7 @@ class CloudDns:
         reply = yield Call("POST", TOKEN, _FORM, urlencode(form).encode())
         return bearer(read(reply, _Token).access_token)
 
-    def _zone(self, record: Record, headers: dict[str, str]) -> Generator[Call, Reply, str]:
+    def _zone(self, record: TxtValue, headers: dict[str, str]) -> Generator[Call, Reply, str]:
         name = self._managed_zone
         if not name:
             query = urlencode({"dnsName": f"{record.zone}."})
@@ -136,7 +142,7 @@ def bearer(token: str) -> dict[str, str]:
         raise Refusal("gives an answer that cannot be read") from None
 
 
-def _found(url: str, record: Record, headers: dict[str, str]) -> Generator[Call, Reply, _Set | None]:
+def _found(url: str, record: TxtValue, headers: dict[str, str]) -> Generator[Call, Reply, _Set | None]:
     query = urlencode({"name": f"{record.name}.", "type": "TXT"})
     reply = yield Call("GET", f"{url}/rrsets?{query}", headers)
     sets = read(reply, _Sets).rrsets
@@ -146,9 +152,9 @@ def _found(url: str, record: Record, headers: dict[str, str]) -> Generator[Call,
     return found
 
 
-def _change(url: str, record: Record, headers: dict[str, str], found: _Set | None, values: tuple[str, ...]) -> Steps:
+def _change(url: str, record: TxtValue, headers: dict[str, str], found: _Set | None, values: tuple[str, ...]) -> Steps:
     wanted = (_Set(f"{record.name}.", "TXT", found.ttl if found is not None else _TTL, values),) if values else ()
-    change = _Change(wanted, (found,) if found is not None else ())
+    change = {"additions": wanted, "deletions": (found,) if found is not None else ()}
     # What is to be deleted must be what is there: so nobody's value is lost.
     reply = yield Call("POST", f"{url}/changes", headers, msgspec.json.encode(change), fine=(404, 409, 412))
     if reply.status >= 300:

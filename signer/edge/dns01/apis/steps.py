@@ -18,7 +18,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class TxtValue:
     """One value of a TXT record. `zone` and `name` are in lower case, without a trailing dot; the value needs no escaping."""
 
     zone: str
@@ -74,10 +74,10 @@ class Changed(Exception):
 class Client(Protocol):
     """One product with one issuer's credentials. `now` is aware UTC, `nonce` a text that was never used before."""
 
-    def add(self, record: Record, now: datetime, nonce: Callable[[], str]) -> Steps:
+    def add(self, record: TxtValue, now: datetime, nonce: Callable[[], str]) -> Steps:
         """Have the value at the name, beside all others that are there; nothing is done where it is there already."""
 
-    def remove(self, record: Record, now: datetime, nonce: Callable[[], str]) -> Steps:
+    def remove(self, record: TxtValue, now: datetime, nonce: Callable[[], str]) -> Steps:
         """Take the value away and no other."""
 
 
@@ -104,7 +104,7 @@ def credential(secret: bytes) -> str:
     return text
 
 
-def no_zone(record: Record) -> Refusal:
+def no_zone(record: TxtValue) -> Refusal:
     """What is told where a zone is not there."""
     return Refusal(f"has no zone {record.zone} that these credentials may see")
 

@@ -16,7 +16,9 @@ from signer.api.certificaterequest import CertificateRequest
 from signer.api.edgepolicy import EDGE_POLICIES
 from signer.api.event import EVENTS
 from signer.api.hostclaim import HOST_CLAIMS
+from signer.api.meta import to_rfc3339
 from signer.api.order import ORDERS
+from signer.api.retry import RETRY
 from signer.edge.host import Host
 from signer.edge.orders.make import order_body
 from tests.integration.edge import gateway_world
@@ -149,6 +151,46 @@ async def test_a_released_host_waits_no_more(here: World, start: Start, presente
     await waits(here, "not ordered again before")
     await here.client.delete(HOST_CLAIMS, host)
     await here.ready("Certificate", "again")
+
+
+async def test_an_owner_who_asks_again(here: World, start: Start, presenter: ServerPresenter) -> None:
+    """An owner ends both pauses, the Certificate's and the host's: as it begins to wait, and while an Order waits already.
+
+    One word ends one pause only.
+    """
+    ca = start()
+    issuer = await here.issuer("acme", spec(ca))
+    presenter.wrong = True
+    host = f"impatient.{here.namespace}.example"
+    await asked(here, issuer, "web", host)
+    first = await here.condition("Certificate", "web", "Issuing", status="False", reason="Failed")
+
+    async def retry(name: str) -> None:
+        failed_at = first["status"]["lastFailureTime"]
+
+        async def later() -> bool:
+            return bool(to_rfc3339(here.now()) > failed_at)
+
+        await here.until("a second has passed", later)
+        await here.edit("Certificate", name, {"metadata": {"annotations": {RETRY: to_rfc3339(here.now())}}})
+
+    await retry("web")
+
+    async def failed_again() -> Json | None:
+        found = await here.get("Certificate", "web")
+        return found if found and found["status"].get("failedIssuanceAttempts") == 2 else None
+
+    first = await here.until("another failure", failed_again)
+    assert ca.orders() == 2
+    presenter.wrong = False
+    await here.delete("Certificate", "web")
+    await asked(here, issuer, "again", host)
+    order = await waits(here, "not ordered again before")
+    assert not order["status"].get("url")
+    assert ca.orders() == 2, "the word that was said before counts no more"
+    await retry("again")
+    await here.ready("Certificate", "again")
+    assert ca.orders() == 3
 
 
 async def test_the_rate_of_a_policy(here: World, start: Start) -> None:

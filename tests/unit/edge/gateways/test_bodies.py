@@ -1,11 +1,13 @@
 """What is made for a wish, and what counts as made by us."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
 
 from signer.api.certificate import Certificate
+from signer.api.retry import RETRY, retry_time
 from signer.api.secret import Secret
 from signer.certificates.secrets.ownership import holds
 from signer.certificates.spec.check import spec_defect
@@ -54,6 +56,15 @@ class TestCertificate:
         found = made(wish())
         assert not {*found.metadata.labels, *found.metadata.annotations} & EVIL.keys()
         assert found.spec.secret_template is None
+
+    def test_another_try(self) -> None:
+        """Who asks on the Gateway for another try has it on the Certificate, where it counts, and nothing else is changed by it."""
+        moment = "2026-11-30T12:00:00Z"
+        (one,) = gateway_wishes(gateway(https("a.example.com"), annotations=EVIL | {RETRY: moment}), LE).certificates
+        found = made(one)
+        assert retry_time(found.metadata.annotations) == datetime(2026, 11, 30, 12, tzinfo=UTC)
+        assert found.raw_spec == made(wish()).raw_spec
+        assert RETRY not in made(wish()).metadata.annotations
 
     def test_options(self) -> None:
         """Annotations choose the key, the times and the history; numbers that are none are left out."""

@@ -165,6 +165,12 @@ def test_groups_of_ours_are_no_webhooks() -> None:
             "dns01.webhook.config: 65536 bytes",
         ),
         ({"webhook": {"groupname": "acme.example.com"}}, "dns01.webhook.groupname: no such field"),
+        ({"persistent": {}}, "dns01.persistent.issuerDomainName: "),
+        (
+            {"persistent": {"issuerDomainName": "letsencrypt.org; policy=wildcard"}},
+            "dns01.persistent.issuerDomainName: ",
+        ),
+        ({"persistent": {"accounturi": "x"}}, "dns01.persistent.accounturi: no such field"),
         ({"externalDNS": {"ttl": 5}}, "dns01.externalDNS.ttl: no such field"),
     ],
     ids=lambda value: str(value)[:60],

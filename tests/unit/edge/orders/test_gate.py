@@ -183,3 +183,30 @@ def test_counted_again() -> None:
     assert 297 <= before["orders"] < 300
     assert 97 <= before["namespace"] < 98.5
     assert 2.0 < before["same_set"] < 2.1
+
+
+async def test_an_owner_ends_a_pause_within_the_limits(gate: OrderGate, clock: Clock) -> None:
+    """Each word of an owner ends one pause after a failure; failed validations count all the same, and so it ends at the CA's limit."""
+    tries = 0
+    asked: dt.datetime | None = None
+    for _ in range(20):
+        found = gate.ask(ACCOUNT, "foo", wish(), asked=asked)
+        if isinstance(found, Waits):
+            break
+        tries += 1
+        await gate.failed(ACCOUNT, "foo", wish(), RetryLater("dns", "no"), proven_not=True)
+        assert isinstance(gate.ask(ACCOUNT, "foo", wish(), asked=asked), Waits), "the old word counts no more"
+        clock.now += dt.timedelta(seconds=30)
+        asked = clock.now
+    assert 1 < tries <= 5, "Let's Encrypt has five failed validations in an hour for a name"
+    assert isinstance(found, Waits)
+    assert found.code == "LimitReached"
+
+
+async def test_an_owner_does_not_end_what_the_ca_says(gate: OrderGate, clock: Clock) -> None:
+    """A CA that is to be left alone is left alone."""
+    await gate.failed(ACCOUNT, "foo", wish(), RateLimited("later", NOW + HOUR), proven_not=False)
+    clock.now += MINUTE
+    found = gate.ask(ACCOUNT, "foo", wish(), asked=clock.now)
+    assert isinstance(found, Waits)
+    assert found.until == NOW + HOUR

@@ -63,6 +63,19 @@ def test_wildcards() -> None:
     assert "needs DNS-01" in picked(ALL, name="a.example.com", wildcard=True)
 
 
+def test_records_for_good() -> None:
+    """dns-persist-01 is taken by a solver that asks for it, and by no other, whatever else the CA offers."""
+    every: Any = {"challenges": [offered("dns-persist-01", token=""), offered("dns-01"), offered()]}
+    lasting = solver("lasting", {"dns01": {"persistent": {"issuerDomainName": "ca.example"}}})
+    one = msgspec.convert(authorization("a.example.com", wildcard=True, **every), Authorization)
+    for listed, kind in (([lasting], "dns-persist-01"), ([solver("dns", DNS_SOLVER)], "dns-01")):
+        found = solver_for(one, listed, {})
+        assert not isinstance(found, Refuse)
+        assert found[1].type == kind
+    assert picked(lasting, solver("dns", DNS_SOLVER), challenges=[offered("dns-01")]) == "dns"
+    assert "offers dns-01" in picked(lasting, challenges=[offered("dns-01")])
+
+
 def test_what_the_ca_offers() -> None:
     """Only what the CA offers can be taken; what it offers is named when nothing fits."""
     only_dns: Any = {"challenges": [offered("dns-01"), offered("tls-alpn-01")]}

@@ -13,7 +13,7 @@ import pytest
 from issuers.acme.targets import AddressRule
 from signer.edge.dns01.apis import caller
 from signer.edge.dns01.apis.caller import At, Caller
-from signer.edge.dns01.apis.steps import Call, Changed, Record, Refusal, Steps
+from signer.edge.dns01.apis.steps import Call, Changed, Refusal, Steps, TxtValue
 from tests.fakes.dns_products import PRODUCTS, SECRET, ZONE
 from tests.fakes.dns_products_served import Served
 
@@ -39,7 +39,7 @@ def at(served: Served) -> At:
 
 
 async def change(served: Served, value: str = "v" * 43, *, add: bool = True, by: Caller | None = None) -> None:
-    client, record = served.product.client(), Record(ZONE, NAME, value)
+    client, record = served.product.client(), TxtValue(ZONE, NAME, value)
     step = client.add if add else client.remove
     await (by or Caller()).take(NAME, lambda now, nonce: step(record, now, nonce), at(served))
 
@@ -121,7 +121,7 @@ async def test_a_wildcard_and_its_apex_at_once(served: Served) -> None:
 
 async def test_addresses(served: Served) -> None:
     """A product whose name leads to an address that an Issuer may not have dialled gets no byte."""
-    record = Record(ZONE, NAME, "v" * 43)
+    record = TxtValue(ZONE, NAME, "v" * 43)
     client = served.product.client()
     where = dataclasses.replace(at(served), addresses=AddressRule())
     with pytest.raises(Refusal, match="a loopback address"):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signer.edge.dns01.apis import akamai, aws, google
-from signer.edge.dns01.apis.steps import Call, Changed, Record, Refusal, Reply, Steps, credential, plain
+from signer.edge.dns01.apis.steps import Call, Changed, Refusal, Reply, Steps, TxtValue, credential, plain
 from tests.fakes.dns_products import ACCOUNT, PRODUCTS, SECRET, ZONE, FakeAkamai, FakeRoute53, Product
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
@@ -25,12 +25,12 @@ def nonce() -> str:
     return "nonce"
 
 
-def steps_of(product: Product, record: Record, *, add: bool) -> Steps:
+def steps_of(product: Product, record: TxtValue, *, add: bool) -> Steps:
     client = product.client()
     return (client.add if add else client.remove)(record, NOW, nonce)
 
 
-def taken(product: Product, record: Record, *, add: bool) -> int:
+def taken(product: Product, record: TxtValue, *, add: bool) -> int:
     """Take all steps; returns how many requests there were."""
     count = 0
     steps = steps_of(product, record, add=add)
@@ -55,7 +55,7 @@ def test_what_is_there_afterwards(
     product.values = {name: list(listed) for name, listed in before.items()}
     model = {name: set(listed) for name, listed in before.items()}
     for add, name, value in changes:
-        taken(product, Record(ZONE, name, value), add=add)
+        taken(product, TxtValue(ZONE, name, value), add=add)
         (model.setdefault(name, set()).add if add else model.setdefault(name, set()).discard)(value)
     for name, wanted in model.items():
         assert sorted(product.values.get(name, [])) == sorted(wanted)
@@ -69,7 +69,7 @@ def test_two_at_once(made: Callable[[], Product], changes: list[tuple[bool, str]
     for add, value in changes:
         if not add:
             product.values.setdefault(name, []).append(value)
-    records = [(Record(ZONE, name, value), add) for add, value in changes]
+    records = [(TxtValue(ZONE, name, value), add) for add, value in changes]
     under_way = {number: steps_of(product, record, add=add) for number, (record, add) in enumerate(records)}
     waiting: dict[int, Call | None] = dict.fromkeys(under_way)
     while under_way:
@@ -89,7 +89,7 @@ def test_two_at_once(made: Callable[[], Product], changes: list[tuple[bool, str]
 def test_another_zone(made: Callable[[], Product]) -> None:
     """A zone that the account does not have is told, or refused by its status; nothing is written elsewhere."""
     product = made()
-    record = Record("other.example", "_acme-challenge.other.example", "v" * 43)
+    record = TxtValue("other.example", "_acme-challenge.other.example", "v" * 43)
     steps = steps_of(product, record, add=True)
     refused = False
     try:
@@ -109,7 +109,7 @@ def test_another_zone(made: Callable[[], Product]) -> None:
 def test_any_answer(made: Callable[[], Product], data: st.DataObject) -> None:
     """Whatever a product answers: the steps end, or say that they cannot be taken, without a word of a secret."""
     product = made()
-    record = Record(ZONE, f"_acme-challenge.{ZONE}", "v" * 43)
+    record = TxtValue(ZONE, f"_acme-challenge.{ZONE}", "v" * 43)
     steps = steps_of(product, record, add=data.draw(st.booleans()))
     broken = st.one_of(
         st.binary(max_size=40),
@@ -179,7 +179,7 @@ def test_a_role(region: str, hosts: set[str]) -> None:
     """A role is assumed first, where its region is, and its keys sign what follows, with their token."""
     keys = aws.Keys("AKIDEXAMPLE", SECRET)
     client = aws.Route53(keys, region, "arn:aws:iam::123456789012:role/dns", "Z1")
-    steps = client.add(Record(ZONE, f"_x.{ZONE}", "v"), NOW, nonce)
+    steps = client.add(TxtValue(ZONE, f"_x.{ZONE}", "v"), NOW, nonce)
     first = next(steps)
     assert b"Action=AssumeRole" in first.body
     given = "<Credentials><AccessKeyId>A2</AccessKeyId><SecretAccessKey>S2</SecretAccessKey><SessionToken>T2</SessionToken></Credentials>"
@@ -194,7 +194,7 @@ def test_a_role(region: str, hosts: set[str]) -> None:
 def test_route53_of_two_makers() -> None:
     """What cert-manager wrote (a set of its own for each value) is taken away like ours: the same identifier, the same TTL."""
     product = FakeRoute53()
-    taken(product, Record(ZONE, f"_x.{ZONE}", "v"), add=True)
+    taken(product, TxtValue(ZONE, f"_x.{ZONE}", "v"), add=True)
     body = product.served[-1].body
     for text in (b"<SetIdentifier>", b"<MultiValueAnswer>true</MultiValueAnswer>", b"<TTL>10</TTL>"):
         assert text in body
@@ -219,7 +219,7 @@ def test_service_accounts(file: bytes, told: str) -> None:
 def test_googles_token_is_had_from_google() -> None:
     """Where a service account's file says that tokens are had counts for nothing: the Secret's author would get a signed word."""
     assert b"evil.example" in ACCOUNT
-    steps = google.CloudDns(ACCOUNT, "p").add(Record(ZONE, f"_x.{ZONE}", "v"), NOW, nonce)
+    steps = google.CloudDns(ACCOUNT, "p").add(TxtValue(ZONE, f"_x.{ZONE}", "v"), NOW, nonce)
     call = next(steps)
     assert call.url == "https://oauth2.googleapis.com/token"
     claims = call.body.decode().partition("assertion=")[2].split(".")[1]
@@ -248,5 +248,5 @@ def test_quotes(text: str) -> None:
 def test_no_secret_is_shown() -> None:
     """A request shown in a trace has neither headers nor body."""
     product = FakeRoute53()
-    taken(product, Record(ZONE, f"_x.{ZONE}", "v"), add=True)
+    taken(product, TxtValue(ZONE, f"_x.{ZONE}", "v"), add=True)
     assert all(SECRET not in repr(one) and "Credential" not in repr(one) for one in product.served)
