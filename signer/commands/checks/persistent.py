@@ -32,5 +32,5 @@ def check_persistent(facts: Facts) -> Iterator[Finding]:
             record = persistent_record(found.provider.issuer, account, wildcard=True)
             name = persistent_name("HOST")
             text = f'{ref} proves hosts by a record that stands for good: TXT {name.replace("host", "HOST")} "{record}"'
-            mend = "write it once for each host; without its policy it proves no wildcard"
+            mend = "write that TXT record at `_validation-persist.HOST`, once for each host; without its policy it proves no wildcard"
             yield Finding("note", _CHECK, text, f"{ref}: {place}", mend, code=_CODE)

@@ -22,6 +22,8 @@ from signer.api.event import named
 from signer.api.injectable import VALIDATING_WEBHOOKS
 from signer.api.issuer import CLUSTER_ISSUERS, IssuerRef
 from signer.api.meta import ObjectMeta, to_rfc3339
+from signer.api.tenantbridge import TenantBridge
+from signer.bridges.controller import BridgeController
 from signer.certificates.filling import Filling
 from signer.certificates.objects import Objects
 from signer.certificates.secrets.keystores import NoKeystore
@@ -44,8 +46,9 @@ from signer.mesh.reports import Reports
 from signer.mesh.roots import MeshRoots
 from signer.observe.audit import AuditLog
 from signer.observe.metrics import Metrics
-from signer.observe.notices import TRY_AGAIN, Notices
+from signer.observe.notices import TRY_AGAIN, Notice, Notices
 from signer.observe.write_errors import WriteErrors
+from signer.pods.bundles.controller import TAKEN, TrustBundles
 from signer.tenancy.verdict import Reason
 from signer.tenancy.world import World
 from tests.fakes.recorder import FakeRecorder
@@ -226,6 +229,27 @@ def requests(recorder: FakeRecorder) -> tuple[Say, Say | None]:
     return calling(lambda: made.waits(one, "Bad", "bad")), None
 
 
+def bridges(recorder: FakeRecorder) -> tuple[Say, Say | None]:
+    """A TenantBridge that no policy allows; then it stands, as it did before."""
+    parts: Any = SimpleNamespace(
+        client=None, registry=None, mesh=None, watched=None, notices=Notices(recorder.typed), record=None, clock=None
+    )
+    made = BridgeController(parts, cast("Any", None))
+    meta = ObjectMeta(name="gateway", namespace="foo", uid="u")
+    bridge = TenantBridge(metadata=meta, raw_status={"conditions": [{"type": "Ready", "status": "True"}]})
+    reason = Reason("NotAllowed", "no TenantBridgePolicy lets it")
+    return calling(lambda: made._tell(bridge, reason)), calling(lambda: made._tell(bridge, None))
+
+
+def trust_bundles(recorder: FakeRecorder) -> tuple[Say, Say | None]:
+    """A bundle of somebody else's under our name; then there is none."""
+    nobody: Any = SimpleNamespace(subscribe=lambda _: None)
+    made = TrustBundles(NOBODY, nobody, nobody, recorder.typed, tuple)
+    about = named(CLUSTER_ISSUERS, "", "root", "u")
+    notice = Notice("Warning", TAKEN, "it is somebody else's")
+    return calling(lambda: made._say(about, notice)), calling(lambda: made._notices.say(about, []))
+
+
 def unapproved(recorder: FakeRecorder) -> tuple[Say, Say | None]:
     made = record(recorder)
     return calling(lambda: made.waits_for_approval(CSR)), calling(lambda: made.waits_no_more(CSR))
@@ -256,12 +280,14 @@ TELLERS: dict[str, tuple[str, Teller]] = {
     "what becomes of Challenges": ("signer/edge/challenges/writer.py", challenges),
     "writes that are refused": ("signer/observe/write_errors.py", refused_writes),
     "requests that wait": ("signer/csr/record.py", requests),
+    "bridges that do not stand": ("signer/bridges/run.py", bridges),
+    "roots for Pods that are not published": ("signer/pods/bundles/controller.py", trust_bundles),
     "requests that nobody approves": ("signer/csr/record.py", unapproved),
     "requests for nearly our signers": ("signer/csr/record.py", misspelt),
     "another's certificates": ("signer/csr/record.py", foreign),
 }
 STANDING = [name for name, (_, teller) in TELLERS.items() if teller in {
-    reports, mesh_roots, missing_namespaces, contested, keystores, gateways, injector, nearly_expired, unapproved
+    reports, mesh_roots, missing_namespaces, contested, keystores, gateways, injector, nearly_expired, unapproved, bridges, trust_bundles
 }]  # fmt: skip
 # Events that only repeat what is stored: they may be dropped.
 REPEATS = {
