@@ -3,7 +3,6 @@
 import base64
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -149,14 +148,7 @@ class Tenants:
 @pytest.fixture(scope="module")
 def tenants(installed: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenants]:
     """mesh-signer with the component, as a user adds it, and as it was afterwards."""
-    folder = tmp_path_factory.mktemp("overlay")
-    overlay = {
-        "resources": [_from(folder, MANIFESTS / "overlays" / "istio")],
-        "components": [_from(folder, MANIFESTS / "components" / "pod-certificates")],
-    }
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
-    installed.node.cluster.apply_kustomize(folder)
-    installed.settle()
+    installed.with_component("pod-certificates", tmp_path_factory.mktemp("overlay"))
     found = Tenants(installed)
     yield found
     found.announce(RED)
@@ -168,10 +160,6 @@ def tenants(installed: Installation, tmp_path_factory: pytest.TempPathFactory) -
     for file in ("rbac.yaml", "admission.yaml"):
         installed.kubectl("delete", "-f", str(MANIFESTS / "components" / "pod-certificates" / file))
     installed.by_kustomize()
-
-
-def _from(folder: Path, target: Path) -> str:
-    return str(Path(*[".."] * len(folder.resolve().parts[1:])) / target.resolve().relative_to("/"))
 
 
 def test_key_chain_and_roots(tenants: Tenants) -> None:
