@@ -80,7 +80,7 @@ def add_arguments(parser: Any, only: Collection[str] | None = None) -> None:
     option(
         "controllers",
         f"comma-separated: {', '.join(CONTROLLERS)}, or * for all (default: all; beside a real cert-manager, where the "
-        "cert-manager.io CRDs are not ours, only csr)",
+        "cert-manager.io CRDs are not ours, only csr, podcertificates, trustbundles and policies)",
     )
     option("namespace", "namespace of our own Leases (default: the Pod's, else the cluster resource namespace)")
     option("identity", "name of this replica (default: POD_NAME, else host name and process id)")

@@ -14,6 +14,7 @@ TARGETS = {
     "spiffe": "SPIFFE IDs",
     "meshconfig": "the text of Istio's mesh config, read and edited",
     "signerpolicy": "a SignerPolicy's spec",
+    "podrequest": "a PodCertificateRequest, to its verdict",
     "certificate": "a Certificate's spec, to the CSR, its reading and the certificate",
     "http": "heads of requests, and answers of a server in any pieces",
 }

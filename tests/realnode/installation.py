@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.integration.tenants import define_proxy_configs
 from tests.localmesh.istiod_requests import Workload, install_istiod
 from tests.realnode.node import Node
@@ -35,6 +37,16 @@ class Installation:
         """The three commands of docs/install.md, and the wait."""
         for folder in ("namespaces", "crds", "overlays/istio"):
             self.node.cluster.apply_kustomize(MANIFESTS / folder)
+        self.settle()
+
+    def with_component(self, component: str, folder: Path) -> None:
+        """Add a component as a user does: a kustomization of his own, in an empty folder."""
+        overlay = {
+            "resources": [_from(folder, MANIFESTS / "overlays" / "istio")],
+            "components": [_from(folder, MANIFESTS / "components" / component)],
+        }
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+        self.node.cluster.apply_kustomize(folder)
         self.settle()
 
     def tenant(self) -> None:
@@ -87,6 +99,11 @@ class Installation:
     def run(self, pod: str, code: str, namespace: str = NAMESPACE) -> str:
         """Run Python in a Pod's container; its output."""
         return self.kubectl("exec", "-n", namespace, pod, "--", "python", "-c", code).strip()
+
+
+def _from(folder: Path, target: Path) -> str:
+    """The way to a folder from another one: kustomize takes none from the root."""
+    return str(Path(*[".."] * len(folder.resolve().parts[1:])) / target.resolve().relative_to("/"))
 
 
 def seconds(time: str) -> float:

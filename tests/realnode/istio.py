@@ -18,11 +18,15 @@ from tests.localmesh.asking import Answer
 from tests.localmesh.build import find_program
 from tests.localmesh.errors import LocalMeshError
 from tests.realnode.configuration import PUBLIC, SHOP_HOST
+from tests.realnode.images import ROOT
 from tests.realnode.installation import name
 from tests.realnode.istio_images import HUB, TAG, sample
 from tests.realnode.node import Node
 
 SYSTEM = istio_install.NAMESPACE
+FILES = "pod-certificates"
+"""The injection template of docs/pod-certificates.md, beside Istio's own `sidecar`."""
+_TEMPLATE = (ROOT / "docs" / "pod-certificates.md").read_text().split("```yaml\n# template\n")[1].split("```")[0]
 GATEWAY = "istio-ingressgateway"
 _SMALL = {"resources": {"requests": {"cpu": "10m", "memory": "100Mi"}}}
 """As in Istio's profile `demo`: the default asks for more than a small machine has."""
@@ -134,6 +138,7 @@ def fitted(document: Any) -> Any:
     config["runtimeValues"] = istio_install.SHOW_TLS_ERRORS
     spec["values"]["pilot"]["env"] |= istio_install.VANILLA_ENVOY_ISTIOD
     spec["values"]["global"] = _HERE | {"proxy": _SMALL}
+    spec["values"]["sidecarInjectorWebhook"] = {"templates": {FILES: _TEMPLATE}}
     spec["components"]["pilot"]["k8s"] |= _SMALL
     spec["components"]["ingressGateways"] = [{"name": GATEWAY, "enabled": True, "k8s": _SMALL}]
     return document

@@ -1,18 +1,16 @@
 """Pods whose kubelet brings them key, chain and roots: they reach their own tenant's Pods, no other's, and a root is changed."""
 
-import base64
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from cryptography import x509
 
 from tests import pki
 from tests.realnode.images import IMAGE
-from tests.realnode.installation import MANIFESTS, NAMESPACE, Installation
+from tests.realnode.installation import MANIFESTS, Installation
+from tests.realnode.own_cas import announce, make_tenant, remove_tenant, write_ca
 
 RED, BLUE = "red", "blue"
 _FOLDER = "/var/run/identity"
@@ -100,32 +98,8 @@ class Tenants:
         self.installed = installed
         self.cluster = installed.node.cluster
         self.cas = {name: pki.CA(f"{name}-root") for name in (RED, BLUE)}
-        for name in (RED, BLUE):
-            self.cluster.create_namespace(name)
-            self.write_ca(name)
-            meta = {"name": name}
-            issuer = {"apiVersion": "cert-manager.io/v1", "kind": "ClusterIssuer", "metadata": meta}
-            self.cluster.apply(json.dumps(issuer | {"spec": {"ca": {"secretName": name}}}))
-            spec = {"signers": [f"clusterissuers.cert-manager.io/{name}"], "namespaces": {"names": [name]}}
-            policy = {"apiVersion": "mesh-signer.dev/v1alpha1", "kind": "SignerPolicy", "metadata": meta}
-            self.cluster.apply(json.dumps(policy | {"spec": spec}))
-
-    def write_ca(self, name: str) -> None:
-        data = {key: base64.b64encode(value).decode() for key, value in self.cas[name].secret().items()}
-        meta = {"name": name, "namespace": NAMESPACE}
-        self.cluster.apply(json.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data}))
-
-    def announce(self, name: str, *cas: pki.CA) -> None:
-        """Write the roots of one signer into the mesh config, beside what is there."""
-        found = self.cluster.get("configmap", "istio", "-n", "istio-system")
-        mesh = yaml.safe_load(found["data"]["mesh"])
-        signer = f"clusterissuers.cert-manager.io/{name}"
-        kept = [one for one in mesh.get("caCertificates", []) if one["certSigners"] != [signer]]
-        entry = {"pem": b"".join(ca.pem for ca in cas).decode(), "certSigners": [signer]}
-        mesh["caCertificates"] = [*kept, *([entry] if cas else [])]
-        meta = {"name": "istio", "namespace": "istio-system"}
-        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"mesh": json.dumps(mesh)}}
-        self.cluster.apply(json.dumps(body))
+        for name, ca in self.cas.items():
+            make_tenant(self.cluster, name, ca)
 
     def serve(self, namespace: str, name: str) -> str:
         """Start a Pod that serves, of its own tenant's signer; its address, once it has its certificate."""
@@ -149,29 +123,15 @@ class Tenants:
 @pytest.fixture(scope="module")
 def tenants(installed: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenants]:
     """mesh-signer with the component, as a user adds it, and as it was afterwards."""
-    folder = tmp_path_factory.mktemp("overlay")
-    overlay = {
-        "resources": [_from(folder, MANIFESTS / "overlays" / "istio")],
-        "components": [_from(folder, MANIFESTS / "components" / "pod-certificates")],
-    }
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
-    installed.node.cluster.apply_kustomize(folder)
-    installed.settle()
+    installed.with_component("pod-certificates", tmp_path_factory.mktemp("overlay"))
     found = Tenants(installed)
     yield found
-    found.announce(RED)
     for name in (RED, BLUE):
-        installed.kubectl("delete", "namespace", name)
-        installed.kubectl("delete", "signerpolicy,clusterissuer", name)
-        installed.kubectl("delete", "secret", name, "-n", NAMESPACE)
+        remove_tenant(found.cluster, name)
     installed.kubectl("delete", "clustertrustbundles", "--all")
     for file in ("rbac.yaml", "admission.yaml"):
         installed.kubectl("delete", "-f", str(MANIFESTS / "components" / "pod-certificates" / file))
     installed.by_kustomize()
-
-
-def _from(folder: Path, target: Path) -> str:
-    return str(Path(*[".."] * len(folder.resolve().parts[1:])) / target.resolve().relative_to("/"))
 
 
 def test_key_chain_and_roots(tenants: Tenants) -> None:
@@ -215,14 +175,14 @@ def test_a_root_is_changed(tenants: Tenants) -> None:
     tenants.serve(RED, "asking")
     old, new = tenants.cas[RED], pki.CA("red-root-of-tomorrow")
     tenants.installed.run("asking", _LOAD.replace("{!r}", repr([first])), RED)
-    tenants.announce(RED, old, new)
+    announce(tenants.cluster, RED, old, new)
     both = {old.certificate, new.certificate}
     for name in ("first", "asking"):
         tenants.installed.node.wait_for(
             lambda name=name: set(tenants.files(RED, name)["root-cert.pem"]) == both, f"both roots in {name}", 240
         )
     tenants.cas[RED] = new
-    tenants.write_ca(RED)
+    write_ca(tenants.cluster, RED, new)
 
     def below_the_new_root() -> str:
         address = tenants.serve(RED, "second")
