@@ -63,7 +63,9 @@ log = logging.getLogger(__name__)
 LOOK_AGAIN = 300.0
 _RECHECK = 5.0
 _CONFIRMATIONS = 3
+_PATIENCE = timedelta(seconds=30)
 CLIENT_CHANGED = "ClientChanged"
+READING_ACCOUNTS = "ReadingServiceAccounts"
 CHANGED_MEANWHILE = "ChangedMeanwhile"
 
 
@@ -108,6 +110,7 @@ class BridgeController:
         self._clock = parts.clock
         # What a bridge was found to be when nothing was missing, and until when that holds by itself.
         self._settled: dict[Key, tuple[object, datetime]] = {}
+        self._reading: dict[Key, datetime] = {}
         self.standing: dict[Key, str] = {}
         """The TenantBridgePolicy of each bridge that stands."""
 
@@ -122,11 +125,14 @@ class BridgeController:
         if obj is None:
             self._forget(key)
             return
-        if self._mesh.world.unsynced or self._watched.accounts(key[0]) is None:
+        if self._mesh.world.unsynced and obj.metadata.deletion_timestamp is None:
             self._queue.add_after(key, _RECHECK)
             return
         now = self._clock()
         case = self._case(obj, now)
+        if self._only_reading(key, case, now):
+            self._queue.add_after(key, _RECHECK)
+            return
         meta = obj.metadata
         facts = (
             *(meta.uid, meta.generation, meta.finalizers, meta.deletion_timestamp),
@@ -147,7 +153,15 @@ class BridgeController:
         self._settled[key] = (facts, until)
         self._queue.add_after(key, max((until - self._clock()).total_seconds(), 0.001))
 
+    def _only_reading(self, key: Key, case: _Case, now: datetime) -> bool:
+        """Whether a bridge waits for a list that has just been asked for: that is told only when it lasts."""
+        if case.denied is None or case.denied.reason.code != READING_ACCOUNTS:
+            self._reading.pop(key, None)
+            return False
+        return now - self._reading.setdefault(key, now) < _PATIENCE
+
     def _forget(self, key: Key) -> None:
+        self._reading.pop(key, None)
         self._settled.pop(key, None)
         self.standing.pop(key, None)
         self._record.forget(key)
@@ -183,7 +197,10 @@ class BridgeController:
         if isinstance(server, Reason):
             # A CA that is being read, or mended, takes no bridge away: what stands ends with its certificate.
             return _Case(obj, wish, Denied(server, waits=True))
-        accounts = wish.accounts or self._watched.accounts(wish.namespace) or ()
+        accounts = wish.accounts or self._watched.accounts(wish.namespace)
+        if accounts is None:
+            text = f"the service accounts of namespace {wish.namespace} are being read"
+            return _Case(obj, wish, Denied(Reason(READING_ACCOUNTS, text), waits=True))
         subsets = {host: self._watched.subsets(wish.namespace, host) for host in wish.hosts}
         return _Case(obj, wish, None, found, signer, Wanted(found, server, accounts, subsets))
 

@@ -220,7 +220,7 @@ def _in_front(wish: Wish, rules: Iterable[DestinationRule]) -> Reason | None:
     for rule in rules:
         selector = rule.spec.workload_selector
         others = selector is not None and not selector.match_labels.items() <= wish.client_labels.items()
-        if rule.metadata.labels.get(BRIDGE_UID) or others:
+        if rule.metadata.labels.get(BRIDGE_UID) == wish.uid or others:
             continue
         host = rule.spec.host
         for ours in wish.hosts:

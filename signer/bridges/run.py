@@ -26,6 +26,8 @@ from signer.observe.write_errors import WriteErrors
 TENANT_BRIDGES_CONTROLLER = "tenantbridges"
 POLICIES_CONTROLLER = "tenantbridgepolicies"
 _WORKERS = 4
+# Changes of the mesh that come together are worked together (seconds).
+_SETTLES = 0.2
 # A bridge that is to end must not wait long for its next try.
 _LONGEST_PAUSE = 30.0
 
@@ -49,10 +51,18 @@ class Bridges:
         self._parts = parts
         self._clock = clock
         self._changed: Callable[[], None] = lambda: None
+        self._due = False
         parts.mesh.subscribe(self._tell)
         parts.registry.subscribe(lambda _ref: self._tell())
 
     def _tell(self) -> None:
+        """Have all bridges looked at soon: the mesh changes all the time, and what ends a bridge is mostly told elsewhere."""
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_later(_SETTLES, self._now)
+
+    def _now(self) -> None:
+        self._due = False
         self._changed()
 
     async def run(self) -> None:

@@ -5,6 +5,7 @@ our label is watched, of ServiceAccounts only names, and those only where a brid
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -61,7 +62,11 @@ class Watched:
             label_selector=BRIDGE_UID,
             on_restart=lambda _: on_restart(SECRETS.plural),
         )
-        self.rules: dict[Key, DestinationRule] = {}
+        # By namespace, then by name; what is ours by the uid of its bridge, too.
+        self._rules: dict[str, dict[str, DestinationRule]] = defaultdict(dict)
+        self._made: dict[str, dict[tuple[str, str, str], str]] = defaultdict(dict)
+        self._places: dict[str, set[Key]] = defaultdict(set)
+        self._uids: dict[str, Key] = {}
         self.served = Served(
             "DestinationRules",
             client,
@@ -114,38 +119,48 @@ class Watched:
         return tuple(sorted(name for _, name in found[0].store))
 
     def subsets(self, namespace: str, host: str) -> tuple[Subset, ...]:
-        """Return the subsets that the server's own rules have for a host, the first of each name, by the rules' names."""
-        short = host.split(".", 1)[0] if not host.startswith("*.") else host
+        """Return the subsets that the server's own rules have for a host, the first of each name, by the rules' names.
+
+        A rule for all services hides each of theirs, so it has the subsets of all.
+        """
+        short = host.split(".", 1)[0]
+        every = host.startswith("*.")
         found: dict[str, Subset] = {}
         for rule in self.rules_in(namespace):
-            if rule.spec.host in (host, short, f"{short}.{namespace}", f"{short}.{namespace}.svc"):
+            if every or rule.spec.host in (host, short, f"{short}.{namespace}", f"{short}.{namespace}.svc"):
                 for subset in rule.spec.subsets:
                     found.setdefault(subset.name, subset)
         return tuple(found.values())[:_MAX_SUBSETS]
 
     def rules_in(self, namespace: str) -> Iterator[DestinationRule]:
         """The DestinationRules of a namespace, by name."""
-        return (rule for key, rule in sorted(self.rules.items()) if key[0] == namespace)
+        return (rule for _, rule in sorted(self._rules.get(namespace, {}).items()))
 
     def made_versions(self, bridge: str) -> frozenset[str]:
         """The versions of all that has the label of a bridge (uid): another set of them means that somebody wrote."""
-        metas = [one.metadata for one in self.secrets.store.values()]
-        metas += [one.metadata for one in self.rules.values()]
-        return frozenset(f"{one.uid}/{one.resource_version}" for one in metas if one.labels.get(BRIDGE_UID) == bridge)
+        return frozenset(self._made.get(bridge, {}).values())
 
     def _enqueue_namespace(self, namespace: str) -> None:
-        for key in tuple(self.bridges.store):
-            if key[0] == namespace:
-                self.enqueue(key)
+        for key in tuple(self._places.get(namespace, ())):
+            self.enqueue(key)
 
     def _bridge_changed(self, change: Change[TenantBridge]) -> None:
         if change.kind == "synced":
             return
-        self.enqueue(change.key)
-        if change.new is None:
-            namespace = change.key[0]
-            if not any(one == namespace for one, _ in self.bridges.store) and namespace in self._accounts:
-                self._accounts.pop(namespace)[1].cancel()
+        key = change.key
+        if change.old is not None:
+            self._uids.pop(change.old.metadata.uid, None)
+            for place in (key[0], change.old.spec.client.namespace):
+                self._places[place].discard(key)
+                if not self._places[place]:
+                    del self._places[place]
+        if change.new is not None:
+            self._uids[change.new.metadata.uid] = key
+            for place in (key[0], change.new.spec.client.namespace):
+                self._places[place].add(key)
+        self.enqueue(key)
+        if change.new is None and key[0] in self._accounts and not any(one == key[0] for one, _ in self._uids.values()):
+            self._accounts.pop(key[0])[1].cancel()
 
     def _policy_changed(self, change: Change[TenantBridgePolicy]) -> None:
         if change.kind == "synced":
@@ -159,30 +174,39 @@ class Watched:
         self.enqueue_all()
 
     def _secret_changed(self, change: Change[Made]) -> None:
-        for one in (change.old, change.new):
-            if one is not None:
-                self._enqueue_uid(one.metadata.labels.get(BRIDGE_UID, ""))
+        if change.kind != "synced":
+            self._note(("Secret", *change.key), change.old, change.new)
 
     def _rule_changed(self, change: Change[DestinationRule]) -> None:
         if change.kind == "synced":
             return
+        namespace, name = change.key
         if change.new is None:
-            self.rules.pop(change.key, None)
+            self._rules[namespace].pop(name, None)
+            if not self._rules[namespace]:
+                del self._rules[namespace]
         else:
-            self.rules[change.key] = change.new
-        for one in (change.old, change.new):
-            if one is not None:
-                self._enqueue_uid(one.metadata.labels.get(BRIDGE_UID, ""))
-        for key, bridge in tuple(self.bridges.store.items()):
-            if change.key[0] in (key[0], bridge.spec.client.namespace):
-                self.enqueue(key)
+            self._rules[namespace][name] = change.new
+        self._note(("DestinationRule", namespace, name), change.old, change.new)
+        self._enqueue_namespace(namespace)
 
     def _no_rules(self) -> None:
-        self.rules.clear()
+        self._rules.clear()
         self.enqueue_all()
 
-    def _enqueue_uid(self, uid: str) -> None:
-        if uid:
-            for key, bridge in tuple(self.bridges.store.items()):
-                if bridge.metadata.uid == uid:
-                    self.enqueue(key)
+    def _note(
+        self, what: tuple[str, str, str], old: Made | DestinationRule | None, new: Made | DestinationRule | None
+    ) -> None:
+        """Keep the version of what has a bridge's label, and have that bridge looked at."""
+        for one in (old, new):
+            uid = one.metadata.labels.get(BRIDGE_UID, "") if one is not None else ""
+            if not uid:
+                continue
+            if one is new and new is not None:
+                self._made[uid][what] = f"{new.metadata.uid}/{new.metadata.resource_version}"
+            else:
+                self._made[uid].pop(what, None)
+                if not self._made[uid]:
+                    del self._made[uid]
+            if (key := self._uids.get(uid)) is not None:
+                self.enqueue(key)

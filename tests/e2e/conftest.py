@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.localmesh.install import COMPONENTS
+from tests.localmesh.bridges import FILES, OPTION
 from tests.localmesh.mesh import Mesh, Options, build_everything
 from tests.localmesh.traffic import serials
 from tests.localmesh.workload import Workload
@@ -33,8 +33,7 @@ def built(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="package")
 def mesh(built: None) -> Iterator[Mesh]:  # noqa: ARG001 - only to come after it
     """The mesh of all tests in this folder; it ends with them. Bridges may be built on it, and are by those who ask for one."""
-    bridges = [COMPONENTS / "bridges" / name for name in ("rbac.yaml", "objects.yaml")]
-    with Mesh(Options(controllers_options=["--tenant-bridges=true"], manifests=bridges)) as made:
+    with Mesh(Options(controllers_options=[OPTION], manifests=FILES[:2])) as made:
         yield made
 
 

@@ -14,31 +14,7 @@ from tests.localmesh.gateway import SELECTOR, IngressGateway
 from tests.localmesh.istio_install import NAMESPACE
 from tests.localmesh.mesh import Mesh
 
-DOMAIN = "svc.cluster.local"
 PATIENCE = 60.0
-
-
-def policy(*servers: str, name: str = "shared-gateway", **spec: Any) -> dict[str, Any]:
-    """An admin's word: these tenants may let the shared gateway in."""
-    clients = [{"namespace": NAMESPACE, "serviceAccounts": ["istio-ingressgateway"]}]
-    body = {"servers": {"names": list(servers)}, "clients": clients, **spec}
-    return {
-        "apiVersion": "mesh-signer.dev/v1alpha1",
-        "kind": "TenantBridgePolicy",
-        "metadata": {"name": name},
-        "spec": body,
-    }
-
-
-def bridge(tenant: str, **spec: Any) -> dict[str, Any]:
-    """A tenant's word: the shared gateway may come to its httpbin."""
-    client = {"namespace": NAMESPACE, "serviceAccount": "istio-ingressgateway", "matchLabels": SELECTOR}
-    return {
-        "apiVersion": "mesh-signer.dev/v1alpha1",
-        "kind": "TenantBridge",
-        "metadata": {"name": "ingress", "namespace": tenant},
-        "spec": {"client": client, "hosts": [f"httpbin.{tenant}.{DOMAIN}"], **spec},
-    }
 
 
 def gateway_of(namespace: str, name: str, *hosts: str) -> dict[str, Any]:

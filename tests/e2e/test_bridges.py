@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.crossings import Crossing, bridge, gateway_of, policy, public, route
+from tests.e2e.crossings import Crossing, gateway_of, public, route
 from tests.localmesh.asking import Answer
+from tests.localmesh.bridges import FILES, bridge, policy
 from tests.localmesh.demo import command
 from tests.localmesh.gateway import SELECTOR
-from tests.localmesh.install import COMPONENTS
 from tests.localmesh.istio_install import NAMESPACE
 from tests.localmesh.mesh import Mesh
 from tests.localmesh.workload import Workload
@@ -141,7 +141,7 @@ THIEF = "thief.example.com"
 THIEVES = "bar-admin"
 FOO = "httpbin.foo.svc.cluster.local"
 CREDENTIAL = "mesh-signer-bridge-foo.ingress"
-POLICIES = [COMPONENTS / "bridges" / name for name in ("credentials.yaml", "routes.yaml")]
+POLICIES = FILES[2:]
 
 
 def entry(task: dict[str, Workload]) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """`make demo-edge`: a Gateway is written, and seconds later curl trusts its host; then a second host, and a tenant's.
 
+In the end one gateway serves workloads of two tenants, each behind its own CA.
 Real istiod and Envoy as ingress gateway, Let's Encrypt's own test server (Pebble) as CA. Every claim is checked.
 Synchronous; ends everything that it started, unless --keep is given, which waits for Ctrl-C first.
 """
 
+import dataclasses
 import json
 import sys
 import time
@@ -15,6 +17,7 @@ from typing import Any
 import yaml
 
 from signer.api.tls_secret import is_placeholder
+from tests.localmesh.bridges import FILES, OPTION, bridge, policy
 from tests.localmesh.demo import command
 from tests.localmesh.edge import CONTROLLERS, EDGE_PROGRAMS, Edge
 from tests.localmesh.first_minutes import prepare
@@ -24,6 +27,7 @@ from tests.localmesh.staging import perform
 from tests.localmesh.story import Story
 
 ISSUER = "letsencrypt"
+TENANTS = ("foo", "bar")
 SHOP, BLOG, TENANT = "shop.example.com", "blog.example.com", "app.foo.example.com"
 _PATIENCE = 60.0
 
@@ -74,6 +78,45 @@ def tell(edge: Edge, story: Story) -> None:
         theft(edge, story)
     with story.step("mesh-signer edge, and what is left of it in the cluster"):
         left(edge, story, inventory_before)
+    with story.step("one gateway for all tenants: foo and bar each let it in, and stay apart"):
+        shared(edge, story)
+
+
+def shared(edge: Edge, story: Story) -> None:
+    """Public hosts of the shared gateway are answered by workloads of two tenants, and one still can't reach the other."""
+    mesh = edge.mesh
+    placed = [mesh.place("httpbin", tenant, tenant, server=True) for tenant in TENANTS]
+    client = mesh.place("curl", "foo", "foo")
+    hosts = {tenant: f"{tenant}-app.example.com" for tenant in TENANTS}
+    apply(edge, story, edge.istio_gateway("tenants", *hosts.values(), issuer=ISSUER))
+    for tenant, host in hosts.items():
+        edge.cluster.apply(yaml.safe_dump(edge.route("tenants", host, f"httpbin.{tenant}", "istio-system", tenant)))
+    mesh.wait_ready(*placed, client)
+    for host in hosts.values():
+        closed = partial(_answers, edge, host, 503)
+        story.check(f"https://{host}/ is trusted, and nobody lets the gateway in: 503", partial(_soon, edge, closed))
+    apply(edge, story, policy(*TENANTS), show=True)
+    for tenant in TENANTS:
+        apply(edge, story, bridge(tenant), show=tenant == TENANTS[0])
+    for tenant, host in hosts.items():
+        opened = partial(_answers, edge, host, 200)
+        story.check(f"https://{host}/ is answered by httpbin.{tenant}", partial(_soon, edge, opened))
+        story.check("and by no other", partial(_ends_with, edge, host, f"httpbin.{tenant}"))
+    story.check("curl.foo still can't reach httpbin.bar", lambda: client.ask("httpbin.bar").refused_by_tls)
+    story.show(command(mesh, "tenants", "--matrix"))
+
+
+def _soon(edge: Edge, ready: Callable[[], bool]) -> bool:
+    return bool(edge.cluster.wait_for(ready, "an answer", _PATIENCE))
+
+
+def _answers(edge: Edge, host: str, status: int) -> bool:
+    visit = edge.visit(host, "/html")
+    return visit.trusted and visit.status == status
+
+
+def _ends_with(edge: Edge, host: str, name: str) -> bool:
+    return edge.visit(host, "/html").body.strip().endswith(name)
 
 
 def apply(edge: Edge, story: Story, document: dict[str, Any], *, show: bool = False, hide: str = "") -> None:
@@ -206,6 +249,7 @@ def build(story: Story) -> None:
 @contextmanager
 def play(mesh: Mesh, story: Story) -> Iterator[None]:
     """Tell the story; the gateway, DNS and Pebble go on until the context is left."""
+    mesh.options = dataclasses.replace(mesh.options, controllers_options=[OPTION], manifests=FILES)
     edge = Edge(mesh, controllers=CONTROLLERS)
     try:
         tell(edge, story)

@@ -183,13 +183,16 @@ class Edge:
         }
 
     @staticmethod
-    def route(name: str, host: str, service: str, namespace: str) -> dict[str, Any]:
-        """A VirtualService on the Gateway of that name that leads a host to a workload, named as in httpbin.foo."""
+    def route(name: str, host: str, service: str, namespace: str, own: str = "") -> dict[str, Any]:
+        """A VirtualService on the Gateway of that name that leads a host to a workload, named as in httpbin.foo.
+
+        `own` is part of its name, where several are on one Gateway.
+        """
         destination = {"host": f"{service}.svc.cluster.local", "port": {"number": PORT}}
         return {
             "apiVersion": NETWORKING,
             "kind": "VirtualService",
-            "metadata": {"name": f"route-{name}", "namespace": namespace},
+            "metadata": {"name": f"route-{own or name}", "namespace": namespace},
             "spec": {"hosts": [host], "gateways": [name], "http": [{"route": [{"destination": destination}]}]},
         }
 

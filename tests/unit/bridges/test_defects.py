@@ -138,6 +138,8 @@ def test_in_front(host: str, ours: str, front: bool) -> None:
     """A rule of the client's namespace with the same or a longer name is told; a bridge's own rule is not."""
     assert codes(FINE, rule(host), hosts=(ours,)) == (["RuleInFront"] if front else [])
     assert codes(FINE, rule(host, labels={"mesh-signer.dev/bridge-uid": "bridge"}), hosts=(ours,)) == []
+    theirs = rule(host, labels={"mesh-signer.dev/bridge-uid": "another bridge"})
+    assert codes(FINE, theirs, hosts=(ours,)) == (["RuleInFront"] if front else [])
     assert codes(FINE, rule(host, selector={"app": "another"}), hosts=(ours,)) == []
     own = rule(host, selector={"istio": "ingressgateway"})
     assert codes(FINE, own, hosts=(ours,)) == (["RuleInFront"] if front else [])
