@@ -23,6 +23,7 @@ PACKAGES = {
     "prometheus": "prometheus",
     "promtool": "prometheus",
     BROWSER: "chromium-driver",
+    "pdns_server": "pdns-backend-sqlite3",
 }
 """The program, and the package that has it."""
 _SECONDS = 600

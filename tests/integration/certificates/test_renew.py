@@ -1,9 +1,10 @@
-"""`mesh-signer renew` on the real API server."""
+"""`mesh-signer renew` and `mesh-signer retry` on the real API server."""
 
 import asyncio
 
 import pytest
 
+from signer.api.retry import RETRY
 from signer.cli import main
 from tests.integration.slow_controllers import World, condition
 from tests.localmesh import Cluster
@@ -36,8 +37,9 @@ async def test_renew(cluster: Cluster, here: World, capsys: pytest.CaptureFixtur
     assert "there is none" in capsys.readouterr().err
 
 
-async def test_after_a_failure(cluster: Cluster, manual: World) -> None:
-    """One that waits for hours after it was denied asks again at once."""
+@pytest.mark.parametrize("command", ["renew", "retry"])
+async def test_after_a_failure(cluster: Cluster, manual: World, command: str) -> None:
+    """One that waits for hours after it was denied asks again at once, by either."""
     issuer = await manual.issuer("selfsigned", {"selfSigned": {}})
     await manual.certificate("leaf", issuer)
 
@@ -50,5 +52,21 @@ async def test_after_a_failure(cluster: Cluster, manual: World) -> None:
     await manual.edit("CertificateRequest", "leaf-1", {"status": {"conditions": [denied]}}, "status")
     await manual.condition("Certificate", "leaf", "Issuing", "False")
     await asyncio.sleep(1.1)  # times in a status are whole seconds, and the next try is told from this one by its time
-    assert await renew(cluster, "leaf", "-n", manual.namespace) == 0
+    arguments = [command, "leaf", "-n", manual.namespace, f"--kubeconfig={cluster.kubeconfig()}"]
+    assert await asyncio.to_thread(main, arguments) == 0
     await manual.until("another request", asked)
+
+
+async def test_retry(cluster: Cluster, here: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """A Certificate that is in order is not issued again by it; one that is not there is said."""
+    issuer = await here.issuer("selfsigned", {"selfSigned": {}})
+    await here.certificate("a", issuer)
+    before = await here.ready("Certificate", "a")
+    arguments = ["retry", "a", "nobody", "-n", here.namespace, f"--kubeconfig={cluster.kubeconfig()}"]
+    assert await asyncio.to_thread(main, arguments) == 1
+    said = capsys.readouterr()
+    assert f"Certificate {here.namespace}/a is tried again" in said.out
+    assert f"Certificate {here.namespace}/nobody: there is none" in said.err
+    after = await here.settled("Certificate", "a")
+    assert after["status"]["revision"] == before["status"]["revision"]
+    assert RETRY in after["metadata"]["annotations"]

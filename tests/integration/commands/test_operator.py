@@ -150,6 +150,7 @@ def test_the_role(
         ("ui", wall),
         ("renew", name, "-n", "cert-manager"),
         ("renew", "--all", "-n", foo),
+        ("retry", name, "-n", "cert-manager"),
         ("backup", "-"),
         ("release", "host", host, "--yes"),
         ("release", "signer", foo, "--yes"),

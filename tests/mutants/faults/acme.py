@@ -56,8 +56,8 @@ MUTANTS = (
     Mutant(
         "any text is a token",
         ANSWERS,
-        "    if not TOKEN.fullmatch(found.token):\n",
-        "    if not TOKEN.match(found.token):\n",
+        "    if kind != DNS_PERSIST01 and not TOKEN.fullmatch(found.token):\n",
+        "    if kind != DNS_PERSIST01 and not TOKEN.match(found.token):\n",
         (f"{TESTS}/test_answers.py",),
     ),
     Mutant(

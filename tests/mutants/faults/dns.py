@@ -136,6 +136,27 @@ MUTANTS = (
         ("tests/unit/edge/dns01/apis/test_caller.py",),
     ),
     Mutant(
+        "a record for a name proves its wildcard",
+        "signer/edge/dns01/persist.py",
+        '(not wildcard or found.get("policy", "").lower() == _WILDCARD)',
+        '(not wildcard or "policy" in found or bool(found))',
+        ("tests/unit/edge/dns01/test_persist.py",),
+    ),
+    Mutant(
+        "any solver takes a record that stands for good",
+        "signer/edge/orders/solver_choice.py",
+        "if persistent == (one.type == DNS_PERSIST01):",
+        "if persistent or one.type != DNS_PERSIST01:",
+        ("tests/unit/edge/orders/test_solver_choice.py",),
+    ),
+    Mutant(
+        "a note with another's seal has a record taken away",
+        "signer/edge/dns01/presenter.py",
+        "return is_name(name) and hmac.compare_digest(seal.encode(), wanted.encode())",
+        "return is_name(name) and bool(wanted)",
+        ("tests/unit/edge/dns01/test_taking_away.py",),
+    ),
+    Mutant(
         "an owner's word ends the pauses of failures to come",
         "signer/api/retry.py",
         "failed_at < asked <= now",

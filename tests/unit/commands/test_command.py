@@ -36,6 +36,7 @@ LINES = (
     ("edge",),
     ("ui",),
     ("renew", "foo", "-n", "bar"),
+    ("retry", "foo", "-n", "bar"),
     ("backup", "-"),
     ("leave",),
     ("leave", "--yes"),
@@ -137,6 +138,8 @@ def test_a_server_that_falls_silent(command: str, tmp_path: Path, capsys: pytest
         (["renew", "a", "-A"], "--all-namespaces: it goes with --all"),
         (["renew", "a", "-n", "B"], "--namespace: 'B' is no namespace's name"),
         (["renew", "A"], "'A' is no Certificate's name"),
+        (["retry", "A"], "'A' is no Certificate's name"),
+        (["retry", "a", "-n", "B"], "--namespace: 'B' is no namespace's name"),
     ],
     ids=lambda one: " ".join(one) if isinstance(one, list) else "",
 )

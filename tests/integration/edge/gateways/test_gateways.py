@@ -14,6 +14,7 @@ from signer.api.hostclaim import HOST_CLAIMS
 from signer.api.ingress import INGRESSES
 from signer.api.namespace import NAMESPACES
 from signer.api.pod import PODS
+from signer.api.retry import RETRY
 from signer.api.secret import SECRETS
 from tests.integration.edge.gateway_world import (
     EdgeWorld,
@@ -258,6 +259,14 @@ async def test_as_installed(installed: Cluster, cluster: Cluster, namespace: str
             await here.served("shop-tls", a, namespace=here.gateways)
             await here.client.patch(GATEWAYS, "shop", {"spec": {"servers": [https(a, b)]}}, namespace=here.namespace)
             await here.served("shop-tls", a, b, namespace=here.gateways)
+            again = {RETRY: "2026-11-30T12:00:00Z"}
+            await here.client.patch(GATEWAYS, "shop", {"metadata": {"annotations": again}}, namespace=here.namespace)
+
+            async def passed_on() -> bool:
+                made = await here.find(CERTIFICATES, "shop-tls", here.gateways)
+                return made is not None and again.items() <= made["metadata"]["annotations"].items()
+
+            await here.until("the Gateway's word on its Certificate", passed_on)
             kubeconfig = str(cluster.kubeconfig())
             command = (sys.executable, "-m", "signer", "edge", f"--kubeconfig={kubeconfig}", a, b)
             default = f"--default-issuer-name={here.issuer_name}"

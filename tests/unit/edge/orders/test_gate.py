@@ -204,7 +204,8 @@ async def test_an_owner_ends_a_pause_within_the_limits(gate: OrderGate, clock: C
 
 
 async def test_an_owner_does_not_end_what_the_ca_says(gate: OrderGate, clock: Clock) -> None:
-    """A CA that is to be left alone is left alone."""
+    """A CA that is to be left alone is left alone, also after a failure that was none of its limits."""
+    await gate.failed(ACCOUNT, "foo", wish(), RetryLater("dns", "no"), proven_not=False)
     await gate.failed(ACCOUNT, "foo", wish(), RateLimited("later", NOW + HOUR), proven_not=False)
     clock.now += MINUTE
     found = gate.ask(ACCOUNT, "foo", wish(), asked=clock.now)
