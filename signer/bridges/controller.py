@@ -190,7 +190,7 @@ class BridgeController:
             return _Case(obj, wish, found)
         if self._watched.served.resource is None:
             return _Case(obj, wish, Denied(Reason("NoDestinationRules", NO_RULES), waits=True))
-        signer = signer_of(world, wish.namespace)
+        signer = signer_of(world, wish.namespace, now=self._clock())
         if isinstance(signer, Reason):
             return _Case(obj, wish, Denied(signer))
         server = server_of(self._registry.get(signer), signer, world)

@@ -1,9 +1,13 @@
 """Which CA signs for the server's namespace, and which root its workloads are verified with. Pure."""
 
+from datetime import datetime
+
 from signer.api.issuer import IssuerRef
 from signer.authorities.state import IssuerState
 from signer.bridges.credential import roots_in
 from signer.bridges.step import Server
+from signer.tenancy.grants import NotGranted
+from signer.tenancy.routes import route
 from signer.tenancy.verdict import Reason
 from signer.tenancy.world import NO_CLAIMS, World
 
@@ -11,17 +15,25 @@ NO_SIGNER = "NoSigner"
 SIGNER_NOT_READY = "SignerNotReady"
 
 
-def signer_of(world: World, namespace: str) -> IssuerRef | Reason:
-    """Name the signer that the namespace's workloads ask: the one that it claims for all of them, else the mesh's default."""
+def signer_of(world: World, namespace: str, *, now: datetime) -> IssuerRef | Reason:
+    """Name the signer that signs for the namespace's workloads.
+
+    That is the one that it claims for all of them, else the mesh's default; where that one is routed by identity, or nothing
+    is known but that one name is, the signer that identity leads to.
+    """
     claims = world.claims.get(namespace, NO_CLAIMS)
     if claims.malformed:
         return Reason(
             NO_SIGNER, f"the ProxyConfig of namespace {namespace} names no issuer: its workloads get no certificate"
         )
     if claims.whole is not None:
-        return claims.whole
-    if len(world.defaults) == 1:
-        return min(world.defaults)
+        asked = {claims.whole}
+    else:
+        asked = set(world.defaults or world.routed)
+    if len(asked) == 1:
+        (one,) = asked
+        way = route(world, one, namespace, now=now) if one in world.routed else None
+        return way.reason if isinstance(way, NotGranted) else way.signer if way is not None else one
     known = "several default signers" if world.defaults else "no default signer"
     return Reason(
         NO_SIGNER,
