@@ -26,10 +26,7 @@ def signer_of(world: World, namespace: str, *, now: datetime) -> IssuerRef | Rea
         return Reason(
             NO_SIGNER, f"the ProxyConfig of namespace {namespace} names no issuer: its workloads get no certificate"
         )
-    if claims.whole is not None:
-        asked = {claims.whole}
-    else:
-        asked = set(world.defaults or world.routed)
+    asked = {claims.whole} if claims.whole is not None else set(world.defaults or world.routed)
     if len(asked) == 1:
         (one,) = asked
         way = route(world, one, namespace, now=now) if one in world.routed else None
