@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +12,7 @@ from signer.bridges.decide import Denied, allowed
 from signer.bridges.read import BridgePolicy, Wish
 from signer.tenancy.verdict import Bridge
 from signer.tenancy.world import Namespace
-from tests.unit.bridges.drawn import NOW, UIDS, policies, spaces, wishes
+from tests.unit.bridges.drawn import HOSTS, HOUR, NOW, UIDS, policies, spaces, wish, wishes
 
 DOMAINS = frozenset({"cluster.local"})
 many = st.lists(policies, max_size=3)
@@ -18,70 +20,117 @@ built = st.sampled_from(("", *UIDS))
 
 
 def answer(
-    wish: Wish, some: list[BridgePolicy], namespaces: Mapping[str, Namespace], built_for: str = ""
+    of: Wish, some: list[BridgePolicy], namespaces: Mapping[str, Namespace], built_for: str = ""
 ) -> Bridge | Denied:
-    return allowed(wish, some, namespaces, DOMAINS, built_for=built_for, now=NOW)
+    return allowed(of, some, namespaces, DOMAINS, built_for=built_for, now=NOW)
 
 
 @given(wishes, many, spaces, built)
 def test_what_a_bridge_rests_on(
-    wish: Wish, some: list[BridgePolicy], namespaces: dict[str, Namespace], built_for: str
+    asked: Wish, some: list[BridgePolicy], namespaces: dict[str, Namespace], built_for: str
 ) -> None:
     """Where there is a bridge, its tenant asks for just this, and one policy that can be read allows all of it, now."""
-    found = answer(wish, some, namespaces, built_for)
+    found = answer(asked, some, namespaces, built_for)
     if isinstance(found, Denied):
         return
-    assert not wish.problem
-    server, client = namespaces[wish.namespace], namespaces[wish.client_namespace]
-    assert (found.server, found.server_uid) == (wish.namespace, server.uid)
-    assert (found.client.namespace, found.client.service_account) == (wish.client_namespace, wish.client_account)
+    assert not asked.problem
+    server, client = namespaces[asked.namespace], namespaces[asked.client_namespace]
+    assert (found.server, found.server_uid) == (asked.namespace, server.uid)
+    assert (found.client.namespace, found.client.service_account) == (asked.client_namespace, asked.client_account)
     assert found.client.trust_domain in DOMAINS
     assert found.client_uid == client.uid
     assert built_for in {"", client.uid}
     assert found.ends is None or found.ends > NOW
-    assert found.lifetime <= wish.lifetime
+    assert found.lifetime <= asked.lifetime
     fitting = [
         one
         for one in some
         if one.name == found.policy
         and not one.problem
-        and (wish.client_namespace, wish.client_account) in one.clients
-        and one.serves(wish.namespace, server)
-        and (one.wildcards or not wish.wildcards)
+        and (asked.client_namespace, asked.client_account) in one.clients
+        and one.serves(asked.namespace, server)
+        and (one.wildcards or not asked.wildcards)
         and (one.ends is None or (one.ends > NOW and found.ends is not None and found.ends <= one.ends))
         and found.lifetime <= one.max_lifetime
-        and (one.remade_allowed or one.namespace_uids.get(wish.client_namespace) == client.uid)
+        and (one.remade_allowed or one.namespace_uids.get(asked.client_namespace) == client.uid)
     ]
     assert fitting
 
 
+WISH = wish(HOSTS[0])
+POLICY = BridgePolicy(
+    "p",
+    servers=frozenset({"foo"}),
+    clients=frozenset({("gateways", "gateway")}),
+    max_lifetime=HOUR / 2,
+    ends=NOW + HOUR,
+    namespace_uids={"foo": "u1", "gateways": "u2"},
+)
+SPACES = {"foo": Namespace("u1"), "gateways": Namespace("u2")}
+
+
+def test_one_that_is_allowed() -> None:
+    """Where all fits, the shorter of both lifetimes holds, and the earlier end."""
+    found = answer(replace(WISH, ends=NOW + 2 * HOUR), [POLICY], SPACES, "u2")
+    assert isinstance(found, Bridge)
+    assert (found.lifetime, found.ends, found.policy) == (HOUR / 2, NOW + HOUR, "p")
+
+
+@pytest.mark.parametrize(
+    ("of_wish", "of_policy", "built_for", "code"),
+    [
+        ({"problem": "x"}, {}, "", "Invalid"),
+        ({"ends": NOW}, {}, "", "Ended"),
+        ({}, {"ends": NOW}, "", "Ended"),
+        ({}, {}, "u1", "NamespaceRemade"),
+        ({}, {"namespace_uids": {"foo": "u9", "gateways": "u2"}}, "", "NamespaceRemade"),
+        ({}, {"namespace_uids": {"foo": "u1", "gateways": "u9"}}, "", "NamespaceRemade"),
+        ({}, {"namespace_uids": {"foo": "u1"}}, "", "NamespaceNotRecorded"),
+        ({}, {"namespace_uids": {"gateways": "u2"}}, "", "NamespaceNotRecorded"),
+        ({"client_namespace": "bar"}, {}, "", "NamespaceNotFound"),
+        ({"client_account": "other"}, {}, "", "NotAllowed"),
+        ({"hosts": (HOSTS[3],)}, {}, "", "NotAllowed"),
+        ({}, {"problem": "x"}, "", "NotAllowed"),
+        ({}, {"servers": frozenset({"bar"})}, "", "NotAllowed"),
+        ({}, {"clients": frozenset({("gateways", "other")})}, "", "NotAllowed"),
+        ({}, {"clients": frozenset({("bar", "gateway")})}, "", "NotAllowed"),
+        ({}, {"trust_domain": "elsewhere"}, "", "TrustDomainMismatch"),
+    ],
+)
+def test_one_thing_less(of_wish: dict[str, Any], of_policy: dict[str, Any], built_for: str, code: str) -> None:
+    """Of what a bridge rests on each thing is needed, and told when it is not there."""
+    found = answer(replace(WISH, **of_wish), [replace(POLICY, **of_policy)], SPACES, built_for)
+    assert isinstance(found, Denied)
+    assert found.reason.code == code
+
+
 @given(wishes, many, spaces)
-def test_the_tenants_hand(wish: Wish, some: list[BridgePolicy], namespaces: dict[str, Namespace]) -> None:
+def test_the_tenants_hand(asked: Wish, some: list[BridgePolicy], namespaces: dict[str, Namespace]) -> None:
     """What the tenant ended is ended, whatever policies say."""
-    assert isinstance(answer(replace(wish, ends=NOW), some, namespaces), Denied)
-    assert isinstance(answer(replace(wish, problem="x"), some, namespaces), Denied)
+    assert isinstance(answer(replace(asked, ends=NOW), some, namespaces), Denied)
+    assert isinstance(answer(replace(asked, problem="x"), some, namespaces), Denied)
 
 
 @given(wishes, many, spaces)
-def test_the_admins_hand(wish: Wish, some: list[BridgePolicy], namespaces: dict[str, Namespace]) -> None:
+def test_the_admins_hand(asked: Wish, some: list[BridgePolicy], namespaces: dict[str, Namespace]) -> None:
     """Without a policy, or with none that has not ended or can be read, there is no bridge."""
-    assert isinstance(answer(wish, [], namespaces), Denied)
-    assert isinstance(answer(wish, [replace(one, ends=NOW) for one in some], namespaces), Denied)
-    assert isinstance(answer(wish, [replace(one, problem="x") for one in some], namespaces), Denied)
-    assert isinstance(answer(wish, [replace(one, clients=frozenset()) for one in some], namespaces), Denied)
+    assert isinstance(answer(asked, [], namespaces), Denied)
+    assert isinstance(answer(asked, [replace(one, ends=NOW) for one in some], namespaces), Denied)
+    assert isinstance(answer(asked, [replace(one, problem="x") for one in some], namespaces), Denied)
+    assert isinstance(answer(asked, [replace(one, clients=frozenset()) for one in some], namespaces), Denied)
 
 
 @given(wishes, many, spaces)
-def test_a_policy_less_opens_nothing(wish: Wish, some: list[BridgePolicy], namespaces: dict[str, Namespace]) -> None:
+def test_a_policy_less_opens_nothing(asked: Wish, some: list[BridgePolicy], namespaces: dict[str, Namespace]) -> None:
     """A policy that is taken away never opens what was closed."""
-    if isinstance(answer(wish, some, namespaces), Denied):
+    if isinstance(answer(asked, some, namespaces), Denied):
         for index in range(len(some)):
-            assert isinstance(answer(wish, some[:index] + some[index + 1 :], namespaces), Denied)
+            assert isinstance(answer(asked, some[:index] + some[index + 1 :], namespaces), Denied)
 
 
 @given(wishes, many, spaces)
-def test_the_order_of_policies(wish: Wish, some: list[BridgePolicy], namespaces: dict[str, Namespace]) -> None:
+def test_the_order_of_policies(asked: Wish, some: list[BridgePolicy], namespaces: dict[str, Namespace]) -> None:
     """In which order policies come is the same, but for two of one name, which there are not."""
     by_name = {one.name: one for one in some}
     listed = list(by_name.values())
-    assert answer(wish, listed, namespaces) == answer(wish, listed[::-1], namespaces)
+    assert answer(asked, listed, namespaces) == answer(asked, listed[::-1], namespaces)

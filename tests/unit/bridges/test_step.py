@@ -125,6 +125,20 @@ def _steps(place: Place, want: Wanted, now: datetime) -> tuple[Step, ...]:
     return found
 
 
+@given(st.integers(30, 3000))
+def test_an_end_that_comes_nearer(seconds: int) -> None:
+    """When a hand moves the end before that of the certificate, another one takes its place at once."""
+    of, ends = bridge(), NOW + timedelta(seconds=seconds)
+    want, place = wanted(of), Place()
+    place.take(_steps(place, want, NOW), of, want.server, NOW)
+    sooner = bridge(ends=ends)
+    want = wanted(sooner)
+    place.take(_steps(place, want, NOW), sooner, want.server, NOW)
+    assert place.secret is not None
+    assert place.secret.credential is not None
+    assert place.secret.credential.not_after <= ends
+
+
 @given(st.integers(1, 7200))
 def test_an_end_is_no_storm(seconds: int) -> None:
     """Near its end a bridge is not given one certificate after the other: the last one ends with it."""

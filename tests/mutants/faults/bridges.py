@@ -1,0 +1,173 @@
+"""Bridges between tenants: what opens one, what ends it, and whose objects are touched."""
+
+from tests.mutants.mutant import Mutant
+
+DECIDE = "signer/bridges/decide.py"
+STEP = "signer/bridges/step.py"
+BODIES = "signer/bridges/bodies.py"
+STATUS = "signer/bridges/status.py"
+DEFECTS = "signer/bridges/defects.py"
+WALL = "signer/tenancy/bridge.py"
+JUDGE = "signer/tenancy/decide.py"
+TESTS = "tests/unit/bridges"
+OF_WALL = ("tests/unit/tenancy/test_bridge.py",)
+OF_DECIDE = (f"{TESTS}/test_decide.py",)
+OF_STEP = (f"{TESTS}/test_step.py",)
+OF_DEFECTS = (f"{TESTS}/test_defects.py",)
+
+MUTANTS = (
+    Mutant(
+        "a policy that has ended still allows bridges",
+        DECIDE,
+        "    if policy.ends is not None and now >= policy.ends:\n",
+        "    if policy.ends is not None and now > policy.ends:\n",
+        OF_DECIDE,
+    ),
+    Mutant(
+        "a TenantBridge that has ended still asks for one",
+        DECIDE,
+        "    if wish.ends is not None and now >= wish.ends:\n",
+        "    if wish.ends is not None and now > wish.ends:\n",
+        OF_DECIDE,
+    ),
+    Mutant(
+        "a client's namespace that was made again has the bridge of the earlier one",
+        DECIDE,
+        "    if built_for and built_for != client.uid:\n",
+        "    if not built_for and built_for != client.uid:\n",
+        OF_DECIDE,
+    ),
+    Mutant(
+        "any service account of a client's namespace may be let in",
+        DECIDE,
+        "    if (wish.client_namespace, wish.client_account) not in policy.clients:\n",
+        "    if wish.client_namespace not in {one for one, _ in policy.clients}:\n",
+        OF_DECIDE,
+    ),
+    Mutant(
+        "a policy that cannot be read allows what could be read of it",
+        DECIDE,
+        "    if policy.problem or not policy.serves(wish.namespace, server):\n",
+        "    if not policy.serves(wish.namespace, server):\n",
+        OF_DECIDE,
+    ),
+    Mutant(
+        "all services are bridged unasked",
+        DECIDE,
+        "    if wish.wildcards and not policy.wildcards:\n",
+        "    if wish.wildcards and policy.problem:\n",
+        OF_DECIDE,
+    ),
+    Mutant(
+        "the longer of both lifetimes holds",
+        DECIDE,
+        "        lifetime=min(wish.lifetime, policy.max_lifetime),\n",
+        "        lifetime=max(wish.lifetime, policy.max_lifetime),\n",
+        OF_DECIDE,
+    ),
+    Mutant(
+        "a bridge's Secret goes before the rules that use it",
+        STEP,
+        "        steps.append(DropSecret(secret_name(wish), sight.secret.uid))\n",
+        "        steps.insert(0, DropSecret(secret_name(wish), sight.secret.uid))\n",
+        OF_STEP,
+    ),
+    Mutant(
+        "somebody else's rule goes with a bridge",
+        STEP,
+        "    steps: list[Step] = [DropRule(name, one.uid) for name, one in sorted(sight.rules.items()) if one.ours]\n",
+        "    steps: list[Step] = [DropRule(name, one.uid) for name, one in sorted(sight.rules.items())]\n",
+        OF_STEP,
+    ),
+    Mutant(
+        "a root that somebody put into ca.crt stays there",
+        STEP,
+        "if fingerprint(one) in former))\n",
+        "if fingerprint(one) != current))\n",
+        OF_STEP,
+    ),
+    Mutant(
+        "near a bridge's end one certificate follows the other",
+        STEP,
+        "    if held.not_after + timedelta(seconds=1) >= ends:\n",
+        "    if held.not_after > ends:\n",
+        OF_STEP,
+    ),
+    Mutant(
+        "a certificate outlives its bridge",
+        STEP,
+        '        (bridge.ends is not None and held.not_after > bridge.ends, "the bridge ends before the certificate"),\n',
+        "",
+        ("tests/unit/bridges/test_step.py",),
+    ),
+    Mutant(
+        "a rule without workloadSelector is everybody's",
+        BODIES,
+        '        "workloadSelector": {"matchLabels": dict(sorted(wish.client_labels.items()))},\n',
+        '        "workloadSelector": {"matchLabels": {}},\n',
+        OF_STEP,
+    ),
+    Mutant(
+        "a rule for the root namespace is exported to all",
+        BODIES,
+        '        "exportTo": ["."],\n',
+        '        "exportTo": ["*"],\n',
+        OF_STEP,
+    ),
+    Mutant(
+        "what is taken away forgets for which client it was",
+        STATUS,
+        "        client_namespace_uid=status.client_namespace_uid,\n    )\n",
+        "    )\n",
+        OF_STEP,
+    ),
+    Mutant(
+        "a bridge's certificate is for whomever the request names",
+        WALL,
+        "    elif identity.spiffe_id != bridge.client:\n",
+        "    elif identity.spiffe_id is None:\n",
+        OF_WALL,
+    ),
+    Mutant(
+        "a bridge's certificate is good for servers too",
+        WALL,
+        "    if claim.is_ca or claim.usages != BRIDGE_USAGES:\n",
+        "    if claim.is_ca or not set(claim.usages) >= set(BRIDGE_USAGES):\n",
+        OF_WALL,
+    ),
+    Mutant(
+        "namespaces that were made again keep a bridge's certificates",
+        WALL,
+        "        if there is None or there.uid != uid:\n",
+        "        if there is None:\n",
+        OF_WALL,
+    ),
+    Mutant(
+        "a bridge's certificate outlives the bridge",
+        WALL,
+        "    return lifetime if ends is None else min(lifetime, max(ends - now, timedelta(seconds=1)))\n",
+        "    return lifetime\n",
+        OF_WALL,
+    ),
+    Mutant(
+        "a bridge may take the CA of any tenant",
+        JUDGE,
+        '    elif isinstance(found, NotGranted):\n        reasons.append(found.reason)\n    else:\n        message = f"namespace {bridge.server}',
+        '    elif isinstance(found, NotGranted):\n        return grant_of(bridge, bridge.lifetime, now)\n    else:\n        message = f"namespace {bridge.server}',
+        OF_WALL,
+    ),
+    Mutant(
+        "a server that is not strict is not told",
+        DEFECTS,
+        "    if mode is not None and mode != STRICT:\n",
+        "    if mode is not None and mode == STRICT:\n",
+        OF_DEFECTS,
+    ),
+    Mutant(
+        "a wildcard of the client's is taken for a rule in front",
+        DEFECTS,
+        '            below = ours.startswith("*.") and not host.startswith("*.") and host.endswith(ours[1:])\n',
+        '            below = host.startswith("*.") and ours.endswith(host[1:])\n',
+        OF_DEFECTS,
+    ),
+)
