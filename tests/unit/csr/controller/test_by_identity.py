@@ -16,8 +16,8 @@ from tests.fakes.virtual_time import virtual_time
 from tests.pki import CA, workload_csr
 from tests.unit.csr.controller.scene import Scene, running
 from tests.unit.csr.crafted import NOW, encoded, ready, request
-from tests.unit.csr.test_by_identity import BAR, DOMAIN, DOOR, FOO, MESH, TENANTS, covering, indexed, judge, root_of
-from tests.unit.tenancy.indexed import namespace_object
+from tests.unit.csr.test_by_identity import BAR, DOOR, FOO, MESH, TENANTS, covering, indexed, judge, root_of
+from tests.unit.tenancy.indexed import DOMAIN, namespace_object
 
 ASKED = f"{DOMAIN}/mesh"
 
