@@ -121,6 +121,8 @@ class ForeignCertificates:
         self._record.foreign(csr, ref, told=self._note(csr))
 
     def _began(self, ref: IssuerRef) -> datetime | None:
+        if ref in self._world().routed:
+            return None  # another CA signed, one of many
         state = self._around.issuer(ref)
         return state.authority.not_before if state is not None and state.authority is not None else None
 

@@ -299,7 +299,7 @@ class Record:
 
     def _signer_exists(self, name: str) -> bool:
         ref = parse_signer_name(name)
-        return ref is not None and self._around.issuer(ref) is not None
+        return ref is not None and (self._around.issuer(ref) is not None or ref in self._around.world().routed)
 
     def misspelt(self, csr: CertificateSigningRequest, wrong: str) -> None:
         """A request names a signer that is nearly ours and nobody's: nothing else will ever be said of it."""

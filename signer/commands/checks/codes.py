@@ -50,6 +50,7 @@ CODES: Mapping[str, str] = {
     "DefaultSignerMissing": "`K8S_SIGNER` does not exist",
     "DefaultSignerNotDefault": "`K8S_SIGNER` is not the mesh's default",
     "DefaultSignerNotForAll": "`K8S_SIGNER` is not given to all that claim none",
+    "RoutedSignerNotAsked": "`K8S_SIGNER` is not the signer that a SignerPolicy routes by identity",
     "SignerAbsent": "a signer of the mesh does not exist",
     "SignerHasNoCA": "a signer of the mesh has no CA",
     "CANotReady": "an issuer of the mesh is not ready",

@@ -6,7 +6,7 @@ Source: security/pkg/pki/ra/k8s_ra.go, pilot/pkg/bootstrap/{certcontroller,istio
 from collections.abc import Iterator
 from typing import Any
 
-from signer.api.signername import parse_signer_name
+from signer.api.signername import parse_signer_name, signer_name_of
 from signer.api.text import shown, some
 from signer.commands.checks.facts import Facts, Finding, at, environment, items, name_of, namespace_of, or_near
 from signer.commands.checks.mesh import refusal
@@ -207,6 +207,12 @@ def _provider(facts: Facts, config_map: str, where: str, provider: str | None) -
 
 def _for_all(facts: Facts, where: str, name: str | None) -> Iterator[Finding]:
     """K8S_SIGNER: the signer of all workloads that name none (all of them in ambient mode)."""
+    routed = facts.mesh.world.routed
+    if name is not None and routed and parse_signer_name(name) not in routed and not routed & facts.mesh.world.defaults:
+        asked = signer_name_of(min(routed))
+        text = f"a SignerPolicy routes {some(map(str, sorted(routed)))} by identity, and K8S_SIGNER is {name or 'not set'}: what names no signer is not asked there"
+        mend = f"set K8S_SIGNER={asked} (docs: tenants by identity), or delete the policy's route"
+        yield Finding("warning", "istiod", text, where, mend, code="RoutedSignerNotAsked")
     if not name:
         return
     ref = parse_signer_name(name)

@@ -254,6 +254,11 @@ def test_one_name_for_many_tenants() -> None:
     told = list(check_istiod(facts(found, deployments=[deployment("istiod", "istio-system", env=env)])))
     assert [one.code for one in told] == ["DefaultSignerNotForAll"]
     assert "shop" in told[0].what
+    for name in ("", "clusterissuers.cert-manager.io/istio-system"):
+        env = HEALTHY | ({"K8S_SIGNER": name} if name else {})
+        told = list(check_istiod(facts(found, deployments=[deployment("istiod", "istio-system", env=env)])))
+        assert [one.code for one in told] == ["RoutedSignerNotAsked"]
+        assert "set K8S_SIGNER=clusterissuers.cert-manager.io/mesh" in told[0].mend
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from signer.api.issuer import IssuerRef
 from signer.api.meta import Condition
@@ -24,6 +25,7 @@ from tests import pki
 from tests.unit.commands.explaining import fully
 from tests.unit.commands.meshes import ALL, entries, mesh, state
 from tests.unit.csr.crafted import ISTIOD, NOW
+from tests.unit.csr.test_by_identity import MESH, indexed
 from tests.unit.tenancy.worlds import BAR, DEFAULT, FOO, OTHER, TEAM, binding, claims, world
 
 
@@ -258,3 +260,32 @@ def test_a_signer_named_without_its_domain() -> None:
     found = granted(world(claimed={"shop": claims(pay)}, config=config), "shop", pay, now=NOW)
     assert isinstance(found, NotGranted)
     assert "says pay without its domain (clusterissuers.cert-manager.io/pay is needed)" in found.reason.message
+
+
+def test_by_identity() -> None:
+    """What is asked of a routed name is explained as signed by the namespace's own signer, and says by which policies."""
+    index = indexed()
+    found = Mesh(index.world, index, {ref: state(ref) for ref in (FOO, BAR)}, {})
+    for namespace, ref in (("foo", FOO), ("bar", BAR)):
+        told = explained(found, namespace, MESH)
+        assert (told.verdict, told.signer, told.signed_by) == ("issue", MESH, ref)
+        assert told.document()["signedBy"] == signer_name_of(ref)
+        assert (
+            f"ClusterIssuer mesh is signed by {ref} for namespace {namespace}, by SignerPolicy door"
+            in known(told)["by identity"]
+        )
+    none = explained(found, "shop", MESH)
+    assert (none.verdict, [one.code for one in none.reasons], none.signed_by) == ("refuse", ["RouteMissing"], None)
+    assert known(none)["ClusterIssuer mesh"] == "needs no issuer: a SignerPolicy routes it by identity"
+
+
+def test_by_identity_with_a_secret_that_may_not_be_read() -> None:
+    """Who may not read the CA's Secret is told the same verdict, by what the issuer's status says."""
+    index = indexed()
+    issuer = state(FOO).issuer
+    conditions = [{"type": "Ready", "status": "True", "reason": "", "message": ""}]
+    told = structs.replace(issuer, raw_status={"conditions": conditions})
+    found = replace(state(FOO, ready=False, authority=None, reason="Unread"), issuer=told)
+    states = {FOO: found}
+    here = Mesh(index.world, index, states, {}, unread=frozenset({FOO}))
+    assert (explained(here, "foo", MESH).verdict, explained(here, "foo", MESH).signed_by) == ("issue", FOO)

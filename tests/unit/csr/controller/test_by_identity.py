@@ -1,17 +1,22 @@
 """One signer name for many tenants, through the controller: what is asked, told and waited for is the tenant's own signer's."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from cryptography import x509
 
+from issuers.authority import load_authority
+from signer.csr.answers.compose import issue
 from signer.csr.inquiries import WAITS_FOR_CONFIRMATION
+from signer.csr.outcome import Issue
 from signer.tenancy.world import World
 from tests.fakes.virtual_time import virtual_time
-from tests.pki import workload_csr
+from tests.pki import CA, workload_csr
 from tests.unit.csr.controller.scene import Scene, running
-from tests.unit.csr.crafted import ready
-from tests.unit.csr.test_by_identity import BAR, DOOR, FOO, MESH, TENANTS, covering, indexed, root_of
+from tests.unit.csr.crafted import NOW, encoded, ready, request
+from tests.unit.csr.test_by_identity import BAR, DOOR, FOO, MESH, TENANTS, covering, indexed, judge, root_of
 from tests.unit.tenancy.indexed import DOMAIN, namespace_object
 
 ASKED = f"{DOMAIN}/mesh"
@@ -37,6 +42,9 @@ async def test_each_tenant_has_its_own() -> None:
         assert scene.mesh is not None
         assert set(scene.mesh.told_issued) == {(FOO, "foo"), (BAR, "bar")}
         assert set(scene.mesh.told_policies) == {"foo", "bar"}
+        # Counted by the name that was asked, though no issuer has it.
+        for namespace in ("foo", "bar"):
+            assert scene.metric("issued_total", signer=ASKED, namespace=namespace) == 1
         for write in scene.writer.writes:
             chain = x509.load_pem_x509_certificates(write.answer.pem)
             assert chain[-1] == root_of("foo" if write.name == "one" else "bar")
@@ -104,3 +112,25 @@ async def test_a_namespace_that_was_not_there_yet() -> None:
         await asyncio.sleep(2)
         assert scene.mesh.asked == [("reread", "foo")]
         assert not scene.writer.writes[0].answer.refused
+
+
+@pytest.mark.parametrize("ours", [True, False])
+@virtual_time
+async def test_another_replicas_answer_is_not_foreign(ours: bool) -> None:
+    """By whichever tenant's CA another replica signed, as young as that may be, it is ours; cert-manager's still is not."""
+    young = CA("foo", now=NOW + timedelta(days=1))  # it begins a day before, with this request
+    data = young.secret()
+    found = load_authority(data["tls.crt"], data["tls.key"], data["ca.crt"], now=NOW)
+    states = [replace(ready(), authority=found), ready(BAR), ready(MESH)]
+    index = indexed(issuers=states)
+    verdict = judge(index.world, states=states)
+    assert isinstance(verdict, Issue)
+    template = replace(verdict.template, not_before=found.not_before)
+    pem = issue(request(), replace(verdict, template=template), serial=7).pem
+    async with running(world=index.world, issuer=False, members=("a", "b")) as scene:
+        scene.registry.set(ready(MESH))
+        scene.put(name="r", uid="r", signer=ASKED, request=workload_csr("foo"), created=NOW, conditions=())
+        chain = pem if ours else young.intermediate("leaf", is_ca=False, now=NOW).pem
+        seen = encoded(name="r", uid="r", signer=ASKED, certificate=chain, version="9", created=NOW)
+        assert scene.intake.read(seen) is None
+        assert (scene.metric("foreign_certificates_total", signer=ASKED) or 0) == (0 if ours else 1)
