@@ -31,6 +31,7 @@ def check_persistent(facts: Facts) -> Iterator[Finding]:
                 continue
             record = persistent_record(found.provider.issuer, account, wildcard=True)
             name = persistent_name("HOST")
-            text = f'{ref} proves hosts by a record that stands for good: TXT {name.replace("host", "HOST")} "{record}"'
-            mend = "write that TXT record at `_validation-persist.HOST`, once for each host; without its policy it proves no wildcard"
-            yield Finding("note", _CHECK, text, f"{ref}: {place}", mend, code=_CODE)
+            text = f'{ref} proves hosts by a record that is written once: TXT {name.replace("host", "HOST")} "{record}"'
+            yield Finding(
+                "note", _CHECK, f"{text}; without its policy it proves no wildcard", f"{ref}: {place}", code=_CODE
+            )

@@ -11,9 +11,12 @@ pytestmark = pytest.mark.integration
 LIMITS = ("enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "maxItems", "maxProperties", "oneOf")
 # Fields that cert-manager has not: DNS records by External-DNS, and where the self check looks (docs/edge.md).
 _SELF_CHECK = ".spec.acme.solvers[].http01.selfCheck"
-NEWER = {".spec.acme.solvers[].dns01.externalDNS", ".spec.acme.solvers[].dns01.externalDNS.namespace"} | {
-    f"{_SELF_CHECK}{one}" for one in ("", ".mode", ".addresses", ".addresses[]", ".nameservers", ".nameservers[]")
-}
+NEWER = {
+    ".spec.acme.solvers[].dns01.externalDNS",
+    ".spec.acme.solvers[].dns01.externalDNS.namespace",
+    ".spec.acme.solvers[].dns01.persistent",
+    ".spec.acme.solvers[].dns01.persistent.issuerDomainName",
+} | {f"{_SELF_CHECK}{one}" for one in ("", ".mode", ".addresses", ".addresses[]", ".nameservers", ".nameservers[]")}
 # Where our schema says what in cert-manager only the webhook says (internal/apis/certmanager/validation).
 LIMITS_OF_THE_WEBHOOK = {
     "Certificate": {
