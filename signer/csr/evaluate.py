@@ -133,7 +133,9 @@ def evaluate(case: Case, around: Circumstances) -> Verdict:
         return asked
     if (cannot := unfit(state)) is not None:
         return cannot
-    if state.kind == "selfSigned" and not (mesh and around.world.settings.enforces(around.now)):
+    # What identity chose is the wall's to judge, in audit mode too.
+    walled = mesh and (around.world.settings.enforces(around.now) or case.route is not None)
+    if state.kind == "selfSigned" and not walled:
         return _self_signed(case, state, asked, around)
     return _by_ca(case, state, asked, around)
 

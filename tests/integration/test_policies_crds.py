@@ -261,5 +261,14 @@ def test_beside_cert_manager(private_cluster: Callable[..., LocalCluster]) -> No
     for one in before:
         assert after[one["metadata"]["name"]]["spec"] == one["spec"]
     added = after.keys() - {one["metadata"]["name"] for one in before}
-    ours = ("casources", "edgepolicies", "hostclaims", "signerbindings", "signerpolicies", "signerrecords")
+    ours = (
+        "casources",
+        "edgepolicies",
+        "hostclaims",
+        "signerbindings",
+        "signerpolicies",
+        "signerrecords",
+        "tenantbridgepolicies",
+        "tenantbridges",
+    )
     assert added == {f"{name}.mesh-signer.dev" for name in ours}

@@ -132,7 +132,7 @@ def test_twice_is_refused(fresh: LocalCluster) -> None:
 
     # They are gone within seconds; that kubectl waits for them took it five minutes at times.
     fresh.kubectl("delete", "crd", "--all", "--wait=false")
-    fresh.wait_for(lambda: not names(fresh, "crd"), "the end of the CRDs")
+    fresh.wait_for(lambda: not names(fresh, "crd"), "the end of the CRDs", 120)
     by_kustomize(fresh, ISTIO)
     with pytest.raises(Failed, match=r"already, in the namespace cert-manager\."):
         install(fresh, "second", "elsewhere", "--take-ownership")

@@ -25,7 +25,7 @@ from signer.tenancy.routes import route
 from signer.tenancy.verdict import Bind, Claim, Confirm, Limits, Refuse, Reread, Route, Unready, Wait
 from signer.tenancy.world import Settings, World
 from tests.pki import CA, csr, spiffe, workload_csr
-from tests.unit.csr.crafted import DAY, ISTIOD, NOW, USAGES, authority, ready, request
+from tests.unit.csr.crafted import DAY, ISTIOD, NOW, USAGES, authority, ready, request, self_signed
 from tests.unit.csr.test_mesh_requests import ISTIOD_DNS, dns_request
 from tests.unit.tenancy.indexed import DOMAIN, binding, mesh, namespace_object, policy, proxy_config
 
@@ -230,6 +230,16 @@ def test_audit_mode_signs_nothing_of_it(case: str) -> None:
     index.world.settings = Settings(mode="audit", audit_until=NOW + DAY)
     assert not index.world.settings.enforces(NOW)
     assert not isinstance(judge(index.world, namespace), Issue)
+
+
+def test_audit_mode_signs_nothing_by_a_self_signed_issuer() -> None:
+    """An issuer without a CA is refused as it is where the wall is enforced, not asked for a key as cert-manager's would be."""
+    index = indexed([DOOR, covering("foo")])
+    verdicts = []
+    for settings in (Settings(), Settings(mode="audit", audit_until=NOW + DAY)):
+        index.world.settings = settings
+        verdicts.append(code(judge(index.world, "foo", states=[self_signed(FOO)])))
+    assert verdicts == ["SignerTypeNotAllowed"] * 2
 
 
 def test_a_policy_that_is_not_recorded_yet_waits() -> None:

@@ -17,7 +17,9 @@ from signer.api.casource import CASource
 from signer.api.certificate import Certificate
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.challenge import Challenge
+from signer.api.clustertrustbundle import ClusterTrustBundle
 from signer.api.configmap import ConfigMap
+from signer.api.destinationrule import DestinationRule
 from signer.api.edgepolicy import EdgePolicy
 from signer.api.gateway import APIGateway, Gateway
 from signer.api.hostclaim import HostClaim
@@ -28,11 +30,15 @@ from signer.api.namespace import NamespaceObject
 from signer.api.order import Order
 from signer.api.proxyconfig import ProxyConfig
 from signer.api.secret import Secret
+from signer.api.serviceaccount import ServiceAccount
 from signer.api.signerbinding import SignerBinding
 from signer.api.signerpolicy import SignerPolicy
 from signer.api.signerrecord import SignerRecord
+from signer.api.tenantbridge import TenantBridge
+from signer.api.tenantbridgepolicy import TenantBridgePolicy
 from signer.api.virtualservice import VirtualService
 from signer.authorities.state import CASecret
+from signer.bridges.watched import Made
 from signer.commands.page.seen import Warned
 from signer.injector.sources.judge import SourceSecret
 from signer.kube.encoding.codec import JsonCodec, Withheld
@@ -42,9 +48,9 @@ from signer.kube.leases.members import _Lease
 from signer.kube.paging import COSTLY
 
 READ: tuple[Any, ...] = (
-    APIGateway, CASecret, CASource, Certificate, CertificateRequest, Challenge, ConfigMap, EdgePolicy, Gateway, HostClaim,
-    Ingress, Injectable, Issuer, NamespaceObject, Order, ProxyConfig, Secret, SignerBinding, SignerPolicy, SignerRecord,
-    SourceSecret, VirtualService, Warned, _Lease,
+    APIGateway, CASecret, CASource, Certificate, CertificateRequest, Challenge, ClusterTrustBundle, ConfigMap, DestinationRule,
+    EdgePolicy, Gateway, HostClaim, Ingress, Injectable, Issuer, Made, NamespaceObject, Order, ProxyConfig, Secret, ServiceAccount,
+    SignerBinding, SignerPolicy, SignerRecord, SourceSecret, TenantBridge, TenantBridgePolicy, VirtualService, Warned, _Lease,
 )  # fmt: skip
 DEPTHS = (DEEPEST + 1, DEEPEST + 2, DEEPEST + 3, 700, 2_000, 9_999)
 # What an object may say to be taken for another one.

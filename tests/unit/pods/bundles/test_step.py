@@ -24,7 +24,10 @@ from tests.unit.csr.crafted import NOW
 from tests.unit.tenancy.worlds import BAR, FOO, world
 
 SIGNER = "clusterissuers.cert-manager.io/foo"
-ROOTS = [pki.CA(f"root-{n}", not_before=NOW - timedelta(days=1), not_after=NOW + timedelta(days=365)) for n in range(5)]
+ROOTS = [
+    pki.CA(f"root-{n}", not_before=NOW - timedelta(days=1), not_after=NOW + timedelta(days=365), now=NOW)
+    for n in range(5)
+]
 STAYS = timedelta(days=1)
 
 
@@ -121,7 +124,7 @@ def test_any_text_for_roots(data: bytes) -> None:
 def test_what_is_no_root_for_the_api_server() -> None:
     """Certificates that are no CA's, have ended, or come twice are left out: the API server would take none of the bundle."""
     leaf = pki.sign(ROOTS[0], pki.csr(), NOW - timedelta(hours=1), NOW + timedelta(hours=1))
-    ended = pki.CA("ended", not_before=NOW - timedelta(days=2), not_after=NOW - timedelta(days=1))
+    ended = pki.CA("ended", not_before=NOW - timedelta(days=2), not_after=NOW - timedelta(days=1), now=NOW)
     found = bundle_roots([leaf, ended.pem, ROOTS[0].pem, ROOTS[0].pem + ROOTS[1].pem], NOW)
     assert tuple(root.digest for root in found) == today([0, 1])
 
@@ -136,7 +139,7 @@ def test_an_entry_for_several() -> None:
 def test_no_more_than_a_few() -> None:
     """However many roots the mesh config has, a bundle has a few, those of today first."""
     many = [
-        pki.CA(f"many-{n}", not_before=NOW - timedelta(days=1), not_after=NOW + timedelta(days=9)).pem
+        pki.CA(f"many-{n}", not_before=NOW - timedelta(days=1), not_after=NOW + timedelta(days=9), now=NOW).pem
         for n in range(MOST + 3)
     ]
     assert len(bundle_roots(many, NOW)) == MOST
