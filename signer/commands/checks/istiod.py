@@ -233,7 +233,7 @@ def _for_all(facts: Facts, where: str, name: str | None) -> Iterator[Finding]:
     if ref not in facts.mesh.world.defaults and ref not in facts.mesh.world.policies:
         text = f"K8S_SIGNER names {ref}, which is not the mesh default: workloads that name no signer are refused"
         yield Finding("error", "istiod", text, where, make_default(ref), code="DefaultSignerNotDefault")
-    elif ref not in facts.mesh.world.defaults:
+    elif ref in facts.mesh.world.policies:  # they speak about the mesh default, too
         world = facts.mesh.world
         unnamed = [name for name in sorted(world.namespaces) if world.claims.get(name, NO_CLAIMS).whole is None]
         if refused := [name for name in unnamed if refusal(facts, name, ref) is not None]:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from tests import pki
-from tests.integration.plain_api import Api, Json
+from tests.integration.plain_api import Api, Json, Refused
 from tests.integration.tenants import Tenants
 
 VERSION = "certificates.k8s.io/v1beta1"
@@ -143,9 +143,22 @@ class Kubelet:
         }
 
     def create(self, body: Json, user: str = "", groups: tuple[str, ...] = (NODES,)) -> Json:
-        """Make it as the node, or as somebody else."""
+        """Make it as the node, or as somebody else.
+
+        NodeRestriction looks for the Pod in a cache, and answers 500 until that has it; a kubelet asks again then, too.
+        """
         path = requests_path(body["metadata"]["namespace"])
-        return self.api.call("POST", path, body, user=user or self.user, groups=groups)
+
+        def ask() -> Json | None:
+            try:
+                return self.api.call("POST", path, body, user=user or self.user, groups=groups)
+            except Refused as error:
+                if error.code == 500 and "while retrieving pod" in str(error):
+                    return None
+                raise
+
+        made: Json = self.tenants.place.until("the API server to know the Pod", ask)
+        return made
 
     def look(self, made: Json) -> Json:
         return self.api.get(f"{requests_path(made['metadata']['namespace'])}/{made['metadata']['name']}")
