@@ -205,12 +205,18 @@ class MeshWatcher:
         names = {DEFAULT_CONFIG_MAP, *self.index.config_maps.texts, *({self._shared} if self._shared else ())}
         async with self._reads:
             for name in sorted(names):
-                before = self._sources.config_changes
-                data = await read_config_map(self._client, self._settings.istio_namespace, name)
-                if self._sources.config_changes != before:
-                    # What was read may be older than what the watch told, and that is not told again.
-                    raise Unreachable(f"the mesh config changed while ConfigMap {name} was read")
+                if not await self._reread_config_map(name):
+                    raise Unreachable(f"the mesh config changed whenever ConfigMap {name} was read")
+
+    async def _reread_config_map(self, name: str) -> bool:
+        """Read one; False where the watch told something each time: what was read may be older, and that is not told again."""
+        for _ in range(_TRIES):
+            before = self._sources.config_changes
+            data = await read_config_map(self._client, self._settings.istio_namespace, name)
+            if self._sources.config_changes == before:
                 self._sources.take_config_map(name, data)
+                return True
+        return False
 
     async def _reread_grace(self, _all: str) -> None:
         async with self._reads:
