@@ -36,6 +36,7 @@ KNOWN_CHALLENGES = ("http-01", "dns-01", DNS_PERSIST01)
 _CODE = re.compile(rf"{PREFIX}([A-Za-z]{{1,64}})")
 _TYPE = re.compile(r"[a-z0-9-]{1,32}")
 _MAX_PARTS = 200
+_EARLIEST_YEAR = 1970
 
 T = TypeVar("T")
 
@@ -245,12 +246,12 @@ def _status(kind: type[S], value: str, what: str) -> S:
 
 
 def _instant(value: str | None) -> dt.datetime | None:
-    """An RFC 3339 time in UTC; None when it is none. Go writes up to nine digits after the second."""
+    """An RFC 3339 time in UTC; None when it is none. Go writes up to nine digits after the second, and the year 1 for none."""
     if value is None:
         return None
     try:
         found = msgspec.convert(value, dt.datetime)
-        return None if found.tzinfo is None else found.astimezone(dt.UTC)
+        return None if found.tzinfo is None or found.year < _EARLIEST_YEAR else found.astimezone(dt.UTC)
     except (msgspec.ValidationError, OverflowError, ValueError):
         return None
 
