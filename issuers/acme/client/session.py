@@ -25,7 +25,7 @@ from issuers.acme.account import AccountKey, ExternalAccount, Registration
 from issuers.acme.answers import Account, Directory, Window
 from issuers.acme.client.network import Network, alternates
 from issuers.acme.client.transport import Answer, Server, Transport, action
-from issuers.acme.errors import MalformedAnswer, Refused
+from issuers.acme.errors import AcmeError, MalformedAnswer, Refused
 from issuers.acme.order import Authorization, Challenge, Order, Wish
 from issuers.acme.targets import same_origin
 
@@ -68,6 +68,14 @@ class RenewalInfo:
 
     window: Window
     retry_after: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """A certificate's PEM chains, the CA's own choice first, unchecked (chain.read_chain); and why others were not had."""
+
+    pems: tuple[bytes, ...]
+    missed: tuple[str, ...] = ()
 
 
 class Session:
@@ -158,14 +166,20 @@ class Session:
         return answers.read_order(answer.body, order.url, wish, self._origin, self._network.retry_after(answer))
 
     @_step
-    async def chains(self, url: str, *, all_of_them: bool = True) -> tuple[bytes, ...]:
-        """The certificate at an order's URL as PEM chains, the CA's own choice first; unchecked, see chain.read_chain."""
+    async def chains(self, url: str, *, all_of_them: bool = True) -> Downloaded:
+        """The certificate at an order's URL; with `all_of_them` the alternatives that can be had, too (RFC 8555, 7.4.2).
+
+        A CA need not offer any, so one that cannot be had is passed over, whatever the reason.
+        """
         first = await self._chain(url)
         others = alternates(first, url)[:_MAX_ALTERNATES] if all_of_them else ()
-        found = [
-            (await self._chain(same_origin(other, self._origin, "certificate: alternate"))).body for other in others
-        ]
-        return (first.body, *found)
+        pems, missed = [first.body], []
+        for other in others:
+            try:
+                pems.append((await self._chain(same_origin(other, self._origin, "certificate: alternate"))).body)
+            except AcmeError as error:
+                missed.append(str(error))
+        return Downloaded(tuple(pems), tuple(missed))
 
     # -- renewal: RFC 9773 --
 

@@ -11,7 +11,7 @@ from functools import partial
 
 import msgspec
 
-from issuers.acme.chain import choose_chain, read_chain
+from issuers.acme.chain import choose_chain, not_preferred, read_chains
 from issuers.acme.errors import AcmeError, Refused, RetryLater
 from issuers.acme.order import Order as Placed
 from issuers.acme.order import OrderStatus, Wish
@@ -34,6 +34,7 @@ from signer.edge.orders.family import OrderFamily, hosts_of_order
 from signer.edge.orders.gate import OrderGate, Waits
 from signer.edge.orders.history import Obtained
 from signer.edge.orders.make import is_rehearsal
+from signer.edge.orders.step import told
 from signer.edge.orders.values import (
     answer_for,
     base64_text,
@@ -319,10 +320,15 @@ class OrderController:
         if placed.status is not OrderStatus.VALID or placed.certificate is None:
             return await self._shown(order, placed)
         preferred = account.issuer.preferred_chain
-        pems = await account.session.chains(placed.certificate, all_of_them=bool(preferred))
-        csr, now = csr_of(order), self._clock()
-        chosen = choose_chain([read_chain(pem, wish, csr, now) for pem in pems], preferred or None)
-        written = await self._writer.patch(order, {"certificate": base64_text(chosen.pem), "reason": None})
+        found = await account.session.chains(placed.certificate, all_of_them=bool(preferred))
+        chains, unread = read_chains(found.pems, wish, csr_of(order), self._clock())
+        chosen = choose_chain(chains, preferred or None)
+        lacking = not_preferred(chains, chosen, preferred, (*found.missed, *unread))
+        written = await self._writer.patch(
+            order, {"certificate": base64_text(chosen.pem), "reason": told(lacking) or None}
+        )
+        if lacking:
+            self._writer.emit(written, "Warning", "PreferredChainMissing", told(lacking))
         self._writer.emit(written, "Normal", "Complete", "Order completed successfully")
         got = Obtained(certificate_id(chosen.leaf) or "", life(chosen.leaf))
         await self._gate.obtained(account, wish, got)

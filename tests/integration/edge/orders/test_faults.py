@@ -295,3 +295,16 @@ async def test_a_certificate_that_is_never_there(here: World, faulty: FaultyCA) 
     await here.condition("Certificate", "web", "Issuing", status="False", reason="Failed")
     (one,) = await here.list("Order")
     assert one["status"]["state"] == "expired"
+
+
+async def test_an_alternative_chain_that_is_not_there(here: World, start: Start) -> None:
+    """A chain that was wished for and that the CA does not have is told, and the certificate comes with the CA's own."""
+    with FaultyCA(start(alternate_roots=1)) as ca:
+        ca.rule = lambda _method, path: problem(404, "malformed", "no such chain") if "/alternate/" in path else None
+        issuer = await here.issuer("acme", spec(ca, preferredChain="no such root"))  # type: ignore[arg-type]  # as in asked
+        await here.certificate("web", issuer, commonName=None, dnsNames=["chains.example"])
+        await here.ready("Certificate", "web")
+        assert any("/alternate/" in path and status == 404 for _, path, status in ca.seen)
+        (one,) = await here.list("Order")
+        assert "no such root" in one["status"]["reason"]
+        assert "no such chain" in one["status"]["reason"]
