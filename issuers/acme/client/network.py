@@ -9,6 +9,7 @@ Used on one event loop, by any number of requests at once: a nonce is taken by o
 import asyncio
 import base64
 import binascii
+import contextlib
 import datetime as dt
 import re
 from collections.abc import Callable
@@ -113,16 +114,15 @@ class Network:
         if not self._nonces:
             self._checked(await self._transport.exchange("HEAD", new_nonce))
             if not self._nonces:
-                raise MalformedAnswer("newNonce: the answer has no Replay-Nonce")
+                raise MalformedAnswer("newNonce: the answer has no Replay-Nonce that is base64url")
         return self._nonces.pop()
 
     def _keep(self, nonce: str) -> None:
+        """Keep it for the next request. One that is none is ignored (RFC 8555, 6.5.1): this answer is as good without."""
         if not _NONCE.fullmatch(nonce):
-            raise MalformedAnswer("Replay-Nonce: not base64url")
-        try:
+            return
+        with contextlib.suppress(binascii.Error):
             self._nonces.append(base64.urlsafe_b64decode(nonce + "=" * (-len(nonce) % 4)))
-        except binascii.Error:
-            raise MalformedAnswer("Replay-Nonce: not base64url") from None
         del self._nonces[:-_MAX_NONCES]
 
 

@@ -19,6 +19,20 @@ EDGE = "tests/unit/edge"
 
 MUTANTS = (
     Mutant(
+        "an alternative chain that is not to be had stops the issuance",
+        CHAIN,
+        "            missed.append(str(error))\n",
+        "            raise error\n",
+        (f"{TESTS}/test_chain.py",),
+    ),
+    Mutant(
+        "a nonce that is none spoils the answer that it came with",
+        "issuers/acme/client/network.py",
+        "        if not _NONCE.fullmatch(nonce):\n            return\n",
+        "        if not _NONCE.fullmatch(nonce):\n            raise MalformedAnswer(nonce)\n",
+        (f"{TESTS}/test_network.py",),
+    ),
+    Mutant(
         "a CA's URLs may lead anywhere",
         TARGETS,
         "    if found != expected:\n",
