@@ -13,7 +13,6 @@ import contextlib
 import datetime as dt
 import re
 from collections.abc import Callable
-from urllib.parse import urljoin
 
 import tenacity
 from acme import jws
@@ -126,13 +125,13 @@ class Network:
         del self._nonces[:-_MAX_NONCES]
 
 
-def alternates(answer: Answer, url: str) -> tuple[str, ...]:
-    """The URLs of the Link headers with rel="alternate" (RFC 8555, section 7.4.2), absolute."""
+def alternates(answer: Answer) -> tuple[str, ...]:
+    """The URLs of the Link headers with rel="alternate" (RFC 8555, section 7.4.2), each once, as they stand there."""
     found: list[str] = []
     for header in answer.headers.getall("Link", ()):
         for target, parameters in _LINK.findall(header[:8192]):
             if _ALTERNATE.search(parameters):
-                found.append(urljoin(url, target))
+                found.append(target)
     return tuple(dict.fromkeys(found))
 
 
