@@ -19,6 +19,20 @@ EDGE = "tests/unit/edge"
 
 MUTANTS = (
     Mutant(
+        "an account is used with another directory of its host",
+        "signer/edge/issuers/controller.py",
+        "    return not before.last_server or (before.last_server, before.last_external_account) == (\n",
+        "    return bool(before.last_server) or (before.last_server, before.last_external_account) == (\n",
+        (f"{EDGE}/issuers/test_account.py",),
+    ),
+    Mutant(
+        "more is proven than was ordered",
+        ANSWERS,
+        "    if over in wish.identifiers and (value != base or",
+        "    if found.wildcard is True or over in wish.identifiers and (value != base or",
+        (f"{TESTS}/test_answers.py",),
+    ),
+    Mutant(
         "an alternative chain that is not to be had stops the issuance",
         CHAIN,
         "            missed.append(str(error))\n",
