@@ -174,7 +174,7 @@ def test_how_a_wildcard_is_shown(value: str, wildcard: object, ordered: list[str
         assert answers.read_authorization(body, URL, wish, CA).identifier.value == meant
 
 
-BROKEN = st.sampled_from(
+BROKEN: st.SearchStrategy[object] = st.sampled_from(
     [None, "", 7, [], {}, {"x": None}, True, "http://localhost/", "https://evil.example/", "x" * 3000]
 )
 
