@@ -52,8 +52,6 @@ class Directory:
     revoke_cert: str | None
     key_change: str | None
     renewal_info: str | None
-    terms_of_service: str | None
-    external_account_required: bool
     profiles: Mapping[str, str]
 
 
@@ -89,7 +87,6 @@ def read_directory(body: bytes, origin: Origin, base: str = "") -> Directory:
     meta = found.meta if isinstance(found.meta, dict) else {}
     profiles = meta.get("profiles")
     listed = list(profiles.items())[:_MAX_PARTS] if isinstance(profiles, dict) else []
-    terms = _text(meta.get("termsOfService"))
     return Directory(
         link(found.new_nonce, base, origin, "directory: newNonce"),
         link(found.new_account, base, origin, "directory: newAccount"),
@@ -97,8 +94,6 @@ def read_directory(body: bytes, origin: Origin, base: str = "") -> Directory:
         _optional_link(found.revoke_cert, base, origin),
         _optional_link(found.key_change, base, origin),
         _optional_link(found.renewal_info, base, origin),
-        printable(terms) if terms else None,
-        meta.get("externalAccountRequired") is True,
         {printable(name, 64): printable(text, 200) for name, text in listed if isinstance(text, str)},
     )
 

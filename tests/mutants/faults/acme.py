@@ -84,8 +84,8 @@ MUTANTS = (
     Mutant(
         "any text is a token",
         ANSWERS,
-        "    if not TOKEN.fullmatch(found.token):\n",
-        "    if not TOKEN.match(found.token):\n",
+        "isinstance(found.token, str) and TOKEN.fullmatch(found.token) else",
+        "isinstance(found.token, str) and TOKEN.match(found.token) else",
         (f"{TESTS}/test_answers.py",),
     ),
     Mutant(
@@ -105,8 +105,8 @@ MUTANTS = (
     Mutant(
         "a time without a zone is UTC",
         ANSWERS,
-        "        return None if found.tzinfo is None else found.astimezone(dt.UTC)\n",
-        "        return found.replace(tzinfo=dt.UTC) if found.tzinfo is None else found.astimezone(dt.UTC)\n",
+        "    try:\n        found = msgspec.convert(text, dt.datetime)\n",
+        "    try:\n        found = msgspec.convert(text, dt.datetime)\n        found = found.replace(tzinfo=found.tzinfo or dt.UTC)\n",
         (f"{TESTS}/test_answers.py",),
     ),
     Mutant(
