@@ -1,8 +1,8 @@
 """What a CA answers, read as a stranger's words: into the values of `order` and `account`, or MalformedAnswer.
 
 The `acme` library's own readers are not used for this: they refuse statuses of RFC 8555 that they do not know, give
-naive times, and trust URLs and tokens. Every URL must be of the directory's origin, identifiers must be those that were
-ordered, and a token must be one. Pure.
+naive times, and trust URLs and tokens. Every URL that is used must be of the directory's origin, identifiers must be those
+that were ordered, and a token must be one. What need not be there and is broken counts as absent. Pure.
 """
 
 import datetime as dt
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from issuers.acme import wire
-from issuers.acme.errors import PREFIX, MalformedAnswer, Problem, printable
+from issuers.acme.errors import PREFIX, ForbiddenTarget, MalformedAnswer, Problem, printable
 from issuers.acme.identifiers import Identifier
 from issuers.acme.order import (
     DNS_PERSIST01,
@@ -26,7 +26,7 @@ from issuers.acme.order import (
     OrderStatus,
     Wish,
 )
-from issuers.acme.targets import Origin, same_origin
+from issuers.acme.targets import Origin, link
 
 # In a path of a URL, in a TXT record, in a route of a gateway: nothing but base64url gets there (RFC 8555, section 8.1,
 # at least 128 bits; the upper end is ours).
@@ -36,6 +36,8 @@ KNOWN_CHALLENGES = ("http-01", "dns-01", DNS_PERSIST01)
 _CODE = re.compile(rf"{PREFIX}([A-Za-z]{{1,64}})")
 _TYPE = re.compile(r"[a-z0-9-]{1,32}")
 _MAX_PARTS = 200
+_EARLIEST_YEAR = 1970
+_MAX_TEXT = 2048
 
 T = TypeVar("T")
 
@@ -50,8 +52,6 @@ class Directory:
     revoke_cert: str | None
     key_change: str | None
     renewal_info: str | None
-    terms_of_service: str | None
-    external_account_required: bool
     profiles: Mapping[str, str]
 
 
@@ -78,40 +78,46 @@ class Window:
     explanation: str | None = None
 
 
-def read_directory(body: bytes, origin: Origin) -> Directory:
-    """A directory whose URLs are all of its own origin."""
+def read_directory(body: bytes, origin: Origin, base: str = "") -> Directory:
+    """A directory whose URLs are all of its own origin; of what a CA need not have, what cannot be used counts as absent.
+
+    Relative URLs begin at `base` here and below, which is what was asked; "" takes none.
+    """
     found = _decode(body, wire.Directory, "directory")
-
-    def url(value: str | None, field: str) -> str | None:
-        return None if value is None else same_origin(value, origin, f"directory: {field}")
-
-    profiles = list(found.meta.profiles.items())[:_MAX_PARTS]
+    meta = found.meta if isinstance(found.meta, dict) else {}
+    profiles = meta.get("profiles")
+    listed = list(profiles.items())[:_MAX_PARTS] if isinstance(profiles, dict) else []
     return Directory(
-        same_origin(found.new_nonce, origin, "directory: newNonce"),
-        same_origin(found.new_account, origin, "directory: newAccount"),
-        same_origin(found.new_order, origin, "directory: newOrder"),
-        url(found.revoke_cert, "revokeCert"),
-        url(found.key_change, "keyChange"),
-        url(found.renewal_info, "renewalInfo"),
-        printable(found.meta.terms_of_service) if found.meta.terms_of_service else None,
-        found.meta.external_account_required,
-        {printable(name, 64): printable(text, 200) for name, text in profiles},
+        link(found.new_nonce, base, origin, "directory: newNonce"),
+        link(found.new_account, base, origin, "directory: newAccount"),
+        link(found.new_order, base, origin, "directory: newOrder"),
+        _optional_link(found.revoke_cert, base, origin),
+        _optional_link(found.key_change, base, origin),
+        _optional_link(found.renewal_info, base, origin),
+        {printable(name, 64): printable(text, 200) for name, text in listed if isinstance(text, str)},
     )
 
 
-def read_account(body: bytes, url: str | None, origin: Origin) -> Account:
+def read_account(body: bytes, url: str | None, origin: Origin, base: str = "") -> Account:
     """An account; `url` is from the Location header."""
     if url is None:
         raise MalformedAnswer("account: the answer has no Location")
     found = _decode(body, wire.Account, "account")
     if found.status not in ("valid", "deactivated", "revoked"):
         raise MalformedAnswer("account: status: not one of RFC 8555")
-    contact = tuple(printable(one, 320) for one in (found.contact or [])[:_MAX_PARTS])
-    return Account(same_origin(url, origin, "account: Location"), found.status, contact)
+    listed = found.contact[:_MAX_PARTS] if isinstance(found.contact, list) else []
+    contact = tuple(printable(one, 320) for one in listed if isinstance(one, str))
+    return Account(link(url, base, origin, "account: Location"), found.status, contact)
 
 
 def read_order(
-    body: bytes, url: str | None, wish: Wish, origin: Origin, retry_after: dt.datetime | None = None
+    body: bytes,
+    url: str | None,
+    wish: Wish,
+    origin: Origin,
+    retry_after: dt.datetime | None = None,
+    *,
+    base: str = "",
 ) -> Order:
     """An order that is for the names of the wish, no more and no fewer; `url` is its own."""
     if url is None:
@@ -121,18 +127,26 @@ def read_order(
         raise MalformedAnswer("order: identifiers: not the ones that were ordered")
     if len(found.authorizations) > _MAX_PARTS:
         raise MalformedAnswer("order: authorizations: too many")
+    url = link(url, base, origin, "order: Location")
+    asked = base or url
+    status = _status(OrderStatus, found.status, "order")
+    certificate = None
+    if status is OrderStatus.VALID and found.certificate:  # before, nobody needs it
+        if not isinstance(found.certificate, str):
+            raise MalformedAnswer("order: certificate: not a text")
+        certificate = link(found.certificate, asked, origin, "order: certificate")
     return Order(
-        url=same_origin(url, origin, "order: Location"),
-        status=_status(OrderStatus, found.status, "order"),
+        url=url,
+        status=status,
         identifiers=wish.identifiers,
         authorizations=tuple(
-            dict.fromkeys(same_origin(one, origin, "order: authorizations") for one in found.authorizations)
+            dict.fromkeys(link(one, asked, origin, "order: authorizations") for one in found.authorizations)
         ),
-        finalize=same_origin(found.finalize, origin, "order: finalize"),
-        certificate=same_origin(found.certificate, origin, "order: certificate") if found.certificate else None,
+        finalize=link(found.finalize, asked, origin, "order: finalize"),
+        certificate=certificate,
         expires=_instant(found.expires),
         error=_inner_problem(found.error),
-        profile=printable(found.profile, 64) if found.profile else None,
+        profile=printable(profile, 64) if (profile := _text(found.profile)) else None,
         # RFC 9773, section 5: an order that was taken as a renewal shows it.
         replaces=wish.replaces if found.replaces == wish.replaces else None,
         retry_after=retry_after,
@@ -144,26 +158,41 @@ def read_authorization(
 ) -> Authorization:
     """An authorization for one of the names of the wish."""
     found = _decode(body, wire.Authorization, "authorization")
-    value = found.identifier.value.lower()
-    # RFC 8555, 7.1.4: without "*.", and `wildcard` says that it was there.
-    identifier = Identifier(found.identifier.type, f"*.{value}" if found.wildcard else value)
-    if identifier not in wish.identifiers:
-        raise MalformedAnswer("authorization: identifier: not one of those that were ordered")
+    identifier = _ordered(found, wish)
     if len(found.challenges) > _MAX_PARTS:
         raise MalformedAnswer("authorization: challenges: too many")
     return Authorization(
         url=url,
         identifier=identifier,
         status=_status(AuthorizationStatus, found.status, "authorization"),
-        challenges=tuple(_challenge(one, origin) for one in found.challenges),
+        challenges=tuple(_challenge(one, origin, url) for one in found.challenges),
         expires=_instant(found.expires),
         retry_after=retry_after,
     )
 
 
-def read_challenge(body: bytes, origin: Origin) -> Challenge:
+def _ordered(found: wire.Authorization, wish: Wish) -> Identifier:
+    """The name that an authorization is for.
+
+    RFC 8555, 7.1.4: it is without "*.", and `wildcard` says that it was there. A CA that has it otherwise is understood where
+    one wildcard alone can be meant; never so that more is proven than was ordered.
+    """
+    kind, value = found.identifier.type, found.identifier.value.lower()
+    exact = Identifier(kind, f"*.{value}" if found.wildcard is True else value)
+    base = value.removeprefix("*.")
+    over = Identifier(kind, f"*.{base}")
+    if exact in wish.identifiers:
+        return exact
+    if over in wish.identifiers and (value != base or Identifier(kind, base) not in wish.identifiers):
+        return over
+    raise MalformedAnswer(
+        "authorization: identifier: not one of those that were ordered, as RFC 8555, 7.1.4 writes it with `wildcard`"
+    )
+
+
+def read_challenge(body: bytes, origin: Origin, base: str = "") -> Challenge:
     """One challenge, as it is answered when it was accepted."""
-    return _challenge(_decode(body, wire.Challenge, "challenge"), origin)
+    return _challenge(_decode(body, wire.Challenge, "challenge"), origin, base)
 
 
 def read_window(body: bytes) -> Window:
@@ -219,16 +248,16 @@ def _problem(raw: Any, status: int, *, with_text: bool, depth: int = 0) -> Probl
     )
 
 
-def _challenge(found: wire.Challenge, origin: Origin) -> Challenge:
+def _challenge(found: wire.Challenge, origin: Origin, base: str) -> Challenge:
+    """A challenge; a token or a URL that is none is "" here: whoever is to answer it refuses it (orders/step.py)."""
     kind = found.type if _TYPE.fullmatch(found.type) else "unknown"
     if kind not in KNOWN_CHALLENGES:
         return Challenge(kind, "", "", ChallengeStatus.PENDING, _inner_problem(found.error))
-    if kind != DNS_PERSIST01 and not TOKEN.fullmatch(found.token):
-        raise MalformedAnswer("challenge: token: not 22 to 128 characters of base64url")
+    token = found.token if isinstance(found.token, str) and TOKEN.fullmatch(found.token) else ""
     return Challenge(
         kind,
-        same_origin(found.url, origin, "challenge: url"),
-        found.token if kind != DNS_PERSIST01 else "",
+        _optional_link(found.url, base, origin) or "",
+        token if kind != DNS_PERSIST01 else "",
         _status(ChallengeStatus, found.status, "challenge"),
         _inner_problem(found.error),
     )
@@ -244,13 +273,26 @@ def _status(kind: type[S], value: str, what: str) -> S:
         raise MalformedAnswer(f"{what}: status: not one of RFC 8555") from None
 
 
-def _instant(value: str | None) -> dt.datetime | None:
-    """An RFC 3339 time in UTC; None when it is none. Go writes up to nine digits after the second."""
-    if value is None:
+def _text(value: object) -> str | None:
+    """A text of a field that need not be there; None for whatever else stands in it."""
+    return value if isinstance(value, str) and 0 < len(value) <= _MAX_TEXT else None
+
+
+def _optional_link(value: object, base: str, origin: Origin) -> str | None:
+    """A URL that need not be there; None for one that may not be used."""
+    try:
+        return link(text, base, origin, "") if (text := _text(value)) is not None else None
+    except ForbiddenTarget:
+        return None
+
+
+def _instant(value: object) -> dt.datetime | None:
+    """An RFC 3339 time in UTC; None when it is none. Go writes up to nine digits after the second, and the year 1 for none."""
+    if (text := _text(value)) is None:
         return None
     try:
-        found = msgspec.convert(value, dt.datetime)
-        return None if found.tzinfo is None else found.astimezone(dt.UTC)
+        found = msgspec.convert(text, dt.datetime)
+        return None if found.tzinfo is None or found.year < _EARLIEST_YEAR else found.astimezone(dt.UTC)
     except (msgspec.ValidationError, OverflowError, ValueError):
         return None
 

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
-from issuers.acme.errors import MalformedAnswer
+from issuers.acme.errors import MalformedAnswer, printable
 from issuers.acme.identifiers import Identifier
 from issuers.acme.order import Wish
 from issuers.x509 import loading
@@ -71,6 +71,31 @@ def read_chain(pem: bytes, wish: Wish, key: PrivateKey | x509.CertificateSigning
     except (ValueError, UnsupportedAlgorithm):
         raise MalformedAnswer("certificate: one of the chain cannot be read or is not issued by the next") from None
     return Chain(found)
+
+
+def read_chains(
+    pems: Sequence[bytes], wish: Wish, key: PrivateKey | x509.CertificateSigningRequest, now: dt.datetime
+) -> tuple[tuple[Chain, ...], tuple[str, ...]]:
+    """Check the CA's own chain, which raises MalformedAnswer, and its alternatives, of which a bad one is passed over.
+
+    Returns the chains that are good, and why others are not.
+    """
+    chains, missed = [read_chain(pems[0], wish, key, now)], []
+    for pem in pems[1:]:
+        try:
+            chains.append(read_chain(pem, wish, key, now))
+        except MalformedAnswer as error:
+            missed.append(str(error))
+    return tuple(chains), tuple(missed)
+
+
+def not_preferred(chains: Sequence[Chain], chosen: Chain, preferred: str, missed: Sequence[str]) -> str:
+    """Say that `preferred` was wished for and not had, and what there was; "" where it was had, or nothing was wished for."""
+    if not preferred or chosen.issuer_name == preferred:
+        return ""
+    names = ", ".join(sorted({printable(one.issuer_name, 64) for one in chains}))
+    lost = f"; not had: {printable('; '.join(missed), 200)}" if missed else ""
+    return f"no chain of the CA ends at the preferredChain {printable(preferred, 64)!r}: it has {names}{lost}; its own choice is used"
 
 
 def choose_chain(chains: Sequence[Chain], preferred: str | None) -> Chain:

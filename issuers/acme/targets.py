@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from issuers.acme.errors import ForbiddenTarget, printable
 
@@ -78,6 +78,20 @@ def same_origin(url: str, expected: Origin, field: str) -> str:
     if found != expected:
         raise ForbiddenTarget(f"{field}: it leads to {found}, the directory is at {expected}: not followed")
     return url
+
+
+def link(url: str, base: str, expected: Origin, field: str) -> str:
+    """A URL of an answer, absolute: a relative one begins at `base`, what was asked (RFC 9110, 10.2.2); "" takes none.
+
+    Raises ForbiddenTarget, naming `field`, for one of another origin. One that is absolute stays as it is, byte for byte.
+    """
+    absolute = url
+    if base and url and url.isprintable():
+        try:
+            absolute = url if urlsplit(url).scheme else urljoin(base, url)
+        except ValueError:
+            absolute = url  # told below
+    return same_origin(absolute, expected, field)
 
 
 @dataclass(frozen=True, slots=True)

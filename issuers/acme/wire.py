@@ -1,9 +1,10 @@
 """The JSON that a CA answers with (RFC 8555, section 7.1; RFC 9773, section 4.2), as far as it is read. Values.
 
-A text is checked for its length alone here; what it may say is for `answers` to judge.
+A text is checked for its length alone here; what it may say is for `answers` to judge. What need not be there may be anything:
+a field that nobody uses must not spoil the rest.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -12,24 +13,16 @@ NOTHING = msgspec.Raw()
 Short = Annotated[str, msgspec.Meta(max_length=2048)]
 
 
-class Meta(msgspec.Struct, rename="camel"):
-    """The directory's `meta`."""
-
-    terms_of_service: Short | None = None
-    external_account_required: bool = False
-    profiles: dict[Short, str] = {}
-
-
 class Directory(msgspec.Struct, rename="camel"):
     """The directory (RFC 8555, section 7.1.1)."""
 
     new_nonce: Short
     new_account: Short
     new_order: Short
-    revoke_cert: Short | None = None
-    key_change: Short | None = None
-    renewal_info: Short | None = None
-    meta: Meta = msgspec.field(default_factory=Meta)
+    revoke_cert: Any = None
+    key_change: Any = None
+    renewal_info: Any = None
+    meta: Any = None
 
 
 class Identifier(msgspec.Struct):
@@ -46,19 +39,19 @@ class Order(msgspec.Struct):
     identifiers: list[Identifier]
     authorizations: list[Short]
     finalize: Short
-    certificate: Short | None = None
-    expires: Short | None = None
+    certificate: Any = None
+    expires: Any = None
     error: msgspec.Raw = NOTHING
-    profile: Short | None = None
-    replaces: Short | None = None
+    profile: Any = None
+    replaces: Any = None
 
 
 class Challenge(msgspec.Struct):
     """A challenge (sections 7.1.5 and 8), of whatever type."""
 
     type: Short
-    url: Short = ""
-    token: Short = ""
+    url: Any = ""
+    token: Any = ""
     status: Short = "pending"
     error: msgspec.Raw = NOTHING
 
@@ -69,15 +62,15 @@ class Authorization(msgspec.Struct):
     status: Short
     identifier: Identifier
     challenges: list[Challenge]
-    expires: Short | None = None
-    wildcard: bool = False
+    expires: Any = None
+    wildcard: Any = False
 
 
 class Account(msgspec.Struct):
     """An account (section 7.1.2)."""
 
     status: Short
-    contact: list[Short] | None = None
+    contact: Any = None
 
 
 class Window(msgspec.Struct):

@@ -173,8 +173,10 @@ def acme_status() -> Schema:
     return record(
         "The ACME account.",
         {
+            "lastExternalAccount": string("keyID of the external account that the account was last registered with."),
             "lastPrivateKeyHash": string("Hash of the key that the account was last registered with."),
             "lastRegisteredEmail": string("Contact that the account was last registered with."),
+            "lastServer": string("Directory that the account was last registered with."),
             "uri": string("URL of the account."),
         },
     )

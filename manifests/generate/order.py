@@ -61,8 +61,10 @@ def order_status() -> Schema:
         {
             "authorizations": list_of("What must be proven.", authorization),
             "certificate": string("The certificate and its chain as PEM, in base64.", format="byte"),
+            "expires": string("When the order ends, as the server says.", format="date-time"),
             "failureTime": string("When the order failed for good.", format="date-time"),
             "finalizeURL": string("URL to send the request to."),
+            "placedAt": string("When the server gave the order.", format="date-time"),
             "reason": string("Why it is in its state, for people."),
             "state": _state("State of the order, as the server last said; errored: it would not have it."),
             "url": string(

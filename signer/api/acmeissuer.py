@@ -44,11 +44,16 @@ class AcmeSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class AcmeStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """status.acme: the account as it was last registered; the hash is of the public key, as cert-manager makes it."""
+    """status.acme: the account as it was last registered; the hash is of the public key, as cert-manager makes it.
+
+    `last_server` and `last_external_account` are ours: the directory and the binding's keyID that the account was got with.
+    """
 
     uri: str = ""
     last_registered_email: str = ""
     last_private_key_hash: str = ""
+    last_server: str = ""
+    last_external_account: str = ""
 
 
 def read_acme(issuer: Issuer) -> tuple[AcmeSpec, str]:

@@ -4,6 +4,7 @@ Pure. Lengths are checked first, so that no pattern meets a long text.
 Sources: RFC 1123; Kubernetes, "Object Names and IDs" and "Labels and Selectors"; SPIFFE-ID section 2.1.
 """
 
+import hashlib
 import re
 
 from signer.api.issuer import IssuerRef
@@ -17,6 +18,17 @@ _LABEL = re.compile(_LABEL_PATTERN, re.ASCII)
 _SUBDOMAIN = re.compile(rf"{_LABEL_PATTERN}(?:\.{_LABEL_PATTERN})*", re.ASCII)
 _TRUST_DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", re.ASCII)
 _QUALIFIED = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?", re.ASCII)
+
+
+def shortened(name: str, length: int) -> str:
+    """Keep the beginning of an object's name within a length, so that "-" and more may follow.
+
+    Two long names stay different by a hash of the whole; what is cut ends with a letter or digit. `length` is above 65.
+    """
+    if len(name) <= length:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    return f"{name[: length - len(digest) - 1].rstrip('.-')}-{digest}"
 
 
 def is_label(text: str) -> bool:

@@ -53,7 +53,10 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class OrderStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """The status; `url` is the one thing that must never be lost. `certificate` is PEM, times are RFC 3339 text."""
+    """The status; `url` is the one thing that must never be lost. `certificate` is PEM, times are RFC 3339 text.
+
+    `placed_at` and `expires` are ours, not cert-manager's: when the CA gave the order, and when it said that it ends.
+    """
 
     url: str = ""
     finalize_url: str = msgspec.field(name="finalizeURL", default="")
@@ -62,6 +65,8 @@ class OrderStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
     authorizations: tuple[Authorization, ...] = ()
     certificate: bytes = b""
     failure_time: str | None = None
+    placed_at: str | None = None
+    expires: str | None = None
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):

@@ -17,7 +17,7 @@ from signer.api.certificate import Certificate
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.duration import InvalidDuration, parse_duration
 from signer.api.meta import find_condition, from_rfc3339, has_condition, to_rfc3339
-from signer.api.names import is_subdomain
+from signer.api.names import is_subdomain, shortened
 from signer.api.secret import NEXT_KEY_LABEL
 from signer.api.text import shown
 from signer.authorities.state import NOT_BY_ALL
@@ -219,12 +219,12 @@ def key_secret_name(certificate: Certificate) -> str:
         return named
     issuance = f"{certificate.metadata.uid}/{certificate.status.revision or 0}"
     digest = hashlib.sha256(issuance.encode()).hexdigest()[:8]
-    return f"{_shorten(certificate.metadata.name, 200)}-key-{digest}"
+    return f"{shortened(certificate.metadata.name, 200)}-key-{digest}"
 
 
 def request_name(certificate: Certificate, revision: int) -> str:
     """Name the CertificateRequest of a revision, as cert-manager does: <name>-<revision>."""
-    return f"{_shorten(certificate.metadata.name, 233)}-{revision}"
+    return f"{shortened(certificate.metadata.name, 233)}-{revision}"
 
 
 def key_secret_body(certificate: Certificate, name: str, key_pem: bytes) -> dict[str, Any]:
@@ -291,11 +291,3 @@ def _failed_at(request: CertificateRequest) -> datetime | None:
         found = find_condition(request.status.conditions, kind)
         times.append(found.last_transition_time if found is not None else None)
     return next((moment for text in times if (moment := from_rfc3339(text)) is not None), None)
-
-
-def _shorten(name: str, length: int) -> str:
-    """Keep a name within a length; two long names stay different by a hash of the whole."""
-    if len(name) <= length:
-        return name
-    digest = hashlib.sha256(name.encode()).hexdigest()
-    return f"{name[: length - len(digest) - 1].rstrip('.-')}-{digest}"

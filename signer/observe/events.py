@@ -19,6 +19,7 @@ from typing import Any, Literal
 import msgspec
 
 from signer.api.event import EVENTS, ObjectReference
+from signer.api.names import shortened
 from signer.kube.client import ApiClient
 from signer.kube.clock import utc_now
 from signer.kube.errors import ApiError, NotFound, Unreachable
@@ -220,7 +221,7 @@ def event_object(
         "kind": "Event",
         "metadata": {
             # At most 253 characters for a name; the random part keeps two Events on one object apart.
-            "name": f"{ref.name[:230]}.{secrets.token_hex(8)}",
+            "name": f"{shortened(ref.name, 230)}.{secrets.token_hex(8)}",
             "namespace": ref.namespace or "default",
         },
         "involvedObject": {key: value for key, value in involved.items() if value},

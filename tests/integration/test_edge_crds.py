@@ -19,7 +19,7 @@ from tests.localmesh import Cluster, LocalMeshError
 
 pytestmark = pytest.mark.integration
 
-# Of cert-manager 1.21, which is newer than the definitions that we compare with.
+# Of cert-manager 1.21, which is newer than the definitions that we compare with; in an Order's status our own.
 EXTERNAL_DNS = ".spec.solver.dns01.externalDNS"
 SELF_CHECK = ".spec.solver.http01.selfCheck"
 SELF_CHECKS = {
@@ -27,7 +27,7 @@ SELF_CHECKS = {
 }
 PERSISTENT = (".spec.solver.dns01.persistent", ".spec.solver.dns01.persistent.issuerDomainName")
 NEWER = {
-    "Order": {".spec.replaces"},
+    "Order": {".spec.replaces", ".status.expires", ".status.placedAt"},
     "Challenge": {".status.presentedAt", EXTERNAL_DNS, f"{EXTERNAL_DNS}.namespace", *SELF_CHECKS, *PERSISTENT},
 }
 NEWER_VALUES = {".spec.type": {"DNS-PERSIST-01"}}

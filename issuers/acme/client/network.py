@@ -9,10 +9,10 @@ Used on one event loop, by any number of requests at once: a nonce is taken by o
 import asyncio
 import base64
 import binascii
+import contextlib
 import datetime as dt
 import re
 from collections.abc import Callable
-from urllib.parse import urljoin
 
 import tenacity
 from acme import jws
@@ -113,26 +113,25 @@ class Network:
         if not self._nonces:
             self._checked(await self._transport.exchange("HEAD", new_nonce))
             if not self._nonces:
-                raise MalformedAnswer("newNonce: the answer has no Replay-Nonce")
+                raise MalformedAnswer("newNonce: the answer has no Replay-Nonce that is base64url")
         return self._nonces.pop()
 
     def _keep(self, nonce: str) -> None:
+        """Keep it for the next request. One that is none is ignored (RFC 8555, 6.5.1): this answer is as good without."""
         if not _NONCE.fullmatch(nonce):
-            raise MalformedAnswer("Replay-Nonce: not base64url")
-        try:
+            return
+        with contextlib.suppress(binascii.Error):
             self._nonces.append(base64.urlsafe_b64decode(nonce + "=" * (-len(nonce) % 4)))
-        except binascii.Error:
-            raise MalformedAnswer("Replay-Nonce: not base64url") from None
         del self._nonces[:-_MAX_NONCES]
 
 
-def alternates(answer: Answer, url: str) -> tuple[str, ...]:
-    """The URLs of the Link headers with rel="alternate" (RFC 8555, section 7.4.2), absolute."""
+def alternates(answer: Answer) -> tuple[str, ...]:
+    """The URLs of the Link headers with rel="alternate" (RFC 8555, section 7.4.2), each once, as they stand there."""
     found: list[str] = []
     for header in answer.headers.getall("Link", ()):
         for target, parameters in _LINK.findall(header[:8192]):
             if _ALTERNATE.search(parameters):
-                found.append(urljoin(url, target))
+                found.append(target)
     return tuple(dict.fromkeys(found))
 
 

@@ -25,9 +25,9 @@ from issuers.acme.account import AccountKey, ExternalAccount, Registration
 from issuers.acme.answers import Account, Directory, Window
 from issuers.acme.client.network import Network, alternates
 from issuers.acme.client.transport import Answer, Server, Transport, action
-from issuers.acme.errors import MalformedAnswer, Refused
+from issuers.acme.errors import AcmeError, Fatal, MalformedAnswer, Refused, judge_problem
 from issuers.acme.order import Authorization, Challenge, Order, Wish
-from issuers.acme.targets import same_origin
+from issuers.acme.targets import link, same_origin
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -70,6 +70,14 @@ class RenewalInfo:
     retry_after: dt.datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """A certificate's PEM chains, the CA's own choice first, unchecked (chain.read_chain); and why others were not had."""
+
+    pems: tuple[bytes, ...]
+    missed: tuple[str, ...] = ()
+
+
 class Session:
     """The steps of ACME. Each raises errors.AcmeError: Refused, Unreachable, MalformedAnswer, ForbiddenTarget."""
 
@@ -79,6 +87,7 @@ class Session:
         self._key = key
         self._transport = Transport(server)
         self._network = Network(self._transport, key, clock)
+        self._clock = clock
         self._origin = self._transport.origin
         self._known: tuple[float, Directory] | None = None
         self._reading = asyncio.Lock()
@@ -96,12 +105,16 @@ class Session:
 
     @_step
     async def find_account(self) -> Account | None:
-        """The account of our key, None when the CA has none."""
+        """The account of our key; None when the CA has none, or does not say: a refused question is no refused registration.
+
+        CAs that want a binding or the terms of service want them here too; with these they give the account that there is
+        (RFC 8555, 7.3.1). What passes by itself is raised.
+        """
         body = messages.NewRegistration(only_return_existing=True)
         try:
-            return self._account(await self._new_account(body))
+            return await self._new_account(body)
         except Refused as error:
-            if error.code == "accountDoesNotExist":
+            if isinstance(judge_problem(error.problem, self._clock(), error.retry_after), Fatal):
                 return None
             raise
 
@@ -111,7 +124,7 @@ class Session:
         fields: dict[str, Any] = {"contact": registration.contact(), "terms_of_service_agreed": registration.agreed}
         if registration.external is not None:
             fields["external_account_binding"] = await self._binding(registration.external)
-        return self._account(await self._new_account(messages.NewRegistration(**fields)))
+        return await self._new_account(messages.NewRegistration(**fields))
 
     @_step
     async def update_account(self, registration: Registration) -> Account:
@@ -149,7 +162,7 @@ class Session:
     @_step
     async def accept(self, challenge: Challenge) -> Challenge:
         """Tell the CA that the answer is there to be seen."""
-        return answers.read_challenge((await self._send(challenge.url, b"{}")).body, self._origin)
+        return answers.read_challenge((await self._send(challenge.url, b"{}")).body, self._origin, challenge.url)
 
     @_step
     async def finalize(self, order: Order, csr: x509.CertificateSigningRequest, wish: Wish) -> Order:
@@ -158,14 +171,20 @@ class Session:
         return answers.read_order(answer.body, order.url, wish, self._origin, self._network.retry_after(answer))
 
     @_step
-    async def chains(self, url: str, *, all_of_them: bool = True) -> tuple[bytes, ...]:
-        """The certificate at an order's URL as PEM chains, the CA's own choice first; unchecked, see chain.read_chain."""
+    async def chains(self, url: str, *, all_of_them: bool = True) -> Downloaded:
+        """The certificate at an order's URL; with `all_of_them` the alternatives that can be had, too (RFC 8555, 7.4.2).
+
+        A CA need not offer any, so one that cannot be had is passed over, whatever the reason.
+        """
         first = await self._chain(url)
-        others = alternates(first, url)[:_MAX_ALTERNATES] if all_of_them else ()
-        found = [
-            (await self._chain(same_origin(other, self._origin, "certificate: alternate"))).body for other in others
-        ]
-        return (first.body, *found)
+        others = alternates(first)[:_MAX_ALTERNATES] if all_of_them else ()
+        pems, missed = [first.body], []
+        for other in others:
+            try:
+                pems.append((await self._chain(link(other, url, self._origin, "certificate: alternate"))).body)
+            except AcmeError as error:
+                missed.append(str(error))
+        return Downloaded(tuple(pems), tuple(missed))
 
     # -- renewal: RFC 9773 --
 
@@ -188,9 +207,10 @@ class Session:
             replaces=wish.replaces,
             not_after=None if wish.not_after is None else wish.not_after.strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
-        answer = await self._post((await self._directory()).new_order, body)
-        url = answer.headers.get("Location")
-        return answers.read_order(answer.body, url, wish, self._origin, self._network.retry_after(answer))
+        asked = (await self._directory()).new_order
+        answer = await self._post(asked, body)
+        url, retry_after = answer.headers.get("Location"), self._network.retry_after(answer)
+        return answers.read_order(answer.body, url, wish, self._origin, retry_after, base=asked)
 
     async def _chain(self, url: str) -> Answer:
         answer = await self._send(url, b"", accept=_CHAIN_TYPE)
@@ -207,12 +227,11 @@ class Session:
             external.algorithm,
         )
 
-    def _account(self, answer: Answer) -> Account:
-        return answers.read_account(answer.body, answer.headers.get("Location"), self._origin)
-
-    async def _new_account(self, message: messages.NewRegistration) -> Answer:
+    async def _new_account(self, message: messages.NewRegistration) -> Account:
         directory = await self._directory()
-        return await self._network.post(directory.new_account, _payload(message), directory.new_nonce, account=None)
+        asked = directory.new_account
+        answer = await self._network.post(asked, _payload(message), directory.new_nonce, account=None)
+        return answers.read_account(answer.body, answer.headers.get("Location"), self._origin, asked)
 
     async def _post(self, url: str, message: JSONDeSerializable | None) -> Answer:
         return await self._send(url, b"" if message is None else _payload(message))
@@ -227,7 +246,7 @@ class Session:
         async with self._reading:
             if self._known is None or time.monotonic() - self._known[0] > _DIRECTORY_SECONDS:
                 answer = await self._network.get(self._url)
-                self._known = (time.monotonic(), answers.read_directory(answer.body, self._origin))
+                self._known = (time.monotonic(), answers.read_directory(answer.body, self._origin, self._url))
             return self._known[1]
 
     def _kid(self) -> str:

@@ -42,6 +42,10 @@ class NoAnswer(Exception):
     """What could not be determined, in words for a person."""
 
 
+class NotTold(NoAnswer):
+    """The recursive servers answered, but with an error of theirs."""
+
+
 class Questions:
     """Asks. `nameservers` are the recursive ones; none means the system's. `ports`: for name servers that are not at 53."""
 
@@ -75,11 +79,17 @@ class Questions:
 
     async def zone(self, name: str) -> str:
         """The zone that a name is in, as the recursive servers see it. Raises NoAnswer."""
+        failed: NotTold | None = None
         for below in itself_and_above(name):
-            found = _zone_in(await self._recursive(below, "SOA"), below)
+            try:
+                found = _zone_in(await self._recursive(below, "SOA"), below)
+            except NotTold as error:
+                # Some servers fail at names that they do not have; the name above may be answered for all that.
+                failed = failed or error
+                continue
             if found is not None:
                 return found
-        raise NoAnswer(f"no zone of {name} is known to the recursive name servers")
+        raise failed or NoAnswer(f"no zone of {name} is known to the recursive name servers")
 
     async def servers(self, zone: str) -> tuple[str, ...]:
         """The names of a zone's servers. Raises NoAnswer."""
@@ -221,8 +231,10 @@ class Questions:
             if not responses:
                 raise NoAnswer(f"{name} does not exist") from None
             return next(iter(responses.values()))
-        except (dns.exception.DNSException, OSError, EOFError, ValueError):
-            raise NoAnswer(f"the recursive name servers give no answer about {name}") from None
+        except (dns.exception.DNSException, OSError, EOFError, ValueError) as error:
+            if said := _said(error):
+                raise NotTold(f"asked for {kind} of {name}, {said}") from None
+            raise NoAnswer(f"the recursive name servers give no answer about {name} ({kind})") from None
         return answer.response
 
     def _own(self) -> Resolver:
@@ -233,6 +245,13 @@ class Questions:
                 raise NoAnswer("this machine names no recursive name servers; set --recursive-nameservers") from None
             self._resolver.lifetime = 2 * _TRY_SECONDS
         return self._resolver
+
+
+def _said(error: Exception) -> str:
+    """What the servers answered that gave no records, each with its name; "" when none answered."""
+    errors = getattr(error, "kwargs", {}).get("errors") or ()
+    codes = {f"{one[0]}": dns.rcode.to_text(one[4].rcode()) for one in errors if one[4] is not None}
+    return ", ".join(f"the recursive name server {server} answers {code}" for server, code in sorted(codes.items())[:8])
 
 
 def itself_and_above(name: str) -> tuple[str, ...]:

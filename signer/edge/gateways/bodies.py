@@ -5,7 +5,7 @@ and others would draw other controllers.
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from signer.api.certificate import CERTIFICATES, Certificate, PrivateKeySpec
@@ -15,6 +15,7 @@ from signer.api.labels import EDGE_LABEL, PART_OF, SOURCE_NAMESPACE, SOURCE_NAME
 from signer.api.retry import RETRY
 from signer.api.secret import SECRETS, TLS_TYPE
 from signer.edge.gateways.wish import Source, Wish
+from signer.edge.host import Host
 from signer.kube.resource import Resource
 
 SOURCES = "mesh-signer.dev/sources"
@@ -49,7 +50,7 @@ def certificate_body(wish: Wish, namespace: str, *, source_namespace_uid: str, s
         metadata["ownerReferences"] = [_owner(one) for one in wish.sources[:_SOURCES_SHOWN]]
     spec: dict[str, Any] = {
         "secretName": wish.secret_name,
-        "dnsNames": [str(host) for host in wish.hosts],
+        "dnsNames": _names(wish.hosts),
         "issuerRef": dict(zip(("name", "kind", "group"), wish.issuer.normal(), strict=True)),
         "privateKey": _private_key(wish),
     }
@@ -60,6 +61,13 @@ def certificate_body(wish: Wish, namespace: str, *, source_namespace_uid: str, s
     if limit.isascii() and limit.isdigit() and 0 < int(limit[:4]) == int(limit):
         spec["revisionHistoryLimit"] = int(limit)
     return {"apiVersion": CERTIFICATES.api_version, "kind": CERTIFICATES.kind, "metadata": metadata, "spec": spec}
+
+
+def _names(hosts: Iterable[Host]) -> list[str]:
+    """The fewest names that serve all of these: CAs refuse a name beside a wildcard that covers it (Let's Encrypt)."""
+    listed = list(hosts)
+    wildcards = [str(one) for one in listed if one.wildcard]
+    return [str(one) for one in listed if one.wildcard or not one.is_in(wildcards)]
 
 
 def _private_key(wish: Wish) -> dict[str, Any]:

@@ -20,10 +20,11 @@ from issuers.acme.account import (
     Registration,
     load_key,
 )
+from issuers.acme.answers import Account as Registered
 from issuers.acme.client import Session
 from issuers.acme.errors import AcmeError, Fatal, ForbiddenTarget, judge
 from issuers.acme.targets import same_origin
-from signer.api.acmeissuer import read_acme_status
+from signer.api.acmeissuer import AcmeStatus, read_acme_status
 from signer.api.event import ObjectReference, reference_to
 from signer.api.issuer import Issuer, IssuerRef
 from signer.authorities.registry import Registry
@@ -116,6 +117,8 @@ class AcmeIssuerController:
                 self.queue.add_after(ref, error.recheck)
             return
         acme = {"uri": uri, "lastRegisteredEmail": emails, "lastPrivateKeyHash": key_hash}
+        if isinstance(spec, AcmeIssuer):
+            acme |= {"lastServer": spec.server, "lastExternalAccount": _external(spec)}
         told = await self._status.tell(
             ref, issuer, ready=True, reason=REGISTERED, message=_REGISTERED_MESSAGE, acme=acme
         )
@@ -189,7 +192,7 @@ class AcmeIssuerController:
     ) -> str:
         before = read_acme_status(issuer)
         emails = ",".join(spec.emails)
-        if before.uri and before.last_private_key_hash == key_hash and not self._accounts.doubted(ref):
+        if before.uri and _same_account(before, spec, key_hash) and not self._accounts.doubted(ref):
             try:
                 same_origin(before.uri, spec.origin, "status.acme.uri")
             except ForbiddenTarget:
@@ -198,14 +201,13 @@ class AcmeIssuerController:
                 if before.last_registered_email == emails:
                     return before.uri
                 session.account_url = before.uri
-                await session.update_account(registration)
-                return before.uri
+                return _valid(await session.update_account(registration), spec)
         # Finding needs no binding and changes nothing; an account that was there keeps its contacts until they are set.
         found = await session.find_account()
         if found is None:
-            return (await session.register(registration)).url
-        session.account_url = found.url
-        if tuple(found.contact or ()) != registration.contact():
+            return _valid(await session.register(registration), spec)
+        session.account_url = _valid(found, spec)
+        if found.contact != registration.contact():
             await session.update_account(registration)
         return found.url
 
@@ -235,6 +237,35 @@ def account_key_hash(key: AccountKey) -> str:
     public = key.jwk.public_key().key
     der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(hashlib.sha256(der).digest()).decode()
+
+
+def _external(spec: AcmeIssuer) -> str:
+    return spec.external.key_id if spec.external is not None else ""
+
+
+def _same_account(before: AcmeStatus, spec: AcmeIssuer, key_hash: str) -> bool:
+    """Tell whether the account in a status is the one that this spec would get: by key, directory and binding. Pure.
+
+    cert-manager, and versions of ours before, wrote of the key alone.
+    """
+    if before.last_private_key_hash != key_hash:
+        return False
+    return not before.last_server or (before.last_server, before.last_external_account) == (
+        spec.server,
+        _external(spec),
+    )
+
+
+def _valid(account: Registered, spec: AcmeIssuer) -> str:
+    """The URL of an account that may order. Raises Unusable for one that is over: its key gets no other (RFC 8555, 7.3.6)."""
+    if account.valid:
+        return account.url
+    raise Unusable(
+        NOT_REGISTERED,
+        f"Secret {spec.secret_namespace}/{spec.account_secret}: the CA says that this key's account is {account.status}; delete"
+        " the Secret, or name another in spec.acme.privateKeySecretRef, and a new key and account are made",
+        _FATAL_RECHECK,
+    )
 
 
 def _seconds(wait: timedelta) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from signer.api.acmeissuer import read_acme_status
+from signer.api.acmeissuer import AcmeStatus, read_acme_status
 from signer.api.event import reference_to
 from signer.api.issuer import Issuer, IssuerRef
 from signer.api.meta import find_condition, set_condition
@@ -51,9 +51,7 @@ class AcmeIssuerStatus:
         )
         status: dict[str, Any] = {"conditions": msgspec.to_builtins(conditions)}
         written = read_acme_status(issuer)
-        if acme is not None and (written.uri, written.last_registered_email, written.last_private_key_hash) != tuple(
-            acme.values()
-        ):
+        if acme is not None and written != msgspec.convert(acme, AcmeStatus):
             status["acme"] = acme
         elif conditions == issuer.status.conditions:
             return True

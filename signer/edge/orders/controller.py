@@ -11,7 +11,7 @@ from functools import partial
 
 import msgspec
 
-from issuers.acme.chain import choose_chain, read_chain
+from issuers.acme.chain import choose_chain, not_preferred, read_chains
 from issuers.acme.errors import AcmeError, Refused, RetryLater
 from issuers.acme.order import Order as Placed
 from issuers.acme.order import OrderStatus, Wish
@@ -34,6 +34,7 @@ from signer.edge.orders.family import OrderFamily, hosts_of_order
 from signer.edge.orders.gate import OrderGate, Waits
 from signer.edge.orders.history import Obtained
 from signer.edge.orders.make import is_rehearsal
+from signer.edge.orders.step import told
 from signer.edge.orders.values import (
     answer_for,
     base64_text,
@@ -42,10 +43,12 @@ from signer.edge.orders.values import (
     finished,
     issuer_of,
     key_of,
+    last_moment,
     leftover,
     proof_of,
     status_of,
     until_next_look,
+    waits_since,
     wish_of,
 )
 from signer.edge.orders.writer import OrderWriter, insist
@@ -199,7 +202,7 @@ class OrderController:
                 await self._writer.tidy(outdated)
                 return None
             case steps.AwaitChallenges():
-                return None
+                return await self._await(order, account)
             case steps.Finalize():
                 return await self._finalize(order, account)
             case steps.FetchCertificate():
@@ -239,7 +242,7 @@ class OrderController:
         except AcmeError:
             self._gate.withdrawn(asked)
             raise
-        status = status_of(placed, authorizations=True) | {"reason": None}
+        status = status_of(placed, authorizations=True) | {"reason": None, "placedAt": to_rfc3339(self._clock())}
         # Who asked again would have two orders: this is written however long the API server is away.
         about = reference_to(ORDERS, order.metadata)
         written = await insist(
@@ -267,16 +270,28 @@ class OrderController:
             if error.http_status == 404:
                 return await self._failures.end(order, "expired", "the CA no longer knows the order", None)
             raise
+        return await self._shown(order, placed)
+
+    async def _shown(self, order: Order, placed: Placed) -> Order | None:
+        """Store how the CA says that the order is, or look again later where that is no news; None then."""
         status = status_of(placed, authorizations=not order.status.authorizations)
-        if (end := ended(placed, self._clock())) is not None:
+        now = self._clock()
+        if (end := ended(placed, last_moment(order, placed.expires), now)) is not None:
             return await self._failures.end(order, end.state, end.why, end.failure)
         if status["state"] != order.status.state or "authorizations" in status:
             return await self._writer.patch(order, status)
-        self._again(order, placed.retry_after)
+        if text := waits_since(order, placed, now):
+            await self._writer.say(order, text)
+        self.queue.add_after(key_of(order), until_next_look(placed.retry_after, now).total_seconds())
         return None
 
-    def _again(self, order: Order, at: datetime | None) -> None:
-        self.queue.add_after(key_of(order), until_next_look(at, self._clock()).total_seconds())
+    async def _await(self, order: Order, account: Account) -> Order | None:
+        """Nothing to do before a Challenge changes; but when the order's time is over, the CA is asked how it is."""
+        last = last_moment(order)
+        if last is not None and (left := (last - self._clock()).total_seconds()) > 0:
+            self.queue.add_after(key_of(order), left)
+            return None
+        return await self._read(order, account)
 
     async def _read_proofs(self, order: Order, account: Account, urls: tuple[str, ...]) -> Order:
         wish = wish_of(order)
@@ -297,19 +312,23 @@ class OrderController:
                 raise
             # Sent before, by a process that ended before it could store that; or not all is proven after all.
             return await self._read(order, account)
-        return await self._writer.patch(order, status_of(after))
+        return await self._shown(order, after)
 
     async def _fetch(self, order: Order, account: Account) -> Order | None:
         wish = wish_of(order)
         placed = await account.session.order(order.status.url, wish)
-        if placed.certificate is None:
-            self._again(order, placed.retry_after)
-            return None
+        if placed.status is not OrderStatus.VALID or placed.certificate is None:
+            return await self._shown(order, placed)
         preferred = account.issuer.preferred_chain
-        pems = await account.session.chains(placed.certificate, all_of_them=bool(preferred))
-        csr, now = csr_of(order), self._clock()
-        chosen = choose_chain([read_chain(pem, wish, csr, now) for pem in pems], preferred or None)
-        written = await self._writer.patch(order, {"certificate": base64_text(chosen.pem), "reason": None})
+        found = await account.session.chains(placed.certificate, all_of_them=bool(preferred))
+        chains, unread = read_chains(found.pems, wish, csr_of(order), self._clock())
+        chosen = choose_chain(chains, preferred or None)
+        lacking = not_preferred(chains, chosen, preferred, (*found.missed, *unread))
+        written = await self._writer.patch(
+            order, {"certificate": base64_text(chosen.pem), "reason": told(lacking) or None}
+        )
+        if lacking:
+            self._writer.emit(written, "Warning", "PreferredChainMissing", told(lacking))
         self._writer.emit(written, "Normal", "Complete", "Order completed successfully")
         got = Obtained(certificate_id(chosen.leaf) or "", life(chosen.leaf))
         await self._gate.obtained(account, wish, got)

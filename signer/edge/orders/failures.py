@@ -15,7 +15,7 @@ from signer.edge.issuers.choice import ENOUGH
 from signer.edge.issuers.term import Term
 from signer.edge.orders.family import OrderFamily
 from signer.edge.orders.gate import OrderGate
-from signer.edge.orders.values import issuer_of, key_of, wish_of
+from signer.edge.orders.values import issuer_of, key_of, overdue, wish_of
 from signer.edge.orders.writer import OrderWriter
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Reflector
@@ -70,6 +70,10 @@ class OrderFailures:
         verdict = judge(error, now)
         if isinstance(verdict, Fatal):
             await self.end(order, "errored", f"Failed to continue with the order: {verdict.text}", verdict)
+            return
+        if overdue(order, now):
+            text = f"the order has expired; the last that was heard of its CA: {verdict.text}"
+            await self.end(order, "expired", text, RetryLater("expired", text))
             return
         reason = "RateLimited" if isinstance(verdict, RateLimited) else verdict.reason
         until = verdict.not_before

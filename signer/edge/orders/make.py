@@ -18,6 +18,7 @@ from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateReque
 from signer.api.issuer import IssuerRef
 from signer.api.labels import PART_OF
 from signer.api.meta import controller_reference
+from signer.api.names import shortened
 from signer.api.order import ORDERS, Order
 from signer.api.text import shown
 from signer.edge.host import Host, read_host
@@ -29,7 +30,7 @@ _REHEARSAL = "\0rehearsal"
 def order_name(name: str, uid: str, *, rehearsal: bool = False) -> str:
     """Name the Order of the CertificateRequest of this name and UID."""
     digest = hashlib.sha256(f"{uid}{_REHEARSAL if rehearsal else ''}".encode()).hexdigest()[:10]
-    return f"{name[:240]}-{digest}"
+    return f"{shortened(name, 240)}-{digest}"
 
 
 def is_rehearsal(order: Order) -> bool:

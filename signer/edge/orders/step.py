@@ -19,6 +19,7 @@ from issuers.acme.order import DNS_PERSIST01
 from signer.api.challenge import CHALLENGES, FINALIZER, Challenge
 from signer.api.labels import PART_OF
 from signer.api.meta import controller_reference
+from signer.api.names import shortened
 from signer.api.order import FAILED_STATES, ORDERS, Authorization, OfferedChallenge, Order
 from signer.api.text import shown
 from signer.edge.orders.solver_choice import solver_for
@@ -174,7 +175,7 @@ def _prove(
         if challenge is not None and challenge.status.state in ("valid", "processing"):
             waiting += [] if challenge.status.state == "valid" else [challenge]
             continue
-        picked = solver_for(authorization, solvers, labels)
+        picked = _answerable(authorization, solvers, labels)
         if isinstance(picked, Refuse):
             return Fail(picked.reasons[0])
         made = MakeChallenge(name, authorization, picked[1], picked[0])
@@ -205,25 +206,35 @@ def told(text: str) -> str:
 
 
 def unordered(order: Order) -> Reason | None:
-    """Tell when the CA wants something proven that was not ordered, or sent a token that is none."""
+    """Tell when the CA wants something proven that was not ordered."""
     spec = order.spec
     left = {name.lower() for name in (*spec.dns_names, *spec.ip_addresses, spec.common_name) if name}
     for authorization in order.status.authorizations:
         name = f"*.{authorization.identifier}" if authorization.wildcard else authorization.identifier
         if name.lower() not in left:
             return Reason("UnexpectedAuthorization", f"the CA wants {shown(name)} proven, which was not ordered")
-        for one in authorization.challenges:
-            if one.type in _TYPES and one.type != DNS_PERSIST01 and not TOKEN.fullmatch(one.token):
-                return Reason(
-                    "MalformedChallenge", f"the CA sent a token for {shown(name)} that is malformed (RFC 8555, 8.3)"
-                )
     return None
+
+
+def _answerable(
+    authorization: Authorization, solvers: Iterable[Any], labels: Mapping[str, str]
+) -> tuple[dict[str, Any], OfferedChallenge] | Refuse:
+    """The solver and the challenge that it answers (solver_for), which needs a URL and a token; others may have any."""
+    picked = solver_for(authorization, solvers, labels)
+    if isinstance(picked, Refuse):
+        return picked
+    offered = picked[1]
+    if offered.url and (offered.type == DNS_PERSIST01 or TOKEN.fullmatch(offered.token)):
+        return picked
+    what = "token (RFC 8555, 8.3)" if offered.url else "URL of its own origin"
+    text = f"the CA sent no {what} with the {offered.type} challenge for {shown(authorization.identifier)}"
+    return Refuse((Reason("MalformedChallenge", text),))
 
 
 def challenge_name(order: Order, authorization: Authorization) -> str:
     """Name the Challenge of an authorization: the same after a restart, another for each Order and authorization."""
     digest = hashlib.sha256(f"{order.metadata.uid}\0{authorization.url}".encode()).hexdigest()[:10]
-    return f"{order.metadata.name[:240]}-{digest}"
+    return f"{shortened(order.metadata.name, 240)}-{digest}"
 
 
 def challenge_body(order: Order, made: MakeChallenge, key: str) -> dict[str, Any]:
@@ -263,7 +274,7 @@ def genuine(challenge: Challenge, order: Order, solvers: Iterable[Any], labels: 
         return False
     for authorization in order.status.authorizations:
         if challenge_name(order, authorization) == challenge.metadata.name:
-            picked = solver_for(authorization, solvers, labels)
+            picked = _answerable(authorization, solvers, labels)
             if isinstance(picked, Refuse):
                 return False
             wanted = challenge_body(

@@ -17,6 +17,7 @@ from issuers.acme.order import Order as Placed
 from issuers.x509 import loading
 from signer.api.challenge import Challenge
 from signer.api.issuer import IssuerRef
+from signer.api.meta import from_rfc3339, to_rfc3339
 from signer.api.order import FAILED_STATES, Order
 from signer.edge.issuers.accounts import Account
 from signer.kube.superseded import Key
@@ -27,6 +28,13 @@ _POLL = timedelta(seconds=1)
 _SHORTEST_POLL = timedelta(milliseconds=200)
 # A CA that names a far time for an order that it works on is asked sooner: orders live for hours only.
 LONGEST_POLL = timedelta(minutes=5)
+# What an order may take where the CA names no end, and where it names one that is far away.
+UNTOLD_LIFE = timedelta(days=1)
+LONGEST_LIFE = timedelta(days=30)
+# What is over, and cannot be asked about just now, may have its certificate all the same.
+GRACE = timedelta(hours=1)
+# So long nobody is told that the CA works on an order: most take seconds.
+_UNTOLD_WAIT = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +95,63 @@ def csr_of(order: Order) -> x509.CertificateSigningRequest:
 def status_of(placed: Placed, *, authorizations: bool = False) -> dict[str, Any]:
     """The status that follows from what the CA said; with `authorizations`, their URLs too."""
     found: dict[str, Any] = {"url": placed.url, "finalizeURL": placed.finalize, "state": str(placed.status)}
+    if placed.expires is not None:
+        found["expires"] = to_rfc3339(placed.expires)
     if authorizations:
         found["authorizations"] = [{"url": url} for url in placed.authorizations]
     return found
 
 
-def ended(placed: Placed, now: datetime) -> Ended | None:
-    """How an order ended, as the CA shows it; None while something may come of it. A valid one never expires."""
+def last_moment(order: Order, expires: datetime | None = None) -> datetime | None:
+    """When an order that was placed ends, whatever state it is in then: as the CA says (`expires`: now), within our bounds.
+
+    None only where neither the Order nor the API server says when anything of it began.
+    """
+    status = order.status
+    told, begun = expires or from_rfc3339(status.expires), _begun(order)
+    if begun is None:
+        return told
+    return min(told or begun + UNTOLD_LIFE, begun + LONGEST_LIFE)
+
+
+def overdue(order: Order, now: datetime) -> bool:
+    """Tell whether an order that was placed is over for so long that nobody can have anything of it any more."""
+    last = last_moment(order)
+    return bool(order.status.url) and last is not None and last + GRACE <= now
+
+
+def _begun(order: Order) -> datetime | None:
+    return from_rfc3339(order.status.placed_at) or from_rfc3339(order.metadata.creation_timestamp)
+
+
+def waits_since(order: Order, placed: Placed, now: datetime) -> str:
+    """Say since when, and until when, the CA works on an order; "" for one that has not taken long."""
+    begun, last = _begun(order), last_moment(order, placed.expires)
+    if begun is None or last is None or now - begun < _UNTOLD_WAIT:
+        return ""
+    return (
+        f'the CA gave the order at {to_rfc3339(begun)}, and still says "{placed.status}"'
+        f"{' without a certificate' if placed.status is OrderStatus.VALID else ''}; it ends at {to_rfc3339(last)}"
+    )
+
+
+def ended(placed: Placed, last: datetime | None, now: datetime) -> Ended | None:
+    """How an order ended, as the CA shows it; None while something may come of it.
+
+    After `last` (last_moment) nothing comes of it in any state (RFC 8555, 7.1.3 and 7.1.6), but for one whose certificate
+    is there. Proofs that are missing are nobody's fault; a CA that made nothing of all of them has failed.
+    """
     if placed.status is OrderStatus.INVALID:
         if placed.error is None:
             why = "the CA gives no reason"
             return Ended("invalid", why, RetryLater("invalid", why))
         return Ended("invalid", placed.error.text(), judge_problem(placed.error, now))
-    if placed.status is OrderStatus.PENDING and placed.expires is not None and placed.expires <= now:
-        return Ended("expired", "the order has expired", None)
-    return None
+    if last is None or last > now or (placed.status is OrderStatus.VALID and placed.certificate is not None):
+        return None
+    why = f'the order has expired: until {to_rfc3339(last)} the CA said "{placed.status}"'
+    if placed.status is OrderStatus.PENDING:
+        return Ended("expired", why, None)
+    return Ended("expired", f"{why} and gave no certificate", RetryLater("expired", why))
 
 
 def until_next_look(retry_after: datetime | None, now: datetime) -> timedelta:

@@ -204,7 +204,7 @@ class Driver:
         found = await (
             patiently(lambda: self.session.chains(step.url)) if self.patient else self.session.chains(step.url)
         )
-        return [read_chain(pem, self.wish, self.leaf_key, utc_now()) for pem in found]
+        return [read_chain(pem, self.wish, self.leaf_key, utc_now()) for pem in found.pems]
 
     async def _solve(self, one: order.Authorization) -> None:
         chosen = choose(one, self.wanted)

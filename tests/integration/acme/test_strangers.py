@@ -56,7 +56,6 @@ async def test_trust(start: Start, talk: Talk) -> None:
     [
         ("newOrder", "https://localhost:1/order"),
         ("newNonce", "http://localhost/nonce"),
-        ("renewalInfo", "https://169.254.169.254/latest/meta-data"),
     ],
 )
 async def test_urls_of_the_directory(start: Start, talk: Talk, field: str, value: str) -> None:
@@ -85,8 +84,6 @@ async def test_redirects(start: Start, talk: Talk, status: int) -> None:
         ("order-plz", lambda o: o.update(finalize="https://localhost:1/"), "finalize: it leads to"),
         ("order-plz", lambda o: o.update(authorizations=["https://10.0.0.1/"]), "authorizations: it leads to"),
         ("authZ", lambda a: a["identifier"].update(value="bank.example"), "identifier"),
-        ("authZ", lambda a: [c.update(token="../../x" * 4) for c in a["challenges"]], "token"),
-        ("authZ", lambda a: [c.update(url="https://[::1]/") for c in a["challenges"]], "url: it leads to"),
         ("authZ", lambda a: a.update(status="perhaps"), "status"),
     ],
 )

@@ -9,13 +9,16 @@ from tests.integration.crds.objects import KINDS, SHAPE
 
 pytestmark = pytest.mark.integration
 LIMITS = ("enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "maxItems", "maxProperties", "oneOf")
-# Fields that cert-manager has not: DNS records by External-DNS, and where the self check looks (docs/edge.md).
+# Fields that cert-manager has not: DNS records by External-DNS, where the self check looks (docs/edge.md), and what an account was
+# got with.
 _SELF_CHECK = ".spec.acme.solvers[].http01.selfCheck"
 NEWER = {
     ".spec.acme.solvers[].dns01.externalDNS",
     ".spec.acme.solvers[].dns01.externalDNS.namespace",
     ".spec.acme.solvers[].dns01.persistent",
     ".spec.acme.solvers[].dns01.persistent.issuerDomainName",
+    ".status.acme.lastExternalAccount",
+    ".status.acme.lastServer",
 } | {f"{_SELF_CHECK}{one}" for one in ("", ".mode", ".addresses", ".addresses[]", ".nameservers", ".nameservers[]")}
 # Where our schema says what in cert-manager only the webhook says (internal/apis/certmanager/validation).
 LIMITS_OF_THE_WEBHOOK = {

@@ -38,10 +38,17 @@ MUTANTS = (
         (f"{_UNIT}/orders/test_step.py",),
     ),
     Mutant(
-        "an expired order is waited for",
+        "an order that the CA works on without end is waited for without end",
         _VALUES,
-        "placed.expires is not None and placed.expires <= now:\n",
-        "placed.expires is not None and placed.expires < now:\n",
+        "    if last is None or last > now or (placed.status is",
+        "    if last is None or last > now or placed.status is OrderStatus.PROCESSING or (placed.status is",
+        (f"{_UNIT}/orders/test_values.py",),
+    ),
+    Mutant(
+        "a CA that names no end has all the time in the world",
+        _VALUES,
+        "    return min(told or begun + UNTOLD_LIFE, begun + LONGEST_LIFE)\n",
+        "    return min(told, begun + LONGEST_LIFE) if told is not None else None\n",
         (f"{_UNIT}/orders/test_values.py",),
     ),
     Mutant(

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from issuers.acme.account import generate_key, load_key
+from issuers.acme.client.session import Downloaded
 from issuers.acme.client.session import Session as RealSession
 from issuers.acme.order import Authorization, AuthorizationStatus, ChallengeStatus, OrderStatus, Wish
 from issuers.acme.order import Challenge as Offered
@@ -357,7 +358,7 @@ class Session:
         self._csr = csr
         return self._placed("finalize", wish, OrderStatus.VALID)
 
-    async def chains(self, _url: str, *, all_of_them: bool) -> list[bytes]:
+    async def chains(self, _url: str, *, all_of_them: bool) -> Downloaded:
         self.steps.append("chains")
         assert self._csr is not None
         assert not all_of_them
@@ -366,7 +367,7 @@ class Session:
         builder = x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(root.name)
         builder = builder.public_key(self._csr.public_key()).serial_number(1).add_extension(names, critical=True)
         builder = builder.not_valid_before(NOW).not_valid_after(NOW + timedelta(days=90))
-        return [pki.cert_pem(builder.sign(root.private, hashes.SHA256())) + root.pem]
+        return Downloaded((pki.cert_pem(builder.sign(root.private, hashes.SHA256())) + root.pem,))
 
     async def authorization(self, url: str, wish: Wish) -> Authorization:
         self.steps.append("authorization")

@@ -1,5 +1,6 @@
 """Orders and Challenges for the tests of the edge, as the API server shows them."""
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -22,9 +23,11 @@ def authorization(name: str = "a.example.com", number: int = 1, **fields: Any) -
     return {**found, "initialState": "pending", **fields}
 
 
-def order(status: Any = None, **spec: Any) -> Order:
+def order(status: Any = None, created: datetime | None = None, **spec: Any) -> Order:
     fields = {"request": "aGk=", "issuerRef": {"name": "le", "kind": "ClusterIssuer"}, "dnsNames": ["a.example.com"]}
     metadata = {"namespace": "istio-system", "name": "o", "uid": "order-uid"}
+    if created is not None:
+        metadata["creationTimestamp"] = created.isoformat()
     return msgspec.convert({"metadata": metadata, "spec": fields | spec, "status": status}, Order)
 
 

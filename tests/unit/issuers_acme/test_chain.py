@@ -8,8 +8,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
 
-from issuers.acme.chain import Chain, choose_chain, read_chain
+from issuers.acme.chain import Chain, choose_chain, not_preferred, read_chain, read_chains
 from issuers.acme.errors import MalformedAnswer
 from issuers.acme.identifiers import identifiers
 from issuers.acme.order import Wish
@@ -117,3 +119,20 @@ def test_choice() -> None:
     assert choose_chain([short, long], "Middle") is short
     assert choose_chain([long, short], "Nobody") is long
     assert choose_chain([long, short], None) is long
+
+
+@given(st.lists(st.sampled_from(["good", "cut", "stranger", "empty"]), max_size=6), st.booleans())
+def test_alternatives_stop_nothing(kinds: list[str], wished: bool) -> None:
+    """Whatever a CA's alternatives are, its own chain is had; the preferred one where it is among the good ones, else it is told."""
+    good = pem(LEAF, MIDDLE.certificate)
+    sent = {"good": good, "cut": good[:-9], "stranger": pem(LEAF, LOOKALIKE.certificate), "empty": b""}
+    pems = [pem(LEAF), *(sent[kind] for kind in kinds)]
+    chains, missed = read_chains(pems, WISH, KEY, NOW)
+    assert len(chains) + len(missed) == len(pems)
+    assert chains[0].pem == pem(LEAF)
+    preferred = "Root" if wished else ""
+    chosen = choose_chain(chains, preferred or None)
+    told = not_preferred(chains, chosen, preferred, missed)
+    assert bool(told) == (wished and "good" not in kinds)
+    if told and kinds:
+        assert "not had: certificate" in told

@@ -5,6 +5,7 @@ import base64
 import pytest
 
 from issuers.acme.account import load_key
+from tests.fakes.acme_faults import FaultyCA, problem, times
 from tests.integration.edge.conftest import Start, spec
 from tests.integration.slow_controllers import World, condition
 
@@ -105,3 +106,28 @@ async def test_a_server_that_changes(here: World, start: Start) -> None:
     await here.until("an account at the other server", moved)
     after = (await here.ready("ClusterIssuer", name))["status"]["acme"]
     assert after["lastPrivateKeyHash"] == before["lastPrivateKeyHash"]
+
+
+@pytest.mark.parametrize("code", ["externalAccountRequired", "malformed", "userActionRequired"])
+async def test_a_question_that_is_refused(here: World, start: Start, code: str) -> None:
+    """A CA that does not say whether it has an account is sent the registration: it gives the one that there is."""
+    with FaultyCA(start()) as ca:
+        ca.rule = times(1, "sign-me-up", problem(403, code, "not like this"))
+        name = await here.issuer("acme", spec(ca))  # type: ignore[arg-type]  # it has what spec reads of a Pebble
+        await here.ready("ClusterIssuer", name)
+
+
+async def test_another_directory_of_the_same_host(here: World, start: Start) -> None:
+    """When only the directory's path or query changes, the account is asked for anew, there."""
+    with FaultyCA(start()) as ca:
+        name = await here.issuer("acme", spec(ca))  # type: ignore[arg-type]  # as above
+        await here.ready("ClusterIssuer", name)
+        ca.seen.clear()
+        await here.edit("ClusterIssuer", name, {"spec": {"acme": {"server": f"{ca.directory}?other"}}})
+
+        async def registered() -> bool:
+            found = await here.get("ClusterIssuer", name)
+            return found is not None and found["status"]["acme"].get("lastServer") == f"{ca.directory}?other"
+
+        await here.until("the account of the other directory", registered)
+        assert [path for method, path, _ in ca.seen if method == "POST"]

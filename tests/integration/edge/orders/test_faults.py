@@ -8,7 +8,7 @@ import pytest
 
 from signer.api.event import EVENTS
 from signer.tenancy.verdict import Reason
-from tests.fakes.acme_faults import FaultyCA, Reply, http_date, problem, times
+from tests.fakes.acme_faults import FaultyCA, Reply, edit, http_date, problem, times
 from tests.integration.edge.conftest import Start, spec
 from tests.integration.edge.presenters import ServerPresenter
 from tests.integration.slow_controllers import Json, World
@@ -246,3 +246,65 @@ async def test_trusted_by_the_bundle_only(here: World, start: Start) -> None:
     acme = spec(ca)["acme"]
     await here.edit("ClusterIssuer", name, {"spec": {"acme": {"caBundle": acme["caBundle"]}}})
     await here.ready("ClusterIssuer", name)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"status": "processing", "expires": "2020-01-01T00:00:00Z"},
+        {"status": "ready", "expires": "2020-01-01T00:00:00Z"},
+        {"status": "valid", "certificate": None, "expires": "2020-01-01T00:00:00Z"},
+        {"status": "processing", "expires": None},
+    ],
+    ids=["processing", "ready", "valid", "untold"],
+)
+async def test_an_order_that_never_ends(here: World, faulty: FaultyCA, shown: Json) -> None:
+    """An order of which the CA makes nothing ends when its time is over; that counts, and the next one gives the certificate."""
+    told = edit(lambda found: found.update(shown))
+    faulty.rule = lambda method, path: told if method == "POST" and ("my-order" in path or "finalize" in path) else None
+    await asked(here, faulty, "endless.example")
+    if shown["expires"] is None:
+
+        async def proven() -> bool:
+            return any(one.get("status", {}).get("state") == "processing" for one in await here.list("Order"))
+
+        await here.until("the CA to say that it works on it", proven)
+        await here.restart(ahead=dt.timedelta(hours=25))
+    found = await here.condition("Certificate", "web", "Issuing", status="False", reason="Failed")
+    assert found["status"]["failedIssuanceAttempts"] == 1
+    (one,) = await here.list("Order")
+    assert one["status"]["state"] == "expired"
+    assert shown["status"] in one["status"]["reason"]
+    faulty.rule = lambda _method, _path: None
+    await here.restart()
+    await here.edit("Certificate", "web", {"spec": {"dnsNames": ["endless.example", "second.example"]}})
+    await here.ready("Certificate", "web")
+    assert orders_made(faulty) == 2
+
+
+async def test_a_certificate_that_is_never_there(here: World, faulty: FaultyCA) -> None:
+    """A certificate that the CA does not have at the URL that it gave is asked for until the order's time is over, no longer."""
+    faulty.rule = lambda _method, path: problem(404, "malformed", "no such thing") if "certZ" in path else None
+    await asked(here, faulty, "nowhere.example")
+
+    async def waits() -> bool:
+        return any("no such thing" in one.get("status", {}).get("reason", "") for one in await here.list("Order"))
+
+    await here.until("the Order says what it waits for", waits)
+    await here.restart(ahead=dt.timedelta(days=31))
+    await here.condition("Certificate", "web", "Issuing", status="False", reason="Failed")
+    (one,) = await here.list("Order")
+    assert one["status"]["state"] == "expired"
+
+
+async def test_an_alternative_chain_that_is_not_there(here: World, start: Start) -> None:
+    """A chain that was wished for and that the CA does not have is told, and the certificate comes with the CA's own."""
+    with FaultyCA(start(alternate_roots=1)) as ca:
+        ca.rule = lambda _method, path: problem(404, "malformed", "no such chain") if "/alternate/" in path else None
+        issuer = await here.issuer("acme", spec(ca, preferredChain="no such root"))  # type: ignore[arg-type]  # as in asked
+        await here.certificate("web", issuer, commonName=None, dnsNames=["chains.example"])
+        await here.ready("Certificate", "web")
+        assert any("/alternate/" in path and status == 404 for _, path, status in ca.seen)
+        (one,) = await here.list("Order")
+        assert "no such root" in one["status"]["reason"]
+        assert "no such chain" in one["status"]["reason"]

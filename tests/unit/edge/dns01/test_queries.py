@@ -6,6 +6,7 @@ from collections.abc import Callable
 import dns.flags
 import dns.message
 import dns.opcode
+import dns.rcode
 import dns.rdatatype
 import dns.tsig
 import pytest
@@ -122,6 +123,28 @@ async def test_silence() -> None:
         with pytest.raises(NoAnswer, match="gives no answer"):
             await questions.ask(dns.message.make_query(NAME, "TXT"), "127.0.0.1", port)
         with pytest.raises(NoAnswer, match="give no answer about"):
+            await questions.zone(NAME)
+
+
+@pytest.mark.parametrize("code", [dns.rcode.SERVFAIL, dns.rcode.REFUSED, dns.rcode.FORMERR])
+@pytest.mark.parametrize("failing", [1, 2, 9])
+async def test_what_was_answered_is_told(code: dns.rcode.Rcode, failing: int) -> None:
+    """A server that fails at a name is asked for the names above it; if it fails at all, it is said who answered what."""
+    names = list(dns_queries.itself_and_above(NAME))[:failing]
+
+    def answer(query: Message) -> list[Message]:
+        if query.question[0].name.to_text(omit_final_dot=True) in names:
+            found = dns.message.make_response(query)
+            found.set_rcode(code)
+            return [found]
+        return zone(query, reply)
+
+    async with scripted(answer) as port:
+        questions = Questions([("127.0.0.1", port)])
+        if failing < 3:
+            assert await questions.zone(NAME) == ZONE
+            return
+        with pytest.raises(NoAnswer, match=rf"SOA of {NAME}, .*127\.0\.0\.1.* answers {dns.rcode.to_text(code)}"):
             await questions.zone(NAME)
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from signer.api.certificate import Certificate
 from signer.api.retry import RETRY, retry_time
@@ -15,7 +17,7 @@ from signer.certificates.well_known import FAO_LABEL
 from signer.edge.gateways.bodies import by_hand_secret, certificate_body, gateway_secret
 from signer.edge.gateways.read import gateway_wishes
 from signer.edge.gateways.wish import Wish
-from tests.unit.edge.objects import LE, gateway, https
+from tests.unit.edge.objects import LE, gateway, host, https
 
 EVIL = {
     "istio/multiCluster": "true",
@@ -38,14 +40,36 @@ def made(one: Wish, namespace: str = "foo") -> Certificate:
     return msgspec.convert(body, Certificate)
 
 
+HOSTS = st.sampled_from(
+    [
+        "example.com",
+        "*.example.com",
+        "a.example.com",
+        "b.a.example.com",
+        "*.a.example.com",
+        "b.example.com",
+        "a.example.net",
+    ]
+)
+
+
+@given(st.lists(HOSTS, min_size=1, unique=True))
+def test_the_fewest_names(hosts: list[str]) -> None:
+    """The names in a certificate serve every host that is wanted, and none is there that a wildcard beside it covers."""
+    names = made(wish(https(*hosts))).spec.dns_names
+    assert all(host(one).is_in(names) for one in hosts)
+    assert set(names) <= set(hosts)
+    assert not any(host(one).is_in(set(names) - {one}) for one in names)
+
+
 class TestCertificate:
     def test_as_it_is(self) -> None:
         """The Certificate has the Secret's name, all hosts, the issuer, and can be issued as it is."""
-        found = made(wish(https("b.example.com", "*.example.com")))
+        found = made(wish(https("b.example.net", "*.example.com")))
         assert spec_defect(found) is None
         assert found.unsupported == ()
         assert found.metadata.name == found.spec.secret_name == "tls"
-        assert found.spec.dns_names == ("b.example.com", "*.example.com")
+        assert found.spec.dns_names == ("b.example.net", "*.example.com")
         assert found.spec.issuer_ref == LE
         key = found.spec.private_key
         assert key is not None

@@ -5,12 +5,16 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.issuer import IssuerRef
-from signer.api.order import Order
+from signer.api.names import is_subdomain, shortened
+from signer.api.order import Authorization, Order
 from signer.edge.issuers.choice import Alternatives, reference
-from signer.edge.orders.make import genuine_order, is_rehearsal, order_body
+from signer.edge.orders.make import genuine_order, is_rehearsal, order_body, order_name
+from signer.edge.orders.step import challenge_name
 from tests.unit.edge.objects import host
 
 
@@ -87,3 +91,23 @@ class TestOrder:
         assert not genuine_order(
             ordered(order_body(request(), NAMES, issuer=reference(staging))), request(), NAMES, named
         )
+
+
+LABELS = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
+OBJECT_NAMES = st.lists(LABELS, min_size=1, max_size=80).map(lambda labels: ".".join(labels)[:253].rstrip(".-"))
+
+
+@given(OBJECT_NAMES, OBJECT_NAMES)
+@example("a" * 239 + "." + "b" * 10, "a" * 239 + ".c" + "b" * 9)
+@example("a" * 229 + "." + "b" * 20, "a" * 253)
+def test_names_that_are_made_of_others(name: str, other: str) -> None:
+    """What is composed of any object's name is a name too, and another one for another object."""
+    proof = Authorization(url="https://ca.example/authz/1")
+    orders = [msgspec.convert({"metadata": {"name": text, "uid": "u"}}, Order) for text in (name, other)]
+    for made in (
+        [order_name(text, "u") for text in (name, other)],
+        [challenge_name(one, proof) for one in orders],
+        [f"{shortened(text, 230)}.0123456789abcdef" for text in (name, other)],  # an Event
+    ):
+        assert all(is_subdomain(one) for one in made)
+        assert (made[0] == made[1]) == (name == other)

@@ -11,7 +11,21 @@ from issuers.acme.errors import Fatal, Problem, RetryLater
 from issuers.acme.identifiers import identifiers
 from issuers.acme.order import Authorization, AuthorizationStatus, OrderStatus
 from issuers.acme.order import Order as Placed
-from signer.edge.orders.values import LONGEST_POLL, Ended, ended, proof_of, until_next_look
+from signer.edge.orders.values import (
+    GRACE,
+    LONGEST_LIFE,
+    LONGEST_POLL,
+    UNTOLD_LIFE,
+    Ended,
+    ended,
+    last_moment,
+    overdue,
+    proof_of,
+    status_of,
+    until_next_look,
+    waits_since,
+)
+from tests.unit.edge.issuance import order
 
 NOW = dt.datetime(2026, 11, 23, tzinfo=dt.UTC)
 LATER = NOW + dt.timedelta(hours=1)
@@ -22,24 +36,68 @@ PLACED = Placed("https://ca/o", OrderStatus.PENDING, NAMES, ("https://ca/a",), "
 @pytest.mark.parametrize("status", [one for one in OrderStatus if one is not OrderStatus.INVALID])
 def test_going_on(status: OrderStatus) -> None:
     """While something may come of an order it has not ended."""
-    assert ended(replace(PLACED, status=status), NOW) is None
+    assert ended(replace(PLACED, status=status), LATER, NOW) is None
 
 
 def test_an_invalid_order() -> None:
     """An order that failed ends in the CA's own words, and with what they mean; without any it says that there are none."""
     invalid = replace(PLACED, status=OrderStatus.INVALID)
-    found = ended(replace(invalid, error=Problem("badCSR", "no")), NOW)
+    found = ended(replace(invalid, error=Problem("badCSR", "no")), LATER, NOW)
     assert found == Ended("invalid", "badCSR: no", Fatal("badCSR", "badCSR: no"))
-    untold = ended(invalid, NOW)
+    untold = ended(invalid, LATER, NOW)
     assert untold is not None
     assert untold.why
     assert isinstance(untold.failure, RetryLater)
 
 
-def test_expired() -> None:
-    """What has expired is not waited for, though the CA's status lags, and nobody is to blame; a valid order never expires."""
-    assert ended(replace(PLACED, expires=NOW), NOW) == Ended("expired", "the order has expired", None)
-    assert ended(replace(PLACED, status=OrderStatus.VALID, certificate="https://ca/c", expires=NOW), NOW) is None
+@pytest.mark.parametrize("status", OrderStatus)
+@pytest.mark.parametrize("certificate", [None, "https://ca/c"])
+@given(late=st.timedeltas(dt.timedelta(), dt.timedelta(days=900)))
+def test_every_state_ends(status: OrderStatus, certificate: str | None, late: dt.timedelta) -> None:
+    """Past its end an order ends in whatever state the CA has it; only one whose certificate is there is fetched all the same.
+
+    Nobody is to blame for one that was not proven; a CA that made nothing of a proven one has failed, which counts.
+    """
+    placed = replace(PLACED, status=status, certificate=certificate)
+    found = ended(placed, NOW, NOW + late)
+    if status is OrderStatus.VALID and certificate is not None:
+        assert found is None
+        return
+    assert found is not None
+    assert (found.failure is None) == (status is OrderStatus.PENDING)
+    if status is not OrderStatus.INVALID:
+        assert found.state == "expired"
+        assert f'"{status}"' in found.why
+
+
+@given(
+    told=st.none() | st.timedeltas(dt.timedelta(days=-4000), dt.timedelta(days=4000)),
+    stored=st.booleans(),
+    placed=st.booleans(),
+)
+def test_every_order_has_an_end(told: dt.timedelta | None, stored: bool, placed: bool) -> None:
+    """It is the CA's, within our bounds, or a day after the order was placed; an Order of before has one too."""
+    expires = None if told is None else NOW + told
+    text = None if expires is None or not stored else expires.isoformat()
+    status = {"url": "https://ca/o", "expires": text, "placedAt": NOW.isoformat() if placed else None}
+    one = order(status, created=NOW)
+    last = last_moment(one, None if stored else expires)
+    assert last == min(expires or NOW + UNTOLD_LIFE, NOW + LONGEST_LIFE)
+    assert overdue(one, NOW + LONGEST_LIFE + GRACE)
+    assert not overdue(order(None, created=NOW), NOW + dt.timedelta(days=9000)), (
+        "what was never placed waits for its turn"
+    )
+
+
+@pytest.mark.parametrize("status", [OrderStatus.PROCESSING, OrderStatus.READY, OrderStatus.VALID, OrderStatus.PENDING])
+def test_a_wait_is_told(status: OrderStatus) -> None:
+    """An order that takes long says since when, what the CA says, and when it is given up; one that has just begun does not."""
+    one = order({"url": "https://ca/o", "placedAt": NOW.isoformat()})
+    placed = replace(PLACED, status=status)
+    assert not waits_since(one, placed, NOW + dt.timedelta(seconds=9))
+    text = waits_since(one, placed, NOW + dt.timedelta(minutes=9))
+    assert all(part in text for part in ("2026-11-23T00:00:00Z", f'"{status}"', "2026-11-23T01:00:00Z"))
+    assert status_of(placed)["expires"] == "2026-11-23T01:00:00Z"
 
 
 @given(st.none() | st.timedeltas(dt.timedelta(days=-3), dt.timedelta(days=30)))
