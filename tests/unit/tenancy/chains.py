@@ -146,6 +146,36 @@ def crossed(kind: str) -> Iterator[Case]:
         pem,
         helper=secret(ca("helper", kind, stranger_by_root), stranger_by_root),
     )
+    twice = (below_stranger, ca("other", kind, root))
+    for what, tops in (("both roots", (stranger, root)), ("the other root", (stranger,)), ("none", ())):
+        for turned in (False, True):
+            own, again = twice[:: -1 if turned else 1]
+            what_else = f"certified by a stranger and by a mesh root, turned {turned}, {what} in ca.crt"
+            yield Case(
+                what_else, secret(own, again, ca_crt=tops if tops != (stranger,) or not turned else ()), True, foo, pem
+            )
+    middle = ca("middle", kind, root)
+    yield Case(
+        "certified by a stranger, and by a CA below a mesh root",
+        secret(below_stranger, ca("other", kind, middle), middle, ca_crt=(stranger,)),
+        True,
+        foo,
+        pem,
+    )
+    yield Case(
+        "below a stranger that a mesh root certified, the stranger in ca.crt",
+        secret(below_stranger, stranger_by_root, ca_crt=(stranger,)),
+        True,
+        foo,
+        pem,
+    )
+    yield Case(
+        "below a stranger, who certified a mesh CA too",
+        secret(below_stranger, ca_crt=(stranger,)),
+        True,
+        secret(ca("foo", kind, root), ca("foo", kind, stranger), ca_crt=(root, stranger)),
+        pem,
+    )
     yield Case("a stranger beside a mesh root", secret(below_stranger, ca_crt=(stranger,)), False, foo, pem)
     yield Case("the same, without the top", secret(below_stranger), False, foo, pem)
 
