@@ -88,7 +88,9 @@ def find_above(
     """
     search = _Search(members, above, now, signatures)
     reached = search.reached()
-    path, fault, score = (), None, (False, False, False)
+    path: tuple[Member, ...] = ()
+    fault: InvalidAuthority | None = None
+    score = (False, False, False)
     for tried in islice(search.paths(), _MOST_PATHS):
         anchored = not above or any(search.trusted(member) for member in tried)
         found = judge(tried) if anchored else None
