@@ -33,6 +33,8 @@ SIGNED = (
 
 WORTH = ("tests/unit/issuers/test_verify.py", "tests/unit/csr/test_verifiable.py")
 ROOTS = ("tests/unit/issuers/test_roots.py",)
+PATHS = "issuers/paths.py"
+CROSSED = ("tests/unit/issuers/test_cross_signed.py",)
 BUNDLES = ("tests/unit/issuers/test_authority_bundles.py",)
 
 SHAPE = "issuers/shape.py"
@@ -41,6 +43,20 @@ SHAPED = ("tests/unit/issuers/test_shape.py",)
 SEALED = ("tests/unit/issuers/test_seal.py",)
 
 MUTANTS = (
+    Mutant(
+        "the wall does not see a second way up from a CA",
+        PATHS,
+        "            issues = self._issues[name] if spare else self._choices(name)\n",
+        "            issues = self._issues[name] if spare else self._choices(name)[:1]\n",
+        CROSSED,
+    ),
+    Mutant(
+        "of several ways up the first one counts, whatever is wrong with it",
+        PATHS,
+        "        worth = (anchored, anchored and found is None, search.is_root(tried[-1]))\n",
+        "        worth = (anchored, anchored, search.is_root(tried[-1]))\n",
+        CROSSED,
+    ),
     Mutant(
         "what is like Istio's form is taken for it",
         SHAPE,
