@@ -5,7 +5,7 @@ root out. So what is above the last certificate is found by its signature. Pure;
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from issuers.inspection import CertificateFields, read_certificate
@@ -30,11 +30,12 @@ class ChainCertificate:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A CA's certificates as they are linked, its own first, at most ten or so.
+    """A CA's certificate and all that stands above it, its own first, the end of the path that it goes by last; 32 at most.
 
-    `identity` tells one chain from another. `beside` are further certificates that were shown of keys of the chain, as cross
-    certificates are. `rooted`: the last one is self-signed. `open`: not all that is above it is here, as it is not rooted, or there are some
-    beside.
+    Where CAs are cross-signed there are several ways up, and `links` say who signed whom: pairs of keys, the lower one first.
+    `identity` tells one chain from another. `loose` are those above which something is missing. `beside` are further certificates
+    that were shown of keys of the chain, under other names. `rooted`: the last one is self-signed. `open`: not all that is above it is here, as
+    some are loose, or there are some beside. `tops` are the keys of its roots.
     """
 
     certificates: tuple[ChainCertificate, ...]
@@ -42,24 +43,36 @@ class Chain:
     open: bool
     beside: tuple[ChainCertificate, ...] = ()
     rooted: bool = False
+    links: frozenset[tuple[str, str]] = frozenset()
+    loose: tuple[ChainCertificate, ...] = ()
+    tops: frozenset[str] = frozenset()
 
     @property
     def key_ids(self) -> tuple[str, ...]:
         """The key of each certificate, the CA's own first."""
         return tuple(one.key_id for one in self.certificates)
 
+    def at_or_below(self, key_ids: Iterable[str]) -> tuple[ChainCertificate, ...]:
+        """Return the certificates that have one of these keys, or that somebody signed who is at or below one of them."""
+        found = set(key_ids)
+        while more := {lower for lower, upper in self.links if upper in found} - found:
+            found |= more
+        return tuple(one for one in self.certificates if one.key_id in found)
+
 
 def chain_of(
     linked: Sequence[tuple[bytes, CertificateFields]],
+    links: Iterable[tuple[int, int]],
     shown: Sequence[tuple[bytes, CertificateFields]] = (),
     signed_with: Callable[[CertificateFields, bytes], bool] | None = None,
 ) -> Chain:
-    """Make the value of certificates (DER, and what was read of it) of which each was signed by the next one.
+    """Make the value of certificates (DER, and what was read of it): a CA's own, and all above it.
 
-    `shown` are all that stand with them: those of the chain's keys that somebody else signed count too. `signed_with` is
-    was_signed_with, or one that remembers and counts.
+    `links` are pairs of places: the first was signed with the key of the second. `shown` are all that stand with them: those of
+    the chain's keys that somebody else signed count too. `signed_with` is was_signed_with, or one that remembers and counts.
     """
     signed_with = signed_with or was_signed_with
+    links = frozenset(links)
     certificates = tuple(_certificate(data, fields) for data, fields in linked)
     mine, there = {one.key_id for one in certificates}, {one.der for one in certificates}
     beside = tuple(
@@ -70,9 +83,19 @@ def chain_of(
     digest = hashlib.sha256()
     for one in (*certificates, *beside):
         digest.update(hashlib.sha256(one.der).digest())
-    top = certificates[-1].fields
-    own = top.issuer == top.subject and signed_with(top, top.spki)
-    return Chain(certificates, digest.hexdigest(), open=not own or bool(beside), beside=beside, rooted=own)
+    signed = {lower for lower, _ in links}
+    loose = tuple(one for at, one in enumerate(certificates) if at not in signed)
+    tops = frozenset(one.key_id for at, one in enumerate(certificates) if (at, at) in links)
+    return Chain(
+        certificates,
+        digest.hexdigest(),
+        open=bool(loose or beside),
+        beside=beside,
+        rooted=(len(certificates) - 1, len(certificates) - 1) in links,
+        links=frozenset((certificates[lower].key_id, certificates[upper].key_id) for lower, upper in links),
+        loose=loose,
+        tops=tops,
+    )
 
 
 def chain_certificate(data: bytes) -> ChainCertificate:

@@ -132,7 +132,8 @@ def _wanted_usages(request: SigningRequest, asked: tuple[str, ...], *, add_cert_
         raise TemplateError(
             "usages", f"the CSR's KeyUsage is {_list(said)}, {_list(key_usage_names(bits))} is asked for"
         )
-    if (request.extended_key_usages or ()) != extended:
+    # They are a set (RFC 5280, 4.2.1.12): neither their order nor that one stands twice says anything.
+    if set(request.extended_key_usages or ()) != set(extended):
         said = request.extended_key_usages or ()
         raise TemplateError("usages", f"the CSR's ExtendedKeyUsage is {_list(said)}, {_list(extended)} is asked for")
     return wanted

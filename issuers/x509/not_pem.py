@@ -5,12 +5,14 @@ Pure; linear in the length of what is looked at. No message holds a byte of what
 
 import base64
 import binascii
+import re
 
 from issuers.x509 import der
 
 _BEGIN = b"-----BEGIN "
 # Beyond this nothing is decoded: what is told is told by how the text begins.
 _LOOKED_AT = 256 * 1024
+_INDENTED = re.compile(rb"^[ \t]+-----BEGIN ", re.MULTILINE)
 _BOM = b"\xef\xbb\xbf"
 _BLANKS = b" \t\r\n"
 _SEQUENCE, _INTEGER, _OBJECT_IDENTIFIER = 0x30, 0x02, 0x06
@@ -42,11 +44,7 @@ def _look(text: bytes, depth: int) -> str:
     if text.startswith(_BOM):
         return "it begins with a byte order mark: save it as UTF-8 without BOM"
     if _BEGIN in text:
-        if b"\\n" in text:
-            return "its line ends are the two characters \\ and n: write real line ends"
-        if b"\n" not in text.strip():
-            return "its line ends are gone: PEM has BEGIN and END on lines of their own"
-        return ""
+        return _lines(text)
     if text.startswith((b"\xff\xfe", b"\xfe\xff")) or _BEGIN in text.replace(b"\0", b""):
         return "it is UTF-16: save it as plain ASCII text"
     if text.startswith(_JKS):
@@ -54,6 +52,17 @@ def _look(text: bytes, depth: int) -> str:
     if kind := _der(text):
         return kind
     return _base64(text, depth)
+
+
+def _lines(text: bytes) -> str:
+    """Say what is wrong with the lines of a text that has a BEGIN."""
+    if b"\\n" in text:
+        return "its line ends are the two characters \\ and n: write real line ends"
+    if b"\n" not in text.strip():
+        return "its line ends are gone: PEM has BEGIN and END on lines of their own"
+    if _INDENTED.search(text):
+        return "its lines are indented: each line of PEM begins at the start of the line"
+    return ""
 
 
 def _der(data: bytes) -> str:

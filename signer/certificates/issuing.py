@@ -372,6 +372,8 @@ class Issuing:
             self._emit(certificate, "Warning", note.reason, note.message)
         if cut := steps.cut_short(certificate, leaf):
             self._emit(certificate, "Warning", "DurationCut", cut)
+        if less := steps.less_given(certificate, leaf):
+            self._emit(certificate, "Warning", "LessGiven", less)
 
     async def _meanwhile(
         self, certificate: Certificate, request: CertificateRequest, key: KeyView, view: SecretView | None

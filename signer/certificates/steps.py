@@ -26,7 +26,7 @@ from signer.certificates.policies import SKEW, Facts, not_ready
 from signer.certificates.secrets.content import owner_reference
 from signer.certificates.secrets.view import KeyView, read_leaf, spki_of
 from signer.certificates.spec.check import Defect
-from signer.certificates.spec.matching import RequestView, certificate_mismatches, request_mismatches
+from signer.certificates.spec.matching import RequestView, certificate_mismatches, is_ca, lacking, request_mismatches
 
 DEFAULT_HISTORY = 1
 _NOT_COPIED = ("kubectl.kubernetes.io/", "fluxcd.io/", "argocd.argoproj.io/", "mesh-signer.dev/")
@@ -177,6 +177,8 @@ def issued_leaf(request: CertificateRequest, key: KeyView, facts: Facts) -> x509
         return Defect(INVALID_CERTIFICATE, f"Issuer returned an invalid certificate: {problem}")
     if spki_of(leaf) != key.spki:
         return Defect(INVALID_CERTIFICATE, "Issuer returned a certificate for another public key than the CSR's")
+    if facts.certificate.spec.is_ca and not is_ca(leaf):
+        return Defect(INVALID_CERTIFICATE, "Issuer returned a certificate that is no CA's, and spec.isCA asks for a CA")
     begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
     if facts.now >= end:
         return Defect(INVALID_CERTIFICATE, f"Issuer returned a certificate that expired on {to_rfc3339(end)}")
@@ -207,6 +209,12 @@ def cut_short(certificate: Certificate, leaf: x509.Certificate) -> str:
         f"spec.duration: {text} is asked for, and the certificate ends on {to_rfc3339(leaf.not_valid_after_utc)}, after "
         f"{lifetime.days} days: its issuer gives no more, or the CA ends then"
     )
+
+
+def less_given(certificate: Certificate, leaf: x509.Certificate) -> str:
+    """Say what of the spec a certificate does not have; "" when it has it all."""
+    fields = lacking(leaf, certificate.spec)
+    return f"the issuer gave less than was asked for: the certificate lacks {', '.join(fields)}" if fields else ""
 
 
 def key_secret_name(certificate: Certificate) -> str:

@@ -220,8 +220,9 @@ class CAKeys:
     def _tops(self) -> dict[str, frozenset[IssuerRef]]:
         found: dict[str, set[IssuerRef]] = defaultdict(set)
         for signer in self._signers:
-            if (chain := self._now.get(signer)) is not None and chain.rooted:
-                found[chain.key_ids[-1]].add(signer)
+            if (chain := self._now.get(signer)) is not None:
+                for key_id in chain.tops:
+                    found[key_id].add(signer)
         return {key_id: frozenset(signers) for key_id, signers in found.items()}
 
     def _trusted(self, signer: IssuerRef, chain: Chain, roots: frozenset[str] | None) -> tuple[ChainCertificate, ...]:
@@ -234,8 +235,8 @@ class CAKeys:
             issuer = folded_name(one.fields.issuer)
             return any(key.name == issuer and was_signed_with(one.fields, key.spki) for key in keys)
 
-        found = (at for at, one in enumerate(chain.certificates) if one.key_id in roots or below(one))
-        return chain.certificates[: max(found, default=0) + 1]
+        found = [one.key_id for one in chain.certificates if one.key_id in roots or below(one)]
+        return chain.at_or_below(found) or chain.certificates[:1]
 
     def _look_below(self) -> None:
         """Find the CAs of other issuers below the keys that count, and those below these."""
@@ -265,15 +266,12 @@ class CAKeys:
 
     def _part_below(self, chain: Chain) -> tuple[ChainCertificate, ...]:
         """Return the certificates of a chain that are at or below one of the keys; none when none is."""
-        for at in reversed(range(len(chain.certificates))):
-            if chain.certificates[at].key_id in self._counting or chain.certificates[at].key_id in self._below:
-                return chain.certificates[: at + 1]
-        if not chain.open:
-            return ()
-        tried = self._unsigned.setdefault(chain.identity, set())
-        signed = [one.key_id for one in (chain.certificates[-1], *chain.beside) if self._known.signed(one, tried)]
-        at = max((chain.key_ids.index(key_id) for key_id in signed), default=-1)
-        return chain.certificates[: at + 1]
+        behind = [key_id for key_id in chain.key_ids if key_id in self._counting or key_id in self._below]
+        known = {one.key_id for one in chain.at_or_below(behind)}
+        if others := [one for one in (*chain.loose, *chain.beside) if one.key_id not in known]:
+            tried = self._unsigned.setdefault(chain.identity, set())
+            behind += [one.key_id for one in others if self._known.signed(one, tried)]
+        return chain.at_or_below(behind)
 
     def _judged_now(self) -> frozenset[str]:
         return frozenset(self._judged.values())

@@ -10,6 +10,7 @@ Pure but for the salts that the library draws; a keystore takes milliseconds: ca
 cert-manager's (pkg/controller/certificates/issuing/internal/keystore.go).
 """
 
+import base64
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping, Sequence
@@ -136,7 +137,10 @@ def password_problem(data: bytes) -> str:
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        return "the password is not UTF-8 text"
+        # Plain letters that were written under `data` decode to such bytes.
+        plain = base64.b64encode(data).isalnum()
+        hint = ": if it was written under data, which is base64, write it under stringData" if plain else ""
+        return f"the password is not UTF-8 text{hint}"
     # PKCS#12 writes it in 16 bits a character, where this has none.
     return "the password has characters beyond 16 bits or NUL" if any(not 0 < ord(c) <= 0xFFFF for c in text) else ""
 

@@ -6,14 +6,15 @@ whoever trusts that ca.crt goes on verifying what the CA signs from now on. With
 (ADR 37), and that is told of the leaf. Pure; verifying a chain costs up to a millisecond for each certificate, so callers do it off the loop.
 """
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
+from itertools import islice
 from typing import Protocol
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from issuers.authority import Authority, signed
@@ -68,20 +69,69 @@ def _remembered(chain: bytes, ca: bytes) -> datetime | None:
 
 def _until(chain: bytes, ca: bytes) -> datetime | None:
     members = _read(chain)[:_MAX_CHAIN]
-    roots = list(itertools.islice(loading.readable_certificates(ca), _MAX_ROOTS))
+    roots = list(islice(loading.readable_certificates(ca), _MAX_ROOTS))
     if not members or not roots:
         return None
-    ends: list[datetime] = []
-    for below, above in itertools.pairwise(members):
-        if not loading.signed_by(below, above):
-            return None
-        ends.append(above.not_valid_after_utc)
-    last = members[-1]
+    signed_by = _Signed()
+    if _stranger(members, signed_by) is not None:
+        return None
+    # What is no root ends a path where it is the last: not every verifier stops at it.
+    whole = [root for root in roots if root.subject == root.issuer]
+    ends = [_anchored(member, whole, signed_by) for member in members[:-1]]
+    ends.append(_anchored(members[-1], roots, signed_by))
+    # A path up may lead over certificates in any order: the way that lasts longest counts.
+    for _ in members:
+        for at, below in enumerate(members):
+            above = [(upper, end) for upper, end in zip(members, ends, strict=True) if end is not None]
+            ways = [min(end, upper.not_valid_after_utc) for upper, end in above if signed_by(below, upper)]
+            ends[at] = max((end for end in (ends[at], *ways) if end is not None), default=None)
+    return ends[0]
+
+
+class _Signed:
+    """Which certificate was signed by which: each pair of one name is verified once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], bool] = {}
+
+    def __call__(self, lower: x509.Certificate, upper: x509.Certificate) -> bool:
+        try:
+            if lower.issuer != upper.subject:
+                return False
+        except ValueError:  # a name that cannot be read
+            return False
+        pair = (id(lower), id(upper))
+        if pair not in self._known:
+            self._known[pair] = loading.signed_by(lower, upper)
+        return self._known[pair]
+
+
+def _anchored(member: x509.Certificate, roots: Sequence[x509.Certificate], signed_by: _Signed) -> datetime | None:
+    """When the last of these roots ends that a certificate is, or that signed it; None where there is none."""
     # Of a name there are few roots, unless somebody wants many signatures verified.
-    named = [root for root in roots if root != last and root.subject == last.issuer][:MOST_OF_A_NAME]
-    anchors = [root.not_valid_after_utc for root in roots if root == last]
-    anchors += [root.not_valid_after_utc for root in named if loading.signed_by(last, root)]
-    return min([*ends, max(anchors)]) if anchors else None
+    named = [root for root in roots if root != member and root.subject == member.issuer][:MOST_OF_A_NAME]
+    anchors = [root for root in roots if root == member]
+    anchors += [root for root in named if signed_by(member, root)]
+    return max((root.not_valid_after_utc for root in anchors), default=None)
+
+
+def _stranger(members: Sequence[x509.Certificate], signed_by: _Signed) -> int | None:
+    """The place of the first certificate that neither signed one before it nor is another issue of one; None where there is none.
+
+    Cross certificates may follow the others, for those who trust another root (RFC 8446, 4.4.2).
+    """
+    for at, one in enumerate(members[1:], 1):
+        if not any(signed_by(lower, one) or _issues(lower, one) for lower in reversed(members[:at])):
+            return at
+    return None
+
+
+def _issues(one: x509.Certificate, other: x509.Certificate) -> bool:
+    """Tell whether two certificates have one subject and key."""
+    try:
+        return one.subject == other.subject and one.public_key() == other.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return False
 
 
 def readable_ca(text: bytes) -> tuple[bytes, str]:
@@ -126,9 +176,8 @@ def _broken(chain: bytes, ca: bytes) -> str:
         return "tls.crt holds what is no certificate after the first one"
     if len(members) > _MAX_CHAIN:
         return f"tls.crt holds {len(members)} certificates; {_MAX_CHAIN} are looked at"
-    for below, above in itertools.pairwise(members):
-        if not loading.signed_by(below, above):
-            return f"{_named(above)} of tls.crt did not sign {_named(below)}, which stands before it"
+    if (at := _stranger(members, _Signed())) is not None:
+        return f"{_named(members[at])} of tls.crt did not sign {_named(members[at - 1])}, which stands before it"
     if not ca or trusted_until(chain, ca) is not None:
         return ""
     return f"no certificate of ca.crt signed {_named(members[-1])}, the last of tls.crt"

@@ -133,7 +133,8 @@ def _name_problems(spec: CertificateSpec) -> Iterator[str]:
         yield f"spec.commonName: {len(spec.common_name)} characters, 64 are allowed"
     for index, name in enumerate(spec.dns_names):
         if not name or not name.isascii() or not name.isprintable() or " " in name:
-            yield f"spec.dnsNames[{index}]: {name[:80]!r} is not a valid DNS name"
+            hint = "" if name.isascii() else "; write it in its xn-- form"
+            yield f"spec.dnsNames[{index}]: {name[:80]!r} is not a valid DNS name{hint}"
         elif "/" in name or ":" in name:
             host = name.rpartition("//")[2].partition("/")[0].partition(":")[0]
             meant = f": is {host[:80]!r} meant?" if host else ""

@@ -8,11 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from issuers.errors import MalformedRequest
+from issuers.errors import MalformedRequest, TemplateError
+from issuers.inspection import read_certificate
 from issuers.request import SigningRequest, read_request
-from issuers.x509 import der, general_names, literal_subject
+from issuers.x509 import der, extensions, general_names, literal_subject
 from issuers.x509 import subject as names
+from issuers.x509.purposes import ANY
+from issuers.x509.usages import EXTENDED_USAGES, decode_extended_key_usage, split_usages
 from signer.api.certificate import CertificateSpec, Subject
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.duration import InvalidDuration, parse_duration
@@ -106,6 +110,55 @@ def certificate_mismatches(leaf: x509.Certificate, spec: CertificateSpec) -> tup
         )
     )
     return tuple(found)
+
+
+def is_ca(leaf: x509.Certificate) -> bool:
+    """Tell whether a certificate says that it is a CA's (RFC 5280, 4.2.1.9); False where that cannot be read."""
+    found = _extension(leaf, extensions.BASIC_CONSTRAINTS)
+    try:
+        return found is not None and extensions.decode_basic_constraints(found)[0]
+    except der.DerError:
+        return False
+
+
+def lacking(leaf: x509.Certificate, spec: CertificateSpec) -> tuple[str, ...]:
+    """Name what a certificate has less than the spec asks for, field by field, where it is of use all the same.
+
+    Of usages the extended ones count: which others an issuer gives depends on the kind of key.
+    """
+    found: list[str] = []
+    have = leaf_names(leaf)
+    subject = spec.subject or Subject()
+    for kind, field, texts in (
+        (names.SERIAL_NUMBER, "serialNumber", (subject.serial_number,) if subject.serial_number else ()),
+        (names.ORGANIZATION, "organizations", subject.organizations),
+        (names.COUNTRY, "countries", subject.countries),
+        (names.LOCALITY, "localities", subject.localities),
+        (names.ORGANIZATIONAL_UNIT, "organizationalUnits", subject.organizational_units),
+        (names.POSTAL_CODE, "postalCodes", subject.postal_codes),
+        (names.PROVINCE, "provinces", subject.provinces),
+        (names.STREET_ADDRESS, "streetAddresses", subject.street_addresses),
+    ):
+        if not set(have.texts(kind)).issuperset(texts):
+            found.append(f"spec.subject.{field}")
+    value = _extension(leaf, extensions.EXTENDED_KEY_USAGE)
+    try:
+        given = {ANY} if value is None else set(decode_extended_key_usage(value))
+        wanted = dict.fromkeys(split_usages(spec.usages)[1])
+        missing = [] if ANY in given else [one for one in wanted if EXTENDED_USAGES.get(one, one) not in given]
+    except (der.DerError, TemplateError):
+        missing = []
+    if missing:
+        found.append(f"spec.usages ({', '.join(missing)})")
+    return tuple(found)
+
+
+def _extension(leaf: x509.Certificate, identifier: bytes) -> bytes | None:
+    try:
+        found = read_certificate(leaf.public_bytes(Encoding.DER)).extensions.get(identifier)
+    except der.DerError:
+        return None
+    return found[1] if found is not None else None
 
 
 def _common_names(spec: CertificateSpec) -> set[str]:

@@ -33,6 +33,8 @@ SIGNED = (
 
 WORTH = ("tests/unit/issuers/test_verify.py", "tests/unit/csr/test_verifiable.py")
 ROOTS = ("tests/unit/issuers/test_roots.py",)
+PATHS = "issuers/paths.py"
+CROSSED = ("tests/unit/issuers/test_cross_signed.py",)
 BUNDLES = ("tests/unit/issuers/test_authority_bundles.py",)
 
 SHAPE = "issuers/shape.py"
@@ -41,6 +43,20 @@ SHAPED = ("tests/unit/issuers/test_shape.py",)
 SEALED = ("tests/unit/issuers/test_seal.py",)
 
 MUTANTS = (
+    Mutant(
+        "the wall does not see a second way up from a CA",
+        PATHS,
+        "            issues = self._issues[name] if spare else self._choices(name)\n",
+        "            issues = self._issues[name] if spare else self._choices(name)[:1]\n",
+        CROSSED,
+    ),
+    Mutant(
+        "of several ways up the first one counts, whatever is wrong with it",
+        PATHS,
+        "        worth = (anchored, anchored and found is None, search.is_root(tried[-1]))\n",
+        "        worth = (anchored, anchored, search.is_root(tried[-1]))\n",
+        CROSSED,
+    ),
     Mutant(
         "what is like Istio's form is taken for it",
         SHAPE,
@@ -135,16 +151,16 @@ MUTANTS = (
     ),
     Mutant(
         "a root that ended counts before one that is valid",
-        AUTHORITY,
-        "key=lambda one: (_valid(one[0], now), one[1], one[0].fields.not_after)",
-        "key=lambda one: (one[1], one[0].fields.not_after)",
+        PATHS,
+        "        return self._valid(root), root.fields.der in self._anchors, root.fields.not_after\n",
+        "        return True, root.fields.der in self._anchors, root.fields.not_after\n",
         ROOTS,
     ),
     Mutant(
         "of two issues of a root the one that ends first is handed to leaves",
-        AUTHORITY,
-        "one[1], one[0].fields.not_after), reverse=True)",
-        "one[1]), reverse=True)",
+        PATHS,
+        "sorted(roots, key=self._worth, reverse=True)[:1]",
+        "sorted(roots, key=lambda root: (*self._worth(root)[:2], -root.fields.not_after.timestamp()), reverse=True)[:1]",
         ROOTS,
     ),
     Mutant(
@@ -276,8 +292,8 @@ MUTANTS = (
     Mutant(
         "the self-signed root is sent with the chain",
         AUTHORITY,
-        "for member in chain if member not in roots),\n",
-        "for member in chain),\n",
+        "for member in found.path if member is not root)",
+        "for member in found.path)",
         CAS,
     ),
     Mutant(

@@ -222,6 +222,7 @@ def test_issued_leaf() -> None:
     for bad, words in (
         (steps.issued_leaf(samples.request(), samples.key_view(1), facts()), "another public key"),
         (steps.issued_leaf(junk, samples.key_view(), facts()), "invalid certificate"),
+        (steps.issued_leaf(samples.request(), samples.key_view(), facts(isCA=True)), "no CA's, and spec.isCA asks"),
         (steps.issued_leaf(samples.request(), samples.key_view(), facts(early)), "not valid before"),
         (steps.issued_leaf(samples.request(), samples.key_view(), facts(late)), "expired on"),
     ):

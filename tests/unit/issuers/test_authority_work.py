@@ -9,11 +9,11 @@ from cryptography import x509
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import issuers.authority
 import issuers.chain
-from issuers.authority import MOST_VERIFIED
+import issuers.paths
 from issuers.errors import InvalidAuthority
 from issuers.inspection import CertificateFields
+from issuers.paths import MOST_VERIFIED
 from tests import pki
 from tests.pki import CA
 from tests.unit.issuers.cas import NOW, load
@@ -48,7 +48,7 @@ class Counted:
     def __init__(self, patched: pytest.MonkeyPatch) -> None:
         self.count = 0
         self._real = issuers.chain.was_signed_with
-        for module in (issuers.chain, issuers.authority):
+        for module in (issuers.chain, issuers.paths):
             patched.setattr(module, "was_signed_with", self._verify)
 
     def _verify(self, fields: CertificateFields, spki: bytes) -> bool:

@@ -146,6 +146,34 @@ def crossed(kind: str) -> Iterator[Case]:
         pem,
         helper=secret(ca("helper", kind, stranger_by_root), stranger_by_root),
     )
+    twice = (below_stranger, ca("other", kind, root))
+    for turned in (False, True):
+        own, again = twice[:: -1 if turned else 1]
+        for count, roots in enumerate(((), (root, stranger), (root,) if turned else (stranger,))):
+            shown = f"certified by a stranger and by a mesh root, turned {turned}, {count}"
+            yield Case(shown, secret(own, again, ca_crt=roots), True, foo, pem)
+    middle = ca("middle", kind, root)
+    yield Case(
+        "certified by a stranger, and by a CA below a mesh root",
+        secret(below_stranger, ca("other", kind, middle), middle, ca_crt=(stranger,)),
+        True,
+        foo,
+        pem,
+    )
+    yield Case(
+        "below a stranger that a mesh root certified, the stranger in ca.crt",
+        secret(below_stranger, stranger_by_root, ca_crt=(stranger,)),
+        True,
+        foo,
+        pem,
+    )
+    yield Case(
+        "below a stranger, who certified a mesh CA too",
+        secret(below_stranger, ca_crt=(stranger,)),
+        True,
+        secret(ca("foo", kind, root), ca("foo", kind, stranger), ca_crt=(root, stranger)),
+        pem,
+    )
     yield Case("a stranger beside a mesh root", secret(below_stranger, ca_crt=(stranger,)), False, foo, pem)
     yield Case("the same, without the top", secret(below_stranger), False, foo, pem)
 

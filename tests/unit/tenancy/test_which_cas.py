@@ -248,3 +248,38 @@ def test_a_tenant_puts_nobody_behind_the_wall(depth: int, tenants: bool, top_sho
         found = judge(asked(other, TENANTS), index.world)
         shut = honest or (not tenants and (top_shown or depth == 2))
         assert isinstance(found, Refuse if shut else Grant), (honest, found)
+
+
+@pytest.mark.parametrize("roots_shown", [True, False])
+@pytest.mark.parametrize("turned", [True, False])
+@pytest.mark.parametrize("deep", [True, False])
+def test_a_cross_certificate_puts_nobody_behind_the_wall(roots_shown: bool, turned: bool, deep: bool) -> None:
+    """What another root certified of a tenant's CA makes that root nobody's: what is below it is judged as before."""
+    root, corporate = ca("mesh root", "p256"), ca("corporate root", "p256")
+    department = ca("department", "p256", corporate)
+    signer = IssuerRef("Issuer", "bar", "ca")
+    issues = [ca("tenant", "p256", root), ca("tenant", "p256", department if deep else corporate)]
+    first, second = issues[:: -1 if turned else 1]
+    more = (department,) if deep else ()
+    tops = (root, corporate) if roots_shown else ()
+    own = load(secret(first, second, *more, ca_crt=tops))
+    strangers = [load(secret(ca("other", "p256", one), ca_crt=(corporate,))) for one in (corporate,)]
+    strangers.append(load(secret(ca("another", "p256", department), department, ca_crt=(corporate,))))
+    assert own is not None
+    index = Index(Settings())
+    index.world.unsynced = ""
+    text = mesh("foo", pem=root.pem.decode())["mesh"]
+    entry = "issuers.cert-manager.io/bar.ca"
+    index.config_maps.put("istio", {"mesh": text.replace("clusterissuers.cert-manager.io/foo", entry)})
+    index.put_key(signer, own.key_id, own.chain)
+    index.settle(NOW)
+    for one in strangers:
+        assert one is not None
+        index.put_key(OTHER, one.key_id, one.chain)
+        index.settle(NOW)
+        assert isinstance(judge(asked(one, TENANTS), index.world), Grant)
+    below = load(secret(ca("below", "p256", issues[0]), issues[0], ca_crt=(root,)))
+    assert below is not None
+    index.put_key(OTHER, below.key_id, below.chain)
+    index.settle(NOW)
+    assert isinstance(judge(asked(below, TENANTS), index.world), Refuse)

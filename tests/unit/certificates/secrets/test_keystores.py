@@ -269,6 +269,7 @@ REF = {"password": None, "passwordSecretRef": {"name": "p", "key": "k"}}
         (password_secret({"k": b""}), "has nothing under 'k'"),
         (password_secret({"other": b"secret"}), "has nothing under 'k'"),
         (password_secret({"k": b"\xff\xfe"}), "the password is not UTF-8 text"),
+        (password_secret({"k": base64.b64decode("password")}), "which is base64, write it under stringData"),
         (large_secret(200_000), "Secret p is too large to be read: it has "),
         (password_secret({"k": b"s" * 1025}), "a password of 1025 bytes; at most 1024"),
         (password_secret({"k": "\U0001f600".encode()}), "characters beyond 16 bits"),

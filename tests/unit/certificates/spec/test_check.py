@@ -210,6 +210,16 @@ def test_message_is_bounded(spec: dict[str, Any]) -> None:
     assert found.message.endswith(" ... and more")
 
 
+@pytest.mark.parametrize(
+    "name", ["g\N{LATIN SMALL LETTER O WITH DIAERESIS}tz.it", "\N{CJK UNIFIED IDEOGRAPH-4F8B}.example"]
+)
+def test_a_name_in_its_own_script(name: str) -> None:
+    """What is to be written instead is said, as of a Gateway's host."""
+    found = spec_defect(samples.certificate(dnsNames=[name]))
+    assert found is not None
+    assert found.message.endswith("is not a valid DNS name; write it in its xn-- form")
+
+
 def test_message_cut() -> None:
     """A cut message begins with the first defects and says that there are more; a short one is whole."""
     found = spec_defect(samples.certificate(dnsNames=[""] * 5000))
