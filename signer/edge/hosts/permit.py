@@ -9,11 +9,13 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from signer.api.certificate import CERTIFICATES, IssuerReference
 from signer.api.certificaterequest import CertificateRequest
+from signer.api.challenge import Challenge
 from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
 from signer.api.notes import text_note
 from signer.edge.host import Host
 from signer.edge.hosts.claims import Claims
 from signer.edge.hosts.decide import Asker, Permitted, TakeFirst, may_order
+from signer.edge.hosts.records import judge_record
 from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound, Unreachable
 from signer.tenancy.verdict import Reason, Refuse, Unready
@@ -22,6 +24,8 @@ Permit = Callable[[CertificateRequest, Sequence[Host], IssuerReference], Awaitab
 """Whether what a request asks for may be ordered from this issuer, which may be another than the request names."""
 Would = Callable[[CertificateRequest, Sequence[Host], IssuerReference], Awaitable[bool]]
 """Whether it would be permitted, without anything being taken."""
+MayWrite = Callable[[Challenge, str], Awaitable[Reason | None]]
+"""What keeps a Challenge's TXT record from being written under a name by credentials that are not its namespace's."""
 _PATIENCE = 10.0
 _LATE = 5.0
 _LOOKS = 0.05
@@ -60,6 +64,25 @@ class Permitting:
             return False
         verdict = may_order([str(name) for name in names], who, _normal(issuer), claims.world)
         return isinstance(verdict, Permitted | TakeFirst)
+
+    async def may_write(self, challenge: Challenge, name: str) -> Reason | None:
+        """Tell why this Challenge's record may not be written under this name; None: it may. Raises ApiError, Unreachable.
+
+        Whose Challenge it is says the claim of its host: no Order is made without one.
+        """
+        claims = await self._read()
+        spec, namespace = challenge.spec, challenge.metadata.namespace
+        host = Host(spec.dns_name.lower().removeprefix("*."), spec.wildcard)
+        claim = claims.claims.get(host.claim_name)
+        who = claims.asker(claim.namespace) if claim is not None else None
+        known = who is not None and claim is not None and who.uid == claim.namespace_uid
+        if who is None or not known or namespace not in {who.namespace, *self._gateway_namespaces}:
+            return Reason("HostNotClaimed", f"{host} is not this namespace's any more")
+        own_name = name == f"_acme-challenge.{host.name}"
+        found = judge_record(name, who, _normal(spec.issuer_ref), claims.world, own_name=own_name)
+        if isinstance(found, Unready):
+            raise Unreachable(found.reason.message)
+        return found
 
     async def _read(self) -> Claims:
         try:
