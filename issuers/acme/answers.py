@@ -231,6 +231,7 @@ def _challenge(found: wire.Challenge, origin: Origin) -> Challenge:
         found.token if kind != DNS_PERSIST01 else "",
         _status(ChallengeStatus, found.status, "challenge"),
         _inner_problem(found.error),
+        _instant(found.validated),
     )
 
 

@@ -60,6 +60,7 @@ class Challenge(msgspec.Struct):
     url: Short = ""
     token: Short = ""
     status: Short = "pending"
+    validated: Short | None = None
     error: msgspec.Raw = NOTHING
 
 
