@@ -301,7 +301,7 @@ class SlowControllers:
             self._registry,
             questions,
             cluster_resource_namespace=self._settings.cluster_resource_namespace,
-            may_write=permitting.may_write,
+            rules=permitting,
             recursive_only=edge_settings.dns01_recursive_nameservers_only,
         )
         persistent = PersistPresenter(questions, recursive_only=edge_settings.dns01_recursive_nameservers_only)

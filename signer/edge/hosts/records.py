@@ -65,6 +65,18 @@ def judge_record(
     return None
 
 
+def has(name: str, asker: Asker, world: EdgeWorld) -> bool:
+    """Tell whether a namespace has a host: by a claim of it, or of a wildcard above it, or by an EdgePolicy."""
+    labels = name.split(".")
+    over = [Host(".".join(labels[start:]), wildcard=True) for start in range(1, len(labels))]
+    claims = (world.claims.get(host.claim_name) for host in (Host(name), *over))
+    held = any(
+        one is not None and not one.problem and (one.namespace, one.namespace_uid) == (asker.namespace, asker.uid)
+        for one in claims
+    )
+    return held or granted_by_policy(Host(name), asker, world.policies)
+
+
 def _reasons(
     hosts: tuple[Host, ...], asker: Asker, issuer: IssuerReference, world: EdgeWorld
 ) -> Iterator[Reason | Unready]:

@@ -19,21 +19,31 @@ from tests.localmesh.pebble import Pebble
 pytestmark = pytest.mark.integration
 
 
-async def test_led_to_what_a_policy_keeps(cluster: Cluster, namespace: str, servers: Servers, zone_ca: Pebble) -> None:
+async def test_names_of_others(cluster: Cluster, namespace: str, servers: Servers, zone_ca: Pebble) -> None:
     """A host that an EdgePolicy gives to somebody else is not proven by a CNAME of one's own: by no issuer's credentials.
 
+    Nor is a name written below another's that has its addresses from a wildcard, which it would lose.
     With an Issuer of one's own the CA that it names chose the value, which may be another CA's token for that host.
     """
     cluster.apply(ENDPOINT_CRD)
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/dnsendpoints.externaldns.k8s.io")
     made = list[World]()
 
-    async def may_write(challenge: Challenge, name: str) -> Reason | None:
-        assert made[0].permitting is not None
-        return await made[0].permitting.may_write(challenge, name)
+    class Rules:
+        """Those of the controllers that run."""
+
+        async def may_write(self, challenge: Challenge, name: str) -> Reason | None:
+            """As they say."""
+            assert made[0].permitting is not None
+            return await made[0].permitting.may_write(challenge, name)
+
+        async def holds(self, challenge: Challenge, name: str) -> bool:
+            """As they say."""
+            assert made[0].permitting is not None
+            return await made[0].permitting.holds(challenge, name)
 
     def presenting(client: ApiClient, registry: Registry) -> DnsPresenter:
-        return servers.presenter(client, registry, namespace, may_write=may_write)
+        return servers.presenter(client, registry, namespace, rules=Rules())
 
     bank, evil = f"bank.{namespace}.{ZONE}", f"evil.{namespace}.{OTHER}"
     record = f"_acme-challenge.{bank}"
@@ -52,5 +62,19 @@ async def test_led_to_what_a_policy_keeps(cluster: Cluster, namespace: str, serv
             assert await here.client.list(DNS_ENDPOINTS, namespace) == []
             await here.client.patch(EDGE_POLICIES, namespace, {"spec": {"namespaces": {"names": [namespace]}}})
             assert await names_of(here) == [evil]
+            shop = f"shop.apps.{namespace}.{ZONE}"
+            servers.first.add(ZONE, f"*.apps.{namespace}.{ZONE}", "A", "192.0.2.1")
+            await here.certificate(
+                "below",
+                "",
+                commonName=None,
+                dnsNames=[f"x.{shop}"],
+                secretName="below",
+                issuerRef={"name": named, "kind": "ClusterIssuer"},
+            )
+            assert f"would take from {shop}" in await told(here, "would take")
+            assert servers.first.txt(f"_acme-challenge.x.{shop}") == set()
+            await here.client.patch(EDGE_POLICIES, namespace, {"spec": {"hostSuffixes": [bank, shop]}})
+            await here.ready("Certificate", "below")
         finally:
             await here.client.delete(EDGE_POLICIES, namespace)
