@@ -301,6 +301,7 @@ class SlowControllers:
             self._registry,
             questions,
             cluster_resource_namespace=self._settings.cluster_resource_namespace,
+            rules=permitting,
             recursive_only=edge_settings.dns01_recursive_nameservers_only,
         )
         persistent = PersistPresenter(questions, recursive_only=edge_settings.dns01_recursive_nameservers_only)

@@ -260,6 +260,7 @@ def _challenge(found: wire.Challenge, origin: Origin, base: str) -> Challenge:
         token if kind != DNS_PERSIST01 else "",
         _status(ChallengeStatus, found.status, "challenge"),
         _inner_problem(found.error),
+        _instant(found.validated),
     )
 
 

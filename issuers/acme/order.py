@@ -67,6 +67,7 @@ class Challenge:
     token: str
     status: ChallengeStatus
     error: Problem | None = None
+    validated: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,13 @@ class Authorization:
     challenges: tuple[Challenge, ...]
     expires: dt.datetime | None = None
     retry_after: dt.datetime | None = None
+
+    def proven_since(self, start: dt.datetime) -> bool:
+        """Tell whether it is valid by a challenge that the CA validated at this time or later (RFC 8555, 8)."""
+        return self.status is AuthorizationStatus.VALID and any(
+            one.status is ChallengeStatus.VALID and one.validated is not None and one.validated >= start
+            for one in self.challenges
+        )
 
     def error(self) -> Problem | None:
         """Why it failed, as the CA says at one of its challenges."""

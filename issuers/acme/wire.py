@@ -53,6 +53,7 @@ class Challenge(msgspec.Struct):
     url: Any = ""
     token: Any = ""
     status: Short = "pending"
+    validated: Short | None = None
     error: msgspec.Raw = NOTHING
 
 

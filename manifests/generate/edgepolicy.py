@@ -10,6 +10,7 @@ from manifests.generate.schema import (
     list_of,
     record,
     string,
+    string_map,
     string_set,
 )
 from manifests.generate.signerpolicy import namespaces, policy_spec
@@ -67,7 +68,17 @@ def edge_policy_spec() -> Schema:
                 minimum=1,
                 maximum=100_000,
             ),
-            "namespaces": namespaces("Their names.")
+            "namespaces": namespaces(
+                "Their names. Each is for the namespace that had it when the policy was first seen (status.namespaceUIDs), not"
+                " for one that is made again under it.",
+                {
+                    "remade": string(
+                        "What becomes of a namespace of names that was deleted and made again, maybe by somebody else."
+                        " Refuse, also when unset: it has nothing by its name. Allow: it may have the hosts as the earlier one.",
+                        enum=["Refuse", "Allow"],
+                    ),
+                },
+            )
             | {
                 "description": (
                     "Which namespaces may have the hosts: those named, and those that have all of these labels."
@@ -87,5 +98,11 @@ def edge_policy_status() -> Schema:
         {
             "conditions": conditions("Ready: it can be read.", "Ready") | {"maxItems": 8},
             "hosts": integer("How many hosts are claimed under it.", format="int32"),
+            "namespaceUIDs": string_map(
+                "Which namespace each of spec.namespaces.names was first given to, by uid. Grants rest on it: a namespace"
+                " of another uid has nothing by its name.",
+                maxProperties=1024,
+            )
+            | {"additionalProperties": {"type": "string", "maxLength": 128}},
         },
     )

@@ -9,7 +9,7 @@ import msgspec
 
 from signer.api.meta import Condition
 from signer.api.parts import HasStatus
-from signer.api.signerpolicy import MESH_GROUP, PolicyNamespaces, PolicyRate
+from signer.api.signerpolicy import MESH_GROUP, PolicyRate, SignerNamespaces
 from signer.kube.resource import Resource
 
 EDGE_POLICIES = Resource(MESH_GROUP, "v1alpha1", "edgepolicies", "EdgePolicy", namespaced=False)
@@ -26,17 +26,21 @@ class EdgePolicySpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The spec as it is written."""
 
     host_suffixes: tuple[str, ...] = ()
-    namespaces: PolicyNamespaces | None = None
+    namespaces: SignerNamespaces | None = None
     issuers: tuple[EdgeIssuer, ...] = ()
     max_hosts: int | None = None
     rate: PolicyRate | None = None
 
 
 class EdgePolicyStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What we write: whether it can be read, and how many hosts are claimed under it."""
+    """What we write: whether it can be read, and how many hosts are claimed under it.
+
+    `namespace_uids` is a record that grants rest on: which namespace each of spec.namespaces.names was first given to.
+    """
 
     conditions: tuple[Condition, ...] = ()
     hosts: int | None = None
+    namespace_uids: dict[str, str] = msgspec.field(name="namespaceUIDs", default_factory=dict)
 
 
 class EdgePolicy(HasStatus[EdgePolicySpec, EdgePolicyStatus], frozen=True, kw_only=True, rename="camel", dict=True):

@@ -59,6 +59,7 @@ class World:
     presenter: Presenter | None = None  # with one, or `presenting`, ACME issuers are worked too
     presenting: Callable[[ApiClient, Registry], Presenter] | None = None  # makes one, anew for each start
     hosts: bool = False  # whether HostClaims are taken and kept, as for Gateways
+    permitting: Permitting | None = None  # with `hosts`, once it runs: who is asked whose a host is
     _running: asyncio.Task[None] | None = field(default=None, repr=False)
 
     async def start(self) -> None:
@@ -96,6 +97,7 @@ class World:
         options, acme = self.options, list[AcmeControllers]()
         edge = GatewayRun(self.own, registry, recorder, self.metrics, EdgeOptions(work=False), clock=self.now)
         claims = (lambda: edge.claims) if self.hosts else None
+        self.permitting = permitting = Permitting(self.own, claims, ()) if claims is not None else None
         presenter = self.presenting(self.own, registry) if self.presenting is not None else self.presenter
         if presenter is not None:
             acme.append(
@@ -107,8 +109,8 @@ class World:
                     AcmeOptions(
                         presenter,
                         cluster_resource_namespace=self.namespace,
-                        permit=Permitting(self.own, claims, ()).permit if claims is not None else None,
-                        would=Permitting(self.own, claims, ()).would if claims is not None else None,
+                        permit=permitting.permit if permitting is not None else None,
+                        would=permitting.would if permitting is not None else None,
                         claims=claims,
                     ),
                     clock=self.now,

@@ -160,6 +160,11 @@ class Session:
         return answers.read_authorization(answer.body, url, wish, self._origin, self._network.retry_after(answer))
 
     @_step
+    async def deactivate(self, url: str) -> None:
+        """Give an authorization up: no order gets by with it any more (RFC 8555, 7.5.2)."""
+        await self._send(url, b'{"status":"deactivated"}')
+
+    @_step
     async def accept(self, challenge: Challenge) -> Challenge:
         """Tell the CA that the answer is there to be seen."""
         return answers.read_challenge((await self._send(challenge.url, b"{}")).body, self._origin, challenge.url)

@@ -21,9 +21,10 @@ from signer.edge.challenges.presenter import Cause, Found, Left
 from signer.edge.dns01 import acme_dns, webhook
 from signer.edge.dns01.external_dns import Endpoints
 from signer.edge.dns01.queries import NoAnswer, Questions
-from signer.edge.dns01.record import classify, hides_others, is_name, record_name, waiting
+from signer.edge.dns01.record import apex, classify, hides_others, is_name, record_name, waiting
 from signer.edge.dns01.writers import Later, RecordWriter, Writers
-from signer.edge.issuers.dns01_spec import AcmeDns, Dns01, ExternalDns, read_dns01
+from signer.edge.hosts.permit import RecordRules
+from signer.edge.issuers.dns01_spec import AcmeDns, Dns01, ExternalDns, own_credentials, read_dns01
 from signer.edge.orders.values import issuer_of
 from signer.edge.proxies.reach import Reach
 from signer.kube.client import ApiClient
@@ -49,7 +50,7 @@ class _Pause:
 
 
 class DnsPresenter:
-    """Presents Challenges of DNS-01. `recursive_only`: the recursive servers are asked for the record too, and no others."""
+    """Presents Challenges of DNS-01. `rules` say whose names are. `recursive_only`: the recursive servers are asked for the record too, and no others."""
 
     def __init__(
         self,
@@ -58,12 +59,14 @@ class DnsPresenter:
         questions: Questions,
         *,
         cluster_resource_namespace: str,
+        rules: RecordRules,
         reach: Reach | None = None,
         recursive_only: bool = False,
     ) -> None:
         self._client = client
         self._questions = questions
         self._endpoints = Endpoints(client)
+        self._rules = rules
         self._reach = reach or Reach()
         self._writers = Writers(client, registry, questions, cluster_resource_namespace, self._reach)
         self._recursive_only = recursive_only
@@ -188,6 +191,13 @@ class DnsPresenter:
             if hides_others(name, end) and await self._questions.addresses(end):
                 why = f"{name} leads to {end}, which has addresses: a record there could hide them. Lead it to another name"
                 return Reason("BadDelegation", why)
+            for starved in await self._questions.starved_by(end):
+                if starved != apex(challenge.spec.dns_name) and not await self._rules.holds(challenge, starved):
+                    why = f"a record under {end} would take from {starved} the addresses that a wildcard gives it"
+                    return Reason("BadDelegation", f"{why}, and this namespace does not have that host")
+            lent = challenge.spec.issuer_ref.normal()[1] == "ClusterIssuer" or not own_credentials(settings.provider)
+            if lent and (refused := await self._rules.may_write(challenge, end)) is not None:
+                return refused
         except NoAnswer as error:
             return Reason("NoAnswer", f"TXT {name}: {error}")
         return end

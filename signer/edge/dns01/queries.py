@@ -91,6 +91,27 @@ class Questions:
                 return found
         raise failed or NoAnswer(f"no zone of {name} is known to the recursive name servers")
 
+    async def starved_by(self, name: str) -> tuple[str, ...]:
+        """The names above this one, within its zone, that a record here would take the addresses of a wildcard from.
+
+        A name that does not exist has what a wildcard above gives it; with a record below it, it exists, and has nothing (RFC
+        4592, 2.2.2). It exists already where a name that nobody has, below it, gets other addresses than one beside it. Where
+        all three are alike that cannot be told, and counts as starved. Raises NoAnswer.
+        """
+        zone = await self.zone(name)
+        starved: list[str] = []
+        for above in itself_and_above(name)[1:]:
+            if not above.endswith(f".{zone}"):
+                break
+            found, label = frozenset(await self.addresses(above)), secrets.token_hex(8)
+            if not found or len(label) + 1 + len(above) > _LONGEST_NAME:
+                continue
+            beside = f"{label}.{above.partition('.')[2]}"
+            others = await asyncio.gather(self.addresses(beside), self.addresses(f"{label}.{above}"))
+            if all(frozenset(one) == found for one in others):
+                starved.append(above)
+        return tuple(starved)
+
     async def servers(self, zone: str) -> tuple[str, ...]:
         """The names of a zone's servers. Raises NoAnswer."""
         message = await self._recursive(zone, "NS")

@@ -32,7 +32,7 @@ from signer.edge.hosts.decide import (
     new_claim,
     read_claim,
 )
-from signer.edge.hosts.policy import HostPolicy, read_edge_policy
+from signer.edge.hosts.policy import HostPolicy, read_edge_policy, to_record
 from signer.edge.hosts.retention import Fate, fate
 from signer.edge.hosts.secret_records import SecretRecords
 from signer.kube.client import ApiClient
@@ -129,6 +129,7 @@ class Claims:
     async def acquire(self, host: Host, asker: Asker, issuer: IssuerReference) -> HostVerdict:
         """Decide about one host, and take it if nobody has it. Never returns Take. Raises ApiError, Unreachable."""
         async with self._one_at_a_time:
+            await self._record(asker)
             verdict = decide(host, asker, issuer, self.world)
             if isinstance(verdict, Take):
                 await self._take(verdict)
@@ -139,6 +140,7 @@ class Claims:
         """Decide about all names of one order, and take those that nobody has. Raises ApiError, Unreachable."""
         listed = tuple(names)
         async with self._one_at_a_time:
+            await self._record(asker)
             verdict = may_order(listed, asker, issuer, self.world)
             if isinstance(verdict, TakeFirst):
                 for take in verdict.claims:
@@ -147,6 +149,26 @@ class Claims:
         if isinstance(verdict, TakeFirst):  # a claim vanished between the two looks: an admin is at work
             return Unready(Reason("ClaimsChange", "claims are being changed; asking again"))
         return verdict
+
+    async def _record(self, asker: Asker) -> None:
+        """Write into the EdgePolicies that name a namespace which one it is, before it has anything by that name.
+
+        Raises ApiError (Conflict: what is known is behind; ask again), Unreachable.
+        """
+        mine = {asker.namespace: asker.uid}
+        for (_, name), obj in tuple(self.edge_policies.store.items()):
+            known = self.policies.get(name)
+            if known is None or asker.namespace not in known.namespaces or asker.namespace in known.namespace_uids:
+                continue
+            if not to_record(obj, mine).get(asker.namespace):
+                continue
+            meta = {"resourceVersion": obj.metadata.resource_version, "uid": obj.metadata.uid}
+            body = {"metadata": meta, "status": {"namespaceUIDs": mine}}
+            try:
+                stored = await self._client.patch(EDGE_POLICIES, name, body, subresource="status")
+            except NotFound:
+                continue
+            self.policies[name] = read_edge_policy(msgspec.convert(stored, EdgePolicy))
 
     async def _take(self, take: Take) -> None:
         try:

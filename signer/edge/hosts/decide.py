@@ -29,13 +29,17 @@ MOST_HOSTS = 500
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A HostClaim as it is used. With a `problem` the host is nobody's until an admin mends or removes the object."""
+    """A HostClaim as it is used. With a `problem` the host is nobody's until an admin mends or removes the object.
+
+    `made`: when it was stored, so since when the namespace has the host.
+    """
 
     host: Host
     namespace: str
     namespace_uid: str
     unused_since: datetime | None = None
     problem: str = ""
+    made: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +109,15 @@ def decide(
     reasons: list[Reason] = []
     policies = deciding(world.policies, host)
     policy = _granting(policies, asker, issuer, reasons, host)
+    for_it = policy is not None and any(host.name in one.suffixes for one in policies)
+    if host.wildcard and not for_it:
+        reasons += _covered(host, asker, issuer, world)
     own = world.claims.get(host.claim_name)
     if own is not None:
         _judge_own(own, asker, reasons)
     else:
-        reasons += _overlaps(host, asker, policies, world)
+        reasons += _beside(host, asker, world)
+        reasons += _overlaps(host, asker, policies, world, for_it=for_it)
         if policy is not None and policy.max_hosts is not None:
             _judge_count(policy, asker, world, beside, reasons)
         elif not policies:
@@ -161,7 +169,7 @@ def may_order(
 
 def granted_by_policy(host: Host, asker: Asker, policies: Collection[HostPolicy]) -> bool:
     """Tell whether an admin gave this host to this namespace: what writing into a gateway's namespace needs."""
-    return any(policy.covers(asker.namespace, asker.labels) for policy in deciding(policies, host))
+    return any(policy.covers(asker.namespace, asker.uid, asker.labels) for policy in deciding(policies, host))
 
 
 def _granting(
@@ -170,15 +178,17 @@ def _granting(
     """The policy that lets it pass, or None with reasons; None without reasons where no policy speaks about the host."""
     if not policies:
         return None
-    covering = [policy for policy in policies if policy.covers(asker.namespace, asker.labels)]
+    covering = [policy for policy in policies if policy.covers(asker.namespace, asker.uid, asker.labels)]
     if not covering:
         # Who else has it is not the asker's business: policies are named only.
         names = ", ".join(policy.name for policy in policies)
-        reasons.append(
-            Reason(
-                "HostNotGranted", f"{host} belongs to EdgePolicy {shown(names)}, which does not cover this namespace"
+        text = f"{host} belongs to EdgePolicy {shown(names)}, which does not cover this namespace"
+        if any(policy.is_remade(asker.namespace, asker.uid) for policy in policies):
+            text = (
+                f"{text}, but an earlier one of its name, which was deleted and made again: if it is the same tenant's, an"
+                " admin sets spec.namespaces.remade: Allow"
             )
-        )
+        reasons.append(Reason("HostNotGranted", text))
         return None
     for policy in covering:
         if policy.allows_issuer(issuer):
@@ -205,22 +215,60 @@ def _judge_own(own: Claim, asker: Asker, reasons: list[Reason]) -> None:
         )
 
 
-def _overlaps(host: Host, asker: Asker, policies: Collection[HostPolicy], world: EdgeWorld) -> list[Reason]:
+def _is_anothers(claim: Claim, asker: Asker) -> bool:
+    return bool(claim.problem) or (claim.namespace, claim.namespace_uid) != (asker.namespace, asker.uid)
+
+
+def _beside(host: Host, asker: Asker, world: EdgeWorld) -> list[Reason]:
+    """A name and its wildcard are one namespace's: DNS-01 proves both by one record (RFC 8555, 8.4)."""
+    other = world.claims.get(Host(host.name, not host.wildcard).claim_name)
+    if other is None or not _is_anothers(other, asker):
+        return []
+    text = f"{host} is proven by the same DNS record as {other.host}, which is claimed by another namespace"
+    return [Reason("HostTaken", f"{text}; see HostClaim {other.host.claim_name}")]
+
+
+def _covered(wildcard: Host, asker: Asker, issuer: IssuerReference, world: EdgeWorld) -> list[Reason]:
+    """What EdgePolicies for names below a wildcard have against it: each must grant its part, as if that were asked for.
+
+    But for the policy that grants the asker the wildcard's own name: who wrote it gave away all below.
+    """
+    parts: dict[str, list[HostPolicy]] = {}
+    for policy in world.policies:
+        for suffix in policy.suffixes:
+            if suffix != wildcard.name and Host(suffix).below(wildcard.name):
+                parts.setdefault(suffix, []).append(policy)
+    for suffix, deciders in sorted(parts.items()):
+        found: list[Reason] = []
+        _granting(deciders, asker, issuer, found, Host(suffix))
+        if found:
+            # Which names there are below it stays untold.
+            text = f"{wildcard} stands for hosts that other EdgePolicies decide about, and not all of them grant it"
+            return [Reason(found[0].code, text)]
+    return []
+
+
+def _overlaps(
+    host: Host, asker: Asker, policies: Sequence[HostPolicy], world: EdgeWorld, *, for_it: bool
+) -> list[Reason]:
     """A name below another's wildcard, or a wildcard over another's names, would take traffic from them.
 
-    Where admins gave one of the two to somebody by a longer suffix, they have decided that already.
+    Where an administrator gave the asker exactly this, by a policy for a longer suffix than the other's or for the wildcard's own
+    name (`for_it`), that has been decided already.
     """
 
-    def rivals(other: Claim) -> bool:
-        theirs = other.problem or (other.namespace, other.namespace_uid) != (asker.namespace, asker.uid)
-        return bool(theirs) and deciding(world.policies, other.host) == policies
+    def same(other: Claim) -> bool:
+        return deciding(world.policies, other.host) == policies
 
     found = [
         Reason("HostTaken", f"{host} is below {other.host}, which is claimed by another namespace")
         for other in _over(host, world.claims)
-        if rivals(other)
+        if _is_anothers(other, asker) and same(other)
     ]
-    if host.wildcard and any(_under(host, other.host) and rivals(other) for other in world.claims.values()):
+    if host.wildcard and any(
+        _under(host, other.host) and _is_anothers(other, asker) and (not for_it or same(other))
+        for other in world.claims.values()
+    ):
         # Which host it is stays untold: it is somebody else's.
         found.append(Reason("HostTaken", f"a host below {host} is claimed by another namespace"))
     return found
@@ -239,7 +287,7 @@ def _over(host: Host, claims: Mapping[str, Claim]) -> list[Claim]:
 
 
 def _judge_ungranted(asker: Asker, world: EdgeWorld, beside: Sequence[Host], reasons: list[Reason]) -> None:
-    held = [claim.host for claim in world.claims.values() if claim.namespace == asker.namespace]
+    held = [claim.host for claim in world.claims.values() if not _is_anothers(claim, asker)]
     if sum(not deciding(world.policies, host) for host in (*held, *beside)) >= MOST_HOSTS:
         message = f"this namespace has {MOST_HOSTS} hosts that no EdgePolicy grants it; for more it needs one"
         reasons.append(Reason("TooManyHosts", message))
@@ -249,7 +297,7 @@ def _judge_count(
     policy: HostPolicy, asker: Asker, world: EdgeWorld, beside: Sequence[Host], reasons: list[Reason]
 ) -> None:
     held = sum(
-        claim.namespace == asker.namespace and bool(policy.suffix_of(claim.host)) for claim in world.claims.values()
+        not _is_anothers(claim, asker) and bool(policy.suffix_of(claim.host)) for claim in world.claims.values()
     ) + sum(bool(policy.suffix_of(host)) for host in beside)
     if policy.max_hosts is not None and held >= policy.max_hosts:
         reasons.append(
@@ -285,7 +333,13 @@ def read_claim(obj: HostClaim) -> Claim | None:
         return None
     if problem := obj.problem or _problem(obj, by_name):
         return Claim(by_name, "", "", problem=problem)
-    return Claim(by_name, obj.spec.namespace, obj.spec.namespace_uid, from_rfc3339(obj.status.unused_since))
+    return Claim(
+        by_name,
+        obj.spec.namespace,
+        obj.spec.namespace_uid,
+        from_rfc3339(obj.status.unused_since),
+        made=from_rfc3339(obj.metadata.creation_timestamp),
+    )
 
 
 def _unclaimed(name: str) -> str:

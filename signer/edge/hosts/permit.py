@@ -6,14 +6,17 @@ Used on the loop of the leader, over the same `Claims` that the controller of Ga
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Protocol
 
 from signer.api.certificate import CERTIFICATES, IssuerReference
 from signer.api.certificaterequest import CertificateRequest
+from signer.api.challenge import Challenge
 from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
 from signer.api.notes import text_note
 from signer.edge.host import Host
 from signer.edge.hosts.claims import Claims
 from signer.edge.hosts.decide import Asker, Permitted, TakeFirst, may_order
+from signer.edge.hosts.records import has, judge_record
 from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound, Unreachable
 from signer.tenancy.verdict import Reason, Refuse, Unready
@@ -26,6 +29,16 @@ _PATIENCE = 10.0
 _LATE = 5.0
 _LOOKS = 0.05
 _GONE = Refuse((Reason("NamespaceNotFound", "the namespace that wants it is gone"),))
+
+
+class RecordRules(Protocol):
+    """Whose names are under which TXT records are written. Each raises ApiError, Unreachable."""
+
+    async def may_write(self, challenge: Challenge, name: str) -> Reason | None:
+        """What keeps a Challenge's record from this name, by credentials that are not its namespace's."""
+
+    async def holds(self, challenge: Challenge, name: str) -> bool:
+        """Tell whether the Challenge's namespace has the host of this name."""
 
 
 class Permitting:
@@ -60,6 +73,37 @@ class Permitting:
             return False
         verdict = may_order([str(name) for name in names], who, _normal(issuer), claims.world)
         return isinstance(verdict, Permitted | TakeFirst)
+
+    async def may_write(self, challenge: Challenge, name: str) -> Reason | None:
+        """Tell why this Challenge's record may not be written under this name; None: it may. Raises ApiError, Unreachable.
+
+        Whose Challenge it is says the claim of its host: no Order is made without one.
+        """
+        claims = await self._read()
+        spec = challenge.spec
+        host = _host_of(challenge)
+        who = self._holder(claims, challenge)
+        if who is None:
+            return Reason("HostNotClaimed", f"{host} is not this namespace's any more")
+        own_name = name == f"_acme-challenge.{host.name}"
+        found = judge_record(name, who, _normal(spec.issuer_ref), claims.world, own_name=own_name)
+        if isinstance(found, Unready):
+            raise Unreachable(found.reason.message)
+        return found
+
+    async def holds(self, challenge: Challenge, name: str) -> bool:
+        """Tell whether whoever a Challenge is for has a host: by a claim of it or above it, or by an EdgePolicy."""
+        claims = await self._read()
+        who = self._holder(claims, challenge)
+        return who is not None and has(name, who, claims.world)
+
+    def _holder(self, claims: Claims, challenge: Challenge) -> Asker | None:
+        """The namespace that a Challenge is for: that of the claim of its host, None if that is not the Challenge's."""
+        claim = claims.claims.get(_host_of(challenge).claim_name)
+        who = claims.asker(claim.namespace) if claim is not None else None
+        if claim is None or who is None or who.uid != claim.namespace_uid:
+            return None
+        return who if challenge.metadata.namespace in {who.namespace, *self._gateway_namespaces} else None
 
     async def _read(self) -> Claims:
         try:
@@ -101,6 +145,10 @@ class Permitting:
             uid = text_note(found.get("annotations") or {}, SOURCE_NAMESPACE_UID)
             return who if who is not None and who.uid == uid else None
         return claims.asker(meta.namespace)
+
+
+def _host_of(challenge: Challenge) -> Host:
+    return Host(challenge.spec.dns_name.lower().removeprefix("*."), challenge.spec.wildcard)
 
 
 def _normal(issuer: IssuerReference) -> IssuerReference:

@@ -12,15 +12,22 @@ from signer.api.certificate import IssuerReference
 from signer.api.duration import InvalidDuration, parse_duration
 from signer.api.edgepolicy import EdgePolicy, EdgePolicySpec
 from signer.api.names import is_label, is_label_key, is_label_value, is_subdomain
+from signer.api.signerpolicy import SignerNamespaces
 from signer.api.text import capped, shown
 from signer.edge.host import Host
 from signer.tenancy.policies import MAX_RATE_PERIOD, MIN_RATE_PERIOD
 from signer.tenancy.world import LABEL_PREFIX, Rate
 
+_REMADE = ("Refuse", "Allow")
+
 
 @dataclass(frozen=True, slots=True)
 class HostPolicy:
-    """An EdgePolicy as it is used. With a `problem` it grants nothing, and still speaks about its suffixes."""
+    """An EdgePolicy as it is used. With a `problem` it grants nothing, and still speaks about its suffixes.
+
+    `namespace_uids` says which namespace each name was first given to; unless `remade_allowed`, a name counts for that one
+    alone. It is written down before a host is taken by that name (claims.py).
+    """
 
     name: str
     suffixes: frozenset[str]
@@ -30,19 +37,26 @@ class HostPolicy:
     max_hosts: int | None = None
     rate: Rate | None = None
     problem: str = ""
+    remade_allowed: bool = False
+    namespace_uids: Mapping[str, str] = field(default_factory=dict)
 
     def suffix_of(self, host: Host) -> str:
         """The longest suffix that covers the host; "" for none."""
         return max((suffix for suffix in self.suffixes if host.below(suffix)), key=len, default="")
 
-    def covers(self, namespace: str, labels: Mapping[str, str]) -> bool:
+    def covers(self, namespace: str, uid: str, labels: Mapping[str, str]) -> bool:
         """Tell whether it is for this namespace. `labels` are those under mesh-signer.dev/, which admins guard."""
         if self.problem:
             return False
-        if namespace in self.namespaces:
+        if namespace in self.namespaces and not self.is_remade(namespace, uid):
             return True
         wanted = self.namespace_labels
         return bool(wanted) and all(labels.get(key) == value for key, value in wanted.items())
+
+    def is_remade(self, namespace: str, uid: str) -> bool:
+        """Tell whether it names an earlier namespace of this name, and is not for whichever has it."""
+        recorded = self.namespace_uids.get(namespace)
+        return namespace in self.namespaces and recorded not in (None, uid) and not self.remade_allowed
 
     def allows_issuer(self, issuer: IssuerReference) -> bool:
         """Tell whether this issuer may be named."""
@@ -64,8 +78,23 @@ def read_edge_policy(obj: EdgePolicy) -> HostPolicy:
         namespace_labels=dict(spec.namespaces.match_labels if spec.namespaces else {}),
         issuers=frozenset((one.kind, one.name) for one in spec.issuers),
         max_hosts=spec.max_hosts,
+        remade_allowed=spec.namespaces is not None and spec.namespaces.remade == "Allow",
+        namespace_uids=dict(obj.status.namespace_uids),
         rate=Rate(spec.rate.certificates, parse_duration(spec.rate.per)) if spec.rate is not None else None,
     )
+
+
+def to_record(obj: EdgePolicy, uids: Mapping[str, str]) -> dict[str, str | None]:
+    """Tell what a policy's status.namespaceUIDs lacks: the uid of each name in `uids`, None for one that it names no more.
+
+    What is recorded stays, whoever has the name by now. Nothing is recorded for a policy that cannot be read.
+    """
+    if read_edge_policy(obj).problem:
+        return {}
+    stored = obj.status.namespace_uids
+    names = frozenset(obj.spec.namespaces.names if obj.spec.namespaces is not None else ())
+    found: dict[str, str | None] = {name: None for name in stored if name not in names}
+    return found | {name: uids[name] for name in names if name in uids and not stored.get(name)}
 
 
 def deciding(policies: Iterable[HostPolicy], host: Host) -> tuple[HostPolicy, ...]:
@@ -82,7 +111,7 @@ def _problems(spec: EdgePolicySpec) -> Iterator[str]:
         if not is_subdomain(suffix):
             yield f"spec.hostSuffixes[{index}]: {shown(suffix)} is not a valid DNS name in lower case"
     if spec.namespaces is not None:
-        yield from _namespace_problems(spec.namespaces.names, spec.namespaces.match_labels)
+        yield from _namespace_problems(spec.namespaces)
     for index, issuer in enumerate(spec.issuers):
         if issuer.kind not in ("ClusterIssuer", "Issuer"):
             yield f"spec.issuers[{index}].kind: {shown(issuer.kind)} is neither ClusterIssuer nor Issuer"
@@ -97,8 +126,10 @@ def _problems(spec: EdgePolicySpec) -> Iterator[str]:
             yield f"spec.rate.per: {shown(spec.rate.per)} is not a duration from 1s to 24h"
 
 
-def _namespace_problems(names: Iterable[str], labels: Mapping[str, str]) -> Iterator[str]:
-    names = tuple(names)
+def _namespace_problems(said: SignerNamespaces) -> Iterator[str]:
+    names, labels = said.names, said.match_labels
+    if said.remade not in _REMADE:
+        yield f"spec.namespaces.remade: {shown(said.remade)} is not {' or '.join(_REMADE)}"
     if not names and not labels:
         yield "spec.namespaces: names or matchLabels is expected; leave namespaces out to mean none"
     for index, name in enumerate(names):

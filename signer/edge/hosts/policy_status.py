@@ -6,7 +6,7 @@ Nothing is decided by it: a status is for people, and follows a moment later.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -15,7 +15,7 @@ from signer.api.edgepolicy import EDGE_POLICIES, EdgePolicy, EdgePolicyStatus
 from signer.api.event import reference_to
 from signer.api.meta import set_condition
 from signer.edge.hosts.claims import Claims
-from signer.edge.hosts.policy import HostPolicy, deciding
+from signer.edge.hosts.policy import HostPolicy, deciding, to_record
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
 from signer.observe.write_errors import WriteErrors
@@ -55,9 +55,13 @@ class EdgePolicyStatuses:
                 await asyncio.sleep(_RETRY)
                 self._changed.set()
 
+    def _uids(self) -> dict[str, str]:
+        found = (self._claims.asker(namespace) for _, namespace in self._claims.namespaces.store)
+        return {asker.namespace: asker.uid for asker in found if asker is not None}
+
     def _covers(self, policy: HostPolicy, namespace: str) -> bool:
         asker = self._claims.asker(namespace)
-        return asker is not None and policy.covers(namespace, asker.labels)
+        return asker is not None and policy.covers(namespace, asker.uid, asker.labels)
 
     async def _write_all(self) -> bool:
         policies = self._claims.policies
@@ -66,14 +70,16 @@ class EdgePolicyStatuses:
         counts = Counter(
             one.name for claim in self._claims.claims.values() for one in deciding(policies.values(), claim.host)
         )
-        trouble = ""
+        trouble, uids = "", self._uids()
         for (_, name), obj in list(self._claims.edge_policies.store.items()):
+            missing = to_record(obj, uids)
+            remade = sorted(one for one, uid in uids.items() if policies[name].is_remade(one, uid))
             covered = any(self._covers(policies[name], namespace) for _, namespace in self._claims.namespaces.store)
-            status = policy_status(obj, policies[name], counts[name], self._clock(), covers=covered)
-            if status == obj.status:
+            status = policy_status(obj, policies[name], counts[name], self._clock(), covers=covered, remade=remade)
+            if status == obj.status and not missing:
                 continue
             meta = {"resourceVersion": obj.metadata.resource_version, "uid": obj.metadata.uid}
-            body = {"metadata": meta, "status": msgspec.to_builtins(status)}
+            body = {"metadata": meta, "status": msgspec.to_builtins(status) | {"namespaceUIDs": missing}}
             try:
                 await self._client.patch(EDGE_POLICIES, name, body, subresource="status")
             except NotFound:
@@ -93,18 +99,26 @@ class EdgePolicyStatuses:
 
 
 def policy_status(
-    obj: EdgePolicy, policy: HostPolicy, hosts: int, now: datetime, *, covers: bool = True
+    obj: EdgePolicy, policy: HostPolicy, hosts: int, now: datetime, *, covers: bool = True, remade: Sequence[str] = ()
 ) -> EdgePolicyStatus:
-    """Return the status as it should be; `covers`: some namespace that exists is covered. Pure."""
-    nobody = not covers and bool(policy.namespaces or policy.namespace_labels)
+    """Return the status as it should be; `covers`: some namespace that exists is covered. Pure.
+
+    `remade` are namespaces that it names and that are others by now.
+    """
+    nobody = bool(remade) or (not covers and bool(policy.namespaces or policy.namespace_labels))
     fine = not policy.problem and not nobody
     reason, message = "Read", "grants what it says"
     if policy.problem:
         reason, message = "Invalid", f"grants nothing: {policy.problem}"
     elif nobody:
         asked = ", ".join(sorted(policy.namespaces)[:_NAMED]) or "with the labels of matchLabels"
-        reason = "CoversNobody"
+        reason = "NamespaceRemade" if remade else "CoversNobody"
         message = f"spec.namespaces: there is no namespace {asked}, so nobody has a host by it until there is one"
+        if remade:
+            message = (
+                f"spec.namespaces.names: {', '.join(remade[:_NAMED])} was deleted and made again, and has nothing by it: if it is"
+                " the same tenant's, set spec.namespaces.remade: Allow"
+            )
     conditions = set_condition(
         obj.status.conditions,
         READY,
@@ -114,4 +128,4 @@ def policy_status(
         now=now,
         generation=obj.metadata.generation,
     )
-    return EdgePolicyStatus(conditions=conditions, hosts=hosts)
+    return EdgePolicyStatus(conditions=conditions, hosts=hosts, namespace_uids=obj.status.namespace_uids)

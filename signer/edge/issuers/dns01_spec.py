@@ -143,6 +143,16 @@ def read_dns01(settings: Any, place: str, *, cluster_wide: bool) -> Dns01 | tupl
     return tuple(problems) if problems or provider is None else Dns01(provider, strategy == "Follow")
 
 
+def own_credentials(provider: Rfc2136 | AcmeDns | ExternalDns | Webhook | Persistent | Api) -> bool:
+    """Tell whether a namespaced Issuer's provider writes by what lies in the Issuer's own namespace alone.
+
+    External-DNS and webhooks have credentials of their own; an update without TSIG is taken for where it comes from.
+    """
+    return not isinstance(provider, ExternalDns | Webhook) and not (
+        isinstance(provider, Rfc2136) and provider.tsig is None
+    )
+
+
 def _rfc2136(settings: Mapping[str, Any], place: str, problems: list[str]) -> Rfc2136 | None:
     problems += unknown(settings, _FIELDS, place)
     given = {name: settings.get(name) or "" for name in _FIELDS if name != "tsigSecretSecretRef"}

@@ -5,6 +5,7 @@ order: nothing but the Order itself is needed. An Order that we would not have m
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -13,6 +14,7 @@ import msgspec
 
 from issuers.acme.chain import choose_chain, not_preferred, read_chains
 from issuers.acme.errors import AcmeError, Refused, RetryLater
+from issuers.acme.order import Authorization as Proof
 from issuers.acme.order import Order as Placed
 from issuers.acme.order import OrderStatus, Wish
 from issuers.acme.renewal import certificate_id, life
@@ -24,6 +26,7 @@ from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
 from signer.api.order import ORDERS, Order
 from signer.api.retry import retry_time
+from signer.api.text import capped
 from signer.edge.hosts.permit import Permit
 from signer.edge.issuers.accounts import Account
 from signer.edge.issuers.shares import BUSY_RECHECK, Shares
@@ -86,6 +89,9 @@ class OrderController:
         self._gate = gate
         self._metrics = term.metrics
         self._permit = permit
+        self._anew: set[str] = (
+            set()
+        )  # Orders (uids) that were placed anew, since what was proven was not by their owner
         self._clock = term.clock
         self._shares = Shares()
         self._writer = OrderWriter(term.client, term.recorder)
@@ -102,6 +108,7 @@ class OrderController:
         if change.new is None and change.old is not None:
             self._family.forget(change.old)
             self._failures.forget(change.old)
+            self._anew.discard(change.old.metadata.uid)
         self.queue.add(change.key)
 
     def follow(self, certificates: Reflector[Certificate]) -> None:
@@ -293,14 +300,32 @@ class OrderController:
             return None
         return await self._read(order, account)
 
-    async def _read_proofs(self, order: Order, account: Account, urls: tuple[str, ...]) -> Order:
+    async def _read_proofs(self, order: Order, account: Account, urls: tuple[str, ...]) -> Order | None:
         wish = wish_of(order)
         found = {url: await account.session.authorization(url, wish) for url in urls}
+        ref = issuer_of(order)
+        shared = ref is not None and not ref.namespace
+        if shared and (inherited := [one for one in found.values() if self._gate.is_inherited(one)]):
+            return await self._place_anew(order, account, inherited)
         listed = [
             proof_of(found[one.url]) if one.url in found else msgspec.to_builtins(one)
             for one in order.status.authorizations
         ]
         return await self._writer.patch(order, {"authorizations": listed})
+
+    async def _place_anew(self, order: Order, account: Account, inherited: Sequence[Proof]) -> Order | None:
+        """Give up what others have proven, and order again, once: the CA then wants it proven by who has the host now."""
+        names = ", ".join(capped([str(one.identifier) for one in inherited]))
+        if order.metadata.uid in self._anew:
+            why = f"the CA takes {names} for proven, and not by this namespace, even after that was given up"
+            return await self._failures.end(order, "errored", why, RetryLater("NotProvenAnew", why))
+        for one in inherited:
+            await account.session.deactivate(one.url)
+        self._anew.add(order.metadata.uid)
+        text = f"{names}: was proven before this namespace had it, and is proven anew by another order"
+        self._writer.emit(order, "Normal", "ProvenAnew", text)
+        nothing = dict.fromkeys(("url", "finalizeURL", "state", "authorizations"))
+        return await self._writer.patch(order, nothing | {"reason": text})
 
     async def _finalize(self, order: Order, account: Account) -> Order | None:
         wish = wish_of(order)

@@ -13,8 +13,9 @@ from issuers.acme import limits
 from issuers.acme.backoff import Attempts
 from issuers.acme.errors import Failure
 from issuers.acme.identifiers import set_key
-from issuers.acme.order import Wish
+from issuers.acme.order import Authorization, AuthorizationStatus, Wish
 from signer.api.meta import to_rfc3339
+from signer.edge.host import Host
 from signer.edge.hosts.claims import Claims
 from signer.edge.issuers.accounts import Account, Accounts
 from signer.edge.orders.history import HeldByRate, History, Obtained, ask_rates, renews, urgent
@@ -62,6 +63,17 @@ class OrderGate:
         self.on_released = self._records.on_released
 
     # -- what is asked --
+
+    def is_inherited(self, proof: Authorization) -> bool:
+        """Tell whether a name is valid at a shared account since before its owner of now had it: another proved it, then.
+
+        Without claims nobody owns names. Raises Unreachable while they were not read.
+        """
+        claims = self._records.claims()
+        if claims is None or proof.status is not AuthorizationStatus.VALID:
+            return False
+        claim = claims.claims.get(Host(proof.identifier.base, proof.identifier.wildcard).claim_name)
+        return claim is None or claim.made is None or not proof.proven_since(claim.made)
 
     def ask(
         self,

@@ -45,7 +45,7 @@ class ReadOrder:
 
 @dataclass(frozen=True, slots=True)
 class ReadAuthorizations:
-    """Ask the CA what these authorizations want, and store it."""
+    """Ask the CA what these authorizations want, and store it: of an order that is ready too, since others may have proven it."""
 
     urls: tuple[str, ...]
 
@@ -140,11 +140,11 @@ def order_step(
         return Done(failed=False) if status.certificate else FetchCertificate()
     if not status.url:
         return PlaceOrder()
-    if status.state == "ready":
+    unread = tuple(one.url for one in status.authorizations if not one.identifier)
+    if status.state == "ready" and not unread:
         return Finalize()
     if status.state == "processing" or not status.authorizations:
         return ReadOrder()
-    unread = tuple(one.url for one in status.authorizations if not one.identifier)
     if unread:
         return ReadAuthorizations(unread)
     if (wrong := unordered(order)) is not None:

@@ -15,12 +15,15 @@ import pytest
 from cryptography import x509
 
 from issuers.acme.targets import AddressRule
+from signer.api.challenge import Challenge
 from signer.authorities.registry import Registry
 from signer.edge.dns01.presenter import DnsPresenter
 from signer.edge.dns01.queries import Questions
+from signer.edge.hosts.permit import RecordRules
 from signer.edge.proxies.reach import Reach
 from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound
+from signer.tenancy.verdict import Reason
 from tests.integration.pebbles import spec
 from tests.integration.slow_controllers import Json, World, chain, world
 from tests.localmesh import Cluster
@@ -32,6 +35,21 @@ ZONE, OTHER, SLOW = "example.test", "acme.test", "slow.test"
 ONE_SERVER = ("@ NS ns1", "ns1 A 127.0.0.1")
 TWO_SERVERS = ("@ NS ns1", "@ NS ns2", "ns1 A 127.0.0.1", "ns2 A 127.0.0.1")
 HERE = Reach(*[AddressRule(allowed=(ip_network("127.0.0.1/32"),))] * 2)
+
+
+class Anything:
+    """Where no HostClaims are kept: whose a name is, other tests ask."""
+
+    async def may_write(self, challenge: Challenge, name: str) -> Reason | None:  # noqa: ARG002 - the protocol's
+        """Whatever it is."""
+        return None
+
+    async def holds(self, challenge: Challenge, name: str) -> bool:  # noqa: ARG002 - the protocol's
+        """Nobody has a host."""
+        return False
+
+
+ANYTHING = Anything()
 
 
 @dataclass(frozen=True)
@@ -56,11 +74,18 @@ class Servers:
         """For the controllers."""
         return [("127.0.0.1", self.first.port)]
 
-    def presenter(self, client: ApiClient, registry: Registry, namespace: str, reach: Reach = HERE) -> DnsPresenter:
+    def presenter(
+        self,
+        client: ApiClient,
+        registry: Registry,
+        namespace: str,
+        reach: Reach = HERE,
+        rules: RecordRules = ANYTHING,
+    ) -> DnsPresenter:
         """As the process makes it, but that the zones' servers are not at port 53."""
         ports = {f"ns1.{zone}": self.first.port for zone in (ZONE, OTHER, SLOW)} | {f"ns2.{SLOW}": self.second.port}
         questions = Questions(self.recursive, ports)
-        return DnsPresenter(client, registry, questions, cluster_resource_namespace=namespace, reach=reach)
+        return DnsPresenter(client, registry, questions, cluster_resource_namespace=namespace, rules=rules, reach=reach)
 
 
 @pytest.fixture(scope="module")

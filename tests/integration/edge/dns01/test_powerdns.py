@@ -9,7 +9,7 @@ from signer.authorities.registry import Registry
 from signer.edge.dns01.presenter import DnsPresenter
 from signer.edge.dns01.queries import Questions
 from signer.kube.client import ApiClient
-from tests.integration.edge.zones import HERE, asked, issuer, key, names_of, tidied, told
+from tests.integration.edge.zones import ANYTHING, HERE, asked, issuer, key, names_of, tidied, told
 from tests.integration.slow_controllers import world
 from tests.localmesh import Cluster
 from tests.localmesh.debian import NotHere
@@ -47,7 +47,9 @@ async def test_wildcard_and_apex(cluster: Cluster, namespace: str, server: Power
 
     def presenting(client: ApiClient, registry: Registry) -> DnsPresenter:
         questions = Questions([("127.0.0.1", server.port)], {f"ns1.{ZONE}": server.port})
-        return DnsPresenter(client, registry, questions, cluster_resource_namespace=namespace, reach=HERE)
+        return DnsPresenter(
+            client, registry, questions, cluster_resource_namespace=namespace, rules=ANYTHING, reach=HERE
+        )
 
     async with world(cluster, namespace, presenting=presenting) as here:
         host = f"both.{namespace}.{ZONE}"

@@ -34,7 +34,7 @@ def presenter(port: int) -> DnsPresenter:
     """One that knows a recursive server at this port."""
     questions = Questions([("127.0.0.1", port)])
     client, registry = cast("ApiClient", NOBODY), cast("Registry", NOBODY)
-    return DnsPresenter(client, registry, questions, cluster_resource_namespace="cert-manager")
+    return DnsPresenter(client, registry, questions, cluster_resource_namespace="cert-manager", rules=NOBODY)
 
 
 @pytest.fixture(autouse=True)

@@ -35,9 +35,15 @@ BAR = Asker("bar", "uid-bar", {})
 SHOP = "shop.foo.example"
 
 
-def policy(name: str = "p", suffixes: Iterable[str] = ("foo.example",), **fields: Any) -> HostPolicy:
+def policy(
+    name: str = "p",
+    suffixes: Iterable[str] = ("foo.example",),
+    recorded: dict[str, str] | None = None,
+    **fields: Any,
+) -> HostPolicy:
     spec = {"hostSuffixes": list(suffixes), "namespaces": {"names": ["foo"]}, **fields}
-    return read_edge_policy(msgspec.convert({"metadata": {"name": name}, "spec": spec}, EdgePolicy))
+    body = {"metadata": {"name": name}, "spec": spec, "status": {"namespaceUIDs": recorded or {}}}
+    return read_edge_policy(msgspec.convert(body, EdgePolicy))
 
 
 def world(*claims: Claim, policies: Iterable[HostPolicy] = ()) -> EdgeWorld:
@@ -108,10 +114,40 @@ class TestWildcards:
         assert text not in verdict.message
         assert isinstance(ask("*.foo.example", FOO, world(claim(text))), Take)
 
-    def test_apex_and_wildcard_are_two(self) -> None:
-        """example.com and *.example.com do not cover each other."""
-        assert isinstance(ask("*.foo.example", BAR, world(claim("foo.example"))), Take)
-        assert isinstance(ask("foo.example", BAR, world(claim("*.foo.example"))), Take)
+    @pytest.mark.parametrize("policies", [(), (policy(namespaces={"names": ["foo", "bar"]}),)], ids=["none", "both's"])
+    def test_apex_and_wildcard_are_one(self, policies: Iterable[HostPolicy]) -> None:
+        """One DNS record proves example.com and *.example.com: they are one namespace's, also below one policy for two."""
+        for held, wanted in (("foo.example", "*.foo.example"), ("*.foo.example", "foo.example")):
+            assert code(ask(wanted, BAR, world(claim(held), policies=policies))) == "HostTaken"
+            assert isinstance(ask(wanted, FOO, world(claim(held), policies=policies)), Take)
+            both = world(claim(held), claim(wanted, BAR), policies=policies)
+            assert isinstance(ask(wanted, BAR, both), Granted)  # what was had before stays
+
+    def test_a_policy_for_a_part(self) -> None:
+        """A wildcard needs the word of every EdgePolicy below it, claimed or not; whose hosts they are stays untold."""
+        part = policy("part", ["bar.foo.example"], namespaces={"names": ["bar"]})
+        for held in ((), (claim("a.bar.foo.example", BAR),)):
+            verdict = ask("*.foo.example", FOO, world(*held, policies=[part]))
+            assert code(verdict) == "HostNotGranted"
+            assert isinstance(verdict, Refuse)
+            assert "bar" not in verdict.message
+        assert isinstance(ask("*.foo.example", BAR, world(policies=[part])), Take)
+        assert isinstance(ask("*.other.example", FOO, world(policies=[part])), Take)
+        broken = policy("part", ["bar.foo.example"], maxHosts="many")
+        assert code(ask("*.foo.example", FOO, world(policies=[broken]))) == "HostNotGranted"
+
+    def test_one_that_was_had_by_mistake(self) -> None:
+        """A claim that a wildcard had before its parts were asked gives no certificate any more."""
+        part = policy("part", ["bar.foo.example"], namespaces={"names": ["bar"]})
+        assert code(ask("*.foo.example", FOO, world(claim("*.foo.example"), policies=[part]))) == "HostNotGranted"
+
+    def test_a_policy_for_the_wildcard(self) -> None:
+        """Who was granted just the wildcard's name has it, though parts are others'; not who was granted more above it."""
+        part = policy("part", ["bar.foo.example"], namespaces={"names": ["bar"]})
+        held = claim("a.bar.foo.example", BAR)
+        assert isinstance(ask("*.foo.example", FOO, world(held, policies=[part, policy("rest")])), Take)
+        above = policy("above", ["example"])
+        assert code(ask("*.foo.example", FOO, world(held, policies=[part, above]))) == "HostNotGranted"
 
     def test_neighbours(self) -> None:
         """Names that only end alike have nothing to do with each other."""
@@ -132,6 +168,21 @@ class TestPolicies:
         found = policy(namespaces={"matchLabels": {"mesh-signer.dev/tenant": "foo"}})
         assert isinstance(ask(SHOP, FOO, world(policies=[found])), Take)
         assert code(ask(SHOP, BAR, world(policies=[found]))) == "HostNotGranted"
+
+    def test_a_namespace_made_again(self) -> None:
+        """A policy by name is for the namespace that had the name first; for a later one only if it says so."""
+        again = Asker("foo", "another", {"mesh-signer.dev/tenant": "foo"})
+        for remade, has_it in (("Refuse", False), ("Allow", True)):
+            found = policy(namespaces={"names": ["foo"], "remade": remade}, recorded={"foo": "uid-foo"})
+            assert isinstance(ask(SHOP, FOO, world(policies=[found])), Take)
+            verdict = ask(SHOP, again, world(policies=[found]))
+            assert isinstance(verdict, Take) == has_it
+            assert granted_by_policy(host(SHOP), again, [found]) == has_it
+            if isinstance(verdict, Refuse):
+                assert "remade: Allow" in verdict.message
+        labels = {"names": ["foo"], "matchLabels": {"mesh-signer.dev/tenant": "foo"}}
+        by_labels = policy(namespaces=labels, recorded={"foo": "uid-foo"})
+        assert isinstance(ask(SHOP, again, world(policies=[by_labels])), Take)
 
     def test_others_are_refused(self) -> None:
         """Hosts that a policy speaks about are for its namespaces only, claimed or not."""
@@ -209,6 +260,7 @@ class TestPolicies:
         {"rate": {"certificates": 0}},
         {"rate": {"certificates": 1, "per": "25h"}},
         {"rate": {"certificates": 1, "per": "x"}},
+        {"namespaces": {"names": ["foo"], "remade": "Maybe"}},
         {"namespaces": 7},
     ],
     ids=str,
@@ -218,7 +270,7 @@ def test_wrong_policies(change: dict[str, Any]) -> None:
     spec: dict[str, Any] = {"hostSuffixes": ["foo.example"], "namespaces": {"names": ["foo"]}, **change}
     found = read_edge_policy(msgspec.convert({"metadata": {"name": "p"}, "spec": spec}, EdgePolicy))
     assert found.problem.startswith("spec.")
-    assert not found.covers("foo", {"team": "foo", "mesh-signer.dev/a": "no value"})
+    assert not found.covers("foo", "uid-foo", {"team": "foo", "mesh-signer.dev/a": "no value"})
 
 
 @pytest.mark.parametrize(
@@ -244,6 +296,17 @@ def test_a_claim_of_no_host() -> None:
     assert read_claim(msgspec.convert({"metadata": {"name": "cluster.local"}}, HostClaim)) is None
 
 
+SUFFIXES = ["example.com", "a.example.com", "b.a.example.com"]
+GIVEN = st.lists(
+    st.builds(
+        lambda name, suffix, whose: policy(name, [suffix], namespaces={"names": [whose]}),
+        st.sampled_from(["p", "q", "r"]),
+        st.sampled_from(SUFFIXES),
+        st.sampled_from(["foo", "bar", "nobody"]),
+    ),
+    max_size=3,
+    unique_by=lambda one: one.name,
+)
 NAMES = st.sampled_from(["example.com", "*.example.com", "a.example.com", "*.a.example.com", "b.a.example.com"])
 
 
@@ -259,10 +322,42 @@ def test_nobody_takes_what_another_has(asked: list[tuple[str, Asker]], name: str
     owners = {one.host: one.namespace for one in claims.values()}
     for one, owner in owners.items():
         for other, holder in owners.items():
-            if one.wildcard and other.name != one.name and other.below(one.name):
+            if one.wildcard and other.below(one.name):
                 assert owner == holder
     results = [ask(name, asker, EdgeWorld(claims, ())) for asker in (FOO, BAR)]
     assert sum(isinstance(one, Granted) for one in results) <= 1
+
+
+@given(st.dictionaries(NAMES, st.sampled_from([FOO, BAR]), max_size=4), GIVEN, NAMES, st.sampled_from(SUFFIXES))
+def test_a_policy_for_others_opens_nothing(
+    held: dict[str, Asker], given: list[HostPolicy], name: str, suffix: str
+) -> None:
+    """Whatever is held and granted: one more policy, for others, never has a host given that was refused without it.
+
+    But the word that gave the asker just this wildcard's name stands against the claims of those that it was meant to stand over.
+    """
+    claims = [claim(text, asker) for text, asker in held.items()]
+    before = ask(name, FOO, world(*claims, policies=given))
+    one_more = policy("more", [suffix], namespaces={"names": ["nobody"]})
+    after = ask(name, FOO, world(*claims, policies=[*given, one_more]))
+    for_it = any(host(name).name in one.suffixes and "foo" in one.namespaces for one in given)
+    if isinstance(before, Refuse) and not (host(name).wildcard and for_it):
+        assert isinstance(after, Refuse)
+
+
+@given(GIVEN, st.permutations([(name, who) for name in ("*.example.com", "b.a.example.com") for who in (FOO, BAR)]))
+def test_no_order_of_askers_matters(given: list[HostPolicy], order: list[tuple[str, Asker]]) -> None:
+    """In whatever order a wildcard and a name below it are asked for, two have them only where administrators said so."""
+    claims: dict[str, Claim] = {}
+    for text, asker in order:
+        verdict = ask(text, asker, EdgeWorld(claims, given))
+        if isinstance(verdict, Take):
+            claims[verdict.host.claim_name] = Claim(verdict.host, verdict.namespace, verdict.namespace_uid)
+    owners = {claim.namespace for claim in claims.values()}
+    if len(owners) == 2:
+        low = claims[host("b.a.example.com").claim_name].namespace
+        assert any(low in one.namespaces for one in given)
+        assert any(one.suffixes == {"example.com"} and (owners - {low}) <= one.namespaces for one in given)
 
 
 class TestHowMany:
@@ -279,6 +374,13 @@ class TestHowMany:
         assert isinstance(ask("one-more.example", BAR, full), Take)
         given = policy(suffixes=("one-more.example",))
         assert isinstance(ask("one-more.example", FOO, world(*held, policies=[given])), Take)
+
+    def test_of_an_earlier_namespace(self) -> None:
+        """What an earlier namespace of this name holds does not count for the one of now."""
+        full = world(*[claim(f"h{number}.example", Asker("foo", "earlier", {})) for number in range(MOST_HOSTS)])
+        assert isinstance(ask("one-more.example", FOO, full), Take)
+        limited = policy(suffixes=["example"], maxHosts=1)
+        assert isinstance(ask("one-more.example", FOO, world(*full.claims.values(), policies=[limited])), Take)
 
     @pytest.mark.heavy
     @pytest.mark.parametrize("granted", [False, True], ids=["without a policy", "by a policy"])

@@ -153,6 +153,10 @@ class TestSteps:
     def test_the_end(self) -> None:
         """Ready is finalized, processing is asked again, valid is fetched, and then there is nothing more to do."""
         assert step(order(pending(state="ready"))) == Finalize()
+        unread = {"url": "https://ca.test/authz/1"}
+        assert step(order({**pending(state="ready"), "authorizations": [unread]})) == ReadAuthorizations(
+            (unread["url"],)
+        )
         assert step(order(pending(state="processing"))) == ReadOrder()
         assert step(order(pending(state="valid"))) == FetchCertificate()
         assert step(order(pending(state="valid", certificate="aGk="))) == Done(failed=False)
