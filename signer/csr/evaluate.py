@@ -134,8 +134,7 @@ def evaluate(case: Case, around: Circumstances) -> Verdict:
     if (cannot := unfit(state)) is not None:
         return cannot
     # What identity chose is the wall's to judge, in audit mode too.
-    walled = mesh and (around.world.settings.enforces(around.now) or case.route is not None)
-    if state.kind == "selfSigned" and not walled:
+    if state.kind == "selfSigned" and not (mesh and (case.route or around.world.settings.enforces(around.now))):
         return _self_signed(case, state, asked, around)
     return _by_ca(case, state, asked, around)
 

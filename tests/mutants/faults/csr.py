@@ -80,9 +80,16 @@ MUTANTS = (
     Mutant(
         "a selfSigned issuer is asked for a key before the wall is",
         EVALUATE,
-        '    if state.kind == "selfSigned" and not (mesh and around.world.settings.enforces(around.now)):\n',
+        '    if state.kind == "selfSigned" and not (mesh and (case.route or around.world.settings.enforces(around.now))):\n',
         '    if state.kind == "selfSigned":\n',
         ("tests/unit/csr/test_mesh_requests.py", "tests/unit/csr/test_mesh_attacks.py"),
+    ),
+    Mutant(
+        "in audit mode a selfSigned issuer that identity chose is asked for a key",
+        EVALUATE,
+        "not (mesh and (case.route or around.world.settings.enforces(around.now)))",
+        "not (mesh and around.world.settings.enforces(around.now))",
+        ("tests/unit/csr/test_by_identity.py",),
     ),
     Mutant(
         "the issuer's OCSP servers are not named",
