@@ -11,13 +11,17 @@ from signer.commands.checks.facts import Finding
 from signer.commands.checks.lent import check_lent
 from tests.unit.commands.meshes import facts, mesh
 
-LENT = (
+LENT: tuple[Any, ...] = (
     {"externalDNS": {}},
     {"webhook": {"groupName": "acme.example.com", "solverName": "x"}},
     {"rfc2136": {"nameserver": "ns.example.com"}},
 )
 TSIG = {"tsigKeyName": "k", "tsigSecretSecretRef": {"name": "s", "key": "k"}}
-OWN = ({"rfc2136": {"nameserver": "ns.example.com", **TSIG}}, {"persistent": {"issuerDomainName": "ca.example"}}, 7)
+OWN: tuple[Any, ...] = (
+    {"rfc2136": {"nameserver": "ns.example.com", **TSIG}},
+    {"persistent": {"issuerDomainName": "ca.example"}},
+    7,
+)
 
 
 def found(provider: Any, namespace: str) -> list[Finding]:
