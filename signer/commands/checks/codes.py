@@ -94,6 +94,7 @@ CODES: Mapping[str, str] = {
     "BridgeLeaks": "others could use a TenantBridge, or something outlives it",
     "BridgesNotChecked": "TenantBridges could not be read",
     "PersistentRecord": "an issuer proves hosts by dns-persist-01, and this is the record",
+    "IssuerOnLentCredentials": "a tenant's Issuer has DNS records written by credentials that are not its namespace's",
     "RequestersUnguarded": "nobody refuses a false requester",
     "RequestersUnwritten": "nothing writes down who makes a CertificateRequest",
     "RequestersNotChecked": "whether they are could not be read",

@@ -253,17 +253,21 @@ def _overlaps(
 ) -> list[Reason]:
     """A name below another's wildcard, or a wildcard over another's names, would take traffic from them.
 
-    Where an administrator gave the asker exactly this, by a policy for a longer suffix than the other's or for the wildcard's own
-    name (`for_it`), that has been decided already.
+    Where an administrator gave the asker exactly this, by a policy for a longer suffix than the other's that is not the other's too, or
+    for the wildcard's own name (`for_it`), that has been decided already.
     """
 
     def same(other: Claim) -> bool:
         return deciding(world.policies, other.host) == policies
 
+    def given_too(other: Claim) -> bool:
+        # Labels of a claim's namespace are not known here: who is covered by them alone gives way to who is named.
+        return any(policy.covers(other.namespace, other.namespace_uid, {}) for policy in policies)
+
     found = [
         Reason("HostTaken", f"{host} is below {other.host}, which is claimed by another namespace")
         for other in _over(host, world.claims)
-        if _is_anothers(other, asker) and same(other)
+        if _is_anothers(other, asker) and (same(other) or given_too(other))
     ]
     if host.wildcard and any(
         _under(host, other.host) and _is_anothers(other, asker) and (not for_it or same(other))

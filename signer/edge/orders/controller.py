@@ -236,7 +236,13 @@ class OrderController:
                 return await self._failures.end(order, "errored", verdict.message, None)
             rates = () if rehearsal else verdict.rates
         wish = self._wish(live, account)
-        asked = self._gate.ask(account, order.metadata.namespace, wish, rates, asked=self._asked(owner))
+        # One that is placed anew was counted: its first order brings no certificate.
+        counted = order.metadata.uid in self._anew
+        asked = (
+            None
+            if counted
+            else self._gate.ask(account, order.metadata.namespace, wish, rates, asked=self._asked(owner))
+        )
         if isinstance(asked, Waits):
             # What the CA said of this very wait tells more than we know.
             if to_rfc3339(asked.until) not in live.status.reason:
@@ -247,7 +253,8 @@ class OrderController:
         try:
             placed = await account.session.new_order(wish)
         except AcmeError:
-            self._gate.withdrawn(asked)
+            if asked is not None:
+                self._gate.withdrawn(asked)
             raise
         status = status_of(placed, authorizations=True) | {"reason": None, "placedAt": to_rfc3339(self._clock())}
         # Who asked again would have two orders: this is written however long the API server is away.
@@ -258,7 +265,8 @@ class OrderController:
         self._errors.fine(about)
         self._writer.emit(written, "Normal", "OrderCreated", f"Created the order at {account.issuer.origin}")
         self._failures.forget(order)
-        await self._gate.stored(asked)
+        if asked is not None:
+            await self._gate.stored(asked)
         self._metrics.order(issuer_of(live), "placed")
         self._metrics.left(issuer_of(live), self._gate.left(account))
         return written

@@ -9,6 +9,8 @@ import pytest
 
 from signer.api.certificate import CERTIFICATES
 from signer.api.certificaterequest import CertificateRequest
+from signer.api.edgepolicy import EDGE_POLICIES
+from signer.api.namespace import NAMESPACES
 from signer.edge.host import Host
 from signer.edge.hosts.claims import Claims
 from signer.edge.hosts.decide import Permitted
@@ -94,3 +96,35 @@ async def test_a_forged_label(here: EdgeWorld, asking: Permitting) -> None:
         annotations={"mesh-signer.dev/source-namespace-uid": claim["spec"]["namespaceUID"]},
     )
     assert isinstance(await asking.permit(request(thief, forged), [Host(name)], LE), Refuse)
+
+
+async def test_a_namespace_made_again(here: EdgeWorld, asking: Permitting) -> None:
+    """Which namespace an EdgePolicy names is written down before it has a host; a later one has none until an admin says so."""
+    suffix, other = f"{here.namespace}.example.org", await here.other("other")
+    await here.policy("named", suffix, namespaces=[other])
+    name = (await here.client.get(NAMESPACES, other))["metadata"]["uid"]
+
+    async def verdict(host: str) -> object:
+        return await asking.permit(request(other), [Host(f"{host}.{suffix}")], LE)
+
+    async def policy() -> Json:
+        found = [one for one in await here.client.list(EDGE_POLICIES) if one["spec"]["hostSuffixes"] == [suffix]]
+        return found[0]
+
+    async def permitted() -> bool:
+        return isinstance(await verdict("a"), Permitted)
+
+    await here.until("the host", permitted)
+    stored = await policy()
+    assert stored["status"]["namespaceUIDs"] == {other: name}
+    earlier = {"status": {"namespaceUIDs": {other: "an-earlier-one"}}}
+    await here.client.patch(EDGE_POLICIES, stored["metadata"]["name"], earlier, subresource="status")
+
+    async def refused() -> bool:
+        found = await verdict("b")
+        return isinstance(found, Refuse) and "remade: Allow" in found.message
+
+    await here.until("a refusal", refused)
+    allowed = {"spec": {"namespaces": {"names": [other], "remade": "Allow"}}}
+    await here.client.patch(EDGE_POLICIES, stored["metadata"]["name"], allowed)
+    await here.until("the host again", permitted)

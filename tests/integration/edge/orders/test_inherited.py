@@ -1,6 +1,7 @@
 """A CA remembers what was proven to it by a ClusterIssuer's account, and tenants share that account."""
 
 import base64
+from dataclasses import dataclass, field
 
 import pytest
 from cryptography import x509
@@ -22,11 +23,11 @@ from tests.localmesh.pebble import ChallengeServer
 pytestmark = pytest.mark.integration
 
 
+@dataclass
 class _Noting(ServerPresenter):
     """Notes whose Challenges are answered."""
 
-    def __post_init__(self) -> None:
-        self.whose: list[str] = []
+    whose: list[str] = field(default_factory=list)
 
     async def present(self, challenge: Challenge) -> Reason | None:
         self.whose.append(challenge.metadata.namespace)
@@ -38,7 +39,8 @@ async def test_who_comes_later_proves_anew(
 ) -> None:
     """Who gets a host after another has to prove it himself; who has had it all the while does not have to again."""
     ca = start(authz_reuse=100)
-    other, host = cluster.create_namespace(f"{namespace}-bar") or f"{namespace}-bar", f"shop.{namespace}.example.com"
+    other, host = f"{namespace}-bar", f"shop.{namespace}.example.com"
+    cluster.create_namespace(other)
     presenter = _Noting(answers)
     async with (
         world(cluster, namespace, presenter=presenter, hosts=True) as here,

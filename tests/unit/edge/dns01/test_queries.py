@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from issuers.acme.targets import ANYWHERE, AddressRule
 from signer.edge.dns01 import queries as dns_queries
-from signer.edge.dns01.queries import NoAnswer, Questions
+from signer.edge.dns01.queries import NoAnswer, Questions, itself_and_above
 from signer.edge.dns01.record import Answered, classify
 from signer.edge.dns01.rfc2136 import Updates
 from signer.edge.issuers.dns01_spec import ALGORITHMS, Rfc2136, Tsig
@@ -292,3 +292,48 @@ class TestUpdates:
         other = Updates(Questions(), Rfc2136("127.0.0.1", tsig=TSIG), base64.b64encode(b"t" * 32), ANYWHERE)
         assert len({one.seal("a"), one.seal("b"), other.seal("a")}) == 3
         assert one.seal("a") == one.seal("a")
+
+
+class _Zone(Questions):
+    """Names below example.test, as RFC 4592 has wildcards: `records` are addresses by name, "*." in front of a wildcard's."""
+
+    def __init__(self, records: dict[str, str]) -> None:
+        super().__init__()
+        self._records = records
+
+    async def zone(self, name: str) -> str:
+        assert name.endswith(".example.test")
+        return "example.test"
+
+    async def addresses(self, name: str) -> tuple[str, ...]:
+        return self.of(name)
+
+    def exists(self, name: str) -> bool:
+        """Whether it has a record, or a name below it does."""
+        return name == "example.test" or any(one == name or one.endswith(f".{name}") for one in self._records)
+
+    def of(self, name: str) -> tuple[str, ...]:
+        """What a server of the zone says of it."""
+        if not self.exists(name):
+            name = f"*.{next(one for one in itself_and_above(name) if self.exists(one))}"
+        found = self._records.get(name)
+        return (found,) if found is not None else ()
+
+
+_BELOW = st.lists(st.sampled_from(["a", "b"]), max_size=3).map(lambda labels: ".".join([*labels, "example.test"]))
+_OWNERS = st.builds(lambda star, name: f"*.{name}" if star else name, st.booleans(), _BELOW)
+
+
+@given(st.dictionaries(_OWNERS, st.sampled_from(["192.0.2.1", "192.0.2.2"])), _BELOW.filter(lambda name: "." in name))
+async def test_who_would_lose_addresses(records: dict[str, str], name: str) -> None:
+    """Whatever a zone has, each name that a record below it would take a wildcard's addresses from is found.
+
+    Where no two records have the same addresses no other is.
+    """
+    record = f"_acme-challenge.{name}"
+    above = [one for one in itself_and_above(record)[1:] if one.endswith(".example.test")]
+    zone = _Zone(records)
+    lose = {one for one in above if not zone.exists(one) and zone.of(one)}
+    assert lose <= set(await zone.starved_by(record))
+    different = _Zone({one: f"192.0.2.{number}" for number, one in enumerate(records)})
+    assert lose == set(await different.starved_by(record))
