@@ -15,6 +15,7 @@ from signer.api.namespace import NamespaceObject
 from signer.api.notes import text_note
 from signer.api.order import ORDERS, Order
 from signer.api.virtualservice import VirtualService
+from signer.edge.gateways.budget import Budget, Routes
 from signer.edge.gateways.gather import gather, named_by
 from signer.edge.gateways.wish import Source, Wish
 from signer.edge.host import Host
@@ -83,9 +84,12 @@ def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
             key = (name, wish.secret_name)
             rows += _rows(wish, made.get(key) or by_hand.get(key), asker, objects)
         asking = {source for wish in wanted.wishes for source in wish.sources}
+        known = Routes(Budget())
+        for route in routes:
+            known.add(route)
         for obj in listed:
             # Who asks for nothing may still serve what somebody wrote a Certificate for.
-            for wish in named_by(obj, routes) if not isinstance(obj.raw_spec, Withheld) else ():
+            for wish in named_by(obj, known) if not isinstance(obj.raw_spec, Withheld) else ():
                 if not asking.intersection(wish.sources):
                     rows += _rows_by_hand(wish, by_hand, objects)
     return sorted(rows, key=lambda row: (row.host == "", row.host, row.source))
