@@ -10,16 +10,22 @@ import msgspec
 import pytest
 
 import signer
+from signer.api.certificate import Certificate, IssuerReference
+from signer.api.challenge import Challenge
 from signer.api.gateway import APIGateway, Gateway
 from signer.api.ingress import Ingress
+from signer.api.namespace import NamespaceObject
+from signer.api.order import Order
 from signer.api.virtualservice import VirtualService
 from signer.edge.gateways.gather import Wanted, gather
 from signer.edge.gateways.look import Look
+from signer.edge.gateways.placeholder import SELECTORS_OF_ONE, selectors_naming
 from signer.edge.hosts.decide import MOST_HOSTS, Asker, Claim, EdgeWorld, decide, may_order
 from signer.edge.hosts.policy import HostPolicy
 from signer.edge.http01.carrier import Serving, choose, with_ports_of_their_own
+from signer.edge.overview import Objects, overview
 from signer.tenancy.verdict import Reason
-from tests.unit.edge.objects import LE, api_gateway, gateway, host, http, https, ingress, listener
+from tests.unit.edge.objects import LE, api_gateway, gateway, host, http, https, ingress, listener, meta
 
 OURS = str(Path(signer.__file__).parent)
 MOST = 8_000_000
@@ -208,3 +214,72 @@ def test_what_is_told() -> None:
     for one in wish.hosts:
         look.tell(wish.sources, Reason("HostTaken", str(one)))
     assert len(look.told) == 20 * 100
+
+
+def edge_of(**fields: Any) -> Objects:
+    everything: dict[str, Any] = {"sources": (), "routes": (), "certificates": (), "world": EdgeWorld({}, ())} | fields
+    namespaces = {"foo": msgspec.convert({"metadata": meta("", "foo")}, NamespaceObject)}
+    return Objects(namespaces=namespaces, **everything)
+
+
+def orders(number: int) -> dict[str, Any]:
+    """So many Orders for one host, each with a Challenge that waits, and a Certificate for each Secret."""
+    names = {"dnsNames": ["a.example.com"]}
+    said = {"state": "pending", "reason": "it waits"}
+    owner = {"apiVersion": "acme.cert-manager.io/v1", "kind": "Order", "controller": True}
+    return {
+        "certificates": tuple(
+            msgspec.convert({"metadata": meta("foo", f"c{n}"), "spec": {"secretName": f"c{n}", **names}}, Certificate)
+            for n in range(number)
+        ),
+        "orders": tuple(
+            msgspec.convert({"metadata": meta("foo", f"o{n}"), "spec": names, "status": said}, Order)
+            for n in range(number)
+        ),
+        "challenges": tuple(
+            msgspec.convert(
+                {
+                    "metadata": meta(
+                        "foo", f"h{n}", ownerReferences=[owner | {"name": f"o{n}", "uid": f"uid-foo-o{n}"}]
+                    ),
+                    "spec": {"dnsName": "a.example.com"},
+                    "status": said,
+                },
+                Challenge,
+            )
+            for n in range(number)
+        ),
+    }
+
+
+OVERVIEWS: dict[str, Callable[[], Objects]] = {
+    "Secrets of a Gateway and Orders": lambda: edge_of(
+        sources=(gateway(*servers(1000, "a.example.com")),), **orders(500)
+    ),
+    "servers for * and a route": lambda: edge_of(
+        sources=(gateway(*servers(1000, "*")),), routes=(route("r", hosts(13_000), ["shop"]),)
+    ),
+    "Certificates by hand and Secrets": lambda: edge_of(
+        sources=tuple(gateway(https("a.example.com", credential=f"c{n}"), name=f"g{n}") for n in range(500)),
+        **orders(500),
+    ),
+}
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("default", [None, LE], ids=["by hand", "asked for"])
+@pytest.mark.parametrize("what", OVERVIEWS)
+def test_overview(what: str, default: IssuerReference | None) -> None:
+    """What `mesh-signer edge` and `ui` show is worked out in as few steps."""
+    objects = OVERVIEWS[what]()
+    assert steps(lambda: overview(objects, default)) > 0
+
+
+def test_selectors_of_others() -> None:
+    """However many Gateways name a Secret, few selectors of a namespace are asked about for it, found in few steps."""
+    many = [gateway(https("a.example.com"), name=f"g{n}") for n in range(2000)]
+    for number, one in enumerate(many):
+        one.spec.selector["n"] = str(number)
+    found: list[int] = []
+    steps(lambda: found.extend(len(listed) for listed in selectors_naming(many).values()))
+    assert found == [SELECTORS_OF_ONE]
