@@ -93,16 +93,16 @@ class _Reading:
     def wishes(self, issuer: IssuerReference, options: Mapping[str, str]) -> Wishes:
         """What was gathered, by the Secrets' names."""
         found = []
+        over = sorted(name for name, hosts in self.hosts.items() if len(hosts) > self.max_names)
+        if over:
+            self.skip(
+                "",
+                "TooManyHosts",
+                f"Secret {_first(over)} is wanted for more than {self.max_names} hosts, which a certificate has at most:"
+                " split them over several credential names",
+            )
         for name, hosts in sorted(self.hosts.items()):
-            if not hosts or name in self.unread:
-                continue
-            if len(hosts) > self.max_names:
-                self.skip(
-                    "",
-                    "TooManyHosts",
-                    f"Secret {shown(name)} is wanted for more than {self.max_names} hosts, which a certificate has at"
-                    " most: split them over several credential names",
-                )
+            if not hosts or name in self.unread or len(hosts) > self.max_names:
                 continue
             where = self.namespaces[name]
             found.append(
@@ -113,14 +113,17 @@ class _Reading:
     def _over(self) -> Iterable[Passed]:
         """Say once for the object that the budget did not last for it."""
         if self.unread:
-            first, more = next(iter(self.unread)), len(self.unread) - 1
             message = (
                 f"the objects of namespace {self.source.namespace} name more hosts than are read at one look ({STEPS}, each"
-                f" as often as a server, an entry or a route has it), so Secret {shown(first)}"
-                f"{f' and {more} more' if more else ''} stays as it is: name fewer hosts, name them instead of *, or use"
+                f" as often as a server, an entry or a route has it), so Secret {_first(list(self.unread))}"
+                " stays as it is: name fewer hosts, name them instead of *, or use"
                 " another namespace"
             )
             yield Passed("spec", Reason("TooManyHosts", message))
+
+
+def _first(names: list[str]) -> str:
+    return shown(names[0]) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def _reading(kind: SourceKind, meta: ObjectMeta, problem: str, budget: Budget | None, max_names: int) -> _Reading:
