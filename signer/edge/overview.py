@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 from signer.api.certificate import Certificate, IssuerReference, ends_by_itself, request_waits
 from signer.api.challenge import Challenge
@@ -15,6 +15,7 @@ from signer.api.namespace import NamespaceObject
 from signer.api.notes import text_note
 from signer.api.order import ORDERS, Order
 from signer.api.virtualservice import VirtualService
+from signer.edge.gateways.budget import Budget, Routes
 from signer.edge.gateways.gather import gather, named_by
 from signer.edge.gateways.wish import Source, Wish
 from signer.edge.host import Host
@@ -23,6 +24,7 @@ from signer.kube.encoding.codec import Withheld
 from signer.tenancy.verdict import Refuse
 from signer.tenancy.world import LABEL_PREFIX
 
+T = TypeVar("T")
 _NOT_IN_IT = "not in the Certificate yet"
 Certificates = dict[tuple[str, str], Certificate]
 State = Literal["ready", "issuing", "failing", "waiting", "refused"]
@@ -65,14 +67,15 @@ def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
     """Return the rows, by host; the same rules say what is wanted and who may have it as in the controller."""
     made, by_hand = _by_secret(objects)
     rows: list[Row] = []
-    by_namespace: dict[str, list[Gateway | APIGateway | Ingress]] = {}
-    for obj in objects.sources:
-        by_namespace.setdefault(obj.metadata.namespace, []).append(obj)
+    by_namespace = _by((obj.metadata.namespace, obj) for obj in objects.sources)
+    routes_of = _by((route.metadata.namespace, route) for route in objects.routes)
+    by_name = _by((one.spec.secret_name, one) for _, one in sorted(by_hand.items(), key=lambda item: item[0]))
+    issuance = _Issuance(objects)
     for name, listed in by_namespace.items():
         namespace = objects.namespaces.get(name)
         if namespace is None:
             continue
-        routes = [route for route in objects.routes if route.metadata.namespace == name]
+        routes = routes_of.get(name, [])
         wanted = gather(listed, routes, namespace.metadata.annotations, default)
         for source, passed in wanted.passed:
             if not passed.harmless:
@@ -81,14 +84,24 @@ def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
         asker = Asker(name, namespace.metadata.uid, namespace.labels_under(LABEL_PREFIX))
         for wish in wanted.wishes:
             key = (name, wish.secret_name)
-            rows += _rows(wish, made.get(key) or by_hand.get(key), asker, objects)
+            rows += _rows(wish, made.get(key) or by_hand.get(key), asker, issuance)
         asking = {source for wish in wanted.wishes for source in wish.sources}
+        known = Routes(Budget())
+        for route in routes:
+            known.add(route)
         for obj in listed:
             # Who asks for nothing may still serve what somebody wrote a Certificate for.
-            for wish in named_by(obj, routes) if not isinstance(obj.raw_spec, Withheld) else ():
+            for wish in named_by(obj, known) if not isinstance(obj.raw_spec, Withheld) else ():
                 if not asking.intersection(wish.sources):
-                    rows += _rows_by_hand(wish, by_hand, objects)
+                    rows += _rows_by_hand(wish, by_name.get(wish.secret_name, ()), issuance)
     return sorted(rows, key=lambda row: (row.host == "", row.host, row.source))
+
+
+def _by(named: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
+    found: dict[str, list[T]] = {}
+    for name, one in named:
+        found.setdefault(name, []).append(one)
+    return found
 
 
 def _by_secret(objects: Objects) -> tuple[Certificates, Certificates]:
@@ -106,7 +119,51 @@ def _by_secret(objects: Objects) -> tuple[Certificates, Certificates]:
     return made, by_hand
 
 
-def _rows(wish: Wish, certificate: Certificate | None, asker: Asker, objects: Objects) -> Iterable[Row]:
+class _Issuance:
+    """What was read, with Orders by their names and Challenges by their Orders: each host of a cluster asks for its own."""
+
+    def __init__(self, objects: Objects) -> None:
+        self.objects = objects
+        self._orders: dict[tuple[str, frozenset[str]], Order] = {}
+        self._challenges: dict[str, list[Challenge]] = {}
+        self._why: dict[str, tuple[dict[Host, str], str]] = {}
+        for one in sorted(objects.orders, key=lambda one: (one.metadata.creation_timestamp or "", one.metadata.name)):
+            names = frozenset(name.lower() for name in one.spec.dns_names)
+            self._orders[one.metadata.namespace, names] = one
+        for challenge in objects.challenges:
+            for owner in challenge.metadata.owner_references:
+                self._challenges.setdefault(owner.uid, []).append(challenge)
+
+    def deepest(self, host: Host, certificate: Certificate) -> str:
+        """What the host's own Challenge says, else another of the same Order, else the Order; "" for nothing."""
+        names = frozenset(name.lower() for name in certificate.spec.dns_names)
+        order = self._orders.get((certificate.metadata.namespace, names))
+        if order is None or order.status.state == "valid":
+            return ""
+        if (uid := order.metadata.uid) not in self._why:
+            self._why[uid] = _words(order, self._challenges.get(uid, ()))
+        own, other = self._why[uid]
+        return own.get(host, other)
+
+
+def _words(order: Order, challenges: Iterable[Challenge]) -> tuple[dict[Host, str], str]:
+    """What an Order's Challenges say, by host; and what is said of a host whose own says nothing."""
+    own: dict[Host, str] = {}
+    other = ""
+    for one in challenges:
+        status, meta = one.status, one.metadata
+        if status.state == "valid" or not status.reason or not meta.owned_by(order.metadata, ORDERS):
+            continue
+        of = Host(one.spec.dns_name.lower(), wildcard=one.spec.wildcard)
+        said = f"Challenge {meta.namespace}/{meta.name}: {status.reason}"
+        own.setdefault(of, said)
+        other = other or f"waits for {of}: {said}"
+    said = f"Order {order.metadata.namespace}/{order.metadata.name}: {order.status.reason}"
+    return own, other or (said if order.status.reason else "")
+
+
+def _rows(wish: Wish, certificate: Certificate | None, asker: Asker, issuance: _Issuance) -> Iterable[Row]:
+    objects = issuance.objects
     for host in wish.hosts:
         verdict = decide(host, asker, wish.issuer, objects.world)
         state: State
@@ -115,26 +172,24 @@ def _rows(wish: Wish, certificate: Certificate | None, asker: Asker, objects: Ob
         elif certificate is None:
             state, why = "waiting", "no Certificate yet: the Events of the object say why"
         else:
-            state, why = _state(host, certificate, objects)
+            state, why = _state(host, certificate, issuance)
         yield from _rows_of(wish, host, certificate, (state, why), objects)
 
 
-def _rows_by_hand(wish: Wish, by_hand: Certificates, objects: Objects) -> Iterable[Row]:
+def _rows_by_hand(wish: Wish, named: Iterable[Certificate], issuance: _Issuance) -> Iterable[Row]:
     """The hosts of a Secret that an object names without asking for a certificate, where somebody wrote a Certificate for it.
 
-    It is in the namespace of the proxies, which the object does not say: the object's own counts first.
+    `named`: Certificates of that Secret's name, by namespace. It is in that of the proxies, which the object does not say: the
+    object's own counts first.
     """
     own = wish.secret_namespace or wish.sources[0].namespace
-    found = [
-        one
-        for (namespace, secret), one in sorted(by_hand.items(), key=lambda item: (item[0][0] != own, item[0]))
-        if secret == wish.secret_name and wish.secret_namespace in ("", namespace)
-    ]
+    there = [one for one in named if wish.secret_namespace in ("", one.metadata.namespace)]
+    found = sorted(there, key=lambda one: one.metadata.namespace != own)
     for host in wish.hosts:
         certificate = next((one for one in found if host.is_in(one.spec.dns_names)), None)
         if certificate is not None:
             written = replace(wish, issuer=certificate.spec.issuer_ref)
-            yield from _rows_of(written, host, certificate, _state(host, certificate, objects), objects)
+            yield from _rows_of(written, host, certificate, _state(host, certificate, issuance), issuance.objects)
 
 
 def _rows_of(
@@ -163,14 +218,14 @@ def _rows_of(
         )
 
 
-def _state(host: Host, certificate: Certificate, objects: Objects) -> tuple[State, str]:
+def _state(host: Host, certificate: Certificate, issuance: _Issuance) -> tuple[State, str]:
     """How far a host of a Certificate is, and the deepest reason that any object has for it."""
     conditions = certificate.status.conditions
-    dead = objects.unproven.get(host.claim_name)
+    dead = issuance.objects.unproven.get(host.claim_name)
     if not host.is_in(certificate.spec.dns_names):
         return ("failing", f"left out, as it cannot be proven: {dead.message}") if dead else ("waiting", _NOT_IN_IT)
     issuing = find_condition(conditions, "Issuing")
-    why = _deepest(host, certificate, objects)
+    why = issuance.deepest(host, certificate)
     ready = find_condition(conditions, "Ready")
     if ready is not None and ready.status == "True":
         return "ready", why if has_condition(conditions, "Issuing") else ""
@@ -183,31 +238,3 @@ def _state(host: Host, certificate: Certificate, objects: Objects) -> tuple[Stat
     if failed is issuing and failed is not None:
         return "failing", f"{why}; {failed.message}" if why else failed.message
     return "waiting", failed.message if failed else ""
-
-
-def _deepest(host: Host, certificate: Certificate, objects: Objects) -> str:
-    """What the host's own Challenge says, else another of the same Order, else the Order; "" for nothing."""
-    wanted = {name.lower() for name in certificate.spec.dns_names}
-    orders = [
-        one
-        for one in objects.orders
-        if one.metadata.namespace == certificate.metadata.namespace
-        and {name.lower() for name in one.spec.dns_names} == wanted
-    ]
-    order = max(orders, key=lambda one: (one.metadata.creation_timestamp or "", one.metadata.name), default=None)
-    if order is None or order.status.state == "valid":
-        return ""
-    own: list[str] = []
-    others: list[str] = []
-    for one in objects.challenges:
-        status, meta = one.status, one.metadata
-        if status.state == "valid" or not status.reason or not meta.owned_by(order.metadata, ORDERS):
-            continue
-        of = Host(one.spec.dns_name.lower(), wildcard=one.spec.wildcard)
-        said = f"Challenge {meta.namespace}/{meta.name}: {status.reason}"
-        if of == host:
-            own.append(said)
-        else:
-            others.append(f"waits for {of}: {said}")
-    said = f"Order {order.metadata.namespace}/{order.metadata.name}: {order.status.reason}"
-    return next(iter((*own, *others)), said if order.status.reason else "")

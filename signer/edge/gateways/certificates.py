@@ -3,7 +3,7 @@
 Used on the loop. All Certificates are watched: one that a user wrote keeps its host and its Secret from us.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -28,10 +28,20 @@ _OPTIONAL = ("commonName", "duration", "renewBefore", "revisionHistoryLimit")
 
 
 class EdgeCertificates:
-    """Certificates by who wanted them and by namespace. `changed` is called with a namespace to look at again."""
+    """Certificates by who wanted them and by namespace. `changed` is called with a namespace to look at again.
 
-    def __init__(self, client: ApiClient, watch: Reflector[Certificate], changed: Callable[[str], None]) -> None:
+    `gateway_namespaces`: where administrators alone write; elsewhere no Certificate says that another namespace wants it.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        watch: Reflector[Certificate],
+        changed: Callable[[str], None],
+        gateway_namespaces: Collection[str] = (),
+    ) -> None:
         self._client = client
+        self._gateway_namespaces = frozenset(gateway_namespaces)
         self._changed = changed
         self.of_source: dict[str, set[Key]] = {}
         self.of_namespace: dict[str, set[Key]] = {}
@@ -132,14 +142,24 @@ class EdgeCertificates:
             _note(self._for_secret, (change.key[0], certificate.spec.secret_name), change.key, present=present)
             labels = certificate.metadata.labels
             if labels.get(EDGE_LABEL) == "true":
-                _note(self.of_source, labels.get(SOURCE_NAMESPACE, ""), change.key, present=present)
+                source = wanted_by(certificate, self._gateway_namespaces)
+                _note(self.of_source, source, change.key, present=present)
             else:
                 _note(self.by_hand, change.key[0], change.key, present=present)
         if _unchanged(change.old, change.new):
             return
         for certificate in (change.old, change.new):
             if certificate is not None:
-                self._changed(certificate.metadata.labels.get(SOURCE_NAMESPACE) or change.key[0])
+                self._changed(wanted_by(certificate, self._gateway_namespaces))
+
+
+def wanted_by(certificate: Certificate, gateway_namespaces: Collection[str]) -> str:
+    """The namespace that wants a Certificate: what its label says, where that is its own or only administrators write. Pure.
+
+    Anybody may set our labels in his own namespace, and would have another's worked on for each of his Certificates.
+    """
+    own = certificate.metadata.namespace
+    return certificate.metadata.labels.get(SOURCE_NAMESPACE) or own if own in gateway_namespaces else own
 
 
 def why_not_issued(certificate: Certificate) -> Reason | None:

@@ -5,8 +5,10 @@ them. Every step can be repeated, and what it makes has a name that follows from
 anywhere is followed by one that goes on. All decisions are pure functions in the other files.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable, Collection
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -17,7 +19,7 @@ from signer.api.meta import Condition
 from signer.edge.gateways.by_hand import ByHand
 from signer.edge.gateways.gather import Wanted, gather
 from signer.edge.gateways.look import Known, Look, Telling, resource_of
-from signer.edge.gateways.placement import NO_POD_RECHECK, NoGateway, Placement, only_in, place
+from signer.edge.gateways.placement import LONGEST_RECHECK, NO_POD_RECHECK, NoGateway, Placement, only_in, place
 from signer.edge.gateways.served.step import Expected
 from signer.edge.gateways.wish import Wish
 from signer.edge.host import Host
@@ -25,6 +27,7 @@ from signer.edge.hosts.claims import Claims
 from signer.edge.hosts.decide import Asker, decide, granted_by_policy
 from signer.edge.hosts.proven import NOT_PROVEN, unproven, without
 from signer.edge.proxies.find import Proxies
+from signer.edge.proxies.values import GatewayPod
 from signer.kube.errors import ApiError, Conflict, Forbidden, NotFound
 from signer.kube.queue import WorkQueue
 from signer.observe.write_errors import words
@@ -37,6 +40,15 @@ _BLOCKED_RECHECK = 30.0
 _KEPT_RECHECK = 3600.0
 # What stops a whole namespace is told on so many of its objects.
 _MOST_TOLD = 20
+
+
+MOST_SELECTORS = 32
+"""Of one namespace: for each of them the API server is asked for Pods, at each look."""
+_TOO_MANY_SELECTORS = Reason(
+    "TooManySelectors",
+    f"spec.selector: the Gateways of this namespace have more than {MOST_SELECTORS} different selectors; no more are looked"
+    " for: use fewer, or another namespace",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,7 @@ class Targets:
         self._claims = claims
         self._proxies = proxies
         self._gateway_namespaces = gateway_namespaces
+        self._waits_since: dict[str, float] = {}
 
     async def of(self, look: Look, wanted: Wanted, wish: Wish) -> set[str]:
         """The namespaces; none when there is no proxy yet, or none where it may go, which is told.
@@ -68,15 +81,19 @@ class Targets:
         Raises ApiError, Unreachable.
         """
         namespace = look.asker.namespace
-        granted = all(granted_by_policy(host, look.asker, self._claims.policies.values()) for host in wish.hosts)
+        granted = all(granted_by_policy(host, look.asker, self._claims.world.policies) for host in wish.hosts)
         found: set[str] = set()
         waits = False
         for selector in wanted.selectors_of(wish):
             if selector is None:
                 found.add(namespace)
                 continue
-            pods = await self._proxies.find(selector, (namespace, *sorted(self._gateway_namespaces)))
-            reading = only_in(wish.secret_namespace, selector, pods)
+            pods = await self._pods(look, selector)
+            if pods is None:
+                look.tell(wish.sources, _TOO_MANY_SELECTORS)
+                waits = True
+                continue
+            reading = only_in(wish.secret_namespace, selector, pods, (namespace, *self._gateway_namespaces))
             placed = (
                 reading
                 if isinstance(reading, Refuse)
@@ -102,12 +119,33 @@ class Targets:
                         look.tell(wish.sources, reason)
         if waits:
             look.undecided.add(wish.secret_name)
-            look.soon(NO_POD_RECHECK)
+            look.soon(self._pause(namespace))
         elif not found:
             look.soon(_BLOCKED_RECHECK)
         if not found:
             look.states["waiting" if waits else "refused"] += 1
         return found
+
+    def looked(self, look: Look) -> None:
+        """A look has ended: remember since when a namespace waits, as who waits long is looked at more seldom."""
+        if look.undecided:
+            self._waits_since.setdefault(look.asker.namespace, time.monotonic())
+        else:
+            self._waits_since.pop(look.asker.namespace, None)
+
+    def _pause(self, namespace: str) -> float:
+        now = time.monotonic()
+        return min(max((now - self._waits_since.get(namespace, now)) / 2, NO_POD_RECHECK), LONGEST_RECHECK)
+
+    async def _pods(self, look: Look, selector: Mapping[str, str]) -> list[GatewayPod] | None:
+        """The Pods of a selector, asked for once in a look; None where the look has asked for as many as it may."""
+        key = tuple(sorted(selector.items()))
+        if key not in look.asked:
+            if len(look.asked) >= MOST_SELECTORS:
+                return None
+            where = (look.asker.namespace, *sorted(self._gateway_namespaces))
+            look.asked[key] = await self._proxies.find(selector, where)
+        return look.asked[key]
 
 
 class GatewayController:
@@ -184,6 +222,7 @@ class GatewayController:
             await self._settle(look, wanted)
         else:
             look.soon(_BLOCKED_RECHECK)
+        self._targets.looked(look)
         if look.again is not None:
             self.queue.add_after(namespace, look.again)
 
@@ -210,7 +249,7 @@ class GatewayController:
 
     async def _serve(self, look: Look, wanted: Wanted, wish: Wish) -> None:
         """Have one certificate made and kept, for those of its hosts that may be had."""
-        hosts = self._permitted(look, wish)
+        hosts = await self._permitted(look, wish)
         if hosts is None:
             look.undecided.add(wish.secret_name)
             look.states["waiting"] += 1
@@ -257,8 +296,10 @@ class GatewayController:
         left = tuple(host for host in wish.hosts if not found.left_out or host not in found.dead)
         return replace(wish, hosts=left)
 
-    def _permitted(self, look: Look, wish: Wish) -> tuple[Host, ...] | None:
+    async def _permitted(self, look: Look, wish: Wish) -> tuple[Host, ...] | None:
         """The hosts that the namespace has or may take; the others are told of. None when it cannot be said yet."""
+        # Where all are refused nothing else is waited for: others have their turn after each certificate.
+        await asyncio.sleep(0)
         found = []
         for host in wish.hosts:
             verdict = decide(host, look.asker, wish.issuer, self._claims.world)

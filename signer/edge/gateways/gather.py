@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from signer.api.certificate import IssuerReference
 from signer.api.gateway import APIGateway, Gateway
 from signer.api.ingress import INGRESS_CLASS, INGRESS_SELECTOR, Ingress
-from signer.api.labels import PART_OF
 from signer.api.virtualservice import VirtualService
+from signer.edge.gateways.budget import Budget, Routes
 from signer.edge.gateways.opt_in import effort_of_a_look, misspelt, wanted_issuer
 from signer.edge.gateways.read import api_gateway_wishes, gateway_wishes, ingress_wishes, merge
 from signer.edge.gateways.wish import Passed, Source, SourceKind, Wish, Wishes
@@ -33,11 +33,11 @@ class Wanted:
     def selectors_of(self, wish: Wish) -> tuple[Mapping[str, str] | None, ...]:
         """The selectors of a wish's objects, each once."""
         known = self.selectors or {}
-        found: list[Mapping[str, str] | None] = []
+        found: dict[tuple[tuple[str, str], ...] | None, Mapping[str, str] | None] = {}
         for source in wish.sources:
-            if (one := known.get(source)) not in found:
-                found.append(one)
-        return tuple(found)
+            one = known.get(source)
+            found.setdefault(tuple(sorted(one.items())) if one is not None else None, one)
+        return tuple(found.values())
 
 
 def gather(
@@ -51,12 +51,15 @@ def gather(
     The host "*" of a Gateway is narrowed by routes of its own namespace only: those of others would make it claim hosts
     that others name.
     """
-    listed = list(routes)
+    budget = Budget()
+    known = Routes(budget)
     wishes: list[Wish] = []
+    unread: set[str] = set()
     passed: list[tuple[Source, Passed]] = []
     selectors: dict[Source, Mapping[str, str] | None] = {}
     unsure, effort = False, effort_of_a_look()
-    for route in listed:
+    for route in routes:
+        known.add(route)
         if isinstance(route.raw_spec, Withheld):
             meta = route.metadata
             source = Source("VirtualService", meta.namespace, meta.name, meta.uid)
@@ -83,17 +86,18 @@ def gather(
             passed.append((source, Passed("metadata.annotations", issuer)))
             unsure = True
             continue
-        found = _read(obj, issuer, listed)
+        found = _read(obj, issuer, known)
         wishes += found.certificates
+        unread |= found.unread
         passed += [(source, one) for one in found.passed]
         selectors[source] = _selector(obj)
-    joined, refused = merge(wishes)
+    joined, refused = merge(wish for wish in wishes if wish.secret_name not in unread)
     for wish, reason in refused:
         passed += [(source, Passed("", reason)) for source in wish.sources]
-    return Wanted(joined, tuple(passed), selectors, unsure)
+    return Wanted(joined, tuple(passed), selectors, unsure or bool(unread))
 
 
-def named_by(obj: Gateway | APIGateway | Ingress, routes: Iterable[VirtualService]) -> tuple[Wish, ...]:
+def named_by(obj: Gateway | APIGateway | Ingress, routes: Routes) -> tuple[Wish, ...]:
     """What an object would have if it asked for certificates: the Secrets that it names, and the hosts that it serves by them.
 
     For Certificates that somebody wrote for these Secrets; the issuer of these wishes is nobody's.
@@ -101,28 +105,18 @@ def named_by(obj: Gateway | APIGateway | Ingress, routes: Iterable[VirtualServic
     return _read(obj, IssuerReference(), routes).certificates
 
 
-def _read(obj: Gateway | APIGateway | Ingress, issuer: IssuerReference, routes: Iterable[VirtualService]) -> Wishes:
+def _read(obj: Gateway | APIGateway | Ingress, issuer: IssuerReference, routes: Routes) -> Wishes:
     if isinstance(obj, Gateway):
-        return gateway_wishes(obj, issuer, attached=_attached(obj, routes))
+        # Only "*" asks for the routes.
+        every = any(text.rpartition("/")[2] == "*" for server in obj.spec.servers for text in server.hosts)
+        attached = routes.attached(obj.metadata) if every else None
+        return gateway_wishes(obj, issuer, attached=attached, budget=routes.budget)
     if isinstance(obj, APIGateway):
-        return api_gateway_wishes(obj, issuer)
-    return ingress_wishes(obj, issuer)
+        return api_gateway_wishes(obj, issuer, budget=routes.budget)
+    return ingress_wishes(obj, issuer, budget=routes.budget)
 
 
 def _selector(obj: Gateway | APIGateway | Ingress) -> Mapping[str, str] | None:
     if isinstance(obj, Gateway):
         return obj.spec.selector
     return INGRESS_SELECTOR if isinstance(obj, Ingress) else None
-
-
-def _attached(gateway: Gateway, routes: Iterable[VirtualService]) -> list[str]:
-    """Hosts of the VirtualServices on this Gateway; not those of challenges, which follow what was wanted."""
-    meta = gateway.metadata
-    names = {meta.name, f"{meta.namespace}/{meta.name}", f"./{meta.name}"}
-    return [
-        host
-        for route in routes
-        if names & set(route.spec.gateways) and not PART_OF.items() <= route.metadata.labels.items()
-        for host in route.spec.hosts
-        if host != "*"
-    ]

@@ -18,11 +18,13 @@ from signer.edge.gateways.wish import Passed, Source
 from signer.edge.hosts.claims import Claims
 from signer.edge.hosts.decide import Asker
 from signer.edge.proxies.find import Proxies
+from signer.edge.proxies.values import GatewayPod
 from signer.kube.resource import Resource
 from signer.observe.events import EventRecorder, EventType
 from signer.observe.notices import Notice, Notices
 from signer.tenancy.verdict import Reason
 
+_MOST_TOLD = 20
 STATES = ("kept", "waiting", "refused")
 _RESOURCES = {"Gateway": GATEWAYS, "APIGateway": API_GATEWAYS, "Ingress": INGRESSES, "VirtualService": VIRTUAL_SERVICES}
 Told = tuple[Source, EventType, str, str]
@@ -55,6 +57,7 @@ class Look:
     states: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATES, 0))
     expected: list[Expected] = field(default_factory=list)
     again: float | None = None
+    asked: dict[tuple[tuple[str, str], ...], list[GatewayPod]] = field(default_factory=dict)
 
     def soon(self, seconds: float | None) -> None:
         """Look again after so many seconds, or earlier."""
@@ -63,7 +66,8 @@ class Look:
 
     def tell(self, sources: tuple[Source, ...], reason: Reason, type_: EventType = "Warning") -> None:
         """Have these objects' people told."""
-        self.told.update((source, type_, reason.code, reason.message) for source in sources)
+        # Thousands of objects may want one certificate, and each of its hosts may have a reason.
+        self.told.update((source, type_, reason.code, reason.message) for source in sources[:_MOST_TOLD])
 
     def refuse(self, source: Source, passed: Passed) -> None:
         """Have told what of an object cannot be had."""

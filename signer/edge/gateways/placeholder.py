@@ -6,6 +6,7 @@ Pure, but for the key of a placeholder, which is made here and is for nothing el
 """
 
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -29,6 +30,8 @@ BACKDATED = timedelta(hours=1)
 """Clocks of clients differ."""
 _ISSUANCE_BEGINS = timedelta(seconds=10)
 _LAST_SERVED = timedelta(minutes=1)
+SELECTORS_OF_ONE = 8
+"""Selectors of one namespace's Gateways that name one Secret, for which Pods are asked for."""
 
 
 def placeholder(hosts: Sequence[Host], key: ec.EllipticCurvePrivateKey, *, now: datetime, serial: int) -> bytes:
@@ -124,11 +127,18 @@ def credentials(gateway: Gateway) -> frozenset[SecretName]:
 
 
 def selectors_naming(gateways: Iterable[Gateway]) -> dict[SecretName, list[Mapping[str, str]]]:
-    """By the Secrets that Gateways name, their selectors, each once: a proxy beside it may be one that they take."""
-    found: dict[SecretName, list[Mapping[str, str]]] = {}
+    """By the Secrets that Gateways name, their selectors, each once: a proxy beside it may be one that they take.
+
+    Of the Gateways of one namespace a few count for each Secret: for each selector Pods are asked for, on anybody's word.
+    """
+    found: dict[SecretName, dict[tuple[tuple[str, str], ...], Mapping[str, str]]] = {}
+    taken: Counter[tuple[SecretName, str]] = Counter()
     for gateway in gateways:
+        selector = tuple(sorted(gateway.spec.selector.items()))
         for name in credentials(gateway):
-            listed = found.setdefault(name, [])
-            if gateway.spec.selector not in listed:
-                listed.append(gateway.spec.selector)
-    return found
+            listed = found.setdefault(name, {})
+            of = (name, gateway.metadata.namespace)
+            if selector not in listed and taken[of] < SELECTORS_OF_ONE:
+                taken[of] += 1
+                listed[selector] = gateway.spec.selector
+    return {name: list(listed.values()) for name, listed in found.items()}

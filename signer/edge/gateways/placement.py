@@ -15,6 +15,8 @@ from signer.tenancy.verdict import Reason, Refuse
 
 NO_POD_RECHECK = 5.0
 """Seconds; Pods are not watched."""
+LONGEST_RECHECK = 60.0
+"""Seconds: what waits is looked at ever more seldom, up to this."""
 _SHOWN = 3
 
 
@@ -33,13 +35,18 @@ class NoGateway:
     reason: Reason
 
 
-def only_in(named: str, selector: Mapping[str, str], pods: Iterable[GatewayPod]) -> list[GatewayPod] | Refuse:
-    """Of a Gateway's Pods those that read a Secret by the namespace that its credentialName names ("" for none): their own."""
+def only_in(
+    named: str, selector: Mapping[str, str], pods: Iterable[GatewayPod], may_know: Collection[str]
+) -> list[GatewayPod] | Refuse:
+    """Of a Gateway's Pods those that read a Secret by the namespace that its credentialName names ("" for none): their own.
+
+    `may_know`: namespaces that may be named to who asks.
+    """
     running = [pod for pod in pods if selects(selector, pod.labels)]
     there = [pod for pod in running if named in ("", pod.namespace)]
     if there or not running:
         return there
-    where = ", ".join(sorted({pod.namespace for pod in running})[:_SHOWN])
+    where = ", ".join(sorted({pod.namespace for pod in running if pod.namespace in may_know})[:_SHOWN]) or "others"
     message = (
         f"it names a Secret of namespace {named}, and its proxies run in {where}: a proxy reads Secrets of its own only"
     )
@@ -63,7 +70,11 @@ def place(
     running = {pod.namespace for pod in pods if selects(selector, pod.labels)}
     if not running:
         listed = ", ".join(f"{key}={value}" for key, value in sorted(selector.items())) or "(empty)"
-        return NoGateway(Reason("NoGatewayPod", f"no Pod matches the Gateway's selector {shown(listed)} yet"))
+        message = (
+            f"no Pod matches the Gateway's selector {shown(listed)} yet, in namespace {namespace} or in one of"
+            " --gateway-namespaces"
+        )
+        return NoGateway(Reason("NoGatewayPod", message))
     found, passed = set(), []
     if namespace in running:
         found.add(namespace)
@@ -87,12 +98,12 @@ def place(
                 f" EdgePolicy grants to namespace {namespace}; ask an admin for one, or run a gateway of your own",
             )
         )
-    foreign = [one for one in elsewhere if one not in gateway_namespaces]
-    if foreign and not found and not allowed:
+    if len(allowed) < len(elsewhere) and not found and not allowed:
+        # Where others' Pods run is not for a tenant to learn.
         passed.append(
             Reason(
                 "NotAGatewayNamespace",
-                f"its proxies run in {', '.join(foreign[:_SHOWN])}, which is not one of --gateway-namespaces",
+                f"its proxies run neither in namespace {namespace} nor in one of --gateway-namespaces",
             )
         )
     if not found:

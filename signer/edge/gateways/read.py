@@ -14,9 +14,10 @@ from signer.api.ingress import Ingress
 from signer.api.meta import ObjectMeta
 from signer.api.text import shown
 from signer.edge.credential_name import INVALID_NAME, NOT_OURS, SecretName, secret_named
+from signer.edge.gateways.budget import STEPS, Budget, Named, read_hosts
 from signer.edge.gateways.opt_in import options_of
 from signer.edge.gateways.wish import Passed, Source, SourceKind, Wish, Wishes
-from signer.edge.host import MAX_NAMES, Host, read_host
+from signer.edge.host import MAX_NAMES, Host
 from signer.edge.reserved import reserved_name
 from signer.tenancy.verdict import Reason
 
@@ -33,6 +34,11 @@ class _Reading:
     """Gathers hosts by Secret, and what is passed over."""
 
     source: Source
+    budget: Budget
+    max_names: int
+    unread: dict[str, None] = field(default_factory=dict)
+    told: bool = False
+    """What is wrong with the hosts that "*" stands for; they are the same everywhere."""
     hosts: dict[str, set[Host]] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     namespaces: dict[str, str] = field(default_factory=dict)
@@ -57,9 +63,11 @@ class _Reading:
             return None
         return name
 
-    def add(self, place: str, secret: SecretName, hosts: Iterable[Host], key: str = "") -> None:
+    def add(self, place: str, secret: SecretName, named: Named, key: str = "") -> None:
         """Want these hosts in this Secret; a second server may add to them, but not ask for another kind of key."""
         name = secret.name
+        if name in self.unread:
+            return
         if self.keys.setdefault(name, key) != key:
             self.skip(place, "KeyConflict", f"{shown(name)} is wanted with two kinds of keys; name another Secret")
             return
@@ -69,46 +77,78 @@ class _Reading:
             self.skip(place, "SecretConflict", message)
             return
         self.namespaces[name] = before or secret.namespace
-        self.hosts.setdefault(name, set()).update(hosts)
+        found = self.hosts.setdefault(name, set())
+        if len(found) > self.max_names:
+            return
+        if named.whole:
+            found.update(named.hosts)
+        else:
+            # With a part of its hosts it would take the others' certificate away.
+            self.unread[name] = None
 
-    def wishes(self, issuer: IssuerReference, options: Mapping[str, str], max_names: int) -> Wishes:
+    def again(self, named: Named) -> Named:
+        """Hosts that were read before and are wanted once more, which costs as much as if they were listed."""
+        return named if self.budget.take(1 + len(named.hosts)) else Named(whole=False)
+
+    def wishes(self, issuer: IssuerReference, options: Mapping[str, str]) -> Wishes:
         """What was gathered, by the Secrets' names."""
         found = []
+        over = sorted(name for name, hosts in self.hosts.items() if len(hosts) > self.max_names)
+        if over:
+            self.skip(
+                "",
+                "TooManyHosts",
+                f"Secret {_first(over)} is wanted for more than {self.max_names} hosts, which a certificate has at most:"
+                " split them over several credential names",
+            )
         for name, hosts in sorted(self.hosts.items()):
-            if not hosts:
-                continue
-            if len(hosts) > max_names:
-                self.skip(
-                    "",
-                    "TooManyHosts",
-                    f"Secret {shown(name)} is wanted for {len(hosts)} hosts; a certificate has {max_names} at most: "
-                    "split them over several credential names",
-                )
+            if not hosts or name in self.unread or len(hosts) > self.max_names:
                 continue
             where = self.namespaces[name]
             found.append(
                 Wish((self.source,), name, tuple(sorted(hosts)), issuer, self.keys[name], dict(options), where)
             )
-        return Wishes(self.source, tuple(found), tuple(self.passed))
+        return Wishes(self.source, tuple(found), (*self._over(), *self.passed), frozenset(self.unread))
+
+    def _over(self) -> Iterable[Passed]:
+        """Say once for the object that the budget did not last for it."""
+        if self.unread:
+            message = (
+                f"the objects of namespace {self.source.namespace} name more hosts than are read at one look ({STEPS}, each"
+                f" as often as a server, an entry or a route has it), so Secret {_first(list(self.unread))}"
+                " stays as it is: name fewer hosts, name them instead of *, or use"
+                " another namespace"
+            )
+            yield Passed("spec", Reason("TooManyHosts", message))
 
 
-def _reading(kind: SourceKind, meta: ObjectMeta, problem: str) -> _Reading:
-    reading = _Reading(Source(kind, meta.namespace, meta.name, meta.uid))
+def _first(names: list[str]) -> str:
+    return shown(names[0]) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
+def _reading(kind: SourceKind, meta: ObjectMeta, problem: str, budget: Budget | None, max_names: int) -> _Reading:
+    source = Source(kind, meta.namespace, meta.name, meta.uid)
+    reading = _Reading(source, budget if budget is not None else Budget(), max_names)
     if problem:
         reading.skip(problem.partition(":")[0], "Unreadable", problem)
     return reading
 
 
 def gateway_wishes(
-    gateway: Gateway, issuer: IssuerReference, *, attached: Iterable[str] = (), max_names: int = MAX_NAMES
+    gateway: Gateway,
+    issuer: IssuerReference,
+    *,
+    attached: Named | None = None,
+    budget: Budget | None = None,
+    max_names: int = MAX_NAMES,
 ) -> Wishes:
-    """Return what an Istio Gateway wants.
+    """Return what an Istio Gateway wants, as far as the `budget` lasts.
 
     `attached`: hosts of the VirtualServices on it, which narrow the host "*". Only those of the Gateway's own namespace:
     another tenant's, attached to a shared Gateway, would put names into its certificate, or more than one can have.
     """
-    reading = _reading("Gateway", gateway.metadata, gateway.problem)
-    narrowed = list(attached)
+    reading = _reading("Gateway", gateway.metadata, gateway.problem, budget, max_names)
+    narrowed = attached if attached is not None else Named()
     for index, server in enumerate(gateway.spec.servers[:MAX_SERVERS]):
         place = f"spec.servers[{index}]"
         names = _credentials(reading, place, server)
@@ -116,7 +156,7 @@ def gateway_wishes(
             hosts = _hosts(reading, f"{place}.hosts", server.hosts, narrowed)
             for name, key in names:
                 reading.add(place, name, hosts, key)
-    return reading.wishes(issuer, options_of(gateway.metadata.annotations), max_names)
+    return reading.wishes(issuer, options_of(gateway.metadata.annotations))
 
 
 def _credentials(reading: _Reading, place: str, server: Server) -> list[tuple[SecretName, str]]:
@@ -152,33 +192,46 @@ def _credentials(reading: _Reading, place: str, server: Server) -> list[tuple[Se
     return found
 
 
-def _hosts(reading: _Reading, place: str, listed: Iterable[str], narrowed: Iterable[str]) -> set[Host]:
+def _hosts(reading: _Reading, place: str, listed: Iterable[str], narrowed: Named) -> Named:
     """The hosts of one server. `ns/host` names who may attach routes: for the certificate only the host counts."""
-    found: set[Host] = set()
+    found: dict[Host, None] = {}
     for index, text in enumerate(listed):
+        if len(found) > reading.max_names:
+            break
         name = text.partition("/")[2] if "/" in text else text
-        candidates = list(dict.fromkeys(narrowed)) if name == "*" else [name]
-        if not candidates:
+        one = reading.again(narrowed) if name == "*" else read_hosts((name,), reading.budget)
+        if name == "*" and one == Named():
             reading.skip(
                 f"{place}[{index}]",
                 "NoHost",
                 "* names no host, and no VirtualService of the Gateway's own namespace on this Gateway does (those of other"
                 " namespaces do not count, as anybody could write one); name the hosts",
             )
-        for one in candidates:
-            if name == "*" and one == "*":
-                continue
-            host = read_host(one)
-            if isinstance(host, str):
-                reading.skip(f"{place}[{index}]", "InvalidHost", host)
-            else:
-                found.add(host)
-    return found
+        if not one.whole:
+            return one
+        if one is not narrowed or not reading.told:
+            reading.told = reading.told or one is narrowed
+            for wrong in one.wrong:
+                reading.skip(f"{place}[{index}]", "InvalidHost", wrong)
+        found.update(dict.fromkeys(one.hosts))
+    return Named(tuple(found))
 
 
-def api_gateway_wishes(gateway: APIGateway, issuer: IssuerReference, *, max_names: int = MAX_NAMES) -> Wishes:
+def _hostname(reading: _Reading, place: str, text: str) -> Named | None:
+    if not text:
+        reading.skip(place, "NoHost", "is missing: a certificate is for a host")
+        return None
+    named = read_hosts((text,), reading.budget)
+    for wrong in named.wrong:
+        reading.skip(place, "InvalidHost", wrong)
+    return None if named.wrong else named
+
+
+def api_gateway_wishes(
+    gateway: APIGateway, issuer: IssuerReference, *, budget: Budget | None = None, max_names: int = MAX_NAMES
+) -> Wishes:
     """Return what a Gateway of the Gateway API wants; its Secrets are those of its own namespace."""
-    reading = _reading("APIGateway", gateway.metadata, gateway.problem)
+    reading = _reading("APIGateway", gateway.metadata, gateway.problem, budget, max_names)
     for index, listener in enumerate(gateway.spec.listeners[:MAX_SERVERS]):
         place = f"spec.listeners[{index}]"
         if listener.tls is None or not listener.tls.certificate_refs:
@@ -193,12 +246,8 @@ def api_gateway_wishes(gateway: APIGateway, issuer: IssuerReference, *, max_name
                 f"{place}.tls.mode", "NotTerminated", f"{shown(listener.tls.mode)} needs no certificate", harmless=True
             )
             continue
-        if not listener.hostname:
-            reading.skip(f"{place}.hostname", "NoHost", "is missing: a certificate is for a host")
-            continue
-        host = read_host(listener.hostname)
-        if isinstance(host, str):
-            reading.skip(f"{place}.hostname", "InvalidHost", host)
+        named = _hostname(reading, f"{place}.hostname", listener.hostname)
+        if named is None:
             continue
         refs = listener.tls.certificate_refs
         for number, ref in enumerate(refs):
@@ -214,14 +263,16 @@ def api_gateway_wishes(gateway: APIGateway, issuer: IssuerReference, *, max_name
             elif number >= len(_PAIR):
                 reading.skip(where, "TooManyCredentials", "more than two: one for ECDSA and one for RSA")
             elif (name := reading.secret(f"{where}.name", ref.name)) is not None:
-                reading.add(place, name, {host}, _PAIR[number] if len(refs) > 1 else "")
-    return reading.wishes(issuer, options_of(gateway.metadata.annotations), max_names)
+                reading.add(place, name, named, _PAIR[number] if len(refs) > 1 else "")
+    return reading.wishes(issuer, options_of(gateway.metadata.annotations))
 
 
-def ingress_wishes(ingress: Ingress, issuer: IssuerReference, *, max_names: int = MAX_NAMES) -> Wishes:
+def ingress_wishes(
+    ingress: Ingress, issuer: IssuerReference, *, budget: Budget | None = None, max_names: int = MAX_NAMES
+) -> Wishes:
     """Return what an Ingress wants; an entry of spec.tls without hosts is for those of the rules, as Istio serves it."""
-    reading = _reading("Ingress", ingress.metadata, ingress.problem)
-    of_rules = [rule.host for rule in ingress.spec.rules if rule.host]
+    reading = _reading("Ingress", ingress.metadata, ingress.problem, budget, max_names)
+    of_rules: Named | None = None
     for index, entry in enumerate(ingress.spec.tls[:MAX_SERVERS]):
         place = f"spec.tls[{index}]"
         if not entry.secret_name:
@@ -230,11 +281,60 @@ def ingress_wishes(ingress: Ingress, issuer: IssuerReference, *, max_names: int 
         name = reading.secret(f"{place}.secretName", entry.secret_name)
         if name is None:
             continue
-        listed = entry.hosts or tuple(of_rules)
-        if not listed:
+        if entry.hosts:
+            reading.add(place, name, _hosts(reading, f"{place}.hosts", entry.hosts, Named()))
+            continue
+        if of_rules is None:
+            named = (rule.host for rule in ingress.spec.rules if rule.host)
+            of_rules = read_hosts(named, reading.budget, max_names)
+            for wrong in of_rules.wrong:
+                reading.skip("spec.rules", "InvalidHost", wrong)
+        if of_rules == Named():
             reading.skip(f"{place}.hosts", "NoHost", "neither this entry nor the rules name a host")
-        reading.add(place, name, _hosts(reading, f"{place}.hosts", listed, ()))
-    return reading.wishes(issuer, options_of(ingress.metadata.annotations), max_names)
+        reading.add(place, name, reading.again(of_rules))
+    return reading.wishes(issuer, options_of(ingress.metadata.annotations))
+
+
+@dataclass(slots=True)
+class _Joining:
+    """The wishes for one Secret, as far as they are joined: `first` has its say before the others."""
+
+    first: Wish
+    hosts: set[Host]
+    sources: list[Source]
+    options: dict[str, str]
+    where: str
+
+    def refuses(self, wish: Wish, max_names: int) -> Reason | None:
+        """Tell why this wish cannot join."""
+        name, first = shown(wish.secret_name), self.first
+        if (first.issuer.normal(), first.key_algorithm) != (wish.issuer.normal(), wish.key_algorithm):
+            what = "issuer" if first.issuer.normal() != wish.issuer.normal() else "kind of key"
+            message = f"Secret {name} is wanted by {self.oldest} from another {what}"
+            return Reason("SecretConflict", f"{message}; name another Secret")
+        if "" not in (self.where, wish.secret_namespace) and self.where != wish.secret_namespace:
+            message = f"Secret {name} is wanted by {self.oldest} in another namespace"
+            return Reason("SecretConflict", f"{message}; name another Secret")
+        count = len(self.hosts) + sum(host not in self.hosts for host in wish.hosts)
+        if count > max_names:
+            message = f"Secret {name} would be for {count} hosts with those of {self.oldest}"
+            return Reason("TooManyHosts", f"{message}; {max_names} is the most")
+        return None
+
+    @property
+    def oldest(self) -> Source:
+        return self.first.sources[0]
+
+    def join(self, wish: Wish) -> None:
+        self.hosts.update(wish.hosts)
+        self.sources += wish.sources
+        self.options = {**wish.options, **self.options}
+        self.where = self.where or wish.secret_namespace
+
+    def joined(self) -> Wish:
+        first = self.first
+        sources, hosts = tuple(sorted({*self.sources})), tuple(sorted(self.hosts))
+        return Wish(sources, first.secret_name, hosts, first.issuer, first.key_algorithm, self.options, self.where)
 
 
 def merge(
@@ -245,33 +345,15 @@ def merge(
     Returns the joined wishes, and those that cannot be joined, each with the reason: another issuer, another kind of
     key, or too many hosts. The first in the sources' order stays.
     """
-    joined: dict[str, Wish] = {}
+    joined: dict[str, _Joining] = {}
     refused: list[tuple[Wish, Reason]] = []
     for wish in sorted(wishes, key=lambda one: (one.secret_name, one.sources)):
-        first = joined.get(wish.secret_name)
-        if first is None:
-            joined[wish.secret_name] = wish
-            continue
-        hosts = tuple(sorted({*first.hosts, *wish.hosts}))
-        if (first.issuer.normal(), first.key_algorithm) != (wish.issuer.normal(), wish.key_algorithm):
-            what = "issuer" if first.issuer.normal() != wish.issuer.normal() else "kind of key"
-            message = f"Secret {shown(wish.secret_name)} is wanted by {first.sources[0]} from another {what}"
-            refused.append((wish, Reason("SecretConflict", f"{message}; name another Secret")))
-        elif "" not in (first.secret_namespace, wish.secret_namespace) and (
-            first.secret_namespace != wish.secret_namespace
-        ):
-            message = f"Secret {shown(wish.secret_name)} is wanted by {first.sources[0]} in another namespace"
-            refused.append((wish, Reason("SecretConflict", f"{message}; name another Secret")))
-        elif len(hosts) > max_names:
-            message = (
-                f"Secret {shown(wish.secret_name)} would be for {len(hosts)} hosts with those of {first.sources[0]}"
-            )
-            refused.append((wish, Reason("TooManyHosts", f"{message}; {max_names} is the most")))
+        before = joined.get(wish.secret_name)
+        if before is None:
+            found = _Joining(wish, set(wish.hosts), list(wish.sources), dict(wish.options), wish.secret_namespace)
+            joined[wish.secret_name] = found
+        elif (why := before.refuses(wish, max_names)) is not None:
+            refused.append((wish, why))
         else:
-            sources = tuple(sorted({*first.sources, *wish.sources}))
-            options = {**wish.options, **first.options}
-            where = first.secret_namespace or wish.secret_namespace
-            joined[wish.secret_name] = Wish(
-                sources, wish.secret_name, hosts, first.issuer, first.key_algorithm, options, where
-            )
-    return tuple(joined.values()), tuple(refused)
+            before.join(wish)
+    return tuple(one.joined() for one in joined.values()), tuple(refused)

@@ -109,7 +109,7 @@ class GatewayRun:
             return {name for name, one in found if waits(one)}
 
         sources = GatewaySources(self._client, source_changed, on_restart=restarted)
-        certificates = EdgeCertificates(self._client, shared, changed)
+        certificates = EdgeCertificates(self._client, shared, changed, self._options.gateway_namespaces)
         is_ca = self._registry.is_ca_secret
         secrets = GatewaySecrets(
             self._client, is_ca, claims.secrets, certificates.made, clock=self._clock, on_restart=restarted
@@ -141,10 +141,11 @@ class GatewayRun:
         def secret_changed(change: Change[Secret]) -> None:
             for secret in (change.old, change.new):
                 if secret is not None:
-                    for namespace in {
-                        secret.metadata.labels.get(SOURCE_NAMESPACE, ""),
-                        *claims.secrets.sources(change.key),
-                    }:
+                    own = change.key[0]
+                    # Elsewhere anybody may set the label, and would have another namespace looked at again and again.
+                    believed = own in self._options.gateway_namespaces
+                    said = secret.metadata.labels.get(SOURCE_NAMESPACE, "") if believed else own
+                    for namespace in {said, *claims.secrets.sources(change.key)}:
                         changed(namespace)
 
         def claim_changed(change: Change[HostClaim]) -> None:

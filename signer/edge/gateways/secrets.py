@@ -65,8 +65,8 @@ class GatewaySecrets:
         self._records = records
         self._certificate = certificate
         self._clock = clock
-        # Of our Secrets that somebody deleted: what they held, and when they went.
-        self._lost: dict[Key, tuple[Secret, datetime]] = {}
+        # Of our Secrets that somebody deleted: what they held, when they went, and the UID of the namespace that had them.
+        self._lost: dict[Key, tuple[Secret, datetime, str]] = {}
         self.watch = Reflector(
             client,
             SECRETS,
@@ -171,8 +171,11 @@ class GatewaySecrets:
         if self._records.full(claim):
             return Reason("TooManySecrets", f"{wish.hosts[0]} is the first host of {MOST_SECRETS} Secrets already")
         data = None
+        if key in self._lost and self._lost[key][2] != asker.uid:
+            # An earlier namespace of this name had it, or another one whose proxies run here: its key is nobody else's.
+            del self._lost[key]
         if key in self._lost:
-            lost, since = self._lost[key]
+            lost, since, _ = self._lost[key]
             if (left := wait_for_issuance(since, now, issuing=issuing)) is not None:
                 return left
             data = await asyncio.to_thread(still_good, lost, now)
@@ -229,8 +232,10 @@ class GatewaySecrets:
             return
 
     def _changed(self, change: Change[Secret]) -> None:
-        if change.new is None and change.old is not None and self._records.has(change.key, change.old.metadata.uid):
-            self._lost[change.key] = (change.old, self._clock())
+        if change.new is None and change.old is not None:
+            owner = self._records.made_for(change.key, change.old.metadata.uid)
+            if owner:
+                self._lost[change.key] = (change.old, self._clock(), owner)
 
 
 def dns_names(leaf: x509.Certificate) -> list[str]:

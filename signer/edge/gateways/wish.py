@@ -60,8 +60,9 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """All that one object wants, and what of it was passed over."""
+    """All that one object wants, and what of it was passed over. `unread`: Secrets whose hosts are not all known."""
 
     source: Source
     certificates: tuple[Wish, ...] = ()
     passed: tuple[Passed, ...] = ()
+    unread: frozenset[str] = frozenset()

@@ -21,7 +21,7 @@ from signer.api.namespace import NAMESPACES, NamespaceObject
 from signer.edge.host import Host, public_suffixes
 from signer.edge.hosts.decide import (
     Asker,
-    Claim,
+    ClaimIndex,
     EdgeWorld,
     HostVerdict,
     Permitted,
@@ -32,7 +32,7 @@ from signer.edge.hosts.decide import (
     new_claim,
     read_claim,
 )
-from signer.edge.hosts.policy import HostPolicy, read_edge_policy, to_record
+from signer.edge.hosts.policy import HostPolicy, Policies, read_edge_policy, to_record
 from signer.edge.hosts.retention import Fate, fate
 from signer.edge.hosts.secret_records import SecretRecords
 from signer.kube.client import ApiClient
@@ -77,9 +77,9 @@ class Claims:
         self._errors = errors
         self._clock = clock
         self._one_at_a_time = asyncio.Lock()
-        self.claims: dict[str, Claim] = {}
-        self.of_namespace: dict[str, set[str]] = {}
+        self.claims = ClaimIndex()
         self.policies: dict[str, HostPolicy] = {}
+        self._indexed = Policies()
         self._contending: dict[str, set[str]] = {}
         self.hosts = Reflector(
             client, HOST_CLAIMS, JsonCodec(HostClaim), on_restart=lambda _: on_restart(HOST_CLAIMS.plural)
@@ -113,7 +113,12 @@ class Claims:
     def world(self) -> EdgeWorld:
         """What decisions rest on, as it is now."""
         unread = not all(reflector.synced.is_set() for reflector in self._reflectors)
-        return EdgeWorld(self.claims, self.policies.values(), _NOT_READ if unread else "")
+        return EdgeWorld(self.claims, self._indexed, _NOT_READ if unread else "")
+
+    @property
+    def of_namespace(self) -> Mapping[str, Collection[str]]:
+        """The names of claims by namespace."""
+        return self.claims.of_namespace
 
     def now(self) -> datetime:
         """The time by which this term's claims go."""
@@ -275,23 +280,15 @@ class Claims:
         if change.new is not None:
             self._keep(change.new)
             return
-        self._drop(change.key[1])
+        self.claims.drop(change.key[1])
 
     def _keep(self, obj: HostClaim) -> None:
         name = obj.metadata.name
-        self._drop(name)
         claim = read_claim(obj)
         if claim is not None:
-            self.claims[name] = claim
-            self.of_namespace.setdefault(claim.namespace, set()).add(name)
-
-    def _drop(self, name: str) -> None:
-        old = self.claims.pop(name, None)
-        if old is not None:
-            names = self.of_namespace[old.namespace]
-            names.discard(name)
-            if not names:
-                del self.of_namespace[old.namespace]
+            self.claims.put(name, claim)
+        else:
+            self.claims.drop(name)
 
     def _policy_changed(self, change: Change[EdgePolicy]) -> None:
         if change.kind == "synced":
@@ -300,6 +297,7 @@ class Claims:
             self.policies.pop(change.key[1], None)
         else:
             self.policies[change.key[1]] = read_edge_policy(change.new)
+        self._indexed = Policies(self.policies.values())
 
 
 def conflict(before: Sequence[Condition], contenders: Sequence[str], now: datetime) -> tuple[Condition, ...]:

@@ -7,7 +7,7 @@ count for nothing. One process at a time makes claims (the leader), so that a wi
 claimed at once by two namespaces.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from signer.api.meta import from_rfc3339
 from signer.api.names import is_label
 from signer.api.text import capped, shown
 from signer.edge.host import MAX_NAMES, Host, read_host
-from signer.edge.hosts.policy import HostPolicy, deciding
+from signer.edge.hosts.policy import HostPolicy, Policies, deciding
 from signer.edge.hosts.retention import KEPT
 from signer.tenancy.verdict import Reason, Refuse, Unready
 from signer.tenancy.world import Rate
@@ -40,6 +40,84 @@ class Claim:
     unused_since: datetime | None = None
     problem: str = ""
     made: datetime | None = None
+
+
+class ClaimIndex(Mapping[str, Claim]):
+    """Claims by the names of their objects, by namespace, and by the names that they are below.
+
+    Tenants choose how many there are, and one look asks about thousands of hosts: a question is a few look-ups.
+    Changed on the loop, by whoever made it.
+    """
+
+    def __init__(self, claims: Mapping[str, Claim] | None = None) -> None:
+        self.of_namespace: dict[str, set[str]] = {}
+        self._claims: dict[str, Claim] = {}
+        self._below: dict[str, set[str]] = {}
+        self._counts: dict[str, tuple[object, dict[tuple[str, str], int]]] = {}
+        for name, claim in (claims or {}).items():
+            self.put(name, claim)
+
+    def __getitem__(self, name: str) -> Claim:
+        """The claim of this object."""
+        return self._claims[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The objects' names."""
+        return iter(self._claims)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._claims)
+
+    def put(self, name: str, claim: Claim) -> None:
+        """Have this claim under this name, whatever was there."""
+        self.drop(name)
+        self._claims[name] = claim
+        self.of_namespace.setdefault(claim.namespace, set()).add(name)
+        self._counts.pop(claim.namespace, None)
+        for above in _and_above(claim.host.name):
+            self._below.setdefault(above, set()).add(name)
+
+    def drop(self, name: str) -> None:
+        """Forget what is under this name."""
+        claim = self._claims.pop(name, None)
+        if claim is None:
+            return
+        self._counts.pop(claim.namespace, None)
+        _without(self.of_namespace, claim.namespace, name)
+        for above in _and_above(claim.host.name):
+            _without(self._below, above, name)
+
+    def below(self, name: str) -> Iterator[Claim]:
+        """The claims of a name and of those below it."""
+        return (self._claims[one] for one in self._below.get(name, ()))
+
+    def count(self, namespace: str, uid: str, policies: object, what: str, counts: Callable[[Host], bool]) -> int:
+        """How many hosts of a namespace count for `what`; counted once for the same claims and policies.
+
+        What an earlier namespace of its name had does not count.
+        """
+        found = self._counts.get(namespace)
+        if found is None or found[0] is not policies:
+            found = self._counts[namespace] = (policies, {})
+        if (uid, what) not in found[1]:
+            held = (self._claims[name] for name in self.of_namespace.get(namespace, ()))
+            own = [claim.host for claim in held if claim.namespace_uid == uid and not claim.problem]
+            found[1][uid, what] = sum(map(counts, own))
+        return found[1][uid, what]
+
+
+def _and_above(name: str) -> Iterator[str]:
+    while name:
+        yield name
+        name = name.partition(".")[2]
+
+
+def _without(index: dict[str, set[str]], of: str, name: str) -> None:
+    names = index[of]
+    names.discard(name)
+    if not names:
+        del index[of]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +154,18 @@ class EdgeWorld:
     claims: Mapping[str, Claim]
     policies: Collection[HostPolicy]
     unsynced: str = ""
+
+    @property
+    def index(self) -> ClaimIndex:
+        """The claims, to be asked for by namespace and name."""
+        return self.claims if isinstance(self.claims, ClaimIndex) else ClaimIndex(self.claims)
+
+    def __post_init__(self) -> None:
+        """Index what is not indexed yet."""
+        if not isinstance(self.claims, ClaimIndex):
+            object.__setattr__(self, "claims", ClaimIndex(self.claims))
+        if not isinstance(self.policies, Policies):
+            object.__setattr__(self, "policies", Policies(self.policies))
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +361,7 @@ def _overlaps(
     ]
     if host.wildcard and any(
         _under(host, other.host) and _is_anothers(other, asker) and (not for_it or same(other))
-        for other in world.claims.values()
+        for other in world.index.below(host.name)
     ):
         # Which host it is stays untold: it is somebody else's.
         found.append(Reason("HostTaken", f"a host below {host} is claimed by another namespace"))
@@ -291,8 +381,11 @@ def _over(host: Host, claims: Mapping[str, Claim]) -> list[Claim]:
 
 
 def _judge_ungranted(asker: Asker, world: EdgeWorld, beside: Sequence[Host], reasons: list[Reason]) -> None:
-    held = [claim.host for claim in world.claims.values() if not _is_anothers(claim, asker)]
-    if sum(not deciding(world.policies, host) for host in (*held, *beside)) >= MOST_HOSTS:
+    def ungranted(host: Host) -> bool:
+        return not deciding(world.policies, host)
+
+    held = world.index.count(asker.namespace, asker.uid, world.policies, "", ungranted)
+    if held + sum(map(ungranted, beside)) >= MOST_HOSTS:
         message = f"this namespace has {MOST_HOSTS} hosts that no EdgePolicy grants it; for more it needs one"
         reasons.append(Reason("TooManyHosts", message))
 
@@ -300,9 +393,11 @@ def _judge_ungranted(asker: Asker, world: EdgeWorld, beside: Sequence[Host], rea
 def _judge_count(
     policy: HostPolicy, asker: Asker, world: EdgeWorld, beside: Sequence[Host], reasons: list[Reason]
 ) -> None:
-    held = sum(
-        not _is_anothers(claim, asker) and bool(policy.suffix_of(claim.host)) for claim in world.claims.values()
-    ) + sum(bool(policy.suffix_of(host)) for host in beside)
+    def of_policy(host: Host) -> bool:
+        return bool(policy.suffix_of(host))
+
+    counted = world.index.count(asker.namespace, asker.uid, world.policies, policy.name, of_policy)
+    held = counted + sum(map(of_policy, beside))
     if policy.max_hosts is not None and held >= policy.max_hosts:
         reasons.append(
             Reason(

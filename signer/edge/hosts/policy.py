@@ -4,7 +4,7 @@ The CRD's schema refuses most of what is wrong here at `kubectl apply`; an older
 must not make a grant out of a mistake, so all of it is checked again.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -97,11 +97,42 @@ def to_record(obj: EdgePolicy, uids: Mapping[str, str]) -> dict[str, str | None]
     return found | {name: uids[name] for name in names if name in uids and not stored.get(name)}
 
 
+class Policies(Collection[HostPolicy]):
+    """Policies by their suffixes, so that one host costs a look-up for each of its labels. Not changed once it is made."""
+
+    def __init__(self, policies: Iterable[HostPolicy] = ()) -> None:
+        self._all = tuple(policies)
+        by_suffix: dict[str, list[HostPolicy]] = {}
+        for policy in sorted(self._all, key=lambda one: one.name):
+            for suffix in policy.suffixes:
+                by_suffix.setdefault(suffix, []).append(policy)
+        self._by_suffix = {suffix: tuple(found) for suffix, found in by_suffix.items()}
+
+    def __iter__(self) -> Iterator[HostPolicy]:
+        """All of them."""
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._all)
+
+    def __contains__(self, policy: object) -> bool:
+        """Whether it is one of them."""
+        return policy in self._all
+
+    def deciding(self, host: Host) -> tuple[HostPolicy, ...]:
+        """The policies with the longest suffix for a host, by name."""
+        name = host.name
+        while name:
+            if (found := self._by_suffix.get(name)) is not None:
+                return found
+            name = name.partition(".")[2]
+        return ()
+
+
 def deciding(policies: Iterable[HostPolicy], host: Host) -> tuple[HostPolicy, ...]:
     """Return the policies that decide about a host: those with the longest suffix for it, by name."""
-    found = [(len(suffix), policy) for policy in policies if (suffix := policy.suffix_of(host))]
-    longest = max((length for length, _ in found), default=0)
-    return tuple(sorted((one for length, one in found if length == longest), key=lambda one: one.name))
+    return (policies if isinstance(policies, Policies) else Policies(policies)).deciding(host)
 
 
 def _problems(spec: EdgePolicySpec) -> Iterator[str]:

@@ -68,7 +68,9 @@ class EdgePolicyStatuses:
         if not policies:
             return True
         counts = Counter(
-            one.name for claim in self._claims.claims.values() for one in deciding(policies.values(), claim.host)
+            one.name
+            for claim in self._claims.claims.values()
+            for one in deciding(self._claims.world.policies, claim.host)
         )
         trouble, uids = "", self._uids()
         for (_, name), obj in list(self._claims.edge_policies.store.items()):

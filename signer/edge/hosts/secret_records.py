@@ -104,9 +104,9 @@ class SecretRecords:
         keys = sorted({*self._of, *self._noted})
         return [kept for key in keys for kept in self._about(key) if kept.namespace == namespace]
 
-    def has(self, key: Key, uid: str) -> bool:
-        """Whether the Secret of this name and UID was made by us, for whomever."""
-        return any(kept.record.uid == uid for kept in self._about(key))
+    def made_for(self, key: Key, uid: str) -> str:
+        """The UID of the namespace for which the Secret of this name and UID was made by us; "" when it was not."""
+        return next((kept.namespace_uid for kept in self._about(key) if kept.record.uid == uid), "")
 
     def sources(self, key: Key) -> set[str]:
         """The namespaces for which a Secret was made, by what is recorded."""

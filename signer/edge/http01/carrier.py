@@ -15,14 +15,18 @@ from signer.edge.host import Host
 from signer.edge.http01.mode import (
     EXACT,
     Mode,
+    View,
     exactness,
     mode_for_api_gateway,
     mode_for_gateway,
     mode_for_ingress,
+    views_of,
 )
 from signer.edge.proxies.ports import PUBLIC, PUBLIC_PORTS, Ports
 from signer.tenancy.verdict import Reason, Refuse
 
+MOST_TRIED = 16
+"""Objects that serve one host: who writes more has the nearest of them tried."""
 PortsOf = Callable[[Gateway | APIGateway], Ports]
 _KINDS = (Gateway, APIGateway, Ingress)
 """Where two objects name a host equally well, the earlier kind is tried first."""
@@ -59,12 +63,13 @@ def choose(
     `ports` says where the world's ports lead on the proxies of those that `with_ports_of_their_own` names. A reason: nothing
     serves the host (NoGateway), or what the user must change at the first that does.
     """
-    found = _near(host, namespace, serving, gateway_namespaces)
+    found = _near(host, namespace, serving, gateway_namespaces)[:MOST_TRIED]
+    beside = _Beside(host, serving.gateways)
     routed = None if routes is None else _routed(host, routes)
     refused: Reason | None = None
     changing: Chosen | None = None
     for one in found:
-        mode = _mode(host, one, serving.gateways, routed, ports)
+        mode = _mode(host, one, beside, routed, ports)
         if isinstance(mode, Refuse):
             refused = refused or mode.reasons[0]
         elif mode.letter == "C":
@@ -84,10 +89,11 @@ def with_ports_of_their_own(
 ) -> list[Gateway | APIGateway]:
     """Of those that may carry the challenge, the ones whose numbers alone do not say what the world sees."""
     found = []
-    for one in _near(host, namespace, serving, gateway_namespaces):
+    beside = _Beside(host, serving.gateways)
+    for one in _near(host, namespace, serving, gateway_namespaces)[:MOST_TRIED]:
         if isinstance(one, Ingress):
             continue
-        numbers = _numbers(one, on_same_proxies(one, serving.gateways) if isinstance(one, Gateway) else ())
+        numbers = beside.numbers(one)
         if PUBLIC_PORTS in one.metadata.annotations or not numbers <= set(PUBLIC):
             found.append(one)
     return found
@@ -125,13 +131,6 @@ def _nobody(host: Host, namespace: str, serving: Serving, gateway_namespaces: Co
     return Reason("NoGateway", message)
 
 
-def _numbers(one: Gateway | APIGateway, beside: Iterable[Gateway]) -> set[int]:
-    """The ports that they name; of a Gateway those of all that share its proxies."""
-    if isinstance(one, APIGateway):
-        return {listener.port for listener in one.spec.listeners}
-    return {server.port.number for gateway in (one, *beside) for server in gateway.spec.servers}
-
-
 def on_same_proxies(gateway: Gateway, gateways: Iterable[Gateway]) -> list[Gateway]:
     """The Gateways with this one's selector, itself among them: Istio merges their servers."""
     return [one for one in gateways if one.spec.selector == gateway.spec.selector]
@@ -158,19 +157,54 @@ def _best(patterns: Iterable[str], host: Host) -> int:
     return max((exactness(pattern.lower(), host) for pattern in patterns), default=0)
 
 
+class _Beside:
+    """The Gateways of the same proxies, as one host sees them: worked out once, however many of them are tried."""
+
+    def __init__(self, host: Host, gateways: Iterable[Gateway]) -> None:
+        self._host = host
+        self._numbers: dict[_Selector, set[int]] = {}
+        self._views: dict[_Selector, list[tuple[Gateway, list[View]]]] = {}
+        for one in gateways:
+            key = _selector(one)
+            self._numbers.setdefault(key, set()).update(server.port.number for server in one.spec.servers)
+            if views := list(views_of(host, one)):
+                self._views.setdefault(key, []).append((one, views))
+
+    def numbers(self, one: Gateway | APIGateway) -> set[int]:
+        """The ports that they name; of a Gateway those of all that share its proxies."""
+        if isinstance(one, APIGateway):
+            return {listener.port for listener in one.spec.listeners}
+        return self._numbers[_selector(one)]
+
+    def mode(self, one: Gateway, routed: Collection[tuple[str, str]] | None, ports: PortsOf) -> Mode | Refuse:
+        """How a Gateway carries it, beside the others that serve the host."""
+        known = self._views[_selector(one)]
+        views = {id(gateway): found for gateway, found in known}
+        others = [other for other, _ in known if other is not one]
+        public = ports(one).of(self.numbers(one))
+        return mode_for_gateway(
+            self._host, one, others, routed=routed, public_ports=public, views=lambda gateway: views[id(gateway)]
+        )
+
+
+_Selector = tuple[tuple[str, str], ...]
+
+
+def _selector(gateway: Gateway) -> _Selector:
+    return tuple(sorted(gateway.spec.selector.items()))
+
+
 def _mode(
     host: Host,
     one: Gateway | APIGateway | Ingress,
-    gateways: Iterable[Gateway],
+    beside: _Beside,
     routed: Collection[tuple[str, str]] | None,
     ports: PortsOf,
 ) -> Mode | Refuse:
     if isinstance(one, Gateway):
-        others = [other for other in on_same_proxies(one, gateways) if other is not one]
-        public = ports(one).of(_numbers(one, others))
-        return mode_for_gateway(host, one, others, routed=routed, public_ports=public)
+        return beside.mode(one, routed, ports)
     if isinstance(one, APIGateway):
-        return mode_for_api_gateway(host, one, public_ports=ports(one).of(_numbers(one, ())))
+        return mode_for_api_gateway(host, one, public_ports=ports(one).of(beside.numbers(one)))
     return mode_for_ingress(host, one)
 
 

@@ -11,7 +11,7 @@ C. The user's redirect replaced by one in a VirtualService, which is by route: o
 D. An Ingress with the class of the user's own. E. An HTTPRoute on a Gateway of the Gateway API.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,7 +52,7 @@ class Mode:
 
 
 @dataclass(frozen=True, slots=True)
-class _View:
+class View:
     """One server that serves the host: how exactly it names it, in which letters, and who may attach routes there."""
 
     gateway: tuple[str, str]
@@ -64,6 +64,7 @@ class _View:
 
     @property
     def redirects(self) -> bool:
+        """Whether it sends all to https before any route is looked at."""
         return self.server.tls is not None and self.server.tls.https_redirect
 
 
@@ -74,13 +75,14 @@ def mode_for_gateway(
     *,
     routed: Collection[tuple[str, str]] | None = None,
     public_ports: Mapping[int, int] | None = None,
+    views: Callable[[Gateway], Iterable[View]] | None = None,
 ) -> Mode | Refuse:
     """Choose between A, B and C for a host of an Istio Gateway.
 
     `others` are the Gateways of the same proxies, since Istio merges servers of one port. `routed` are the Gateways
     (namespace, name) on which a VirtualService names exactly this host; None: it is not known, so all may be.
     `public_ports` maps a server's port to the one that the world sees (8080 -> 80; 0: none), where Services lead elsewhere
-    (proxies/ports.py).
+    (proxies/ports.py). `views` gives what `views_of` does for this host, where that is known already.
 
     A redirecting server redirects a host that it names, and also one that it covers by a wildcard, as soon as a
     VirtualService on the same Gateway names it: ours, in mode A, is one (run on Istio 1.31 with Envoy 1.40).
@@ -89,11 +91,12 @@ def mode_for_gateway(
         return _refuse("WildcardNeedsDNS01", f"{host} can only be proven by DNS-01; add a dns01 solver to the issuer")
     ports = public_ports or {}
     key = (wanted_by.metadata.namespace, wanted_by.metadata.name)
-    views = [view for gateway in (wanted_by, *others) for view in _views(host, gateway)]
-    http = [view for view in views if _is_http(view.server) and _public(view, ports) == HTTP_PORT]
+    seen = views or (lambda gateway: views_of(host, gateway))
+    found = [view for gateway in (wanted_by, *others) for view in seen(gateway)]
+    http = [view for view in found if _is_http(view.server) and _public(view, ports) == HTTP_PORT]
     https = _most_exact(
         view
-        for view in views
+        for view in found
         if _terminates(view.server) and _public(view, ports) == HTTPS_PORT and view.gateway == key
     )
     own = [view for view in http if view.gateway == key and view.own_routes]
@@ -116,7 +119,7 @@ def mode_for_gateway(
 
 
 def _redirect_in_the_way(
-    host: Host, key: tuple[str, str], redirecting: list[_View], https: list[_View], hosts: tuple[str, ...]
+    host: Host, key: tuple[str, str], redirecting: list[View], https: list[View], hosts: tuple[str, ...]
 ) -> Mode | Refuse:
     """Port 80 redirects exactly this host, and port 443 cannot answer: C where allowed, else say what to change.
 
@@ -149,7 +152,8 @@ def _redirect_in_the_way(
     )
 
 
-def _views(host: Host, gateway: Gateway) -> Iterable[_View]:
+def views_of(host: Host, gateway: Gateway) -> Iterable[View]:
+    """The servers of a Gateway that serve a host."""
     meta = gateway.metadata
     allows = meta.annotations.get(ALLOW_REDIRECT_CHANGE) == "true"
     for server in gateway.spec.servers:
@@ -165,7 +169,7 @@ def _views(host: Host, gateway: Gateway) -> Iterable[_View]:
             found = (exact, own, spelt(name, host))
             best = found if best is None else max(best, found)
         if best is not None:
-            yield _View((meta.namespace, meta.name), allows, server, *best)
+            yield View((meta.namespace, meta.name), allows, server, *best)
 
 
 def exactness(pattern: str, host: Host) -> int:
@@ -187,7 +191,7 @@ def spelt(pattern: str, host: Host) -> str:
     return host.name.removesuffix(below.lower()) + below
 
 
-def _most_exact(views: Iterable[_View]) -> list[_View]:
+def _most_exact(views: Iterable[View]) -> list[View]:
     """The servers of the virtual host that takes the request: those that name the host most exactly."""
     found = list(views)
     best = max((view.exactness for view in found), default=0)
@@ -209,11 +213,11 @@ def _terminates(server: Server) -> bool:
     )
 
 
-def _mode(view: _View) -> str:
+def _mode(view: View) -> str:
     return (view.server.tls or ServerTLS()).mode.upper()
 
 
-def _public(view: _View, ports: Mapping[int, int]) -> int:
+def _public(view: View, ports: Mapping[int, int]) -> int:
     number = view.server.port.number
     return ports.get(number, number)
 

@@ -7,7 +7,7 @@ import pytest
 
 from signer.api.certificate import Certificate
 from signer.edge.gateways.bodies import certificate_body
-from signer.edge.gateways.certificates import kept_by_another, why_not_issued
+from signer.edge.gateways.certificates import kept_by_another, wanted_by, why_not_issued
 from signer.edge.gateways.read import gateway_wishes
 from signer.edge.gateways.wish import Wish
 from signer.tenancy.verdict import Reason
@@ -34,6 +34,15 @@ def told(one: Wish, *there: Certificate, uid: str = "uid") -> Reason | None:
     """What is told of a wish where these Certificates are."""
     named = next((other for other in there if other.metadata.name == one.secret_name), None)
     return kept_by_another(one, GATEWAYS, uid, named, [o for o in there if o.spec.secret_name == one.secret_name])
+
+
+@pytest.mark.parametrize("where", ["foo", "bar", GATEWAYS])
+@pytest.mark.parametrize("said", ["foo", "bar", ""])
+def test_who_wants_it(where: str, said: str) -> None:
+    """That another namespace wants a Certificate is believed where administrators alone write, and nowhere else."""
+    labels = {"mesh-signer.dev/edge": "true", "mesh-signer.dev/source-namespace": said}
+    found = msgspec.convert({"metadata": {"namespace": where, "name": "x", "labels": labels}}, Certificate)
+    assert wanted_by(found, [GATEWAYS]) == (said or where if where == GATEWAYS else where)
 
 
 def test_nobody() -> None:

@@ -36,7 +36,7 @@ NAMESPACES = st.sampled_from(("foo", "istio-system", "bar"))
 def test_a_namespace_that_is_named(running: list[str], named: str, granted: bool) -> None:
     """A namespace before the Secret's name changes nothing where the proxies run there alone; elsewhere it never writes."""
     without = placed(pods(*running), granted=granted)
-    reading = only_in(named, SELECTOR, pods(*running))
+    reading = only_in(named, SELECTOR, pods(*running), running)
     found = reading if isinstance(reading, Refuse) else placed(reading, granted=granted)
     if not running or not named or set(running) == {named}:
         assert found == without
@@ -72,6 +72,7 @@ def test_a_pod_that_looks_like_a_gateway() -> None:
     refused = placed(pods("evil"))
     assert isinstance(refused, Refuse)
     assert refused.code == "NotAGatewayNamespace"
+    assert "evil" not in refused.message
     assert placed(pods("evil", "istio-system")) == Placement(("istio-system",))
     assert placed(pods("evil", "foo")) == Placement(("foo",))
 
@@ -167,3 +168,13 @@ def test_what_is_in_the_way(existing: Existing | None, our_uid: str | None, issu
     """Only a Secret that we made, by our own record of its uid, is written again; a CA's never."""
     why = in_the_way("tls", existing, our_uid, issuers_ca=issuers_ca)
     assert (why.code if why else None) == code
+
+
+@given(st.lists(st.sampled_from(("foo", "istio-system", "bar", "secret-project")), max_size=4), st.booleans())
+def test_where_others_run_is_not_told(running: list[str], granted: bool) -> None:
+    """Whatever Pods a selector takes: no message names a namespace but the tenant's own and those of the gateways."""
+    found = [
+        placed(pods(*running), granted=granted),
+        only_in("foo", SELECTOR, pods(*running), ("foo", "istio-system")),
+    ]
+    assert "secret-project" not in str([one for one in found if not isinstance(one, list)])

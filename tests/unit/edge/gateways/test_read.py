@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from signer.api.certificate import IssuerReference
 from signer.api.gateway import Gateway
 from signer.edge.credential_name import NOT_OURS
+from signer.edge.gateways.budget import Budget, read_hosts
 from signer.edge.gateways.opt_in import effort_of_a_look, misspelt, options_of, wanted_issuer
 from signer.edge.gateways.read import api_gateway_wishes, gateway_wishes, ingress_wishes, merge
 from signer.edge.gateways.wish import Wishes
@@ -63,9 +64,8 @@ class TestIstioGateway:
 
     def test_every_host(self) -> None:
         """The host * is narrowed by the hosts of the VirtualServices on the Gateway."""
-        found = gateway_wishes(
-            gateway(https("*")), LE, attached=["a.example.com", "a.example.com", "*", "b.example.com", "c.foo.svc"]
-        )
+        texts = ["a.example.com", "a.example.com", "*", "b.example.com", "c.foo.svc"]
+        found = gateway_wishes(gateway(https("*")), LE, attached=read_hosts(texts, Budget()))
         assert wanted(found) == {"tls": ["a.example.com", "b.example.com"]}
         assert codes(found) == ["InvalidHost"]
 
