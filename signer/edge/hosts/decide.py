@@ -18,7 +18,7 @@ from signer.api.meta import from_rfc3339
 from signer.api.names import is_label
 from signer.api.text import capped, shown
 from signer.edge.host import MAX_NAMES, Host, read_host
-from signer.edge.hosts.policy import HostPolicy, Policies, deciding
+from signer.edge.hosts.policy import HostPolicy, Policies, deciding, indexed
 from signer.edge.hosts.retention import KEPT
 from signer.tenancy.verdict import Reason, Refuse, Unready
 from signer.tenancy.world import Rate
@@ -323,12 +323,7 @@ def _covered(wildcard: Host, asker: Asker, issuer: IssuerReference, world: EdgeW
 
     But for the policy that grants the asker the wildcard's own name: who wrote it gave away all below.
     """
-    parts: dict[str, list[HostPolicy]] = {}
-    for policy in world.policies:
-        for suffix in policy.suffixes:
-            if suffix != wildcard.name and Host(suffix).below(wildcard.name):
-                parts.setdefault(suffix, []).append(policy)
-    for suffix, deciders in sorted(parts.items()):
+    for suffix, deciders in indexed(world.policies).below(wildcard.name):
         found: list[Reason] = []
         _granting(deciders, asker, issuer, found, Host(suffix))
         if found:

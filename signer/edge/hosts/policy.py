@@ -107,6 +107,12 @@ class Policies(Collection[HostPolicy]):
             for suffix in policy.suffixes:
                 by_suffix.setdefault(suffix, []).append(policy)
         self._by_suffix = {suffix: tuple(found) for suffix, found in by_suffix.items()}
+        self._below: dict[str, list[str]] = {}
+        for suffix in sorted(by_suffix):
+            above = suffix.partition(".")[2]
+            while above:
+                self._below.setdefault(above, []).append(suffix)
+                above = above.partition(".")[2]
 
     def __iter__(self) -> Iterator[HostPolicy]:
         """All of them."""
@@ -120,6 +126,10 @@ class Policies(Collection[HostPolicy]):
         """Whether it is one of them."""
         return policy in self._all
 
+    def below(self, name: str) -> Iterator[tuple[str, tuple[HostPolicy, ...]]]:
+        """The suffixes below a name, but not itself, in order, each with the policies that have it."""
+        return ((suffix, self._by_suffix[suffix]) for suffix in self._below.get(name, ()))
+
     def deciding(self, host: Host) -> tuple[HostPolicy, ...]:
         """The policies with the longest suffix for a host, by name."""
         name = host.name
@@ -132,7 +142,12 @@ class Policies(Collection[HostPolicy]):
 
 def deciding(policies: Iterable[HostPolicy], host: Host) -> tuple[HostPolicy, ...]:
     """Return the policies that decide about a host: those with the longest suffix for it, by name."""
-    return (policies if isinstance(policies, Policies) else Policies(policies)).deciding(host)
+    return indexed(policies).deciding(host)
+
+
+def indexed(policies: Iterable[HostPolicy]) -> Policies:
+    """Return them by their suffixes; what is so already stays."""
+    return policies if isinstance(policies, Policies) else Policies(policies)
 
 
 def _problems(spec: EdgePolicySpec) -> Iterator[str]:

@@ -88,9 +88,9 @@ MUTANTS = (
     ),
     Mutant(
         "routes of other Gateways add hosts to this one's certificate",
-        "signer/edge/gateways/gather.py",
-        "        if names & set(route.spec.gateways) and not PART_OF.items() <= route.metadata.labels.items()\n",
-        "        if not PART_OF.items() <= route.metadata.labels.items()\n",
+        "signer/edge/gateways/budget.py",
+        "        for route in (route for name in names for route in self._on.get(name, ())):\n",
+        "        for route in (route for name in self._on for route in self._on[name]):\n",
         (f"{_UNIT}/gateways/test_gather.py",),
     ),
     Mutant(
