@@ -149,11 +149,15 @@ PURPOSES = {
 def test_usages_in_the_csr_are_held_against_the_wish(
     peer: Peer, bits: str, purposes: str, usages: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where cert-manager refuses a CSR whose usages are not those asked for, we do, and nowhere else."""
-    text = Csr(attributes=with_usages(BITS[bits], PURPOSES[purposes])).pem()
-    monkeypatch.setitem(REQUESTS, "this", text)
+    """Where cert-manager refuses a CSR whose usages are not those asked for, we do, and nowhere else.
+
+    But for their order, which means nothing (RFC 5280, 4.2.1.12): another one is answered as cert-manager answers the one asked for.
+    """
     wish = {"usages": usages, "seconds": 3600, "isCA": False, "kind": "CertificateSigningRequest"}
+    ordered = "same" if purposes == "other-order" else purposes
+    monkeypatch.setitem(REQUESTS, "this", Csr(attributes=with_usages(BITS[bits], PURPOSES[ordered])).pem())
     theirs = their_answer(peer, "this", "root-p256", wish)
+    monkeypatch.setitem(REQUESTS, "this", Csr(attributes=with_usages(BITS[bits], PURPOSES[purposes])).pem())
     if "error" in theirs:
         assert "encoded CSR error" in theirs["error"]
         with pytest.raises(TemplateError, match=r"^usages: "):
