@@ -46,6 +46,10 @@ class NotTold(NoAnswer):
     """The recursive servers answered, but with an error of theirs."""
 
 
+class NoZone(NoAnswer):
+    """The recursive servers answered, and know no zone of a name."""
+
+
 class Questions:
     """Asks. `nameservers` are the recursive ones; none means the system's. `ports`: for name servers that are not at 53."""
 
@@ -89,16 +93,20 @@ class Questions:
                 continue
             if found is not None:
                 return found
-        raise failed or NoAnswer(f"no zone of {name} is known to the recursive name servers")
+        raise failed or NoZone(f"no zone of {name} is known to the recursive name servers")
 
     async def starved_by(self, name: str) -> tuple[str, ...]:
         """The names above this one, within its zone, that a record here would take the addresses of a wildcard from.
 
         A name that does not exist has what a wildcard above gives it; with a record below it, it exists, and has nothing (RFC
         4592, 2.2.2). It exists already where a name that nobody has, below it, gets other addresses than one beside it. Where
-        all three are alike that cannot be told, and counts as starved. Raises NoAnswer.
+        all three are alike that cannot be told, and counts as starved. Of a name without a zone nobody has a wildcard. Raises
+        NoAnswer.
         """
-        zone = await self.zone(name)
+        try:
+            zone = await self.zone(name)
+        except NoZone:
+            return ()
         starved: list[str] = []
         for above in itself_and_above(name)[1:]:
             if not above.endswith(f".{zone}"):

@@ -140,7 +140,7 @@ async def test_a_wrong_key(zoned: World, zone_ca: Pebble, servers: Servers) -> N
     ("name", "fields", "said"),
     [
         (f"a.{ZONE}", {"tsigKeyName": "unknown-key"}, "BADKEY"),
-        ("a.nowhere.test", {}, "no zone of"),
+        ("a.nowhere.test", {}, "does not have the zone of"),
         (f"b.{ZONE}", {"tsigSecretSecretRef": {"name": "missing", "key": "secret"}}, "not found"),
         (f"c.{ZONE}", {"tsigSecretSecretRef": {"name": "tsig", "key": "text"}}, "not base64"),
         (f"d.{ZONE}", {"nameserver": "no-such-host.invalid"}, "does not resolve"),
