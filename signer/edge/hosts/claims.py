@@ -18,7 +18,7 @@ from signer.api.event import reference_to
 from signer.api.hostclaim import HOST_CLAIMS, HostClaim
 from signer.api.meta import Condition, find_condition, set_condition, slim_metadata, to_rfc3339
 from signer.api.namespace import NAMESPACES, NamespaceObject
-from signer.edge.host import Host, public_suffixes
+from signer.edge.host import Host, public_suffixes, read_host
 from signer.edge.hosts.decide import (
     Asker,
     ClaimIndex,
@@ -134,7 +134,7 @@ class Claims:
     async def acquire(self, host: Host, asker: Asker, issuer: IssuerReference) -> HostVerdict:
         """Decide about one host, and take it if nobody has it. Never returns Take. Raises ApiError, Unreachable."""
         async with self._one_at_a_time:
-            await self._record(asker)
+            await self.record_namespace(asker, (host,))
             verdict = decide(host, asker, issuer, self.world)
             if isinstance(verdict, Take):
                 await self._take(verdict)
@@ -145,7 +145,7 @@ class Claims:
         """Decide about all names of one order, and take those that nobody has. Raises ApiError, Unreachable."""
         listed = tuple(names)
         async with self._one_at_a_time:
-            await self._record(asker)
+            await self.record_namespace(asker, tuple(one for one in map(read_host, listed) if isinstance(one, Host)))
             verdict = may_order(listed, asker, issuer, self.world)
             if isinstance(verdict, TakeFirst):
                 for take in verdict.claims:
@@ -155,15 +155,15 @@ class Claims:
             return Unready(Reason("ClaimsChange", "claims are being changed; asking again"))
         return verdict
 
-    async def _record(self, asker: Asker) -> None:
-        """Write into the EdgePolicies that name a namespace which one it is, before it has anything by that name.
+    async def record_namespace(self, asker: Asker, hosts: Collection[Host]) -> None:
+        """Write into the EdgePolicies that decide about hosts for a namespace by its name which one it is, before it has one.
 
         Raises ApiError (Conflict: what is known is behind; ask again), Unreachable.
         """
         mine = {asker.namespace: asker.uid}
-        for (_, name), obj in tuple(self.edge_policies.store.items()):
-            known = self.policies.get(name)
-            if known is None or asker.namespace not in known.namespaces or asker.namespace in known.namespace_uids:
+        for known in self._indexed.about(hosts):
+            name, obj = known.name, self.edge_policies.store.get(("", known.name))
+            if obj is None or asker.namespace not in known.namespaces or asker.namespace in known.namespace_uids:
                 continue
             if not to_record(obj, mine).get(asker.namespace):
                 continue
@@ -174,6 +174,7 @@ class Claims:
             except NotFound:
                 continue
             self.policies[name] = read_edge_policy(msgspec.convert(stored, EdgePolicy))
+            self._indexed = Policies(self.policies.values())
 
     async def _take(self, take: Take) -> None:
         try:

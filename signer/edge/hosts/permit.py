@@ -16,7 +16,7 @@ from signer.api.notes import text_note
 from signer.edge.host import Host
 from signer.edge.hosts.claims import Claims
 from signer.edge.hosts.decide import Asker, Permitted, TakeFirst, may_order
-from signer.edge.hosts.records import has, judge_record
+from signer.edge.hosts.records import has, judge_record, proven_by
 from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound, Unreachable
 from signer.tenancy.verdict import Reason, Refuse, Unready
@@ -86,6 +86,9 @@ class Permitting:
         if who is None:
             return Reason("HostNotClaimed", f"{host} is not this namespace's any more")
         own_name = name == f"_acme-challenge.{host.name}"
+        hosts = proven_by(name)
+        if not isinstance(hosts, str):
+            await claims.record_namespace(who, hosts)
         found = judge_record(name, who, _normal(spec.issuer_ref), claims.world, own_name=own_name)
         if isinstance(found, Unready):
             raise Unreachable(found.reason.message)

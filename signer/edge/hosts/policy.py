@@ -130,6 +130,15 @@ class Policies(Collection[HostPolicy]):
         """The suffixes below a name, but not itself, in order, each with the policies that have it."""
         return ((suffix, self._by_suffix[suffix]) for suffix in self._below.get(name, ()))
 
+    def about(self, hosts: Iterable[Host]) -> tuple[HostPolicy, ...]:
+        """All that decide about these hosts: of a wildcard, those for names below it too. By name."""
+        found: dict[str, HostPolicy] = {}
+        for host in hosts:
+            found |= {policy.name: policy for policy in self.deciding(host)}
+            if host.wildcard:
+                found |= {policy.name: policy for _, below in self.below(host.name) for policy in below}
+        return tuple(found[name] for name in sorted(found))
+
     def deciding(self, host: Host) -> tuple[HostPolicy, ...]:
         """The policies with the longest suffix for a host, by name."""
         name = host.name
