@@ -111,8 +111,8 @@ async def test_a_namespace_made_again(here: EdgeWorld, asking: Permitting) -> No
         found = [one for one in await here.client.list(EDGE_POLICIES) if one["spec"]["hostSuffixes"] == [suffix]]
         return found[0]
 
-    async def permitted() -> bool:
-        return isinstance(await verdict("a"), Permitted)
+    async def permitted() -> bool:  # by the policy, as soon as the watch has told of it
+        return isinstance(await verdict("a"), Permitted) and "status" in await policy()
 
     await here.until("the host", permitted)
     stored = await policy()
