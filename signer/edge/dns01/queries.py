@@ -34,6 +34,7 @@ _MAX_LABELS = 40
 _LONGEST_NAME = 253
 _DNS_PORT = 53
 _TRY_SECONDS = 2.5
+_NOT_IMPLEMENTED = f" answers {dns.rcode.to_text(dns.rcode.NOTIMP)}"
 # For all questions of this process at once: each has a socket.
 _AT_ONCE = 64
 
@@ -47,7 +48,7 @@ class NotTold(NoAnswer):
 
 
 class NoZone(NoAnswer):
-    """The recursive servers answered, and know no zone of a name."""
+    """The recursive servers answered, and know no zone of a name, or of none at all."""
 
 
 class Questions:
@@ -93,6 +94,8 @@ class Questions:
                 continue
             if found is not None:
                 return found
+        if failed is not None and str(failed).endswith(_NOT_IMPLEMENTED):
+            raise NoZone(str(failed))  # a server that answers questions about zones nowhere has none
         raise failed or NoZone(f"no zone of {name} is known to the recursive name servers")
 
     async def starved_by(self, name: str) -> tuple[str, ...]:

@@ -338,3 +338,22 @@ async def test_who_would_lose_addresses(records: dict[str, str], name: str) -> N
     assert lose <= set(await zone.starved_by(record))
     different = _Zone({one: f"192.0.2.{number}" for number, one in enumerate(records)})
     assert lose == set(await different.starved_by(record))
+
+
+@pytest.mark.parametrize(("code", "starved"), [(dns.rcode.NOTIMP, True), (dns.rcode.SERVFAIL, False)])
+async def test_where_nobody_tells_zones(code: dns.rcode.Rcode, starved: bool) -> None:
+    """A server that knows no zone at all has no wildcard whose addresses could be lost; one that fails does not say so."""
+
+    def answer(query: Message) -> list[Message]:
+        found = reply(query)
+        if query.question[0].rdtype == dns.rdatatype.SOA:
+            found.set_rcode(code)
+        return [found]
+
+    async with scripted(answer) as port:
+        questions = Questions([("127.0.0.1", port)])
+        if starved:
+            assert await questions.starved_by(NAME) == ()
+        else:
+            with pytest.raises(NoAnswer, match="SERVFAIL"):
+                await questions.starved_by(NAME)
