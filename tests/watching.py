@@ -64,9 +64,10 @@ class Following:
             self._connections[path] = connection
         try:
             connection.request("GET", f"{path}?watch=1", headers=self._access.headers())
-            answer = connection.getresponse()
-            while answer.status == 200 and (line := answer.readline()):
-                with contextlib.suppress(RecursionError):  # what is nested too deep for the tests is none of theirs
-                    yield json.loads(line)
+            # An answer after which the server closes has the socket to itself: only its own end closes that.
+            with connection.getresponse() as answer:
+                while answer.status == 200 and (line := answer.readline()):
+                    with contextlib.suppress(RecursionError):  # what is nested too deep for the tests is none of theirs
+                        yield json.loads(line)
         finally:
             connection.close()

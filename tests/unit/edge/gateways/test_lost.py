@@ -54,9 +54,12 @@ class Records:
         return
 
 
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
 def gone(uid: str) -> Secret:
     """A Secret of that uid, with a certificate that is still good."""
-    ca = pki.CA("issued")
+    ca = pki.CA("issued", now=NOW)
     data = {"tls.crt": ca.pem, "tls.key": ca.key_pem}
     found: Secret = msgspec.convert({"metadata": {"name": KEY[1], "namespace": KEY[0], "uid": uid}}, Secret)
     return msgspec.structs.replace(found, data=data)
@@ -66,7 +69,7 @@ def gone(uid: str) -> Secret:
 @pytest.mark.parametrize("now", ["uid-then", "uid-now"])
 async def test_whose_key(uid: str, now: str) -> None:
     """What a Secret held is put back for the namespace that it was made for, and handed to no other of that name."""
-    client, clock = Client(), datetime.now(UTC)
+    client, clock = Client(), NOW
     secrets = GatewaySecrets(
         cast("ApiClient", client),
         lambda *_: False,
