@@ -74,7 +74,7 @@ class Istio:
 
     def wait(self, deployment: str, namespace: str) -> None:
         """Wait until a Deployment's Pods are ready, with their sidecars."""
-        self.kubectl("rollout", "status", "-n", namespace, f"deployment/{deployment}", "--timeout=180s")
+        self.kubectl("rollout", "status", "-n", namespace, f"deployment/{deployment}", "--timeout=400s")
 
     def pod(self, app: str, namespace: str) -> Any:
         """The one Pod with this label."""
