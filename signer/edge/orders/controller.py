@@ -291,9 +291,7 @@ class OrderController:
         """Store how the CA says that the order is, or look again later where that is no news; None then."""
         status = status_of(placed, authorizations=not order.status.authorizations)
         now = self._clock()
-        if (
-            end := ended(placed, last_moment(order, placed.expires, pending=placed.status is OrderStatus.PENDING), now)
-        ) is not None:
+        if (end := ended(placed, last_moment(order, placed.expires), now)) is not None:
             return await self._failures.end(order, end.state, end.why, end.failure)
         if status["state"] != order.status.state or "authorizations" in status:
             return await self._writer.patch(order, status)

@@ -102,16 +102,17 @@ def status_of(placed: Placed, *, authorizations: bool = False) -> dict[str, Any]
     return found
 
 
-def last_moment(order: Order, expires: datetime | None = None, *, pending: bool = False) -> datetime | None:
+def last_moment(order: Order, expires: datetime | None = None) -> datetime | None:
     """When an order that was placed ends, whatever state it is in then: as the CA says (`expires`: now), within our bounds.
 
-    One that is `pending`, and had ended by our clock when it was given, has not: the clocks differ, and ours counts. None only where neither the Order nor the API server says when anything of it began.
+    One that had ended by our clock when it was given has not: the clocks differ, and ours counts. None only where neither the Order nor the API server says when anything of it began.
     """
     status = order.status
     told, begun = expires or from_rfc3339(status.expires), _begun(order)
     if begun is None:
         return told
-    if pending and told is not None and told <= begun:
+    stored = from_rfc3339(status.expires)
+    if stored is not None and stored <= begun:
         told = None
     return min(told or begun + UNTOLD_LIFE, begun + LONGEST_LIFE)
 
