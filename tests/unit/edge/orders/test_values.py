@@ -82,6 +82,8 @@ def test_every_order_has_an_end(told: dt.timedelta | None, stored: bool, placed:
     status = {"url": "https://ca/o", "expires": text, "placedAt": NOW.isoformat() if placed else None}
     one = order(status, created=NOW)
     last = last_moment(one, None if stored else expires)
+    if stored and expires is not None and expires <= NOW:
+        expires = None  # over when it was given: the clocks differ
     assert last == min(expires or NOW + UNTOLD_LIFE, NOW + LONGEST_LIFE)
     assert overdue(one, NOW + LONGEST_LIFE + GRACE)
     assert not overdue(order(None, created=NOW), NOW + dt.timedelta(days=9000)), (
