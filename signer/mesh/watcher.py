@@ -128,8 +128,8 @@ class MeshWatcher:
     ) -> None:
         """Find out live that this very namespace may have a signer; then the world says so for a while. Its CA is stored first.
 
-        `policy` is what a CertificateRequest rests on, `asked` the signer that identity leads from. Raises ApiError, Unreachable, also when the watches are behind what
-        is stored.
+        `policy` is what a CertificateRequest rests on, `asked` the signer that identity leads from. Raises ApiError,
+        Unreachable, also when the watches are behind what is stored.
         """
         # A key that signs for the mesh is remembered before it does, whatever becomes of this process.
         await self._records.store(signer)

@@ -115,8 +115,8 @@ def entitlement(
 ) -> Granted | Claimable | NotGranted | Unready:
     """Tell what the workloads of a namespace get of a signer at best: `judge` answers no workload's request better.
 
-    `routed`: identity chose it, so that its root comes along. Whatever else a request says (its service account, its key) may still speak against it. Refusals of audit mode are
-    told as such; where the wall is off, there are none.
+    `routed`: identity chose it, so that its root comes along. Whatever else a request says (its service account, its key) may
+    still speak against it. Refusals of audit mode are told as such; where the wall is off, there are none.
     """
     if world.settings.mode == "off":
         return Granted("the wall is off")

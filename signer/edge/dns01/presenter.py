@@ -50,7 +50,10 @@ class _Pause:
 
 
 class DnsPresenter:
-    """Presents Challenges of DNS-01. `rules` say whose names are. `recursive_only`: the recursive servers are asked for the record too, and no others."""
+    """Presents Challenges of DNS-01. `rules` say whose names are.
+
+    `recursive_only`: the recursive servers are asked for the record too, and no others.
+    """
 
     def __init__(
         self,

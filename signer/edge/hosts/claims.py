@@ -173,8 +173,7 @@ class Claims:
                 stored = await self._client.patch(EDGE_POLICIES, name, body, subresource="status")
             except NotFound:
                 continue
-            self.policies[name] = read_edge_policy(msgspec.convert(stored, EdgePolicy))
-            self._indexed = Policies(self.policies.values())
+            self._know(name, msgspec.convert(stored, EdgePolicy))
 
     async def _take(self, take: Take) -> None:
         try:
@@ -294,10 +293,13 @@ class Claims:
     def _policy_changed(self, change: Change[EdgePolicy]) -> None:
         if change.kind == "synced":
             return
-        if change.new is None:
-            self.policies.pop(change.key[1], None)
-        else:
-            self.policies[change.key[1]] = read_edge_policy(change.new)
+        self._know(change.key[1], change.new)
+
+    def _know(self, name: str, policy: EdgePolicy | None) -> None:
+        """Take a policy as it is now, None for one that is no more: the index is made anew with it, and never apart from it."""
+        self.policies.pop(name, None)
+        if policy is not None:
+            self.policies[name] = read_edge_policy(policy)
         self._indexed = Policies(self.policies.values())
 
 

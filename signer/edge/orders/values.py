@@ -105,15 +105,14 @@ def status_of(placed: Placed, *, authorizations: bool = False) -> dict[str, Any]
 def last_moment(order: Order, expires: datetime | None = None) -> datetime | None:
     """When an order that was placed ends, whatever state it is in then: as the CA says (`expires`: now), within our bounds.
 
-    One that had ended by our clock when it was given has not: the clocks differ, and ours counts. None only where neither the Order nor the API server says when anything of it began.
+    One that had ended by our clock when it was given has not: the clocks differ, and ours counts. None only where neither
+    the Order nor the API server says when anything of it began.
     """
-    status = order.status
-    told, begun = expires or from_rfc3339(status.expires), _begun(order)
+    stored, begun = from_rfc3339(order.status.expires), _begun(order)
     if begun is None:
-        return told
-    stored = from_rfc3339(status.expires)
-    if stored is not None and stored <= begun:
-        told = None
+        return expires or stored
+    differ = stored is not None and stored <= begun
+    told = None if differ else expires or stored
     return min(told or begun + UNTOLD_LIFE, begun + LONGEST_LIFE)
 
 

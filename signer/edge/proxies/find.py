@@ -39,7 +39,8 @@ class Proxies:
     async def find(self, selector: Mapping[str, str], namespaces: Iterable[str]) -> list[GatewayPod]:
         """Return one Pod of each of these namespaces that the selector takes.
 
-        No other is asked about: a selector is a tenant's word, and a list of the whole cluster is dear. Raises ApiError, Unreachable. A selector that can be no label's takes no Pod.
+        No other is asked about: a selector is a tenant's word, and a list of the whole cluster is dear. A selector that can be
+        no label's takes no Pod. Raises ApiError, Unreachable.
         """
         text = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
         return [pod for one in dict.fromkeys(namespaces) for pod in await self._ask(text, one)]
