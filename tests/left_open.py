@@ -12,6 +12,7 @@ what is noted is held weakly, and what is open and in a circle of references is 
 import asyncio
 import functools
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -136,8 +137,22 @@ def watch(ledger: Ledger) -> None:
     runners._cancel_all_tasks = noted_cancel  # type: ignore[attr-defined]
 
 
+class DroppedSocket(ssl.SSLSocket):
+    """Closed without a word when nobody holds it any more.
+
+    Where the far side resets a connection between its being made and its handshake, `ssl` raises before anybody was given
+    the new socket (seen in 3.11: `SSLSocket._create`, where it asks a socket that is no longer connected for data). So
+    nobody can close it, and the garbage collector complains in whatever test is running. Whoever was given a socket still
+    has to close it: that is looked at above.
+    """
+
+    def __del__(self) -> None:
+        self.close()
+
+
 def pytest_configure() -> None:
     watch(LEDGER)
+    ssl.SSLContext.sslsocket_class = DroppedSocket
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

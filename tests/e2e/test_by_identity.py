@@ -97,7 +97,7 @@ def test_a_tenant_reaches_no_other(task: dict[str, Workload], source: str, targe
 def test_the_audit_log_says_who_signed(mesh: Mesh, task: dict[str, Workload]) -> None:
     """Each line has the name that was asked, and whose CA signed."""
     for name in ("httpbin.foo", "httpbin.bar"):
-        lines = [line for line in mesh.signer.audit() if line.get("identity") == task[name].spiffe_id]
+        lines = mesh.signer.audited(2, identity=task[name].spiffe_id)
         assert {line["signer"] for line in lines} == {f"{DOMAIN}/mesh"}
         assert {line["signedBy"] for line in lines} == {f"{DOMAIN}/{task[name].namespace}"}
 

@@ -13,7 +13,7 @@ def test_istiod_has_its_certificate(mesh: Mesh) -> None:
     """Istiod is ready, which it never is without a DNS certificate, and that came from its own namespace's CA."""
     assert mesh.istiod.ready()
     assert mesh.istiod.restarts == 0
-    stored = [line for line in mesh.signer.audit() if line.get("outcome") == "stored"]
+    stored = mesh.signer.audited(1, outcome="stored")
     assert stored[0]["signer"] == "clusterissuers.cert-manager.io/istio-system"
 
 

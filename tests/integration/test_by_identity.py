@@ -85,7 +85,7 @@ def test_each_tenant_has_its_ca_and_its_root(mesh: LocalCluster, tenants: Tenant
             assert found.signed_by(tenants.cas[name])
             assert found.uris == [pki.spiffe(name)]
             assert found.chain[1:] == [tenants.cas[name].certificate]
-            lines = [line for line in signer.audit() if line.get("namespace") == name]
+            lines = signer.audited(2, namespace=name)
             assert {line["signer"] for line in lines} == {f"{DOMAIN}/{tenants.door}"}
             assert {line["signedBy"] for line in lines} == {f"{DOMAIN}/{name}"}
         assert signer.metric("mesh_signer_api_errors_total", code="403") == 0

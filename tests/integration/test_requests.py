@@ -278,8 +278,7 @@ class TestRecord:
         """Two lines, the intent before the write and the outcome after it, say who got what from which key."""
         issued = place.issue(ca, user="system:serviceaccount:istio-system:istiod", seconds=7200)
         uid = place.look(issued.name)["metadata"]["uid"]
-        place.until("both lines", lambda: len([line for line in signer.audit() if line["uid"] == uid]) == 2)
-        intent, outcome = [line for line in signer.audit() if line["uid"] == uid]
+        intent, outcome = signer.audited(2, uid=uid)
         assert (intent["audit"], outcome["audit"], outcome["outcome"]) == ("intent", "outcome", "stored")
         assert intent["serial"] == outcome["serial"] == f"{issued.leaf.serial_number:x}"
         assert intent["identity"] == "spiffe://cluster.local/ns/foo/sa/default"
@@ -293,8 +292,7 @@ class TestRecord:
         name = place.ask(ca, annotations={DURATION: "1m"})
         place.answered(name)
         uid = place.look(name)["metadata"]["uid"]
-        place.until("both lines", lambda: len([line for line in signer.audit() if line["uid"] == uid]) == 2)
-        intent, outcome = [line for line in signer.audit() if line["uid"] == uid]
+        intent, outcome = signer.audited(2, uid=uid)
         assert intent["verdict"] == "refuse"
         assert intent["reasons"][0].startswith("InvalidDuration: ")
         assert outcome["outcome"] == "refused"

@@ -168,10 +168,24 @@ class SignerProcess:
         )
 
     def audit(self) -> list[dict[str, Any]]:
-        """The audit lines so far."""
+        """The audit lines so far; a line that is half written is none yet."""
         if not self.audit_file.exists():
             return []
-        return [json.loads(line) for line in self.audit_file.read_text().splitlines() if line]
+        whole = self.audit_file.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines() if line]
+
+    def audited(self, least: int, /, timeout: float = 60, **fields: Any) -> list[dict[str, Any]]:
+        """The audit lines with these fields, once there are so many: what became of an answer is written after the answer.
+
+        LocalMeshError after `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while len(lines := [line for line in self.audit() if fields.items() <= line.items()]) < least:
+            self.check()
+            if time.monotonic() > deadline:
+                raise LocalMeshError(f"{self.name}: {lines} in the audit log after {timeout:.0f} s, not {least} lines")
+            time.sleep(0.1)
+        return lines
 
     def wait_for_metric(self, name: str, least: float, /, timeout: float = 60, **labels: str) -> float:
         """Wait until a metric has reached a value; LocalMeshError after `timeout` seconds."""

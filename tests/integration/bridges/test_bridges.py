@@ -247,8 +247,7 @@ class TestTold:
         crossing.policy()
         crossing.bridge()
         crossing.stands()
-        lines = [one for one in crossing.controllers.audit() if one.get("namespace") == crossing.server]
-        issued = [one for one in lines if one.get("resource") == "TenantBridge"]
+        issued = crossing.controllers.audited(2, namespace=crossing.server, resource="TenantBridge")
         assert [one["audit"] for one in issued] == ["intent", "outcome"]
         assert issued[-1]["outcome"] == "stored"
         assert issued[-1]["identity"] == f"spiffe://cluster.local/ns/{crossing.client}/sa/{GATEWAY}"
