@@ -89,7 +89,9 @@ class TestTheft:
 
     def test_metric(self, mesh: Mesh, theft: Theft) -> None:  # noqa: ARG002 - it has happened
         """The metrics count it, by namespace and reason."""
-        assert mesh.signer.metric("mesh_signer_refusals_total", namespace="bar", reason="TenantMismatch") >= 1
+        assert (
+            mesh.signer.wait_for_metric("mesh_signer_refusals_total", 1, namespace="bar", reason="TenantMismatch") >= 1
+        )
 
     def test_without_the_wall(self, mesh: Mesh, theft: Theft, task: dict[str, Workload]) -> None:
         """The control: with --tenancy=off the same thief gets foo's certificate and 200; enforced again, nothing."""

@@ -85,4 +85,4 @@ def test_watches_cut(
         cut += proxy.cut_watches()
     conclude(burst, watcher, [signer])
     assert cut > 0
-    assert signer.metric("mesh_signer_watch_restarts_total") > 0
+    assert signer.wait_for_metric("mesh_signer_watch_restarts_total", 1) > 0

@@ -55,8 +55,8 @@ def test_changed_before_each_write(
         assert place.issued(name).seconds == 660  # what the request said in the end, not what was decided first
     place.api.close()
     assert changed >= set(names)
-    assert signer.metric("mesh_signer_requests_total", outcome="conflict") == len(names)
-    assert signer.metric("mesh_signer_requests_total", outcome="issued") == len(names)
+    assert signer.wait_for_metric("mesh_signer_requests_total", len(names), outcome="conflict") == len(names)
+    assert signer.wait_for_metric("mesh_signer_requests_total", len(names), outcome="issued") == len(names)
     assert watcher.count(lambda one: one.name in names).issued_twice == 0
 
 
@@ -118,7 +118,7 @@ def test_too_many_requests(
     burst = Burst(breakable, issuer, 200).start()
     conclude(burst, watcher, [signer])
     assert signer.metric("mesh_signer_write_window") < full
-    assert signer.metric("mesh_signer_api_errors_total", code="429") == 400
+    assert signer.wait_for_metric("mesh_signer_api_errors_total", 400, code="429") == 400
     intents = [line["uid"] for line in signer.audit() if line["audit"] == "intent"]
     assert len(intents) == len(set(intents))  # sent again, not signed again
 

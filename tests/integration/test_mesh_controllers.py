@@ -75,9 +75,9 @@ def test_the_wall_under_our_rights(mesh: LocalCluster, place: Place, tenant: str
         assert reason == "TenantMismatch"
         assert thief in message
         place.until("its time", lambda: place.api.get(f"{BINDINGS}/{tenant}").get("status", {}).get("lastIssuedTime"))
-        assert signer.metric("mesh_signer_bindings") == 1
-        assert signer.metric("mesh_signer_mesh_signers") == 1
-        assert signer.metric("mesh_signer_tenancy_mode", mode="enforce") == 1
+        assert signer.wait_for_metric("mesh_signer_bindings", 1) == 1
+        assert signer.wait_for_metric("mesh_signer_mesh_signers", 1) == 1
+        assert signer.wait_for_metric("mesh_signer_tenancy_mode", 1, mode="enforce") == 1
         assert signer.metric("mesh_signer_mesh_source_age_seconds", source="ProxyConfigs") < 300
         assert signer.metric("mesh_signer_api_errors_total", code="403") == 0
 

@@ -44,8 +44,10 @@ def test_a_thief_and_an_honest_one(tenants: Tenants) -> None:
         assert place.event(theft, "TenantMismatch")["message"] == message
         told = place.event("claim", "TenantMismatch", kind="ProxyConfig", namespace=bar)
         assert (told["type"], told["message"]) == ("Warning", message)
-        assert process.metric("mesh_signer_refusals_total", signer=tenants.signer("foo"), namespace=bar) == 1
-        assert process.metric("mesh_signer_issued_total", signer=tenants.signer("foo"), namespace=foo) == 1
+        assert (
+            process.wait_for_metric("mesh_signer_refusals_total", 1, signer=tenants.signer("foo"), namespace=bar) == 1
+        )
+        assert process.wait_for_metric("mesh_signer_issued_total", 1, signer=tenants.signer("foo"), namespace=foo) == 1
         (intent, outcome) = audit(process, name=theft)
         assert (intent["requester"], intent["identity"]) == (ISTIOD, f"spiffe://cluster.local/ns/{bar}/sa/default")
         assert outcome["outcome"] == "refused"
@@ -60,7 +62,7 @@ def test_a_retry_storm(tenants: Tenants) -> None:
     with signer(tenants) as process:
         thefts = [tenants.ask("bar", "foo") for _ in range(60)]
         assert {place.answered(theft).failed[0] for theft in thefts} == {"TenantMismatch"}
-        assert process.metric("mesh_signer_refusals_total", namespace=bar, reason="TenantMismatch") == 60
+        assert process.wait_for_metric("mesh_signer_refusals_total", 60, namespace=bar, reason="TenantMismatch") == 60
         assert place.issued(tenants.ask("bar")).signed_by(tenants.cas["bar"])
     refused = audit(process, verdict="refuse")
     # A minute may have ended in between on a busy machine; then the first of the next one is told as well.
@@ -81,7 +83,7 @@ class TestAuditFailure:
             request = tenants.ask("foo")
             tenants.place.until("not ready", lambda: not process.ready()[0])
             assert "nothing is issued, as it cannot be written down: No space left on device" in process.ready()[1]
-            assert process.metric("mesh_signer_audit_failing") == 1
+            assert process.wait_for_metric("mesh_signer_audit_failing", 1) == 1
             more = tenants.ask("foo")
             assert not tenants.place.look(request)["status"].get("certificate")
             assert process.metric("mesh_signer_issued_total") == 0
@@ -97,5 +99,5 @@ class TestAuditFailure:
             ready, text = process.ready()
             assert ready
             assert "[+] audit: works, but lines cannot be written: No space left on device" in text
-            assert process.metric("mesh_signer_audit_failing") == 1
+            assert process.wait_for_metric("mesh_signer_audit_failing", 1) == 1
             assert "(--audit-log): No space left on device" in process.log

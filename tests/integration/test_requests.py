@@ -305,8 +305,11 @@ class TestRecord:
         place.refused(ca, annotations={DURATION: "1m"})
         signer.wait_for_metric("mesh_signer_requests_total", 2, signer=signer_name(ca), outcome="issued")
         signer.wait_for_metric("mesh_signer_requests_total", 1, signer=signer_name(ca), outcome="refused")
-        assert signer.metric("mesh_signer_refusals_total", signer=signer_name(ca), reason="InvalidDuration") == 1
-        assert signer.metric("mesh_signer_request_duration_seconds_count", signer=signer_name(ca)) == 2
+        assert (
+            signer.wait_for_metric("mesh_signer_refusals_total", 1, signer=signer_name(ca), reason="InvalidDuration")
+            == 1
+        )
+        assert signer.wait_for_metric("mesh_signer_request_duration_seconds_count", 2, signer=signer_name(ca)) == 2
         assert metric(signer, "mesh_signer_issuer_ready", ca) == 1
         place.until("an empty queue", lambda: signer.metric("mesh_signer_queue_length") == 0)
         place.until("nothing in flight", lambda: signer.metric("mesh_signer_in_flight_writes") == 0)
@@ -335,4 +338,4 @@ def test_ca_requests_forbidden(place: Place, ca: str, strict: SignerProcess) -> 
     assert reason == "CARequestsNotAllowed"
     assert "--allow-ca-requests" in message
     place.issue(ca)
-    assert strict.metric("mesh_signer_refusals_total", reason="CARequestsNotAllowed") == 1
+    assert strict.wait_for_metric("mesh_signer_refusals_total", 1, reason="CARequestsNotAllowed") == 1

@@ -194,7 +194,7 @@ class TestWaiting:
         before = signer.metric("mesh_signer_waiting_requests", reason="IssuerNotFound")
         request = place.ask(name)
         waits(place, request, "IssuerNotFound", ca)
-        assert signer.metric("mesh_signer_waiting_requests", reason="IssuerNotFound") == before + 1
+        assert signer.wait_for_metric("mesh_signer_waiting_requests", before + 1, reason="IssuerNotFound") == before + 1
         place.api.delete(f"{CSRS}/{request}")
         place.until(
             "the gauge to fall",

@@ -123,7 +123,7 @@ def test_settings_from_the_environment(installed: Cluster, place: Place, ca: str
         },
     )
     with process:
-        assert process.metric("mesh_signer_write_window") == 7
+        assert process.wait_for_metric("mesh_signer_write_window", 7) == 7
         name = place.issue(ca).name
         place.until("the audit lines", lambda: audit.exists() and audit.read_text().count(f'"{name}"') == 2)
 

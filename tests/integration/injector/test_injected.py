@@ -337,7 +337,7 @@ def test_what_is_right_is_not_written(world: World, running: SignerProcess) -> N
     version = world.api.get(path_of(obj))["metadata"]["resourceVersion"]
     world.settled()
     assert world.api.get(path_of(obj))["metadata"]["resourceVersion"] == version
-    assert running.metric("mesh_signer_ca_injectables", kind=obj["kind"], state="Injected") >= 1
+    assert running.wait_for_metric("mesh_signer_ca_injectables", 1, kind=obj["kind"], state="Injected") >= 1
 
 
 def test_what_every_operator_ships(world: World) -> None:
