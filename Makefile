@@ -69,9 +69,10 @@ test-fast: $(READY) ## the light tests that need no server, with a tenth of the 
 test-clock: $(READY) ## the same as if it were another year: no test may mix a fixed time with the clock
 	@$(BIN)/python -m tests.clock
 
-soak: binaries ## what takes too long for each change: hundreds of the largest objects, thousands of others
+soak: binaries ## what takes too long for each change: hundreds of the largest objects, thousands of others, a hundred faults in a row
 	@MESH_SIGNER_TEST_LARGE_OBJECTS=500 MESH_SIGNER_TEST_MANY_OBJECTS=1500 MESH_SIGNER_TEST_CROWD=250 $(BIN)/python -m pytest \
 		tests/faults/test_large_objects.py tests/faults/test_crowded_namespace.py
+	@MESH_SIGNER_TEST_FAULTS=114 $(BIN)/python -m pytest -s tests/faults/test_sequences.py
 
 node-programs: $(READY) ## build what a real node needs once: kubelet, containerd's system, our image (as root)
 	@$(BIN)/python -m tests.realnode build

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from signer.api import podcertificaterequest
 from signer.api.certificatesigningrequest import CERTIFICATE_SIGNING_REQUESTS, read_certificate, read_object
 from signer.api.podcertificaterequest import PodCertificateRequest
+from signer.api.refusal import DENIED, FAILED, read_refusal
 from signer.api.requests import Request
 from signer.csr.answers.compose import Answer
 from signer.kube.client import ApiClient
@@ -88,16 +89,15 @@ class Writer:
         csr = answer.csr
         try:
             latest = await self._read(csr)
+            ours = unsure and latest.answered and latest.uid == csr.uid and _is_ours(answer, latest)
         except NotFound:
             return Written("gone")
         except (ApiError, Unreachable, protobuf.ProtobufError) as error:
             return Written("unknown", str(error))
         if latest.uid != csr.uid:
             return Written("gone")
-        if unsure and latest.answered:
-            ours = _certificate(latest) == answer.pem if answer.pem else _refused(latest)
-            if ours:
-                return Written(stored, "stored by an earlier write whose outcome was unknown")
+        if ours:
+            return Written(stored, "stored by an earlier write whose outcome was unknown")
         return Written("conflict", message, latest)
 
     async def _read(self, csr: Request) -> Request:
@@ -120,5 +120,10 @@ def _certificate(csr: Request) -> bytes:
     return read_certificate(csr)
 
 
-def _refused(csr: Request) -> bool:
-    return ("Denied" if isinstance(csr, PodCertificateRequest) else "Failed") in csr.conditions
+def _is_ours(answer: Answer, latest: Request) -> bool:
+    """Whether what is stored is this answer. Another replica's refusal for the same cause in the same second looks the same."""
+    if answer.pem:
+        return _certificate(latest) == answer.pem
+    layout = DENIED if isinstance(latest, PodCertificateRequest) else FAILED
+    start, end = protobuf.raw_span(answer.body)
+    return read_refusal(latest.raw, layout) == read_refusal(answer.body[start:end], layout)

@@ -206,15 +206,22 @@ MUTANTS = (
     Mutant(
         "our own earlier write is taken for another's",
         WRITER,
-        "        if unsure and latest.answered:\n",
-        "        if not unsure and latest.answered:\n",
+        "            ours = unsure and latest.answered and",
+        "            ours = not unsure and latest.answered and",
         WRITTEN,
     ),
     Mutant(
         "another's certificate is taken for ours",
         WRITER,
-        "            ours = _certificate(latest) == answer.pem if answer.pem else",
-        "            ours = bool(_certificate(latest)) if answer.pem else",
+        "        return _certificate(latest) == answer.pem\n",
+        "        return bool(_certificate(latest))\n",
+        WRITTEN,
+    ),
+    Mutant(
+        "another's refusal is taken for ours",
+        WRITER,
+        "    return read_refusal(latest.raw, layout) == read_refusal(answer.body[start:end], layout)\n",
+        "    return read_refusal(latest.raw, layout) is not None\n",
         WRITTEN,
     ),
     Mutant(

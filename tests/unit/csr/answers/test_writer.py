@@ -1,6 +1,8 @@
 """A write's outcome is a value, whatever an API server or a network does."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from signer.tenancy.verdict import Reason, Refuse
 from tests.fakes.apiserver import FakeApiServer, Reply, status
 from tests.fakes.envelopes import wrap
 from tests.unit.csr.crafted import NOW, encoded, request
+from tests.unit.pods.crafted import request as pod_request
 
 PEM = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 OTHER = PEM.replace(b"AAAA", b"BBBB")
@@ -26,8 +29,12 @@ def certificate() -> Answer:
     return Answer(csr, Issue(None, None, None), with_certificate(csr, PEM), PEM)  # type: ignore[arg-type]
 
 
-def refusal() -> Answer:
-    return refuse(request(), Refuse((Reason("SigningError", "no"),)), requester="", now=NOW)
+def refusal(code: str = "SigningError", words: str = "no", now: datetime = NOW) -> Answer:
+    return refuse(request(), Refuse((Reason(code, words),)), requester="", now=now)
+
+
+def denial(code: str = "SigningError", words: str = "no", now: datetime = NOW) -> Answer:
+    return refuse(pod_request(), Refuse((Reason(code, words),)), requester="", now=now)
 
 
 def stored(**fields: object) -> Reply:
@@ -108,18 +115,11 @@ class TestConflict:
         assert (get.method, get.path) == ("GET", "/apis/certificates.k8s.io/v1/certificatesigningrequests/request-1")
         assert get.headers["Accept"] == PROTOBUF
 
-    @pytest.mark.parametrize(
-        ("make", "now"),
-        [
-            (certificate, {"certificate": PEM}),
-            (refusal, {"conditions": ("Approved", "Failed")}),
-        ],
-        ids=["certificate", "refusal"],
-    )
-    async def test_our_own_earlier_write(self, make: Callable[[], Answer], now: dict[str, object]) -> None:
+    @pytest.mark.parametrize("make", [certificate, refusal, denial])
+    async def test_our_own_earlier_write(self, make: Callable[[], Answer]) -> None:
         """After an unknown outcome a conflict with our own answer means that it was stored the first time."""
         answer = make()
-        written, _ = await write(answer, CONFLICT, stored(version="8", **now), unsure=True)
+        written, _ = await write(answer, CONFLICT, Reply(body=answer.body), unsure=True)
         assert written.outcome == ("refused" if answer.refused else "stored")
         assert written.message == "stored by an earlier write whose outcome was unknown"
 
@@ -129,13 +129,22 @@ class TestConflict:
             (certificate, {"certificate": OTHER}),
             (certificate, {"conditions": ("Approved", "Failed")}),
             (refusal, {"certificate": PEM}),
+            (refusal, {"conditions": ("Approved", "Failed")}),
             (certificate, {}),
         ],
-        ids=["another certificate", "failed", "issued", "unanswered"],
+        ids=["another certificate", "failed", "issued", "failed without a word", "unanswered"],
     )
     async def test_somebody_elses(self, make: Callable[[], Answer], now: dict[str, object]) -> None:
         """Another's answer is a conflict, also after an unknown outcome."""
         written, _ = await write(make(), CONFLICT, stored(version="8", **now), unsure=True)
+        assert written.outcome == "conflict"
+
+    @pytest.mark.parametrize("make", [refusal, denial])
+    @pytest.mark.parametrize("theirs", [{"code": "Other"}, {"words": "never"}, {"now": NOW + timedelta(seconds=1)}])
+    async def test_somebody_elses_refusal(self, make: Callable[..., Answer], theirs: dict[str, Any]) -> None:
+        """Refused by another, for another cause, in other words or at another time: ours was never stored."""
+        reply = Reply(body=make(**theirs).body)
+        written, _ = await write(make(), CONFLICT, reply, unsure=True)
         assert written.outcome == "conflict"
 
     async def test_the_same_bytes_without_doubt(self) -> None:
@@ -163,12 +172,14 @@ class TestConflict:
     ("make", "reply", "outcome"),
     [
         (certificate, stored(version="8", certificate=PEM), "stored"),
-        (refusal, stored(version="8", conditions=("Approved", "Failed")), "refused"),
+        (refusal, Reply(body=refusal().body), "refused"),
+        (denial, Reply(body=denial().body), "refused"),
         (certificate, stored(version="8", certificate=OTHER), "conflict"),
+        (refusal, stored(version="8", conditions=("Approved", "Failed")), "conflict"),
         (certificate, status(404, "NotFound"), "gone"),
         (certificate, status(503, "ServiceUnavailable"), "unknown"),
     ],
-    ids=["ours", "our refusal", "another's", "gone", "no answer"],
+    ids=["ours", "our refusal", "our denial", "another's", "another's refusal", "gone", "no answer"],
 )
 async def test_settle(make: Callable[[], Answer], reply: Reply, outcome: str) -> None:
     """What became of a write without a known outcome is found out by one look, and nothing is written."""
