@@ -2,9 +2,10 @@
 
 Another signer beside us (a cert-manager whose CSR controllers are on) signs what we refuse, and the API never lets a
 certificate be replaced. It cannot be undone here, so it is told as loudly as can be: metric, Event, log, not ready.
-Used on the loop only.
+Used on the loop only; a second look is a timer of the loop.
 """
 
+import asyncio
 import binascii
 import logging
 import re
@@ -40,6 +41,9 @@ _OURS = frozenset(
         extensions.SUBJECT_ALT_NAME,
     }
 )
+# Seconds after which the CA that another replica had before us is known here too; how many certificates wait so long at most.
+_CATCHES_UP = 5.0
+_HELD = 256
 # A replica whose clock is behind the API server's dates a certificate by its own.
 _SKEW = timedelta(minutes=10)
 
@@ -94,6 +98,7 @@ class ForeignCertificates:
         self._last = float("-inf")
         self._signer = ""
         self._quiet_until: dict[str, float] = {}
+        self._held: set[str] = set()
 
     def refused(self, csr: CertificateSigningRequest) -> None:
         """We have refused a request: a certificate that it gets now is not ours."""
@@ -118,7 +123,18 @@ class ForeignCertificates:
         # What another replica lets pass in audit mode has cert-manager's form.
         if not self._world().settings.enforces(self._around.wall()) or is_ours(chain, created, self._began(ref)):
             return
+        # A CA was renewed just now, and another replica has seen it first: this may be its certificate.
+        if is_ours(chain, created, None) and len(self._held) < _HELD:
+            if csr.uid not in self._held:
+                self._held.add(csr.uid)
+                asyncio.get_running_loop().call_later(_CATCHES_UP, self._look_again, csr, ref, chain, created)
+            return
         self._record.foreign(csr, ref, told=self._note(csr))
+
+    def _look_again(self, csr: CertificateSigningRequest, ref: IssuerRef, chain: bytes, created: datetime) -> None:
+        self._held.discard(csr.uid)
+        if not is_ours(chain, created, self._began(ref)):
+            self._record.foreign(csr, ref, told=self._note(csr))
 
     def _began(self, ref: IssuerRef) -> datetime | None:
         if ref in self._world().routed:

@@ -1,14 +1,17 @@
 """Another signer beside us is found by its first certificate, and other replicas of ours are none."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from cryptography import x509
 
+from issuers.authority import load_authority
 from issuers.certificate import new_serial
 from signer.api.certificatesigningrequest import read_content
+from signer.authorities.state import IssuerState
 from signer.csr.answers.compose import issue
 from signer.csr.evaluate import Circumstances, case_of, evaluate
 from signer.csr.foreign import is_ours
@@ -16,6 +19,7 @@ from signer.csr.outcome import Answers, Issue
 from signer.tenancy.decide import BACKDATE
 from signer.tenancy.verdict import Limits
 from tests.fakes.virtual_time import virtual_time
+from tests.pki import CA
 from tests.unit.csr.controller.scene import Scene, running
 from tests.unit.csr.crafted import FOO, FOO_SIGNER, NOW, ca, encoded, ready, request, workload
 from tests.unit.tenancy.worlds import BAR, binding, world
@@ -25,10 +29,10 @@ OWNED = (binding(FOO, "foo"), binding(BAR, "bar"))
 FOREIGN = ca().intermediate("leaf", is_ca=False, now=NOW).pem
 
 
-def by_us(**options: Any) -> bytes:
-    """What a replica of ours would write to the same request: `options` are the world's."""
+def by_us(issuer: IssuerState | None = None, **options: Any) -> bytes:
+    """What a replica of ours would write to the same request: by an issuer as that replica has it, in a world of `options`."""
     mesh = world(bindings=OWNED, **options)
-    case = case_of(read_content(request(created=NOW)), FOO, ready(), Answers(), mesh)
+    case = case_of(read_content(request(created=NOW)), FOO, issuer or ready(), Answers(), mesh)
     verdict = evaluate(case, Circumstances(Limits(), mesh, "cert-manager", NOW + timedelta(seconds=3)))
     assert isinstance(verdict, Issue)
     return issue(request(), verdict, serial=new_serial()).pem
@@ -107,6 +111,31 @@ async def test_another_replica() -> None:
         appears(scene, by_us())
         assert count(scene) == 0
         assert scene.controller.foreign.trouble == ""
+
+
+@pytest.mark.parametrize("arrives", [0.5, 4.0, None], ids=["soon", "late", "never"])
+@virtual_time
+async def test_another_replica_has_the_renewed_ca_first(arrives: float | None) -> None:
+    """A leaf of a CA that we have not seen yet is no stranger's, if that CA comes; without it, it is."""
+    began = NOW - timedelta(seconds=30)
+    known = ready()
+    younger = CA("foo", private=ca().private, now=NOW, not_before=began)
+    data = younger.secret()
+    made = load_authority(data["tls.crt"], data["tls.key"], data["ca.crt"], now=NOW)
+    renewed = replace(known, authority=made)
+    chain = by_us(issuer=renewed)
+    assert x509.load_pem_x509_certificates(chain)[0].not_valid_before_utc == began
+    async with running(world=world(bindings=OWNED), members=("a", "b")) as scene:
+        scene.put(conditions=())
+        for _ in range(3):
+            appears(scene, chain)
+        assert count(scene) == 0
+        if arrives is not None:
+            await asyncio.sleep(arrives)
+            scene.registry.set(renewed)
+        await asyncio.sleep(10)
+        assert count(scene) == (1 if arrives is None else 0)
+        assert bool(scene.controller.foreign.trouble) is (arrives is None)
 
 
 @virtual_time
