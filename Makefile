@@ -108,6 +108,8 @@ bench: binaries ## the benchmarks' tables, with the ratios and the machine; twen
 	@$(BIN)/python -m benchmarks.others_certificates
 	@echo
 	@$(BIN)/python -m benchmarks.pod_certificates
+	@echo
+	@$(BIN)/python -m benchmarks.scaling
 
 mutants: $(READY) ## plant one-line faults in the core; each must be caught by a test
 	@$(BIN)/python -m tests.mutants
