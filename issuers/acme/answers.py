@@ -84,8 +84,8 @@ def read_directory(body: bytes, origin: Origin, base: str = "") -> Directory:
     Relative URLs begin at `base` here and below, which is what was asked; "" takes none.
     """
     found = _decode(body, wire.Directory, "directory")
-    meta = found.meta if isinstance(found.meta, dict) else {}
-    profiles = meta.get("profiles")
+    meta = _told(found.meta)
+    profiles = meta.get("profiles") if isinstance(meta, dict) else None
     listed = list(profiles.items())[:_MAX_PARTS] if isinstance(profiles, dict) else []
     return Directory(
         link(found.new_nonce, base, origin, "directory: newNonce"),
@@ -105,8 +105,10 @@ def read_account(body: bytes, url: str | None, origin: Origin, base: str = "") -
     found = _decode(body, wire.Account, "account")
     if found.status not in ("valid", "deactivated", "revoked"):
         raise MalformedAnswer("account: status: not one of RFC 8555")
-    listed = found.contact[:_MAX_PARTS] if isinstance(found.contact, list) else []
-    contact = tuple(printable(one, 320) for one in listed if isinstance(one, str))
+    listed = _told(found.contact)
+    contact = tuple(
+        printable(one, 320) for one in (listed[:_MAX_PARTS] if isinstance(listed, list) else ()) if isinstance(one, str)
+    )
     return Account(link(url, base, origin, "account: Location"), found.status, contact)
 
 
@@ -131,10 +133,10 @@ def read_order(
     asked = base or url
     status = _status(OrderStatus, found.status, "order")
     certificate = None
-    if status is OrderStatus.VALID and found.certificate:  # before, nobody needs it
-        if not isinstance(found.certificate, str):
+    if status is OrderStatus.VALID and (url_of_it := _told(found.certificate)):  # before, nobody needs it
+        if not isinstance(url_of_it, str):
             raise MalformedAnswer("order: certificate: not a text")
-        certificate = link(found.certificate, asked, origin, "order: certificate")
+        certificate = link(url_of_it, asked, origin, "order: certificate")
     return Order(
         url=url,
         status=status,
@@ -148,7 +150,7 @@ def read_order(
         error=_inner_problem(found.error),
         profile=printable(profile, 64) if (profile := _text(found.profile)) else None,
         # RFC 9773, section 5: an order that was taken as a renewal shows it.
-        replaces=wish.replaces if found.replaces == wish.replaces else None,
+        replaces=wish.replaces if _told(found.replaces) == wish.replaces else None,
         retry_after=retry_after,
     )
 
@@ -178,7 +180,7 @@ def _ordered(found: wire.Authorization, wish: Wish) -> Identifier:
     one wildcard alone can be meant; never so that more is proven than was ordered.
     """
     kind, value = found.identifier.type, found.identifier.value.lower()
-    exact = Identifier(kind, f"*.{value}" if found.wildcard is True else value)
+    exact = Identifier(kind, f"*.{value}" if _told(found.wildcard) is True else value)
     base = value.removeprefix("*.")
     over = Identifier(kind, f"*.{base}")
     if exact in wish.identifiers:
@@ -190,22 +192,16 @@ def _ordered(found: wire.Authorization, wish: Wish) -> Identifier:
     )
 
 
-def read_challenge(body: bytes, origin: Origin, base: str = "") -> Challenge:
-    """One challenge, as it is answered when it was accepted."""
-    return _challenge(_decode(body, wire.Challenge, "challenge"), origin, base)
-
-
 def read_window(body: bytes) -> Window:
     """The suggested window of renewalInfo; end after start."""
     found = _decode(body, wire.RenewalInfo, "renewalInfo")
-    start, end = _instant(found.suggested_window.start), _instant(found.suggested_window.end)
+    start, end = _time(found.suggested_window.start), _time(found.suggested_window.end)
     if start is None or end is None:
         raise MalformedAnswer("renewalInfo: suggestedWindow: not times as RFC 3339 has them")
     if end <= start:
         raise MalformedAnswer("renewalInfo: suggestedWindow: it ends before it starts")
-    url = found.explanation_url
-    shown = printable(url, 512) if url and url.startswith("https://") else None
-    return Window(start, end, shown)
+    url = _text(found.explanation_url)
+    return Window(start, end, printable(url, 512) if url is not None and url.startswith("https://") else None)
 
 
 def read_problem(body: bytes, status: int, content_type: str) -> Problem:
@@ -250,15 +246,15 @@ def _problem(raw: Any, status: int, *, with_text: bool, depth: int = 0) -> Probl
 
 def _challenge(found: wire.Challenge, origin: Origin, base: str) -> Challenge:
     """A challenge; a token or a URL that is none is "" here: whoever is to answer it refuses it (orders/step.py)."""
-    kind = found.type if _TYPE.fullmatch(found.type) else "unknown"
+    kind, token = _text(found.type) or "", _text(found.token) or ""
+    kind = kind if _TYPE.fullmatch(kind) else "unknown"
     if kind not in KNOWN_CHALLENGES:
         return Challenge(kind, "", "", ChallengeStatus.PENDING, _inner_problem(found.error))
-    token = found.token if isinstance(found.token, str) and TOKEN.fullmatch(found.token) else ""
     return Challenge(
         kind,
         _optional_link(found.url, base, origin) or "",
-        token if kind != DNS_PERSIST01 else "",
-        _status(ChallengeStatus, found.status, "challenge"),
+        token if kind != DNS_PERSIST01 and TOKEN.fullmatch(token) else "",
+        _status(ChallengeStatus, _told(found.status) if found.status else ChallengeStatus.PENDING, "challenge"),
         _inner_problem(found.error),
         _instant(found.validated),
     )
@@ -267,30 +263,42 @@ def _challenge(found: wire.Challenge, origin: Origin, base: str) -> Challenge:
 S = TypeVar("S", OrderStatus, AuthorizationStatus, ChallengeStatus)
 
 
-def _status(kind: type[S], value: str, what: str) -> S:
+def _status(kind: type[S], value: Any, what: str) -> S:
     try:
         return kind(value)
-    except ValueError:
+    except (ValueError, TypeError):
         raise MalformedAnswer(f"{what}: status: not one of RFC 8555") from None
 
 
-def _text(value: object) -> str | None:
+def _told(raw: msgspec.Raw) -> Any:
+    """The value of a field that need not be there; None where it is not, or cannot be read."""
+    try:
+        return msgspec.json.decode(raw) if raw else None
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+
+
+def _text(raw: msgspec.Raw) -> str | None:
     """A text of a field that need not be there; None for whatever else stands in it."""
+    value = _told(raw)
     return value if isinstance(value, str) and 0 < len(value) <= _MAX_TEXT else None
 
 
-def _optional_link(value: object, base: str, origin: Origin) -> str | None:
+def _optional_link(raw: msgspec.Raw, base: str, origin: Origin) -> str | None:
     """A URL that need not be there; None for one that may not be used."""
     try:
-        return link(text, base, origin, "") if (text := _text(value)) is not None else None
+        return link(text, base, origin, "") if (text := _text(raw)) is not None else None
     except ForbiddenTarget:
         return None
 
 
-def _instant(value: object) -> dt.datetime | None:
+def _instant(raw: msgspec.Raw) -> dt.datetime | None:
+    """The time of a field that need not be there; None when it is none."""
+    return _time(_text(raw) or "")
+
+
+def _time(text: str) -> dt.datetime | None:
     """An RFC 3339 time in UTC; None when it is none. Go writes up to nine digits after the second, and the year 1 for none."""
-    if (text := _text(value)) is None:
-        return None
     try:
         found = msgspec.convert(text, dt.datetime)
         return None if found.tzinfo is None or found.year < _EARLIEST_YEAR else found.astimezone(dt.UTC)

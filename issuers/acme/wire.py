@@ -1,10 +1,10 @@
 """The JSON that a CA answers with (RFC 8555, section 7.1; RFC 9773, section 4.2), as far as it is read. Values.
 
-A text is checked for its length alone here; what it may say is for `answers` to judge. What need not be there may be anything:
-a field that nobody uses must not spoil the rest.
+A text is checked for its length alone here; what it may say is for `answers` to judge. What decides has its type; whatever else
+a CA may say is kept as it came, since what nobody needs must not spoil the rest: not even a number that is out of range.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
@@ -19,10 +19,10 @@ class Directory(msgspec.Struct, rename="camel"):
     new_nonce: Short
     new_account: Short
     new_order: Short
-    revoke_cert: Any = None
-    key_change: Any = None
-    renewal_info: Any = None
-    meta: Any = None
+    revoke_cert: msgspec.Raw = NOTHING
+    key_change: msgspec.Raw = NOTHING
+    renewal_info: msgspec.Raw = NOTHING
+    meta: msgspec.Raw = NOTHING
 
 
 class Identifier(msgspec.Struct):
@@ -39,21 +39,21 @@ class Order(msgspec.Struct):
     identifiers: list[Identifier]
     authorizations: list[Short]
     finalize: Short
-    certificate: Any = None
-    expires: Any = None
+    certificate: msgspec.Raw = NOTHING
+    expires: msgspec.Raw = NOTHING
     error: msgspec.Raw = NOTHING
-    profile: Any = None
-    replaces: Any = None
+    profile: msgspec.Raw = NOTHING
+    replaces: msgspec.Raw = NOTHING
 
 
 class Challenge(msgspec.Struct):
-    """A challenge (sections 7.1.5 and 8), of whatever type."""
+    """A challenge (sections 7.1.5 and 8), of whatever type: of one that nobody here answers, nothing decides."""
 
-    type: Short
-    url: Any = ""
-    token: Any = ""
-    status: Short = "pending"
-    validated: Short | None = None
+    type: msgspec.Raw = NOTHING
+    url: msgspec.Raw = NOTHING
+    token: msgspec.Raw = NOTHING
+    status: msgspec.Raw = NOTHING
+    validated: msgspec.Raw = NOTHING
     error: msgspec.Raw = NOTHING
 
 
@@ -63,15 +63,15 @@ class Authorization(msgspec.Struct):
     status: Short
     identifier: Identifier
     challenges: list[Challenge]
-    expires: Any = None
-    wildcard: Any = False
+    expires: msgspec.Raw = NOTHING
+    wildcard: msgspec.Raw = NOTHING
 
 
 class Account(msgspec.Struct):
     """An account (section 7.1.2)."""
 
     status: Short
-    contact: Any = None
+    contact: msgspec.Raw = NOTHING
 
 
 class Window(msgspec.Struct):
@@ -85,4 +85,4 @@ class RenewalInfo(msgspec.Struct, rename="camel"):
     """When the CA would have a certificate renewed (RFC 9773, section 4.2)."""
 
     suggested_window: Window
-    explanation_url: Short | None = msgspec.field(default=None, name="explanationURL")
+    explanation_url: msgspec.Raw = msgspec.field(default=NOTHING, name="explanationURL")

@@ -5,7 +5,7 @@ Sources: https://istio.io/latest/docs/reference/config/networking/gateway/ and
 https://gateway-api.sigs.k8s.io/reference/spec/
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -43,6 +43,26 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     hosts: tuple[str, ...] = ()
     tls: ServerTLS | None = None
     name: str = ""
+
+
+class ServerHost(NamedTuple):
+    """An entry of servers[].hosts: the host as it is written, and which namespaces' routes it takes ("." for its own)."""
+
+    name: str
+    namespace: str = "*"
+
+    def takes(self, namespace: str, own: str) -> bool:
+        """Whether it takes routes of a namespace; `own` is the Gateway's."""
+        return self.namespace in ("*", namespace) or (self.namespace == "." and namespace == own)
+
+
+def server_host(text: str) -> ServerHost:
+    """Read an entry of servers[].hosts. What has a second slash names no host, as Istio's own check says.
+
+    Source: Istio, pkg/config/validation (ValidateNamespaceSlashWildcardHostname).
+    """
+    before, slash, after = text.partition("/")
+    return ServerHost(after, before) if slash else ServerHost(before)
 
 
 class GatewaySpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -12,6 +12,8 @@ from signer.api.parts import HasSpec
 from signer.kube.resource import Resource
 
 VIRTUAL_SERVICES = Resource("networking.istio.io", "v1", "virtualservices", "VirtualService", namespaced=True)
+MESH = "mesh"
+"""Among the Gateways of a route: all sidecars, and no Gateway."""
 
 
 class StringMatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -59,3 +61,22 @@ class VirtualService(HasSpec[VirtualServiceSpec], frozen=True, kw_only=True, ren
     """A VirtualService."""
 
     spec_type = VirtualServiceSpec
+
+    @property
+    def attached_to(self) -> tuple[tuple[str, str], ...]:
+        """The Gateways (namespace, name) that it names, each once."""
+        named = (gateway_named(one, self.metadata.namespace) for one in self.spec.gateways if one != MESH)
+        return tuple(dict.fromkeys(named))
+
+
+def gateway_named(text: str, own: str) -> tuple[str, str]:
+    """Read a Gateway's name in a VirtualService of the namespace `own`: (namespace, name).
+
+    `name`, `namespace/name` and `./name`; and `name.namespace`, or longer, as it was before there was a slash.
+    Source: Istio, pilot/pkg/model/virtualservice.go (resolveGatewayName).
+    """
+    before, slash, after = text.partition("/")
+    if slash:
+        return own if before == "." else before, after
+    name, dot, rest = text.partition(".")
+    return rest.partition(".")[0] if dot else own, name

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from signer.edge.dns01.apis import akamai, aws, azure, cloudflare, digitalocean, google
-from signer.edge.dns01.apis.steps import Call, Client, Reply
+from signer.edge.dns01.apis.steps import Call, Client, Reply, folded
 
 ZONE = "example.com"
 SECRET = "s3cr3t-of-the-account"
@@ -40,11 +40,15 @@ ACCOUNT = json.dumps(
 
 @dataclass
 class Product:
-    """What all have: the values of each name, in order. `served` are the calls that it was asked."""
+    """What all have: the values of each name, in order. `served` are the calls that it was asked.
+
+    `spelt` gives names as this product has them in its answers: letters' case and a dot at the end are as somebody wrote them.
+    """
 
     values: dict[str, list[str]] = field(default_factory=dict)
     served: list[Call] = field(default_factory=list)
     zone: str = ZONE
+    spelt: Callable[[str], str] = str
 
     def client(self) -> Client:
         """One with the right credentials."""
@@ -104,12 +108,12 @@ class FakeCloudflare(OneByOne):
         if _lower(call).get("authorization") != f"Bearer {SECRET}":
             return 403, {"success": False, "errors": [{"code": 9109, "message": f"Invalid access token {SECRET}"}]}
         if path == "/client/v4/zones":
-            found = [{"id": "z" * 32, "name": self.zone}] if query["name"] == self.zone else []
+            found = [{"id": "z" * 32, "name": self.spelt(self.zone)}] if query["name"] == self.zone else []
             return 200, {"success": True, "result": found}
         records = f"/client/v4/zones/{'z' * 32}/dns_records"
         if call.method == "GET" and path == records:
             rows = [
-                {"id": f"{number:032x}", "type": "TXT", "name": name, "content": f'"{one}"'}
+                {"id": f"{number:032x}", "type": "TXT", "name": self.spelt(name), "content": f'"{one}"'}
                 for number, name, one in self.rows()
                 if name == query["name"]
             ]
@@ -143,18 +147,22 @@ class FakeDigitalOcean(OneByOne):
         records = f"/v2/domains/{self.zone}/records"
         if call.method == "GET" and path == records:
             rows = [
-                {"id": number, "type": "TXT", "name": name.removesuffix(f".{self.zone}"), "data": one}
+                {"id": number, "type": "TXT", "name": self._relative(name), "data": one}
                 for number, name, one in self.rows()
                 if name == query["name"]
             ]
             return 200, {"domain_records": rows}
         if call.method == "POST" and path == records:
             body = json.loads(call.body)
-            self.values.setdefault(f"{body['name']}.{self.zone}", []).append(body["data"])
+            name = self.zone if body["name"] == "@" else f"{body['name']}.{self.zone}"
+            self.values.setdefault(name, []).append(body["data"])
             return 201, {"domain_record": {"id": 1}}
         if call.method == "DELETE" and path.startswith(f"{records}/"):
             return (204, b"") if self.forget(int(path.rpartition("/")[2])) else (404, {"id": "not_found"})
         return 404, {"id": "not_found"}
+
+    def _relative(self, name: str) -> str:
+        return "@" if name == self.zone else self.spelt(name).removesuffix(".")[: -len(self.zone) - 1]
 
 
 class FakeRoute53(Product):
@@ -177,7 +185,7 @@ class FakeRoute53(Product):
         space = "https://route53.amazonaws.com/doc/2013-04-01/"
         if path == "/2013-04-01/hostedzonesbyname":
             rows = "".join(
-                f"<HostedZone><Id>/hostedzone/{key}</Id><Name>{self.zone}.</Name><Config><PrivateZone>{private}"
+                f"<HostedZone><Id>/hostedzone/{key}</Id><Name>{self.spelt(self.zone)}</Name><Config><PrivateZone>{private}"
                 "</PrivateZone></Config></HostedZone>"
                 for key, private in (("ZPRIVATE", "true"), ("ZPUBLIC", "false"))
             )
@@ -231,15 +239,19 @@ class FakeCloudDns(Product):
                 if self._set(one["name"]) and not body.get("deletions"):
                     return 409, {"error": {"code": 409}}
             for one in body.get("deletions", ()):
-                self.values[one["name"].rstrip(".")] = []
+                self.values[folded(one["name"])] = []
             for one in body.get("additions", ()):
-                self.values[one["name"].rstrip(".")] = [value.strip('"') for value in one["rrdatas"]]
+                self.values[folded(one["name"])] = [value.strip('"') for value in one["rrdatas"]]
             return 200, {"status": "pending"}
         return 404, {"error": {"code": 404}}
 
     def _set(self, name: str) -> Any:
-        listed = self.values.get(name.rstrip("."))
-        return {"name": name, "type": "TXT", "ttl": 60, "rrdatas": [f'"{one}"' for one in listed]} if listed else None
+        listed = self.values.get(folded(name))
+        return (
+            {"name": self.spelt(name), "type": "TXT", "ttl": 60, "rrdatas": [f'"{one}"' for one in listed]}
+            if listed
+            else None
+        )
 
     def _token(self, call: Call) -> tuple[int, Any]:
         form = parse_qs(call.body.decode())
@@ -275,7 +287,8 @@ class FakeAzure(Product):
         head = f"/subscriptions/sub/resourceGroups/group/providers/Microsoft.Network/dnsZones/{self.zone}/TXT/"
         if not path.startswith(head) or query != {"api-version": "2018-05-01"}:
             return 404, {"error": {"code": "ParentResourceNotFound"}}
-        name = f"{path.removeprefix(head)}.{self.zone}"
+        relative = path.removeprefix(head)
+        name = self.zone if relative == "@" else f"{relative}.{self.zone}"
         listed = self.values.get(name) or []
         etag = hashlib.sha256(f"{name} {listed} {self.written}".encode()).hexdigest()
         if call.method == "GET":

@@ -73,21 +73,20 @@ class Routes:
     """
 
     budget: Budget
-    _on: dict[str, list[VirtualService]] = field(default_factory=dict)
+    _on: dict[tuple[str, str], list[VirtualService]] = field(default_factory=dict)
     _read: dict[str, Named] = field(default_factory=dict)
 
     def add(self, route: VirtualService) -> None:
         """Know this one too."""
         if not PART_OF.items() <= route.metadata.labels.items():
-            for name in dict.fromkeys(route.spec.gateways):
+            for name in route.attached_to:
                 self._on.setdefault(name, []).append(route)
 
     def attached(self, gateway: ObjectMeta) -> Named:
         """The hosts of the routes on this Gateway of their namespace."""
         found: dict[Host, None] = {}
         wrong: dict[str, None] = {}
-        names = (gateway.name, f"{gateway.namespace}/{gateway.name}", f"./{gateway.name}")
-        for route in (route for name in names for route in self._on.get(name, ())):
+        for route in self._on.get((gateway.namespace, gateway.name), ()):
             if len(found) > MAX_NAMES:
                 break
             one = self._hosts(route) if not self.budget.spent else Named(whole=False)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from signer.api.certificate import IssuerReference
-from signer.api.gateway import APIGateway, Gateway
+from signer.api.gateway import APIGateway, Gateway, server_host
 from signer.api.ingress import INGRESS_CLASS, INGRESS_SELECTOR, Ingress
 from signer.api.virtualservice import VirtualService
 from signer.edge.gateways.budget import Budget, Routes
@@ -108,7 +108,7 @@ def named_by(obj: Gateway | APIGateway | Ingress, routes: Routes) -> tuple[Wish,
 def _read(obj: Gateway | APIGateway | Ingress, issuer: IssuerReference, routes: Routes) -> Wishes:
     if isinstance(obj, Gateway):
         # Only "*" asks for the routes.
-        every = any(text.rpartition("/")[2] == "*" for server in obj.spec.servers for text in server.hosts)
+        every = any(server_host(text).name == "*" for server in obj.spec.servers for text in server.hosts)
         attached = routes.attached(obj.metadata) if every else None
         return gateway_wishes(obj, issuer, attached=attached, budget=routes.budget)
     if isinstance(obj, APIGateway):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from signer.api.certificate import IssuerReference
-from signer.api.gateway import APIGateway, Gateway, Server, ServerTLS
+from signer.api.gateway import APIGateway, Gateway, Server, ServerTLS, server_host
 from signer.api.ingress import Ingress
 from signer.api.meta import ObjectMeta
 from signer.api.text import shown
@@ -198,7 +198,7 @@ def _hosts(reading: _Reading, place: str, listed: Iterable[str], narrowed: Named
     for index, text in enumerate(listed):
         if len(found) > reading.max_names:
             break
-        name = text.partition("/")[2] if "/" in text else text
+        name = server_host(text).name
         one = reading.again(narrowed) if name == "*" else read_hosts((name,), reading.budget)
         if name == "*" and one == Named():
             reading.skip(

@@ -10,7 +10,7 @@ from typing import Any
 from signer.api.gateway import API_GATEWAYS, GATEWAYS, APIGateway, Gateway
 from signer.api.ingress import INGRESSES, Ingress
 from signer.api.parts import only_what_is_read
-from signer.api.virtualservice import VIRTUAL_SERVICES, VirtualService
+from signer.api.virtualservice import MESH, VIRTUAL_SERVICES, VirtualService
 from signer.edge.gateways.wish import Source, SourceKind
 from signer.kube.client import ApiClient
 from signer.kube.discovery.served import Served, locate
@@ -24,7 +24,7 @@ _LOOKS = 0.05
 
 def _on_gateways(route: VirtualService) -> VirtualService | None:
     """Most VirtualServices are for the mesh only: they are not kept."""
-    return only_what_is_read(route) if any(gateway != "mesh" for gateway in route.spec.gateways) else None
+    return only_what_is_read(route) if any(gateway != MESH for gateway in route.spec.gateways) else None
 
 
 _KINDS: Mapping[str, SourceKind] = {

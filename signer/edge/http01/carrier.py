@@ -7,7 +7,7 @@ administrators write, all. So a tenant's Certificate puts no route into somebody
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from signer.api.gateway import APIGateway, Gateway
+from signer.api.gateway import APIGateway, Gateway, server_host
 from signer.api.ingress import INGRESS_CLASS, Ingress
 from signer.api.meta import ObjectMeta
 from signer.api.virtualservice import VirtualService
@@ -138,7 +138,7 @@ def on_same_proxies(gateway: Gateway, gateways: Iterable[Gateway]) -> list[Gatew
 
 def _serving(host: Host, serving: Serving) -> Iterator[tuple[int, Gateway | APIGateway | Ingress, int]]:
     for gateway in serving.gateways:
-        patterns = [text.rpartition("/")[2] for server in gateway.spec.servers for text in server.hosts]
+        patterns = [server_host(text).name for server in gateway.spec.servers for text in server.hosts]
         if exact := _best(patterns, host):
             yield _KINDS.index(Gateway), gateway, exact
     for api_gateway in serving.api_gateways:
@@ -210,14 +210,8 @@ def _mode(
 
 def _routed(host: Host, routes: Iterable[VirtualService]) -> frozenset[tuple[str, str]]:
     """The Gateways on which a VirtualService names exactly this host."""
-    found = set()
-    for route in routes:
-        if str(host) not in {one.lower() for one in route.spec.hosts}:
-            continue
-        for name in route.spec.gateways:
-            before, slash, after = name.partition("/")
-            found.add((before, after) if slash else (route.metadata.namespace, before))
-    return frozenset(found)
+    named = (route for route in routes if str(host) in {one.lower() for one in route.spec.hosts})
+    return frozenset(gateway for route in named for gateway in route.attached_to)
 
 
 def _age(meta: ObjectMeta) -> tuple[str, str, str]:

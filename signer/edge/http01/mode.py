@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from signer.api.gateway import APIGateway, Gateway, Server, ServerTLS
+from signer.api.gateway import APIGateway, Gateway, Server, ServerTLS, server_host
 from signer.api.ingress import Ingress
 from signer.edge.host import Host
 from signer.tenancy.verdict import Reason, Refuse
@@ -159,14 +159,12 @@ def views_of(host: Host, gateway: Gateway) -> Iterable[View]:
     for server in gateway.spec.servers:
         best: tuple[int, bool, str] | None = None
         for text in server.hosts:
-            before, slash, after = text.partition("/")
-            name = after if slash else text
-            exact = exactness(name.lower(), host)
+            entry = server_host(text)
+            exact = exactness(entry.name.lower(), host)
             if not exact:
                 continue
-            own = not slash or before in (".", _ANY, meta.namespace)
             # Istio takes the routes of each entry that fits: one that lets ours in is enough.
-            found = (exact, own, spelt(name, host))
+            found = (exact, entry.takes(meta.namespace, meta.namespace), spelt(entry.name, host))
             best = found if best is None else max(best, found)
         if best is not None:
             yield View((meta.namespace, meta.name), allows, server, *best)

@@ -309,14 +309,14 @@ class GatewayPresenter:
         carrier = place.chosen.carrier
         if not isinstance(carrier, Gateway):
             return ()
-        near = {f"{one.metadata.namespace}/{one.metadata.name}" for one in on_same_proxies(carrier, place.gateways)}
+        near = {(one.metadata.namespace, one.metadata.name) for one in on_same_proxies(carrier, place.gateways)}
         ours: VirtualService | None = None
         others: list[VirtualService] = []
         for one in await self._lists.routes():
             route = msgspec.convert(one, VirtualService)
             if route.metadata.labels.get(CHALLENGE_UID) == challenge.metadata.uid:
                 ours = route
-            elif near & {name if "/" in name else f"{route.metadata.namespace}/{name}" for name in route.spec.gateways}:
+            elif near.intersection(route.attached_to):
                 others.append(route)
         if ours is None:
             return ()

@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from signer.api.gateway import server_host
 from signer.api.notes import Bounds, json_note
 from signer.edge.host import Host
 from signer.edge.http01.mode import ALLOW_REDIRECT_CHANGE, HTTP_PORT
@@ -182,7 +183,7 @@ def _parted(
     if not (_redirects(server) and _port(server).get("number") == HTTP_PORT):
         return rest, ours
     for one in _hosts(server):
-        found = taken.get(one.rpartition("/")[2].lower())
+        found = taken.get(server_host(one).name.lower())
         if found is None:
             rest.append(one)
         else:

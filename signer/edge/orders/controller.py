@@ -39,6 +39,7 @@ from signer.edge.orders.history import Obtained
 from signer.edge.orders.make import is_rehearsal
 from signer.edge.orders.step import told
 from signer.edge.orders.values import (
+    NOT_PLACED,
     answer_for,
     base64_text,
     csr_of,
@@ -48,6 +49,7 @@ from signer.edge.orders.values import (
     key_of,
     last_moment,
     leftover,
+    placed_at,
     proof_of,
     status_of,
     until_next_look,
@@ -256,7 +258,7 @@ class OrderController:
             if asked is not None:
                 self._gate.withdrawn(asked)
             raise
-        status = status_of(placed, authorizations=True) | {"reason": None, "placedAt": to_rfc3339(self._clock())}
+        status = placed_at(placed, self._clock())
         # Who asked again would have two orders: this is written however long the API server is away.
         about = reference_to(ORDERS, order.metadata)
         written = await insist(
@@ -332,8 +334,7 @@ class OrderController:
         self._anew.add(order.metadata.uid)
         text = f"{names}: was proven before this namespace had it, and is proven anew by another order"
         self._writer.emit(order, "Normal", "ProvenAnew", text)
-        nothing = dict.fromkeys(("url", "finalizeURL", "state", "authorizations"))
-        return await self._writer.patch(order, nothing | {"reason": text})
+        return await self._writer.patch(order, {**NOT_PLACED, "reason": text})
 
     async def _finalize(self, order: Order, account: Account) -> Order | None:
         wish = wish_of(order)

@@ -1,8 +1,9 @@
 """What follows from an Order and from what a CA says of it: wishes, answers, and parts of the status. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -22,6 +23,10 @@ from signer.api.order import FAILED_STATES, Order
 from signer.edge.issuers.accounts import Account
 from signer.kube.superseded import Key
 
+NOT_PLACED: Mapping[str, None] = MappingProxyType(
+    dict.fromkeys(("url", "finalizeURL", "state", "authorizations", "placedAt", "expires"))
+)
+"""All that a status says of an order at the CA, taken away: a merge leaves what it does not name, and that would be of another."""
 _ANSWERED = (challenge.HTTP01, challenge.DNS01, DNS_PERSIST01)
 # When the CA names no time. Validation and issuance take it seconds.
 _POLL = timedelta(seconds=1)
@@ -100,6 +105,11 @@ def status_of(placed: Placed, *, authorizations: bool = False) -> dict[str, Any]
     if authorizations:
         found["authorizations"] = [{"url": url} for url in placed.authorizations]
     return found
+
+
+def placed_at(placed: Placed, now: datetime) -> dict[str, Any]:
+    """The status of an Order that the CA has just given; nothing stays of one that was placed before."""
+    return {**NOT_PLACED, **status_of(placed, authorizations=True), "reason": None, "placedAt": to_rfc3339(now)}
 
 
 def last_moment(order: Order, expires: datetime | None = None) -> datetime | None:

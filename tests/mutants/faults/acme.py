@@ -29,7 +29,7 @@ MUTANTS = (
         "more is proven than was ordered",
         ANSWERS,
         "    if over in wish.identifiers and (value != base or",
-        "    if found.wildcard is True or over in wish.identifiers and (value != base or",
+        "    if _told(found.wildcard) is True or over in wish.identifiers and (value != base or",
         (f"{TESTS}/test_answers.py",),
     ),
     Mutant(
@@ -84,8 +84,8 @@ MUTANTS = (
     Mutant(
         "any text is a token",
         ANSWERS,
-        "isinstance(found.token, str) and TOKEN.fullmatch(found.token) else",
-        "isinstance(found.token, str) and TOKEN.match(found.token) else",
+        "kind != DNS_PERSIST01 and TOKEN.fullmatch(token) else",
+        "kind != DNS_PERSIST01 and TOKEN.match(token) else",
         (f"{TESTS}/test_answers.py",),
     ),
     Mutant(
@@ -98,7 +98,7 @@ MUTANTS = (
     Mutant(
         "an order is taken as a renewal, whatever the CA says",
         ANSWERS,
-        "        replaces=wish.replaces if found.replaces == wish.replaces else None,\n",
+        "        replaces=wish.replaces if _told(found.replaces) == wish.replaces else None,\n",
         "        replaces=wish.replaces,\n",
         (f"{TESTS}/test_answers.py",),
     ),

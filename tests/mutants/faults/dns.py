@@ -115,6 +115,20 @@ MUTANTS = (
         ("tests/unit/edge/dns01/test_writers.py",),
     ),
     Mutant(
+        "names that a product spells otherwise are other names",
+        "signer/edge/dns01/apis/steps.py",
+        '    return name.removesuffix(".").translate(_LOWER)\n',
+        '    return name.removesuffix(".")\n',
+        ("tests/unit/edge/dns01/apis/test_steps.py",),
+    ),
+    Mutant(
+        "Azure's zone is taken as it is written",
+        "signer/edge/dns01/apis/azure.py",
+        "        zone = folded(self.name) or record.zone\n",
+        "        zone = self.name or record.zone\n",
+        ("tests/unit/edge/dns01/apis/test_steps.py",),
+    ),
+    Mutant(
         "a value that another adds meanwhile is lost at Azure",
         "signer/edge/dns01/apis/azure.py",
         '{"If-None-Match": "*"} if found is None else {"If-Match": found.etag}',

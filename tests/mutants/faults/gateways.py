@@ -89,8 +89,8 @@ MUTANTS = (
     Mutant(
         "routes of other Gateways add hosts to this one's certificate",
         "signer/edge/gateways/budget.py",
-        "(route for name in names for route in self._on.get(name, ()))",
-        "(route for name in [*names, *self._on] for route in self._on.get(name, ()))",
+        "in self._on.get((gateway.namespace, gateway.name), ()):",
+        "in (one for on in self._on.values() for one in on):",
         (f"{_UNIT}/gateways/test_gather.py",),
     ),
     Mutant(

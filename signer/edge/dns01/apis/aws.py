@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
-from signer.edge.dns01.apis.steps import Call, Refusal, Reply, Steps, TxtValue, credential, identifier, no_zone
+from signer.edge.dns01.apis.steps import Call, Refusal, Reply, Steps, TxtValue, credential, folded, identifier, no_zone
 
 _TTL = 10
 _API = "2013-04-01"
@@ -127,7 +127,7 @@ class Route53:
         url = f"{self._place.route53}/{_API}/hostedzonesbyname?{_query({'dnsname': record.zone, 'maxitems': '100'})}"
         reply = yield signed(Call("GET", url), keys, self._place.region, "route53", now)
         for one in _xml(reply).iter(f"{{{_SPACE}}}HostedZone"):
-            name = one.findtext(f"{{{_SPACE}}}Name", "").lower().rstrip(".")
+            name = folded(one.findtext(f"{{{_SPACE}}}Name", ""))
             private = one.findtext(f"{{{_SPACE}}}Config/{{{_SPACE}}}PrivateZone", "false")
             if name == record.zone and private != "true":
                 return identifier(one.findtext(f"{{{_SPACE}}}Id", "").removeprefix("/hostedzone/"))

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from signer.edge.dns01.apis.google import bearer
-from signer.edge.dns01.apis.steps import Call, Changed, Refusal, Reply, Steps, TxtValue, read
+from signer.edge.dns01.apis.steps import Call, Changed, Refusal, Reply, Steps, TxtValue, folded, read
 
 CLOUDS = {
     "AzurePublicCloud": ("https://login.microsoftonline.com", "https://management.azure.com"),
@@ -54,13 +54,14 @@ class Zone:
     private: bool = False
 
     def url(self, record: TxtValue) -> str:
-        """Return the URL of a record set."""
+        """Return the URL of a record set. Raises Refusal where the name is in another zone."""
         kind, version = ("privateDnsZones", "2020-06-01") if self.private else ("dnsZones", "2018-05-01")
-        zone = self.name or record.zone
+        zone = folded(self.name) or record.zone
+        if record.name != zone and not record.name.endswith(f".{zone}"):
+            raise Refusal(f"is told to write to the zone {zone}, in which {record.name} is not")
         parts = ("subscriptions", self.subscription, "resourceGroups", self.group, "providers", "Microsoft.Network")
-        path = "/".join(
-            quote(one, safe="") for one in (*parts, kind, zone, "TXT", record.name.removesuffix(f".{zone}"))
-        )
+        relative = TxtValue(zone, record.name, record.value).relative
+        path = "/".join(quote(one, safe="") for one in (*parts, kind, zone, "TXT", relative))
         return f"{CLOUDS[self.cloud][1]}/{path}?api-version={version}"
 
 

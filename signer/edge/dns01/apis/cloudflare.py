@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from signer.edge.dns01.apis.steps import Call, Refusal, Reply, Steps, TxtValue, identifier, no_zone, plain, read
+from signer.edge.dns01.apis.steps import Call, Refusal, Reply, Steps, TxtValue, folded, identifier, no_zone, plain, read
 
 BASE = "https://api.cloudflare.com/client/v4"
 _TTL = 120
@@ -75,7 +75,7 @@ class Cloudflare:
 
     def _zone(self, record: TxtValue) -> Generator[Call, Reply, str]:
         reply = yield Call("GET", f"{BASE}/zones?{urlencode({'name': record.zone})}", self._headers)
-        found = next((one.id for one in read(reply, _Zones).result or () if one.name.lower() == record.zone), None)
+        found = next((one.id for one in read(reply, _Zones).result or () if folded(one.name) == record.zone), None)
         if found is None:
             raise no_zone(record)
         return identifier(found)
@@ -84,6 +84,6 @@ class Cloudflare:
         query = urlencode({"type": "TXT", "name": record.name, "per_page": 100})
         reply = yield Call("GET", f"{BASE}/zones/{zone}/dns_records?{query}", self._headers)
         for one in read(reply, _Records).result or ():
-            if one.name.lower() == record.name and plain(one.content) == record.value:
+            if folded(one.name) == record.name and plain(one.content) == record.value:
                 return one.id
         return None

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from signer.edge.dns01.apis.steps import Call, Reply, Steps, TxtValue, no_zone, plain, read
+from signer.edge.dns01.apis.steps import Call, Reply, Steps, TxtValue, folded, no_zone, plain, read
 
 BASE = "https://api.digitalocean.com/v2"
 _TTL = 60
@@ -51,7 +51,7 @@ class DigitalOcean:
             raise no_zone(record)
         names = (record.relative, record.name)
         for one in read(reply, _Records).domain_records:
-            if one.name.lower() in names and plain(one.data) == record.value:
+            if folded(one.name) in names and plain(one.data) == record.value:
                 return one.id
         return None
 

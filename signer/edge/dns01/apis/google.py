@@ -23,6 +23,7 @@ from signer.edge.dns01.apis.steps import (
     Steps,
     TxtValue,
     credential,
+    folded,
     no_zone,
     plain,
     read,
@@ -146,7 +147,7 @@ def _found(url: str, record: TxtValue, headers: dict[str, str]) -> Generator[Cal
     query = urlencode({"name": f"{record.name}.", "type": "TXT"})
     reply = yield Call("GET", f"{url}/rrsets?{query}", headers)
     sets = read(reply, _Sets).rrsets
-    found = next((one for one in sets if one.type == "TXT" and one.name.lower() == f"{record.name}."), None)
+    found = next((one for one in sets if one.type == "TXT" and folded(one.name) == record.name), None)
     if found is not None and found.routing_policy is not None:
         raise Refusal(f"has a routing policy at TXT {record.name}, which is left alone")
     return found

@@ -5,6 +5,7 @@ be tried without a network; caller.py is the one that has one.
 """
 
 import re
+import string
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +16,7 @@ import msgspec
 Shape = TypeVar("Shape")
 _CREDENTIAL = re.compile(r"[!-~]{1,4096}", re.ASCII)
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,8 @@ class TxtValue:
 
     @property
     def relative(self) -> str:
-        """The name as it stands inside its zone."""
-        return self.name.removesuffix(f".{self.zone}")
+        """The name as it stands inside its zone, "@" for the zone's own."""
+        return "@" if self.name == self.zone else self.name.removesuffix(f".{self.zone}")
 
     @property
     def quoted(self) -> str:
@@ -102,6 +104,11 @@ def credential(secret: bytes) -> str:
     if not _CREDENTIAL.fullmatch(text):
         raise ValueError("is not one line of ASCII")
     return text
+
+
+def folded(name: str) -> str:
+    """Return a name as it is compared in the DNS: letters' case and a dot at its end say nothing (RFC 4343; RFC 1034, 3.1)."""
+    return name.removesuffix(".").translate(_LOWER)
 
 
 def no_zone(record: TxtValue) -> Refusal:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from signer.api.gateway import APIGateway, Gateway
+from signer.api.gateway import APIGateway, Gateway, server_host
 from signer.api.ingress import Ingress
 from signer.api.meta import Condition
 from signer.edge.gateways.placeholder import credentials_of
@@ -101,7 +101,7 @@ def hosts_on(obj: Gateway | APIGateway | Ingress, wish: Wish, ports: Ports | Non
         for server in obj.spec.servers:
             names = {one.name for one in credentials_of(server)}
             if wish.secret_name in names and ports.seen_as(server.port.number) == HTTPS:
-                named.update(text.rpartition("/")[2].lower() for text in server.hosts)
+                named.update(server_host(text).name.lower() for text in server.hosts)
     else:
         for listener in obj.spec.listeners:
             refs = listener.tls.certificate_refs if listener.tls is not None else ()

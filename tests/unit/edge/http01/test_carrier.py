@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from signer.api.gateway import APIGateway, Gateway
 from signer.api.ingress import Ingress
@@ -127,6 +129,40 @@ def test_whose() -> None:
     found = chosen(theirs, own, namespace="istio-system", gateway_namespaces=["istio-system"])
     assert isinstance(found, Chosen)
     assert found.carrier is own
+
+
+_PARTS = st.sampled_from(["", ".", "*", "~", "foo", "bar", "b", HOST, HOST.upper(), "*.example.com", "example.com"])
+_WRITTEN = st.lists(_PARTS, min_size=1, max_size=4).map("/".join)
+
+
+@given(st.lists(st.lists(_WRITTEN, max_size=3), min_size=1, max_size=4), st.lists(_WRITTEN, max_size=3), st.booleans())
+def test_whatever_is_written_is_judged(servers: list[list[str]], named: list[str], redirects: bool) -> None:
+    """Hosts with any number of slashes get a mode or a reason; what has two or more serves nothing, as with Istio."""
+    objects = [
+        gateway(http(*hosts, redirect=redirects), https(*hosts), name=f"g{index}")
+        for index, hosts in enumerate(servers)
+    ]
+    spec = {"hosts": [HOST], "gateways": named}
+    route = msgspec.convert({"metadata": {"namespace": "foo", "name": "r"}, "spec": spec}, VirtualService)
+    found = chosen(*objects, routes=[route])
+    served = any(
+        text.count("/") <= 1 and text.lower().rpartition("/")[2] in _SERVING for hosts in servers for text in hosts
+    )
+    assert served == (not isinstance(found, Reason) or found.code != "NoGateway")
+
+
+_SERVING = ("*", HOST, "*.example.com")
+
+
+@pytest.mark.parametrize(
+    "written", ["wildcard", "./wildcard", "foo/wildcard", "wildcard.foo", "wildcard.foo.svc.cluster.local"]
+)
+def test_a_route_in_each_form(written: str) -> None:
+    """A route stands in the way in whichever form it names its Gateway: one that is not seen would cost a failed order."""
+    secured = gateway(https(HOST, mode="MUTUAL"))
+    wildcard = gateway(http("*.example.com", redirect=True), name="wildcard")
+    route = {"metadata": {"namespace": "foo", "name": "r"}, "spec": {"hosts": [HOST], "gateways": [written]}}
+    assert letter(secured, wildcard, routes=[msgspec.convert(route, VirtualService)]) == "MutualTLS"
 
 
 def test_routes_leave_a_better_way() -> None:

@@ -2,7 +2,9 @@
 
 import datetime as dt
 from dataclasses import replace
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,15 +13,18 @@ from issuers.acme.errors import Fatal, Problem, RetryLater
 from issuers.acme.identifiers import identifiers
 from issuers.acme.order import Authorization, AuthorizationStatus, OrderStatus
 from issuers.acme.order import Order as Placed
+from signer.api.order import OrderStatus as Status
 from signer.edge.orders.values import (
     GRACE,
     LONGEST_LIFE,
     LONGEST_POLL,
+    NOT_PLACED,
     UNTOLD_LIFE,
     Ended,
     ended,
     last_moment,
     overdue,
+    placed_at,
     proof_of,
     status_of,
     until_next_look,
@@ -117,3 +122,31 @@ def test_when_to_look_again(wait: dt.timedelta | None) -> None:
 def test_a_proof_that_ended(status: AuthorizationStatus) -> None:
     """A proof that ended by itself is none: it is not taken for a valid one, nor waited for."""
     assert proof_of(Authorization("https://ca/a", NAMES[0], status, ()))["initialState"] == "invalid"
+
+
+AT_ITS_END = {"certificate", "failureTime"}
+"""What nothing can be placed anew beside."""
+
+
+@given(st.sampled_from(OrderStatus), st.none() | st.just(LATER), st.none() | st.just(LATER), st.booleans())
+def test_nothing_of_the_order_before(
+    state: OrderStatus, before: dt.datetime | None, after: dt.datetime | None, between: bool
+) -> None:
+    """An Order that is placed anew has the second order's status alone: its end, above all, and not the first one's."""
+    first = placed_at(replace(PLACED, status=state, expires=before), NOW - dt.timedelta(days=1))
+    second = placed_at(replace(PLACED, url="https://ca/o2", expires=after), NOW)
+    stored = _merged({}, first)
+    if between:
+        stored = _merged(stored, {**NOT_PLACED, "reason": "x"})
+        assert stored == {"reason": "x"}
+    assert _merged(stored, second) == _merged({}, second)
+
+
+def test_each_field_is_of_some_order() -> None:
+    """A field that the status gets one day goes with its order too, or is named here."""
+    fields = {field.encode_name for field in msgspec.structs.fields(Status)}
+    assert fields - AT_ITS_END - {"reason"} == set(NOT_PLACED)
+
+
+def _merged(status: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in {**status, **patch}.items() if value is not None}

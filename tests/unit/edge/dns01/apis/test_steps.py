@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signer.edge.dns01.apis import akamai, aws, google
-from signer.edge.dns01.apis.steps import Call, Changed, Refusal, Reply, Steps, TxtValue, credential, plain
-from tests.fakes.dns_products import ACCOUNT, PRODUCTS, SECRET, ZONE, FakeAkamai, FakeRoute53, Product
+from signer.edge.dns01.apis import akamai, aws, azure, google
+from signer.edge.dns01.apis.steps import Call, Changed, Refusal, Reply, Steps, TxtValue, credential, folded, plain
+from tests.fakes.dns_products import ACCOUNT, PRODUCTS, SECRET, ZONE, FakeAkamai, FakeAzure, FakeRoute53, Product
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 NAMES = st.sampled_from([f"_acme-challenge.{ZONE}", f"_acme-challenge.www.{ZONE}", f"_x.{ZONE}"])
@@ -59,6 +59,54 @@ def test_what_is_there_afterwards(
         (model.setdefault(name, set()).add if add else model.setdefault(name, set()).discard)(value)
     for name, wanted in model.items():
         assert sorted(product.values.get(name, [])) == sorted(wanted)
+
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "capitals": str.upper,
+    "a dot": lambda name: f"{name.removesuffix('.')}.",
+    "no dot": lambda name: name.removesuffix("."),
+    "both": lambda name: f"{name.removesuffix('.').title()}.",
+}
+
+
+@MADE
+@pytest.mark.parametrize("spelt", SPELLINGS.values(), ids=SPELLINGS)
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from([f"_acme-challenge.{ZONE}", ZONE]), VALUES), max_size=8))
+def test_names_as_the_dns_has_them(
+    made: Callable[[], Product], spelt: Callable[[str], str], changes: list[tuple[bool, str, str]]
+) -> None:
+    """However a product spells its zones and names, they are the same ones: nothing is written twice, and nothing is left behind."""
+    product = made()
+    product.spelt = spelt
+    model: dict[str, set[str]] = {}
+    for add, name, value in changes:
+        taken(product, TxtValue(ZONE, name, value), add=add)
+        (model.setdefault(name, set()).add if add else model.setdefault(name, set()).discard)(value)
+    for name, wanted in model.items():
+        assert sorted(product.values.get(name, [])) == sorted(wanted)
+
+
+@given(st.text(max_size=12))
+def test_folding_is_the_dns_own(name: str) -> None:
+    """Of letters only ASCII's have another case in the DNS: a name that Unicode alone calls the same is another."""
+    assert folded(f"{name}.") == folded(name) or name.endswith(".")
+    assert len(folded(name)) in (len(name), len(name) - 1)
+    assert folded("\N{KELVIN SIGN}.example") != folded("k.example")
+
+
+@pytest.mark.parametrize("written", [ZONE, f"{ZONE}.", ZONE.upper(), f"{ZONE.title()}."])
+@pytest.mark.parametrize("name", [f"_acme-challenge.www.{ZONE}", ZONE])
+def test_azures_zone_as_it_is_written(written: str, name: str) -> None:
+    """The zone that an issuer names is one in any letters and with a dot at its end; a name of another zone is told, not written."""
+    product = FakeAzure()
+    zone = azure.Zone("sub", "group", written)
+    client = azure.AzureDns(azure.Login("tenant", "client", SECRET), zone)
+    product.client = lambda: client  # type: ignore[method-assign]  # the issuer's
+    taken(product, TxtValue("www." + ZONE, name, "v" * 43), add=True)
+    assert product.values[name] == ["v" * 43]
+    for other in ("_acme-challenge.example.org", f"_acme-challenge.not{ZONE}"):
+        with pytest.raises(Refusal, match="in which"):
+            zone.url(TxtValue("example.org", other, "v"))
 
 
 @pytest.mark.parametrize("made", [one for one in PRODUCTS if one is not FakeAkamai], ids=lambda one: one.__name__)
