@@ -7,16 +7,14 @@ a leaf itself is checked as every one is (certificate.py). Pure; safe in any thr
 """
 
 import functools
-import hashlib
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from issuers.authority import Authority
 from issuers.certificate import IssuedCertificate
+from issuers.chain import key_id_of
 from issuers.errors import SigningFailed
-from issuers.inspection import read_certificate
-from issuers.x509 import loading
+from issuers.x509 import loading, parts
 
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 
@@ -40,26 +38,23 @@ def _above(authority: Authority) -> bytes:
         raise SigningFailed(f"the chain of the CA cannot be read back: {error}") from None
     if authority.root_pem is None or not chain:
         raise SigningFailed("the root of the CA is not known")
-    # The library's copy of a name may be written another way.
-    subject = read_certificate(chain[0].public_bytes(Encoding.DER)).subject
-    if _spki(chain[0]) != authority.spki or subject != authority.subject_der:
+    if _name_and_key(chain[0]) != (authority.subject_der, authority.spki):
         raise SigningFailed("the chain does not begin with the CA")
     for at, one in enumerate(chain[1:], 1):
         if not any(_leads(lower, one) for lower in chain[:at]):
             raise SigningFailed(
                 f"the chain of the CA does not lead to its root: certificate {at + 1} is not above the others"
             )
-    if hashlib.sha256(_spki(chain[-1])).hexdigest() != authority.root_key_id:
+    if key_id_of(parts.parts_of(chain[-1]).spki) != authority.root_key_id:
         raise SigningFailed("the chain does not end with the root of the CA")
     return text
 
 
 def _leads(lower: x509.Certificate, one: x509.Certificate) -> bool:
     """Tell whether a certificate signed another, or has its subject and key; how a root signed itself nobody verifies."""
-    if (lower.subject, _spki(lower)) == (one.subject, _spki(one)):
-        return True
-    return loading.signed_by(lower, one)
+    return _name_and_key(lower) == _name_and_key(one) or loading.signed_by(lower, one)
 
 
-def _spki(one: x509.Certificate) -> bytes:
-    return one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+def _name_and_key(one: x509.Certificate) -> tuple[bytes, bytes]:
+    found = parts.parts_of(one)
+    return found.subject, found.spki

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives import serialization
 from issuers.acme.errors import MalformedAnswer, printable
 from issuers.acme.identifiers import Identifier
 from issuers.acme.order import Wish
-from issuers.x509 import loading
+from issuers.x509 import loading, parts
 from issuers.x509.keys import PrivateKey
+from issuers.x509.subject import COMMON_NAME
 
 _MAX_CERTIFICATES = 10
 
@@ -41,8 +42,8 @@ class Chain:
     @property
     def issuer_name(self) -> str:
         """Common name of the issuer of the certificate nearest to the root; "" when it has none."""
-        names = self.certificates[-1].issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-        return str(names[0].value) if names else ""
+        read = parts.names_in(parts.parts_of(self.certificates[-1]).issuer) or ()
+        return next((text for pairs in read for kind, text in pairs if kind == COMMON_NAME), "")
 
 
 def read_chain(pem: bytes, wish: Wish, key: PrivateKey | x509.CertificateSigningRequest, now: dt.datetime) -> Chain:
@@ -119,18 +120,13 @@ def _check_leaf(
         raise MalformedAnswer("certificate: it is for different names than those that were ordered")
     if leaf.not_valid_after_utc <= now:
         raise MalformedAnswer("certificate: it has already expired")
-    try:
-        constraints = leaf.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except x509.ExtensionNotFound:
-        return
-    if constraints.ca:
+    if parts.is_ca(leaf) is not False:
         raise MalformedAnswer("certificate: it is a CA's")
 
 
 def _names(leaf: x509.Certificate) -> set[Identifier]:
-    try:
-        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension):
-        return set()
-    found = {Identifier("dns", one.lower()) for one in names.get_values_for_type(x509.DNSName)}
-    return found | {Identifier("ip", str(one)) for one in names.get_values_for_type(x509.IPAddress)}
+    names = parts.alt_names(leaf)
+    if names is None:
+        raise MalformedAnswer("certificate: its names cannot be read")
+    found = {Identifier("dns", one.lower()) for one in names.dns_names}
+    return found | {Identifier("ip", one) for one in names.ip_addresses}

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from cryptography import x509
 
 from issuers.acme.answers import Window
+from issuers.x509 import parts
+from issuers.x509.der import DerError
+from issuers.x509.extensions import AUTHORITY_KEY_IDENTIFIER, read_authority_key
 
 # RFC 9773, section 4.3.2: a client bounds Retry-After itself; without one, or after a failure, six hours (4.3.3).
 CHECK_AT_LEAST = dt.timedelta(hours=1)
@@ -84,8 +87,9 @@ def certificate_id(leaf: x509.Certificate) -> str | None:
     included.
     """
     try:
-        identifier = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        value = parts.extension(leaf, AUTHORITY_KEY_IDENTIFIER)
+        identifier = read_authority_key(value).key_id if value is not None else None
+    except DerError:
         return None
     if not identifier:
         return None

@@ -2,7 +2,8 @@
 
 Whoever may write a Secret, an object or an answer chooses the keys in it, and some cost seconds: an RSA exponent as long as
 its modulus makes each check of a signature dear. So a text is measured before it is read, and every key by its bytes before
-the library sees it; what comes out may be compared and verified with as it is. Keys are judged by their cost here, not by
+the library sees it; what comes out has dates, and may be compared and verified with as it is. Its names and extensions are read
+by issuers/x509/parts.py, not by the library, which raises what it likes. Keys are judged by their cost here, not by
 their strength: the old roots that clients trust are taken. Private keys are loaded in issuers/private_key.py, a CA's own
 certificates and requests to be signed by the strict readers beside it. A rule of ruff's keeps others from the library's
 readers (pyproject.toml, banned-api). Pure.
@@ -15,7 +16,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.utils import CryptographyDeprecationWarning
 
-from issuers.x509 import der, keys, pem
+from issuers.x509 import der, keys, parts, pem
 
 # The library warns of what our strict readers take, as Go and OpenSSL do: a serial number 0, and texts in names that are longer or
 # shorter than RFC 5280's upper bounds. What there is to be said of such a CA is said of it (issuers/line.py). For the whole
@@ -29,7 +30,6 @@ MAX_REQUEST = 64 * 1024
 # InvalidVersion is no ValueError.
 _LIBRARYS = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion)
 _LABEL = b"-----BEGIN CERTIFICATE-----"
-_VERSION = 0xA0
 
 
 class Unreadable(ValueError):
@@ -96,26 +96,19 @@ def signed_by(lower: x509.Certificate, upper: x509.Certificate) -> bool:
 
 def _check(found: x509.Certificate) -> None:
     try:
-        keys.check_cost(_certificate_key(found.tbs_certificate_bytes))
+        keys.check_cost(parts.parts_of(found).spki)
     except ValueError:
         raise Unreadable("holds a certificate with a key that is too large, or of an unknown form") from None
-
-
-def _certificate_key(tbs: bytes) -> bytes:
-    """The SubjectPublicKeyInfo within a TBSCertificate (RFC 5280, 4.1): the seventh element, the sixth without a version."""
-    pos, end = der.only(tbs, 0, len(tbs), der.SEQUENCE)
-    before = 6 if tbs[pos : pos + 1] == bytes([_VERSION]) else 5
-    return _after(tbs, pos, end, before)
+    try:
+        _ = found.not_valid_before_utc, found.not_valid_after_utc
+    except ValueError:  # the year 0, of which the library takes notice only now
+        raise Unreadable("holds a certificate with a date that is none") from None
 
 
 def _request_key(info: bytes) -> bytes:
     """The SubjectPublicKeyInfo within a CertificationRequestInfo (RFC 2986, 4.1): after version and subject."""
     pos, end = der.only(info, 0, len(info), der.SEQUENCE)
-    return _after(info, pos, end, 2)
-
-
-def _after(data: bytes, pos: int, end: int, before: int) -> bytes:
-    for _ in range(before):
-        _, _, pos = der.element(data, pos, end)
-    _, stop = der.expect(data, pos, end, der.SEQUENCE)
-    return data[pos:stop]
+    for _ in range(2):
+        _, _, pos = der.element(info, pos, end)
+    _, stop = der.expect(info, pos, end, der.SEQUENCE)
+    return info[pos:stop]

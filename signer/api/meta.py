@@ -147,7 +147,8 @@ def set_condition(
 
 def to_rfc3339(moment: datetime) -> str:
     """Write a time as Kubernetes does: UTC, whole seconds (cut, not rounded), "Z"."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # A year has four digits, before 1000 too.
+    return f"{moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat()}Z"
 
 
 def from_rfc3339(text: str | None) -> datetime | None:

@@ -12,11 +12,12 @@ from cryptography.x509.oid import NameOID
 
 from issuers.errors import InvalidAuthority
 from issuers.private_key import load_key
-from issuers.x509 import loading
+from issuers.x509 import loading, parts
 from signer.api.secret import TLS_CERT, TLS_KEY, Secret
 
 PLACEHOLDER_NAME = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "mesh-signer placeholder")])
 """Subject and issuer of the self-signed certificate that stands in a gateway's Secret before there is another."""
+_PLACEHOLDER = PLACEHOLDER_NAME.public_bytes()
 
 
 def leaf_of(chain: bytes) -> x509.Certificate | None:
@@ -34,20 +35,13 @@ def read_leaf(secret: Secret) -> x509.Certificate | None:
 
 def is_placeholder(certificate: x509.Certificate) -> bool:
     """Tell whether this is a placeholder: it is never taken for the certificate that is wanted."""
-    try:
-        return certificate.subject == PLACEHOLDER_NAME and certificate.issuer == PLACEHOLDER_NAME
-    except ValueError:
-        return False
+    read = parts.parts_of(certificate)
+    return read.subject == read.issuer == _PLACEHOLDER
 
 
 def is_ca(certificate: x509.Certificate) -> bool:
-    """Tell whether a certificate is a CA's; one whose extensions cannot be read counts as one."""
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
-    except ValueError:
-        return True
+    """Tell whether a certificate is a CA's; one that cannot be read counts as one."""
+    return parts.is_ca(certificate) is not False
 
 
 def public_key_hash(certificate: x509.Certificate) -> str:

@@ -9,7 +9,6 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from issuers.authority import Authority
 from issuers.certificate import sign
@@ -19,8 +18,10 @@ from issuers.private_key import encode_key, generate_key
 from issuers.request import SigningRequest, read_request
 from issuers.template import CertificateTemplate, mesh_template, within
 from issuers.verify import findings_of
-from issuers.x509 import der, keys, loading, pem
+from issuers.x509 import der, extensions, keys, loading, parts, pem
+from issuers.x509.general_names import read_general_names
 from issuers.x509.subject import EMPTY_NAME
+from issuers.x509.usages import EXTENDED_USAGES, decode_extended_key_usage
 from signer.api.secret import CA_CERT, Secret
 from signer.api.tls_secret import key_pair, read_leaf
 from signer.tenancy.verdict import Bridge, Grant
@@ -108,18 +109,23 @@ def read_credential(secret: Secret) -> Credential | None:
     if leaf is None or key_pair(secret) is None:
         return None
     try:
-        uris = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(
-            x509.UniformResourceIdentifier
+        names, uses, above = (
+            parts.extension(leaf, one) or b""
+            for one in (
+                extensions.SUBJECT_ALT_NAME,
+                extensions.EXTENDED_KEY_USAGE,
+                extensions.AUTHORITY_KEY_IDENTIFIER,
+            )
         )
-        uses = tuple(leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
-        named = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
-    except (x509.ExtensionNotFound, ValueError):
+        uris, used = read_general_names(names).uris, decode_extended_key_usage(uses)
+        named = extensions.read_authority_key(above).key_id or b""
+    except der.DerError:
         return None
-    if len(uris) != 1 or uses != (ExtendedKeyUsageOID.CLIENT_AUTH,):
+    if len(uris) != 1 or used != (EXTENDED_USAGES["client auth"],):
         return None
     return Credential(
         uris[0],
-        (named or b"").hex(),
+        named.hex(),
         leaf.not_valid_before_utc,
         leaf.not_valid_after_utc,
         roots_in(secret.data.get(CA_CERT, b"")),

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 from cryptography import x509
 
+from issuers.x509 import parts
 from signer.api.certificate import Certificate
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.duration import InvalidDuration, parse_duration
@@ -26,7 +27,7 @@ from signer.certificates.policies import SKEW, Facts, not_ready
 from signer.certificates.secrets.content import owner_reference
 from signer.certificates.secrets.view import KeyView, read_leaf, spki_of
 from signer.certificates.spec.check import Defect
-from signer.certificates.spec.matching import RequestView, certificate_mismatches, is_ca, lacking, request_mismatches
+from signer.certificates.spec.matching import RequestView, certificate_mismatches, lacking, request_mismatches
 
 DEFAULT_HISTORY = 1
 _NOT_COPIED = ("kubectl.kubernetes.io/", "fluxcd.io/", "argocd.argoproj.io/", "mesh-signer.dev/")
@@ -177,7 +178,7 @@ def issued_leaf(request: CertificateRequest, key: KeyView, facts: Facts) -> x509
         return Defect(INVALID_CERTIFICATE, f"Issuer returned an invalid certificate: {problem}")
     if spki_of(leaf) != key.spki:
         return Defect(INVALID_CERTIFICATE, "Issuer returned a certificate for another public key than the CSR's")
-    if facts.certificate.spec.is_ca and not is_ca(leaf):
+    if facts.certificate.spec.is_ca and not parts.is_ca(leaf):
         return Defect(INVALID_CERTIFICATE, "Issuer returned a certificate that is no CA's, and spec.isCA asks for a CA")
     begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
     if facts.now >= end:

@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
 from issuers.errors import InvalidAuthority
@@ -23,6 +21,7 @@ from issuers.x509 import loading
 from signer.api.certificatesigningrequest import RequestContent
 from signer.api.issuer import GROUP, IssuerRef
 from signer.api.secret import NEXT_KEY_LABEL, SECRETS, TLS_KEY
+from signer.api.tls_secret import is_ca
 from signer.csr.outcome import NoKey
 from signer.kube.client import ApiClient
 from signer.kube.errors import Forbidden, NotFound
@@ -34,8 +33,6 @@ SUBJECT_ACCESS_REVIEWS = Resource(
     "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False
 )
 
-# What pyca raises for certificates of odd content; no ValueErrors.
-_UNREADABLE = (x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
 _REMEMBER_SECONDS = 10.0
 _REMEMBERED = 4096
 
@@ -141,9 +138,6 @@ def _is_next_key(secret: dict[str, Any]) -> bool:
 def _is_ca(text: str) -> bool:
     """Tell whether a Secret's tls.crt (base64) is a CA's certificate; what cannot be read is treated as one."""
     try:
-        certificate = loading.certificates(base64.b64decode(text, validate=True))[0]
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
-    except (ValueError, UnsupportedAlgorithm, *_UNREADABLE):
+        return is_ca(loading.certificates(base64.b64decode(text, validate=True))[0])
+    except ValueError:
         return bool(text)

@@ -29,7 +29,7 @@ from signer.kube.client import ApiClient
 from signer.kube.clock import utc_now
 from signer.kube.discovery.served import Served, locate_first
 from signer.kube.encoding import protobuf
-from signer.kube.encoding.depth import TOO_DEEP, deeper
+from signer.kube.encoding.depth import TOO_DEEP, deeper, reader
 from signer.kube.encoding.protobuf_codec import ProtobufCodec
 from signer.kube.errors import NotFound, Unreachable
 from signer.kube.reflector import Change
@@ -51,7 +51,7 @@ class _Named(msgspec.Struct, frozen=True):
 
 
 _pod = msgspec.json.Decoder(Pod).decode
-_named = msgspec.json.Decoder(_Named).decode
+_named = reader(msgspec.json.Decoder(_Named).decode)
 
 
 class PodRequests:

@@ -38,7 +38,7 @@ def write_jks(
     text that is too long for the format (65,535 bytes).
     """
     secret = password.encode("utf-16-be", "surrogatepass")
-    stamp = int(made.timestamp() * 1000).to_bytes(8, "big")
+    stamp = int(made.timestamp() * 1000).to_bytes(8, "big", signed=True)  # a certificate may begin before 1970
     entries = []
     if key is not None:
         alias, private, chain = key

@@ -14,11 +14,10 @@ from itertools import islice
 from typing import Protocol
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from issuers.authority import Authority, signed
-from issuers.x509 import loading, pem
+from issuers.x509 import loading, parts, pem
 from issuers.x509.not_pem import instead_of_pem
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.issuer import IssuerRef
@@ -76,7 +75,7 @@ def _until(chain: bytes, ca: bytes) -> datetime | None:
     if _stranger(members, signed_by) is not None:
         return None
     # What is no root ends a path where it is the last: not every verifier stops at it.
-    whole = [root for root in roots if root.subject == root.issuer]
+    whole = [root for root in roots if _names(root)[0] == _names(root)[1]]
     ends = [_anchored(member, whole, signed_by) for member in members[:-1]]
     ends.append(_anchored(members[-1], roots, signed_by))
     # A path up may lead over certificates in any order: the way that lasts longest counts.
@@ -95,10 +94,7 @@ class _Signed:
         self._known: dict[tuple[int, int], bool] = {}
 
     def __call__(self, lower: x509.Certificate, upper: x509.Certificate) -> bool:
-        try:
-            if lower.issuer != upper.subject:
-                return False
-        except ValueError:  # a name that cannot be read
+        if _names(lower)[1] != _names(upper)[0]:
             return False
         pair = (id(lower), id(upper))
         if pair not in self._known:
@@ -109,7 +105,8 @@ class _Signed:
 def _anchored(member: x509.Certificate, roots: Sequence[x509.Certificate], signed_by: _Signed) -> datetime | None:
     """When the last of these roots ends that a certificate is, or that signed it; None where there is none."""
     # Of a name there are few roots, unless somebody wants many signatures verified.
-    named = [root for root in roots if root != member and root.subject == member.issuer][:MOST_OF_A_NAME]
+    issuer = _names(member)[1]
+    named = [root for root in roots if root != member and _names(root)[0] == issuer][:MOST_OF_A_NAME]
     anchors = [root for root in roots if root == member]
     anchors += [root for root in named if signed_by(member, root)]
     return max((root.not_valid_after_utc for root in anchors), default=None)
@@ -128,10 +125,14 @@ def _stranger(members: Sequence[x509.Certificate], signed_by: _Signed) -> int | 
 
 def _issues(one: x509.Certificate, other: x509.Certificate) -> bool:
     """Tell whether two certificates have one subject and key."""
-    try:
-        return one.subject == other.subject and one.public_key() == other.public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        return False
+    here, there = parts.parts_of(one), parts.parts_of(other)
+    return (here.subject, here.spki) == (there.subject, there.spki)
+
+
+def _names(certificate: x509.Certificate) -> tuple[bytes, bytes]:
+    """Subject and issuer as they stand: verifiers compare their bytes, be there text in them or not."""
+    found = parts.parts_of(certificate)
+    return found.subject, found.issuer
 
 
 def readable_ca(text: bytes) -> tuple[bytes, str]:
@@ -184,10 +185,7 @@ def _broken(chain: bytes, ca: bytes) -> str:
 
 
 def _named(certificate: x509.Certificate) -> str:
-    try:
-        return shown(certificate.subject.rfc4514_string())
-    except ValueError:
-        return "a certificate whose subject cannot be read"
+    return shown(parts.subject_text(certificate)) or "a certificate whose subject cannot be read"
 
 
 def longest(issued: IssuedData, held: IssuedData | None, authority: Authority | None) -> IssuedData:

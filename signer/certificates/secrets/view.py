@@ -9,12 +9,13 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
 
 from issuers.errors import InvalidAuthority
 from issuers.private_key import encode_key, encoded_as, load_key
+from issuers.x509 import parts
 from issuers.x509.keys import PrivateKey
 from issuers.x509.not_pem import instead_of_pem
+from issuers.x509.subject import COMMON_NAME
 from signer.api.certificate import CertificateSpec, PrivateKeySpec
 from signer.api.secret import CA_CERT, TLS_CERT, TLS_KEY, Secret
 from signer.api.tls_secret import is_placeholder, leaf_of
@@ -23,7 +24,7 @@ from signer.certificates.well_known import ISSUER_NAME
 
 TEMPORARY_NAME = "cert-manager.local"
 """Common name of who issues temporary certificates, here and in cert-manager (pkg/util/pki/temporarycertificate.go)."""
-_TEMPORARY_ISSUER = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, TEMPORARY_NAME)])
+_TEMPORARY_ISSUER = (((COMMON_NAME, TEMPORARY_NAME),),)
 DEFAULT_RSA_SIZE = 2048
 DEFAULT_EC_SIZE = 256
 
@@ -68,10 +69,8 @@ class SecretView:
 
 def _is_temporary(secret: Secret, leaf: x509.Certificate) -> bool:
     """Tell whether this is a temporary certificate: what an issuer made has the issuer's name on its Secret."""
-    try:
-        return leaf.issuer == _TEMPORARY_ISSUER and ISSUER_NAME not in secret.metadata.annotations
-    except ValueError:
-        return False
+    issuer = parts.names_in(parts.parts_of(leaf).issuer)
+    return issuer == _TEMPORARY_ISSUER and ISSUER_NAME not in secret.metadata.annotations
 
 
 def inspect(secret: Secret) -> SecretView:

@@ -8,12 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from issuers.errors import MalformedRequest, TemplateError
-from issuers.inspection import read_certificate
 from issuers.request import SigningRequest, read_request
-from issuers.x509 import der, extensions, general_names, literal_subject
+from issuers.x509 import der, extensions, general_names, literal_subject, parts
 from issuers.x509 import subject as names
 from issuers.x509.purposes import ANY
 from issuers.x509.usages import EXTENDED_USAGES, decode_extended_key_usage, split_usages
@@ -112,15 +110,6 @@ def certificate_mismatches(leaf: x509.Certificate, spec: CertificateSpec) -> tup
     return tuple(found)
 
 
-def is_ca(leaf: x509.Certificate) -> bool:
-    """Tell whether a certificate says that it is a CA's (RFC 5280, 4.2.1.9); False where that cannot be read."""
-    found = _extension(leaf, extensions.BASIC_CONSTRAINTS)
-    try:
-        return found is not None and extensions.decode_basic_constraints(found)[0]
-    except der.DerError:
-        return False
-
-
 def lacking(leaf: x509.Certificate, spec: CertificateSpec) -> tuple[str, ...]:
     """Name what a certificate has less than the spec asks for, field by field, where it is of use all the same.
 
@@ -141,8 +130,8 @@ def lacking(leaf: x509.Certificate, spec: CertificateSpec) -> tuple[str, ...]:
     ):
         if not set(have.texts(kind)).issuperset(texts):
             found.append(f"spec.subject.{field}")
-    value = _extension(leaf, extensions.EXTENDED_KEY_USAGE)
     try:
+        value = parts.extension(leaf, extensions.EXTENDED_KEY_USAGE)
         given = {ANY} if value is None else set(decode_extended_key_usage(value))
         wanted = dict.fromkeys(split_usages(spec.usages)[1])
         missing = [] if ANY in given else [one for one in wanted if EXTENDED_USAGES.get(one, one) not in given]
@@ -151,14 +140,6 @@ def lacking(leaf: x509.Certificate, spec: CertificateSpec) -> tuple[str, ...]:
     if missing:
         found.append(f"spec.usages ({', '.join(missing)})")
     return tuple(found)
-
-
-def _extension(leaf: x509.Certificate, identifier: bytes) -> bytes | None:
-    try:
-        found = read_certificate(leaf.public_bytes(Encoding.DER)).extensions.get(identifier)
-    except der.DerError:
-        return None
-    return found[1] if found is not None else None
 
 
 def _common_names(spec: CertificateSpec) -> set[str]:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import msgspec
 from cryptography import x509
 
-from issuers.x509 import loading
+from issuers.x509 import loading, parts
 from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
@@ -240,11 +240,8 @@ class GatewaySecrets:
 
 def dns_names(leaf: x509.Certificate) -> list[str]:
     """The DNS names of a certificate, in lower case."""
-    try:
-        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, x509.ExtensionNotFound):
-        return []
-    return [name.lower() for name in names.get_values_for_type(x509.DNSName)]
+    names = parts.alt_names(leaf)
+    return [name.lower() for name in names.dns_names] if names is not None else []
 
 
 def holds_placeholder(secret: Secret) -> bool:

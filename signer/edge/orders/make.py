@@ -8,11 +8,9 @@ from base64 import b64encode
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from cryptography import x509
-
 from issuers.acme.identifiers import MAX_IDENTIFIERS
 from issuers.request import SigningRequest
-from issuers.x509 import loading
+from issuers.x509.subject import COMMON_NAME
 from signer.api.certificate import IssuerReference
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.issuer import IssuerRef
@@ -140,6 +138,4 @@ def hosts_of(csr: SigningRequest) -> tuple[Host, ...] | str:
 
 
 def _common_names(csr: SigningRequest) -> tuple[str, ...]:
-    request = loading.request(csr.der)
-    found = request.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    return tuple(str(one.value) for one in found)
+    return tuple(text for pairs in csr.subject_names for kind, text in pairs if kind == COMMON_NAME)

@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from cryptography import x509
 
 from issuers.acme.renewal import certificate_id
 from issuers.request import SigningRequest
+from issuers.x509 import parts
 from signer.api.certificate import CERTIFICATES, IssuerReference
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
 from signer.api.challenge import Challenge
@@ -233,16 +233,16 @@ class OrderedRequests:
             found = await self._client.get(SECRETS, secret_name, request.metadata.namespace)
             secret = read_secret(found)
             leaf = read_leaf(secret)
-            if leaf is None:
-                return ""
-            served = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        except (NotFound, ValueError, x509.ExtensionNotFound):
+        except (NotFound, ValueError):
+            return ""
+        served = parts.alt_names(leaf) if leaf is not None else None
+        if leaf is None or served is None:
             return ""
         annotations = secret.metadata.annotations
         same_issuer = annotations.get("cert-manager.io/issuer-name") == ref.name
         if not same_issuer or is_placeholder(leaf):
             return ""
-        if not set(served.get_values_for_type(x509.DNSName)) & {str(one) for one in names}:
+        if not set(served.dns_names) & {str(one) for one in names}:
             return ""
         return certificate_id(leaf) or ""
 

@@ -121,7 +121,7 @@ class TrustBundles:
         for count, ref in enumerate(mine):
             try:
                 await self._keep(resource, served.store, ref, entries.get(ref, ()), refused.get(ref, ""))
-            except (ApiError, Unreachable) as error:
+            except Exception as error:  # noqa: BLE001 - one signer's roots must never stop the others', nor the process
                 self._failed(ref, error)
                 asyncio.get_running_loop().call_later(_RETRY, self._changed.set)
             if count % _YIELD_EVERY == 0:
@@ -209,13 +209,25 @@ class TrustBundles:
         except (Conflict, NotFound):
             asyncio.get_running_loop().call_later(_SETTLES, self._changed.set)
 
-    def _failed(self, ref: IssuerRef, error: ApiError | Unreachable) -> None:
+    def _failed(self, ref: IssuerRef, error: Exception) -> None:
         state = self._registry.get(ref)
+        foreseen = isinstance(error, ApiError | Unreachable)
         if state is not None:
-            self._errors.refused(reference_to(ref.resource, state.issuer.metadata), error)
-        if self._logged.get(ref) != str(error):
-            self._logged[ref] = str(error)
+            about = reference_to(ref.resource, state.issuer.metadata)
+            if isinstance(error, ApiError | Unreachable):
+                self._errors.refused(about, error)
+            else:
+                text = (
+                    f"the roots are not kept: a fault of mesh-signer's own ({type(error).__name__}); its log says where"
+                )
+                self._notices.say(about, [Notice("Warning", NOT_PUBLISHED, text)])
+        if self._logged.get(ref) == str(error):
+            return
+        self._logged[ref] = str(error)
+        if foreseen:
             log.log(loudness(error), "the ClusterTrustBundle of %s could not be written: %s", ref, error)
+        else:
+            log.error("the ClusterTrustBundle of %s: unforeseen %s", ref, type(error).__name__, exc_info=error)
 
     def _say(self, about: ObjectReference, notice: Notice) -> None:
         for one in self._notices.say(about, [notice]):

@@ -11,10 +11,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 import msgspec
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from issuers.x509 import loading
+from issuers.x509 import loading, parts
 from signer.api.clustertrustbundle import FORMER_ROOTS, ClusterTrustBundle
 from signer.api.issuer import IssuerRef
 from signer.api.meta import from_rfc3339, to_rfc3339
@@ -61,16 +60,9 @@ def bundle_roots(texts: Iterable[bytes], now: datetime) -> tuple[Root, ...]:
                 one.public_bytes(Encoding.PEM).decode(),
                 one.not_valid_after_utc,
             )
-            if _is_ca(one) and root.ends > now:
+            if parts.is_ca(one) and root.ends > now:
                 found.setdefault(root.digest, root)
     return tuple(found.values())
-
-
-def _is_ca(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
-        return False
 
 
 def own_entries(authorities: Iterable[CertificateAuthorityEntry]) -> dict[IssuerRef, tuple[str, ...]]:

@@ -6,11 +6,14 @@ EVALUATE = "signer/pods/evaluate.py"
 BUNDLES = "signer/pods/bundles/step.py"
 OBJECT = "signer/api/podcertificaterequest.py"
 BUNDLE = "signer/api/clustertrustbundle.py"
+KEEPING = "signer/pods/bundles/controller.py"
 KEY = "issuers/proven_key.py"
 COMPOSE = "signer/csr/answers/compose.py"
 DECIDE = "signer/tenancy/decide.py"
 DECIDED = ("tests/unit/pods/test_evaluate.py",)
 ROOTS = ("tests/unit/pods/bundles/test_step.py",)
+ROUND = ("tests/unit/pods/bundles/test_round.py",)
+FOREIGN = ("tests/unit/issuers/test_foreign_certificates.py::test_the_key_beside_it",)
 PROVEN = ("tests/unit/issuers/test_proven_key.py",)
 READ = ("tests/unit/api/test_podcertificaterequest.py",)
 
@@ -160,7 +163,7 @@ MUTANTS = (
     Mutant(
         "a leaf is published as a root",
         BUNDLES,
-        "            if _is_ca(one) and root.ends > now:\n",
+        "            if parts.is_ca(one) and root.ends > now:\n",
         "            if root.ends > now:\n",
         ROOTS,
     ),
@@ -170,6 +173,27 @@ MUTANTS = (
         "    return max(world.settings.max_workload_lifetime, *limits) if limits else world.settings.max_workload_lifetime\n",
         "    return world.settings.max_workload_lifetime\n",
         ROOTS,
+    ),
+    Mutant(
+        "what one signer's roots trip up stops all bundles",
+        KEEPING,
+        "            except Exception as error:  # noqa: BLE001 - one signer's",
+        "            except (ApiError, Unreachable) as error:  # one signer's",
+        ROUND,
+    ),
+    Mutant(
+        "the key beside a certificate that nobody can read signs for whoever names its Secret",
+        "signer/api/tls_secret.py",
+        "    return parts.is_ca(certificate) is not False\n",
+        "    return parts.is_ca(certificate) is True\n",
+        FOREIGN,
+    ),
+    Mutant(
+        "a chain ends at a root of another name",
+        "signer/certificates/secrets/trust.py",
+        "    whole = [root for root in roots if _names(root)[0] == _names(root)[1]]\n",
+        "    whole = roots\n",
+        ("tests/unit/certificates/secrets/test_trust.py",),
     ),
     Mutant(
         "somebody else's bundle is written over",

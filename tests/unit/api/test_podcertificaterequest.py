@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from signer.api.podcertificaterequest import read_pod_request, read_status_chain, with_denied, with_issued
 from signer.kube.encoding import protobuf
 from signer.kube.encoding.protobuf import ProtobufError
-from tests.fakes.envelopes import unwrap
+from tests.fakes.envelopes import unwrap, wrap
 from tests.unit.csr.crafted import NOW
-from tests.unit.pods.crafted import SPEC, encoded, request
+from tests.unit.pods.crafted import encoded, request
 
 CHAIN = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -68,15 +68,31 @@ def test_any_bytes(data: bytes) -> None:
         return
 
 
-@given(st.integers(0, 400))
-def test_cut_short(length: int) -> None:
-    """An object that ends too early is not read as a shorter one of the same name."""
-    raw = encoded()
-    try:
-        found = read_pod_request(raw[: min(length, len(raw) - 1)], "v1")
-    except ProtobufError:
-        return
-    assert (found.uid, found.signer_name) != ("uid-1", SPEC["signer_name"]) or not found.answered
+@pytest.mark.parametrize("conditions", [(), ("New",), ("Issued",), ("New", "Denied")])
+def test_cut_short(conditions: tuple[str, ...]) -> None:
+    """Wherever an answer is cut off, nothing of its object is read, so that an answered one is never open again."""
+    whole = encoded(conditions=conditions)
+    body = wrap("certificates.k8s.io/v1", "PodCertificateRequest", whole)
+    before = len(body) - len(whole)
+    for length in range(len(body)):
+        try:
+            found = read_pod_request(body[:length], "v1", *protobuf.raw_span(body[:length]))
+        except ProtobufError:
+            continue
+        # An envelope may have no object at all: that is the empty one, which is about nothing.
+        assert length <= before
+        assert (found.uid, found.signer_name, found.stub) == ("", "", b"")
+
+
+@pytest.mark.parametrize("conditions", [(), ("Issued",)])
+def test_cut_within(conditions: tuple[str, ...]) -> None:
+    """An object that ends within a field is not read; protobuf itself cannot tell one that ends behind a whole field."""
+    whole = encoded(conditions=conditions)
+    ends = {end for _, _, end in protobuf.scan(whole)} | {0}
+    assert len(ends) == 4
+    for length in sorted(set(range(len(whole))) - ends):
+        with pytest.raises(ProtobufError):
+            read_pod_request(whole[:length], "v1")
 
 
 @given(st.sampled_from(["v1", "v1beta1"]), st.binary(max_size=300).map(lambda data: CHAIN + data.hex().encode()))

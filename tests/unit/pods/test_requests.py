@@ -122,6 +122,18 @@ async def test_what_is_not_there_is_not_remembered() -> None:
     assert (await pods.look(request())).service_account_uid == "uid-account"
 
 
+@pytest.mark.parametrize("levels", [99, 1_000, 9_999])
+async def test_managed_fields_of_any_depth(levels: int) -> None:
+    """Who may write a node or an account may nest its managedFields as deep as the API server takes: its uid is known all the same."""
+    client = there()
+    deep = b'{"f:x":' * levels + b"{}" + b"}" * levels
+    for path in ("/api/v1/namespaces/foo/serviceaccounts/web", "/api/v1/nodes/node-1"):
+        fields = b'"managedFields":[{"manager":"m","fieldsV1":' + deep + b"}]"
+        client.answers[path] = b'{"metadata":{' + fields + b',"uid":"uid-deep"}}'
+    seen = await door(client, [0]).look(request())
+    assert (seen.service_account_uid, seen.node_uid) == ("uid-deep", "uid-deep")
+
+
 @pytest.mark.parametrize("path", ["pods/web-0", "serviceaccounts/web", "node-1"])
 @pytest.mark.parametrize(
     "answer",

@@ -10,8 +10,9 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from issuers.x509 import parts
 from signer.api.certificate import CertificateSpec
-from signer.certificates.spec.matching import certificate_mismatches, is_ca, lacking
+from signer.certificates.spec.matching import certificate_mismatches, lacking
 from tests.fuzz.certificate import assert_issued_as_wished
 from tests.pki import ANY_TIME, CA
 from tests.unit.certificates import samples
@@ -99,4 +100,4 @@ def test_what_an_issuer_leaves_out(
     for one in PURPOSES:
         assert (one in found.partition("spec.usages")[2]) is (one in missing)
     assert ("spec.usages" in found) is bool(missing)
-    assert is_ca(made) is ca
+    assert parts.is_ca(made) is ca

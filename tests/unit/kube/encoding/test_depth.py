@@ -105,6 +105,49 @@ def test_every_codec_is_tried() -> None:
     assert found - {"type_", "kind", "decode"} <= {one.__name__ for one in READ}
 
 
+_DECODES = {("msgspec", "json", "decode"), ("msgspec", "json", "Decoder"), ("json", "loads")}
+# What reads no stranger's text, and where `deeper` is asked right before, with the reason.
+_GUARDED_ELSEWHERE = [
+    "signer/certificates/steps.py: decode",  # what it has just encoded itself
+    "signer/commands/checks/admission.py: loads",  # a file of the package
+    "signer/commands/checks/fields.py: loads",  # a file of the package
+    "signer/commands/live.py: Decoder",  # after deeper()
+    "signer/kube/encoding/codec.py: Decoder",  # after deeper(), in JsonCodec
+    "signer/kube/objects.py: Decoder",  # after deeper() or cut()
+    "signer/mesh/reread.py: Decoder",  # after deeper()
+    "signer/pods/requests.py: Decoder",  # Pods: after deeper()
+]
+
+
+def _dotted(node: ast.expr) -> tuple[str, ...]:
+    if isinstance(node, ast.Attribute):
+        return (*_dotted(node.value), node.attr)
+    return (node.id,) if isinstance(node, ast.Name) else ()
+
+
+def test_every_decoder_has_a_guard() -> None:
+    """JSON that comes from outside is read by `reader`, or where RecursionError is caught, or after a look at its depth."""
+    root, bare = Path(signer.__file__).parents[1], list[str]()
+    for path in (*(root / "signer").rglob("*.py"), *(root / "issuers").rglob("*.py")):
+        tree = ast.parse(path.read_text("utf-8"))
+        guarded = {
+            inner
+            for node in ast.walk(tree)
+            if (
+                isinstance(node, ast.Try)
+                and any("RecursionError" in ast.unparse(one.type or node) for one in node.handlers)
+            )
+            or (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "reader")
+            for inner in ast.walk(node)
+        }
+        bare += [
+            f"{path.relative_to(root)}: {node.attr}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and _dotted(node) in _DECODES and node not in guarded
+        ]
+    assert sorted(bare) == _GUARDED_ELSEWHERE
+
+
 @pytest.mark.parametrize("type_", READ, ids=lambda one: one.__name__)
 class TestCodecs:
     @pytest.mark.heavy
