@@ -1,37 +1,28 @@
 """Reconciles one TenantBridge: asks both hands, reads what stands, and takes the steps that are missing, in their order.
 
 Everything runs on the loop, but for keys and signatures, which leave it; a bridge is handled by one worker at a time. What is
-wrong with one is told on it and never stops another. Nothing is signed before bridge, policy and both namespaces were read
-live: a watch may lag behind a hand that was taken away.
+wrong with one is told on it and never stops another.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
-import msgspec
-
-from issuers.certificate import new_serial
-from issuers.errors import SigningFailed
 from signer.api.destinationrule import DESTINATION_RULES
 from signer.api.event import ObjectReference, reference_to
-from signer.api.issuer import IssuerRef
 from signer.api.meta import find_condition, from_rfc3339
-from signer.api.namespace import NAMESPACES
 from signer.api.tenantbridge import TENANT_BRIDGES, TenantBridge, TenantBridgeStatus
-from signer.api.tenantbridgepolicy import TENANT_BRIDGE_POLICIES, TenantBridgePolicy
 from signer.authorities.registry import Registry
-from signer.bridges import credential, status
-from signer.bridges.bodies import rule_name, secret_body
-from signer.bridges.decide import Denied, allowed
+from signer.bridges import status
+from signer.bridges.bodies import rule_name
+from signer.bridges.case import READING_ACCOUNTS, Around, Case, bridge_case
+from signer.bridges.decide import Denied
 from signer.bridges.defects import CONTAINED, WORKING, contained, working
 from signer.bridges.facts import FactReads
-from signer.bridges.read import Wish, read_bridge, read_bridge_policy
-from signer.bridges.record import BridgeRecord, Issued
-from signer.bridges.server import server_of, signer_of
+from signer.bridges.issuing import BridgeIssuing
+from signer.bridges.read import Wish
+from signer.bridges.record import BridgeRecord
 from signer.bridges.step import (
     Announce,
     DropRule,
@@ -45,7 +36,7 @@ from signer.bridges.step import (
     due,
     take_away,
 )
-from signer.bridges.watched import NO_RULES, Key, Watched
+from signer.bridges.watched import Key, Watched
 from signer.bridges.writer import FINALIZER, BridgeWriter
 from signer.kube.client import ApiClient
 from signer.kube.errors import AlreadyExists, Conflict, NotFound
@@ -53,32 +44,14 @@ from signer.kube.queue import WorkQueue
 from signer.kube.resource import Resource
 from signer.mesh.watcher import MeshWatcher
 from signer.observe.notices import Notice, Notices
-from signer.tenancy.bridge import BRIDGE_USAGES
-from signer.tenancy.decide import decide
-from signer.tenancy.verdict import Bridge, Claim, Confirm, Grant, Limits, Reason, Refuse, Unready
+from signer.tenancy.verdict import Reason, Refuse, Unready
 
 log = logging.getLogger(__name__)
 
 # Seconds until a bridge that stands is looked at again, whatever the watches said.
 LOOK_AGAIN = 300.0
 _RECHECK = 5.0
-_CONFIRMATIONS = 3
 _PATIENCE = timedelta(seconds=30)
-CLIENT_CHANGED = "ClientChanged"
-READING_ACCOUNTS = "ReadingServiceAccounts"
-CHANGED_MEANWHILE = "ChangedMeanwhile"
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """One bridge in one look: `denied` says why it is not to stand, else the other three are there."""
-
-    obj: TenantBridge
-    wish: Wish
-    denied: Denied | None = None
-    bridge: Bridge | None = None
-    signer: IssuerRef | None = None
-    wanted: Wanted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +77,7 @@ class BridgeController:
         self._watched = parts.watched
         self._writer = BridgeWriter(parts.client)
         self._facts = FactReads(parts.client)
+        self._issuing = BridgeIssuing(parts.client, parts.registry, parts.mesh, parts.record, parts.clock)
         self._notices = parts.notices
         self._record = parts.record
         self._queue = queue
@@ -129,7 +103,7 @@ class BridgeController:
             self._queue.add_after(key, _RECHECK)
             return
         now = self._clock()
-        case = self._case(obj, now)
+        case = bridge_case(obj, self._around(), now)
         if self._only_reading(key, case, now):
             self._queue.add_after(key, _RECHECK)
             return
@@ -153,7 +127,7 @@ class BridgeController:
         self._settled[key] = (facts, until)
         self._queue.add_after(key, max((until - self._clock()).total_seconds(), 0.001))
 
-    def _only_reading(self, key: Key, case: _Case, now: datetime) -> bool:
+    def _only_reading(self, key: Key, case: Case, now: datetime) -> bool:
         """Whether a bridge waits for a list that has just been asked for: that is told only when it lasts."""
         if case.denied is None or case.denied.reason.code != READING_ACCOUNTS:
             self._reading.pop(key, None)
@@ -166,49 +140,16 @@ class BridgeController:
         self.standing.pop(key, None)
         self._record.forget(key)
 
-    def _case(self, obj: TenantBridge, now: datetime) -> _Case:
-        """Say what is wanted of a bridge, from what is known without asking anybody."""
-        wish = read_bridge(obj)
-        if obj.metadata.deletion_timestamp is not None:
-            return _Case(obj, wish, Denied(Reason("Deleted", "it is being deleted")))
-        place = obj.status.client_namespace
-        if place and wish.client_namespace and place != wish.client_namespace:
-            text = (
-                f"it was built in namespace {place}: spec.client.namespace cannot be changed; make another TenantBridge"
-            )
-            return _Case(obj, wish, Denied(Reason(CLIENT_CHANGED, text)))
-        world = self._mesh.world
-        found = allowed(
-            wish,
-            self._watched.allowing.values(),
-            world.namespaces,
-            world.config.trust_domains,
-            built_for=obj.status.client_namespace_uid,
-            now=now,
-        )
-        if isinstance(found, Denied):
-            return _Case(obj, wish, found)
-        if self._watched.served.resource is None:
-            return _Case(obj, wish, Denied(Reason("NoDestinationRules", NO_RULES), waits=True))
-        signer = signer_of(world, wish.namespace, now=self._clock())
-        if isinstance(signer, Reason):
-            return _Case(obj, wish, Denied(signer))
-        server = server_of(self._registry.get(signer), signer, world)
-        if isinstance(server, Reason):
-            # A CA that is being read, or mended, takes no bridge away: what stands ends with its certificate.
-            return _Case(obj, wish, Denied(server, waits=True))
-        accounts = wish.accounts or self._watched.accounts(wish.namespace)
-        if accounts is None:
-            text = f"the service accounts of namespace {wish.namespace} are being read"
-            return _Case(obj, wish, Denied(Reason(READING_ACCOUNTS, text), waits=True))
-        subsets = {host: self._watched.subsets(wish.namespace, host) for host in wish.hosts}
-        return _Case(obj, wish, None, found, signer, Wanted(found, server, accounts, subsets))
+    def _around(self) -> Around:
+        watched = self._watched
+        rules = watched.rules_in if watched.served.resource is not None else None
+        return Around(self._mesh.world, tuple(watched.allowing.values()), self._registry.get, watched.accounts, rules)
 
     @property
     def _rules(self) -> Resource:
         return self._watched.served.resource or DESTINATION_RULES
 
-    async def _end(self, key: Key, case: _Case) -> datetime:
+    async def _end(self, key: Key, case: Case) -> datetime:
         """Take away what stands, unless there only is to be waited; then say why there is no bridge."""
         obj, denied = case.obj, case.denied
         assert denied is not None  # noqa: S101 - the caller's condition
@@ -239,7 +180,7 @@ class BridgeController:
             await self._writer.hold(obj, hold=False)
         return later
 
-    async def _keep(self, key: Key, case: _Case, now: datetime) -> datetime:
+    async def _keep(self, key: Key, case: Case, now: datetime) -> datetime:
         """Take the steps that are missing; returns when time alone makes the next look necessary."""
         obj, wish, wanted = case.obj, case.wish, case.wanted
         assert wanted is not None  # noqa: S101 - the caller's condition
@@ -275,7 +216,7 @@ class BridgeController:
         return status.with_defects(obj, current, CONTAINED, contained(wish, facts), now)
 
     async def _take(
-        self, obj: TenantBridge, case: _Case, current: TenantBridgeStatus, step: Step
+        self, obj: TenantBridge, case: Case, current: TenantBridgeStatus, step: Step
     ) -> tuple[TenantBridge, TenantBridgeStatus] | Refuse | Unready:
         """Take one step, and store what it made."""
         wish = case.wish
@@ -283,7 +224,7 @@ class BridgeController:
             names = dict.fromkeys(step.rules, "")
             current = status.recorded(current, step.client_namespace, step.client_namespace_uid, names)
         elif isinstance(step, Issue):
-            issued = await self._issue(case, current, step)
+            issued = await self._issuing.issue(case, current, step)
             if isinstance(issued, Refuse | Unready):
                 return issued
             current = issued
@@ -301,102 +242,7 @@ class BridgeController:
             obj = await self._writer.write_status(obj, current)
         return obj, current
 
-    async def _issue(
-        self, case: _Case, current: TenantBridgeStatus, step: Issue
-    ) -> TenantBridgeStatus | Refuse | Unready:
-        """Ask the wall for a certificate, sign it and put it into the Secret."""
-        bridge, signer = case.bridge, case.signer
-        assert bridge is not None  # noqa: S101 - what is built has both
-        assert signer is not None  # noqa: S101
-        if (changed := await self._changed_meanwhile(case)) is not None:
-            return Unready(changed)
-        if self._record.blocked:
-            return Unready(
-                Reason("AuditBlocked", "nothing may be issued that cannot be written down (--audit-failure=stop)")
-            )
-        asked = await asyncio.to_thread(credential.new_request, bridge)
-        grant = await self._decide(bridge, signer, asked)
-        if isinstance(grant, Refuse | Unready):
-            return grant
-        state = self._registry.get(signer)
-        authority = state.authority if state is not None else None
-        if authority is None:
-            return Unready(Reason("SignerNotReady", f"{signer} is not ready any more"))
-        now = self._clock()
-        template = credential.template(bridge, asked.request, grant, authority, now)
-        if useless := credential.useless(template, authority):
-            return Refuse(
-                tuple(Reason("NotVerifiable", f"nobody would accept the certificate: {one}") for one in useless)
-            )
-        try:
-            chain = await asyncio.to_thread(credential.sign_chain, template, authority, serial=(serial := new_serial()))
-        except SigningFailed as error:
-            return Unready(Reason("SigningError", str(error)))
-        body = secret_body(case.wish, chain=chain, key=asked.key, roots="".join(step.roots).encode())
-        line = self._record.line(case.obj, bridge, signer, Issued(grant, serial, template, authority.key_id))
-        uid = await self._record.stored(line, lambda: self._writer.put_secret(case.wish, step, body))
-        log.info("TenantBridge %s: a certificate for %s (%s)", case.wish.full_name, bridge.client, step.why)
-        overlap = self._mesh.world.settings.max_workload_lifetime
-        return status.secret_made(current, uid, step.roots[0], template.not_after, overlap=overlap, now=now)
-
-    async def _decide(self, bridge: Bridge, signer: IssuerRef, asked: credential.Asked) -> Grant | Refuse | Unready:
-        """Ask the wall; and where it wants the server's namespace read live first, once more after that."""
-        for _ in range(_CONFIRMATIONS):
-            state = self._registry.get(signer)
-            authority = state.authority if state is not None else None
-            claim = Claim(
-                requester="",
-                signer=signer,
-                ca_key_id=authority.key_id if authority is not None else "",
-                request=asked.request,
-                usages=BRIDGE_USAGES,
-                is_ca=False,
-                lifetime=None,
-                resource="TenantBridge",
-                namespace=bridge.server,
-                ca_not_after=authority.not_after if authority is not None else None,
-                root_key_id=authority.root_key_id if authority is not None else "",
-                chain=authority.chain if authority is not None else None,
-                bridge=bridge,
-            )
-            verdict = decide(claim, self._mesh.world, Limits(), fresh=True, now=self._clock())
-            if isinstance(verdict, Grant | Refuse | Unready):
-                return verdict
-            if isinstance(verdict, Confirm):
-                await self._mesh.confirm(verdict.signer, verdict.namespace, verdict.namespace_uid)
-        return Unready(Reason("ReadingNamespace", f"namespace {bridge.server} changes all the time"))
-
-    async def _changed_meanwhile(self, case: _Case) -> Reason | None:
-        """Read both hands and both namespaces live, and decide on them again. Raises ApiError, Unreachable."""
-        wish, bridge = case.wish, case.bridge
-        assert bridge is not None  # noqa: S101 - what is built has one
-        try:
-            raw = await self._client.get(TENANT_BRIDGES, wish.name, wish.namespace)
-            policy = await self._client.get(TENANT_BRIDGE_POLICIES, bridge.policy)
-            spaces = [await self._client.get(NAMESPACES, name) for name in (bridge.server, bridge.client.namespace)]
-        except NotFound as error:
-            return Reason(CHANGED_MEANWHILE, f"it is no longer so: {error}")
-        live, allowing = msgspec.convert(raw, TenantBridge), msgspec.convert(policy, TenantBridgePolicy)
-        world = self._mesh.world
-        there = {str(one["metadata"]["name"]): one for one in spaces if not _ending(one)}
-        namespaces = {
-            name: msgspec.structs.replace(world.namespaces[name], uid=str(one["metadata"]["uid"]))
-            for name, one in there.items()
-            if name in world.namespaces
-        }
-        found = allowed(
-            read_bridge(live),
-            [read_bridge_policy(allowing)],
-            namespaces,
-            world.config.trust_domains,
-            built_for=live.status.client_namespace_uid,
-            now=self._clock(),
-        )
-        if found == bridge and live.metadata.uid == wish.uid and live.metadata.deletion_timestamp is None:
-            return None
-        return Reason(CHANGED_MEANWHILE, "it, its policy or a namespace changed this moment")
-
-    async def _refused(self, key: Key, case: _Case, current: TenantBridgeStatus, verdict: Refuse | Unready) -> datetime:
+    async def _refused(self, key: Key, case: Case, current: TenantBridgeStatus, verdict: Refuse | Unready) -> datetime:
         """Tell that the wall gives no certificate. A refusal ends what stands; what is not known yet does not."""
         obj = case.obj
         if isinstance(verdict, Refuse):
@@ -423,10 +269,6 @@ class BridgeController:
 
 def _names(wish: Wish) -> tuple[str, ...]:
     return tuple(rule_name(wish, host) for host in wish.hosts)
-
-
-def _ending(namespace: dict[str, Any]) -> bool:
-    return bool(namespace["metadata"].get("deletionTimestamp"))
 
 
 def _next_look(wanted: Wanted, current: TenantBridgeStatus, sight: Sight, now: datetime) -> datetime:

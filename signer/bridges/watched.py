@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from signer.api.destinationrule import DESTINATION_RULES, DestinationRule, Subset
+from signer.api.destinationrule import DESTINATION_RULES, DestinationRule
 from signer.api.labels import BRIDGE_UID
 from signer.api.meta import ObjectMeta
 from signer.api.parts import only_what_is_read
@@ -26,9 +26,7 @@ from signer.kube.reflector import Change, Reflector
 
 Key = tuple[str, str]
 """(namespace, name) of a TenantBridge."""
-NO_RULES = "Istio's DestinationRules are not served here: a bridge is made of them"
 _LOOKS = 0.05
-_MAX_SUBSETS = 64
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,20 +115,6 @@ class Watched:
         if found is None or not found[0].synced.is_set():
             return None
         return tuple(sorted(name for _, name in found[0].store))
-
-    def subsets(self, namespace: str, host: str) -> tuple[Subset, ...]:
-        """Return the subsets that the server's own rules have for a host, the first of each name, by the rules' names.
-
-        A rule for all services hides each of theirs, so it has the subsets of all.
-        """
-        short = host.split(".", 1)[0]
-        every = host.startswith("*.")
-        found: dict[str, Subset] = {}
-        for rule in self.rules_in(namespace):
-            if every or rule.spec.host in (host, short, f"{short}.{namespace}", f"{short}.{namespace}.svc"):
-                for subset in rule.spec.subsets:
-                    found.setdefault(subset.name, subset)
-        return tuple(found.values())[:_MAX_SUBSETS]
 
     def rules_in(self, namespace: str) -> Iterator[DestinationRule]:
         """The DestinationRules of a namespace, by name."""
