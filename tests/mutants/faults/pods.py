@@ -13,7 +13,7 @@ DECIDE = "signer/tenancy/decide.py"
 DECIDED = ("tests/unit/pods/test_evaluate.py",)
 ROOTS = ("tests/unit/pods/bundles/test_step.py",)
 ROUND = ("tests/unit/pods/bundles/test_round.py",)
-FOREIGN = ("tests/unit/issuers/test_foreign_certificates.py::test_the_key_beside_it",)
+FOREIGN = ("tests/unit/issuers/test_foreign_certificates.py",)
 PROVEN = ("tests/unit/issuers/test_proven_key.py",)
 READ = ("tests/unit/api/test_podcertificaterequest.py",)
 
