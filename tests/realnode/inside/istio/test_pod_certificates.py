@@ -111,6 +111,10 @@ def test_a_root_is_changed(filed: Istio) -> None:
     announce(cluster, RED, old)
     cluster.kubectl("label", "namespace", RED, "istio-injection=enabled")
     cluster.apply(json.dumps(_claim(RED)))
+    # A Pod that istiod injects before it has seen the claim asks for the default's signer, for good.
+    filed.node.wait_for(
+        lambda: _given(filed, RED) == f"clusterissuers.cert-manager.io/{RED}", "istiod to see the claim"
+    )
     for app, which in ((SERVES, "httpbin"), (ASKS, "curl")):
         cluster.apply(_text(app, which, RED))
     for app in (SERVES, ASKS):
@@ -143,6 +147,19 @@ def test_a_root_is_changed(filed: Istio) -> None:
     assert len(codes) > 50
     assert set(codes) == {"200"}
     remove_tenant(cluster, RED)
+
+
+def _given(istio: Istio, namespace: str) -> str:
+    """The signer that istiod's injector would give a Pod of a namespace now: what the API server says to one that is not made."""
+    documents = yaml.safe_load_all(_text(ASKS, "curl", namespace))
+    template = next(one for one in documents if one["kind"] == "Deployment")["spec"]["template"]
+    meta = template["metadata"] | {"name": "tried", "namespace": namespace}
+    spec = {key: value for key, value in template["spec"].items() if key != "serviceAccountName"}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
+    made = json.loads(istio.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", input=json.dumps(pod)))
+    (volume,) = [one for one in made["spec"]["volumes"] if one["name"] == "workload-certs"]
+    named = [one["podCertificate"]["signerName"] for one in volume["projected"]["sources"] if "podCertificate" in one]
+    return str(named[0])
 
 
 def _claim(namespace: str) -> Any:
