@@ -15,16 +15,16 @@ from issuers.certificate import new_serial
 from issuers.errors import SigningFailed
 from signer.api.issuer import IssuerRef
 from signer.api.namespace import NAMESPACES
-from signer.api.tenantbridge import TENANT_BRIDGES, TenantBridge, TenantBridgeStatus
+from signer.api.tenantbridge import TENANT_BRIDGES, TenantBridge
 from signer.api.tenantbridgepolicy import TENANT_BRIDGE_POLICIES, TenantBridgePolicy
 from signer.authorities.registry import Registry
-from signer.bridges import credential, status
+from signer.bridges import credential
 from signer.bridges.bodies import secret_body
 from signer.bridges.case import Case
 from signer.bridges.decide import allowed
 from signer.bridges.read import read_bridge, read_bridge_policy
 from signer.bridges.record import BridgeRecord, Issued
-from signer.bridges.step import Issue
+from signer.bridges.step import Found, Issue
 from signer.bridges.writer import BridgeWriter
 from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound
@@ -58,14 +58,12 @@ class BridgeIssuing:
         self._writer = BridgeWriter(client)
         self._clock = clock
 
-    async def issue(
-        self, case: Case, current: TenantBridgeStatus, step: Issue
-    ) -> TenantBridgeStatus | Refuse | Unready:
-        """Ask the wall for a certificate, sign it and put it into the Secret. Raises ApiError, Unreachable."""
+    async def issue(self, case: Case, step: Issue) -> Found | Refuse | Unready:
+        """Ask the wall for a certificate, sign it and put it into the Secret; returns that. Raises ApiError, Unreachable."""
         bridge, signer = case.bridge, case.signer
         assert bridge is not None  # noqa: S101 - what is built has both
         assert signer is not None  # noqa: S101
-        if (changed := await self._changed_meanwhile(case)) is not None:
+        if (changed := await self.changed(case)) is not None:
             return Unready(changed)
         if self._record.blocked:
             return Unready(
@@ -91,10 +89,9 @@ class BridgeIssuing:
             return Unready(Reason("SigningError", str(error)))
         body = secret_body(case.wish, chain=chain, key=asked.key, roots="".join(step.roots).encode())
         line = self._record.line(case.obj, bridge, signer, Issued(grant, serial, template, authority.key_id))
-        uid = await self._record.stored(line, lambda: self._writer.put_secret(case.wish, step, body))
+        made = await self._record.stored(line, lambda: self._writer.put_secret(case.wish, step, body))
         log.info("TenantBridge %s: a certificate for %s (%s)", case.wish.full_name, bridge.client, step.why)
-        overlap = self._mesh.world.settings.max_workload_lifetime
-        return status.secret_made(current, uid, step.roots[0], template.not_after, overlap=overlap, now=now)
+        return made
 
     async def _decide(self, bridge: Bridge, signer: IssuerRef, asked: credential.Asked) -> Grant | Refuse | Unready:
         """Ask the wall; and where it wants the server's namespace read live first, once more after that."""
@@ -123,7 +120,7 @@ class BridgeIssuing:
                 await self._mesh.confirm(verdict.signer, verdict.namespace, verdict.namespace_uid)
         return Unready(Reason("ReadingNamespace", f"namespace {bridge.server} changes all the time"))
 
-    async def _changed_meanwhile(self, case: Case) -> Reason | None:
+    async def changed(self, case: Case) -> Reason | None:
         """Read both hands and both namespaces live, and decide on them again. Raises ApiError, Unreachable."""
         wish, bridge = case.wish, case.bridge
         assert bridge is not None  # noqa: S101 - what is built has one

@@ -7,6 +7,7 @@ written, and what became of it after. Nothing here decides anything. Used on the
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 
@@ -22,6 +23,7 @@ from signer.observe.printable import printable
 from signer.tenancy.verdict import Bridge, Grant, Reason, Refuse
 
 Key = tuple[str, str]
+T = TypeVar("T")
 STANDS = "Stands"
 _MOST_REASONS = 32
 
@@ -92,13 +94,13 @@ class BridgeRecord:
         line.ca_key = issued.ca_key
         return line
 
-    async def stored(self, line: AuditLine, write: Callable[[], Awaitable[str]]) -> str:
+    async def stored(self, line: AuditLine, write: Callable[[], Awaitable[T]]) -> T:
         """Write the intent down, `write`, and tell what became of it. Returns and raises what it does."""
         self._audit.write(line)
         outcome: Outcome = "unknown"
         message = ""
         try:
-            uid = await write()
+            made = await write()
             outcome = "stored"
             self._metrics.bridge_certificates.inc()
         except Conflict as error:
@@ -117,7 +119,7 @@ class BridgeRecord:
         finally:
             ended = {"audit": "outcome", "time": self._now(), "outcome": outcome, "message": printable(message)}
             self._audit.write(msgspec.structs.replace(line, **ended))
-        return uid
+        return made
 
     def refused(self, obj: TenantBridge, bridge: Bridge | None, signer: IssuerRef | None, verdict: Refuse) -> None:
         """Write down that the wall refused a bridge its certificate, once for each generation and reason."""

@@ -82,8 +82,8 @@ MUTANTS = (
     Mutant(
         "a root that somebody put into ca.crt stays there",
         STEP,
-        "if fingerprint(one) in former))\n",
-        "if fingerprint(one) != current))\n",
+        "if fingerprint(one) == planned.former_root))\n",
+        "if one != server.root))\n",
         OF_STEP,
     ),
     Mutant(
@@ -119,6 +119,27 @@ MUTANTS = (
         STATUS,
         "        client_namespace_uid=status.client_namespace_uid,\n    )\n",
         "    )\n",
+        OF_STEP,
+    ),
+    Mutant(
+        "a rule that somebody deleted stays recorded, so that the next one is nobody's",
+        STATUS,
+        '            found[name] = "" if there is None else status.rules.get(name, "")\n',
+        '            found[name] = status.rules.get(name, "")\n',
+        OF_STEP,
+    ),
+    Mutant(
+        "what is made is not recorded before",
+        STEP,
+        "    announced = [Announce(planned)] if made and planned != stored else []\n",
+        "    announced = [Announce(planned)] if gone and planned != stored else []\n",
+        OF_STEP,
+    ),
+    Mutant(
+        "when the root changes the former one is not kept",
+        STATUS,
+        "    if status.root != root and status.root in there:\n",
+        "    if status.root != root and not there:\n",
         OF_STEP,
     ),
     Mutant(
