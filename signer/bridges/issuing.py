@@ -30,6 +30,7 @@ from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound
 from signer.kube.objects import Json
 from signer.mesh.watcher import MeshWatcher
+from signer.observe.answered import NotWrittenDown
 from signer.tenancy.bridge import BRIDGE_USAGES
 from signer.tenancy.decide import decide
 from signer.tenancy.verdict import Bridge, Claim, Confirm, Grant, Limits, Reason, Refuse, Unready
@@ -37,6 +38,9 @@ from signer.tenancy.verdict import Bridge, Claim, Confirm, Grant, Limits, Reason
 log = logging.getLogger(__name__)
 
 CHANGED_MEANWHILE = "ChangedMeanwhile"
+AUDIT_BLOCKED = Unready(
+    Reason("AuditBlocked", "nothing may be issued that cannot be written down (--audit-failure=stop)")
+)
 _CONFIRMATIONS = 3
 
 
@@ -66,9 +70,7 @@ class BridgeIssuing:
         if (changed := await self.changed(case)) is not None:
             return Unready(changed)
         if self._record.blocked:
-            return Unready(
-                Reason("AuditBlocked", "nothing may be issued that cannot be written down (--audit-failure=stop)")
-            )
+            return AUDIT_BLOCKED
         asked = await asyncio.to_thread(credential.new_request, bridge)
         grant = await self._decide(bridge, signer, asked)
         if isinstance(grant, Refuse | Unready):
@@ -89,7 +91,10 @@ class BridgeIssuing:
             return Unready(Reason("SigningError", str(error)))
         body = secret_body(case.wish, chain=chain, key=asked.key, roots="".join(step.roots).encode())
         line = self._record.line(case.obj, bridge, signer, Issued(grant, serial, template, authority.key_id))
-        made = await self._record.stored(line, lambda: self._writer.put_secret(case.wish, step, body))
+        try:
+            made = await self._record.stored(line, lambda: self._writer.put_secret(case.wish, step, body))
+        except NotWrittenDown:
+            return AUDIT_BLOCKED
         log.info("TenantBridge %s: a certificate for %s (%s)", case.wish.full_name, bridge.client, step.why)
         return made
 

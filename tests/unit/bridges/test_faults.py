@@ -139,6 +139,23 @@ class TestOneWrite:
         assert (scene.api.named(SECRET), scene.api.named(RULE)) == ({}, {})
 
 
+@virtual_time
+async def test_written_down_first() -> None:
+    """When the Secret is sent the intent is in the audit log."""
+    scene = Scene()
+    logged: list[list[str]] = []
+
+    def look(number: int) -> Way | None:
+        if scene.api.writes[number][1] == SECRET:
+            logged.append([line["audit"] for line in scene.lines])
+        return None
+
+    scene.api.fails = look
+    await settle(scene)
+    assert logged == [["intent"]]
+    assert [line["audit"] for line in scene.lines] == ["intent", "outcome"]
+
+
 @pytest.mark.heavy
 @given(st.integers(0, 1 << 32))
 def test_many(seed: int) -> None:
