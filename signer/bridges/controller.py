@@ -18,7 +18,7 @@ from signer.bridges import status
 from signer.bridges.bodies import rule_name
 from signer.bridges.case import READING_ACCOUNTS, Around, Case, bridge_case
 from signer.bridges.decide import Denied
-from signer.bridges.defects import CONTAINED, WORKING, contained, working
+from signer.bridges.defects import CONTAINED, WORKING, contained, in_front, working
 from signer.bridges.facts import FactReads
 from signer.bridges.issuing import BridgeIssuing
 from signer.bridges.read import Wish
@@ -113,6 +113,7 @@ class BridgeController:
             *(meta.uid, meta.generation, meta.finalizers, meta.deletion_timestamp, obj.status),
             *(case.denied, case.wanted, case.signer),
             self._watched.made_versions(meta.uid),
+            in_front(case.wish, self._watched.rules_in(case.wish.client_namespace)),
         )
         known, until = self._settled.get(key, (None, now))
         if known == facts and now < until:

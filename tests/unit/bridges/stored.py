@@ -37,6 +37,7 @@ from tests.unit.docs.memory import merged
 from tests.unit.tenancy.worlds import binding, uid, world
 
 BRIDGE, POLICY, SECRET, RULE = "tenantbridges", "tenantbridgepolicies", "secrets", "destinationrules"
+NAMESPACE = "namespaces"
 Place = tuple[str, str, str]
 Way = Literal["conflict", "refused", "lost", "unheard", "killed before", "killed after"]
 MOST_LOOKS = 500
@@ -206,17 +207,18 @@ class Scene:
         self.reasons: list[str] = []
         self.unforeseen: list[Exception] = []
         for name in ("foo", "istio-system"):
-            self.api.put(("namespaces", "", name), {"metadata": {"uid": uid(name)}})
+            self.api.put((NAMESPACE, "", name), {"metadata": {"uid": uid(name)}})
         self.policy(there=True)
         self.bridge("a")
 
-    def policy(self, *, there: bool) -> None:
+    def policy(self, *, there: bool, **servers: Any) -> None:
+        """What an admin says: foo's services, or those of `servers`, may be reached by the gateway."""
         place = (POLICY, "", "p")
         if not there:
             self.api.remove(place)
             return
         spec = {
-            "servers": {"names": ["foo"]},
+            "servers": servers or {"names": ["foo"]},
             "clients": [{"namespace": "istio-system", "serviceAccounts": ["gateway"]}],
         }
         self.api.put(
