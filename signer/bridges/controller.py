@@ -224,6 +224,10 @@ class BridgeController:
         """Take one step; returns the TenantBridge and what stands, as they are after it."""
         obj, wish, rules = case.obj, case.wish, dict(sight.rules)
         if isinstance(step, Announce):
+            # Which namespace it is for is recorded for good.
+            new = step.status.client_namespace_uid != obj.status.client_namespace_uid
+            if new and (changed := await self._issuing.changed(case)) is not None:
+                return Unready(changed)
             return await self._written(obj, step.status), sight
         if isinstance(step, Issue):
             issued = await self._issuing.issue(case, step)

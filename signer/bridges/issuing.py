@@ -6,7 +6,7 @@ TenantBridge's status says of it is the controller's.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from issuers.certificate import new_serial
 from issuers.errors import SigningFailed
 from signer.api.issuer import IssuerRef
-from signer.api.namespace import NAMESPACES
+from signer.api.namespace import NAMESPACES, NamespaceObject
 from signer.api.tenantbridge import TENANT_BRIDGES, TenantBridge
 from signer.api.tenantbridgepolicy import TENANT_BRIDGE_POLICIES, TenantBridgePolicy
 from signer.authorities.registry import Registry
@@ -34,6 +34,7 @@ from signer.observe.answered import NotWrittenDown
 from signer.tenancy.bridge import BRIDGE_USAGES
 from signer.tenancy.decide import decide
 from signer.tenancy.verdict import Bridge, Claim, Confirm, Grant, Limits, Reason, Refuse, Unready
+from signer.tenancy.world import LABEL_PREFIX, Namespace
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,10 @@ class BridgeIssuing:
         return Unready(Reason("ReadingNamespace", f"namespace {bridge.server} changes all the time"))
 
     async def changed(self, case: Case) -> Reason | None:
-        """Read both hands and both namespaces live, and decide on them again. Raises ApiError, Unreachable."""
+        """Read both hands and both namespaces live, and decide on them again, on nothing that was watched but the trust domains.
+
+        Raises ApiError, Unreachable.
+        """
         wish, bridge = case.wish, case.bridge
         assert bridge is not None  # noqa: S101 - what is built has one
         try:
@@ -136,25 +140,21 @@ class BridgeIssuing:
         except NotFound as error:
             return Reason(CHANGED_MEANWHILE, f"it is no longer so: {error}")
         live, allowing = msgspec.convert(raw, TenantBridge), msgspec.convert(policy, TenantBridgePolicy)
-        world = self._mesh.world
-        there = {str(one["metadata"]["name"]): one for one in spaces if not _ending(one)}
-        namespaces = {
-            name: msgspec.structs.replace(world.namespaces[name], uid=str(one["metadata"]["uid"]))
-            for name, one in there.items()
-            if name in world.namespaces
-        }
         found = allowed(
             read_bridge(live),
             [read_bridge_policy(allowing)],
-            namespaces,
-            world.config.trust_domains,
+            dict(_namespaces(spaces)),
+            self._mesh.world.config.trust_domains,
             built_for=live.status.client_namespace_uid,
             now=self._clock(),
         )
-        if found == bridge and live.metadata.uid == wish.uid and live.metadata.deletion_timestamp is None:
+        if (found, read_bridge(live)) == (bridge, wish) and live.metadata.deletion_timestamp is None:
             return None
         return Reason(CHANGED_MEANWHILE, "it, its policy or a namespace changed this moment")
 
 
-def _ending(namespace: Json) -> bool:
-    return bool(namespace["metadata"].get("deletionTimestamp"))
+def _namespaces(spaces: Iterable[Json]) -> Iterator[tuple[str, Namespace]]:
+    """Read those that are not on their way out, as the wall knows them."""
+    for obj in (msgspec.convert(one, NamespaceObject) for one in spaces):
+        if obj.metadata.deletion_timestamp is None:
+            yield obj.metadata.name, Namespace(obj.metadata.uid, obj.labels_under(LABEL_PREFIX))

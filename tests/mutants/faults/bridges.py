@@ -7,12 +7,14 @@ STEP = "signer/bridges/step.py"
 BODIES = "signer/bridges/bodies.py"
 STATUS = "signer/bridges/status.py"
 DEFECTS = "signer/bridges/defects.py"
+CONTROLLER = "signer/bridges/controller.py"
 WALL = "signer/tenancy/bridge.py"
 JUDGE = "signer/tenancy/decide.py"
 TESTS = "tests/unit/bridges"
 OF_WALL = ("tests/unit/tenancy/test_bridge.py",)
 OF_DECIDE = (f"{TESTS}/test_decide.py",)
 OF_STEP = (f"{TESTS}/test_step.py",)
+OF_SEEN = (f"{TESTS}/test_seen.py",)
 OF_DEFECTS = (f"{TESTS}/test_defects.py",)
 
 MUTANTS = (
@@ -141,6 +143,20 @@ MUTANTS = (
         "    if status.root != root and status.root in there:\n",
         "    if status.root != root and not there:\n",
         OF_STEP,
+    ),
+    Mutant(
+        "for which client's namespace a bridge is, is recorded as a watch shows it",
+        CONTROLLER,
+        "            if new and (changed := await self._issuing.changed(case)) is not None:\n",
+        "            if not new and (changed := await self._issuing.changed(case)) is not None:\n",
+        OF_SEEN,
+    ),
+    Mutant(
+        "a rule in front of a bridge is told minutes later",
+        CONTROLLER,
+        "            in_front(case.wish, self._watched.rules_in(case.wish.client_namespace)),\n",
+        "",
+        OF_SEEN,
     ),
     Mutant(
         "a bridge's certificate is for whomever the request names",

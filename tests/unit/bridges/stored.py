@@ -197,8 +197,8 @@ class Scene:
     api: Stored = field(default_factory=Stored)
     key: Key = ("foo", "ingress")
     looks: int = 0
-    late: bool = False
-    """Whether watches tell only when a process begins anew."""
+    listed: Callable[[], object] = lambda: None
+    """Called when a process has listed what there is, before it looks at anything."""
 
     def __post_init__(self) -> None:
         self.mesh: World = world(bindings=(binding(FOO, "foo"),))
@@ -305,7 +305,7 @@ class Scene:
 
         for place in tuple(self.api.objects):
             tell(place)
-        self.api.told = (lambda _: None) if self.late else lambda place: _soon(tell, place)
+        self.api.told = lambda place: _soon(tell, place)
         mesh = SimpleNamespace(world=self.mesh, confirm=self._confirm)
         registry = SimpleNamespace(get=lambda ref: ready(FOO) if ref == FOO else None)
         record = BridgeRecord(self.metrics, AuditLog(cast("Any", self.log)), self.now)
@@ -319,6 +319,7 @@ class Scene:
             assert self.looks < MOST_LOOKS, "it spins"
             await controller.reconcile(key)
 
+        self.listed()
         watched.enqueue_all()
         await queue.run(look, workers=2)
 
