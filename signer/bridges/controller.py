@@ -18,7 +18,7 @@ from signer.bridges import status
 from signer.bridges.bodies import rule_name
 from signer.bridges.case import READING_ACCOUNTS, Around, Case, bridge_case
 from signer.bridges.decide import Denied
-from signer.bridges.defects import CONTAINED, WORKING, contained, working
+from signer.bridges.defects import CONTAINED, WORKING, contained, in_front, working
 from signer.bridges.facts import FactReads
 from signer.bridges.issuing import BridgeIssuing
 from signer.bridges.read import Wish
@@ -39,7 +39,7 @@ from signer.bridges.step import (
 from signer.bridges.watched import Key, Watched
 from signer.bridges.writer import FINALIZER, BridgeWriter
 from signer.kube.client import ApiClient
-from signer.kube.errors import AlreadyExists, Conflict, NotFound
+from signer.kube.errors import Conflict, NotFound
 from signer.kube.queue import WorkQueue
 from signer.kube.resource import Resource
 from signer.mesh.watcher import MeshWatcher
@@ -108,21 +108,23 @@ class BridgeController:
             self._queue.add_after(key, _RECHECK)
             return
         meta = obj.metadata
+        # Its status, too: what was written is known when it is seen.
         facts = (
-            *(meta.uid, meta.generation, meta.finalizers, meta.deletion_timestamp),
+            *(meta.uid, meta.generation, meta.finalizers, meta.deletion_timestamp, obj.status),
             *(case.denied, case.wanted, case.signer),
             self._watched.made_versions(meta.uid),
+            in_front(case.wish, self._watched.rules_in(case.wish.client_namespace)),
         )
         known, until = self._settled.get(key, (None, now))
         if known == facts and now < until:
             self._queue.add_after(key, (until - now).total_seconds())
             return
+        self._settled.pop(key, None)
         try:
             until = await (self._end(key, case) if case.denied is not None else self._keep(key, case, now))
-        except (Conflict, NotFound):
+        except (Conflict, NotFound) as error:
             # It changed, or is being made by somebody else this moment: the next look sees it.
-            self._settled.pop(key, None)
-            self._queue.add_backoff(key)
+            self._queue.add_backoff(key, why=error)
             return
         self._settled[key] = (facts, until)
         self._queue.add_after(key, max((until - self._clock()).total_seconds(), 0.001))
@@ -168,45 +170,48 @@ class BridgeController:
                 wrote = status.with_defects(obj, wrote, kind, None, later)
         if obj.metadata.deletion_timestamp is not None:
             if FINALIZER in obj.metadata.finalizers:
-                await self._writer.hold(obj, hold=False)
+                await self._writer.release(obj)
             self._record.forget(key)
             return later
         self._record.denied(key, obj, denied.reason)
         wrote = status.with_ready(obj, wrote, denied.reason, "", self._clock())
         self._tell(obj, denied.reason)
-        if wrote != obj.status:
-            obj = await self._writer.write_status(obj, wrote)
+        obj = await self._written(obj, wrote)
         if FINALIZER in obj.metadata.finalizers and not denied.waits:
-            await self._writer.hold(obj, hold=False)
+            await self._writer.release(obj)
         return later
 
     async def _keep(self, key: Key, case: Case, now: datetime) -> datetime:
         """Take the steps that are missing; returns when time alone makes the next look necessary."""
         obj, wish, wanted = case.obj, case.wish, case.wanted
         assert wanted is not None  # noqa: S101 - the caller's condition
-        current = status.settled(obj.status, now)
-        sight = await self._writer.look(wish, current, _names(wish), self._rules)
-        steps = build(wish, wanted, current, sight, now)
+        sight = await self._writer.look(wish, obj.status, _names(wish), self._rules)
+        steps = build(wish, wanted, self._planned(case, sight, now), sight, now, stored=obj.status)
         if isinstance(steps, Reason):
             return await self._end(key, replace(case, denied=Denied(steps)))
         if FINALIZER not in obj.metadata.finalizers:
-            held = await self._writer.hold(obj, hold=True)
-            if held is None:
-                return now
-            obj = held
+            obj = await self._writer.hold(obj)
         for step in steps:
-            taken = await self._take(obj, replace(case, obj=obj), current, step)
+            taken = await self._take(replace(case, obj=obj), sight, step)
             if isinstance(taken, Refuse | Unready):
-                return await self._refused(key, replace(case, obj=obj), current, taken)
-            obj, current = taken
+                return await self._refused(key, replace(case, obj=obj), taken)
+            obj, sight = taken
         self.standing[key] = wanted.bridge.policy
         self._record.stands(key, wanted.bridge)
+        current = self._planned(replace(case, obj=obj), sight, now)
         current = status.with_ready(obj, current, None, status.built_message(wish, wanted.bridge), now)
-        current = await self._examined(obj, wish, current)
-        self._tell(obj, None)
-        if current != obj.status:
-            obj = await self._writer.write_status(obj, current)
-        return _next_look(wanted, current, sight, now)
+        before, obj = obj, await self._written(obj, current)
+        self._tell(before, None)
+        obj = await self._written(obj, await self._examined(obj, wish, obj.status))
+        return _next_look(wanted, obj.status, sight, now)
+
+    def _planned(self, case: Case, sight: Sight, now: datetime) -> TenantBridgeStatus:
+        assert case.wanted is not None  # noqa: S101 - the callers' condition
+        overlap = self._mesh.world.settings.max_workload_lifetime
+        return status.planned(case.obj.status, case.wish, case.wanted, sight, now, overlap=overlap)
+
+    async def _written(self, obj: TenantBridge, current: TenantBridgeStatus) -> TenantBridge:
+        return obj if current == obj.status else await self._writer.write_status(obj, current)
 
     async def _examined(self, obj: TenantBridge, wish: Wish, current: TenantBridgeStatus) -> TenantBridgeStatus:
         """Say what would make the bridge fail or leak, from what stands around it now."""
@@ -215,34 +220,26 @@ class BridgeController:
         current = status.with_defects(obj, current, WORKING, working(wish, facts, rules), now)
         return status.with_defects(obj, current, CONTAINED, contained(wish, facts), now)
 
-    async def _take(
-        self, obj: TenantBridge, case: Case, current: TenantBridgeStatus, step: Step
-    ) -> tuple[TenantBridge, TenantBridgeStatus] | Refuse | Unready:
-        """Take one step, and store what it made."""
-        wish = case.wish
+    async def _take(self, case: Case, sight: Sight, step: Step) -> tuple[TenantBridge, Sight] | Refuse | Unready:
+        """Take one step; returns the TenantBridge and what stands, as they are after it."""
+        obj, wish, rules = case.obj, case.wish, dict(sight.rules)
         if isinstance(step, Announce):
-            names = dict.fromkeys(step.rules, "")
-            current = status.recorded(current, step.client_namespace, step.client_namespace_uid, names)
-        elif isinstance(step, Issue):
-            issued = await self._issuing.issue(case, current, step)
-            if isinstance(issued, Refuse | Unready):
-                return issued
-            current = issued
-        elif isinstance(step, PutRule):
-            try:
-                uid = await self._writer.put_rule(wish, step, self._rules)
-            except AlreadyExists as error:
-                raise Conflict(error.status, error.reason, error.message) from error
-            current = status.rule_made(current, step.name, uid)
+            # Which namespace it is for is recorded for good.
+            new = step.status.client_namespace_uid != obj.status.client_namespace_uid
+            if new and (changed := await self._issuing.changed(case)) is not None:
+                return Unready(changed)
+            return await self._written(obj, step.status), sight
+        if isinstance(step, Issue):
+            issued = await self._issuing.issue(case, step)
+            return issued if isinstance(issued, Refuse | Unready) else (obj, replace(sight, secret=issued))
+        if isinstance(step, PutRule):
+            rules[step.name] = await self._writer.put_rule(wish, step, self._rules)
         else:
             await self._writer.drop(wish, step, self._rules)
-            if isinstance(step, DropRule):
-                current = status.rule_dropped(current, step.name)
-        if current != obj.status:
-            obj = await self._writer.write_status(obj, current)
-        return obj, current
+            rules.pop(step.name, None)
+        return obj, replace(sight, rules=rules)
 
-    async def _refused(self, key: Key, case: Case, current: TenantBridgeStatus, verdict: Refuse | Unready) -> datetime:
+    async def _refused(self, key: Key, case: Case, verdict: Refuse | Unready) -> datetime:
         """Tell that the wall gives no certificate. A refusal ends what stands; what is not known yet does not."""
         obj = case.obj
         if isinstance(verdict, Refuse):
@@ -250,10 +247,8 @@ class BridgeController:
             self._record.refused(obj, case.bridge, case.signer, verdict)
             await self._end(key, replace(case, denied=Denied(reason)))
             return self._clock() + timedelta(seconds=LOOK_AGAIN)
-        wrote = status.with_ready(obj, current, verdict.reason, "", self._clock())
         self._tell(obj, verdict.reason)
-        if wrote != obj.status:
-            await self._writer.write_status(obj, wrote)
+        await self._written(obj, status.with_ready(obj, obj.status, verdict.reason, "", self._clock()))
         return self._clock() + timedelta(seconds=_RECHECK)
 
     def _tell(self, obj: TenantBridge, reason: Reason | None) -> None:
@@ -278,8 +273,6 @@ def _next_look(wanted: Wanted, current: TenantBridgeStatus, sight: Sight, now: d
         moments.append(wanted.bridge.ends)
     if (former := from_rfc3339(current.former_root_until)) is not None:
         moments.append(former)
-    if held is not None and from_rfc3339(current.not_after) == held.not_after:
+    if held is not None:
         moments.append(due(wanted.bridge, wanted.server, held))
-    else:
-        moments.append(now)  # it was made this moment: the next look reads it
     return min(moments)

@@ -131,7 +131,7 @@ def working(wish: Wish, facts: Facts, rules: Iterable[DestinationRule]) -> tuple
             _not_strict(wish, facts.protection),
             *(_unseen(wish, host, hosted) for host, hosted in sorted(facts.hosted.items())),
             _cut_off(wish, facts.sidecars),
-            _in_front(wish, rules),
+            in_front(wish, rules),
             _no_right(wish, facts),
         )
         if one is not None
@@ -215,8 +215,11 @@ def _lets(wish: Wish, hosts: Iterable[str], host: str) -> bool:
     return False
 
 
-def _in_front(wish: Wish, rules: Iterable[DestinationRule]) -> Reason | None:
-    """Of several rules for a host the one with the longest name counts, and of one name another rule stands beside ours."""
+def in_front(wish: Wish, rules: Iterable[DestinationRule]) -> Reason | None:
+    """Say which rule of the client's namespace hides the bridge's.
+
+    Of several rules for a host the one with the longest name counts, and of one name another rule stands beside ours.
+    """
     for rule in rules:
         selector = rule.spec.workload_selector
         others = selector is not None and not selector.match_labels.items() <= wish.client_labels.items()

@@ -6,7 +6,7 @@ TenantBridge's status says of it is the controller's.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 import msgspec
@@ -14,29 +14,34 @@ import msgspec
 from issuers.certificate import new_serial
 from issuers.errors import SigningFailed
 from signer.api.issuer import IssuerRef
-from signer.api.namespace import NAMESPACES
-from signer.api.tenantbridge import TENANT_BRIDGES, TenantBridge, TenantBridgeStatus
+from signer.api.namespace import NAMESPACES, NamespaceObject
+from signer.api.tenantbridge import TENANT_BRIDGES, TenantBridge
 from signer.api.tenantbridgepolicy import TENANT_BRIDGE_POLICIES, TenantBridgePolicy
 from signer.authorities.registry import Registry
-from signer.bridges import credential, status
+from signer.bridges import credential
 from signer.bridges.bodies import secret_body
 from signer.bridges.case import Case
 from signer.bridges.decide import allowed
 from signer.bridges.read import read_bridge, read_bridge_policy
 from signer.bridges.record import BridgeRecord, Issued
-from signer.bridges.step import Issue
+from signer.bridges.step import Found, Issue
 from signer.bridges.writer import BridgeWriter
 from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound
 from signer.kube.objects import Json
 from signer.mesh.watcher import MeshWatcher
+from signer.observe.answered import NotWrittenDown
 from signer.tenancy.bridge import BRIDGE_USAGES
 from signer.tenancy.decide import decide
 from signer.tenancy.verdict import Bridge, Claim, Confirm, Grant, Limits, Reason, Refuse, Unready
+from signer.tenancy.world import LABEL_PREFIX, Namespace
 
 log = logging.getLogger(__name__)
 
 CHANGED_MEANWHILE = "ChangedMeanwhile"
+AUDIT_BLOCKED = Unready(
+    Reason("AuditBlocked", "nothing may be issued that cannot be written down (--audit-failure=stop)")
+)
 _CONFIRMATIONS = 3
 
 
@@ -58,19 +63,15 @@ class BridgeIssuing:
         self._writer = BridgeWriter(client)
         self._clock = clock
 
-    async def issue(
-        self, case: Case, current: TenantBridgeStatus, step: Issue
-    ) -> TenantBridgeStatus | Refuse | Unready:
-        """Ask the wall for a certificate, sign it and put it into the Secret. Raises ApiError, Unreachable."""
+    async def issue(self, case: Case, step: Issue) -> Found | Refuse | Unready:
+        """Ask the wall for a certificate, sign it and put it into the Secret; returns that. Raises ApiError, Unreachable."""
         bridge, signer = case.bridge, case.signer
         assert bridge is not None  # noqa: S101 - what is built has both
         assert signer is not None  # noqa: S101
-        if (changed := await self._changed_meanwhile(case)) is not None:
+        if (changed := await self.changed(case)) is not None:
             return Unready(changed)
         if self._record.blocked:
-            return Unready(
-                Reason("AuditBlocked", "nothing may be issued that cannot be written down (--audit-failure=stop)")
-            )
+            return AUDIT_BLOCKED
         asked = await asyncio.to_thread(credential.new_request, bridge)
         grant = await self._decide(bridge, signer, asked)
         if isinstance(grant, Refuse | Unready):
@@ -91,10 +92,12 @@ class BridgeIssuing:
             return Unready(Reason("SigningError", str(error)))
         body = secret_body(case.wish, chain=chain, key=asked.key, roots="".join(step.roots).encode())
         line = self._record.line(case.obj, bridge, signer, Issued(grant, serial, template, authority.key_id))
-        uid = await self._record.stored(line, lambda: self._writer.put_secret(case.wish, step, body))
+        try:
+            made = await self._record.stored(line, lambda: self._writer.put_secret(case.wish, step, body))
+        except NotWrittenDown:
+            return AUDIT_BLOCKED
         log.info("TenantBridge %s: a certificate for %s (%s)", case.wish.full_name, bridge.client, step.why)
-        overlap = self._mesh.world.settings.max_workload_lifetime
-        return status.secret_made(current, uid, step.roots[0], template.not_after, overlap=overlap, now=now)
+        return made
 
     async def _decide(self, bridge: Bridge, signer: IssuerRef, asked: credential.Asked) -> Grant | Refuse | Unready:
         """Ask the wall; and where it wants the server's namespace read live first, once more after that."""
@@ -123,8 +126,11 @@ class BridgeIssuing:
                 await self._mesh.confirm(verdict.signer, verdict.namespace, verdict.namespace_uid)
         return Unready(Reason("ReadingNamespace", f"namespace {bridge.server} changes all the time"))
 
-    async def _changed_meanwhile(self, case: Case) -> Reason | None:
-        """Read both hands and both namespaces live, and decide on them again. Raises ApiError, Unreachable."""
+    async def changed(self, case: Case) -> Reason | None:
+        """Read both hands and both namespaces live, and decide on them again, on nothing that was watched but the trust domains.
+
+        Raises ApiError, Unreachable.
+        """
         wish, bridge = case.wish, case.bridge
         assert bridge is not None  # noqa: S101 - what is built has one
         try:
@@ -134,25 +140,21 @@ class BridgeIssuing:
         except NotFound as error:
             return Reason(CHANGED_MEANWHILE, f"it is no longer so: {error}")
         live, allowing = msgspec.convert(raw, TenantBridge), msgspec.convert(policy, TenantBridgePolicy)
-        world = self._mesh.world
-        there = {str(one["metadata"]["name"]): one for one in spaces if not _ending(one)}
-        namespaces = {
-            name: msgspec.structs.replace(world.namespaces[name], uid=str(one["metadata"]["uid"]))
-            for name, one in there.items()
-            if name in world.namespaces
-        }
         found = allowed(
             read_bridge(live),
             [read_bridge_policy(allowing)],
-            namespaces,
-            world.config.trust_domains,
+            dict(_namespaces(spaces)),
+            self._mesh.world.config.trust_domains,
             built_for=live.status.client_namespace_uid,
             now=self._clock(),
         )
-        if found == bridge and live.metadata.uid == wish.uid and live.metadata.deletion_timestamp is None:
+        if (found, read_bridge(live)) == (bridge, wish) and live.metadata.deletion_timestamp is None:
             return None
         return Reason(CHANGED_MEANWHILE, "it, its policy or a namespace changed this moment")
 
 
-def _ending(namespace: Json) -> bool:
-    return bool(namespace["metadata"].get("deletionTimestamp"))
+def _namespaces(spaces: Iterable[Json]) -> Iterator[tuple[str, Namespace]]:
+    """Read those that are not on their way out, as the wall knows them."""
+    for obj in (msgspec.convert(one, NamespaceObject) for one in spaces):
+        if obj.metadata.deletion_timestamp is None:
+            yield obj.metadata.name, Namespace(obj.metadata.uid, obj.labels_under(LABEL_PREFIX))

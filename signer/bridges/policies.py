@@ -1,7 +1,7 @@
 """Writes the status of TenantBridgePolicies: which namespaces their names mean, whether each can be read, and how many bridges stand.
 
-The uids are stored before anything is built on them, and what is stored stays (signer/bridges/read.py, to_record). Runs on the
-loop, in the leader; a patch carries the resourceVersion that it was made from.
+The uids are stored before anything is built on them, and what is stored stays (signer/bridges/read.py, to_record): each is read
+live before. Runs on the loop, in the leader; a patch carries the resourceVersion that it was made from.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,6 +11,7 @@ import msgspec
 
 from signer.api.event import ObjectReference, reference_to
 from signer.api.meta import set_condition
+from signer.api.namespace import NAMESPACES
 from signer.api.tenantbridgepolicy import TENANT_BRIDGE_POLICIES, TenantBridgePolicy, TenantBridgePolicyStatus
 from signer.api.text import some
 from signer.bridges.read import BridgePolicy, to_record
@@ -60,7 +61,7 @@ class BridgePolicies:
         if obj is None or policy is None or world.unsynced:
             return
         there = {one: found for one, found in world.namespaces.items() if one not in self._mesh.index.terminating}
-        missing = to_record(policy, there)
+        missing = await self._as_stored(to_record(policy, there))
         uids = {one: uid for one, uid in {**policy.namespace_uids, **missing}.items() if uid is not None}
         count = sum(1 for one in self._standing.values() if one == name)
         wanted = policy_status(obj, policy, uids, count, self._clock())
@@ -76,6 +77,21 @@ class BridgePolicies:
             return
         except Conflict as error:
             self._queue.add_backoff(name, why=error)
+
+    async def _as_stored(self, missing: Mapping[str, str | None]) -> dict[str, str | None]:
+        """Leave out what a watch shows that lags: what is stored of a name stays, whoever has it by now."""
+        found: dict[str, str | None] = {}
+        for name, uid in missing.items():
+            if uid is not None and await self._uid(name) != uid:
+                continue  # the watch brings the other one, and this policy is looked at again
+            found[name] = uid
+        return found
+
+    async def _uid(self, namespace: str) -> str:
+        try:
+            return str((await self._client.get(NAMESPACES, namespace))["metadata"]["uid"])
+        except NotFound:
+            return ""
 
 
 def policy_status(

@@ -1,12 +1,13 @@
 """What is told of bridges beside their status and Events: audit lines and metrics.
 
-As for CertificateRequests (signer/certificates/requests/record.py): the intent is in the audit log before the Secret is
-written, and what became of it after. Nothing here decides anything. Used on the loop only.
+As for CertificateRequests, the intent is in the audit log before the Secret is written, and what became of it after
+(signer/observe/answered.py). Nothing here decides anything. Used on the loop only.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 
@@ -15,13 +16,14 @@ from signer.api.issuer import IssuerRef
 from signer.api.signername import signer_name_of
 from signer.api.tenantbridge import TenantBridge
 from signer.kube.clock import to_milliseconds
-from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
-from signer.observe.audit import AuditLine, AuditLog, Outcome
+from signer.observe.answered import answered
+from signer.observe.audit import AuditLine, AuditLog
 from signer.observe.metrics import Metrics
 from signer.observe.printable import printable
 from signer.tenancy.verdict import Bridge, Grant, Reason, Refuse
 
 Key = tuple[str, str]
+T = TypeVar("T")
 STANDS = "Stands"
 _MOST_REASONS = 32
 
@@ -92,32 +94,11 @@ class BridgeRecord:
         line.ca_key = issued.ca_key
         return line
 
-    async def stored(self, line: AuditLine, write: Callable[[], Awaitable[str]]) -> str:
-        """Write the intent down, `write`, and tell what became of it. Returns and raises what it does."""
-        self._audit.write(line)
-        outcome: Outcome = "unknown"
-        message = ""
-        try:
-            uid = await write()
-            outcome = "stored"
-            self._metrics.bridge_certificates.inc()
-        except Conflict as error:
-            outcome, message = "conflict", error.message
-            raise
-        except NotFound as error:
-            outcome, message = "gone", error.message
-            raise
-        except ApiError as error:
-            # Beyond 499 it may have been stored in spite of the answer.
-            outcome, message = "invalid" if error.status < 500 else "unknown", error.message
-            raise
-        except Unreachable as error:
-            message = str(error)
-            raise
-        finally:
-            ended = {"audit": "outcome", "time": self._now(), "outcome": outcome, "message": printable(message)}
-            self._audit.write(msgspec.structs.replace(line, **ended))
-        return uid
+    async def stored(self, line: AuditLine, write: Callable[[], Awaitable[T]]) -> T:
+        """Write the intent down, `write`, and tell what became of it. Returns and raises what it does, and NotWrittenDown."""
+        made = await answered(self._audit, line, "stored", write, self._now)
+        self._metrics.bridge_certificates.inc()
+        return made
 
     def refused(self, obj: TenantBridge, bridge: Bridge | None, signer: IssuerRef | None, verdict: Refuse) -> None:
         """Write down that the wall refused a bridge its certificate, once for each generation and reason."""

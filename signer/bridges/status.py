@@ -1,56 +1,73 @@
-"""What a TenantBridge's status says of it. Pure."""
+"""What a TenantBridge's status says of it, and what it records of what was made. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
 from signer.api.meta import from_rfc3339, set_condition, to_rfc3339
 from signer.api.tenantbridge import TenantBridge, TenantBridgeStatus
+from signer.bridges.bodies import rule_name
 from signer.bridges.credential import fingerprint
 from signer.bridges.defects import NOTHING_FOUND
 from signer.bridges.read import Wish
+from signer.bridges.step import Sight, Wanted
 from signer.tenancy.verdict import Bridge, Reason
 
 READY = "Ready"
 BUILT = "Built"
 
 
-def recorded(status: TenantBridgeStatus, place: str, uid: str, rules: Mapping[str, str]) -> TenantBridgeStatus:
-    """Say what is about to be made, before it is: rules without a uid."""
-    return replace(status, client_namespace=place, client_namespace_uid=uid, rules={**rules, **status.rules})
-
-
-def rule_made(status: TenantBridgeStatus, name: str, uid: str) -> TenantBridgeStatus:
-    """Say that a rule was made."""
-    return replace(status, rules={**status.rules, name: uid})
-
-
-def rule_dropped(status: TenantBridgeStatus, name: str) -> TenantBridgeStatus:
-    """Say that a rule is gone."""
-    return replace(status, rules={one: uid for one, uid in status.rules.items() if one != name})
-
-
-def secret_made(
-    status: TenantBridgeStatus, uid: str, root: str, not_after: datetime, *, overlap: timedelta, now: datetime
+def planned(
+    status: TenantBridgeStatus, wish: Wish, wanted: Wanted, sight: Sight, now: datetime, *, overlap: timedelta
 ) -> TenantBridgeStatus:
-    """Say that the Secret has a certificate until `not_after`, and this root (PEM) first.
+    """Record what stands, as `sight` shows it, and what is about to be made, before it is. `status` is the stored one.
+
+    No write of this process is taken for done: it may have been lost, or done although no answer came. So what was made is
+    recorded by whoever sees it; and an object that is gone loses its uid in the record before another is made in its place,
+    which would be nobody's otherwise, if the process ended in between.
+    """
+    secret = sight.secret if sight.secret is not None and sight.secret.ours else None
+    held = secret.credential if secret is not None else None
+    made = replace(
+        status,
+        client_namespace=wish.client_namespace,
+        client_namespace_uid=wanted.bridge.client_uid,
+        secret_uid=secret.uid if secret is not None else "",
+        not_after=to_rfc3339(held.not_after) if held is not None else None,
+        rules=_rules(status, {rule_name(wish, host) for host in wish.hosts}, sight),
+    )
+    there = {fingerprint(one) for one in held.roots} if held is not None else set()
+    return _with_root(made, fingerprint(wanted.server.root), there, now, overlap)
+
+
+def _rules(status: TenantBridgeStatus, names: AbstractSet[str], sight: Sight) -> dict[str, str]:
+    """Record the uid of each rule of ours that is there, and "" for each that is to be made."""
+    found: dict[str, str] = {}
+    for name in sorted(names | status.rules.keys()):
+        there = sight.rules.get(name)
+        if there is not None and there.ours:
+            found[name] = there.uid
+        elif name in names:
+            found[name] = "" if there is None else status.rules.get(name, "")
+    return found
+
+
+def _with_root(
+    status: TenantBridgeStatus, root: str, there: AbstractSet[str], now: datetime, overlap: timedelta
+) -> TenantBridgeStatus:
+    """Record the root that is to come first in ca.crt, and the one before while it is to stay there; `there` is what it has.
 
     Another root than before begins a change: the former one stays for `overlap`, as long as a server may still have a
-    certificate below it.
+    certificate below it. What ca.crt does not have is no former root: nobody keeps it anywhere else.
     """
-    made = replace(status, secret_uid=uid, not_after=to_rfc3339(not_after), root=fingerprint(root))
-    if status.root and status.root != made.root:
-        return replace(made, former_root=status.root, former_root_until=to_rfc3339(now + overlap))
-    return made
-
-
-def settled(status: TenantBridgeStatus, now: datetime) -> TenantBridgeStatus:
-    """Forget the former root once its time is over; the next certificate comes without it."""
     ends = from_rfc3339(status.former_root_until)
-    if status.former_root and (ends is None or now >= ends):
-        return replace(status, former_root="", former_root_until=None)
-    return status
+    former, until = status.former_root, status.former_root_until
+    if status.root != root and status.root in there:
+        former, until = status.root, to_rfc3339(now + overlap)
+    elif former not in there or former == root or ends is None or now >= ends:
+        former, until = "", None
+    return replace(status, root=root, former_root=former, former_root_until=until)
 
 
 def taken_away(status: TenantBridgeStatus) -> TenantBridgeStatus:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from signer.api.destinationrule import Subset
-from signer.api.meta import from_rfc3339
 from signer.api.tenantbridge import TenantBridgeStatus
 from signer.bridges.bodies import identities, rule_name, rule_spec, secret_name
 from signer.bridges.credential import Credential, fingerprint
@@ -53,9 +52,7 @@ class Server:
 class Announce:
     """Store in the status what is about to be made, before it is."""
 
-    client_namespace: str
-    client_namespace_uid: str
-    rules: tuple[str, ...]
+    status: TenantBridgeStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +124,12 @@ class Wanted:
 
 
 def build(
-    wish: Wish, wanted: Wanted, status: TenantBridgeStatus, sight: Sight, now: datetime
+    wish: Wish, wanted: Wanted, planned: TenantBridgeStatus, sight: Sight, now: datetime, *, stored: TenantBridgeStatus
 ) -> tuple[Step, ...] | Reason:
-    """Say what is missing of a bridge; nothing: it stands as it should."""
+    """Say what is missing of a bridge; nothing: it stands as it should.
+
+    `planned` is the status that records what is seen and what is to be made (status.py), `stored` the one that is there.
+    """
     bridge = wanted.bridge
     names = identities(bridge.client.trust_domain, wish.namespace, wanted.accounts)
     if (wrong := _accounts_problem(wish, len(names))) is not None:
@@ -140,20 +140,19 @@ def build(
         return _in_the_way("Secret", wish.client_namespace, secret_name(wish))
     if foreign := [name for name in sorted(specs) if name in sight.rules and not sight.rules[name].ours]:
         return _in_the_way("DestinationRule", wish.client_namespace, foreign[0])
-    steps: list[Step] = []
-    if status.client_namespace_uid != bridge.client_uid or not specs.keys() <= status.rules.keys():
-        steps.append(Announce(wish.client_namespace, bridge.client_uid, tuple(sorted(specs))))
-    steps += [DropRule(name, one.uid) for name, one in sorted(sight.rules.items()) if name not in specs and one.ours]
-    roots = wanted_roots(status, wanted.server, secret, now)
+    gone = [DropRule(name, one.uid) for name, one in sorted(sight.rules.items()) if name not in specs and one.ours]
+    made: list[Step] = []
+    roots = wanted_roots(planned, wanted.server, secret)
     if why := renewal(bridge, wanted.server, secret, roots, now):
-        steps.append(Issue(why, roots, secret.uid if secret else "", secret.version if secret else ""))
+        made.append(Issue(why, roots, secret.uid if secret else "", secret.version if secret else ""))
     for name, spec in sorted(specs.items()):
         there = sight.rules.get(name)
         if there is None:
-            steps.append(PutRule(name, spec))
+            made.append(PutRule(name, spec))
         elif there.spec != spec:
-            steps.append(PutRule(name, spec, there.uid, there.version))
-    return tuple(steps)
+            made.append(PutRule(name, spec, there.uid, there.version))
+    announced = [Announce(planned)] if made and planned != stored else []
+    return (*announced, *gone, *made)
 
 
 def _accounts_problem(wish: Wish, count: int) -> Reason | None:
@@ -171,16 +170,14 @@ def _in_the_way(kind: str, namespace: str, name: str) -> Reason:
     return Reason(IN_THE_WAY, f"{what}: delete it, or choose another name for the bridge")
 
 
-def wanted_roots(status: TenantBridgeStatus, server: Server, secret: Found | None, now: datetime) -> tuple[str, ...]:
+def wanted_roots(planned: TenantBridgeStatus, server: Server, secret: Found | None) -> tuple[str, ...]:
     """Name the roots of ca.crt: the server's, and for a while the one before, which servers that run may still have.
 
     Only what the status records as put there by us is kept of what stands in the Secret.
     """
-    current = fingerprint(server.root)
-    ends = from_rfc3339(status.former_root_until)
-    former = {status.root, status.former_root if ends is not None and now < ends else ""} - {"", current}
     held = secret.credential if secret is not None else None
-    return (server.root, *(one for one in (held.roots if held is not None else ()) if fingerprint(one) in former))
+    kept = held.roots if held is not None else ()
+    return (server.root, *(one for one in kept if fingerprint(one) == planned.former_root))
 
 
 def renewal(bridge: Bridge, server: Server, secret: Found | None, roots: tuple[str, ...], now: datetime) -> str:

@@ -5,7 +5,9 @@ an object of our name, since a process may end between the write and the record.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -52,30 +54,26 @@ class BridgeWriter:
         secret = await self._get(SECRETS, secret_name(wish), place)
         found: Found | None = None
         if secret is not None:
-            read = read_secret(secret)
-            found = _found(secret, status.secret_uid, wish.uid)
-            if found.ours:
-                credential = await asyncio.to_thread(read_credential, read)
-                found = Found(found.uid, found.version, ours=True, credential=credential)
+            found = await _with_credential(_found(secret, status.secret_uid, wish.uid), secret)
         seen: dict[str, Found] = {}
         for name in sorted({*names, *status.rules}):
             rule = await self._get(rules, name, place)
             if rule is not None:
-                seen[name] = _found(rule, status.rules.get(name, ""), wish.uid, spec=rule.get("spec") or {})
+                seen[name] = _found(rule, status.rules.get(name, ""), wish.uid)
         return Sight(found, seen)
 
-    async def put_secret(self, wish: Wish, step: Issue, body: Json) -> str:
-        """Make the Secret, or write into the one that was read; returns its uid. Raises Conflict where it changed."""
+    async def put_secret(self, wish: Wish, step: Issue, body: Json) -> Found:
+        """Make the Secret, or write into the one that was read; returns it as it is now. Raises Conflict where it changed."""
         name = secret_name(wish)
         if not step.uid:
             made = await self._client.create(SECRETS, body, wish.client_namespace)
         else:
             body["metadata"] |= {"uid": step.uid, "resourceVersion": step.version}
             made = await self._client.patch(SECRETS, name, body, namespace=wish.client_namespace)
-        return str(made["metadata"]["uid"])
+        return await _with_credential(_found(made, step.uid, wish.uid), made)
 
-    async def put_rule(self, wish: Wish, step: PutRule, rules: Resource) -> str:
-        """Make the rule, or give the one that was read this spec; returns its uid. Raises Conflict where it changed."""
+    async def put_rule(self, wish: Wish, step: PutRule, rules: Resource) -> Found:
+        """Make the rule, or give the one that was read this spec; returns it as it is now. Raises Conflict where it changed."""
         if not step.uid:
             body = {"metadata": metadata(wish, step.name), "spec": step.spec}
             made = await self._client.create(rules, body, wish.client_namespace)
@@ -85,7 +83,7 @@ class BridgeWriter:
                 {"op": "replace", "path": "/spec", "value": step.spec},
             ]
             made = await self._client.patch(rules, step.name, patch, namespace=wish.client_namespace, kind="json")
-        return str(made["metadata"]["uid"])
+        return _found(made, step.uid, wish.uid)
 
     async def drop(self, wish: Wish, step: DropRule | DropSecret, rules: Resource) -> None:
         """Delete one object, if it still is the one that was read."""
@@ -107,16 +105,20 @@ class BridgeWriter:
         )
         return msgspec.convert(made, TenantBridge)
 
-    async def hold(self, obj: TenantBridge, *, hold: bool) -> TenantBridge | None:
-        """Set or take our finalizer. None: the object is gone by it."""
+    async def hold(self, obj: TenantBridge) -> TenantBridge:
+        """Set our finalizer; returns the object with it. Raises Conflict, NotFound, ApiError."""
+        return msgspec.convert(await self._finalizers(obj, (FINALIZER,)), TenantBridge)
+
+    async def release(self, obj: TenantBridge) -> None:
+        """Take our finalizer, if the object is still there. Raises Conflict, ApiError."""
+        with contextlib.suppress(NotFound):
+            await self._finalizers(obj, ())
+
+    async def _finalizers(self, obj: TenantBridge, ours: Iterable[str]) -> Json:
         meta = obj.metadata
         others = [one for one in meta.finalizers if one != FINALIZER]
-        patch = {"metadata": {**_version(obj), "finalizers": [*others, FINALIZER] if hold else others}}
-        try:
-            made = await self._client.patch(TENANT_BRIDGES, meta.name, patch, namespace=meta.namespace)
-        except NotFound:
-            return None
-        return msgspec.convert(made, TenantBridge)
+        patch = {"metadata": {**_version(obj), "finalizers": [*others, *ours]}}
+        return await self._client.patch(TENANT_BRIDGES, meta.name, patch, namespace=meta.namespace)
 
     async def _get(self, resource: Resource, name: str, namespace: str) -> Json | None:
         try:
@@ -129,8 +131,15 @@ def _version(obj: TenantBridge) -> Json:
     return {"resourceVersion": obj.metadata.resource_version, "uid": obj.metadata.uid}
 
 
-def _found(obj: Json, recorded: str, bridge: str, *, spec: Json | None = None) -> Found:
+def _found(obj: Json, recorded: str, bridge: str) -> Found:
     meta: dict[str, Any] = obj["metadata"]
     uid, labels = str(meta["uid"]), meta.get("labels") or {}
     ours = uid == recorded if recorded else labels.get(BRIDGE_UID) == bridge
-    return Found(uid, str(meta["resourceVersion"]), ours=ours, spec=spec or {})
+    return Found(uid, str(meta["resourceVersion"]), ours=ours, spec=obj.get("spec") or {})
+
+
+async def _with_credential(found: Found, secret: Json) -> Found:
+    """Add what a Secret of ours holds; nothing is read of another."""
+    if not found.ours:
+        return found
+    return replace(found, credential=await asyncio.to_thread(read_credential, read_secret(secret)))

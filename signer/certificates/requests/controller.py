@@ -42,6 +42,7 @@ from signer.kube.errors import ApiError, Conflict, Forbidden, NotFound, Unreacha
 from signer.kube.queue import WorkQueue
 from signer.kube.reflector import Change
 from signer.kube.superseded import Superseded
+from signer.observe.answered import NotWrittenDown
 from signer.observe.events import EventType
 from signer.observe.undone import UNDONE, Undone, said
 from signer.observe.write_errors import Told
@@ -323,7 +324,11 @@ class RequestController:
         async def write() -> None:
             await self._write(key, request, to_status.issued(request, signed, self._clock()))
 
-        await self._record.issue(request, step.csr, step.state, grant, signed.certificate, write)
+        try:
+            await self._record.issue(request, step.csr, step.state, grant, signed.certificate, write)
+        except NotWrittenDown:
+            self.queue.add_after(key, _AUDIT_RECHECK)
+            return
         emit = self._objects.emitter(CERTIFICATE_REQUESTS, request)
         emit("Normal", "CertificateIssued", ISSUED_MESSAGE)
         if signed.warnings:

@@ -10,8 +10,6 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-import msgspec
-
 from issuers.request import SigningRequest
 from signer.api.certificaterequest import CertificateRequest
 from signer.api.issuer import IssuerRef
@@ -20,8 +18,8 @@ from signer.authorities.registry import Registry
 from signer.authorities.state import IssuerState
 from signer.certificates.secrets.view import read_leaf
 from signer.kube.clock import to_milliseconds
-from signer.kube.errors import ApiError, Conflict, NotFound, Unreachable
-from signer.observe.audit import AuditLine, AuditLog, Outcome
+from signer.observe.answered import answered
+from signer.observe.audit import AuditLine, AuditLog
 from signer.observe.metrics import Metrics
 from signer.observe.names import identity_of, names_of
 from signer.observe.printable import printable
@@ -88,7 +86,7 @@ class RequestRecord:
         line.verdict = "refuse"
         line.reasons = [f"{one.code}: {printable(one.message)}" for one in reasons]
         first = self._refusals.first(Kind(request.metadata.namespace, ref, reasons[0].code), time.monotonic())
-        await self._answer(line, "refused", write, hushed=not first)
+        await answered(self._audit, line, "refused", write, self._now, hushed=not first)
         if ref is not None:
             self._tally.refused(policy.name for policy in self._world.policies.get(ref, ()))
         self._count_refusal(line, reasons[0].code)
@@ -102,7 +100,7 @@ class RequestRecord:
         certificate: bytes,
         write: Callable[[], Awaitable[object]],
     ) -> None:
-        """Write down that a request gets a certificate (PEM), `write` it, tell what became of it. Raises what it raises.
+        """Write down that a request gets a certificate (PEM), `write` it, tell what became of it. Raises what it raises, and NotWrittenDown.
 
         `grant` is what the wall said, and says nothing for a certificate of an ACME server.
         """
@@ -115,7 +113,7 @@ class RequestRecord:
             line.serial = f"{leaf.serial_number:x}"
             line.lifetime = int((leaf.not_valid_after_utc - leaf.not_valid_before_utc).total_seconds())
         line.ca_key = state.authority.key_id if state.authority is not None else ""
-        await self._answer(line, "stored", write)
+        await answered(self._audit, line, "stored", write, self._now)
         self._tally.issued(grant.policy)
         if grant.would_refuse:
             first = grant.would_refuse[0].code
@@ -134,38 +132,6 @@ class RequestRecord:
             requester=printable(request.spec.username),
             namespace=meta.namespace,
         )
-
-    async def _answer(
-        self, line: AuditLine, done: Outcome, write: Callable[[], Awaitable[object]], *, hushed: bool = False
-    ) -> None:
-        if not hushed:
-            self._audit.write(line)
-        await asyncio.sleep(0)  # the intent is written before the answer is sent
-        outcome: Outcome = "unknown"
-        message = ""
-        try:
-            await write()
-            outcome = done
-        except Conflict as error:
-            outcome, message = "conflict", error.message
-            raise
-        except NotFound as error:
-            outcome, message = "gone", error.message
-            raise
-        except ApiError as error:
-            # Beyond 499 it may have been stored in spite of the answer.
-            outcome, message = "invalid" if error.status < 500 else "unknown", error.message
-            raise
-        except Unreachable as error:
-            message = str(error)
-            raise
-        finally:
-            if not hushed or outcome not in {"refused", "gone", "unknown"}:
-                self._end(line, outcome, message)
-
-    def _end(self, line: AuditLine, outcome: Outcome, message: str) -> None:
-        ended = {"audit": "outcome", "time": self._now(), "outcome": outcome, "message": printable(message)}
-        self._audit.write(msgspec.structs.replace(line, **ended))
 
     def _count_refusal(self, line: AuditLine, code: str) -> None:
         if time.monotonic() >= self._swept + _SWEEP:

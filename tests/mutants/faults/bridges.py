@@ -7,12 +7,14 @@ STEP = "signer/bridges/step.py"
 BODIES = "signer/bridges/bodies.py"
 STATUS = "signer/bridges/status.py"
 DEFECTS = "signer/bridges/defects.py"
+CONTROLLER = "signer/bridges/controller.py"
 WALL = "signer/tenancy/bridge.py"
 JUDGE = "signer/tenancy/decide.py"
 TESTS = "tests/unit/bridges"
 OF_WALL = ("tests/unit/tenancy/test_bridge.py",)
 OF_DECIDE = (f"{TESTS}/test_decide.py",)
 OF_STEP = (f"{TESTS}/test_step.py",)
+OF_SEEN = (f"{TESTS}/test_seen.py",)
 OF_DEFECTS = (f"{TESTS}/test_defects.py",)
 
 MUTANTS = (
@@ -82,8 +84,8 @@ MUTANTS = (
     Mutant(
         "a root that somebody put into ca.crt stays there",
         STEP,
-        "if fingerprint(one) in former))\n",
-        "if fingerprint(one) != current))\n",
+        "if fingerprint(one) == planned.former_root))\n",
+        "if one != server.root))\n",
         OF_STEP,
     ),
     Mutant(
@@ -120,6 +122,41 @@ MUTANTS = (
         "        client_namespace_uid=status.client_namespace_uid,\n    )\n",
         "    )\n",
         OF_STEP,
+    ),
+    Mutant(
+        "a rule that somebody deleted stays recorded, so that the next one is nobody's",
+        STATUS,
+        '            found[name] = "" if there is None else status.rules.get(name, "")\n',
+        '            found[name] = status.rules.get(name, "")\n',
+        OF_STEP,
+    ),
+    Mutant(
+        "what is made is not recorded before",
+        STEP,
+        "    announced = [Announce(planned)] if made and planned != stored else []\n",
+        "    announced = [Announce(planned)] if gone and planned != stored else []\n",
+        OF_STEP,
+    ),
+    Mutant(
+        "when the root changes the former one is not kept",
+        STATUS,
+        "    if status.root != root and status.root in there:\n",
+        "    if status.root != root and not there:\n",
+        OF_STEP,
+    ),
+    Mutant(
+        "for which client's namespace a bridge is, is recorded as a watch shows it",
+        CONTROLLER,
+        "            if new and (changed := await self._issuing.changed(case)) is not None:\n",
+        "            if not new and (changed := await self._issuing.changed(case)) is not None:\n",
+        OF_SEEN,
+    ),
+    Mutant(
+        "a rule in front of a bridge is told minutes later",
+        CONTROLLER,
+        "            in_front(case.wish, self._watched.rules_in(case.wish.client_namespace)),\n",
+        "",
+        OF_SEEN,
     ),
     Mutant(
         "a bridge's certificate is for whomever the request names",

@@ -4,9 +4,25 @@ from tests.mutants.mutant import Mutant
 
 NOTICES = "signer/observe/notices.py"
 TESTS = ("tests/unit/observe/test_notices.py",)
+ANSWERED = "signer/observe/answered.py"
+OF_ANSWERED = ("tests/unit/observe/test_answered.py",)
 WHO = ("tests/unit/observe/test_who_tells.py",)
 
 MUTANTS = (
+    Mutant(
+        "a write is sent while its audit intent is in memory only",
+        ANSWERED,
+        "    await asyncio.sleep(0)\n",
+        "",
+        OF_ANSWERED,
+    ),
+    Mutant(
+        "what cannot be written down is issued, where that is to stop",
+        ANSWERED,
+        '        if audit.blocked and line.verdict == "issue":\n',
+        '        if audit.blocked and line.verdict == "refuse":\n',
+        OF_ANSWERED,
+    ),
     Mutant(
         "what found no room counts as told",
         NOTICES,

@@ -1,5 +1,6 @@
 """Bridges as hypothesis draws them, and a client's namespace in memory that the steps are carried out in."""
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -10,13 +11,26 @@ from msgspec.structs import replace
 
 from issuers.spiffe import SpiffeId
 from signer.api.destinationrule import Subset
+from signer.api.meta import to_rfc3339
 from signer.api.tenantbridge import TenantBridgeStatus
 from signer.bridges import status as to_status
-from signer.bridges.credential import Credential
+from signer.bridges.credential import Credential, fingerprint
 from signer.bridges.read import BridgePolicy, Wish
-from signer.bridges.step import Announce, DropRule, DropSecret, Found, Issue, PutRule, Server, Sight, Step, Wanted
+from signer.bridges.step import (
+    Announce,
+    DropRule,
+    DropSecret,
+    Found,
+    Issue,
+    PutRule,
+    Server,
+    Sight,
+    Step,
+    Wanted,
+    build,
+)
 from signer.kube.objects import Json
-from signer.tenancy.verdict import Bridge
+from signer.tenancy.verdict import Bridge, Reason
 from signer.tenancy.world import Namespace
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -129,11 +143,29 @@ class Place:
     made: int = 0
 
     def sight(self) -> Sight:
-        return Sight(self.secret, dict(self.rules))
+        """What a live read finds: an object of ours is known by the recorded uid, by its label where none is recorded."""
+        rules = {name: _seen(one, self.status.rules.get(name, "")) for name, one in self.rules.items()}
+        return Sight(_seen(self.secret, self.status.secret_uid) if self.secret else None, rules)
 
     def new_uid(self) -> str:
         self.made += 1
         return f"made-{self.made}"
+
+    def planned(self, of: Wish, want: Wanted, now: datetime) -> TenantBridgeStatus:
+        return to_status.planned(self.status, of, want, self.sight(), now, overlap=OVERLAP)
+
+    def missing(self, of: Wish, want: Wanted, now: datetime) -> tuple[Step, ...] | Reason:
+        """What a look at this place says."""
+        return build(of, want, self.planned(of, want, now), self.sight(), now, stored=self.status)
+
+    def keep(self, of: Wish, want: Wanted, now: datetime, most: int = 1000) -> tuple[Step, ...]:
+        """One look: its steps are carried out, and recorded as they are seen then; `most` of these writes, then the process ends."""
+        steps = self.missing(of, want, now)
+        assert not isinstance(steps, Reason), steps
+        self.take(steps, want.bridge, want.server, now, most)
+        if len(steps) < most:
+            self.status = self.planned(of, want, now)
+        return steps
 
     def take(self, steps: Iterable[Step], of: Bridge, ca: Server, now: datetime, most: int = 1000) -> None:
         """Carry steps out, `most` of them: then the process ends. What isn't ours raises."""
@@ -143,27 +175,23 @@ class Place:
 
     def _one(self, step: Step, of: Bridge, ca: Server, now: datetime) -> None:
         if isinstance(step, Announce):
-            names = dict.fromkeys(step.rules, "")
-            self.status = to_status.recorded(self.status, step.client_namespace, step.client_namespace_uid, names)
+            self.status = step.status
         elif isinstance(step, Issue):
             assert self.status.client_namespace_uid, "nothing is made before it is recorded"
             assert (self.secret.uid if self.secret else "") == step.uid
+            assert step.uid or not self.status.secret_uid, "nothing is made in the place of what is recorded"
+            assert self.status.root == fingerprint(step.roots[0]), "no root is given before it is recorded"
             ends = min(one for one in (now + of.lifetime, of.ends) if one is not None)
             held = Credential(str(of.client), ca.authority_key_id, now - timedelta(minutes=2), ends, step.roots)
-            uid = step.uid or self.new_uid()
-            self.secret = Found(uid, "1", ours=True, credential=held)
-            self.status = to_status.secret_made(self.status, uid, step.roots[0], ends, overlap=OVERLAP, now=now)
+            self.secret = Found(step.uid or self.new_uid(), "1", ours=True, credential=held)
         elif isinstance(step, PutRule):
             assert self.secret is not None, "no rule comes before its Secret"
-            assert step.name in self.status.rules, "nothing is made before it is recorded"
+            assert step.uid or not self.status.rules[step.name], "nothing is made in the place of what is recorded"
             assert (self.rules[step.name].uid if step.name in self.rules else "") == step.uid
-            uid = step.uid or self.new_uid()
-            self.rules[step.name] = Found(uid, "1", ours=True, spec=step.spec)
-            self.status = to_status.rule_made(self.status, step.name, uid)
+            self.rules[step.name] = Found(step.uid or self.new_uid(), "1", ours=True, spec=step.spec)
         elif isinstance(step, DropRule):
             assert self.rules[step.name].ours
             assert self.rules.pop(step.name).uid == step.uid
-            self.status = to_status.rule_dropped(self.status, step.name)
         else:
             assert isinstance(step, DropSecret)
             assert not any(one.ours for one in self.rules.values()), "the rules go before the Secret"
@@ -171,9 +199,35 @@ class Place:
             assert self.secret.ours
             self.secret = None
 
+    def somebody_deletes(self, what: str) -> None:
+        """A hand that is not ours takes the Secret or the first rule away."""
+        if what == "Secret":
+            self.secret = None
+        elif what and self.rules:
+            del self.rules[min(self.rules)]
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the status says of all that stands what it is, and nothing else."""
+        held = self.secret.credential if self.secret is not None else None
+        assert self.secret is not None
+        assert held is not None
+        said = self.status
+        return (said.rules, said.secret_uid, said.not_after, said.root, said.former_root) == (
+            {name: one.uid for name, one in self.rules.items()},
+            self.secret.uid,
+            to_rfc3339(held.not_after),
+            fingerprint(held.roots[0]),
+            "".join(map(fingerprint, held.roots[1:])),
+        )
+
     @property
     def hosts(self) -> set[str]:
         return {str(one.spec["host"]) for one in self.rules.values() if one.ours}
+
+
+def _seen(one: Found, recorded: str) -> Found:
+    return dataclasses.replace(one, ours=one.ours and recorded in {"", one.uid})
 
 
 def foreign(spec: Json | None = None) -> Found:

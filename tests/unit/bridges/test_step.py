@@ -1,7 +1,7 @@
 """The steps of a bridge, over what may stand already and wherever a process may end: the order, and whose objects are touched."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from signer.bridges import status as to_status
 from signer.bridges.bodies import rule_name
 from signer.bridges.credential import fingerprint
-from signer.bridges.step import IN_THE_WAY, DropSecret, Step, Wanted, build, due, renewal, take_away
+from signer.bridges.step import IN_THE_WAY, DropSecret, due, renewal, take_away
 from signer.tenancy.verdict import Reason
 from tests.unit.bridges.drawn import (
     HOSTS,
@@ -28,31 +28,37 @@ from tests.unit.bridges.drawn import (
 chosen = st.lists(st.sampled_from(HOSTS), min_size=1, max_size=4, unique=True)
 accounts = st.frozensets(st.sampled_from(("httpbin", "default", "other")), min_size=1)
 crashes = st.lists(st.integers(0, 6), max_size=5)
+deleted = st.sampled_from(("", "", "Secret", "rule"))
+faults = st.lists(st.tuples(st.integers(0, 6), deleted), max_size=6)
 
 
 def keep(place: Place, hosts: list[str], names: frozenset[str] = frozenset({"httpbin"}), most: int = 1000) -> bool:
     """One look at a bridge; whether nothing was missing."""
-    want = wanted(accounts=sorted(names))
-    steps = build(wish(*hosts), want, place.status, place.sight(), NOW)
-    assert not isinstance(steps, Reason), steps
-    place.take(steps, want.bridge, want.server, NOW, most)
-    return not steps
+    return not place.keep(wish(*hosts), wanted(accounts=sorted(names)), NOW, most)
 
 
-@given(chosen, chosen, accounts, crashes)
-def test_it_comes_to_stand(first: list[str], then: list[str], names: frozenset[str], ends: list[int]) -> None:
-    """Wherever a process ends, and whatever is changed, the next looks bring it to stand; then nothing is left to do."""
+@given(chosen, chosen, accounts, faults, faults)
+def test_it_comes_to_stand(
+    first: list[str],
+    then: list[str],
+    names: frozenset[str],
+    begun: list[tuple[int, str]],
+    changed: list[tuple[int, str]],
+) -> None:
+    """Wherever a process ends, whatever is changed or deleted, the next looks bring it to stand, recorded as it is.
+
+    There is one certificate, and one more for each Secret that somebody deleted.
+    """
     place = Place()
-    for most in ends:
-        keep(place, first, names, most)
-    keep(place, first, names)
-    assert keep(place, first, names)
-    assert place.hosts == set(first)
-    for most in ends:
-        keep(place, then, names, most)
-    keep(place, then, names)
-    assert keep(place, then, names)
-    assert place.hosts == set(then)
+    for hosts, ends in ((first, begun), (then, changed)):
+        for most, gone in ends:
+            keep(place, hosts, names, most)
+            place.somebody_deletes(gone)
+        keep(place, hosts, names)
+        assert keep(place, hosts, names)
+        assert place.hosts == set(hosts)
+        assert place.recorded
+    assert place.log.count("Issue") <= 1 + [gone for _, gone in begun + changed].count("Secret")
     for rule in place.rules.values():
         tls = rule.spec["trafficPolicy"]["tls"]
         assert tls["subjectAltNames"] == [f"spiffe://cluster.local/ns/foo/sa/{one}" for one in sorted(names)]
@@ -81,7 +87,7 @@ def test_others_objects(hosts: list[str], data: st.DataObject) -> None:
     secret = data.draw(st.booleans()) or not taken
     place.rules = {rule_name(wish(*hosts), host): foreign() for host in taken}
     place.secret = foreign() if secret else None
-    found = build(wish(*hosts), wanted(), place.status, place.sight(), NOW)
+    found = place.missing(wish(*hosts), wanted(), NOW)
     assert isinstance(found, Reason)
     assert found.code == IN_THE_WAY
     assert take_away(wish(*hosts), place.sight()) == ()
@@ -104,7 +110,7 @@ def test_renewed_in_time(minutes: int, after: int) -> None:
     of = bridge(lifetime=timedelta(minutes=minutes))
     want = wanted(of)
     place = Place()
-    place.take(_steps(place, want, NOW), of, want.server, NOW)
+    place.keep(wish(), want, NOW)
     held = place.secret
     assert held is not None
     assert held.credential is not None
@@ -113,16 +119,10 @@ def test_renewed_in_time(minutes: int, after: int) -> None:
     assert bool(why) == (now >= due(of, want.server, held.credential))
     assert due(of, want.server, held.credential) <= held.credential.not_after - timedelta(seconds=20 * minutes - 1)
     if why:
-        place.take(_steps(place, want, now), of, want.server, now)
+        place.keep(wish(), want, now)
         assert place.secret is not None
         assert place.secret.credential is not None
         assert renewal(of, want.server, place.secret, place.secret.credential.roots, now) == ""
-
-
-def _steps(place: Place, want: Wanted, now: datetime) -> tuple[Step, ...]:
-    found = build(wish(), want, place.status, place.sight(), now)
-    assert not isinstance(found, Reason)
-    return found
 
 
 @given(st.integers(30, 3000))
@@ -130,10 +130,10 @@ def test_an_end_that_comes_nearer(seconds: int) -> None:
     """When a hand moves the end before that of the certificate, another one takes its place at once."""
     of, ends = bridge(), NOW + timedelta(seconds=seconds)
     want, place = wanted(of), Place()
-    place.take(_steps(place, want, NOW), of, want.server, NOW)
+    place.keep(wish(), want, NOW)
     sooner = bridge(ends=ends)
     want = wanted(sooner)
-    place.take(_steps(place, want, NOW), sooner, want.server, NOW)
+    place.keep(wish(), want, NOW)
     assert place.secret is not None
     assert place.secret.credential is not None
     assert place.secret.credential.not_after <= ends
@@ -148,7 +148,7 @@ def test_an_end_is_no_storm(seconds: int) -> None:
     issued, now = 0, NOW
     while of.ends is not None and now < of.ends:
         before = len(place.log)
-        place.take(_steps(place, want, now), of, want.server, now)
+        place.keep(wish(), want, now)
         issued += "Issue" in place.log[before:]
         assert place.secret is not None
         held = place.secret.credential
@@ -167,21 +167,37 @@ class TestRoots:
             (second, NOW + HOUR, ("second", "first")),
             (second, NOW + HOUR + OVERLAP, ("second",)),
         ):
-            place.status = to_status.settled(place.status, now)
-            place.take(_steps(place, want, now), want.bridge, want.server, now)
+            place.keep(wish(), want, now)
             assert place.secret is not None
             assert place.secret.credential is not None
             assert place.secret.credential.roots == tuple(map(root, roots))
 
+    @given(st.lists(st.tuples(st.sampled_from(("first", "second", "third")), st.integers(0, 3)), max_size=8))
+    def test_changes_that_are_cut_off(self, changes: list[tuple[str, int]]) -> None:
+        """However a change of roots is cut off, client and record have the server's root first, and the one that was there."""
+        place = Place()
+        place.keep(wish(), wanted(ca=server("first", "first")), NOW)
+        for name, most in changes:
+            held = place.secret.credential if place.secret else None
+            assert held is not None
+            before, ca = held.roots[0], server(name, name)
+            place.keep(wish(), wanted(ca=ca), NOW, most)
+            place.keep(wish(), wanted(ca=ca), NOW)
+            held = place.secret.credential if place.secret else None
+            assert held is not None
+            assert held.roots[0] == root(name)
+            assert before in held.roots
+            assert place.recorded
+
     def test_what_somebody_adds(self) -> None:
         """A root that somebody put into the Secret is no former root of ours: it goes."""
         place, want = Place(), wanted()
-        place.take(_steps(place, want, NOW), want.bridge, want.server, NOW)
+        place.keep(wish(), want, NOW)
         held = place.secret
         assert held is not None
         assert held.credential is not None
         place.secret = replace(held, credential=replace(held.credential, roots=(root("first"), root("evil"))))
-        place.take(_steps(place, want, NOW), want.bridge, want.server, NOW)
+        place.keep(wish(), want, NOW)
         assert place.secret.credential is not None
         assert place.secret.credential.roots == (root("first"),)
         assert place.status.root == fingerprint(root("first"))
