@@ -80,7 +80,7 @@ def routed() -> World:
     given = [policy for policies in world.policies.values() for policy in policies if "ns-25" in policy.namespaces]
     world.policies[DOOR] = (Policy("door", frozenset({DOOR}), route="Identity"),)
     world.routed = frozenset({DOOR})
-    world.naming["ns-25"] = tuple(given)
+    world.naming["ns-25"] = {policy.name: policy for policy in given}
     del world.claims["ns-25"]
     return world
 

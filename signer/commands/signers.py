@@ -10,7 +10,7 @@ from signer.api.signername import parse_signer_name, signer_name_of
 from signer.api.text import shown
 from signer.authorities.state import IssuerState
 from signer.commands.command import NotFoundOut
-from signer.tenancy.shared import has_the_ca_of, holders
+from signer.tenancy.shared import by_key, has_the_ca_of, holders
 from signer.tenancy.world import World
 
 _KINDS = {"clusterissuer": "ClusterIssuer", "clusterissuers": "ClusterIssuer", "issuer": "Issuer", "issuers": "Issuer"}
@@ -63,9 +63,9 @@ def without_others_cas(world: World, states: Mapping[IssuerRef, IssuerState], ro
     found = {ref: state for ref, state in states.items() if signer_name_of(ref) in roots.pems}
     keys = {ref: state.authority.key_id for ref, state in found.items() if state.authority is not None}
     tops = {ref: state.authority.root_key_id for ref, state in found.items() if state.authority is not None}
-    pems, complaints = dict(roots.pems), list(roots.complaints)
+    pems, complaints, same = dict(roots.pems), list(roots.complaints), by_key(keys)
     for ref, key_id in sorted(keys.items()):
-        if (other := has_the_ca_of(world, ref, key_id, keys)) is not None:
+        if (other := has_the_ca_of(world, ref, key_id, same)) is not None:
             if not force:
                 del pems[signer_name_of(ref)]
             complaints.append(others_ca(ref, other) + ("" if force else " (--force puts the root there all the same)"))

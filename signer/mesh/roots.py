@@ -28,7 +28,7 @@ from signer.observe.notices import Notice, Notices
 from signer.observe.write_errors import WriteErrors
 from signer.tenancy.meshconfig.edit import Edited, edit_mesh_config
 from signer.tenancy.meshconfig.read import MESH_KEY
-from signer.tenancy.shared import has_the_ca_of
+from signer.tenancy.shared import by_key, has_the_ca_of
 from signer.tenancy.world import World
 
 log = logging.getLogger(__name__)
@@ -143,9 +143,9 @@ class MeshRoots:
             if state is not None and state.authority is not None and state.authority.root_pem is not None:
                 found[signer_name_of(signer)] = state.authority.root_pem.decode()
                 keys[signer] = state.authority.key_id
-        refused = []
+        refused, having = [], by_key(keys)
         for signer, key_id in keys.items():
-            if (other := has_the_ca_of(self._mesh.world, signer, key_id, keys)) is not None:
+            if (other := has_the_ca_of(self._mesh.world, signer, key_id, having)) is not None:
                 del found[signer_name_of(signer)]
                 refused.append(
                     f"{signer} has the CA key of {other}, which other namespaces have: give it a CA of its own"

@@ -179,13 +179,14 @@ def _overlaps(listed: list[Policy], covered: Mapping[str, set[str]]) -> dict[str
         for signer in policy.signers:
             by_signer[signer].append(policy)
     found: dict[str, list[Overlap]] = defaultdict(list)
+    limits = {policy.name: _limits(policy) for policy in listed}
     for signer in sorted(by_signer):
         together: dict[tuple[str, str], list[str]] = defaultdict(list)
         holders: dict[str, list[Policy]] = defaultdict(list)
         for policy in by_signer[signer]:
             for name in covered[policy.name]:
                 for other in holders[name]:
-                    if _limits(other) != _limits(policy):
+                    if limits[other.name] != limits[policy.name]:
                         together[other.name, policy.name].append(name)
                 holders[name].append(policy)
         for (first, second), names in sorted(together.items()):

@@ -147,13 +147,17 @@ class Index:
         if old is not None:
             for name in old.namespaces:
                 _without(world.naming, name, old.name)
-            for label in _label(old):
-                _without(world.labelling, label, old.name)
+            if old.namespace_labels:
+                keys, values = _labels(old)
+                _without(world.labelling[keys], values, old.name)
+                if not world.labelling[keys]:
+                    del world.labelling[keys]
         if new is not None:
             for name in new.namespaces:
-                world.naming[name] = (*world.naming.get(name, ()), new)
-            for label in _label(new):
-                world.labelling[label] = (*world.labelling.get(label, ()), new)
+                world.naming.setdefault(name, {})[new.name] = new
+            if new.namespace_labels:
+                keys, values = _labels(new)
+                world.labelling.setdefault(keys, {}).setdefault(values, {})[new.name] = new
 
     def put_binding(self, obj: SignerBinding) -> Binding:
         """Take a SignerBinding, new or changed; returns what it says."""
@@ -431,16 +435,16 @@ class Index:
             self.world.bindings[signer] = stored
 
 
-def _label(policy: Policy) -> tuple[tuple[str, str], ...]:
-    """One of the labels that a policy asks for, by which it is found: a namespace that it covers has all of them."""
-    return (min(policy.namespace_labels.items()),) if policy.namespace_labels else ()
+def _labels(policy: Policy) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The keys of the labels that a policy asks for, in order, and their values: a namespace that it covers has all of them."""
+    keys = tuple(sorted(policy.namespace_labels))
+    return keys, tuple(policy.namespace_labels[key] for key in keys)
 
 
-def _without(policies: dict[K, tuple[Policy, ...]], key: K, name: str) -> None:
-    if left := tuple(policy for policy in policies.get(key, ()) if policy.name != name):
-        policies[key] = left
-    else:
-        policies.pop(key, None)
+def _without(policies: dict[K, dict[str, Policy]], key: K, name: str) -> None:
+    del policies[key][name]
+    if not policies[key]:
+        del policies[key]
 
 
 def istiod_accounts(settings: Settings, config: MeshConfig) -> frozenset[str]:

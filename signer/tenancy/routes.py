@@ -51,11 +51,14 @@ def _covering(policies: Iterable[Policy], namespace: str, exists: Namespace) -> 
 
 
 def policies_about(world: World, namespace: str, exists: Namespace) -> tuple[Policy, ...]:
-    """Return the SignerPolicies that may cover a namespace: those that name it, and those that ask for a label it has."""
-    found = world.naming.get(namespace, ())
-    for label in exists.labels.items() if world.labelling else ():
-        found += world.labelling.get(label, ())
-    return found
+    """Return the SignerPolicies that may cover a namespace: those that name it, and those that ask for labels that it has."""
+    found = dict(world.naming.get(namespace, {}))
+    # However many policies there are, they ask for few sets of keys.
+    for keys, by_values in world.labelling.items():
+        values = tuple(exists.labels[key] for key in keys if key in exists.labels)
+        if len(values) == len(keys):
+            found |= by_values.get(values, {})
+    return tuple(found.values())
 
 
 def other_tenants(world: World, namespace: str, ca: CA, now: datetime) -> Reason | None:

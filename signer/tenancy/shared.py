@@ -5,7 +5,7 @@ several tenants' CAs are below is no wall. The same CA behind two signers is mos
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
@@ -65,16 +65,23 @@ def shared_roots(world: World) -> tuple[SharedRoot, ...]:
     return tuple(found)
 
 
-def has_the_ca_of(world: World, signer: IssuerRef, key_id: str, others: Mapping[IssuerRef, str]) -> IssuerRef | None:
+def by_key(keys: Mapping[IssuerRef, str]) -> dict[str, frozenset[IssuerRef]]:
+    """Turn round which key each signer's CA has: which signers have each key."""
+    found: dict[str, set[IssuerRef]] = defaultdict(set)
+    for signer, key_id in keys.items():
+        found[key_id].add(signer)
+    return {key_id: frozenset(signers) for key_id, signers in found.items()}
+
+
+def has_the_ca_of(
+    world: World, signer: IssuerRef, key_id: str, others: Mapping[str, frozenset[IssuerRef]]
+) -> IssuerRef | None:
     """Return the signer of somebody else that has, or had, a CA of this key, and did not get it after this signer; else None.
 
-    `others` are the keys of signers that are to become the mesh's together with this one.
+    `others` are the signers that are to become the mesh's together with this one, by key (`by_key`).
     """
-    having: Iterable[IssuerRef] = {
-        *world.keys.get(key_id, frozenset()),
-        *(other for other, one in others.items() if one == key_id),
-    }
-    for other in sorted(set(having) - {signer}):
+    having = world.keys.get(key_id, frozenset()) | others.get(key_id, frozenset())
+    for other in sorted(having - {signer}):
         if world.signed_before(key_id, signer, other):
             continue
         if signer in world.policies and other in world.policies:

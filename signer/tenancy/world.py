@@ -268,8 +268,8 @@ class World(msgspec.Struct):
     not been heard of for five minutes, by the names "ProxyConfigs", "mesh config", "SignerPolicies", "SignerBindings",
     "Namespaces". `confirmed` says until when it counts that a namespace (by uid) was read live and may have a signer, by the
     SignerPolicy that a CertificateRequest rests on, or ("") as istiod asks; None where nobody reads live: then none is asked for.
-    `routed` are the signers that a SignerPolicy routes by identity; `naming` has the SignerPolicies by each namespace that they
-    name, `labelling` by one of the labels that they ask for.
+    `routed` are the signers that a SignerPolicy routes by identity; `naming` has the SignerPolicies (by name) by each namespace that
+    they name, `labelling` by the labels that they ask for: by the keys, and then by the values.
     """
 
     settings: Settings = msgspec.field(default_factory=Settings)
@@ -291,8 +291,8 @@ class World(msgspec.Struct):
     claimants: dict[IssuerRef, frozenset[str]] = msgspec.field(default_factory=dict)
     policies: dict[IssuerRef, tuple[Policy, ...]] = msgspec.field(default_factory=dict)
     routed: frozenset[IssuerRef] = frozenset()
-    naming: dict[str, tuple[Policy, ...]] = msgspec.field(default_factory=dict)
-    labelling: dict[tuple[str, str], tuple[Policy, ...]] = msgspec.field(default_factory=dict)
+    naming: dict[str, dict[str, Policy]] = msgspec.field(default_factory=dict)
+    labelling: dict[tuple[str, ...], dict[tuple[str, ...], dict[str, Policy]]] = msgspec.field(default_factory=dict)
     settling: dict[IssuerRef, datetime] = msgspec.field(default_factory=dict)
     bindings: dict[IssuerRef, Binding] = msgspec.field(default_factory=dict)
     had_default: dict[str, HadDefault] = msgspec.field(default_factory=dict)

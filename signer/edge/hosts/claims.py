@@ -79,7 +79,7 @@ class Claims:
         self._one_at_a_time = asyncio.Lock()
         self.claims = ClaimIndex()
         self.policies: dict[str, HostPolicy] = {}
-        self._indexed = Policies()
+        self._made: Policies | None = None
         self._contending: dict[str, set[str]] = {}
         self.hosts = Reflector(
             client, HOST_CLAIMS, JsonCodec(HostClaim), on_restart=lambda _: on_restart(HOST_CLAIMS.plural)
@@ -108,6 +108,13 @@ class Claims:
     @property
     def _reflectors(self) -> tuple[Reflector[Any], ...]:
         return (self.hosts, self.edge_policies, self.namespaces)
+
+    @property
+    def _indexed(self) -> Policies:
+        """The policies by their suffixes, made when they are asked for: a list brings many before anybody does."""
+        if self._made is None:
+            self._made = Policies(self.policies.values())
+        return self._made
 
     @property
     def world(self) -> EdgeWorld:
@@ -296,11 +303,11 @@ class Claims:
         self._know(change.key[1], change.new)
 
     def _know(self, name: str, policy: EdgePolicy | None) -> None:
-        """Take a policy as it is now, None for one that is no more: the index is made anew with it, and never apart from it."""
+        """Take a policy as it is now, None for one that is no more: who asks for the index next has it with this one."""
         self.policies.pop(name, None)
         if policy is not None:
             self.policies[name] = read_edge_policy(policy)
-        self._indexed = Policies(self.policies.values())
+        self._made = None
 
 
 def conflict(before: Sequence[Condition], contenders: Sequence[str], now: datetime) -> tuple[Condition, ...]:

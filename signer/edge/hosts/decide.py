@@ -379,7 +379,7 @@ def _judge_ungranted(asker: Asker, world: EdgeWorld, beside: Sequence[Host], rea
     def ungranted(host: Host) -> bool:
         return not deciding(world.policies, host)
 
-    held = world.index.count(asker.namespace, asker.uid, world.policies, "", ungranted)
+    held = world.index.count(asker.namespace, asker.uid, indexed(world.policies).counted, "", ungranted)
     if held + sum(map(ungranted, beside)) >= MOST_HOSTS:
         message = f"this namespace has {MOST_HOSTS} hosts that no EdgePolicy grants it; for more it needs one"
         reasons.append(Reason("TooManyHosts", message))
@@ -391,7 +391,7 @@ def _judge_count(
     def of_policy(host: Host) -> bool:
         return bool(policy.suffix_of(host))
 
-    counted = world.index.count(asker.namespace, asker.uid, world.policies, policy.name, of_policy)
+    counted = world.index.count(asker.namespace, asker.uid, indexed(world.policies).counted, policy.name, of_policy)
     held = counted + sum(map(of_policy, beside))
     if policy.max_hosts is not None and held >= policy.max_hosts:
         reasons.append(

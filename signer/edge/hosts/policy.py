@@ -4,8 +4,9 @@ The CRD's schema refuses most of what is wrong here at `kubectl apply`; an older
 must not make a grant out of a mistake, so all of it is checked again.
 """
 
+import functools
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from signer.api.certificate import IssuerReference
@@ -98,10 +99,14 @@ def to_record(obj: EdgePolicy, uids: Mapping[str, str]) -> dict[str, str | None]
 
 
 class Policies(Collection[HostPolicy]):
-    """Policies by their suffixes, so that one host costs a look-up for each of its labels. Not changed once it is made."""
+    """Policies by their suffixes, so that one host costs a look-up for each of its labels. Not changed once it is made.
+
+    `counted` stands for all that have the same names and suffixes: what was counted by them is the same.
+    """
 
     def __init__(self, policies: Iterable[HostPolicy] = ()) -> None:
         self._all = tuple(policies)
+        self.counted: object = self
         by_suffix: dict[str, list[HostPolicy]] = {}
         for policy in sorted(self._all, key=lambda one: one.name):
             for suffix in policy.suffixes:
@@ -113,6 +118,13 @@ class Policies(Collection[HostPolicy]):
             while above:
                 self._below.setdefault(above, []).append(suffix)
                 above = above.partition(".")[2]
+
+    @functools.cached_property
+    def of_any_issuer(self) -> "Policies":
+        """The same without a word about issuers; made once."""
+        made = Policies(replace(one, issuers=frozenset()) for one in self._all)
+        made.counted = self.counted
+        return made
 
     def __iter__(self) -> Iterator[HostPolicy]:
         """All of them."""

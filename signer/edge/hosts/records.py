@@ -11,6 +11,7 @@ from signer.api.certificate import IssuerReference
 from signer.api.text import shown
 from signer.edge.host import Host, read_host
 from signer.edge.hosts.decide import Asker, EdgeWorld, decide, granted_by_policy
+from signer.edge.hosts.policy import indexed
 from signer.tenancy.verdict import Reason, Refuse, Unready
 
 # No host is taken by a delegation, so none counts.
@@ -47,10 +48,10 @@ def judge_record(
     hosts = proven_by(name)
     if isinstance(hosts, str):
         return Reason("BadDelegation", f"a record under {shown(name)} is nobody's to ask for: {hosts}")
-    policies = tuple(world.policies)
+    policies = indexed(world.policies)
     if not tenants:
         # Which CA is asked was decided for the host that is ordered: this one gets no certificate.
-        policies = tuple(replace(one, issuers=frozenset()) for one in policies)
+        policies = policies.of_any_issuer
     asked = replace(world, policies=policies)
     for reason in _reasons(hosts, asker, issuer, asked):
         if isinstance(reason, Unready):

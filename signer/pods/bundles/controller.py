@@ -38,7 +38,7 @@ from signer.observe.events import EventRecorder
 from signer.observe.notices import Notice, Notices
 from signer.observe.write_errors import WriteErrors
 from signer.pods.bundles.step import Content, bundle_roots, content_of, longest_life, own_entries, wanted
-from signer.tenancy.shared import has_the_ca_of
+from signer.tenancy.shared import by_key, has_the_ca_of
 from signer.tenancy.world import World
 
 log = logging.getLogger(__name__)
@@ -141,9 +141,9 @@ class TrustBundles:
             for ref in used
             if (state := self._registry.get(ref)) is not None and state.authority is not None
         }
-        refused = {}
+        refused, having = {}, by_key(keys)
         for ref in world.signers & keys.keys():
-            if (other := has_the_ca_of(world, ref, keys[ref], keys)) is not None:
+            if (other := has_the_ca_of(world, ref, keys[ref], having)) is not None:
                 refused[ref] = f"{ref} has the CA key of {other}, which other namespaces have: give it a CA of its own"
         return sorted(keys), refused
 

@@ -22,6 +22,7 @@ from signer.edge.gateways.look import Look
 from signer.edge.gateways.placeholder import SELECTORS_OF_ONE, selectors_naming
 from signer.edge.hosts.decide import MOST_HOSTS, Asker, Claim, EdgeWorld, decide, may_order
 from signer.edge.hosts.policy import HostPolicy
+from signer.edge.hosts.records import judge_record
 from signer.edge.http01.carrier import Serving, choose, with_ports_of_their_own
 from signer.edge.overview import Objects, overview
 from signer.tenancy.verdict import Reason
@@ -183,6 +184,27 @@ def test_one_host(sizes: tuple[int, int, int], name: str) -> None:
     """Whatever is claimed and granted by whom, a decision about one host is a few look-ups."""
     found = world(*sizes)
     assert steps(lambda: decide(host(name), BAR, LE, found), 3000) > 0
+
+
+@pytest.mark.parametrize(
+    "name", ["_acme-challenge.h7.evil.example", "_acme-challenge.a.t7.example.org", "elsewhere.example"]
+)
+@pytest.mark.parametrize("issuer", [LE, IssuerReference(name="own")], ids=["ClusterIssuer", "Issuer"])
+def test_one_record(issuer: IssuerReference, name: str) -> None:
+    """Whose a record's name is costs as much beside five hundred policies as beside five, also right after a decision about a host."""
+
+    def record_and_host(sizes: tuple[int, int, int]) -> int:
+        found = world(*sizes)
+        judge_record(name, BAR, issuer, found, own_name=False)  # what is made once for all
+        decide(host("first.example"), BAR, LE, found)
+        return steps(
+            lambda: (
+                judge_record(name, BAR, issuer, found, own_name=False),
+                decide(host("second.example"), BAR, LE, found),
+            )
+        )
+
+    assert record_and_host((MOST_HOSTS, 500, 5000)) < 2 * record_and_host((5, 5, 5)) + 1000
 
 
 @pytest.mark.parametrize("sizes", [(MOST_HOSTS, 500, 0), (MOST_HOSTS - 100, 500, 5000)])

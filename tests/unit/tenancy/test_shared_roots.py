@@ -8,7 +8,7 @@ import pytest
 from signer.api.issuer import IssuerRef
 from signer.api.signername import signer_name_of
 from signer.commands.signers import roots_of, without_others_cas
-from signer.tenancy.shared import has_the_ca_of, shared_roots
+from signer.tenancy.shared import by_key, has_the_ca_of, shared_roots
 from signer.tenancy.world import Policy, Roots, World
 from tests.unit.commands.meshes import state
 from tests.unit.csr.crafted import NOW, authority
@@ -73,8 +73,8 @@ def test_who_had_it_first_is_not_refused() -> None:
     assert has_the_ca_of(mesh, BAR, key, {}) is None
     assert has_the_ca_of(mesh, FOO, key, {}) == BAR
     new = world(bindings=OWNED, keys={})
-    assert has_the_ca_of(new, FOO, key, {FOO: key, BAR: key}) == BAR
-    assert has_the_ca_of(new, BAR, key, {FOO: key, BAR: key}) == FOO
+    assert has_the_ca_of(new, FOO, key, by_key({FOO: key, BAR: key})) == BAR
+    assert has_the_ca_of(new, BAR, key, by_key({FOO: key, BAR: key})) == FOO
 
 
 def test_two_that_policies_give_out() -> None:

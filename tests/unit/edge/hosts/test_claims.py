@@ -1,13 +1,20 @@
 """What a HostClaim says of others that want its host."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import cast
 
 import msgspec
 
+from signer.api.edgepolicy import EdgePolicy
 from signer.api.namespace import NamespaceObject
 from signer.edge.gateways.opt_in import wanted_issuer
-from signer.edge.hosts.claims import conflict, slim_namespace
+from signer.edge.hosts.claims import Claims, conflict, slim_namespace
+from signer.kube.client import ApiClient
+from signer.kube.reflector import Change
+from signer.kube.room import Room
 from signer.tenancy.verdict import Reason
+from tests.steps import steps
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -47,3 +54,25 @@ def test_what_is_kept_of_a_namespace() -> None:
     assert isinstance(found, Reason)
     assert isinstance(whole, Reason)
     assert found.code == whole.code
+
+
+def test_many_policies() -> None:
+    """A list of EdgePolicies is indexed as a whole, however many there are; one more is seen by the next who asks."""
+
+    def edge_policy(number: int) -> EdgePolicy:
+        spec = {"hostSuffixes": [f"t{number}.example.com"], "namespaces": {"names": [f"t{number}"]}}
+        return msgspec.convert({"metadata": {"name": f"p{number}"}, "spec": spec}, EdgePolicy)
+
+    def listed(policies: list[EdgePolicy]) -> Claims:
+        claims = Claims(cast("ApiClient", SimpleNamespace(room=Room())), clock=lambda: NOW)
+        for one in policies:
+            claims._policy_changed(Change("added", ("", one.metadata.name), None, one))
+        assert len(claims.world.policies) == len(policies)
+        return claims
+
+    few, many = ([edge_policy(n) for n in range(count)] for count in (20, 200))
+    assert steps(lambda: listed(many)) < 20 * steps(lambda: listed(few))
+    claims = listed(few)
+    for known in (edge_policy(77), None):
+        claims._policy_changed(Change("added", ("", "p77"), None, known))
+        assert ("p77" in {one.name for one in claims.world.policies}) is (known is not None)
