@@ -86,4 +86,6 @@ async def test_told_to_end_as_the_answer_comes(
             with pytest.raises(asyncio.CancelledError):
                 await asked[0]
         if others := asyncio.all_tasks() - {asyncio.current_task()}:
-            await asyncio.wait(others)  # the other of two questions: what cannot be read is passed over until its time is over
+            await asyncio.wait(
+                others
+            )  # the other of two questions: what cannot be read is passed over until its time is over
