@@ -27,8 +27,11 @@ SHORT_LIFE = dt.timedelta(days=10)
 # What is left of the life when advice is no longer listened to, and when a person must be woken.
 EMERGENCY = 20
 ALARM = 50
-# A CA that always says "now" must not be asked for a new certificate all the time.
+# A CA that always says "now" must not be asked for a new certificate all the time. NotBefore may lie before the issuance (Let's
+# Encrypt's by an hour), so the rest that is counted from it grows with each certificate that was renewed as soon as it had rested.
 _REST = dt.timedelta(hours=1)
+_LONGEST_REST = dt.timedelta(days=1)
+_MOST_IN_A_ROW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,12 @@ def rule(of: Life, fraction: float, renew_before: dt.timedelta | None = None) ->
     return Plan(of.end - left - of.length / 50 * fraction, Why.RULE)
 
 
+def rested(of: Life, in_a_row: int = 0) -> dt.datetime:
+    """Before when no advice renews a certificate. `in_a_row`: how many before it were renewed by advice that was past by then."""
+    shortest = min(_REST, of.length / 24)
+    return of.start + min(shortest * (1 << min(in_a_row, _MOST_IN_A_ROW)), _LONGEST_REST, of.length / 4)
+
+
 def plan(
     of: Life,
     now: dt.datetime,
@@ -134,6 +143,7 @@ def plan(
     advice: Advice | None,
     fraction: float,
     renew_before: dt.timedelta | None = None,
+    in_a_row: int = 0,
 ) -> Plan:
     """When to renew a certificate.
 
@@ -143,6 +153,7 @@ def plan(
         advice: what the CA said last, or None when it has no ARI or was never reached.
         fraction: kept with the certificate, so that the plan stays the same from call to call.
         renew_before: the Certificate's own wish; advice goes before it, as a CA that revokes knows more.
+        in_a_row: as for `rested`.
     """
     left = of.end - now
     alarm = left < of.length / ALARM
@@ -152,8 +163,7 @@ def plan(
     if advice is None:
         found = rule(of, fraction, renew_before)
         return Plan(min(found.at, last), found.why, alarm)
-    rested = of.start + min(_REST, of.length / 24)
-    return Plan(min(max(advice.instant, rested), last), Why.ADVICE, alarm)
+    return Plan(min(max(advice.instant, rested(of, in_a_row)), last), Why.ADVICE, alarm)
 
 
 def _base64url(data: bytes) -> str:

@@ -76,7 +76,8 @@ def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
         if namespace is None:
             continue
         routes = routes_of.get(name, [])
-        wanted = gather(listed, routes, namespace.metadata.annotations, default)
+        known = Routes(Budget())
+        wanted = gather(listed, routes, namespace.metadata.annotations, default, known)
         for source, passed in wanted.passed:
             if not passed.harmless:
                 text = f"{passed.field}: {passed.reason.message}" if passed.field else passed.reason.message
@@ -85,14 +86,11 @@ def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
         for wish in wanted.wishes:
             key = (name, wish.secret_name)
             rows += _rows(wish, made.get(key) or by_hand.get(key), asker, issuance)
-        asking = {source for wish in wanted.wishes for source in wish.sources}
-        known = Routes(Budget())
-        for route in routes:
-            known.add(route)
+        asking = {source.uid for wish in wanted.wishes for source in wish.sources}
         for obj in listed:
             # Who asks for nothing may still serve what somebody wrote a Certificate for.
-            for wish in named_by(obj, known) if not isinstance(obj.raw_spec, Withheld) else ():
-                if not asking.intersection(wish.sources):
+            if obj.metadata.uid not in asking and not isinstance(obj.raw_spec, Withheld):
+                for wish in named_by(obj, known):
                     rows += _rows_by_hand(wish, by_name.get(wish.secret_name, ()), issuance)
     return sorted(rows, key=lambda row: (row.host == "", row.host, row.source))
 

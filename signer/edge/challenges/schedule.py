@@ -1,6 +1,7 @@
 """Which Challenges are worked on now: at most so many, one for each name and kind, tenants in turn. Pure.
 
-Two proofs of one name and kind at once would fight for one place: one DNS record, one route. A name that does not resolve
+Two proofs of one name and kind at once would fight for one place: one DNS record, one route. Not those of dns-persist-01, for which
+nothing is written here: a host and its wildcard each say which record they want, at once. A name that does not resolve
 waits for as long as it takes, so what has waited long costs no place: nobody can fill the queue with such names.
 """
 
@@ -8,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from issuers.acme.order import DNS_PERSIST01
 from signer.api.challenge import Challenge
 from signer.api.order import FINAL_STATES
 from signer.edge.challenges.step import waited
@@ -55,8 +57,11 @@ def _in_turn(waiting: Iterable[Challenge], under_way: Counter[str]) -> list[Chal
     return [one for _, _, one in sorted(ranked, key=lambda entry: entry[:2])]
 
 
-def _place(challenge: Challenge) -> tuple[str, str]:
-    return challenge.spec.dns_name.lower(), challenge.spec.type
+def _place(challenge: Challenge) -> tuple[str, ...]:
+    kind, meta = challenge.spec.type, challenge.metadata
+    if kind.lower() == DNS_PERSIST01:
+        return kind, meta.namespace, meta.name
+    return challenge.spec.dns_name.lower(), kind
 
 
 def _age(challenge: Challenge) -> tuple[str, str, str]:

@@ -24,7 +24,7 @@ from dns.asyncresolver import Resolver
 
 from issuers.acme.targets import AddressRule
 from signer.edge.dns01.record import Answered, delegated, zone_of
-from signer.edge.proxies.resolve import recursive_resolver
+from signer.edge.proxies.resolve import heeded, recursive_resolver
 from signer.tenancy.verdict import Refuse
 
 MAX_SERVERS = 16
@@ -202,6 +202,9 @@ class Questions:
 
         Raises NoAnswer, and dns.tsig.PeerError for a signed message whose signature the server does not take.
         """
+        return await heeded(self._ask(message, address, port, tcp=tcp))
+
+    async def _ask(self, message: dns.message.Message, address: str, port: int, *, tcp: bool) -> dns.message.Message:
         backend = dns.asyncbackend.get_backend("asyncio")
         async with self._room:
             try:
@@ -257,7 +260,7 @@ class Questions:
     async def _recursive(self, name: str, kind: str) -> dns.message.Message:
         """Ask the recursive servers, one after the other; that a name does not exist is an answer too."""
         try:
-            answer = await self._own().resolve(f"{name}.", kind, raise_on_no_answer=False, search=False)
+            answer = await heeded(self._own().resolve(f"{name}.", kind, raise_on_no_answer=False, search=False))
         except dns.resolver.NXDOMAIN as error:
             responses: dict[dns.name.Name, dns.message.Message] = error.kwargs.get("responses", {})
             if not responses:

@@ -45,14 +45,16 @@ def gather(
     routes: Iterable[VirtualService],
     annotations: Mapping[str, str],
     default: IssuerReference | None,
+    known: Routes | None = None,
 ) -> Wanted:
     """Read all objects of one namespace. `annotations` are the namespace's, `routes` its VirtualServices.
+
+    `known`, without a route yet: for a caller who reads on by `named_by`, so that all of it is one look.
 
     The host "*" of a Gateway is narrowed by routes of its own namespace only: those of others would make it claim hosts
     that others name.
     """
-    budget = Budget()
-    known = Routes(budget)
+    known = known if known is not None else Routes(Budget())
     wishes: list[Wish] = []
     unread: set[str] = set()
     passed: list[tuple[Source, Passed]] = []

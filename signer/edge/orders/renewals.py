@@ -13,7 +13,18 @@ from typing import Any
 import msgspec
 
 from issuers.acme.errors import AcmeError, RateLimited, judge
-from issuers.acme.renewal import SHORT_LIFE, Advice, Why, certificate_id, emergency, life, next_check, plan, take_advice
+from issuers.acme.renewal import (
+    SHORT_LIFE,
+    Advice,
+    Why,
+    certificate_id,
+    emergency,
+    life,
+    next_check,
+    plan,
+    rested,
+    take_advice,
+)
 from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.event import ObjectReference, named, reference_to
 from signer.api.issuer import IssuerRef
@@ -36,6 +47,14 @@ log = logging.getLogger(__name__)
 _SOON, _HOUR = timedelta(minutes=5), timedelta(hours=1)
 _LONGEST = 3600.0
 _NEARLY_EXPIRED = Notice("Warning", "NearlyExpired", "The certificate has nearly expired and is not renewed yet")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """How many certificates of a Certificate in a row were renewed by advice that was past as soon as they had rested."""
+
+    certificate_id: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +93,7 @@ class RenewalController:
         self._shares = Shares(cluster=1, tenant=1)
         self._gate = gate
         self._advised: dict[Key, _Known] = {}
+        self._rows: dict[Key, _Row] = {}
         self.queue = queue
         certificates.subscribe(self._changed)
         term.accounts.on_ready(self._account_ready)
@@ -83,6 +103,7 @@ class RenewalController:
             return
         if change.new is None:
             self._advised.pop(change.key, None)
+            self._rows.pop(change.key, None)
             self._forget(change.key)
         elif change.old is None or change.old.status != change.new.status:
             self.queue.add(change.key)
@@ -136,7 +157,8 @@ class RenewalController:
             self._gate.overdue(name)
         hurry = past or emergency(of, now)
         renew_before = renew_before_of(certificate.spec, of.length)
-        planned = plan(of, now, advice=advice, fraction=fraction, renew_before=renew_before)
+        before = self._in_a_row(key, name)
+        planned = plan(of, now, advice=advice, fraction=fraction, renew_before=renew_before, in_a_row=before)
         self._warn(key, certificate, alarm=planned.alarm)
         if advice is None and not hurry and not (planned.why is Why.RULE and of.length < SHORT_LIFE):
             # status.renewalTime says when; it knows no other rule for short lives.
@@ -146,7 +168,16 @@ class RenewalController:
         if at > now:
             self._later(key, min(at, known.ask_at), now)
             return
+        if planned.why is Why.ADVICE and advice is not None and advice.instant <= rested(of, before):
+            self._rows[key] = _Row(name, before + 1)
+        else:
+            self._rows.pop(key, None)
         await self._begin(key, certificate, planned.why)
+
+    def _in_a_row(self, key: Key, name: str) -> int:
+        """How many certificates before this one had advice that was past; it does not count itself, when it is begun again."""
+        row = self._rows.get(key)
+        return row.count - (row.certificate_id == name) if row is not None else 0
 
     async def _ask(self, account: Account, name: str, known: _Known | None, fraction: float, now: datetime) -> _Known:
         """What the CA advises; when it does not answer, what it said last of this certificate."""

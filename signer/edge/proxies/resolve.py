@@ -10,12 +10,14 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from dns.asyncresolver import Resolver
 from dns.exception import DNSException
 from dns.nameserver import Do53Nameserver
 from dns.rdatatype import AAAA, A, RdataType
 
+T = TypeVar("T")
 _SECONDS = 5.0
 _threads = ThreadPoolExecutor(16, thread_name_prefix="resolve")
 Resolve = Callable[[str], Awaitable[tuple[str, ...] | None]]
@@ -25,7 +27,8 @@ Resolve = Callable[[str], Awaitable[tuple[str, ...] | None]]
 async def addresses(host: str, port: int, kind: socket.SocketKind, seconds: float) -> tuple[str, ...]:
     """The addresses of a name as any program here finds them, each once. Raises OSError, UnicodeError."""
     asked = asyncio.get_running_loop().run_in_executor(_threads, lambda: socket.getaddrinfo(host, port, type=kind))
-    found = await asyncio.wait_for(asked, seconds)
+    async with asyncio.timeout(seconds):
+        found = await asked
     return tuple(dict.fromkeys(str(one[4][0]) for one in found))
 
 
@@ -40,6 +43,21 @@ async def system_resolver(host: str) -> tuple[str, ...] | None:
 async def no_resolver(_host: str) -> tuple[str, ...] | None:
     """Leave DNS to the CA."""
     return None
+
+
+async def heeded(asked: Awaitable[T]) -> T:
+    """Wait for what dnspython gives, and end where the task was told to, though an answer or an error came all the same.
+
+    It waits by `asyncio.wait_for`, which in Python 3.11 drops a cancellation that comes in the same turn of the loop as what is
+    waited for (https://github.com/python/cpython/issues/86296): who stops the task would wait for one that goes on for good.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    try:
+        return await asked
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 def recursive_resolver(nameservers: Sequence[tuple[str, int]]) -> Resolver:
@@ -61,7 +79,7 @@ def asking(nameservers: Sequence[tuple[str, int]]) -> Resolve:
 
     async def found(host: str, kind: RdataType) -> list[str]:
         try:
-            answer = await resolver.resolve(f"{host}.", kind, search=False)
+            answer = await heeded(resolver.resolve(f"{host}.", kind, search=False))
         except (DNSException, OSError):
             return []
         return [str(record.address) for record in answer]

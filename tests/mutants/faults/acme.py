@@ -175,9 +175,16 @@ MUTANTS = (
     Mutant(
         "a CA that always says now is asked all the time",
         RENEWAL,
-        "    return Plan(min(max(advice.instant, rested), last), Why.ADVICE, alarm)\n",
+        "    return Plan(min(max(advice.instant, rested(of, in_a_row)), last), Why.ADVICE, alarm)\n",
         "    return Plan(min(advice.instant, last), Why.ADVICE, alarm)\n",
         (f"{TESTS}/test_renewal.py",),
+    ),
+    Mutant(
+        "a CA whose windows are past gets an order after the other",
+        "signer/edge/orders/renewals.py",
+        "            self._rows[key] = _Row(name, before + 1)\n",
+        "            self._rows[key] = _Row(name, 1)\n",
+        (f"{EDGE}/orders/test_renewals.py",),
     ),
     Mutant(
         "nothing is kept for renewals",

@@ -122,6 +122,13 @@ MUTANTS = (
         ("tests/unit/edge/dns01/apis/test_steps.py",),
     ),
     Mutant(
+        "who asks the DNS goes on when he is told to end",
+        "signer/edge/proxies/resolve.py",
+        "        if task is not None and task.cancelling() > before:\n",
+        "        if task is not None and task.cancelling() > before + 9:\n",
+        ("tests/unit/edge/proxies/test_resolve.py",),
+    ),
+    Mutant(
         "Azure's zone is taken as it is written",
         "signer/edge/dns01/apis/azure.py",
         "        zone = folded(self.name) or record.zone\n",

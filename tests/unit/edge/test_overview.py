@@ -11,8 +11,11 @@ from signer.api.challenge import Challenge
 from signer.api.meta import Condition
 from signer.api.namespace import NamespaceObject
 from signer.api.order import ORDERS, Order
+from signer.edge.gateways import budget
 from signer.edge.gateways.bodies import certificate_body
+from signer.edge.gateways.budget import STEPS
 from signer.edge.gateways.read import gateway_wishes
+from signer.edge.host import Host, read_host
 from signer.edge.hosts.decide import Asker, EdgeWorld
 from signer.edge.overview import Objects, Row, overview
 from tests.unit.edge.hosts.test_decide import claim, policy, world
@@ -288,3 +291,25 @@ def test_sorted() -> None:
     other = gateway(https("0.example.com", credential="o"), https(HOST), name="also", annotations=ASKED)
     found = rows(SHOP, other, certificates=(READY,))
     assert [(row.host, row.source.name) for row in found] == [("0.example.com", "also"), (HOST, "also"), (HOST, "shop")]
+
+
+@pytest.mark.parametrize("asked", ["all", "none", "half"])
+def test_one_look_at_a_namespace(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    """However many hosts a namespace names, and whoever of its objects asks: one look reads so many of them, and no more."""
+    read: list[str] = []
+
+    def counted(text: str) -> Host | str:
+        read.append(text)
+        return read_host(text)
+
+    monkeypatch.setattr(budget, "read_host", counted)
+    many = [
+        gateway(
+            https(*(f"h{number}.g{index}.example.com" for number in range(90)), credential=f"tls-{index}"),
+            name=f"g{index}",
+            annotations=ASKED if asked == "all" or (asked == "half" and index % 2) else {},
+        )
+        for index in range(STEPS // 90 + 20)
+    ]
+    rows(*many, found=world())
+    assert STEPS - 100 < len(read) <= STEPS

@@ -171,3 +171,15 @@ class TestTurns:
         places = [by_name[name].spec.dns_name for _, name in begun]
         assert len(set(places)) == len(places)
         assert not set(places) & {one.spec.dns_name for one in running}
+
+    @pytest.mark.parametrize("first", ["name", "wildcard"])
+    def test_what_is_written_by_people(self, first: str) -> None:
+        """A host and its wildcard say at once which record each wants: whichever had the only turn would keep the other's unsaid.
+
+        Nothing is written here for dns-persist-01, so there is nothing to fight for; of DNS-01 one is proven after the other.
+        """
+        for kind, turns in (("DNS-PERSIST-01", 2), ("DNS-01", 1)):
+            both = [queued(1, "a.example.com", type=kind), queued(2, "a.example.com", type=kind)]
+            running = queued(1 if first == "name" else 2, "a.example.com", type=kind, status={"processing": True})
+            assert len(scheduled(both, NOW)) == turns
+            assert len(scheduled([running, both[1 if first == "name" else 0]], NOW)) == turns - 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import itertools
 import json
 from types import SimpleNamespace
 from typing import Any, cast
@@ -31,16 +32,16 @@ KEY = ("shop", "web")
 CA = pki.CA("root", now=NOW)
 
 
-def leaf(age: dt.timedelta, length: dt.timedelta) -> bytes:
+def leaf(age: dt.timedelta, length: dt.timedelta, now: dt.datetime = NOW, turn: int = 7) -> bytes:
     """A certificate that is so old and lives so long, PEM."""
     builder = (
         x509.CertificateBuilder()
         .subject_name(x509.Name([]))
         .issuer_name(CA.certificate.subject)
         .public_key(pki.key().public_key())
-        .serial_number(9973 * 7)  # its fraction is none
-        .not_valid_before(NOW - age)
-        .not_valid_after(NOW - age + length)
+        .serial_number(9973 * turn)  # its fraction is none
+        .not_valid_before(now - age)
+        .not_valid_after(now - age + length)
         .add_extension(x509.AuthorityKeyIdentifier(b"ca", None, None), critical=False)
     )
     return builder.sign(CA.private, hashes.SHA256()).public_bytes(Encoding.PEM)
@@ -53,8 +54,9 @@ class World:
         self.recorder = FakeRecorder()
         self.patched: list[dict[str, Any]] = []
         self.overdue: list[str] = []
-        self._info = info
-        self._pem = pem
+        self.now = NOW
+        self.info = info
+        self.pem = pem
         conditions = [{"type": "Ready", "status": "True"}]
         certificate = {
             "metadata": {"name": "web", "namespace": "shop", "uid": "u", "resourceVersion": "1"},
@@ -75,7 +77,7 @@ class World:
                 self.recorder.typed,
                 cast("Any", SimpleNamespace(get={ref: account}.get, on_ready=lambda _: None)),
                 cast("Any", None),
-                clock=lambda: NOW,
+                clock=lambda: self.now,
             ),
             cast("Any", SimpleNamespace(store=store, subscribe=lambda _: None)),
             cast("Any", SimpleNamespace(overdue=self.overdue.append)),
@@ -83,14 +85,14 @@ class World:
         )
 
     async def _renewal_info(self, _name: str) -> RenewalInfo | None:
-        if isinstance(self._info, AcmeError):
-            raise self._info
-        return self._info
+        if isinstance(self.info, AcmeError):
+            raise self.info
+        return self.info
 
     async def get(self, *_: object) -> dict[str, Any]:
         return cast(
             "dict[str, Any]",
-            json.loads(msgspec.json.encode({"metadata": {"name": "web"}, "data": {"tls.crt": self._pem}})),
+            json.loads(msgspec.json.encode({"metadata": {"name": "web"}, "data": {"tls.crt": self.pem}})),
         )
 
     async def patch(self, _resource: object, _name: str, body: dict[str, Any], **_: object) -> None:
@@ -153,3 +155,46 @@ def test_a_window_that_is_past() -> None:
     assert world.reasons() == ["RenewalInfo"]
     assert len(world.overdue) == 1
     assert World(leaf(10 * DAY, 90 * DAY), window(-3 * DAY, DAY), **failed).reasons() == []
+
+
+FAR = 3000 * DAY
+WINDOWS = [
+    (start, start + length)
+    for start in (-FAR, -30 * DAY, -DAY, -HOUR, 0 * DAY, HOUR, DAY, 30 * DAY, 85 * DAY, 89 * DAY, 100 * DAY, FAR)
+    for length in (HOUR, 2 * DAY, 10 * DAY, FAR)
+]
+
+
+@pytest.mark.parametrize("days", [0.25, 6, 90])
+@pytest.mark.parametrize(("start", "end"), WINDOWS)
+def test_whatever_the_window(start: dt.timedelta, end: dt.timedelta, days: float) -> None:
+    """A window that is past renews at once, one to come does not, and with a twentieth of the life left any certificate is renewed."""
+    length = days * DAY
+    advised = RenewalInfo(Window(NOW + start, NOW + end, ""), None)
+    middle, late = (World(leaf(length * part, length), advised).reasons() for part in (0.5, 0.96))
+    assert late == ["NearlyExpired"]
+    assert middle == (["RenewalInfo"] if start <= 0 * DAY else [])
+
+
+@pytest.mark.parametrize("backdated", [0 * HOUR, HOUR, 2 * HOUR], ids=["not", "an hour", "two hours"])
+@pytest.mark.parametrize("days", [2, 6, 90])
+@pytest.mark.parametrize("moves", [True, False], ids=["always a day ago", "one day for good"])
+def test_a_ca_whose_windows_are_always_past(backdated: dt.timedelta, days: float, moves: bool) -> None:
+    """Such a CA gets an order a day or few more, not one after the other, though no limit counts then; a sane answer ends it."""
+    length = days * DAY
+    world = World(leaf(DAY / 4, length), window(-2 * DAY, -DAY))
+    begun: list[dt.datetime] = []
+    for _ in range(14 * 24 * 2):
+        if len(world.reasons()) > len(begun):
+            begun.append(world.now)
+            world.pem = leaf(backdated, length, world.now, 8 + len(begun))
+        world.now += HOUR / 2
+        if moves:
+            world.info = RenewalInfo(Window(world.now - 2 * DAY, world.now - DAY, ""), None)
+    assert begun[0] == NOW
+    assert len(begun) < 14 * max(1, 6 / days) + 8
+    pauses = [after - before for before, after in itertools.pairwise(begun)]
+    assert min(pauses[1:]) >= HOUR / 2
+    world.info = RenewalInfo(Window(world.now + DAY / 4, world.now + DAY / 2, ""), None)
+    world.now += DAY
+    assert len(world.reasons()) > len(begun), "a window that has begun is followed as ever"

@@ -99,6 +99,34 @@ class TestSteps:
         found = step(one, waiting)
         assert found == AwaitChallenges((waiting.metadata.name,), "a.example.com: no such host")
 
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_which_record_is_told(self, turned: bool) -> None:
+        """Of a name and its wildcard the Order tells the wildcard's record, which proves both: who writes it is done."""
+        solver = {"dns01": {"persistent": {"issuerDomainName": "ca.example"}}}
+        offer = {"type": "dns-persist-01", "url": f"{CA}/chall/p", "token": ""}
+        listed = [
+            authorization("a.example.com", 1, challenges=[offer]),
+            authorization("a.example.com", 2, wildcard=True, challenges=[offer]),
+        ]
+        one = order(pending(*(listed[::-1] if turned else listed)), dnsNames=["a.example.com", "*.a.example.com"])
+        found = step(one, solvers=[solver])
+        assert isinstance(found, MakeChallenges)
+        bodies = [challenge_body(one, each, KEY) for each in found.challenges]
+        for body in bodies:
+            body["metadata"]["uid"] = body["metadata"]["name"]
+        there = [
+            with_status(
+                msgspec.convert(body, Challenge),
+                state="pending",
+                processing=True,
+                reason="both" if body["spec"]["wildcard"] else "one",
+            )
+            for body in bodies
+        ]
+        waits = step(one, *there, solvers=[solver])
+        assert isinstance(waits, AwaitChallenges)
+        assert waits.message == "a.example.com: both"
+
     def test_an_issuer_that_changed_its_solvers(self) -> None:
         """A Challenge that waits for what an issuer's old solver wants gives way to one for its new solver."""
         one = order(pending())
