@@ -20,18 +20,37 @@ CLAIM_RULES: tuple[Rule, ...] = (
 
 
 def claim_spec() -> Schema:
-    """Spec of a HostClaim; it cannot be changed."""
+    """Spec of a HostClaim; host and namespace cannot be changed."""
     return record(
-        "Who has which host. It cannot be changed: remove the object to release the host.",
+        "Who has which host. Host and namespace cannot be changed: remove the object to release the host.",
         {
             "host": string("The host, as shop.example.com or *.example.com.", maxLength=MAX_HOST, pattern=HOST),
             "namespace": string("Who has it.", minLength=1, maxLength=63, pattern=f"^{_LABEL}$"),
             "namespaceUID": string(
-                "UID of that namespace: one made again under its name has nothing.", minLength=1, maxLength=128
+                "UID of that namespace: one made again under its name has the host once an EdgePolicy gives it back, which"
+                " mesh-signer writes here.",
+                minLength=1,
+                maxLength=128,
+            ),
+            "since": string(
+                "Since when that namespace has it, where an earlier one of its name had it before; absent: since this object"
+                " was made.",
+                format="date-time",
             ),
         },
         required=["host", "namespace", "namespaceUID"],
-        rules=[("self == oldSelf", "spec cannot be changed; an admin may remove the object to release the host")],
+        rules=[
+            (
+                (
+                    "self.host == oldSelf.host && self.__namespace__ == oldSelf.__namespace__ &&"
+                    " (self.namespaceUID == oldSelf.namespaceUID || has(self.since))"
+                ),
+                (
+                    "spec cannot be changed, but for the uid of a namespace made again, with since; an admin may remove the"
+                    " object to release the host"
+                ),
+            )
+        ],
     )
 
 

@@ -14,11 +14,15 @@ HOST_CLAIMS = Resource(MESH_GROUP, "v1alpha1", "hostclaims", "HostClaim", namesp
 
 
 class HostClaimSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The spec as it is written: the host, and the namespace that has it with the uid that it had."""
+    """The spec as it is written: the host, and the namespace that has it with the uid that it had.
+
+    `since`, RFC 3339 text: when it was given back to a namespace that was made again.
+    """
 
     host: str = ""
     namespace: str = ""
     namespace_uid: str = msgspec.field(name="namespaceUID", default="")
+    since: str | None = None
 
 
 class SecretRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

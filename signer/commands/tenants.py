@@ -3,13 +3,9 @@
 import argparse
 from datetime import datetime
 
-import msgspec
-
 from signer.api.issuer import GROUP
 from signer.api.meta import to_rfc3339
-from signer.api.namespace import NAMESPACES
 from signer.api.signername import signer_name_of
-from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy
 from signer.api.tenantbridge import TENANT_BRIDGES
 from signer.commands.command import FINE, FOUND, NotFoundOut, add_namespace, add_options, checked_namespace, run
 from signer.commands.holders import Tenancy, document, manifest, problems, proposals, tenancies
@@ -17,17 +13,17 @@ from signer.commands.live import Mesh, list_all, read_mesh, time_there
 from signer.commands.matrix import Passage, cells, reaches
 from signer.commands.matrix import document as reach_document
 from signer.commands.output import LISTS, Row, Rows, add_watch, print_rows, say
-from signer.commands.owners import agreed, release_signer
+from signer.commands.owners import release_signer
+from signer.commands.readmit import readmit
 from signer.commands.tables import ago, clean
 from signer.kube.client import ApiClient
-from signer.kube.errors import NotFound
 from signer.settings.values import Settings
 
 _DESCRIPTION = """\
 List each namespace with each signer that it claims, owns or is given, where the grant comes from, when the CA ends and
 when a certificate was last issued. `tenants --propose` prints SignerPolicies for signers that several namespaces use; `tenants --matrix` shows who can reach whom, and by what;
 `tenants release SIGNER` lets another namespace own a signer; `tenants readmit NAMESPACE` gives a namespace that was
-deleted and made again what SignerPolicies gave to the earlier one by name. Exit status: 0 every claim is granted, 1 one is refused,
+deleted and made again what SignerPolicies and EdgePolicies gave to the earlier one by name. Exit status: 0 every claim is granted, 1 one is refused,
 2 it could not be determined.
 """
 
@@ -39,7 +35,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "action",
         nargs="*",
         metavar="release SIGNER | readmit NAMESPACE",
-        help="delete the SignerBinding of this signer; let SignerPolicies that name this namespace mean the one of now",
+        help="delete the SignerBinding of this signer; let policies that name this namespace mean the one of now",
     )
     parser.add_argument(
         "--matrix", action="store_true", help="show who can reach whom, and by what: one root, or a TenantBridge"
@@ -53,7 +49,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def call(options: argparse.Namespace) -> int:
     """Run the command."""
-    actions = {"release": release_signer, "readmit": _readmit}
+    actions = {"release": release_signer, "readmit": readmit}
 
     def check() -> None:
         action = options.action
@@ -138,32 +134,3 @@ def _rows(rows: list[Tenancy], now: datetime) -> Rows:
         "no namespace has a signer: none claims one, and the mesh has no default",
         wide=2,
     )
-
-
-async def _readmit(client: ApiClient, _settings: Settings, namespace: str, *, yes: bool) -> int:
-    try:
-        uid = str((await client.get(NAMESPACES, namespace))["metadata"]["uid"])
-    except NotFound:
-        raise NotFoundOut(f"there is no namespace {clean(namespace)}") from None
-    listed = await list_all(client, SIGNER_POLICIES)
-    if listed.problem:
-        raise NotFoundOut(f"SignerPolicies could not be read: {listed.problem}")
-    objects = [msgspec.convert(one, SignerPolicy) for one in listed.items]
-    remade = [one for one in objects if one.status.namespace_uids.get(namespace, uid) != uid]
-    if not remade:
-        raise NotFoundOut(f"no SignerPolicy gave anything to an earlier namespace {clean(namespace)}")
-    names = ", ".join(one.metadata.name for one in remade)
-    question = (
-        f"SignerPolicy {names} gave signers to an earlier namespace {clean(namespace)}. Once readmitted, the one of now "
-        f"(uid {uid}) has them, and is trusted by what the policy covers besides."
-    )
-    if not await agreed(question, "readmit", yes=yes):
-        return FOUND
-    for one in remade:
-        body = {
-            "metadata": {"resourceVersion": one.metadata.resource_version, "uid": one.metadata.uid},
-            "status": {"namespaceUIDs": {namespace: uid}},
-        }
-        await client.patch(SIGNER_POLICIES, one.metadata.name, body, subresource="status")
-    say(f"namespace {clean(namespace)} is readmitted by SignerPolicy {names}")
-    return FINE

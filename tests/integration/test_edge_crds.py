@@ -147,8 +147,10 @@ def test_what_is_refused(installed: Cluster, one: dict[str, Any], message: str) 
         (wanted("Order", ORDER), {"dnsNames": ["b.example"]}),
         (wanted("Challenge", CHALLENGE), {"dnsName": "b.example"}),
         (claim("kept.example"), {"namespace": "bar"}),
+        (claim("kept.example"), {"namespace": "bar", "since": "2026-01-01T00:00:00Z"}),
+        (claim("kept.example"), {"namespaceUID": "other"}),
     ],
-    ids=["Order", "Challenge", "HostClaim"],
+    ids=["Order", "Challenge", "HostClaim", "HostClaim-since", "HostClaim-uid"],
 )
 def test_specs_stay(installed: Cluster, one: dict[str, Any], change: dict[str, Any], name: str) -> None:
     """What an issuance or a claim is about cannot be changed by an edit."""

@@ -218,7 +218,7 @@ CONTROLLERS_MAY = [
     *asks("update", "certificates/finalizers.cert-manager.io"),
     # The edge: Certificates for Gateways, who has which host, Orders, and the routes that answer challenges.
     *asks("get create patch delete", "certificates.cert-manager.io", namespace=TENANT),
-    *asks(f"{READ} create delete", HOST_CLAIMS),
+    *asks(f"{READ} create patch delete", HOST_CLAIMS),
     *asks(READ, EDGE_POLICIES),
     *asks("patch", "hostclaims/status.mesh-signer.dev", "edgepolicies/status.mesh-signer.dev"),
     *asks("list watch", API_GATEWAYS, INGRESSES),
@@ -251,7 +251,7 @@ CONTROLLERS_MAY_NOT = [
     *asks("update", "certificates/status.cert-manager.io", "certificaterequests/status.cert-manager.io"),
     *asks("patch", "leases.coordination.k8s.io", namespace=OWN),
     *asks("list watch", CRDS),
-    *asks("update patch deletecollection", HOST_CLAIMS),
+    *asks("update deletecollection", HOST_CLAIMS),
     *asks(f"{CHANGE} deletecollection", EDGE_POLICIES),
     *asks(CHANGE, API_GATEWAYS, INGRESSES, GRANTS, namespace=TENANT),
     *asks("update deletecollection", ISTIO_GATEWAYS, HTTP_ROUTES, namespace=TENANT),

@@ -8,7 +8,7 @@ anywhere is followed by one that goes on. All decisions are pure functions in th
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -261,7 +261,7 @@ class GatewayController:
         targets = await self._targets.of(look, wanted, replace(wish, hosts=hosts))
         if not targets:
             return
-        taken = [host for host in hosts if await self._take(look, wish, host)]
+        taken = await self._take(look, wish, hosts)
         if not taken:
             look.states["refused"] += 1
             return
@@ -318,14 +318,17 @@ class GatewayController:
         for reason in verdict.reasons:
             look.tell(wish.sources, reason)
 
-    async def _take(self, look: Look, wish: Wish, host: Host) -> bool:
-        verdict = await self._claims.acquire(host, look.asker, wish.issuer)
-        if isinstance(verdict, Refuse):
-            self._refused(look, wish, host, verdict)
-            return False
-        if isinstance(verdict, Unready):
-            raise Conflict(409, "Conflict", verdict.reason.message)
-        return True
+    async def _take(self, look: Look, wish: Wish, hosts: Sequence[Host]) -> list[Host]:
+        """Have the namespace take these hosts; those that it has now. The others are told of."""
+        taken = []
+        for host, verdict in (await self._claims.acquire(hosts, look.asker, wish.issuer)).items():
+            if isinstance(verdict, Unready):
+                raise Conflict(409, "Conflict", verdict.reason.message)
+            if isinstance(verdict, Refuse):
+                self._refused(look, wish, host, verdict)
+            else:
+                taken.append(host)
+        return taken
 
     async def _put(self, look: Look, wish: Wish, target: str) -> bool:
         """Have Secret and Certificate in one namespace; whether nothing is in the way."""

@@ -158,9 +158,10 @@ class GatewayRun:
             self._metrics.host_claims.set(len(claims.claims))
 
         def policy_changed(change: Change[EdgePolicy]) -> None:
-            if change.kind != "synced" and _spec_differs(change):
-                for namespace in controller.namespaces():
-                    changed(namespace)
+            if change.kind == "synced":
+                return
+            for namespace in controller.namespaces() if _spec_differs(change) else _meant_anew(change):
+                changed(namespace)
 
         def namespace_changed(change: Change[NamespaceObject]) -> None:
             changed(change.key[1])
@@ -208,6 +209,12 @@ def _matters(change: Change[HostClaim]) -> bool:
         new.status.contenders,
         new.status.unused_since,
     )
+
+
+def _meant_anew(change: Change[EdgePolicy]) -> set[str]:
+    """The names by which a policy means another namespace than it did: one was written down, or readmitted by an admin."""
+    old, new = (one.status.namespace_uids if one is not None else {} for one in (change.old, change.new))
+    return {name for name in {*old, *new} if old.get(name) != new.get(name)}
 
 
 def _spec_differs(change: Change[Any]) -> bool:

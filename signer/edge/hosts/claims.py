@@ -16,7 +16,7 @@ from signer.api.certificate import IssuerReference
 from signer.api.edgepolicy import EDGE_POLICIES, EdgePolicy
 from signer.api.event import reference_to
 from signer.api.hostclaim import HOST_CLAIMS, HostClaim
-from signer.api.meta import Condition, find_condition, set_condition, slim_metadata, to_rfc3339
+from signer.api.meta import Condition, find_condition, from_rfc3339, set_condition, slim_metadata, to_rfc3339
 from signer.api.namespace import NAMESPACES, NamespaceObject
 from signer.edge.host import Host, public_suffixes, read_host
 from signer.edge.hosts.decide import (
@@ -30,14 +30,16 @@ from signer.edge.hosts.decide import (
     decide,
     may_order,
     new_claim,
+    over,
     read_claim,
 )
 from signer.edge.hosts.policy import HostPolicy, Policies, read_edge_policy, to_record
+from signer.edge.hosts.remade import whom_it_means
 from signer.edge.hosts.retention import Fate, fate
 from signer.edge.hosts.secret_records import SecretRecords
 from signer.kube.client import ApiClient
 from signer.kube.encoding.codec import LARGEST_STORED, JsonCodec, weightless
-from signer.kube.errors import AlreadyExists, ApiError, NotFound, Unreachable
+from signer.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, Unreachable
 from signer.kube.reflector import Change, Reflector
 from signer.observe.write_errors import WRITE_FAILED, WriteErrors
 from signer.tenancy.verdict import Reason, Refuse, Unready
@@ -138,26 +140,37 @@ class Claims:
             return None
         return Asker(namespace, found.metadata.uid, found.labels_under(LABEL_PREFIX))
 
-    async def acquire(self, host: Host, asker: Asker, issuer: IssuerReference) -> HostVerdict:
-        """Decide about one host, and take it if nobody has it. Never returns Take. Raises ApiError, Unreachable."""
+    async def acquire(self, hosts: Sequence[Host], asker: Asker, issuer: IssuerReference) -> dict[Host, HostVerdict]:
+        """Decide about each host by itself, and take those that nobody has. Never returns Take. Raises ApiError, Unreachable."""
+        found: dict[Host, HostVerdict] = {}
         async with self._one_at_a_time:
-            await self.record_namespace(asker, (host,))
-            verdict = decide(host, asker, issuer, self.world)
-            if isinstance(verdict, Take):
-                await self._take(verdict)
+            await self.record_namespace(asker, hosts)
+            live: EdgeWorld | None = None
+            for host in hosts:
                 verdict = decide(host, asker, issuer, self.world)
-            return verdict
+                if isinstance(verdict, Take):
+                    live = live or await self._live(asker, hosts)
+                    verdict = decide(host, asker, issuer, live)
+                    if isinstance(verdict, Take):
+                        await self._take(verdict)
+                        verdict = decide(host, asker, issuer, live)
+                found[host] = verdict
+        return found
 
     async def permit(self, names: Iterable[str], asker: Asker, issuer: IssuerReference) -> Permitted | Refuse | Unready:
         """Decide about all names of one order, and take those that nobody has. Raises ApiError, Unreachable."""
         listed = tuple(names)
+        hosts = tuple(one for one in map(read_host, listed) if isinstance(one, Host))
         async with self._one_at_a_time:
-            await self.record_namespace(asker, tuple(one for one in map(read_host, listed) if isinstance(one, Host)))
+            await self.record_namespace(asker, hosts)
             verdict = may_order(listed, asker, issuer, self.world)
             if isinstance(verdict, TakeFirst):
-                for take in verdict.claims:
-                    await self._take(take)
-                verdict = may_order(listed, asker, issuer, self.world)
+                live = await self._live(asker, hosts)
+                verdict = may_order(listed, asker, issuer, live)
+                if isinstance(verdict, TakeFirst):
+                    for take in verdict.claims:
+                        await self._take(take)
+                    verdict = may_order(listed, asker, issuer, live)
         if isinstance(verdict, TakeFirst):  # a claim vanished between the two looks: an admin is at work
             return Unready(Reason("ClaimsChange", "claims are being changed; asking again"))
         return verdict
@@ -167,27 +180,84 @@ class Claims:
 
         Raises ApiError (Conflict: what is known is behind; ask again), Unreachable.
         """
-        mine = {asker.namespace: asker.uid}
+        found = self.namespaces.store.get(("", asker.namespace))
         for known in self._indexed.about(hosts):
-            name, obj = known.name, self.edge_policies.store.get(("", known.name))
-            if obj is None or asker.namespace not in known.namespaces or asker.namespace in known.namespace_uids:
-                continue
-            if not to_record(obj, mine).get(asker.namespace):
-                continue
-            meta = {"resourceVersion": obj.metadata.resource_version, "uid": obj.metadata.uid}
-            body = {"metadata": meta, "status": {"namespaceUIDs": mine}}
-            try:
-                stored = await self._client.patch(EDGE_POLICIES, name, body, subresource="status")
-            except NotFound:
-                continue
-            self._know(name, msgspec.convert(stored, EdgePolicy))
+            obj = self.edge_policies.store.get(("", known.name))
+            if obj is not None and (stored := await self._record(known, obj, asker, found)) is not None:
+                self._know(known.name, stored)
+
+    def uids(self) -> dict[str, str]:
+        """The uid of each namespace that may ask, by its name."""
+        found = (self.asker(namespace) for _, namespace in self.namespaces.store)
+        return {asker.namespace: asker.uid for asker in found if asker is not None}
+
+    def meant(self, policy: HostPolicy, obj: EdgePolicy, asker: Asker, found: NamespaceObject | None) -> str:
+        """The uid to write into a policy for a namespace that it names; `found` is that namespace as it was read."""
+        held = (self.claims[name] for name in self.of_namespace.get(asker.namespace, ()))
+        made = from_rfc3339(found.metadata.creation_timestamp) if found is not None else None
+        return whom_it_means(policy, from_rfc3339(obj.metadata.creation_timestamp), asker, made, held)
+
+    async def _record(
+        self, known: HostPolicy, obj: EdgePolicy, asker: Asker, found: NamespaceObject | None
+    ) -> EdgePolicy | None:
+        if asker.namespace not in known.namespaces or asker.namespace in known.namespace_uids:
+            return None
+        mine = {asker.namespace: self.meant(known, obj, asker, found)}
+        if not to_record(obj, mine).get(asker.namespace):
+            return None
+        meta = {"resourceVersion": obj.metadata.resource_version, "uid": obj.metadata.uid}
+        body = {"metadata": meta, "status": {"namespaceUIDs": mine}}
+        try:
+            stored = await self._client.patch(EDGE_POLICIES, known.name, body, subresource="status")
+        except NotFound:
+            return None
+        return msgspec.convert(stored, EdgePolicy)
+
+    async def _live(self, asker: Asker, hosts: Collection[Host]) -> EdgeWorld:
+        """The world with the EdgePolicies of now: what is taken is taken for good, and a watch may be behind.
+
+        It never goes into the world, where a watch that is behind would undo it. Raises Conflict where the namespace is another
+        by now, or its labels are others; ApiError, Unreachable.
+        """
+        spaces = [
+            msgspec.convert(one, NamespaceObject) for one in await self._client.list(NAMESPACES, name=asker.namespace)
+        ]
+        found = next((one for one in spaces if one.metadata.uid == asker.uid), None)
+        if found is None or found.metadata.deletion_timestamp or found.labels_under(LABEL_PREFIX) != asker.labels:
+            raise Conflict(409, "Conflict", f"namespace {asker.namespace} is not what it was")
+        listed = [msgspec.convert(one, EdgePolicy) for one in await self._client.list(EDGE_POLICIES)]
+        objects = {one.metadata.name: one for one in listed}
+        policies = {name: read_edge_policy(one) for name, one in objects.items()}
+        for known in Policies(policies.values()).about(hosts):
+            if (stored := await self._record(known, objects[known.name], asker, found)) is not None:
+                policies[known.name] = read_edge_policy(stored)
+        return EdgeWorld(self.claims, Policies(policies.values()))
 
     async def _take(self, take: Take) -> None:
+        if take.instead_of:
+            await self._take_over(take)
+            return
         try:
             stored = await self._client.create(HOST_CLAIMS, new_claim(take))
         except AlreadyExists:
             stored = await self._client.get(HOST_CLAIMS, take.host.claim_name)
         self._keep(msgspec.convert(stored, HostClaim))
+
+    async def _take_over(self, take: Take) -> None:
+        """Write the namespace of now into the claim of the earlier one of its name: one write, which keeps all that it records."""
+        name = take.host.claim_name
+        try:
+            before = msgspec.convert(await self._client.get(HOST_CLAIMS, name), HostClaim)
+            claim = read_claim(before)
+            if claim is not None and claim.namespace_uid == take.instead_of and claim.namespace == take.namespace:
+                meta = {"uid": before.metadata.uid, "resourceVersion": before.metadata.resource_version}
+                body = {"metadata": meta, **over(take, self._clock())}
+                before = msgspec.convert(await self._client.patch(HOST_CLAIMS, name, body), HostClaim)
+                self.secrets.given_back(before)
+        except NotFound:
+            self.claims.drop(name)
+            return
+        self._keep(before)
 
     async def settle(self, namespace: str, uid: str, wanted: Collection[Host]) -> float | None:
         """Note which hosts of a namespace are unused, and release those that were long enough.

@@ -14,7 +14,7 @@ from typing import Any
 
 from signer.api.certificate import IssuerReference
 from signer.api.hostclaim import HOST_CLAIMS, HostClaim
-from signer.api.meta import from_rfc3339
+from signer.api.meta import from_rfc3339, to_rfc3339
 from signer.api.names import is_label
 from signer.api.text import capped, shown
 from signer.edge.host import MAX_NAMES, Host, read_host
@@ -31,7 +31,7 @@ MOST_HOSTS = 500
 class Claim:
     """A HostClaim as it is used. With a `problem` the host is nobody's until an admin mends or removes the object.
 
-    `made`: when it was stored, so since when the namespace has the host.
+    `made`: when it was stored, or given back to a namespace made again: since when the namespace has the host.
     """
 
     host: Host
@@ -140,11 +140,15 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """First store this claim by atomic create (`new_claim`), then ask again: whoever was faster has it."""
+    """First store this claim by atomic create (`new_claim`), then ask again: whoever was faster has it.
+
+    With `instead_of`, the uid of an earlier namespace of this name, the claim of that one becomes the namespace's (`over`).
+    """
 
     host: Host
     namespace: str
     namespace_uid: str
+    instead_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +207,8 @@ def decide(
     if host.wildcard and not for_it:
         reasons += _covered(host, asker, issuer, world)
     own = world.claims.get(host.claim_name)
-    if own is not None:
+    back = own is not None and given_back(own, asker, world.policies)
+    if own is not None and not back:
         _judge_own(own, asker, reasons)
     else:
         reasons += _beside(host, asker, world)
@@ -216,6 +221,8 @@ def decide(
         return Refuse(tuple(reasons))
     if own is None:
         return Take(host, asker.namespace, asker.uid)
+    if back:
+        return Take(host, asker.namespace, asker.uid, instead_of=own.namespace_uid)
     return Granted(host, policy.name if policy else "", policy.rate if policy else None)
 
 
@@ -262,6 +269,17 @@ def granted_by_policy(host: Host, asker: Asker, policies: Collection[HostPolicy]
     return any(policy.covers(asker.namespace, asker.uid, asker.labels) for policy in deciding(policies, host))
 
 
+def given_back(claim: Claim, asker: Asker, policies: Collection[HostPolicy]) -> bool:
+    """Tell whether an admin gives a namespace at once what an earlier one of its name has: by an EdgePolicy that names it.
+
+    Not by labels: whoever makes namespaces may set them, and a name says nothing of who has it now. So the policy must mean this
+    very namespace, or whichever has the name.
+    """
+    if claim.problem or claim.namespace != asker.namespace or claim.namespace_uid == asker.uid:
+        return False
+    return any(policy.means(asker.namespace, asker.uid) for policy in deciding(policies, claim.host))
+
+
 def _granting(
     policies: Collection[HostPolicy], asker: Asker, issuer: IssuerReference, reasons: list[Reason], host: Host
 ) -> HostPolicy | None:
@@ -276,7 +294,7 @@ def _granting(
         if any(policy.is_remade(asker.namespace, asker.uid) for policy in policies):
             text = (
                 f"{text}, but an earlier one of its name, which was deleted and made again: if it is the same tenant's, an"
-                " admin sets spec.namespaces.remade: Allow"
+                f" admin runs `mesh-signer tenants readmit {asker.namespace}`, or sets spec.namespaces.remade: Allow"
             )
         reasons.append(Reason("HostNotGranted", text))
         return None
@@ -300,19 +318,22 @@ def _judge_own(own: Claim, asker: Asker, reasons: list[Reason]) -> None:
             Reason(
                 "HostTaken",
                 f"{own.host} is claimed by an earlier namespace of this name; HostClaim {own.host.claim_name} ends"
-                f" {KEPT.days} days after its last use, or when an admin removes it",
+                f" {KEPT.days} days after its last use, or when an admin removes it; an EdgePolicy for it that names this"
+                " namespace gives it back at once",
             )
         )
 
 
-def _is_anothers(claim: Claim, asker: Asker) -> bool:
-    return bool(claim.problem) or (claim.namespace, claim.namespace_uid) != (asker.namespace, asker.uid)
+def _is_anothers(claim: Claim, asker: Asker, world: EdgeWorld) -> bool:
+    if claim.problem or (claim.namespace, claim.namespace_uid) != (asker.namespace, asker.uid):
+        return not given_back(claim, asker, world.policies)
+    return False
 
 
 def _beside(host: Host, asker: Asker, world: EdgeWorld) -> list[Reason]:
     """A name and its wildcard are one namespace's: DNS-01 proves both by one record (RFC 8555, 8.4)."""
     other = world.claims.get(Host(host.name, not host.wildcard).claim_name)
-    if other is None or not _is_anothers(other, asker):
+    if other is None or not _is_anothers(other, asker, world):
         return []
     text = f"{host} is proven by the same DNS record as {other.host}, which is claimed by another namespace"
     return [Reason("HostTaken", f"{text}; see HostClaim {other.host.claim_name}")]
@@ -352,10 +373,10 @@ def _overlaps(
     found = [
         Reason("HostTaken", f"{host} is below {other.host}, which is claimed by another namespace")
         for other in _over(host, world.claims)
-        if _is_anothers(other, asker) and (same(other) or given_too(other))
+        if _is_anothers(other, asker, world) and (same(other) or given_too(other))
     ]
     if host.wildcard and any(
-        _under(host, other.host) and _is_anothers(other, asker) and (not for_it or same(other))
+        _under(host, other.host) and _is_anothers(other, asker, world) and (not for_it or same(other))
         for other in world.index.below(host.name)
     ):
         # Which host it is stays untold: it is somebody else's.
@@ -419,6 +440,11 @@ def new_claim(take: Take) -> dict[str, Any]:
     }
 
 
+def over(take: Take, now: datetime) -> dict[str, Any]:
+    """Return the merge patch that makes the claim of an earlier namespace the one of now's: since now, with all that it records."""
+    return {"spec": {"namespaceUID": take.namespace_uid, "since": to_rfc3339(now)}}
+
+
 def read_claim(obj: HostClaim) -> Claim | None:
     """Read a HostClaim; never raises. None for an object whose name is not a host's: it is about nothing."""
     name = obj.metadata.name
@@ -432,7 +458,7 @@ def read_claim(obj: HostClaim) -> Claim | None:
         obj.spec.namespace,
         obj.spec.namespace_uid,
         from_rfc3339(obj.status.unused_since),
-        made=from_rfc3339(obj.metadata.creation_timestamp),
+        made=from_rfc3339(obj.spec.since) or from_rfc3339(obj.metadata.creation_timestamp),
     )
 
 

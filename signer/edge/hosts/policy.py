@@ -54,6 +54,12 @@ class HostPolicy:
         wanted = self.namespace_labels
         return bool(wanted) and all(labels.get(key) == value for key, value in wanted.items())
 
+    def means(self, namespace: str, uid: str) -> bool:
+        """Tell whether it names this very namespace, or whichever has the name. Labels do not say which one is meant."""
+        if self.problem or namespace not in self.namespaces:
+            return False
+        return self.remade_allowed or self.namespace_uids.get(namespace) == uid
+
     def is_remade(self, namespace: str, uid: str) -> bool:
         """Tell whether it names an earlier namespace of this name, and is not for whichever has it."""
         recorded = self.namespace_uids.get(namespace)

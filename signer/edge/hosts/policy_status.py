@@ -6,7 +6,7 @@ Nothing is decided by it: a status is for people, and follows a moment later.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -55,9 +55,12 @@ class EdgePolicyStatuses:
                 await asyncio.sleep(_RETRY)
                 self._changed.set()
 
-    def _uids(self) -> dict[str, str]:
-        found = (self._claims.asker(namespace) for _, namespace in self._claims.namespaces.store)
-        return {asker.namespace: asker.uid for asker in found if asker is not None}
+    def _to_record(self, obj: EdgePolicy, policy: HostPolicy, uids: Mapping[str, str]) -> dict[str, str | None]:
+        meant = dict(uids)
+        for name in policy.namespaces - policy.namespace_uids.keys():
+            if (asker := self._claims.asker(name)) is not None:
+                meant[name] = self._claims.meant(policy, obj, asker, self._claims.namespaces.store.get(("", name)))
+        return to_record(obj, meant)
 
     def _covers(self, policy: HostPolicy, namespace: str) -> bool:
         asker = self._claims.asker(namespace)
@@ -72,9 +75,9 @@ class EdgePolicyStatuses:
             for claim in self._claims.claims.values()
             for one in deciding(self._claims.world.policies, claim.host)
         )
-        trouble, uids = "", self._uids()
+        trouble, uids = "", self._claims.uids()
         for (_, name), obj in list(self._claims.edge_policies.store.items()):
-            missing = to_record(obj, uids)
+            missing = self._to_record(obj, policies[name], uids)
             remade = sorted(one for one, uid in uids.items() if policies[name].is_remade(one, uid))
             covered = any(self._covers(policies[name], namespace) for _, namespace in self._claims.namespaces.store)
             status = policy_status(obj, policies[name], counts[name], self._clock(), covers=covered, remade=remade)

@@ -141,6 +141,10 @@ class SecretRecords:
         self._noted.pop(kept.key, None)
         await self._remove(kept)
 
+    def given_back(self, claim: HostClaim) -> None:
+        """A claim became that of a namespace made again: so do the Secrets on it, before the watch tells."""
+        self._noted |= {one.key: one for one in _records(claim)}
+
     def _about(self, key: Key) -> Iterator[Kept]:
         found = self._of.get(key, {})
         yield from (found[claim] for claim in sorted(found))

@@ -122,6 +122,10 @@ def test_the_role(
     host = f"{foo}.example.com"
     claim = {"apiVersion": "mesh-signer.dev/v1alpha1", "kind": "HostClaim", "metadata": {"name": host}}
     mesh.apply(json.dumps(claim | {"spec": {"host": host, "namespace": foo, "namespaceUID": uid}}))
+    edge = {"apiVersion": "mesh-signer.dev/v1alpha1", "kind": "EdgePolicy", "metadata": {"name": foo}}
+    mesh.apply(json.dumps(edge | {"spec": {"hostSuffixes": [host], "namespaces": {"names": [foo]}}}))
+    earlier = {"status": {"namespaceUIDs": {foo: "an-earlier-one"}}}
+    api.patch(f"/apis/mesh-signer.dev/v1alpha1/edgepolicies/{foo}/status", earlier)
     name = f"web-{secrets.token_hex(3)}"
     certificate = {
         "apiVersion": "cert-manager.io/v1",

@@ -2,6 +2,7 @@
 
 from tests.mutants.mutant import Mutant
 
+_OF_REMADE = ("tests/unit/edge/hosts/test_remade.py",)
 _OF_PROVEN = ("tests/unit/edge/hosts/test_proven.py",)
 _RECORDS = "signer/edge/hosts/secret_records.py"
 _PLACEHOLDER = "signer/edge/gateways/placeholder.py"
@@ -148,5 +149,33 @@ MUTANTS = (
         'if named in ("", pod.namespace)]',
         "]",
         ("tests/unit/edge/gateways/test_placement.py",),
+    ),
+    Mutant(
+        "labels give a namespace what an earlier one of its name had",
+        "signer/edge/hosts/decide.py",
+        "    return any(policy.means(asker.namespace, asker.uid) for policy in deciding(policies, claim.host))\n",
+        "    return granted_by_policy(claim.host, asker, policies)\n",
+        _OF_REMADE,
+    ),
+    Mutant(
+        "a policy that was written for an earlier namespace is put down for the one of now",
+        "signer/edge/hosts/remade.py",
+        "    if written is not None and made is not None and made < written:\n",
+        "    if written is not None and made is not None:\n",
+        _OF_REMADE,
+    ),
+    Mutant(
+        "a host that is given back is not counted",
+        "signer/edge/hosts/decide.py",
+        "    if own is not None and not back:\n",
+        "    if own is not None and (back or not _judge_own(own, asker, reasons)):\n",
+        _OF_REMADE,
+    ),
+    Mutant(
+        "what a CA had proven for an earlier namespace counts for the one of now",
+        "signer/edge/hosts/decide.py",
+        "        made=from_rfc3339(obj.spec.since) or from_rfc3339(obj.metadata.creation_timestamp),\n",
+        "        made=from_rfc3339(obj.metadata.creation_timestamp),\n",
+        _OF_REMADE,
     ),
 )

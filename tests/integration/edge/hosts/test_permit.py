@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -15,6 +16,7 @@ from signer.edge.host import Host
 from signer.edge.hosts.claims import Claims
 from signer.edge.hosts.decide import Permitted
 from signer.edge.hosts.permit import Permitting
+from signer.kube.errors import Conflict
 from signer.tenancy.verdict import Refuse
 from tests.integration.edge.gateway_world import EdgeWorld, edge_world, https, install
 from tests.integration.slow_controllers import Json
@@ -38,12 +40,17 @@ async def here(cluster: Cluster, namespace: str) -> AsyncIterator[EdgeWorld]:
 
 
 @pytest.fixture
-async def asking(here: EdgeWorld) -> AsyncIterator[Permitting]:
+async def watching(here: EdgeWorld) -> AsyncIterator[tuple[Claims, asyncio.Task[None]]]:
     claims = Claims(here.client, clock=lambda: datetime.now(UTC))
-    watching = asyncio.create_task(claims.run())
-    yield Permitting(here.client, lambda: claims, {here.gateways})
-    watching.cancel()
-    await asyncio.gather(watching, return_exceptions=True)
+    task = asyncio.create_task(claims.run())
+    yield claims, task
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+async def asking(here: EdgeWorld, watching: tuple[Claims, asyncio.Task[None]]) -> Permitting:
+    return Permitting(here.client, lambda: watching[0], {here.gateways})
 
 
 def request(namespace: str, certificate: Json | None = None) -> CertificateRequest:
@@ -128,3 +135,39 @@ async def test_a_namespace_made_again(here: EdgeWorld, asking: Permitting) -> No
     allowed = {"spec": {"namespaces": {"names": [other], "remade": "Allow"}}}
     await here.client.patch(EDGE_POLICIES, stored["metadata"]["name"], allowed)
     await here.until("the host again", permitted)
+
+
+async def test_a_policy_that_no_watch_has_told_of(
+    here: EdgeWorld, asking: Permitting, watching: tuple[Claims, asyncio.Task[None]]
+) -> None:
+    """A host is taken for good, so EdgePolicies are read anew before: one that the watch has not told of keeps its hosts."""
+    claims, task = watching
+    await claims.synced()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    other = await here.other("other")
+    kept, free = f"a.kept.{here.namespace}.example.com", f"a.{here.namespace}.example.com"
+    await here.policy("late", f"kept.{here.namespace}.example.com", namespaces=[other])
+    assert not claims.policies.keys() & {f"{here.namespace}-late"}
+    verdict = await asking.permit(request(here.namespace), [Host(kept)], LE)
+    assert isinstance(verdict, Refuse)
+    assert verdict.reasons[0].code == "HostNotGranted"
+    who = claims.asker(here.namespace)
+    assert who is not None
+    assert isinstance((await claims.acquire([Host(kept)], who, LE))[Host(kept)], Refuse)
+    assert await here.claim(kept) is None
+    assert isinstance(await asking.permit(request(here.namespace), [Host(free)], LE), Permitted)
+
+
+async def test_another_namespace_by_now(here: EdgeWorld, watching: tuple[Claims, asyncio.Task[None]]) -> None:
+    """A namespace that is not the one that the watch knew takes nothing: it is looked at again."""
+    claims, task = watching
+    await claims.synced()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    who = claims.asker(here.namespace)
+    assert who is not None
+    for stale in (replace(who, uid="an-earlier-one"), replace(who, labels={"mesh-signer.dev/team": "a"})):
+        with pytest.raises(Conflict):
+            await claims.acquire([Host(f"a.{here.namespace}.example.com")], stale, LE)
+    assert await here.claim(f"a.{here.namespace}.example.com") is None
