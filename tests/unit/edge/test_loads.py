@@ -177,6 +177,7 @@ def world(held: int, policies: int, others: int) -> EdgeWorld:
     return found
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["w.ev.example", "*.w.ev.example", "a.t7.example.org", "h7.evil.example"])
 @pytest.mark.parametrize("sizes", [(MOST_HOSTS, 0, 0), (MOST_HOSTS, 500, 0), (0, 500, 5000), (MOST_HOSTS, 500, 5000)])
 def test_one_host(sizes: tuple[int, int, int], name: str) -> None:
@@ -185,6 +186,7 @@ def test_one_host(sizes: tuple[int, int, int], name: str) -> None:
     assert steps(lambda: decide(host(name), BAR, LE, found), 3000) > 0
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("sizes", [(MOST_HOSTS, 500, 0), (MOST_HOSTS - 100, 500, 5000)])
 def test_one_order(sizes: tuple[int, int, int]) -> None:
     """The same for an order of a hundred names, whether it is refused or taken."""

@@ -72,6 +72,7 @@ def asked(pod: GatewayAddress, seconds: float = 0.5) -> Seen:
     return asyncio.run(look(ASKED, pod, seconds=seconds))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("first", "again"),
     [
@@ -161,6 +162,7 @@ def test_nobody_there() -> None:
     assert asked(GatewayAddress("127.0.0.1", {80: port})).error == "refused"
 
 
+@pytest.mark.heavy
 def test_over_before_it_began() -> None:
     """Who comes too late dials nobody: a redirect that is complete after the time is not followed."""
     pod = Pod(b"", REDIRECT)
@@ -217,6 +219,7 @@ def test_redirects_to_other_hosts(location: str, followed: bool, public: bool) -
     assert seen == (right if followed and public else Seen(status=301, redirect="elsewhere"))
 
 
+@pytest.mark.heavy
 def test_looks_in_nobodys_way() -> None:
     """While many looks hang, other work of ours, blocking and not, is done at once."""
 

@@ -73,6 +73,7 @@ FAULTS: dict[str, tuple[Callable[[Any], None], str]] = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_faults(served: Served, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever request meets whichever fault: it is told in a line without a secret, and the next try does what is wanted."""
@@ -109,6 +110,7 @@ async def test_faults(served: Served, fault: str, monkeypatch: pytest.MonkeyPatc
         assert served.product.values[NAME] == ["v" * 43]
 
 
+@pytest.mark.heavy
 async def test_a_wildcard_and_its_apex_at_once(served: Served) -> None:
     """Changes of one record go one after the other, whatever the product does with two at once."""
     one = Caller()
