@@ -159,7 +159,7 @@ def test_nobody_there() -> None:
     """A Pod that listens nowhere is told as such."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-    assert asked(GatewayAddress("127.0.0.1", {80: port})).error == "refused"
+    assert asked(GatewayAddress("127.0.0.1", {80: port}), 20).error == "refused"
 
 
 @pytest.mark.heavy
@@ -224,7 +224,7 @@ def test_looks_in_nobodys_way() -> None:
     """While many looks hang, other work of ours, blocking and not, is done at once."""
 
     async def crowd(pod: GatewayAddress) -> None:
-        looks = [asyncio.create_task(look(ASKED, pod, seconds=3.0)) for _ in range(40)]
+        looks = [asyncio.create_task(look(ASKED, pod, seconds=6.0)) for _ in range(40)]
         await asyncio.sleep(0.1)
         assert await asyncio.to_thread(lambda: "done") == "done"
         assert not any(one.done() for one in looks)
