@@ -126,6 +126,7 @@ def blamed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return dict(re.findall(r"^ERROR \S+::(\w+) - tests\.left_open\.LeftOpen: (.*)$", done.stdout, re.MULTILINE))
 
 
+@pytest.mark.heavy
 def test_the_right_ones(blamed: dict[str, str]) -> None:
     """Each test that leaves something open is blamed itself; a fixture of a module is blamed at the module's end."""
     bad = set(re.findall(r"def (test_bad_\w+)", TESTS))

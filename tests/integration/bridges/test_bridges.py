@@ -78,7 +78,7 @@ class TestTwoHands:
     @pytest.mark.parametrize("hand", ["tenant", "admin"])
     def test_an_end_time(self, crossing: Crossing, hand: str) -> None:
         """At its end, which either says, it ends by itself; the certificate ends no later."""
-        ends = in_seconds(20)
+        ends = in_seconds(40)
         crossing.policy(**({"endTime": ends} if hand == "admin" else {}))
         crossing.bridge(**({"endTime": ends} if hand == "tenant" else {}))
         crossing.stands()

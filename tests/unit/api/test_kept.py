@@ -4,6 +4,7 @@ import base64
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -58,6 +59,7 @@ def test_kubectls_copy() -> None:
 
 
 class TestRequests:
+    @pytest.mark.heavy
     @given(st.one_of(st.binary(max_size=40).map(lambda one: base64.b64encode(one).decode()), st.text(max_size=8)))
     def test_the_same_is_read(self, text: str) -> None:
         """A CertificateRequest whose PEM is kept as bytes reads as before, and is written as before."""

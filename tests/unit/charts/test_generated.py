@@ -26,6 +26,7 @@ def test_files_are_up_to_date(wanted: dict[str, str]) -> None:
     assert stale(wanted) == [], "run python -m charts.generate"
 
 
+@pytest.mark.heavy
 def test_a_changed_missing_or_left_over_file_is_noticed(wanted: dict[str, str], tmp_path: Path) -> None:
     """An edit by hand does not stay unseen, nor does the template of an object that is gone; writing mends all three."""
     chart = tmp_path / "chart"

@@ -90,6 +90,7 @@ def test_a_server_that_hangs(arguments: tuple[str, ...], tmp_path: Path, capsys:
     assert server.asked == 1
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_server_that_falls_silent(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A server that hangs after its first answer is waited for once more: no command asks it all that it wanted to."""

@@ -106,6 +106,7 @@ OURS_ADMISSION = st.builds(
 )
 
 
+@pytest.mark.heavy
 @given(st.lists(FOREIGN), st.lists(OURS_ADMISSION), st.lists(st.sampled_from(OURS), unique=True))
 def test_nothing_of_others(foreign: list[Json], ours: list[Json], running: list[str]) -> None:
     """Policies of others stay; ours go, first the bindings, and only after all of ours that runs has been stopped."""

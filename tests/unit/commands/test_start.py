@@ -65,6 +65,7 @@ for command in COMMANDS:
 """Each command in a process of its own, which has all but commands from the start: nothing below imports one."""
 
 
+@pytest.mark.heavy
 def test_one_command() -> None:
     """A command imports no other."""
     done = subprocess.run([sys.executable, "-c", EACH], capture_output=True, text=True, check=True)
@@ -117,6 +118,7 @@ def not_needed(modules: set[str]) -> set[str]:
     return {one for one in modules if one.split(".")[0] in LIBRARIES or one.startswith(ROOMS)}
 
 
+@pytest.mark.heavy
 def test_run(tmp_path: Path) -> None:
     """With a plain kubeconfig the controllers import neither the library of kubeconfigs, nor aiohttp, nor any slow controller."""
     config = tmp_path / "config"
@@ -127,6 +129,7 @@ def test_run(tmp_path: Path) -> None:
     assert not_needed(modules) == set()
 
 
+@pytest.mark.heavy
 def test_run_with_a_plugin(tmp_path: Path) -> None:
     """A kubeconfig with a plugin is what the library is imported for."""
     config = tmp_path / "config"
@@ -136,6 +139,7 @@ def test_run_with_a_plugin(tmp_path: Path) -> None:
     assert modules & {"acme", "aiohttp", "dns", "josepy"} == set()
 
 
+@pytest.mark.heavy
 def test_pod(tmp_path: Path) -> None:
     """In a Pod nothing of that is needed either: it would cost time and memory in each replica."""
     for name in ("token", "namespace"):
@@ -149,6 +153,7 @@ def test_pod(tmp_path: Path) -> None:
     assert "signer.kube.access.kubeconfig" not in modules
 
 
+@pytest.mark.heavy
 def test_nothing_is_collected_twice(tmp_path: Path) -> None:
     """What the controllers import is never gone through by the garbage collector, which is on again afterwards."""
     config = tmp_path / "config"
@@ -170,6 +175,7 @@ def test_completion(shell: str, capsys: pytest.CaptureFixture[str], monkeypatch:
         subprocess.run(["bash", "-n"], input=done.out, text=True, check=True)
 
 
+@pytest.mark.heavy
 def test_version_alone() -> None:
     """`version --client` needs no cluster; what scripts ask, `--version`, needs no module of a command either."""
     status, modules = started("version", "--client")

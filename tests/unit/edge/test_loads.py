@@ -178,6 +178,7 @@ def world(held: int, policies: int, others: int) -> EdgeWorld:
     return found
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["w.ev.example", "*.w.ev.example", "a.t7.example.org", "h7.evil.example"])
 @pytest.mark.parametrize("sizes", [(MOST_HOSTS, 0, 0), (MOST_HOSTS, 500, 0), (0, 500, 5000), (MOST_HOSTS, 500, 5000)])
 def test_one_host(sizes: tuple[int, int, int], name: str) -> None:
@@ -207,6 +208,7 @@ def test_one_record(issuer: IssuerReference, name: str) -> None:
     assert record_and_host((MOST_HOSTS, 500, 5000)) < 2 * record_and_host((5, 5, 5)) + 1000
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("sizes", [(MOST_HOSTS, 500, 0), (MOST_HOSTS - 100, 500, 5000)])
 def test_one_order(sizes: tuple[int, int, int]) -> None:
     """The same for an order of a hundred names, whether it is refused or taken."""

@@ -56,6 +56,7 @@ class Counted:
         return self._real(fields, spki)
 
 
+@pytest.mark.heavy
 @settings(deadline=None, max_examples=60)
 @given(secrets, st.lists(secrets, max_size=9), st.lists(secrets, max_size=100))
 def test_any_bundle(own: Wish, chain: list[Wish], bundle: list[Wish]) -> None:

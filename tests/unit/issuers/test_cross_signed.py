@@ -46,6 +46,7 @@ edge = st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES))
 own_edge = st.tuples(st.just("own"), st.sampled_from(NAMES))
 
 
+@pytest.mark.heavy
 @settings(deadline=None, max_examples=100)
 @given(own_edge, st.lists(edge, max_size=4, unique=True), st.lists(edge, max_size=5, unique=True))
 def test_any_web_of_cas(own: Edge, more: list[Edge], above: list[Edge]) -> None:

@@ -44,10 +44,17 @@ def test_istios_own(kind: str, namespace: str, account: str, domain: str) -> Non
     assert read_request(text).by_shape
 
 
-@pytest.mark.parametrize("file", VECTORS, ids=lambda file: file.stem)
-def test_vectors(file: Path) -> None:
+def test_vectors() -> None:
     """No recorded request, honest or hostile, is read otherwise than by the strict reader."""
-    same(file.read_bytes())
+    assert len(VECTORS) > 300
+    taken, wrong = 0, {}
+    for file in VECTORS:
+        try:
+            taken += same(file.read_bytes())
+        except (AssertionError, MalformedRequest) as error:
+            wrong[f"{file.parent.name}/{file.name}"] = str(error)
+    assert wrong == {}
+    assert taken > 0
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -44,6 +44,7 @@ def test_sets() -> None:
         identifiers(f"n{number}.example.com" for number in range(101))
 
 
+@pytest.mark.heavy
 @given(st.lists(st.from_regex(r"[a-z]{1,5}\.[a-z]{2,5}", fullmatch=True), min_size=1, max_size=8), st.randoms())
 def test_key_of_a_set(names: list[str], random: object) -> None:
     """The key of a set depends on the names alone, and another set has another."""

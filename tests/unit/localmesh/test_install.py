@@ -13,6 +13,7 @@ FILES = [path for folder in ("tests", "benchmarks") for path in sorted((ROOT / f
 PLACE = ROOT / "tests" / "localmesh" / "install.py"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("folder", [CRDS, OWN_CRDS], ids=["all", "own"])
 def test_definitions(folder: Path) -> None:
     """The CRDs that are waited for are those that kustomize applies."""

@@ -139,6 +139,7 @@ async def test_one_that_fills_its_namespace(part: str, told: bool) -> None:
     assert not world.crowded
 
 
+@pytest.mark.heavy
 async def test_many_that_are_crowded() -> None:
     """Few of those that had too much are looked at again each time, in turn, so that none is passed over for ever."""
     filled = {f"e{n:02}": [stored(f"e{n:02}", f"{m:02}", note=200_000) for m in range(25)] for n in range(20)}
@@ -153,6 +154,7 @@ async def test_many_that_are_crowded() -> None:
         assert set(found) == {"a", *filled} - left
 
 
+@pytest.mark.heavy
 async def test_cut_short() -> None:
     """A read that ends early has found out who had too much, so that the next one comes further, and one of them to the end."""
     filled = [stored(f"e{n:02}", f"{m:02}", note=200_000) for n in range(20) for m in range(25)]

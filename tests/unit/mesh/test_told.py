@@ -75,6 +75,7 @@ async def test_an_owner(answer: Answer) -> None:
     await ended(running)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.name)
 @virtual_time
 async def test_a_record(answer: Answer) -> None:

@@ -145,6 +145,7 @@ def test_read_by_java(kind: str, tmp_path: Path) -> None:
     assert encode_key(key) == encode_key(KEYS[kind])  # type: ignore[arg-type]
 
 
+@pytest.mark.heavy
 @given(
     alias=st.text(max_size=20),
     password=st.text(st.characters(codec="utf-16", exclude_categories=["Cs"]), min_size=1, max_size=20),

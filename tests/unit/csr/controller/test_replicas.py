@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from signer.csr.answers.writer import Written
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.csr.controller.scene import Scene, running
@@ -102,6 +104,7 @@ async def test_what_is_not_read() -> None:
         assert seen == [mine, mine]
 
 
+@pytest.mark.heavy
 @virtual_time
 async def test_many_of_a_dead_owner() -> None:
     """A thousand requests of an owner that died are all answered within three seconds, each once."""

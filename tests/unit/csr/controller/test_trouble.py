@@ -146,6 +146,7 @@ class TestThrottled:
             await asyncio.sleep(3)
             assert len(scene.writer.writes) == 2
 
+    @pytest.mark.heavy
     @virtual_time
     async def test_fewer_at_once(self) -> None:
         """After a 429 no more writes start than the smaller window allows, until it has grown again."""

@@ -188,6 +188,7 @@ def aliases_in(zone: dict[tuple[str, ...], str], name: tuple[str, ...]) -> tuple
     return None, False
 
 
+@pytest.mark.heavy
 @settings(max_examples=60, deadline=None)
 @given(ZONES)
 async def test_what_a_wildcard_makes_up(zone: dict[tuple[str, ...], str]) -> None:

@@ -72,6 +72,7 @@ def asked(pod: GatewayAddress, seconds: float = 0.5) -> Seen:
     return asyncio.run(look(ASKED, pod, seconds=seconds))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("first", "again"),
     [
@@ -158,9 +159,10 @@ def test_nobody_there() -> None:
     """A Pod that listens nowhere is told as such."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-    assert asked(GatewayAddress("127.0.0.1", {80: port})).error == "refused"
+    assert asked(GatewayAddress("127.0.0.1", {80: port}), 20).error == "refused"
 
 
+@pytest.mark.heavy
 def test_over_before_it_began() -> None:
     """Who comes too late dials nobody: a redirect that is complete after the time is not followed."""
     pod = Pod(b"", REDIRECT)
@@ -217,11 +219,12 @@ def test_redirects_to_other_hosts(location: str, followed: bool, public: bool) -
     assert seen == (right if followed and public else Seen(status=301, redirect="elsewhere"))
 
 
+@pytest.mark.heavy
 def test_looks_in_nobodys_way() -> None:
     """While many looks hang, other work of ours, blocking and not, is done at once."""
 
     async def crowd(pod: GatewayAddress) -> None:
-        looks = [asyncio.create_task(look(ASKED, pod, seconds=3.0)) for _ in range(40)]
+        looks = [asyncio.create_task(look(ASKED, pod, seconds=6.0)) for _ in range(40)]
         await asyncio.sleep(0.1)
         assert await asyncio.to_thread(lambda: "done") == "done"
         assert not any(one.done() for one in looks)

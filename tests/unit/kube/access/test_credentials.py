@@ -44,7 +44,7 @@ class Source:
 @pytest.fixture
 def source(monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
     """A source; its thread is let go at the end, whatever happens."""
-    monkeypatch.setattr(credentials, "SOURCE_TIMEOUT", 0.05)
+    monkeypatch.setattr(credentials, "SOURCE_TIMEOUT", 60.0)
     made = Source()
     yield made
     made.open.set()
@@ -65,6 +65,7 @@ async def test_refresh_hangs(source: Source, caplog: pytest.LogCaptureFixture, m
     """The former token is used on while its source hangs, which is not asked again before it has ended."""
     used = await source.loaded()
     source.open.clear()
+    monkeypatch.setattr(credentials, "SOURCE_TIMEOUT", 0.05)
     try:
         source.now += CREDENTIALS_AGE
         assert [await token(used), await token(used)] == ["Bearer 1", "Bearer 1"]
@@ -87,6 +88,7 @@ async def test_reload_hangs(source: Source, caplog: pytest.LogCaptureFixture, mo
     used = await source.loaded()
     generation = await used.authorize({})
     source.open.clear()
+    monkeypatch.setattr(credentials, "SOURCE_TIMEOUT", 0.05)
     try:
         assert await asyncio.gather(*(used.reload(generation) for _ in range(5))) == [False] * 5
         assert "(401), and cannot be read again: nothing was read within 0.05 s" in caplog.text
@@ -103,9 +105,8 @@ async def test_reload_hangs(source: Source, caplog: pytest.LogCaptureFixture, mo
     assert await token(used) == "Bearer 3"
 
 
-async def test_cancelled_request(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cancelled_request(source: Source) -> None:
     """A request that is cancelled while it refreshes does not keep the next one from fresh credentials, nor do two read at once."""
-    monkeypatch.setattr(credentials, "SOURCE_TIMEOUT", 60.0)
     used = await source.loaded()
     source.open.clear()
     source.entered.clear()

@@ -232,6 +232,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.heavy
 @settings(max_examples=examples(500), deadline=None)
 @given(st.lists(documents(), min_size=1, max_size=2), st.sampled_from([None, "a", "b"]), st.booleans())
 def test_whatever_is_taken_the_package_reads_too(

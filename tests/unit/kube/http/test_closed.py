@@ -125,6 +125,7 @@ class TestClosed:
         with pytest.raises(Exception, match="GET /api/v1/things: "):
             await task
 
+    @pytest.mark.heavy
     @pytest.mark.parametrize("turns", range(8))
     async def test_on_its_way(self, server: SilentServer, made: list[socket.socket], work: Any, turns: int) -> None:
         """Whenever connecting is cancelled, between the socket and the end of the handshake, nothing stays open."""

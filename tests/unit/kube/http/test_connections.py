@@ -159,7 +159,7 @@ async def test_no_answer(answer: bytes) -> None:
 async def test_timeouts() -> None:
     """A request ends when its time is up, waiting for an answer or for a connection; the silent connection is closed."""
     async with scene(held, limit=1) as (server, pool):
-        first = asyncio.create_task(send(pool, "/first", timeout=0.3))
+        first = asyncio.create_task(send(pool, "/first", timeout=3.0))
         await until(lambda: len(server.requests) == 1)
         with pytest.raises(Unreachable, match="no answer in time"):
             await send(pool, "/waiting", timeout=0.1)

@@ -197,7 +197,7 @@ async def test_addresses_in_turn() -> None:
 
 async def test_an_address_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     """An address that takes no connection costs its part of the time, and no more."""
-    monkeypatch.setattr(dial, "CONNECT_TIMEOUT", 1.0)
+    monkeypatch.setattr(dial, "CONNECT_TIMEOUT", 5.0)
     full = socket.create_server(("127.0.0.2", 0), backlog=0)
     port = full.getsockname()[1]
     fillers = []

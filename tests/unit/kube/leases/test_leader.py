@@ -70,6 +70,7 @@ async def replicas(place: Workplace, *names: str, **more: Any) -> AsyncIterator[
         assert not place.working
 
 
+@pytest.mark.heavy
 @virtual_time
 async def test_one_leads() -> None:
     """The first replica leads, and keeps leading while it renews; the others wait."""
@@ -234,6 +235,7 @@ async def test_a_restarted_leader_goes_on() -> None:
         await asyncio.wait([again.task])
 
 
+@pytest.mark.heavy
 @virtual_time
 async def test_two_of_one_name() -> None:
     """Of two processes of one name one leads, as of two others: the one that waits takes over when the first has ended."""

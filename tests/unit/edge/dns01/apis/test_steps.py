@@ -152,6 +152,7 @@ def test_another_zone(made: Callable[[], Product]) -> None:
     assert not any(product.values.values())
 
 
+@pytest.mark.heavy
 @MADE
 @given(st.data())
 def test_any_answer(made: Callable[[], Product], data: st.DataObject) -> None:
