@@ -1,5 +1,6 @@
 """A bridge on a real API server, under the rights that we ship: two hands build it, either ends it, nobody else's object is touched."""
 
+import copy
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -158,10 +159,12 @@ class TestKept:
         crossing.stands()
         (rule,) = crossing.rules()
         path = f"{RULES}/namespaces/{crossing.client}/destinationrules/{rule['metadata']['name']}"
-        before = rule["spec"]
+        before = copy.deepcopy(rule["spec"])
         rule["spec"]["trafficPolicy"]["tls"]["subjectAltNames"] = []
-        crossing.api.put(path, rule | {"spec": {**before, "exportTo": ["*"]}})
-        crossing.until("the rule as it was", lambda: [one["spec"]["exportTo"] for one in crossing.rules()] == [["."]])
+        rule["spec"]["exportTo"] = ["*"]
+        changed = crossing.api.put(path, rule)["spec"]
+        assert changed != before
+        crossing.until("the rule as it was", lambda: [one["spec"] for one in crossing.rules()] == [before])
         crossing.api.delete(path)
         crossing.until("the rule again", crossing.rules)
         crossing.api.delete(crossing.secret_path)
@@ -290,6 +293,8 @@ class TestKilled:
         serial = crossing.leaf().serial_number
         crossing.controllers.kill()
         crossing.controllers.start()
+        # The status says so from before: what counts is that the new process has looked.
+        crossing.controllers.wait_for_metric("mesh_signer_tenant_bridges", 1, state="Stands")
         crossing.stands()
         assert crossing.leaf().serial_number == serial
         crossing.controllers.kill()
