@@ -39,19 +39,22 @@ _NOT_OF_A_ROUTE = (
     "certificateRequests",
 )
 LABEL_PREFIX = "mesh-signer.dev/"
-_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
-SIGNER_NAME = rf"^(clusterissuers\.cert-manager\.io/|issuers\.cert-manager\.io/{_LABEL}\.){_SUBDOMAIN}$"
+SIGNER_NAME = rf"^(clusterissuers\.cert-manager\.io/|issuers\.cert-manager\.io/{LABEL}\.){_SUBDOMAIN}$"
 """A full signer name that we serve; the longest is that of an Issuer: domain, label, dot, subdomain."""
 MAX_SIGNER_NAME = len("issuers.cert-manager.io/") + 63 + 1 + 253
 _QUALIFIED = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _FULL_NAME = "a full name is expected, as clusterissuers.cert-manager.io/foo, or issuers.cert-manager.io/NAMESPACE.NAME for an Issuer"
 _WRITE_HOURS = f"a duration is expected, as 24h or 90m: {NO_LONGER_UNIT}"
 _WORD = form(r"^\S+$", "a user name without white space is expected")
+NAMESPACE = form(f"^{LABEL}$", f"a namespace is expected: {LABEL_MESSAGE}")
+ACCOUNT = form(f"^{_SUBDOMAIN}$", f"a service account is expected: {SUBDOMAIN_MESSAGE}")
+TRUST_DOMAIN = form(r"^[a-z0-9_-]+(\.[a-z0-9_-]+)*$", "a trust domain is expected, as cluster.local, without spiffe://")
 _DURATION = r"^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$"
 
 
-def _duration(text: str, *, limit: Rule, **limits: object) -> Schema:
+def limited_duration(text: str, *, limit: Rule, **limits: object) -> Schema:
     """A duration within a limit, which is only looked at where there is a duration."""
     bound, message = limit
     written = f"!self.matches(r'{_DURATION}')"
@@ -92,9 +95,7 @@ def namespaces(names: str, more: Mapping[str, Schema] | None = None) -> Schema:
                     ],
                 )
             },
-            "names": string_set(
-                names, 1024, maxLength=63, each=[form(f"^{_LABEL}$", f"a namespace is expected: {LABEL_MESSAGE}")]
-            ),
+            "names": string_set(names, 1024, maxLength=63, each=[NAMESPACE]),
         }
         | dict(more or {}),
         rules=[
@@ -194,7 +195,7 @@ def policy_spec() -> Schema:
                 ],
             ),
             "keys": _keys(),
-            "maxLifetime": _duration(
+            "maxLifetime": limited_duration(
                 "Longest lifetime, as 24h or 90m, at least 1m; what asks for more gets this much. Left out:"
                 " --max-workload-lifetime, 24h.",
                 limit=("duration(self) >= duration('1m')", "maxLifetime is at least 1m"),
@@ -204,7 +205,7 @@ def policy_spec() -> Schema:
                 "How many certificates one namespace may have of one signer in a period.",
                 {
                     "certificates": integer("How many.", format="int32", minimum=1, maximum=1000000),
-                    "per": _duration(
+                    "per": limited_duration(
                         "The period, 1s to 24h; 1m when unset.",
                         default="1m",
                         limit=(
@@ -235,7 +236,7 @@ def policy_spec() -> Schema:
                 " Left out: all.",
                 256,
                 maxLength=253,
-                each=[form(f"^{_SUBDOMAIN}$", f"a service account is expected: {SUBDOMAIN_MESSAGE}")],
+                each=[ACCOUNT],
             ),
             "signers": string_set(
                 "The signers that this is about, as clusterissuers.cert-manager.io/foo. From now on policies alone decide"
@@ -249,12 +250,7 @@ def policy_spec() -> Schema:
                 "Trust domains that may stand in SPIFFE IDs. Left out: those of the mesh config.",
                 64,
                 maxLength=255,
-                each=[
-                    form(
-                        r"^[a-z0-9_-]+(\.[a-z0-9_-]+)*$",
-                        "a trust domain is expected, as cluster.local, without spiffe://",
-                    )
-                ],
+                each=[TRUST_DOMAIN],
             ),
             "usages": list_of(
                 "Usages that a certificate may have. Left out: digital signature, key encipherment, server auth and"

@@ -2,9 +2,6 @@
 
 from manifests.generate.references import conditions
 from manifests.generate.schema import (
-    DNS_SUBDOMAIN,
-    LABEL_MESSAGE,
-    SUBDOMAIN_MESSAGE,
     Rule,
     Schema,
     boolean,
@@ -16,33 +13,20 @@ from manifests.generate.schema import (
     string_map,
     string_set,
 )
-from manifests.generate.signerpolicy import namespaces, policy_spec
-
-_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
-MAX_HOSTS = 16
-MAX_ACCOUNTS = 64
-MAX_CLIENTS = 64
-_NAMESPACE = form(f"^{_LABEL}$", f"a namespace is expected: {LABEL_MESSAGE}")
-_ACCOUNT = form(DNS_SUBDOMAIN, f"a service account is expected: {SUBDOMAIN_MESSAGE}")
+from manifests.generate.signerpolicy import ACCOUNT, LABEL, NAMESPACE, TRUST_DOMAIN, limited_duration, namespaces
+from signer.bridges.read import MAX_ACCOUNTS, MAX_CLIENTS, MAX_HOSTS
 
 BRIDGE_RULES: tuple[Rule, ...] = (
     (
-        f"self.metadata.name.matches(r'^{_LABEL}$') && !self.metadata.name.endsWith('-cacert')",
+        f"self.metadata.name.matches(r'^{LABEL}$') && !self.metadata.name.endsWith('-cacert')",
         "metadata.name is a name of lower case letters, digits and '-', at most 63, that does not end in -cacert",
     ),
 )
 """Rules over the whole object."""
 
 
-def _lifetime(text: str, least: str) -> Schema:
-    found: Schema = policy_spec()["properties"]["maxLifetime"]
-    return found | {
-        "description": text,
-        "x-kubernetes-validations": [
-            rule | {"message": rule["message"].replace("maxLifetime is at least 1m", least)}
-            for rule in found["x-kubernetes-validations"]
-        ],
-    }
+def _lifetime(text: str, name: str) -> Schema:
+    return limited_duration(text, limit=("duration(self) >= duration('1m')", f"{name} is at least 1m"))
 
 
 def _end(text: str) -> Schema:
@@ -61,9 +45,9 @@ def bridge_spec() -> Schema:
                     "namespace": string(
                         "Its namespace; it cannot be changed.",
                         maxLength=63,
-                        rules=[_NAMESPACE, ("self == oldSelf", "it cannot be changed: make another TenantBridge")],
+                        rules=[NAMESPACE, ("self == oldSelf", "it cannot be changed: make another TenantBridge")],
                     ),
-                    "serviceAccount": string("Its service account.", maxLength=253, rules=[_ACCOUNT]),
+                    "serviceAccount": string("Its service account.", maxLength=253, rules=[ACCOUNT]),
                     "matchLabels": string_map(
                         "Labels of its Pods, all of which must be there: these proxies alone use the bridge.",
                         maxProperties=16,
@@ -80,7 +64,7 @@ def bridge_spec() -> Schema:
                 maxLength=253,
                 each=[
                     form(
-                        rf"^([*]|{_LABEL})[.]{_LABEL}[.]svc([.]{_LABEL})+$",
+                        rf"^([*]|{LABEL})[.]{LABEL}[.]svc([.]{LABEL})+$",
                         "the full name of a service is expected, as httpbin.foo.svc.cluster.local",
                     )
                 ],
@@ -89,14 +73,14 @@ def bridge_spec() -> Schema:
             "lifetime": _lifetime(
                 "Lifetime of the client's certificate, as 1h; 1h when unset. It is how long a copy of it is of use after"
                 " the end.",
-                "lifetime is at least 1m",
+                "lifetime",
             ),
             "serviceAccounts": string_set(
                 "The service accounts of the servers; certificates of others are not accepted. Left out: all of the"
                 " namespace, as they are now.",
                 MAX_ACCOUNTS,
                 maxLength=253,
-                each=[_ACCOUNT],
+                each=[ACCOUNT],
             ),
         },
         required=["client", "hosts"],
@@ -152,8 +136,8 @@ def bridge_policy_spec() -> Schema:
                 record(
                     "Service accounts of one namespace.",
                     {
-                        "namespace": string("Their namespace.", maxLength=63, rules=[_NAMESPACE]),
-                        "serviceAccounts": string_set("Their names.", MAX_ACCOUNTS, maxLength=253, each=[_ACCOUNT])
+                        "namespace": string("Their namespace.", maxLength=63, rules=[NAMESPACE]),
+                        "serviceAccounts": string_set("Their names.", MAX_ACCOUNTS, maxLength=253, each=[ACCOUNT])
                         | {"minItems": 1},
                     },
                     required=["namespace", "serviceAccounts"],
@@ -163,7 +147,7 @@ def bridge_policy_spec() -> Schema:
             | {"minItems": 1},
             "endTime": _end("When it ends, and every bridge within it. Left out: when it is deleted."),
             "maxLifetime": _lifetime(
-                "Longest lifetime of a client's certificate, as 1h; 24h when unset.", "maxLifetime is at least 1m"
+                "Longest lifetime of a client's certificate, as 1h; 24h when unset.", "maxLifetime"
             ),
             "remade": string(
                 "What becomes of a namespace, named here, that was deleted and made again, maybe by somebody else."
@@ -181,12 +165,7 @@ def bridge_policy_spec() -> Schema:
             "trustDomain": string(
                 "The trust domain of clients and servers, where the mesh has several.",
                 maxLength=255,
-                rules=[
-                    form(
-                        r"^[a-z0-9_-]+(\.[a-z0-9_-]+)*$",
-                        "a trust domain is expected, as cluster.local, without spiffe://",
-                    )
-                ],
+                rules=[TRUST_DOMAIN],
             ),
         },
         required=["servers", "clients"],

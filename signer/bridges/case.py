@@ -1,12 +1,14 @@
 """What is to be of one TenantBridge, from what is known without asking anybody: a bridge with all it is made of, or why none. Pure.
 
-The controller asks it of what it watches; whoever has read the same may ask it too.
+The controller asks it of what it watches, `mesh-signer explain` of what it has read just now (signer/commands/explanations/bridge.py).
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from issuers.authority import Authority
+from issuers.request import SigningRequest
 from signer.api.destinationrule import DestinationRule, Subset
 from signer.api.issuer import IssuerRef
 from signer.api.tenantbridge import TenantBridge
@@ -15,7 +17,8 @@ from signer.bridges.decide import Denied, allowed
 from signer.bridges.read import BridgePolicy, Wish, read_bridge
 from signer.bridges.server import server_of, signer_of
 from signer.bridges.step import Wanted
-from signer.tenancy.verdict import Bridge, Reason
+from signer.tenancy.bridge import BRIDGE_USAGES
+from signer.tenancy.verdict import Bridge, Claim, Reason
 from signer.tenancy.world import World
 
 CLIENT_CHANGED = "ClientChanged"
@@ -87,6 +90,25 @@ def bridge_case(obj: TenantBridge, around: Around, now: datetime) -> Case:
     rules = tuple(around.rules(wish.namespace))
     subsets = {host: subsets_of(rules, wish.namespace, host) for host in wish.hosts}
     return Case(obj, wish, None, found, signer, Wanted(found, server, accounts, subsets))
+
+
+def bridge_claim(bridge: Bridge, signer: IssuerRef, authority: Authority | None, request: SigningRequest) -> Claim:
+    """Return what the wall is asked for a bridge's certificate."""
+    return Claim(
+        requester="",
+        signer=signer,
+        ca_key_id=authority.key_id if authority is not None else "",
+        request=request,
+        usages=BRIDGE_USAGES,
+        is_ca=False,
+        lifetime=None,
+        resource="TenantBridge",
+        namespace=bridge.server,
+        ca_not_after=authority.not_after if authority is not None else None,
+        root_key_id=authority.root_key_id if authority is not None else "",
+        chain=authority.chain if authority is not None else None,
+        bridge=bridge,
+    )
 
 
 def subsets_of(rules: Iterable[DestinationRule], namespace: str, host: str) -> tuple[Subset, ...]:

@@ -20,7 +20,7 @@ from signer.api.tenantbridgepolicy import TENANT_BRIDGE_POLICIES, TenantBridgePo
 from signer.authorities.registry import Registry
 from signer.bridges import credential
 from signer.bridges.bodies import secret_body
-from signer.bridges.case import Case
+from signer.bridges.case import Case, bridge_claim
 from signer.bridges.decide import allowed
 from signer.bridges.read import read_bridge, read_bridge_policy
 from signer.bridges.record import BridgeRecord, Issued
@@ -31,9 +31,8 @@ from signer.kube.errors import NotFound
 from signer.kube.objects import Json
 from signer.mesh.watcher import MeshWatcher
 from signer.observe.answered import NotWrittenDown
-from signer.tenancy.bridge import BRIDGE_USAGES
 from signer.tenancy.decide import decide
-from signer.tenancy.verdict import Bridge, Claim, Confirm, Grant, Limits, Reason, Refuse, Unready
+from signer.tenancy.verdict import Bridge, Confirm, Grant, Limits, Reason, Refuse, Unready
 from signer.tenancy.world import LABEL_PREFIX, Namespace
 
 log = logging.getLogger(__name__)
@@ -104,21 +103,7 @@ class BridgeIssuing:
         for _ in range(_CONFIRMATIONS):
             state = self._registry.get(signer)
             authority = state.authority if state is not None else None
-            claim = Claim(
-                requester="",
-                signer=signer,
-                ca_key_id=authority.key_id if authority is not None else "",
-                request=asked.request,
-                usages=BRIDGE_USAGES,
-                is_ca=False,
-                lifetime=None,
-                resource="TenantBridge",
-                namespace=bridge.server,
-                ca_not_after=authority.not_after if authority is not None else None,
-                root_key_id=authority.root_key_id if authority is not None else "",
-                chain=authority.chain if authority is not None else None,
-                bridge=bridge,
-            )
+            claim = bridge_claim(bridge, signer, authority, asked.request)
             verdict = decide(claim, self._mesh.world, Limits(), fresh=True, now=self._clock())
             if isinstance(verdict, Grant | Refuse | Unready):
                 return verdict

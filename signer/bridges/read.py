@@ -23,7 +23,7 @@ MIN_LIFETIME = timedelta(minutes=1)
 MAX_LIFETIME = timedelta(hours=24)
 MAX_HOSTS = 16
 MAX_ACCOUNTS = 64
-_MAX_CLIENTS = 64
+MAX_CLIENTS = 64
 _MAX_LABELS = 16
 _CREDENTIAL_OF_ISTIODS_OWN = "-cacert"
 _HOST = re.compile(
@@ -223,9 +223,9 @@ def _policy_problems(spec: TenantBridgePolicySpec) -> Iterator[str]:
     yield from _server_problems(spec.servers)
     if not spec.clients:
         yield "spec.clients: at least one is expected"
-    if len(spec.clients) > _MAX_CLIENTS:
-        yield f"spec.clients: {len(spec.clients)} entries; at most {_MAX_CLIENTS} are read"
-    for index, client in enumerate(spec.clients[:_MAX_CLIENTS]):
+    if len(spec.clients) > MAX_CLIENTS:
+        yield f"spec.clients: {len(spec.clients)} entries; at most {MAX_CLIENTS} are read"
+    for index, client in enumerate(spec.clients[:MAX_CLIENTS]):
         if not is_label(client.namespace):
             yield f"spec.clients[{index}].namespace: {shown(client.namespace)} is not a valid namespace name"
         if not client.service_accounts:

@@ -15,12 +15,18 @@ import msgspec
 
 from signer.api.certificate import CERTIFICATES, Certificate
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS, CertificateRequest
+from signer.api.destinationrule import DESTINATION_RULES, DestinationRule
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
 from signer.api.proxyconfig import PROXY_CONFIGS
 from signer.api.secret import SECRETS, read_secret
+from signer.api.serviceaccount import SERVICE_ACCOUNTS
 from signer.api.signerbinding import SignerBinding
 from signer.api.signername import parse_signer_name
+from signer.api.tenantbridge import TENANT_BRIDGES, TenantBridge
+from signer.api.tenantbridgepolicy import TENANT_BRIDGE_POLICIES, TenantBridgePolicy
+from signer.bridges.credential import new_request
+from signer.bridges.read import read_bridge_policy
 from signer.certificates.requests import steps
 from signer.certificates.requests.requester import BINDINGS, GUARD, POLICIES, vouched, vouched_since
 from signer.certificates.secrets.view import inspect
@@ -33,6 +39,7 @@ from signer.commands.explanations.around import (
     request_with_around,
     with_around,
 )
+from signer.commands.explanations.bridge import BridgeExplanation, BridgeSeen, bridge_meant, explain_bridge
 from signer.commands.explanations.certificate import CertificateExplanation, Seen, explain_certificate
 from signer.commands.explanations.certificaterequest import AskRequester, RequestQuestion, explain_request
 from signer.commands.explanations.csr import NOTHING_FOUND_OUT, Explanation, FoundOut, Question, explain
@@ -120,6 +127,44 @@ class Asking:
             if isinstance(found, Explanation):
                 return found
             found_out = await self._answer(found, found_out)
+        raise NotFoundOut(f"what becomes of {title} could not be determined")
+
+    async def bridge(self, namespace: str, name: str) -> BridgeExplanation:
+        """Explain a TenantBridge. Raises NotFoundOut, ApiError, Unreachable."""
+        title = f"TenantBridge {namespace}/{name}"
+        bridges = await list_all(self._client, TENANT_BRIDGES, namespace)
+        if bridges.problem:
+            raise NotFoundOut(bridges.problem)
+        obj = next((one for one in _converted(bridges, TenantBridge) if one.metadata.name == name), None)
+        if obj is None:
+            raise NotFoundOut(f"there is no {title}")
+        client_namespace = obj.spec.client.namespace
+        resource = await locate_newest(DESTINATION_RULES)(self._client)
+        spaces = tuple(dict.fromkeys(one for one in (namespace, client_namespace) if one))
+        policies, accounts, *rules = await asyncio.gather(
+            list_all(self._client, TENANT_BRIDGE_POLICIES),
+            list_all(self._client, SERVICE_ACCOUNTS, namespace),
+            *(list_all(self._client, resource, one) for one in spaces if resource is not None),
+        )
+        if problem := next((one.problem for one in (policies, accounts, *rules) if one.problem), ""):
+            raise NotFoundOut(problem)
+        seen = BridgeSeen(
+            obj,
+            tuple(read_bridge_policy(one) for one in _converted(policies, TenantBridgePolicy)),
+            tuple(sorted(str(one["metadata"]["name"]) for one in accounts.items)),
+            None
+            if resource is None
+            else {one: tuple(_converted(found, DestinationRule)) for one, found in zip(spaces, rules, strict=True)},
+        )
+        made = bridge_meant(seen, self._mesh, self._now)
+        asked = await asyncio.to_thread(new_request, made) if made is not None else None
+        found_out = NOTHING_FOUND_OUT
+        for _ in range(_MOST):
+            request = asked.request if asked is not None else None
+            told = explain_bridge(seen, self._mesh, request, now=self._now, found_out=found_out)
+            if isinstance(told, BridgeExplanation):
+                return told
+            found_out = await self._answer(told, found_out)
         raise NotFoundOut(f"what becomes of {title} could not be determined")
 
     async def certificate(self, namespace: str, name: str) -> CertificateExplanation:

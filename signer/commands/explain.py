@@ -10,6 +10,7 @@ from signer.api.certificatesigningrequest import CERTIFICATE_SIGNING_REQUESTS
 from signer.api.signername import parse_signer_name, signer_name_of
 from signer.commands.asking import Asking
 from signer.commands.command import FINE, FOUND, NotFoundOut, add_options, namespace_of, run
+from signer.commands.explanations.bridge import BridgeExplanation
 from signer.commands.explanations.csr import Explanation, misnamed
 from signer.commands.explanations.requests import (
     DEFAULT_KEY,
@@ -31,15 +32,16 @@ from signer.settings.values import Settings
 
 _DESCRIPTION = """\
 Say what the signer would do with a request, and why: with a CertificateSigningRequest (NAME), a CertificateRequest
-(NAMESPACE/NAME) or a PodCertificateRequest (podcertificaterequest NAME) of the cluster, one in a file (-f, - for standard input; also a CSR in PEM, with --signer), or with the
+(NAMESPACE/NAME), a PodCertificateRequest (podcertificaterequest NAME) or a TenantBridge (tenantbridge NAME) of the cluster, one in a file (-f, - for standard input; also a CSR in PEM, with --signer), or with the
 request of a workload (--namespace, --service-account, --signer, --key). Nothing is written. Exit status: 0 it is signed, 1 it
 is refused or waits, or the workload does not get it, 2 it could not be determined.
 """
 _USAGE = (
-    "usage: explain certificate NAME [-n NAMESPACE], explain certificaterequest NAME [-n NAMESPACE], or explain "
-    "podcertificaterequest NAME [-n NAMESPACE]"
+    "usage: explain certificate NAME [-n NAMESPACE], explain certificaterequest NAME [-n NAMESPACE], explain "
+    "podcertificaterequest NAME [-n NAMESPACE], or explain tenantbridge NAME [-n NAMESPACE]"
 )
 _OF_POD = "podcertificaterequest"
+_OF_BRIDGE = "tenantbridge"
 _WORDS = {
     "issue": ("SIGNED", "green"),
     "refuse": ("REFUSED", "red"),
@@ -56,7 +58,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         metavar="NAME",
         help="a CertificateSigningRequest; NAMESPACE/NAME: a CertificateRequest; or certificate NAME, or "
-        "certificaterequest or podcertificaterequest NAME, with --namespace",
+        "certificaterequest, podcertificaterequest or tenantbridge NAME, with --namespace",
     )
     parser.add_argument("-f", "--filename", metavar="FILE", help="a request of either kind, or a CSR in PEM")
     parser.add_argument(
@@ -84,7 +86,9 @@ def call(options: argparse.Namespace) -> int:
 
     def check() -> None:
         words, kind = options.name, options.name[0].lower().removesuffix("s") if options.name else ""
-        if len(words) > 2 or (len(words) == 2 and kind not in {"certificate", "certificaterequest", _OF_POD}):
+        if len(words) > 2 or (
+            len(words) == 2 and kind not in {"certificate", "certificaterequest", _OF_POD, _OF_BRIDGE}
+        ):
             raise NotFoundOut(_USAGE)
         named = options.workload is not None and len(words) < 2
         if sum((bool(words), options.filename is not None, named)) != 1:
@@ -100,6 +104,10 @@ def call(options: argparse.Namespace) -> int:
             mesh = (await read_mesh(client, settings, now=now)).require()
             namespace, _, name = options.name.partition("/")
             return _told(await Asking(client, mesh, settings, now).pod_request(namespace, name), options.output)
+        if kind == _OF_BRIDGE:
+            mesh = (await read_mesh(client, settings, now=now)).require()
+            namespace, _, name = options.name.partition("/")
+            return _bridge(await Asking(client, mesh, settings, now).bridge(namespace, name), options.output)
         asked = await _find(client, options)
         mesh = (await read_mesh(client, settings, now=now)).require()
         asking = Asking(client, mesh, settings, now, looks_around=True)
@@ -119,6 +127,24 @@ def _told(found: Explanation, output: str) -> int:
         say(_text(found, terminal=colours(sys.stdout)))
     else:
         say(written(found.document(), output))
+    return FINE if found.verdict == "issue" and not found.obstacles else FOUND
+
+
+def _bridge(found: BridgeExplanation, output: str) -> int:
+    if output != TEXT:
+        say(written(found.document(), output))
+    else:
+        word, colour = _WORDS[found.verdict] if found.verdict != "issue" else ("ALLOWED", "green")
+        lines = [f"{clean(found.title)}: {coloured(word, colour, terminal=colours(sys.stdout))}"]
+        if found.verdict == "issue":
+            lines[0] += f", certificates of {found.lifetime}: {clean(found.source)}"
+        lines += [
+            f"  {one.code}: {clean(one.message)}" + (f" ({clean(one.others)})" if one.others else "")
+            for one in found.reasons
+        ]
+        lines += [f"  BUT {clean(one)}" for one in found.obstacles]
+        lines += [f"  {clean(note)}" for note in found.notes]
+        say("\n".join([*lines, "", "What this rests on:", _pairs(found.known, indent="  ")]))
     return FINE if found.verdict == "issue" and not found.obstacles else FOUND
 
 

@@ -118,10 +118,9 @@ class TestSidecar:
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "guest"},
             "subjects": [{"kind": "ServiceAccount", "name": "guest", "namespace": "bar"}],
         }
-        client = {"namespace": "bar", "serviceAccount": "guest", "matchLabels": {"app": "guest"}}
-        made = bridge("foo", client=client)
-        made["metadata"]["name"] = "guest"
-        opening = policy("foo", name="guest", clients=[{"namespace": "bar", "serviceAccounts": ["guest"]}])
+        made = bridge("foo", name="guest", client=("bar", "guest"))
+        made["spec"]["client"]["matchLabels"] = {"app": "guest"}
+        opening = policy("foo", name="guest", client=("bar", "guest"))
         guest = mesh.place("guest", "bar", "bar")
         try:
             mesh.wait_ready(guest)
@@ -219,6 +218,8 @@ class TestConfusedDeputy:
             assert found.text.splitlines()[-1] == "httpbin.foo"
         finally:
             bridged.delete(*written)
+            # The next way begins where none is open.
+            bridged.until(f"the end of {way}", lambda one: one.status != 200, THIEF)
 
     @pytest.mark.parametrize("way", WAYS)
     def test_with_them(self, bridged: Crossing, guarded: None, task: dict[str, Workload], way: str) -> None:  # noqa: ARG002 - the policies

@@ -14,24 +14,29 @@ FILES = tuple(
 OPTION = "--tenant-bridges=true"
 
 
-def policy(*servers: str, name: str = "shared-gateway", **spec: Any) -> dict[str, Any]:
-    """An admin's word: these tenants may let the shared gateway in."""
-    clients = [{"namespace": NAMESPACE, "serviceAccounts": ["istio-ingressgateway"]}]
-    body = {"servers": {"names": list(servers)}, "clients": clients, **spec}
+GATEWAY = (NAMESPACE, "istio-ingressgateway")
+"""The shared gateway: its namespace and its service account."""
+
+
+def policy(
+    *servers: str, name: str = "shared-gateway", client: tuple[str, str] = GATEWAY, **spec: Any
+) -> dict[str, Any]:
+    """An admin's word: these tenants may let the client in."""
+    clients = [{"namespace": client[0], "serviceAccounts": [client[1]]}]
     return {
         "apiVersion": "mesh-signer.dev/v1alpha1",
         "kind": "TenantBridgePolicy",
         "metadata": {"name": name},
-        "spec": body,
+        "spec": {"servers": {"names": list(servers)}, "clients": clients, **spec},
     }
 
 
-def bridge(tenant: str, **spec: Any) -> dict[str, Any]:
-    """A tenant's word: the shared gateway may come to its httpbin."""
-    client = {"namespace": NAMESPACE, "serviceAccount": "istio-ingressgateway", "matchLabels": SELECTOR}
+def bridge(tenant: str, *, name: str = "ingress", client: tuple[str, str] = GATEWAY, **spec: Any) -> dict[str, Any]:
+    """A tenant's word: the client may come to its httpbin. `spec` replaces what it says."""
+    who = {"namespace": client[0], "serviceAccount": client[1], "matchLabels": SELECTOR}
     return {
         "apiVersion": "mesh-signer.dev/v1alpha1",
         "kind": "TenantBridge",
-        "metadata": {"name": "ingress", "namespace": tenant},
-        "spec": {"client": client, "hosts": [f"httpbin.{tenant}.{DOMAIN}"], **spec},
+        "metadata": {"name": name, "namespace": tenant},
+        "spec": {"client": who, "hosts": [f"httpbin.{tenant}.{DOMAIN}"], **spec},
     }

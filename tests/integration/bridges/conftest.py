@@ -9,20 +9,16 @@ from tests.integration.bridges.tenancies import Crossing, istio_definitions
 from tests.integration.hot_path import Place
 from tests.integration.tenants import Tenants, define_proxy_configs
 from tests.localmesh import LocalCluster
-from tests.localmesh.install import COMPONENTS, install, wait_established
+from tests.localmesh.bridges import FILES, OPTION
+from tests.localmesh.install import install, wait_established
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
-
-COMPONENT = COMPONENTS / "bridges"
 
 
 @pytest.fixture(scope="package")
 def bridged() -> Iterator[LocalCluster]:
     """A cluster with our base, the component of bridges and Istio's definitions; no process of ours."""
     with LocalCluster() as cluster:
-        install(
-            cluster,
-            more=[COMPONENT / name for name in ("rbac.yaml", "objects.yaml", "credentials.yaml", "routes.yaml")],
-        )
+        install(cluster, more=list(FILES))
         define_proxy_configs(cluster)
         names = istio_definitions(cluster)
         wait_established(cluster, *names)
@@ -32,7 +28,7 @@ def bridged() -> Iterator[LocalCluster]:
 @pytest.fixture(scope="module")
 def at_work(bridged: LocalCluster) -> Iterator[SignerProcess]:
     """Both processes under the ServiceAccounts and the rights that we ship; gives the controllers."""
-    options = ("--controllers=issuers,policies", "--tenant-bridges=true")
+    options = ("--controllers=issuers,policies", OPTION)
     with (
         SignerProcess(bridged, "--controllers=csr", tenancy="enforce"),
         SignerProcess(bridged, *options, account=CONTROLLERS_ACCOUNT, tenancy="enforce") as controllers,

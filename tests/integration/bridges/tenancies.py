@@ -16,6 +16,7 @@ from tests.integration.plain_api import Json, Refused
 from tests.integration.tenants import Tenants
 from tests.integration.test_edge_objects import module
 from tests.localmesh import Cluster
+from tests.localmesh.bridges import bridge, policy
 from tests.localmesh.signer import SignerProcess
 
 GROUP = "/apis/mesh-signer.dev/v1alpha1"
@@ -92,28 +93,12 @@ class Crossing:
 
     def bridge(self, **spec: Any) -> None:
         """The server's tenant writes its TenantBridge."""
-        client = {"namespace": self.client, "serviceAccount": GATEWAY, "matchLabels": {"istio": "ingressgateway"}}
-        body = {
-            "apiVersion": "mesh-signer.dev/v1alpha1",
-            "kind": "TenantBridge",
-            "metadata": {"name": "ingress", "namespace": self.server},
-            "spec": {"client": client, "hosts": [self.host], **spec},
-        }
-        self.api.apply(self.bridge_path, body)
+        self.api.apply(self.bridge_path, bridge(self.server, client=(self.client, GATEWAY), **spec))
 
     def policy(self, **spec: Any) -> None:
         """An admin writes a TenantBridgePolicy that is about these two."""
-        body = {
-            "apiVersion": "mesh-signer.dev/v1alpha1",
-            "kind": "TenantBridgePolicy",
-            "metadata": {"name": self.server},
-            "spec": {
-                "servers": {"names": [self.server]},
-                "clients": [{"namespace": self.client, "serviceAccounts": [GATEWAY]}],
-                **spec,
-            },
-        }
-        self.api.apply(self.policy_path, body)
+        made = policy(self.server, name=self.server, client=(self.client, GATEWAY), **spec)
+        self.api.apply(self.policy_path, made)
 
     def end_bridge(self) -> None:
         self._delete(self.bridge_path)

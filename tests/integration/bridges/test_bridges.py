@@ -1,6 +1,12 @@
 """A bridge on a real API server, under the rights that we ship: two hands build it, either ends it, nobody else's object is touched."""
 
+import copy
+import json
+import os
+import subprocess
+import sys
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.integration.bridges.tenancies import GATEWAY, RULES, Crossing, in_seconds
 
 pytestmark = pytest.mark.integration
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class TestTwoHands:
@@ -158,10 +165,12 @@ class TestKept:
         crossing.stands()
         (rule,) = crossing.rules()
         path = f"{RULES}/namespaces/{crossing.client}/destinationrules/{rule['metadata']['name']}"
-        before = rule["spec"]
+        before = copy.deepcopy(rule["spec"])
         rule["spec"]["trafficPolicy"]["tls"]["subjectAltNames"] = []
-        crossing.api.put(path, rule | {"spec": {**before, "exportTo": ["*"]}})
-        crossing.until("the rule as it was", lambda: [one["spec"]["exportTo"] for one in crossing.rules()] == [["."]])
+        rule["spec"]["exportTo"] = ["*"]
+        changed = crossing.api.put(path, rule)["spec"]
+        assert changed != before
+        crossing.until("the rule as it was", lambda: [one["spec"] for one in crossing.rules()] == [before])
         crossing.api.delete(path)
         crossing.until("the rule again", crossing.rules)
         crossing.api.delete(crossing.secret_path)
@@ -280,6 +289,36 @@ class TestTold:
         crossing.until("the count", counted)
 
 
+class TestExplained:
+    def test_what_becomes_of_it(self, crossing: Crossing) -> None:
+        """`explain tenantbridge` says before any controller does what it then does, by whom, and why not."""
+        crossing.bridge()
+        crossing.ended("NotAllowed")
+        status, found = explained(crossing)
+        assert (status, found["verdict"]) == (1, "refuse")
+        assert found["reasons"] == [{"code": "NotAllowed", "message": crossing.condition()["message"]}]
+        crossing.policy()
+        crossing.stands()
+        status, found = explained(crossing)
+        assert (found["verdict"], found["reasons"]) == ("issue", [])
+        assert found["source"] == f"TenantBridge {crossing.server}/ingress, within TenantBridgePolicy {crossing.server}"
+        known = {one["about"]: one["is"] for one in found["known"]}
+        assert known["identity"] == f"spiffe://cluster.local/ns/{crossing.client}/sa/{GATEWAY}"
+        assert known["CA"] == f"ClusterIssuer {crossing.server}"
+        crossing.until("what would make it fail", lambda: explained(crossing)[1]["obstacles"])
+        assert explained(crossing)[0] == 1
+
+
+def explained(crossing: Crossing) -> tuple[int, Any]:
+    """The exit status of the command and its answer."""
+    command = [sys.executable, "-m", "signer", "explain", "tenantbridge", "ingress", "-n", crossing.server]
+    config = f"--kubeconfig={crossing.tenants.place.cluster.kubeconfig()}"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*command, config, "-o", "json"], env=env, capture_output=True, text=True, check=False)
+    assert not done.stderr, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
 class TestKilled:
     def test_ended_meanwhile(self, crossing: Crossing) -> None:
         """What ends while no controller runs is taken away by the next one; what stands goes on by the same certificate."""
@@ -289,6 +328,8 @@ class TestKilled:
         serial = crossing.leaf().serial_number
         crossing.controllers.kill()
         crossing.controllers.start()
+        # The status says so from before: what counts is that the new process has looked.
+        crossing.controllers.wait_for_metric("mesh_signer_tenant_bridges", 1, state="Stands")
         crossing.stands()
         assert crossing.leaf().serial_number == serial
         crossing.controllers.kill()
