@@ -363,7 +363,7 @@ class BridgeController:
             if isinstance(verdict, Grant | Refuse | Unready):
                 return verdict
             if isinstance(verdict, Confirm):
-                await self._mesh.confirm(verdict.signer, verdict.namespace, verdict.namespace_uid)
+                await self._mesh.confirm(verdict)
         return Unready(Reason("ReadingNamespace", f"namespace {bridge.server} changes all the time"))
 
     async def _changed_meanwhile(self, case: _Case) -> Reason | None:
