@@ -17,8 +17,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from issuers.authority import Authority
 from issuers.line import Finding, Level, Line, emails_alone, level_of
-from issuers.template import CertificateTemplate
+from issuers.template import CertificateTemplate, within
 from issuers.x509 import keys, usages
 from issuers.x509.general_names import read_general_names
 from issuers.x509.purposes import (
@@ -50,6 +51,19 @@ _TLS_SERVER = sum(
     1 << usages.KEY_USAGES.index(name) for name in ("digital signature", "key encipherment", "key agreement")
 )
 _TLS_CLIENT = sum(1 << usages.KEY_USAGES.index(name) for name in ("digital signature", "key agreement"))
+
+
+def as_signed(
+    template: CertificateTemplate, authority: Authority | None
+) -> tuple[CertificateTemplate, tuple[Finding, ...]]:
+    """Return what a CA would sign of a template, with all that verifiers have against it and against the CA.
+
+    None for the authority: a certificate that its own key signs.
+    """
+    if authority is None:
+        return template, findings_of(template, None)
+    template = within(template, not_before=authority.not_before, not_after=authority.not_after)
+    return template, (*findings_of(template, authority.line), *authority.line.findings)
 
 
 def findings_of(template: CertificateTemplate, line: Line | None) -> tuple[Finding, ...]:

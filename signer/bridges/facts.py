@@ -6,6 +6,7 @@ bounded by the client (signer/kube/objects.py).
 
 from typing import Any
 
+from signer.api.accessreview import SUBJECT_ACCESS_REVIEWS, groups_of, is_allowed, review
 from signer.bridges.defects import Facts, Hosted, Protection, Sidecar, as_map, as_texts, protection_of, sidecar_of
 from signer.bridges.read import Wish
 from signer.kube.client import ApiClient
@@ -18,7 +19,6 @@ SIDECARS = Resource("networking.istio.io", "v1", "sidecars", "Sidecar", namespac
 SERVICE_ENTRIES = Resource("networking.istio.io", "v1", "serviceentries", "ServiceEntry", namespaced=True)
 SERVICES = Resource("", "v1", "services", "Service", namespaced=True)
 PODS = Resource("", "v1", "pods", "Pod", namespaced=True)
-REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False)
 _EXPORT_TO = "networking.istio.io/exportTo"
 
 
@@ -80,13 +80,11 @@ class FactReads:
             {"namespace": namespace} if namespace else {}
         )
         user = f"system:serviceaccount:{wish.client_namespace}:{wish.client_account}"
-        groups = ["system:serviceaccounts", f"system:serviceaccounts:{wish.client_namespace}", "system:authenticated"]
-        body: Json = {"spec": {"user": user, "groups": groups, "resourceAttributes": attributes}}
         try:
-            answer = await self._client.create(REVIEWS, body)
+            answer = await self._client.create(SUBJECT_ACCESS_REVIEWS, review(user, groups_of(user), attributes))
         except ApiError:
             return None
-        return bool(as_map(answer.get("status")).get("allowed"))
+        return is_allowed(answer)
 
 
 def _routes(pods: list[Json] | None) -> bool:

@@ -108,7 +108,7 @@ class BridgeIssuing:
             if isinstance(verdict, Grant | Refuse | Unready):
                 return verdict
             if isinstance(verdict, Confirm):
-                await self._mesh.confirm(verdict.signer, verdict.namespace, verdict.namespace_uid)
+                await self._mesh.confirm(verdict)
         return Unready(Reason("ReadingNamespace", f"namespace {bridge.server} changes all the time"))
 
     async def changed(self, case: Case) -> Reason | None:

@@ -16,6 +16,7 @@ from signer.api.signerpolicy import PolicyNamespaces
 from signer.api.tenantbridge import TenantBridge, TenantBridgeSpec
 from signer.api.tenantbridgepolicy import TenantBridgePolicy, TenantBridgePolicySpec
 from signer.api.text import capped, shown
+from signer.tenancy.policies import missing_uids
 from signer.tenancy.world import LABEL_PREFIX, Namespace
 
 DEFAULT_LIFETIME = timedelta(hours=1)
@@ -144,10 +145,10 @@ def to_record(policy: BridgePolicy, namespaces: Mapping[str, Namespace]) -> dict
     """
     if policy.problem:
         return {}
-    stored = policy.namespace_uids
-    found: dict[str, str | None] = {name: None for name in stored if name not in policy.named}
-    found.update({name: namespaces[name].uid for name in policy.named if name in namespaces and not stored.get(name)})
-    return found
+    there = namespaces.get
+    return missing_uids(
+        policy.named, policy.namespace_uids, lambda name: found.uid if (found := there(name)) is not None else ""
+    )
 
 
 def _bridge_problems(spec: TenantBridgeSpec, namespace: str, name: str) -> Iterator[str]:

@@ -35,7 +35,7 @@ from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
 from signer.observe.write_errors import WriteErrors
 from signer.tenancy.tally import Tally
-from signer.tenancy.verdict import Limits
+from signer.tenancy.verdict import Confirm, Limits
 from signer.tenancy.world import World, without_wall
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class ControllerOptions:
     enable_certificate_owner_ref: bool = False
     limits: Limits = field(default_factory=Limits)
     world: World = field(default_factory=without_wall)
-    confirm: Callable[[IssuerRef, str, str, str], Awaitable[None]] | None = None
+    confirm: Callable[[Confirm], Awaitable[None]] | None = None
     audit: AuditLog = field(default_factory=lambda: AuditLog(None))
     tally: Tally = field(default_factory=Tally)
     ordering: Ordering | None = None

@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 
+from signer.api.accessreview import SUBJECT_ACCESS_REVIEWS, groups_of, is_allowed, review
 from signer.commands.checks.facts import Access
-from signer.csr.questions import SUBJECT_ACCESS_REVIEWS
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, Unreachable
 
@@ -33,10 +33,6 @@ async def ask_rights(client: ApiClient, wanted: Iterable[Access]) -> tuple[tuple
 
 
 async def _allowed(client: ApiClient, wanted: Access) -> bool:
-    groups = ["system:authenticated"]
-    parts = wanted.user.split(":")
-    if parts[:2] == ["system", "serviceaccount"] and len(parts) == 4:
-        groups += ["system:serviceaccounts", f"system:serviceaccounts:{parts[2]}"]
     attributes = {
         "verb": wanted.verb,
         "group": wanted.group,
@@ -46,7 +42,5 @@ async def _allowed(client: ApiClient, wanted: Access) -> bool:
         "name": wanted.name,
         "namespace": wanted.namespace,
     }
-    review = {"spec": {"user": wanted.user, "groups": groups, "resourceAttributes": attributes}}
-    answer = await client.create(SUBJECT_ACCESS_REVIEWS, review)
-    found = answer.get("status")
-    return isinstance(found, dict) and found.get("allowed") is True
+    asked = review(wanted.user, groups_of(wanted.user), attributes)
+    return is_allowed(await client.create(SUBJECT_ACCESS_REVIEWS, asked))

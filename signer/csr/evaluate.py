@@ -14,11 +14,11 @@ from issuers.authority import Authority
 from issuers.certificate import CertificateTemplate, template_for
 from issuers.errors import MalformedRequest, TemplateError
 from issuers.istio_request import dns_names, uri_name
-from issuers.line import Finding, by_nobody, by_some
+from issuers.line import by_nobody, by_some
 from issuers.request import SigningRequest
 from issuers.shape import read_request
-from issuers.template import mesh_template, within
-from issuers.verify import findings_of
+from issuers.template import mesh_template
+from issuers.verify import as_signed
 from signer.api.certificatesigningrequest import RequestContent
 from signer.api.duration import InvalidDuration, format_duration, parse_duration
 from signer.api.issuer import IssuerRef
@@ -366,13 +366,3 @@ def _issue(
         names=() if grant.mesh else names_of(request),
         warnings=() if grant.mesh else tuple(str(one) for one in every if one not in of_ca),
     )
-
-
-def as_signed(
-    template: CertificateTemplate, authority: Authority | None
-) -> tuple[CertificateTemplate, tuple[Finding, ...]]:
-    """Return what a CA would sign of a template, with all that verifiers have against it and against the CA."""
-    if authority is None:
-        return template, findings_of(template, None)
-    template = within(template, not_before=authority.not_before, not_after=authority.not_after)
-    return template, (*findings_of(template, authority.line), *authority.line.findings)

@@ -59,9 +59,7 @@ class Mesh(Protocol):
     async def reread(self, namespace: str) -> None:
         """Read the claims of a namespace and the mesh config, live, into the world. Raises ApiError or Unreachable."""
 
-    async def confirm(
-        self, signer: IssuerRef, namespace: str, uid: str, policy: str = "", asked: IssuerRef | None = None
-    ) -> None:
+    async def confirm(self, asked: Confirm) -> None:
         """Find out live that this very namespace may have a signer. Raises ApiError or Unreachable, and when it may not."""
 
     def issued(self, signer: IssuerRef, namespace: str, now: datetime, policy: str) -> None:
@@ -159,8 +157,7 @@ class Inquiries:
             if isinstance(question, Reread):
                 await self._mesh.reread(question.namespace)
             elif isinstance(question, Confirm):
-                one = question
-                await self._mesh.confirm(one.signer, one.namespace, one.namespace_uid, one.policy, one.asked)
+                await self._mesh.confirm(question)
             else:
                 await self._mesh.bind(question.signer, question.namespace, question.namespace_uid)
                 await asyncio.sleep(0)  # what was stored is worked into the world in this turn of the loop

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPri
 from issuers.errors import InvalidAuthority
 from issuers.private_key import load_key
 from issuers.x509 import loading
+from signer.api.accessreview import SUBJECT_ACCESS_REVIEWS, is_allowed, review
 from signer.api.certificatesigningrequest import RequestContent
 from signer.api.issuer import GROUP, IssuerRef
 from signer.api.secret import NEXT_KEY_LABEL, SECRETS, TLS_KEY
@@ -25,13 +26,8 @@ from signer.api.tls_secret import is_ca
 from signer.csr.outcome import NoKey
 from signer.kube.client import ApiClient
 from signer.kube.errors import Forbidden, NotFound
-from signer.kube.resource import Resource
 
 log = logging.getLogger(__name__)
-
-SUBJECT_ACCESS_REVIEWS = Resource(
-    "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False
-)
 
 _REMEMBER_SECONDS = 10.0
 _REMEMBERED = 4096
@@ -69,27 +65,17 @@ class Questions:
         return False
 
     async def _review(self, namespace: str, name: str, content: RequestContent) -> bool:
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
-            "spec": {
-                "user": content.username,
-                "uid": content.user_uid,
-                "groups": list(content.groups),
-                "extra": {key: list(values) for key, values in content.extra.items()},
-                "resourceAttributes": {
-                    "group": GROUP,
-                    "resource": "signers",
-                    "verb": "reference",
-                    "namespace": namespace,
-                    "name": name,
-                    "version": "*",
-                },
-            },
+        attributes = {
+            "group": GROUP,
+            "resource": "signers",
+            "verb": "reference",
+            "namespace": namespace,
+            "name": name,
+            "version": "*",
         }
-        answer = await self._client.create(SUBJECT_ACCESS_REVIEWS, review)
-        status = answer.get("status")
-        return isinstance(status, dict) and status.get("allowed") is True
+        extra = {key: list(values) for key, values in content.extra.items()}
+        asked = review(content.username, content.groups, attributes, uid=content.user_uid, extra=extra)
+        return is_allowed(await self._client.create(SUBJECT_ACCESS_REVIEWS, asked))
 
     async def key(self, namespace: str, name: str) -> CertificateIssuerPrivateKeyTypes | NoKey:
         """Return the private key in a Secret's tls.key.

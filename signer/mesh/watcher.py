@@ -123,17 +123,14 @@ class MeshWatcher:
         """
         await self.bindings.bind(signer, namespace, uid)
 
-    async def confirm(
-        self, signer: IssuerRef, namespace: str, uid: str, policy: str = "", asked: IssuerRef | None = None
-    ) -> None:
+    async def confirm(self, asked: Confirm) -> None:
         """Find out live that this very namespace may have a signer; then the world says so for a while. Its CA is stored first.
 
-        `policy` is what a CertificateRequest rests on, `asked` the signer that identity leads from. Raises ApiError,
-        Unreachable, also when the watches are behind what is stored.
+        Raises ApiError, Unreachable, also when the watches are behind what is stored.
         """
         # A key that signs for the mesh is remembered before it does, whatever becomes of this process.
-        await self._records.store(signer)
-        await self._confirmations.confirm(Confirm(signer, namespace, uid, policy, asked))
+        await self._records.store(asked.signer)
+        await self._confirmations.confirm(asked)
 
     async def reread(self, namespace: str) -> None:
         """Read a namespace's ProxyConfigs, the root namespace's and the mesh config live into the world.

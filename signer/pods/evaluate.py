@@ -6,17 +6,18 @@ stays open, an Event on the Pod says what for, and Kubernetes deletes it after a
 Source: k8s.io/api/certificates/v1beta1 types.go (conditions of PodCertificateRequests); plugin/pkg/admission/noderestriction.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from issuers.errors import MalformedRequest
 from issuers.istio_request import uri_name
-from issuers.line import by_some
+from issuers.line import Finding, by_some
 from issuers.proven_key import ProvenKey, of_signature, of_stub, request_of_workload
 from issuers.request import SigningRequest
 from issuers.spiffe import SpiffeId, parse_spiffe_id
-from issuers.template import CertificateTemplate, mesh_template, within
-from issuers.verify import findings_of
+from issuers.template import CertificateTemplate, mesh_template
+from issuers.verify import as_signed
 from signer.api.issuer import IssuerRef
 from signer.api.pod import Pod, Surroundings
 from signer.api.podcertificaterequest import INVALID_ANNOTATIONS, UNSUPPORTED_KEY, PodCertificateRequest
@@ -70,8 +71,9 @@ def evaluate_pod(
     grant = judge(claim, found, around.world, around.limits, fresh=answers.fresh, now=around.now)
     if not isinstance(grant, Grant):
         return _denied_or_waits(grant) if isinstance(grant, Refuse) else grant
-    template = _template(written, request, state, grant, around)
-    return _against(request, template, state, grant, answers.pod, around) or Issue(
+    template, against = as_signed(_template(written, request, grant, around), state.authority)
+    speaks_against = _unusable(template, against, state, grant) or _unseen(request, answers.pod, around)
+    return speaks_against or Issue(
         template,
         state.authority,
         grant,
@@ -81,19 +83,10 @@ def evaluate_pod(
     )
 
 
-def _against(
-    request: PodCertificateRequest,
-    template: CertificateTemplate,
-    state: IssuerState,
-    grant: Grant,
-    seen: Surroundings | None,
-    around: Circumstances,
+def _unseen(
+    request: PodCertificateRequest, seen: Surroundings | None, around: Circumstances
 ) -> Refuse | Unready | AskPod | None:
-    """Say what speaks against a certificate that the wall lets pass; last, whether its Pod was looked at just now."""
-    if state.authority is None:
-        return Unready(Reason("SignerTypeNotAllowed", f"{state.ref} has no CA: it signs no Pod certificates"))
-    if (unusable := _unusable(template, state, grant)) is not None:
-        return unusable
+    """Whether the Pod was looked at just now, and is not the one that asks: the last thing that is asked."""
     if seen is None or not timedelta(0) <= around.now - seen.at <= LOOK_COUNTS_FOR:
         return AskPod()
     return mismatch(request, seen)
@@ -207,22 +200,22 @@ def _may_change(refusal: Refuse) -> Unready:
 
 
 def _template(
-    written: SigningRequest, request: PodCertificateRequest, state: IssuerState, grant: Grant, around: Circumstances
+    written: SigningRequest, request: PodCertificateRequest, grant: Grant, around: Circumstances
 ) -> CertificateTemplate:
     """Say what the certificate is to be. The API server takes none that begins more than five minutes ago: so it begins now."""
     begins = (around.now - BACKDATE).replace(microsecond=0)
     ends = min(around.now + grant.lifetime, begins + timedelta(seconds=request.max_seconds))
     usages = grant.usages or WORKLOAD_USAGES
     san = uri_name(written.uris[0])
-    template = mesh_template(written, san=san, usages=usages, not_before=begins, not_after=ends)
-    authority = state.authority
-    if authority is None:
-        return template
-    return within(template, not_before=authority.not_before, not_after=authority.not_after)
+    return mesh_template(written, san=san, usages=usages, not_before=begins, not_after=ends)
 
 
-def _unusable(template: CertificateTemplate, state: IssuerState, grant: Grant) -> Unready | None:
+def _unusable(
+    template: CertificateTemplate, findings: Sequence[Finding], state: IssuerState, grant: Grant
+) -> Unready | None:
     """Say why the API server or a workload would not take the certificate; that may be mended in a CA, or a policy."""
+    if state.authority is None:
+        return Unready(Reason("SignerTypeNotAllowed", f"{state.ref} has no CA: it signs no Pod certificates"))
     lasts = template.not_after - template.not_before
     if lasts < SHORTEST:
         by = f"SignerPolicy {grant.policy} and " if grant.policy else "--max-workload-lifetime and "
@@ -231,9 +224,7 @@ def _unusable(template: CertificateTemplate, state: IssuerState, grant: Grant) -
             f"{max(lasts // _SECOND, 0)} s"
         )
         return Unready(Reason("LifetimeTooShort", message))
-    line = state.authority.line if state.authority is not None else None
-    of_ca = line.findings if line is not None else ()
-    if against := by_some((*findings_of(template, line), *of_ca)):
+    if against := by_some(findings):
         message = "; ".join(f"workloads would not accept the certificate: {one}" for one in against)
         return Unready(Reason(NOT_VERIFIABLE, message))
     return None

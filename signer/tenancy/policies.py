@@ -117,11 +117,23 @@ def to_record(obj: SignerPolicy, namespaces: Mapping[str, Namespace]) -> dict[st
 
     What is recorded stays as it is, whoever has the name by now. Nothing is recorded for a policy that cannot be read.
     """
-    spec, stored = obj.spec, obj.status.namespace_uids
-    names = frozenset(spec.namespaces.names if spec.namespaces is not None else ())
-    found: dict[str, str | None] = {name: None for name in stored if name not in names}
-    found.update({name: namespaces[name].uid for name in names if name in namespaces and not stored.get(name)})
+    named = obj.spec.namespaces.names if obj.spec.namespaces is not None else ()
+    found = missing_uids(
+        named, obj.status.namespace_uids, lambda name: there.uid if (there := namespaces.get(name)) else ""
+    )
     return found if found and not read_policy(obj).problem else {}
+
+
+def missing_uids(
+    named: Iterable[str], stored: Mapping[str, str], uid_of: Callable[[str], str]
+) -> dict[str, str | None]:
+    """Tell what a record of the uids of the namespaces that a policy names lacks, None for one that it names no more.
+
+    `uid_of` gives the uid that a namespace has now, "" where there is none. What is stored stays, whoever has the name by now.
+    """
+    names = frozenset(named)
+    found: dict[str, str | None] = {name: None for name in stored if name not in names}
+    return found | {name: uid for name in names if not stored.get(name) and (uid := uid_of(name))}
 
 
 def is_recorded(obj: SignerPolicy) -> bool:

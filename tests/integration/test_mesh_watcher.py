@@ -26,6 +26,7 @@ from signer.kube.errors import Unreachable
 from signer.mesh.reports import Reports
 from signer.mesh.watcher import MeshWatcher
 from signer.observe.events import EventRecorder
+from signer.tenancy.verdict import Confirm
 from signer.tenancy.world import Claims, ProxyConfigName, Settings, World
 from tests import pki
 from tests.faults.proxy import First, Proxy
@@ -555,13 +556,13 @@ class TestHeldBack:
         async with self._without(tenants, "namespaces") as (watcher, goes_on):
             world = watcher.world
             await until("the owner", lambda: foo in world.bindings)
-            await watcher.confirm(foo, name, before)
+            await watcher.confirm(Confirm(foo, name, before))
             await asyncio.to_thread(tenants.cluster.kubectl, "delete", "namespace", name)
             await asyncio.to_thread(tenants.namespace, "foo")
             await asyncio.to_thread(tenants.claim, "foo", "foo")
             assert world.namespaces[name].uid == before
             with pytest.raises(Unreachable, match="was made again"):
-                await watcher.confirm(foo, name, before)
+                await watcher.confirm(Confirm(foo, name, before))
             assert world.confirmed == {}
             goes_on.set()
             await until("the new one", lambda: world.namespaces[name].uid != before)
@@ -616,14 +617,14 @@ class TestRemembered:
             await until("its CA and its owner", lambda: keys[0] in world.keys and foo in world.bindings)
             await until("the record", lambda: foo in watcher.index.records)
             assert not watcher.index.records[foo].status.certificates  # it has not signed
-            await watcher.confirm(foo, namespace, world.namespaces[namespace].uid)
+            await watcher.confirm(Confirm(foo, namespace, world.namespaces[namespace].uid))
             assert len(watcher.index.records[foo].status.certificates) == 1
         tenants.issuer("foo", after)
         async with watching(tenants) as watcher:
             world = await ready(watcher)
             await until("both", lambda: all(foo in world.keys.get(key, ()) for key in keys))
             await until("its owner", lambda: foo in world.bindings)
-            await watcher.confirm(foo, namespace, world.namespaces[namespace].uid)
+            await watcher.confirm(Confirm(foo, namespace, world.namespaces[namespace].uid))
             await until("the other record", lambda: len(watcher.index.records[foo].status.certificates) == 2)
 
 

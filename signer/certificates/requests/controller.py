@@ -72,8 +72,8 @@ _SECRET_RECHECK = 10.0
 _APPROVAL_RECHECK = 300.0
 
 
-Confirming = Callable[[IssuerRef, str, str, str], Awaitable[None]]
-"""Reads live whether a namespace (name and uid) may have a signer by a SignerPolicy. Raises ApiError, Unreachable."""
+Confirming = Callable[[Confirm], Awaitable[None]]
+"""Reads live whether a namespace may have a signer by a SignerPolicy. Raises ApiError, Unreachable."""
 
 
 class RequestController:
@@ -309,7 +309,7 @@ class RequestController:
                 why = "nothing reads it here"
                 break
             try:
-                await self._confirm(grant.signer, grant.namespace, grant.namespace_uid, grant.policy)
+                await self._confirm(grant)
             except (ApiError, Unreachable) as error:
                 why = str(error)
                 break

@@ -10,6 +10,7 @@ from issuers.istio_request import uri_name
 from issuers.line import by_some
 from issuers.request import read_request
 from issuers.template import mesh_template
+from issuers.verify import as_signed
 from signer.api.duration import format_duration
 from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
@@ -32,7 +33,6 @@ from signer.commands.checks.fields import lacking
 from signer.commands.command import NotFoundOut
 from signer.commands.explanations.requests import workload_request
 from signer.commands.live import told
-from signer.csr.evaluate import as_signed
 from signer.tenancy.coverage import loses, read_coverage, would_have
 from signer.tenancy.decide import BACKDATE
 from signer.tenancy.grants import Claimable, Granted, NotGranted, granted, held_back

@@ -16,7 +16,7 @@ from signer.api.names import is_label, is_label_key, is_label_value, is_subdomai
 from signer.api.signerpolicy import SignerNamespaces
 from signer.api.text import capped, shown
 from signer.edge.host import Host
-from signer.tenancy.policies import MAX_RATE_PERIOD, MIN_RATE_PERIOD
+from signer.tenancy.policies import MAX_RATE_PERIOD, MIN_RATE_PERIOD, missing_uids
 from signer.tenancy.world import LABEL_PREFIX, Rate
 
 _REMADE = ("Refuse", "Allow")
@@ -98,10 +98,8 @@ def to_record(obj: EdgePolicy, uids: Mapping[str, str]) -> dict[str, str | None]
     """
     if read_edge_policy(obj).problem:
         return {}
-    stored = obj.status.namespace_uids
-    names = frozenset(obj.spec.namespaces.names if obj.spec.namespaces is not None else ())
-    found: dict[str, str | None] = {name: None for name in stored if name not in names}
-    return found | {name: uids[name] for name in names if name in uids and not stored.get(name)}
+    named = obj.spec.namespaces.names if obj.spec.namespaces is not None else ()
+    return missing_uids(named, obj.status.namespace_uids, lambda name: uids.get(name, ""))
 
 
 class Policies(Collection[HostPolicy]):

@@ -128,7 +128,7 @@ MUTANTS = (
     ),
     Mutant(
         "a certificate begins before its CA",
-        EVALUATE,
+        "issuers/verify.py",
         "    template = within(template, not_before=authority.not_before, not_after=authority.not_after)\n",
         "    template = within(template, not_before=template.not_before, not_after=authority.not_after)\n",
         ("tests/unit/csr/test_verifiable.py",),
@@ -191,10 +191,10 @@ MUTANTS = (
     ),
     Mutant(
         "a review without a plain yes is a yes",
-        QUESTIONS,
-        '        return isinstance(status, dict) and status.get("allowed") is True\n',
-        '        return isinstance(status, dict) and status.get("allowed") is not False\n',
-        ASKED,
+        "signer/api/accessreview.py",
+        '    return isinstance(status, dict) and status.get("allowed") is True\n',
+        '    return isinstance(status, dict) and status.get("allowed") is not False\n',
+        ("tests/unit/api/test_accessreview.py", *ASKED),
     ),
     Mutant(
         "an answer of unknown outcome is given up",

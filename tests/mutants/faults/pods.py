@@ -13,7 +13,7 @@ DECIDE = "signer/tenancy/decide.py"
 DECIDED = ("tests/unit/pods/test_evaluate.py",)
 ROOTS = ("tests/unit/pods/bundles/test_step.py",)
 ROUND = ("tests/unit/pods/bundles/test_round.py",)
-FOREIGN = ("tests/unit/issuers/test_foreign_certificates.py",)
+ASKED = ("tests/unit/csr/test_questions.py",)
 PROVEN = ("tests/unit/issuers/test_proven_key.py",)
 READ = ("tests/unit/api/test_podcertificaterequest.py",)
 
@@ -186,7 +186,7 @@ MUTANTS = (
         "signer/api/tls_secret.py",
         "    return parts.is_ca(certificate) is not False\n",
         "    return parts.is_ca(certificate) is True\n",
-        FOREIGN,
+        ASKED,
     ),
     Mutant(
         "a chain ends at a root of another name",

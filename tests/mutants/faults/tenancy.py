@@ -310,8 +310,8 @@ MUTANTS = (
     Mutant(
         "a record is written over",
         "signer/tenancy/policies.py",
-        "for name in names if name in namespaces and not stored.get(name)})\n",
-        "for name in names if name in namespaces})\n",
+        "for name in names if not stored.get(name) and (uid := uid_of(name))}\n",
+        "for name in names if (uid := uid_of(name))}\n",
         ("tests/unit/tenancy/test_remade.py",),
     ),
     Mutant(

@@ -10,14 +10,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from issuers.x509 import parts
 from signer.api.certificatesigningrequest import read_content
+from signer.api.tls_secret import leaf_of
 from signer.csr.outcome import NoKey
-from signer.csr.questions import Questions
+from signer.csr.questions import Questions, key_in
 from signer.kube.client import ApiClient
 from signer.kube.errors import ServerError
 from tests.fakes.apiserver import FakeApiServer, Reply, status
 from tests.pki import CA, key, key_pem
 from tests.unit.csr.crafted import GROUPS, ISTIOD, NOW, SHOP, request
+from tests.unit.issuers import odd
 
 KEY = key("p256", n=80)
 LEAF = CA("leaf", is_ca=False, private=KEY, now=NOW)
@@ -246,3 +249,17 @@ class TestKey:
         async with Asked(status(503, "ServiceUnavailable")) as asked:
             with pytest.raises(ServerError):
                 await asked.questions.key("cert-manager", "own-key")
+
+
+async def test_beside_a_certificate_that_nobody_can_read() -> None:
+    """The key beside a CA's certificate, or one that nobody can say of whether it is a CA's, signs nothing on anybody's word."""
+    signs = 0
+    for what, data in odd.TABLE.items():
+        entries = {"tls.crt": odd.pem(data), "tls.key": key_pem(odd.KEY)}
+        found = await key_in({"data": {name: base64.b64encode(text).decode() for name, text in entries.items()}})
+        leaf = leaf_of(odd.pem(data))
+        if leaf is None or parts.is_ca(leaf) is not False:
+            assert found == NoKey(), what
+        else:
+            signs += found != NoKey()
+    assert signs > 5

@@ -60,7 +60,6 @@ from signer.certificates.spec.matching import certificate_mismatches, lacking
 from signer.certificates.status import Status
 from signer.certificates.steps import cut_short, issued_leaf, less_given
 from signer.csr.foreign import is_ours
-from signer.csr.questions import key_in
 from signer.edge.gateways.placeholder import still_good
 from signer.edge.gateways.secrets import dns_names, existing, holds_placeholder
 from signer.edge.hosts.secret_records import answers
@@ -297,17 +296,6 @@ def test_odd_parts_together(data: st.DataObject) -> None:
         if data.draw(st.integers(0, 2)) == 0
     }
     READERS[data.draw(st.sampled_from(sorted(READERS)))](odd.pem(odd.certificate(**chosen)))
-
-
-async def test_the_key_beside_it() -> None:
-    """The key beside a certificate that cannot be read signs nothing on anybody's word."""
-    for what, data in odd.TABLE.items():
-        text = odd.pem(data)
-        encoded = {name: base64.b64encode(one).decode() for name, one in (("tls.crt", text), ("tls.key", KEY_PEM))}
-        found = await key_in({"data": encoded})
-        leaf = leaf_of(text)
-        if leaf is None or parts.is_ca(leaf) is not False:
-            assert not isinstance(found, type(odd.KEY)), what
 
 
 def honest_parts(certificate: x509.Certificate) -> tuple[object, ...]:

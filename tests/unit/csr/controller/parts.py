@@ -17,6 +17,7 @@ from signer.authorities.state import IssuerState
 from signer.csr.answers.compose import Answer
 from signer.csr.answers.writer import Written
 from signer.kube.reflector import Change
+from signer.tenancy.verdict import Confirm
 from signer.tenancy.world import World
 from tests.unit.csr.crafted import FOO
 
@@ -263,12 +264,10 @@ class FakeMesh:
     async def reread(self, namespace: str) -> None:
         await self._ask(("reread", namespace), self.on_reread)
 
-    async def confirm(
-        self, signer: IssuerRef, namespace: str, uid: str, policy: str = "", asked: IssuerRef | None = None
-    ) -> None:
-        assert not policy
-        asking = (asked.name,) if asked is not None else ()
-        await self._ask(("confirm", signer.name, namespace, uid, *asking), self.on_confirm)
+    async def confirm(self, asked: Confirm) -> None:
+        assert not asked.policy
+        asking = (asked.asked.name,) if asked.asked is not None else ()
+        await self._ask(("confirm", asked.signer.name, asked.namespace, asked.namespace_uid, *asking), self.on_confirm)
 
     async def _ask(self, question: tuple[str, ...], answer: Callable[[], object]) -> None:
         self.asked.append(question)
