@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from signer.api.ignored import remedies
 from signer.api.injectable import ASKING, INJECTABLES
 from signer.convert.certificate import issuer_wishes, todays_certificate
 from signer.convert.certificaterequest import todays_request
@@ -120,11 +121,11 @@ def _one(
 def _of_others(obj: dict[str, Any], version: str, kind: str, notes: Notes) -> dict[str, Any] | None:
     """Convert what is not cert-manager's own, but may have its annotations."""
     if version in _INGRESS and kind == "Ingress":
-        return todays_ingress(obj, notes)
+        return _with_notes(todays_ingress(obj, notes), notes)
     if version in _ISTIO and kind in _ISTIO_KINDS:
-        return with_todays_annotations({**obj, "apiVersion": "networking.istio.io/v1"}, notes)
+        return _with_notes(with_todays_annotations({**obj, "apiVersion": "networking.istio.io/v1"}, notes), notes)
     if kind in ("Ingress", "Gateway"):
-        return with_todays_annotations(obj, notes)
+        return _with_notes(with_todays_annotations(obj, notes), notes)
     if kind in _INJECTED_KINDS:
         new = with_todays_annotations(obj, notes)
         for name in sorted(set(ASKING) & set(mapping(mapping(new.get("metadata")).get("annotations")))):
@@ -132,6 +133,15 @@ def _of_others(obj: dict[str, Any], version: str, kind: str, notes: Notes) -> di
         return new
     if version in _NO_LONGER_SERVED:
         notes.add("apiVersion", f"{version} is no longer served for this kind; passed on unchanged")
+    return obj
+
+
+def _with_notes(obj: dict[str, Any], notes: Notes) -> dict[str, Any]:
+    """Tell which annotations nothing is done for."""
+    annotations = mapping(mapping(obj.get("metadata")).get("annotations"))
+    asked = bool({"cert-manager.io/cluster-issuer", "cert-manager.io/issuer"} & annotations.keys())
+    for name, remedy in remedies(annotations, asked=asked):
+        notes.add(f"metadata.annotations[{name}]", f"not carried out: {remedy}")
     return obj
 
 

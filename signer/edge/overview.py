@@ -78,8 +78,12 @@ def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
         routes = routes_of.get(name, [])
         known = Routes(Budget())
         wanted = gather(listed, routes, namespace.metadata.annotations, default, known)
+        beside: dict[Source, str] = {}
+        begin = len(rows)
         for source, passed in wanted.passed:
-            if not passed.harmless:
+            if passed.beside:
+                beside.setdefault(source, passed.reason.message)
+            elif not passed.harmless:
                 text = f"{passed.field}: {passed.reason.message}" if passed.field else passed.reason.message
                 rows.append(Row("", source, "", "refused", why=text))
         asker = Asker(name, namespace.metadata.uid, namespace.labels_under(LABEL_PREFIX))
@@ -92,6 +96,8 @@ def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
             if obj.metadata.uid not in asking and not isinstance(obj.raw_spec, Withheld):
                 for wish in named_by(obj, known):
                     rows += _rows_by_hand(wish, by_name.get(wish.secret_name, ()), issuance)
+        if beside:
+            rows[begin:] = [row if row.why else replace(row, why=beside.get(row.source, "")) for row in rows[begin:]]
     return sorted(rows, key=lambda row: (row.host == "", row.host, row.source))
 
 

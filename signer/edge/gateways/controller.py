@@ -203,7 +203,9 @@ class GatewayController:
         wanted = self._gather(namespace) if asker is not None else Wanted()
         look = Look(asker or Asker(namespace, "", {}))
         for source, passed in wanted.passed:
-            if not passed.harmless:
+            if passed.beside:
+                look.tell((source,), Reason(passed.reason.code, f"{passed.field}: {passed.reason.message}"))
+            elif not passed.harmless:
                 look.refuse(source, passed)
         for wish in wanted.wishes:
             try:

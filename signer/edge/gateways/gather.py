@@ -8,7 +8,7 @@ from signer.api.gateway import APIGateway, Gateway, server_host
 from signer.api.ingress import INGRESS_CLASS, INGRESS_SELECTOR, Ingress
 from signer.api.virtualservice import VirtualService
 from signer.edge.gateways.budget import Budget, Routes
-from signer.edge.gateways.opt_in import effort_of_a_look, misspelt, wanted_issuer
+from signer.edge.gateways.opt_in import asks_for_nothing, effort_of_a_look, ignored, misspelt, wanted_issuer
 from signer.edge.gateways.read import api_gateway_wishes, gateway_wishes, ingress_wishes, merge
 from signer.edge.gateways.wish import Passed, Source, SourceKind, Wish, Wishes
 from signer.kube.encoding.codec import Withheld
@@ -82,12 +82,18 @@ def gather(
         if (slip := misspelt(meta.annotations, effort)) is not None:
             passed.append((source, Passed("metadata.annotations", slip)))
         if issuer is None:
+            passed += [
+                (source, Passed("metadata.annotations", one, beside=True)) for one in asks_for_nothing(meta.annotations)
+            ]
             continue
         unsure = unsure or bool(obj.problem)
         if isinstance(issuer, Reason):
             passed.append((source, Passed("metadata.annotations", issuer)))
             unsure = True
             continue
+        passed += [
+            (source, Passed("metadata.annotations", one, beside=True)) for one in ignored(meta.annotations, effort)
+        ]
         found = _read(obj, issuer, known)
         wishes += found.certificates
         unread |= found.unread

@@ -6,9 +6,10 @@ Source: https://cert-manager.io/docs/usage/ingress/#supported-annotations
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from signer.api.certificate import IssuerReference
+from signer.api.ignored import IGNORED, TLS_ACME, TLS_ACME_ALONE, remedies
 from signer.api.issuer import GROUP
 from signer.api.meant import Effort, nearest
 from signer.api.retry import RETRY
@@ -29,6 +30,8 @@ _OPTIONS = {
     "cert-manager.io/revision-history-limit": "revisionHistoryLimit",
     RETRY: "retry",
 }
+_NUMBERS = ("cert-manager.io/private-key-size", "cert-manager.io/revision-history-limit")
+_MOST_TOLD = 8
 _MAX_VALUE = 253
 _NO_LETTER = re.compile(r"[^a-z0-9]")
 _FORMER_GROUP = "certmanager.k8s.io/"
@@ -38,6 +41,10 @@ _LONGEST_KEY = 64
 _LOOKED_AT = 64
 # One letter too many, missing or another: cert-manager's other annotations are further off.
 _NEAR = 0.94
+_PREFIXES = (f"{GROUP}/", f"acme.{GROUP}/", _FORMER_GROUP, f"acme.{_FORMER_GROUP}")
+_KNOWN = {
+    _NO_LETTER.sub("", one): one for one in (*_OPTIONS, *IGNORED) if one.partition("/")[0] in (GROUP, f"acme.{GROUP}")
+}
 
 
 def effort_of_a_look() -> Effort:
@@ -51,6 +58,35 @@ def misspelt(annotations: Mapping[str, str], effort: Effort) -> Reason | None:
         if (meant := _meant(key, effort)) is not None:
             return Reason("MisspeltAnnotation", f"{shown(key)} asks for nothing: is {meant} meant?")
     return None
+
+
+def ignored(annotations: Mapping[str, str], effort: Effort) -> tuple[Reason, ...]:
+    """Name what an object that asks for a certificate says of it, and what nothing comes of, each with its remedy."""
+    return tuple(itertools.islice(_ignored(annotations, effort), _MOST_TOLD))
+
+
+def asks_for_nothing(annotations: Mapping[str, str]) -> tuple[Reason, ...]:
+    """Name what asks for a certificate at cert-manager, and for none here, on an object for which nobody else asks."""
+    if CLUSTER_ISSUER in annotations or ISSUER in annotations or annotations.get(TLS_ACME) != "true":
+        return ()
+    return (Reason("AnnotationIgnored", f"{TLS_ACME} is not carried out: {TLS_ACME_ALONE}"),)
+
+
+def _ignored(annotations: Mapping[str, str], effort: Effort) -> Iterator[Reason]:
+    for key, remedy in remedies(annotations, asked=True):
+        yield Reason("AnnotationIgnored", f"{key} is not carried out: {remedy}")
+    for key in _OPTIONS:
+        value = annotations.get(key, "")
+        if len(value) > _MAX_VALUE or (key in _NUMBERS and value and not (value.isascii() and value.isdigit())):
+            what = "longer than 253 characters" if len(value) > _MAX_VALUE else f"{shown(value)}, which is no number"
+            yield Reason("AnnotationIgnored", f"{key} is not carried out: it is {what}")
+    for key in effort.of(itertools.islice(annotations, _LOOKED_AT)):
+        if key in _OPTIONS or key in IGNORED or key in _MEANT.values() or not key.startswith(_PREFIXES):
+            continue
+        letters = _NO_LETTER.sub("", key.lower().replace(_FORMER_GROUP, f"{GROUP}/"))
+        near = letters if letters in _KNOWN else nearest(letters, _KNOWN, _NEAR, effort)
+        if near and len(key) <= _LONGEST_KEY and _meant(key, effort) is None:
+            yield Reason("AnnotationIgnored", f"{shown(key)} is not carried out: is {_KNOWN[near]} meant?")
 
 
 def _meant(key: str, effort: Effort) -> str | None:

@@ -51,11 +51,15 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """What was passed over, where in the object, and why. `harmless`: nothing is wrong, it is just not ours."""
+    """What was passed over, where in the object, and why. `harmless`: nothing is wrong, it is just not ours.
+
+    `beside`: told, but no certificate is refused for it.
+    """
 
     field: str
     reason: Reason
     harmless: bool = False
+    beside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

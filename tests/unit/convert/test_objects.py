@@ -179,6 +179,16 @@ class TestIngresses:
             "certmanager.k8s.io/other",
         ]
 
+    @pytest.mark.parametrize("kind", ["Ingress", "Gateway", "old Ingress"])
+    def test_annotations_that_nothing_comes_of(self, kind: str) -> None:
+        """What is not carried out of cert-manager's annotations is told with its remedy, and stays as it is."""
+        annotations = {"cert-manager.io/usages": "server auth", "kubernetes.io/tls-acme": "true"}
+        version = "networking.k8s.io/v1" if kind == "Ingress" else "networking.istio.io/v1"
+        obj = {"apiVersion": version, "kind": kind, "metadata": {"name": "i", "annotations": annotations}, "spec": {}}
+        found, told = one(ingress("/", annotations=annotations) if kind == "old Ingress" else obj)
+        assert found["metadata"]["annotations"] == annotations
+        assert ["spec.usages" in told[0], "names no issuer" in told[1], len(told)] == [True, True, 2]
+
     def test_annotations_of_an_ingress_of_today(self) -> None:
         """An Ingress that has today's version and yesterday's annotations gets those of today, and keeps all else."""
         today = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "spec": {"x": 1}}

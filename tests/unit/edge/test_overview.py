@@ -313,3 +313,12 @@ def test_one_look_at_a_namespace(monkeypatch: pytest.MonkeyPatch, asked: str) ->
     ]
     rows(*many, found=world())
     assert STEPS - 100 < len(read) <= STEPS
+
+
+def test_an_annotation_that_nothing_comes_of() -> None:
+    """It stands behind a host that is ready, and behind no other reason; the host stays ready."""
+    asked = gateway(https(HOST), annotations=ASKED | {"cert-manager.io/usages": "server auth"})
+    (row,) = rows(asked, certificates=(READY,))
+    assert (row.state, "spec.usages" in row.why) == ("ready", True)
+    (row,) = rows(asked)
+    assert (row.state, "no Certificate yet" in row.why) == ("waiting", True)

@@ -156,3 +156,116 @@ def test_a_route_that_is_too_large() -> None:
         (source.kind, passed.reason.code) for source, passed in found.passed if passed.reason.code == "TooLarge"
     ] == [("VirtualService", "TooLarge")]
     assert found.unsure
+
+
+SUPPORTED = [
+    "cert-manager.io/issuer",
+    "cert-manager.io/cluster-issuer",
+    "cert-manager.io/issuer-kind",
+    "cert-manager.io/issuer-group",
+    "cert-manager.io/common-name",
+    "cert-manager.io/alt-names",
+    "cert-manager.io/ip-sans",
+    "cert-manager.io/uri-sans",
+    "cert-manager.io/email-sans",
+    "cert-manager.io/duration",
+    "cert-manager.io/renew-before",
+    "cert-manager.io/renew-before-percentage",
+    "cert-manager.io/usages",
+    "cert-manager.io/revision-history-limit",
+    "cert-manager.io/private-key-algorithm",
+    "cert-manager.io/private-key-encoding",
+    "cert-manager.io/private-key-size",
+    "cert-manager.io/private-key-rotation-policy",
+    "cert-manager.io/subject-organizations",
+    "cert-manager.io/subject-organizationalunits",
+    "cert-manager.io/subject-countries",
+    "cert-manager.io/subject-provinces",
+    "cert-manager.io/subject-localities",
+    "cert-manager.io/subject-postalcodes",
+    "cert-manager.io/subject-streetaddresses",
+    "cert-manager.io/subject-serialnumber",
+    "cert-manager.io/secret-template",
+    "cert-manager.io/issue-temporary-certificate",
+    "cert-manager.io/ignore-tls-listeners",
+    "acme.cert-manager.io/http01-edit-in-place",
+    "acme.cert-manager.io/http01-ingress-class",
+    "acme.cert-manager.io/http01-ingress-ingressclassname",
+    "acme.cert-manager.io/http01-parentreffallback",
+    "kubernetes.io/tls-acme",
+]
+"""What cert-manager takes on Gateways and Ingresses (https://cert-manager.io/docs/reference/annotations/)."""
+VALUES = {
+    "cert-manager.io/issuer-kind": "ClusterIssuer",
+    "cert-manager.io/issuer-group": "cert-manager.io",
+    "cert-manager.io/revision-history-limit": "3",
+    "cert-manager.io/private-key-size": "2048",
+    "cert-manager.io/private-key-algorithm": "RSA",
+    "cert-manager.io/private-key-rotation-policy": "Never",
+    "cert-manager.io/duration": "24h",
+    "cert-manager.io/renew-before": "8h",
+}
+
+
+def told(annotations: dict[str, str]) -> tuple[Wanted, list[str]]:
+    found = wanted(gateway(https("a.example.com"), annotations=annotations))
+    return found, [f"{one.reason.code} {one.reason.message}" for _, one in found.passed]
+
+
+class TestAnnotations:
+    @pytest.mark.parametrize("key", SUPPORTED)
+    def test_carried_out_or_told(self, key: str) -> None:
+        """Each annotation that cert-manager knows changes what is wanted, or is told with its remedy; the certificate is made."""
+        asked = {"cert-manager.io/issuer": "le"}
+        value = VALUES.get(key, "b.example.com")
+        before, _ = told(asked)
+        after, said = told({key: value} if key == "cert-manager.io/cluster-issuer" else asked | {key: value})
+        assert after.wishes
+        if key in ("cert-manager.io/issuer", "cert-manager.io/issuer-group", "kubernetes.io/tls-acme"):
+            assert not said, "it says what is asked for anyhow"
+        elif said:
+            assert said[0].startswith(f"AnnotationIgnored {key} is not carried out: ")
+            assert after.wishes == before.wishes
+            assert not any(one.harmless for _, one in after.passed)
+        else:
+            assert after.wishes != before.wishes
+
+    @pytest.mark.parametrize(
+        ("key", "value", "words"),
+        [
+            ("cert-manager.io/renewbefore", "8h", "is cert-manager.io/renew-before meant?"),
+            ("cert-manager.io/revision-history-limits", "3", "is cert-manager.io/revision-history-limit meant?"),
+            ("certmanager.k8s.io/common-name", "a.example.com", "is cert-manager.io/common-name meant?"),
+            ("acme.cert-manager.io/http01-edit-inplace", "true", "is acme.cert-manager.io/http01-edit-in-place meant?"),
+            ("cert-manager.io/private-key-size", "big", "'big', which is no number"),
+            ("cert-manager.io/revision-history-limit", "-1", "'-1', which is no number"),
+            ("cert-manager.io/common-name", "x" * 300, "longer than 253 characters"),
+        ],
+    )
+    def test_slips(self, key: str, value: str, words: str) -> None:
+        """A slip, or a value that cannot be read, is told: it had no effect without a word."""
+        found, said = told(ASKED | {key: value})
+        assert [words in one for one in said] == [True]
+        assert found.wishes
+
+    @pytest.mark.parametrize(
+        "key", ["cert-manager.io/something-new", "example.com/duration", "duration", "cert-manager.io/"]
+    )
+    def test_what_is_somebody_elses(self, key: str) -> None:
+        """What nobody here knows may be anybody's, and who asks for nothing is told nothing."""
+        assert told(ASKED | {key: "x"})[1] == []
+        quiet = gateway(https("a.example.com"), annotations={"cert-manager.io/usages": "x"})
+        assert wanted(quiet, annotations={}).passed == ()
+
+    @pytest.mark.parametrize(
+        ("more", "count"),
+        [({}, 1), ({"cert-manager.io/issuer": ""}, 0), ({"cert-manager.io/issuer": "le"}, 0)],
+    )
+    def test_the_default_issuer_of_others(self, more: dict[str, str], count: int) -> None:
+        """What asks cert-manager's default issuer names none here, and that is told where nobody else asks."""
+        one = gateway(https("a.example.com"), annotations={"kubernetes.io/tls-acme": "true"} | more)
+        assert [passed.beside for _, passed in wanted(one, annotations={}).passed] == [True] * count
+
+    def test_no_more_than_a_few(self) -> None:
+        """Whoever sets them all is told of the first."""
+        assert 0 < len(told(dict.fromkeys(SUPPORTED[4:], "x" * 300) | ASKED)[1]) <= 8
