@@ -17,6 +17,7 @@ from signer.api.order import ORDERS, Order
 from signer.api.virtualservice import VirtualService
 from signer.edge.gateways.budget import Budget, Routes
 from signer.edge.gateways.gather import gather, named_by
+from signer.edge.gateways.routed import elsewhere, routed
 from signer.edge.gateways.wish import Source, Wish
 from signer.edge.host import Host
 from signer.edge.hosts.decide import Asker, EdgeWorld, decide
@@ -69,6 +70,7 @@ def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
     rows: list[Row] = []
     by_namespace = _by((obj.metadata.namespace, obj) for obj in objects.sources)
     routes_of = _by((route.metadata.namespace, route) for route in objects.routes)
+    routes_on = _by((where, route) for route in objects.routes for where in elsewhere(route))
     by_name = _by((one.spec.secret_name, one) for _, one in sorted(by_hand.items(), key=lambda item: item[0]))
     issuance = _Issuance(objects)
     for name, listed in by_namespace.items():
@@ -76,12 +78,13 @@ def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
         if namespace is None:
             continue
         routes = routes_of.get(name, [])
-        wanted = gather(listed, routes, namespace.metadata.annotations, default)
+        asker = Asker(name, namespace.metadata.uid, namespace.labels_under(LABEL_PREFIX))
+        others = routed(routes_on.get(name, ()), asker, lambda one: _asker(objects, one), objects.world)
+        wanted = gather(listed, routes, namespace.metadata.annotations, default, others)
         for source, passed in wanted.passed:
             if not passed.harmless:
                 text = f"{passed.field}: {passed.reason.message}" if passed.field else passed.reason.message
                 rows.append(Row("", source, "", "refused", why=text))
-        asker = Asker(name, namespace.metadata.uid, namespace.labels_under(LABEL_PREFIX))
         for wish in wanted.wishes:
             key = (name, wish.secret_name)
             rows += _rows(wish, made.get(key) or by_hand.get(key), asker, issuance)
@@ -95,6 +98,11 @@ def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
                 if not asking.intersection(wish.sources):
                     rows += _rows_by_hand(wish, by_name.get(wish.secret_name, ()), issuance)
     return sorted(rows, key=lambda row: (row.host == "", row.host, row.source))
+
+
+def _asker(objects: Objects, namespace: str) -> Asker | None:
+    found = objects.namespaces.get(namespace)
+    return Asker(namespace, found.metadata.uid, found.labels_under(LABEL_PREFIX)) if found is not None else None
 
 
 def _by(named: Iterable[tuple[str, T]]) -> dict[str, list[T]]:

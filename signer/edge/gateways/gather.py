@@ -10,6 +10,7 @@ from signer.api.virtualservice import VirtualService
 from signer.edge.gateways.budget import Budget, Routes
 from signer.edge.gateways.opt_in import effort_of_a_look, misspelt, wanted_issuer
 from signer.edge.gateways.read import api_gateway_wishes, gateway_wishes, ingress_wishes, merge
+from signer.edge.gateways.routed import NOTHING, Routed
 from signer.edge.gateways.wish import Passed, Source, SourceKind, Wish, Wishes
 from signer.kube.encoding.codec import Withheld
 from signer.tenancy.verdict import Reason
@@ -45,11 +46,12 @@ def gather(
     routes: Iterable[VirtualService],
     annotations: Mapping[str, str],
     default: IssuerReference | None,
+    others: Routed = NOTHING,
 ) -> Wanted:
     """Read all objects of one namespace. `annotations` are the namespace's, `routes` its VirtualServices.
 
-    The host "*" of a Gateway is narrowed by routes of its own namespace only: those of others would make it claim hosts
-    that others name.
+    The host "*" of a Gateway is narrowed by routes of its own namespace, and by those of `others` that EdgePolicies let in: any
+    other would make it claim hosts that others name.
     """
     budget = Budget()
     known = Routes(budget)
@@ -86,7 +88,7 @@ def gather(
             passed.append((source, Passed("metadata.annotations", issuer)))
             unsure = True
             continue
-        found = _read(obj, issuer, known)
+        found = _read(obj, issuer, known, others)
         wishes += found.certificates
         unread |= found.unread
         passed += [(source, one) for one in found.passed]
@@ -105,12 +107,14 @@ def named_by(obj: Gateway | APIGateway | Ingress, routes: Routes) -> tuple[Wish,
     return _read(obj, IssuerReference(), routes).certificates
 
 
-def _read(obj: Gateway | APIGateway | Ingress, issuer: IssuerReference, routes: Routes) -> Wishes:
+def _read(
+    obj: Gateway | APIGateway | Ingress, issuer: IssuerReference, routes: Routes, others: Routed = NOTHING
+) -> Wishes:
     if isinstance(obj, Gateway):
         # Only "*" asks for the routes.
         every = any(text.rpartition("/")[2] == "*" for server in obj.spec.servers for text in server.hosts)
         attached = routes.attached(obj.metadata) if every else None
-        return gateway_wishes(obj, issuer, attached=attached, budget=routes.budget)
+        return gateway_wishes(obj, issuer, attached=attached, budget=routes.budget, others=others)
     if isinstance(obj, APIGateway):
         return api_gateway_wishes(obj, issuer, budget=routes.budget)
     return ingress_wishes(obj, issuer, budget=routes.budget)
