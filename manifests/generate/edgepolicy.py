@@ -86,6 +86,14 @@ def edge_policy_spec() -> Schema:
                 )
             },
             "rate": _rate(),
+            "routesFrom": namespaces("Their names.", {})
+            | {
+                "description": (
+                    'Namespaces whose VirtualServices name hosts for the "*" of a Gateway of one of namespaces: those of these hosts are'
+                    " in its certificate, as if the Gateway named them. Their routes get no Secret by it. Left out: routes"
+                    " of the Gateway's own namespace alone count."
+                )
+            },
         },
         required=["hostSuffixes"],
     )

@@ -9,7 +9,7 @@ import msgspec
 
 from signer.api.meta import Condition
 from signer.api.parts import HasStatus
-from signer.api.signerpolicy import MESH_GROUP, PolicyRate, SignerNamespaces
+from signer.api.signerpolicy import MESH_GROUP, PolicyNamespaces, PolicyRate, SignerNamespaces
 from signer.kube.resource import Resource
 
 EDGE_POLICIES = Resource(MESH_GROUP, "v1alpha1", "edgepolicies", "EdgePolicy", namespaced=False)
@@ -27,6 +27,7 @@ class EdgePolicySpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     host_suffixes: tuple[str, ...] = ()
     namespaces: SignerNamespaces | None = None
+    routes_from: PolicyNamespaces | None = None
     issuers: tuple[EdgeIssuer, ...] = ()
     max_hosts: int | None = None
     rate: PolicyRate | None = None

@@ -17,6 +17,7 @@ from signer.api.order import ORDERS, Order
 from signer.api.virtualservice import VirtualService
 from signer.edge.gateways.budget import Budget, Routes
 from signer.edge.gateways.gather import gather, named_by
+from signer.edge.gateways.routed import elsewhere, routed
 from signer.edge.gateways.wish import Source, Wish
 from signer.edge.host import Host
 from signer.edge.hosts.decide import Asker, EdgeWorld, decide
@@ -69,6 +70,7 @@ def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
     rows: list[Row] = []
     by_namespace = _by((obj.metadata.namespace, obj) for obj in objects.sources)
     routes_of = _by((route.metadata.namespace, route) for route in objects.routes)
+    routes_on = _by((where, route) for route in objects.routes for where in elsewhere(route))
     by_name = _by((one.spec.secret_name, one) for _, one in sorted(by_hand.items(), key=lambda item: item[0]))
     issuance = _Issuance(objects)
     for name, listed in by_namespace.items():
@@ -76,8 +78,10 @@ def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
         if namespace is None:
             continue
         routes = routes_of.get(name, [])
+        asker = Asker(name, namespace.metadata.uid, namespace.labels_under(LABEL_PREFIX))
+        others = routed(routes_on.get(name, ()), asker, lambda one: _asker(objects, one), objects.world)
         known = Routes(Budget())
-        wanted = gather(listed, routes, namespace.metadata.annotations, default, known)
+        wanted = gather(listed, routes, namespace.metadata.annotations, default, known, others)
         beside: dict[Source, str] = {}
         begin = len(rows)
         for source, passed in wanted.passed:
@@ -86,7 +90,6 @@ def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
             elif not passed.harmless:
                 text = f"{passed.field}: {passed.reason.message}" if passed.field else passed.reason.message
                 rows.append(Row("", source, "", "refused", why=text))
-        asker = Asker(name, namespace.metadata.uid, namespace.labels_under(LABEL_PREFIX))
         for wish in wanted.wishes:
             key = (name, wish.secret_name)
             rows += _rows(wish, made.get(key) or by_hand.get(key), asker, issuance)
@@ -99,6 +102,11 @@ def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
         if beside:
             rows[begin:] = [row if row.why else replace(row, why=beside.get(row.source, "")) for row in rows[begin:]]
     return sorted(rows, key=lambda row: (row.host == "", row.host, row.source))
+
+
+def _asker(objects: Objects, namespace: str) -> Asker | None:
+    found = objects.namespaces.get(namespace)
+    return Asker(namespace, found.metadata.uid, found.labels_under(LABEL_PREFIX)) if found is not None else None
 
 
 def _by(named: Iterable[tuple[str, T]]) -> dict[str, list[T]]:

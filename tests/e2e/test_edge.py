@@ -126,6 +126,25 @@ def test_a_tenant_without_a_grant(edge: Edge) -> None:
     assert edge.pebble.orders() == orders
 
 
+def test_routes_of_another_namespace(edge: Edge) -> None:
+    """A Gateway for "*" has a certificate for the host of another namespace's route once an EdgePolicy lets that in; till then it says so."""
+    host = "routed.apps.example.com"
+    star, page = edge.istio_gateway("star", "*", issuer=ISSUER), edge.page("istio-system/star", host, "routed", "bar")
+    apply(edge, star, page)
+    try:
+        event = edge.cluster.wait_for(partial(warning, edge, "istio-system", "star"), "an Event on star", PATIENCE)
+        assert "routesFrom" in event["message"]
+        spec = {"hostSuffixes": ["apps.example.com"], "namespaces": {"names": ["istio-system"]}}
+        apply(edge, POLICY | {"metadata": {"name": "apps"}, "spec": spec | {"routesFrom": {"names": ["bar"]}}})
+        wait_trusted(edge, host)
+        assert edge.visit(host).body == "routed"
+        claim = edge.cluster.get("hostclaims.mesh-signer.dev", host)
+        assert claim["spec"]["namespace"] == "istio-system"
+    finally:
+        edge.cluster.kubectl("delete", "gateways.networking.istio.io", "-n", "istio-system", "star")
+        edge.cluster.kubectl("delete", "virtualservices.networking.istio.io", "-n", "bar", page["metadata"]["name"])
+
+
 def test_into_the_mesh(edge: Edge) -> None:
     """A gateway in foo under foo's signer serves a public host whose backend is httpbin.foo, over the mesh's mTLS."""
     mesh, host = edge.mesh, "httpbin.foo.example.com"

@@ -20,6 +20,7 @@ from signer.edge.gateways.by_hand import ByHand
 from signer.edge.gateways.gather import Wanted, gather
 from signer.edge.gateways.look import Known, Look, Telling, resource_of
 from signer.edge.gateways.placement import LONGEST_RECHECK, NO_POD_RECHECK, NoGateway, Placement, only_in, place
+from signer.edge.gateways.routed import NOTHING, routed
 from signer.edge.gateways.served.step import Expected
 from signer.edge.gateways.wish import Wish
 from signer.edge.host import Host
@@ -200,7 +201,7 @@ class GatewayController:
 
     async def _work(self, namespace: str) -> None:
         asker = self._claims.asker(namespace)
-        wanted = self._gather(namespace) if asker is not None else Wanted()
+        wanted = self._gather(asker) if asker is not None else Wanted()
         look = Look(asker or Asker(namespace, "", {}))
         for source, passed in wanted.passed:
             if passed.beside:
@@ -242,11 +243,17 @@ class GatewayController:
         listed = islice(self._sources.objects(namespace), _MOST_TOLD)
         return [reference_to(resource_of(one), one.metadata) for one in listed]
 
-    def _gather(self, namespace: str) -> Wanted:
+    def _gather(self, asker: Asker) -> Wanted:
+        namespace = asker.namespace
         found = self._claims.namespaces.store.get(("", namespace))
         annotations = found.metadata.annotations if found is not None else {}
+        others = tuple(self._sources.routes_on(namespace))
         return gather(
-            self._sources.objects(namespace), self._sources.routes(namespace), annotations, self._options.default
+            self._sources.objects(namespace),
+            self._sources.routes(namespace),
+            annotations,
+            self._options.default,
+            others=routed(others, asker, self._claims.asker, self._claims.world) if others else NOTHING,
         )
 
     async def _serve(self, look: Look, wanted: Wanted, wish: Wish) -> None:

@@ -10,6 +10,7 @@ from signer.api.virtualservice import VirtualService
 from signer.edge.gateways.budget import Budget, Routes
 from signer.edge.gateways.opt_in import asks_for_nothing, effort_of_a_look, ignored, misspelt, wanted_issuer
 from signer.edge.gateways.read import api_gateway_wishes, gateway_wishes, ingress_wishes, merge
+from signer.edge.gateways.routed import NOTHING, Routed
 from signer.edge.gateways.wish import Passed, Source, SourceKind, Wish, Wishes
 from signer.kube.encoding.codec import Withheld
 from signer.tenancy.verdict import Reason
@@ -46,13 +47,14 @@ def gather(
     annotations: Mapping[str, str],
     default: IssuerReference | None,
     known: Routes | None = None,
+    others: Routed = NOTHING,
 ) -> Wanted:
     """Read all objects of one namespace. `annotations` are the namespace's, `routes` its VirtualServices.
 
     `known`, without a route yet: for a caller who reads on by `named_by`, so that all of it is one look.
 
-    The host "*" of a Gateway is narrowed by routes of its own namespace only: those of others would make it claim hosts
-    that others name.
+    The host "*" of a Gateway is narrowed by routes of its own namespace, and by those of `others` that EdgePolicies let in: any
+    other would make it claim hosts that others name.
     """
     known = known if known is not None else Routes(Budget())
     wishes: list[Wish] = []
@@ -94,7 +96,7 @@ def gather(
         passed += [
             (source, Passed("metadata.annotations", one, beside=True)) for one in ignored(meta.annotations, effort)
         ]
-        found = _read(obj, issuer, known)
+        found = _read(obj, issuer, known, others)
         wishes += found.certificates
         unread |= found.unread
         passed += [(source, one) for one in found.passed]
@@ -113,12 +115,14 @@ def named_by(obj: Gateway | APIGateway | Ingress, routes: Routes) -> tuple[Wish,
     return _read(obj, IssuerReference(), routes).certificates
 
 
-def _read(obj: Gateway | APIGateway | Ingress, issuer: IssuerReference, routes: Routes) -> Wishes:
+def _read(
+    obj: Gateway | APIGateway | Ingress, issuer: IssuerReference, routes: Routes, others: Routed = NOTHING
+) -> Wishes:
     if isinstance(obj, Gateway):
         # Only "*" asks for the routes.
         every = any(server_host(text).name == "*" for server in obj.spec.servers for text in server.hosts)
         attached = routes.attached(obj.metadata) if every else None
-        return gateway_wishes(obj, issuer, attached=attached, budget=routes.budget)
+        return gateway_wishes(obj, issuer, attached=attached, budget=routes.budget, others=others)
     if isinstance(obj, APIGateway):
         return api_gateway_wishes(obj, issuer, budget=routes.budget)
     return ingress_wishes(obj, issuer, budget=routes.budget)

@@ -5,7 +5,7 @@ Sources: Istio, pilot/pkg/model/gateway.go (merging of servers), pilot/pkg/crede
 of Gateway (hosts with a namespace); https://gateway-api.sigs.k8s.io/reference/spec/#gatewaytlsconfig
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from signer.api.certificate import IssuerReference
@@ -16,6 +16,7 @@ from signer.api.text import shown
 from signer.edge.credential_name import INVALID_NAME, NOT_OURS, SecretName, secret_named
 from signer.edge.gateways.budget import STEPS, Budget, Named, read_hosts
 from signer.edge.gateways.opt_in import options_of
+from signer.edge.gateways.routed import NOTHING, Routed
 from signer.edge.gateways.wish import Passed, Source, SourceKind, Wish, Wishes
 from signer.edge.host import MAX_NAMES, Host
 from signer.edge.reserved import reserved_name
@@ -37,6 +38,8 @@ class _Reading:
     budget: Budget
     max_names: int
     unread: dict[str, None] = field(default_factory=dict)
+    let_in: dict[str, tuple[Host, ...]] = field(default_factory=dict)
+    """Hosts of others' routes, by Secret. They have the room that the Gateway's own leave: who writes many takes nothing away."""
     told: bool = False
     """What is wrong with the hosts that "*" stands for; they are the same everywhere."""
     hosts: dict[str, set[Host]] = field(default_factory=dict)
@@ -101,7 +104,8 @@ class _Reading:
                 f"Secret {_first(over)} is wanted for more than {self.max_names} hosts, which a certificate has at most:"
                 " split them over several credential names",
             )
-        for name, hosts in sorted(self.hosts.items()):
+        for name, own in sorted(self.hosts.items()):
+            hosts = own | self._in_the_room(name, own)
             if not hosts or name in self.unread or len(hosts) > self.max_names:
                 continue
             where = self.namespaces[name]
@@ -109,6 +113,17 @@ class _Reading:
                 Wish((self.source,), name, tuple(sorted(hosts)), issuer, self.keys[name], dict(options), where)
             )
         return Wishes(self.source, tuple(found), (*self._over(), *self.passed), frozenset(self.unread))
+
+    def _in_the_room(self, name: str, own: Collection[Host]) -> set[Host]:
+        others = [host for host in self.let_in.get(name, ()) if host not in own]
+        room = max(self.max_names - len(own), 0)
+        if len(others) > room:
+            message = (
+                f"routes of other namespaces name {len(others)} hosts for Secret {shown(name)}, and there is room for {room}: a"
+                f" certificate has {self.max_names} at most; those of later claims are left out, as {others[room]}"
+            )
+            self.skip("", "TooManyHosts", message)
+        return set(others[:room])
 
     def _over(self) -> Iterable[Passed]:
         """Say once for the object that the budget did not last for it."""
@@ -140,12 +155,14 @@ def gateway_wishes(
     *,
     attached: Named | None = None,
     budget: Budget | None = None,
+    others: Routed = NOTHING,
     max_names: int = MAX_NAMES,
 ) -> Wishes:
     """Return what an Istio Gateway wants, as far as the `budget` lasts.
 
     `attached`: hosts of the VirtualServices on it, which narrow the host "*". Only those of the Gateway's own namespace:
     another tenant's, attached to a shared Gateway, would put names into its certificate, or more than one can have.
+    `others`: those of other namespaces that EdgePolicies let in.
     """
     reading = _reading("Gateway", gateway.metadata, gateway.problem, budget, max_names)
     narrowed = attached if attached is not None else Named()
@@ -153,9 +170,11 @@ def gateway_wishes(
         place = f"spec.servers[{index}]"
         names = _credentials(reading, place, server)
         if names:
-            hosts = _hosts(reading, f"{place}.hosts", server.hosts, narrowed)
+            let_in = others.on(gateway.metadata.name, gateway.metadata.namespace, server.hosts)
+            hosts = _hosts(reading, f"{place}.hosts", server.hosts, narrowed, let_in)
             for name, key in names:
                 reading.add(place, name, hosts, key)
+                reading.let_in[name.name] = tuple(dict.fromkeys((*reading.let_in.get(name.name, ()), *let_in)))
     return reading.wishes(issuer, options_of(gateway.metadata.annotations))
 
 
@@ -192,7 +211,9 @@ def _credentials(reading: _Reading, place: str, server: Server) -> list[tuple[Se
     return found
 
 
-def _hosts(reading: _Reading, place: str, listed: Iterable[str], narrowed: Named) -> Named:
+def _hosts(
+    reading: _Reading, place: str, listed: Iterable[str], narrowed: Named, let_in: tuple[Host, ...] = ()
+) -> Named:
     """The hosts of one server. `ns/host` names who may attach routes: for the certificate only the host counts."""
     found: dict[Host, None] = {}
     for index, text in enumerate(listed):
@@ -200,12 +221,13 @@ def _hosts(reading: _Reading, place: str, listed: Iterable[str], narrowed: Named
             break
         name = server_host(text).name
         one = reading.again(narrowed) if name == "*" else read_hosts((name,), reading.budget)
-        if name == "*" and one == Named():
+        if name == "*" and one == Named() and not let_in:
             reading.skip(
                 f"{place}[{index}]",
                 "NoHost",
                 "* names no host, and no VirtualService of the Gateway's own namespace on this Gateway does (those of other"
-                " namespaces do not count, as anybody could write one); name the hosts",
+                " namespaces do not count, as anybody could write one, but for hosts of an EdgePolicy that covers this"
+                " namespace and has theirs in routesFrom); name the hosts",
             )
         if not one.whole:
             return one

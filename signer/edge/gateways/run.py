@@ -164,7 +164,8 @@ class GatewayRun:
                 changed(namespace)
 
         def namespace_changed(change: Change[NamespaceObject]) -> None:
-            changed(change.key[1])
+            for namespace in {change.key[1], *sources.beside(change.key[1])}:
+                changed(namespace)
 
         secrets.watch.subscribe(secret_changed)
         claims.hosts.subscribe(claim_changed)

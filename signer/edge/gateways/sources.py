@@ -11,6 +11,7 @@ from signer.api.gateway import API_GATEWAYS, GATEWAYS, APIGateway, Gateway
 from signer.api.ingress import INGRESSES, Ingress
 from signer.api.parts import only_what_is_read
 from signer.api.virtualservice import MESH, VIRTUAL_SERVICES, VirtualService
+from signer.edge.gateways.routed import elsewhere
 from signer.edge.gateways.wish import Source, SourceKind
 from signer.kube.client import ApiClient
 from signer.kube.discovery.served import Served, locate
@@ -43,6 +44,8 @@ class GatewaySources:
         self._changed = changed
         self._objects: dict[str, dict[tuple[str, str], Gateway | APIGateway | Ingress]] = {}
         self._routes: dict[str, dict[str, VirtualService]] = {}
+        # By the namespace of the Gateways: the routes of others on them.
+        self._on: dict[str, dict[Key, VirtualService]] = {}
 
         def served(name: str, resource: Any, codec: Any, handler: Any, forget: Callable[[], None]) -> Served[Any]:
             return Served(name, client, locate(resource), codec, handler, on_absent=forget, on_restart=on_restart)
@@ -101,6 +104,15 @@ class GatewaySources:
         found = self._routes.get(namespace, {})
         return (found[name] for name in sorted(found))
 
+    def routes_on(self, namespace: str) -> Iterator[VirtualService]:
+        """The VirtualServices of other namespaces that name a Gateway of this one, in a fixed order."""
+        found = self._on.get(namespace, {})
+        return (found[key] for key in sorted(found))
+
+    def beside(self, namespace: str) -> set[str]:
+        """The other namespaces on whose Gateways the routes of this one are."""
+        return {where for route in self._routes.get(namespace, {}).values() for where in elsewhere(route)}
+
     def _keeper(self, what: str) -> Callable[[Change[Any]], None]:
         def keep(change: Change[Any]) -> None:
             if change.kind == "synced":
@@ -141,6 +153,7 @@ class GatewaySources:
             return
         namespace, name = change.key
         routes = self._routes.setdefault(namespace, {})
+        self._put_elsewhere(change)
         if change.new is None:
             routes.pop(name, None)
         else:
@@ -150,5 +163,26 @@ class GatewaySources:
         if namespace in self._objects:
             self._changed(namespace)
 
+    def _put_elsewhere(self, change: Change[VirtualService]) -> None:
+        """Keep it by the Gateways' namespaces too, which are looked at again only where what counts there has changed."""
+        before, after = (elsewhere(one) if one is not None else frozenset() for one in (change.old, change.new))
+        for where in before - after:
+            self._on[where].pop(change.key, None)
+            if not self._on[where]:
+                del self._on[where]
+        if change.new is not None:
+            for where in after:
+                self._on.setdefault(where, {})[change.key] = change.new
+        if _said(change.old) != _said(change.new):
+            for where in sorted(before | after):
+                if where in self._objects:
+                    self._changed(where)
+
     def _forget_routes(self) -> None:
         self._routes.clear()
+        self._on.clear()
+
+
+def _said(route: VirtualService | None) -> object:
+    """What counts of it for a Gateway of another namespace."""
+    return (route.spec.hosts, route.spec.gateways, route.spec.export_to) if route is not None else None

@@ -13,7 +13,7 @@ from signer.api.certificate import IssuerReference
 from signer.api.duration import InvalidDuration, parse_duration
 from signer.api.edgepolicy import EdgePolicy, EdgePolicySpec
 from signer.api.names import is_label, is_label_key, is_label_value, is_subdomain
-from signer.api.signerpolicy import SignerNamespaces
+from signer.api.signerpolicy import PolicyNamespaces
 from signer.api.text import capped, shown
 from signer.edge.host import Host
 from signer.tenancy.policies import MAX_RATE_PERIOD, MIN_RATE_PERIOD, missing_uids
@@ -40,6 +40,19 @@ class HostPolicy:
     problem: str = ""
     remade_allowed: bool = False
     namespace_uids: Mapping[str, str] = field(default_factory=dict)
+    route_namespaces: frozenset[str] = frozenset()
+    route_labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def takes_routes(self) -> bool:
+        """Whether routes of some other namespaces name hosts for the Gateways of its own."""
+        return not self.problem and bool(self.route_namespaces or self.route_labels)
+
+    def takes_routes_of(self, namespace: str, labels: Mapping[str, str]) -> bool:
+        """Tell whether routes of this namespace do: they get no host and no key by it, so a name needs no record."""
+        wanted = self.route_labels
+        by_labels = bool(wanted) and all(labels.get(key) == value for key, value in wanted.items())
+        return self.takes_routes and (namespace in self.route_namespaces or by_labels)
 
     def suffix_of(self, host: Host) -> str:
         """The longest suffix that covers the host; "" for none."""
@@ -87,6 +100,8 @@ def read_edge_policy(obj: EdgePolicy) -> HostPolicy:
         max_hosts=spec.max_hosts,
         remade_allowed=spec.namespaces is not None and spec.namespaces.remade == "Allow",
         namespace_uids=dict(obj.status.namespace_uids),
+        route_namespaces=frozenset(spec.routes_from.names if spec.routes_from else ()),
+        route_labels=dict(spec.routes_from.match_labels if spec.routes_from else {}),
         rate=Rate(spec.rate.certificates, parse_duration(spec.rate.per)) if spec.rate is not None else None,
     )
 
@@ -181,8 +196,7 @@ def _problems(spec: EdgePolicySpec) -> Iterator[str]:
     for index, suffix in enumerate(spec.host_suffixes):
         if not is_subdomain(suffix):
             yield f"spec.hostSuffixes[{index}]: {shown(suffix)} is not a valid DNS name in lower case"
-    if spec.namespaces is not None:
-        yield from _namespace_problems(spec.namespaces)
+    yield from _of_namespaces(spec)
     for index, issuer in enumerate(spec.issuers):
         if issuer.kind not in ("ClusterIssuer", "Issuer"):
             yield f"spec.issuers[{index}].kind: {shown(issuer.kind)} is neither ClusterIssuer nor Issuer"
@@ -197,20 +211,27 @@ def _problems(spec: EdgePolicySpec) -> Iterator[str]:
             yield f"spec.rate.per: {shown(spec.rate.per)} is not a duration from 1s to 24h"
 
 
-def _namespace_problems(said: SignerNamespaces) -> Iterator[str]:
+def _of_namespaces(spec: EdgePolicySpec) -> Iterator[str]:
+    if spec.namespaces is not None:
+        if spec.namespaces.remade not in _REMADE:
+            yield f"spec.namespaces.remade: {shown(spec.namespaces.remade)} is not {' or '.join(_REMADE)}"
+        yield from _namespace_problems("spec.namespaces", spec.namespaces)
+    if spec.routes_from is not None:
+        yield from _namespace_problems("spec.routesFrom", spec.routes_from)
+
+
+def _namespace_problems(field: str, said: PolicyNamespaces) -> Iterator[str]:
     names, labels = said.names, said.match_labels
-    if said.remade not in _REMADE:
-        yield f"spec.namespaces.remade: {shown(said.remade)} is not {' or '.join(_REMADE)}"
     if not names and not labels:
-        yield "spec.namespaces: names or matchLabels is expected; leave namespaces out to mean none"
+        yield f"{field}: names or matchLabels is expected; leave {field.partition('.')[2]} out to mean none"
     for index, name in enumerate(names):
         if not is_label(name):
-            yield f"spec.namespaces.names[{index}]: {shown(name)} is not a valid namespace name"
+            yield f"{field}.names[{index}]: {shown(name)} is not a valid namespace name"
     for key, value in labels.items():
         if not is_label_key(key, LABEL_PREFIX):
-            yield f"spec.namespaces.matchLabels: {shown(key)} is not a label under {LABEL_PREFIX}; others may be the tenant's own"
+            yield f"{field}.matchLabels: {shown(key)} is not a label under {LABEL_PREFIX}; others may be the tenant's own"
         if not is_label_value(value):
-            yield f"spec.namespaces.matchLabels: {shown(value)} is not a valid label value"
+            yield f"{field}.matchLabels: {shown(value)} is not a valid label value"
 
 
 def _period(text: str) -> timedelta:

@@ -3,6 +3,8 @@
 from tests.mutants.mutant import Mutant
 
 _OF_REMADE = ("tests/unit/edge/hosts/test_remade.py",)
+_ROUTED = "signer/edge/gateways/routed.py"
+_OF_ROUTED = ("tests/unit/edge/gateways/test_routed.py",)
 _OF_PROVEN = ("tests/unit/edge/hosts/test_proven.py",)
 _RECORDS = "signer/edge/hosts/secret_records.py"
 _PLACEHOLDER = "signer/edge/gateways/placeholder.py"
@@ -177,5 +179,26 @@ MUTANTS = (
         "        made=from_rfc3339(obj.spec.since) or from_rfc3339(obj.metadata.creation_timestamp),\n",
         "        made=from_rfc3339(obj.metadata.creation_timestamp),\n",
         _OF_REMADE,
+    ),
+    Mutant(
+        "a policy that decides about another host lets a route's host in",
+        _ROUTED,
+        "any(one in letting[where] for one in deciding(world.policies, host)):\n",
+        "letting[where]:\n",
+        _OF_ROUTED,
+    ),
+    Mutant(
+        "a policy of another Gateway's namespace lets a route's host in",
+        _ROUTED,
+        "if one.takes_routes and one.covers(gateway.namespace, gateway.uid, gateway.labels)",
+        "if one.takes_routes",
+        _OF_ROUTED,
+    ),
+    Mutant(
+        "who writes many routes takes hosts out of a full certificate",
+        _ROUTED,
+        "        return not mine, made, one[1], one[0]\n",
+        "        return False, made * mine * 0, one[1], one[0]\n",
+        _OF_ROUTED,
     ),
 )
