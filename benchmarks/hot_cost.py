@@ -47,7 +47,8 @@ from signer.observe.metrics import Metrics
 from signer.tenancy.verdict import Limits
 from tests import pki
 from tests.fakes.envelopes import wrap
-from tests.unit.csr.controller.parts import FakeMesh, FakeQuestions, FakeRecorder, FakeRegistry
+from tests.fakes.recorder import FakeRecorder
+from tests.unit.csr.controller.parts import FakeMesh, FakeQuestions, FakeRegistry
 from tests.unit.csr.crafted import issuer
 
 BATCH = 64

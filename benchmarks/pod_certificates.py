@@ -28,7 +28,7 @@ from signer.kube.encoding.codec import JsonCodec
 from signer.kube.reflector import Change, Reflector
 from tests import pki
 from tests.integration.hot_path import Place
-from tests.integration.pods.kubelet import FLAGS, NODES, Kubelet, stub
+from tests.integration.pods.kubelet import FLAGS, NODES, Kubelet
 from tests.integration.tenants import Tenants, define_proxy_configs
 from tests.localmesh import LocalCluster
 from tests.localmesh.install import COMPONENTS, install
@@ -67,7 +67,7 @@ class Setup:
         self.pods = [self.kubelet.pod(self.namespace) for _ in range(PODS)]
         self.istiod: Path = install_istiod(cluster, [self.namespace])
         self.node = cluster.kubeconfig(self.kubelet.user, (NODES,))
-        self._stub = base64.b64encode(stub(pki.key())).decode()
+        self._stub = base64.b64encode(pki.stub(pki.key())).decode()
 
     def bodies(self, count: int) -> list[dict[str, Any]]:
         """Requests of the node, by turns for each Pod. One key is enough: nobody compares."""

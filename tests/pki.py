@@ -197,6 +197,24 @@ def spiffe(namespace: str, service_account: str = "default", trust_domain: str =
     return f"spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}"
 
 
+def stub(private: Key) -> bytes:
+    """A CSR (DER) that asks for nothing, as a kubelet writes it."""
+    request = x509.CertificateSigningRequestBuilder().subject_name(name()).sign(private, digest_for(private))
+    return request.public_bytes(serialization.Encoding.DER)
+
+
+def proof(private: Key, message: bytes) -> tuple[bytes, bytes]:
+    """A key (SubjectPublicKeyInfo) and its signature over `message`, as a PodCertificateRequest of v1beta1 has them."""
+    if isinstance(private, rsa.RSAPrivateKey):
+        signature = private.sign(message, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256())
+    elif isinstance(private, ec.EllipticCurvePrivateKey):
+        signature = private.sign(message, ec.ECDSA(hashes.SHA256()))
+    else:
+        signature = private.sign(message)
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return private.public_key().public_bytes(serialization.Encoding.DER, form), signature
+
+
 def workload_csr(
     namespace: str,
     service_account: str = "default",

@@ -24,8 +24,8 @@ from signer.commands.explanations.requests import (
 )
 from signer.commands.live import Mesh, read_mesh, time_there
 from signer.commands.output import JSON, TEXT, YAML, colours, say, written
-from signer.commands.signers import parse_signer
 from signer.commands.tables import clean, coloured, table
+from signer.commands.tenancies.signers import parse_signer
 from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound
 from signer.settings.values import Settings

@@ -15,8 +15,15 @@ from signer.api.text import shown
 from signer.commands.command import FINE, FOUND, NotFoundOut, add_options, run
 from signer.commands.live import read_mesh, time_there
 from signer.commands.output import JSON, YAML, say, written
-from signer.commands.signers import Roots, approve_rule, mesh_fragment, parse_signer, roots_of, without_others_cas
 from signer.commands.tables import clean
+from signer.commands.tenancies.signers import (
+    Roots,
+    approve_rule,
+    mesh_fragment,
+    parse_signer,
+    roots_of,
+    without_others_cas,
+)
 from signer.kube.client import ApiClient
 from signer.kube.errors import Conflict, NotFound
 from signer.mesh.roots import asked_by_istiod

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from signer.api.text import shown
 from signer.commands.command import NotFoundOut, add_options, run
-from signer.commands.owners import release_host, release_signer
+from signer.commands.tenancies.owners import release_host, release_signer
 from signer.kube.client import ApiClient
 from signer.settings.values import Settings
 

@@ -13,10 +13,10 @@ from signer.commands.checks.access import CONTROLLERS, SIGNER
 from signer.commands.checks.examination import SEVERITIES, examine
 from signer.commands.checks.facts import Facts, at, items, name_of, namespace_of
 from signer.commands.checks.replicas import live
-from signer.commands.holders import known_tenancies
 from signer.commands.live import Json, Listing
 from signer.commands.output import Row
 from signer.commands.tables import ago
+from signer.commands.tenancies.holders import known_tenancies
 from signer.kube.leases.record import LEADER_LEASE
 
 SOON = timedelta(days=14)

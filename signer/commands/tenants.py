@@ -8,14 +8,14 @@ from signer.api.meta import to_rfc3339
 from signer.api.signername import signer_name_of
 from signer.api.tenantbridge import TENANT_BRIDGES
 from signer.commands.command import FINE, FOUND, NotFoundOut, add_namespace, add_options, checked_namespace, run
-from signer.commands.holders import Tenancy, document, manifest, problems, proposals, tenancies
 from signer.commands.live import Mesh, list_all, read_mesh, time_there
-from signer.commands.matrix import Passage, cells, reaches
-from signer.commands.matrix import document as reach_document
 from signer.commands.output import LISTS, Row, Rows, add_watch, print_rows, say
-from signer.commands.owners import release_signer
-from signer.commands.readmit import readmit
 from signer.commands.tables import ago, clean
+from signer.commands.tenancies.holders import Tenancy, document, manifest, problems, proposals, tenancies
+from signer.commands.tenancies.matrix import Passage, cells, reaches
+from signer.commands.tenancies.matrix import document as reach_document
+from signer.commands.tenancies.owners import release_signer
+from signer.commands.tenancies.readmit import readmit
 from signer.kube.client import ApiClient
 from signer.settings.values import Settings
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from cryptography import x509
 
-from signer.commands.signers import approve_rule
+from signer.commands.tenancies.signers import approve_rule
 from tests.e2e.conftest import refusals_of
 from tests.localmesh.demo import command
 from tests.localmesh.istio_install import BY_IDENTITY, mesh_config

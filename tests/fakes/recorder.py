@@ -19,15 +19,24 @@ class Taken:
     courtesy: bool = False
 
     @property
+    def kind(self) -> str:
+        return self.about.kind
+
+    @property
+    def namespace(self) -> str:
+        return self.about.namespace
+
+    @property
     def name(self) -> str:
         return self.about.name
 
 
 class FakeRecorder:
-    """Takes Events while `room` is not 0; None: it never ends."""
+    """Takes Events while `room` is not 0, None: it never ends; and none of the shares that are in `full`."""
 
     def __init__(self, room: int | None = None) -> None:
         self.room = room
+        self.full = set[str | None]()
         self.taken: list[Taken] = []
         self.refused = 0
         self.lost = 0
@@ -37,7 +46,7 @@ class FakeRecorder:
             self.lost += 1
 
     def offer(self, about: ObjectReference, type_: str, reason: str, message: str, **more: Any) -> bool:
-        if self.room == 0:
+        if self.room == 0 or more.get("share") in self.full:
             self.refused += 1
             return False
         if self.room is not None:
@@ -47,6 +56,10 @@ class FakeRecorder:
 
     def dropped(self) -> None:
         self.lost += 1
+
+    def of(self, kind: str) -> list[Taken]:
+        """Those about objects of a kind."""
+        return [one for one in self.taken if one.kind == kind]
 
     @property
     def reasons(self) -> list[str]:

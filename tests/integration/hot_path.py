@@ -17,6 +17,7 @@ from cryptography import x509
 from tests import pki
 from tests.integration.plain_api import Api, Json, Refused
 from tests.localmesh import Cluster, kubeconfig
+from tests.localmesh.cluster import pause
 from tests.localmesh.signer import NAMESPACE
 
 CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
@@ -260,7 +261,7 @@ def issuers_path(namespace: str = "") -> str:
 
 def settle(condition: Callable[[], bool], what: str, timeout: float = PATIENCE) -> None:
     """Poll until it holds."""
-    deadline = time.monotonic() + timeout
+    begun = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {timeout:.0f} s"
-        time.sleep(0.05)
+        assert time.monotonic() < begun + timeout, f"{what}: not within {timeout:.0f} s"
+        time.sleep(pause(begun))

@@ -37,6 +37,7 @@ from signer.kube.resource import Resource
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
 from tests.localmesh import Cluster
+from tests.localmesh.cluster import pause
 
 Json = dict[str, Any]
 EC_KEY = {"algorithm": "ECDSA", "size": 256}
@@ -194,12 +195,12 @@ class World:
 
     async def until(self, what: str, ask: Callable[[], Awaitable[Any]]) -> Any:
         """Ask until the answer is true, and return it."""
-        deadline = time.monotonic() + _PATIENCE
+        begun = time.monotonic()
         while not (answer := await ask()):
             if self._running is not None and self._running.done():
                 self._running.result()
-            assert time.monotonic() < deadline, f"{what}: not within {_PATIENCE:.0f} s"
-            await asyncio.sleep(0.05)
+            assert time.monotonic() < begun + _PATIENCE, f"{what}: not within {_PATIENCE:.0f} s"
+            await asyncio.sleep(pause(begun))
         return answer
 
     async def condition(

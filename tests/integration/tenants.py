@@ -9,12 +9,13 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests import pki
 from tests.integration.hot_path import Place, signer_name
 from tests.integration.plain_api import Json
-from tests.localmesh import Cluster
-from tests.localmesh.install import wait_established
+from tests.localmesh import Cluster, LocalCluster
+from tests.localmesh.install import install, wait_established
 
 ISTIO = "istio-system"
 ISTIOD = f"system:serviceaccount:{ISTIO}:istiod"
@@ -92,6 +93,19 @@ def meshed(cluster: Cluster) -> Iterator[Tenants]:
         if tenants.cas:
             tenants.remove()
         place.api.close()
+
+
+@contextmanager
+def mesh_cluster(*more: Path) -> Iterator[LocalCluster]:
+    """A cluster of its own with all that we ship, `more` of our components' files, ProxyConfigs, and istiod's rights.
+
+    Where a test changes what a cluster has once, such as Istio's ConfigMap.
+    """
+    with LocalCluster() as cluster:
+        install(cluster, more=more)
+        define_proxy_configs(cluster)
+        cluster.kubectl("create", "clusterrolebinding", "istiod", "--clusterrole=cluster-admin", f"--user={ISTIOD}")
+        yield cluster
 
 
 def define_proxy_configs(cluster: Cluster) -> None:

@@ -10,10 +10,9 @@ import pytest
 from tests import pki
 from tests.integration.hot_path import Issued, Place
 from tests.integration.plain_api import Json, Refused
-from tests.integration.tenants import define_proxy_configs
+from tests.integration.tenants import mesh_cluster
 from tests.integration.test_policy_opens import remake
 from tests.localmesh import LocalCluster
-from tests.localmesh.install import install
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
 
 pytestmark = pytest.mark.integration
@@ -26,10 +25,7 @@ POLICIES = "/apis/mesh-signer.dev/v1alpha1/signerpolicies"
 @pytest.fixture(scope="module")
 def mesh() -> Iterator[LocalCluster]:
     """A cluster of its own with all that we ship, and ProxyConfigs."""
-    with LocalCluster() as cluster:
-        install(cluster)
-        define_proxy_configs(cluster)
-        cluster.kubectl("create", "clusterrolebinding", "istiod", "--clusterrole=cluster-admin", f"--user={ISTIOD}")
+    with mesh_cluster() as cluster:
         yield cluster
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from tests import pki
 from tests.integration.hot_path import Place
-from tests.integration.tenants import define_proxy_configs
+from tests.integration.tenants import mesh_cluster
 from tests.localmesh import LocalCluster
-from tests.localmesh.install import COMPONENTS, install
+from tests.localmesh.install import COMPONENTS
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
 
 pytestmark = pytest.mark.integration
@@ -26,10 +26,7 @@ OTHER = "# by hand\nmeshMTLS: {minProtocolVersion: TLSV1_3}  # stays\n"
 @pytest.fixture(scope="module")
 def mesh() -> Iterator[LocalCluster]:
     """A cluster of its own: Istio's ConfigMap is one for all of it."""
-    with LocalCluster() as cluster:
-        install(cluster, more=[COMPONENTS / "manage-mesh-config" / "rbac.yaml"])
-        define_proxy_configs(cluster)
-        cluster.kubectl("create", "clusterrolebinding", "istiod", "--clusterrole=cluster-admin", f"--user={ISTIOD}")
+    with mesh_cluster(COMPONENTS / "manage-mesh-config" / "rbac.yaml") as cluster:
         yield cluster
 
 

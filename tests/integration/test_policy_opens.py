@@ -14,10 +14,10 @@ from signer.certificates.requests.requester import GUARD, vouched_since
 from tests import pki
 from tests.integration.hot_path import Place
 from tests.integration.plain_api import Json, Refused
-from tests.integration.tenants import define_proxy_configs
+from tests.integration.tenants import mesh_cluster
 from tests.localmesh import LocalCluster
 from tests.localmesh.errors import LocalMeshError
-from tests.localmesh.install import COMPONENTS, install
+from tests.localmesh.install import COMPONENTS
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
 
 pytestmark = pytest.mark.integration
@@ -35,12 +35,9 @@ MASTERS = ["system:masters"]
 @pytest.fixture(scope="module")
 def mesh() -> Iterator[LocalCluster]:
     """A cluster of its own with all that we ship, and ProxyConfigs."""
-    with LocalCluster() as cluster:
-        install(cluster, more=[COMPONENTS / "requester" / "requester.yaml"])
-        define_proxy_configs(cluster)
+    with mesh_cluster(COMPONENTS / "requester" / "requester.yaml") as cluster:
         # A policy that changes requests answers 503 until the API server knows the schema, some time after that.
         cluster.wait_for(lambda: _taken(cluster), "CertificateRequests are taken", 60)
-        cluster.kubectl("create", "clusterrolebinding", "istiod", "--clusterrole=cluster-admin", f"--user={ISTIOD}")
         yield cluster
 
 

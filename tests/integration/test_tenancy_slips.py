@@ -8,9 +8,8 @@ import pytest
 
 from tests import pki
 from tests.integration.hot_path import Place
-from tests.integration.tenants import ISTIO, ISTIOD, PROXY_CONFIGS, Tenants, define_proxy_configs
+from tests.integration.tenants import ISTIO, ISTIOD, PROXY_CONFIGS, Tenants, mesh_cluster
 from tests.localmesh import LocalCluster
-from tests.localmesh.install import install
 from tests.localmesh.signer import SignerProcess
 
 pytestmark = pytest.mark.integration
@@ -22,10 +21,7 @@ POLICIES = "/apis/mesh-signer.dev/v1alpha1/signerpolicies"
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
     """A cluster of its own: Istio's ConfigMap is one for all of it."""
-    with LocalCluster() as found:
-        install(found)
-        define_proxy_configs(found)
-        found.kubectl("create", "clusterrolebinding", "istiod", "--clusterrole=cluster-admin", f"--user={ISTIOD}")
+    with mesh_cluster() as found:
         yield found
 
 

@@ -6,11 +6,13 @@ cluster's file is first flattened by kubectl.
 
 import base64
 import dataclasses
+import functools
 import json
 import os
 import ssl
 import tempfile
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -41,15 +43,21 @@ class Access:
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     def ssl_context(self) -> ssl.SSLContext:
-        """A client context that trusts this server only, with the client certificate loaded."""
-        context = ssl.create_default_context(cadata=self.ca.decode())
-        if self.client is not None:
-            # ssl can load a key from a file only.
-            with tempfile.NamedTemporaryFile(suffix=".pem") as file:
-                file.write(self.client.key + self.client.certificate)
-                file.flush()
-                context.load_cert_chain(file.name)
-        return context
+        """A client context that trusts this server only, with the client certificate loaded; the same one each time."""
+        return _context(self.ca, self.client)
+
+
+# Tests dial by the thousand, and what follows takes as long as the handshake.
+@functools.lru_cache(64)
+def _context(ca: bytes, client: Pair | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=ca.decode())
+    if client is not None:
+        # ssl can load a key from a file only.
+        with tempfile.NamedTemporaryFile(suffix=".pem") as file:
+            file.write(client.key + client.certificate)
+            file.flush()
+            context.load_cert_chain(file.name)
+    return context
 
 
 def write(path: Path, access: Access, namespace: str = "default") -> Path:
@@ -79,7 +87,7 @@ def write(path: Path, access: Access, namespace: str = "default") -> Path:
 
 def read(path: Path) -> Access:
     """Read the current context of a kubeconfig."""
-    document = yaml.load(path.read_text(), yaml.CSafeLoader)  # the other takes ten times as long
+    document = _document(path.read_text())
     try:
         named = {kind: {one["name"]: one for one in document[kind]} for kind in ("contexts", "clusters", "users")}
         context = named["contexts"][document["current-context"]]["context"]
@@ -95,6 +103,12 @@ def read(path: Path) -> Access:
         )
     pair = Pair(certificate, key) if certificate else None
     return Access(server, _data(path, cluster, "certificate-authority"), token, pair)
+
+
+@functools.lru_cache(64)
+def _document(text: str) -> Any:
+    """What a file says; not to be changed."""
+    return yaml.load(text, yaml.CSafeLoader)  # the other takes ten times as long
 
 
 def _data(path: Path, section: dict[str, str], field: str) -> bytes:

@@ -14,7 +14,7 @@ from signer.api.text import some
 from signer.commands.checks.facts import WITH_FORCE, Facts, Finding, Severity
 from signer.commands.checks.istiod import config_map_of, istiods, revision_option
 from signer.commands.live import Mesh
-from signer.commands.signers import others_ca, roots_of, whose_ca
+from signer.commands.tenancies.signers import others_ca, roots_of, whose_ca
 from signer.mesh.roots import with_roots_in_mesh
 from signer.tenancy.index import istiod_account
 from signer.tenancy.mesh_cas import CA, other_root

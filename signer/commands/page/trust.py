@@ -12,7 +12,7 @@ from itertools import islice
 from issuers.x509 import der
 from issuers.x509.subject import name_text, read_name
 from signer.api.issuer import IssuerRef
-from signer.commands.holders import Tenancy
+from signer.commands.tenancies.holders import Tenancy
 from signer.tenancy.shared import shared_roots
 from signer.tenancy.world import World
 

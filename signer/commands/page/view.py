@@ -17,11 +17,11 @@ from signer.authorities.state import IssuerState
 from signer.commands import hosts, summary
 from signer.commands.checks.examination import examine
 from signer.commands.command import NotFoundOut
-from signer.commands.holders import document, known_tenancies, problems
 from signer.commands.page.seen import Seen
 from signer.commands.page.trust import ROOT_DIGITS, Graph, drawn, graph
 from signer.commands.page.waits import waits
 from signer.commands.tables import clean
+from signer.commands.tenancies.holders import document, known_tenancies, problems
 from signer.edge.overview import overview
 from signer.tenancy.world import World
 

@@ -12,10 +12,10 @@ from signer.api.certificaterequest import CERTIFICATE_REQUESTS
 from signer.api.certificatesigningrequest import CERTIFICATE_SIGNING_REQUESTS
 from signer.api.signername import parse_signer_name, signer_name_of
 from signer.commands.checks.facts import Facts, at, items, name_of, namespace_of
-from signer.commands.holders import MALFORMED, Tenancy
 from signer.commands.live import Json
 from signer.commands.page.seen import Seen, Warned
 from signer.commands.summary import certificate_ready, issuer_ready, request_state
+from signer.commands.tenancies.holders import MALFORMED, Tenancy
 
 REFUSED, FAILING, WAITS, TOLD = "refused", "failing", "waits", "told"
 """How an object stands; TOLD is an Event, which says by itself what became of it."""

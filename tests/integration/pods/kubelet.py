@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from tests import pki
 from tests.integration.plain_api import Api, Json, Refused
@@ -33,24 +31,9 @@ def requests_path(namespace: str) -> str:
     return f"{GROUP}/namespaces/{namespace}/podcertificaterequests"
 
 
-def stub(private: Any) -> bytes:
-    """A CSR (DER) that asks for nothing, as a kubelet writes it."""
-    digest = None if isinstance(private, ed25519.Ed25519PrivateKey) else hashes.SHA256()
-    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(private, digest)
-    return request.public_bytes(serialization.Encoding.DER)
-
-
 def proven(private: Any, message: bytes) -> Json:
     """The two fields of v1beta1 that prove a key."""
-    if isinstance(private, rsa.RSAPrivateKey):
-        proof = private.sign(message, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256())
-    elif isinstance(private, ec.EllipticCurvePrivateKey):
-        proof = private.sign(message, ec.ECDSA(hashes.SHA256()))
-    else:
-        proof = private.sign(message)
-    spki = private.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    spki, proof = pki.proof(private, message)
     return {"pkixPublicKey": _text(spki), "proofOfPossession": _text(proof)}
 
 
@@ -133,7 +116,7 @@ class Kubelet:
             "nodeName": self.name,
             "nodeUID": self.node["metadata"]["uid"],
             "maxExpirationSeconds": 86_400,
-            "stubPKCS10Request": _text(stub(private or pki.key())),
+            "stubPKCS10Request": _text(pki.stub(private or pki.key())),
         } | changes
         return {
             "apiVersion": VERSION,

@@ -10,7 +10,7 @@ from signer.commands.checks.admission import check_admission, shipped
 from signer.commands.checks.bridges import POLICIES, ROLE, check_bridges
 from signer.commands.checks.facts import Facts
 from signer.commands.live import Listing, Mesh
-from signer.commands.matrix import BRIDGE, cells, document, reaches
+from signer.commands.tenancies.matrix import BRIDGE, cells, document, reaches
 from signer.settings.values import Settings
 from signer.tenancy.index import Index
 from signer.tenancy.world import Settings as WallSettings

@@ -17,7 +17,7 @@ from signer.commands.checks.istiod import check_istiod
 from signer.commands.checks.roots import check_mesh_config, check_roots, roots_for
 from signer.commands.explanations.around import no_root
 from signer.commands.live import Mesh
-from signer.commands.signers import parse_signer, roots_of, without_others_cas
+from signer.commands.tenancies.signers import parse_signer, roots_of, without_others_cas
 from signer.tenancy.index import istiod_account
 from signer.tenancy.meshconfig.edit import edit_mesh_config, in_step
 from signer.tenancy.meshconfig.read import read_mesh_config

@@ -19,7 +19,7 @@ from signer.certificates.requests import steps
 from signer.commands.explanations.certificaterequest import AskRequester, explain_request
 from signer.commands.explanations.csr import NOTHING_FOUND_OUT, Explanation
 from signer.commands.explanations.requests import Asked, content_of, read_certificate_request
-from signer.commands.holders import FREE, GRANTED, KEPT, tenancies
+from signer.commands.tenancies.holders import FREE, GRANTED, KEPT, tenancies
 from tests import pki
 from tests.examples import examples
 from tests.unit.commands.clusters import NAMESPACES, SIGNERS, Cluster, clusters

@@ -91,11 +91,16 @@ def request(**fields: Any) -> CertificateSigningRequest:
     return read_object(encoded(**fields))
 
 
+def loaded(made: CA) -> Authority:
+    """A CA as its Secret gives it, read at its own time."""
+    data = made.secret()
+    return load_authority(data["tls.crt"], data["tls.key"], data["ca.crt"], now=made.now)
+
+
 @functools.cache
 def _made(common_name: str, kind: str) -> tuple[CA, Authority]:
     made = CA(common_name, kind=kind, now=NOW)
-    data = made.secret()
-    return made, load_authority(data["tls.crt"], data["tls.key"], data["ca.crt"], now=NOW)
+    return made, loaded(made)
 
 
 def ca(common_name: str = "foo", kind: str = "p256") -> CA:

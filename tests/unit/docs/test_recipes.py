@@ -6,12 +6,12 @@ import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from issuers.authority import Authority, load_authority
 from issuers.certificate import new_serial, sign
 from issuers.istio_request import uri_name
 from issuers.request import read_request
 from issuers.template import mesh_template
 from tests import pki
+from tests.unit.csr.crafted import loaded
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -32,11 +32,6 @@ def g2() -> pki.CA:
 def cross(g1: pki.CA, g2: pki.CA) -> pki.CA:
     """The next one's key and subject, certified by the CA of now."""
     return g1.intermediate("foo-2", private=g2.private)
-
-
-def loaded(ca: pki.CA) -> Authority:
-    data = ca.secret()
-    return load_authority(data["tls.crt"], data["tls.key"], data["ca.crt"], now=NOW)
 
 
 def chain(ca: pki.CA) -> list[x509.Certificate]:

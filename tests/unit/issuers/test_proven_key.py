@@ -1,6 +1,5 @@
 """Keys that prove themselves: what is read of them is what whoever holds the private one has signed."""
 
-import base64
 from typing import Any
 
 import pytest
@@ -13,16 +12,14 @@ from issuers.istio_request import unexpected_contents, uri_name
 from issuers.proven_key import MAX_BYTES, of_signature, of_stub, request_of_workload
 from issuers.x509 import keys
 from tests import pki
-from tests.integration.pods.kubelet import proven, stub
 
 KINDS = ("p256", "p384", "p521", "rsa3072", "ed25519")
 PRIVATE = {kind: pki.key(kind) for kind in KINDS}
-STUBS = {kind: stub(private) for kind, private in PRIVATE.items()}
+STUBS = {kind: pki.stub(private) for kind, private in PRIVATE.items()}
 
 
 def proof(kind: str, message: bytes) -> tuple[bytes, bytes]:
-    found = proven(PRIVATE[kind], message)
-    return base64.b64decode(found["pkixPublicKey"]), base64.b64decode(found["proofOfPossession"])
+    return pki.proof(PRIVATE[kind], message)
 
 
 def spki(private: Any) -> bytes:
@@ -35,7 +32,9 @@ def spki(private: Any) -> bytes:
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_ways(kind: str) -> None:
     """A kubelet's CSR, and a key with a signature over the Pod's uid, give the same key."""
-    assert of_stub(stub(PRIVATE[kind])).spki == of_signature(*proof(kind, b"uid"), b"uid").spki == spki(PRIVATE[kind])
+    assert (
+        of_stub(pki.stub(PRIVATE[kind])).spki == of_signature(*proof(kind, b"uid"), b"uid").spki == spki(PRIVATE[kind])
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -75,13 +74,13 @@ def test_too_much() -> None:
 def test_a_weak_key() -> None:
     """A key that is too weak is refused, though it proves itself."""
     with pytest.raises(MalformedRequest, match="1024"):
-        of_stub(stub(pki.key("rsa1024")))
+        of_stub(pki.stub(pki.key("rsa1024")))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_written_around_it(kind: str) -> None:
     """The request that is written for a workload is Istio's form, with one name and the proven key."""
-    found = request_of_workload(of_stub(stub(PRIVATE[kind])), pki.spiffe("foo"))
+    found = request_of_workload(of_stub(pki.stub(PRIVATE[kind])), pki.spiffe("foo"))
     assert unexpected_contents(found, uri_name(pki.spiffe("foo"))) == ""
     assert unexpected_contents(found, uri_name(pki.spiffe("bar")))
     assert found.uris == (pki.spiffe("foo"),)

@@ -9,20 +9,15 @@ from cryptography import x509
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from issuers.authority import Authority, load_authority
+from issuers.authority import Authority
 from issuers.certificate import sign, template_for
 from issuers.errors import SigningFailed
 from issuers.request import read_request
 from issuers.whole_chain import with_root
 from tests.pki import CA, workload_csr
-from tests.unit.csr.crafted import NOW, USAGES
+from tests.unit.csr.crafted import NOW, USAGES, loaded
 
 KINDS = ["p256", "p384", "rsa", "ed25519"]
-
-
-def loaded(made: CA) -> Authority:
-    data = made.secret()
-    return load_authority(data["tls.crt"], data["tls.key"], data["ca.crt"], now=NOW)
 
 
 def below(depth: int, kind: str, name: str = "root") -> Authority:

@@ -10,12 +10,11 @@ from signer.api.pod import Pod, PodSpec, PodStatus, Surroundings
 from signer.api.podcertificaterequest import PodCertificateRequest, read_pod_request
 from signer.kube.encoding.protobuf import write_bytes_field, write_varint_field
 from tests import pki
-from tests.integration.pods.kubelet import stub
 from tests.unit.csr.crafted import NOW
 
 FOO_SIGNER = "clusterissuers.cert-manager.io/foo"
 KEY = pki.key("p256")
-STUB = stub(KEY)
+STUB = pki.stub(KEY)
 SPKI = KEY.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 SPEC: Mapping[str, Any] = {
     "signer_name": FOO_SIGNER,

@@ -1,6 +1,5 @@
 """What becomes of a Pod's request: issued for what is really there, denied for good only where nobody can mend it."""
 
-import base64
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,7 +20,6 @@ from signer.pods.evaluate import LOOK_COUNTS_FOR, SHORTEST, PodVerdict, evaluate
 from signer.tenancy.verdict import Bind, Limits, Refuse, Reread, Unready, Wait
 from signer.tenancy.world import MeshConfig, Policy, Settings, World
 from tests import pki
-from tests.integration.pods.kubelet import proven, stub
 from tests.unit.csr.crafted import NOW, ready
 from tests.unit.pods.crafted import KEY, SPEC, pod, request, seen
 from tests.unit.tenancy.worlds import BAR, FOO, binding, world
@@ -285,7 +283,7 @@ class TestDenied:
     @pytest.mark.parametrize("kind", ["p384", "p521", "rsa3072", "ed25519"])
     def test_kinds_of_keys(self, kind: str) -> None:
         """A kind of key that a policy opens is issued, and without that Ed25519 is denied, since Envoy cannot use it."""
-        verdict = judged(stub=stub(pki.key(kind)))
+        verdict = judged(stub=pki.stub(pki.key(kind)))
         if kind == "ed25519":
             assert code(verdict) == "UnsupportedKeyType"
             assert isinstance(verdict, Refuse)
@@ -327,11 +325,8 @@ def policy(**limits: Any) -> Policy:
 
 
 def _proof(message: bytes) -> dict[str, Any]:
-    found = proven(KEY, message)
-    return {
-        "key": base64.b64decode(found["pkixPublicKey"]),
-        "proof": base64.b64decode(found["proofOfPossession"]),
-    }
+    spki, signature = pki.proof(KEY, message)
+    return {"key": spki, "proof": signature}
 
 
 def test_when_it_is_asked_anew() -> None:

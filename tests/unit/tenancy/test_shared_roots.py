@@ -7,7 +7,7 @@ import pytest
 
 from signer.api.issuer import IssuerRef
 from signer.api.signername import signer_name_of
-from signer.commands.signers import roots_of, without_others_cas
+from signer.commands.tenancies.signers import roots_of, without_others_cas
 from signer.tenancy.shared import by_key, has_the_ca_of, shared_roots
 from signer.tenancy.world import Policy, Roots, World
 from tests.unit.commands.meshes import state

@@ -9,7 +9,7 @@ from signer.api.signerpolicy import SignerPolicyStatus
 from signer.commands.checks.facts import field_in
 from signer.commands.checks.mesh import check_policies
 from signer.commands.explanations.advice import advise
-from signer.commands.holders import GRANTED, tenancies
+from signer.commands.tenancies.holders import GRANTED, tenancies
 from signer.tenancy.coverage import policy_status, read_coverage
 from signer.tenancy.decide import decide
 from signer.tenancy.policies import shut_out

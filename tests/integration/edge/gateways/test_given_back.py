@@ -9,7 +9,7 @@ from signer.api.certificate import CERTIFICATES
 from signer.api.edgepolicy import EDGE_POLICIES
 from signer.api.hostclaim import HOST_CLAIMS
 from signer.api.secret import SECRETS
-from signer.commands.readmit import readmit
+from signer.commands.tenancies.readmit import readmit
 from signer.edge.gateways.bodies import UNUSED_SINCE
 from signer.settings.values import Settings
 from tests.integration.edge.gateway_world import EdgeWorld, host, https

@@ -9,7 +9,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from issuers.authority import Authority, load_authority
 from issuers.certificate import sign, template_for
 from issuers.request import read_request
 from issuers.template import within
@@ -25,20 +24,16 @@ from signer.certificates.secrets.view import inspect
 from tests import pki
 from tests.pki import CA, DAY
 from tests.unit.certificates import samples
+from tests.unit.csr.crafted import loaded
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ROOT = CA("root", now=NOW, not_after=NOW + 50 * DAY)
 LOW = ROOT.intermediate("low", not_after=NOW + 40 * DAY)
 
 
-def load(ca: CA) -> Authority:
-    data = ca.secret()
-    return load_authority(data["tls.crt"], data["tls.key"], data["ca.crt"], now=ca.now)
-
-
 def issued(ca: CA, days: int = 10, request: bytes | None = None, usages: tuple[str, ...] = ()) -> IssuedData:
     """A leaf of a CA, with what is stored beside it."""
-    authority = load(ca)
+    authority = loaded(ca)
     wish = template_for(
         read_request(request or pki.csr(dns=["a"])), usages=usages, duration=days * DAY, is_ca=False, now=ca.now
     )
@@ -81,11 +76,11 @@ def test_a_renewed_ca_brings_its_chain_and_root() -> None:
     before = issued(LOW)
     root = renewed(ROOT, not_after=NOW + 90 * DAY)
     low = CA("low", private=LOW.private, parent=root, now=NOW + DAY, not_after=NOW + 80 * DAY)
-    after = longest(before, None, load(low))
+    after = longest(before, None, loaded(low))
     assert after.chain == before.chain.replace(LOW.pem, low.pem)
     assert after.ca == root.pem
     assert (after.key, after.issuer) == (before.key, before.issuer)
-    assert longest(before, after, load(low)) == after
+    assert longest(before, after, loaded(low)) == after
     # While the CA is not known what is in the Secret stays, and no longer when it verifies nothing.
     assert longest(before, after, None) == after
     broken = IssuedData(b"", after.chain, CA("other", now=NOW).pem, after.issuer)
@@ -102,7 +97,7 @@ def test_what_is_no_better_changes_nothing(other: str) -> None:
         "ends sooner": renewed(ROOT, not_after=NOW + 3 * DAY),
         "another name": CA("fourth", now=NOW, private=ROOT.private),
     }[other]
-    assert longest(before, before, load(ca)) == before
+    assert longest(before, before, loaded(ca)) == before
 
 
 def test_renewal_comes_before_the_trust_ends() -> None:

@@ -15,8 +15,8 @@ from signer.api.text import shown
 from signer.commands.explanations.advice import advise
 from signer.commands.explanations.csr import Explanation, explain, misnamed
 from signer.commands.explanations.requests import Asked, as_requester, workload_request
-from signer.commands.holders import tenancies
 from signer.commands.live import Mesh
+from signer.commands.tenancies.holders import tenancies
 from signer.csr.outcome import AskReference
 from signer.tenancy.grants import NotGranted, granted
 from signer.tenancy.verdict import Limits

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from signer.commands.holders import tenancies
 from signer.commands.live import Mesh
 from signer.commands.page.trust import Graph, drawn, graph, tenant_name
+from signer.commands.tenancies.holders import tenancies
 from signer.tenancy.shared import shared_roots
 from tests.unit.commands.meshes import state
 from tests.unit.commands.page.samples import SIGNERS, cluster, seen, signer

@@ -3,9 +3,9 @@
 import pytest
 
 from signer.authorities.state import IssuerState
-from signer.commands.holders import tenancies
 from signer.commands.page.waits import Wait, waits
 from signer.commands.summary import certificate_ready
+from signer.commands.tenancies.holders import tenancies
 from tests.unit.commands.meshes import state
 from tests.unit.commands.page.samples import (
     certificate,

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 from signer.api.certificatesigningrequest import CertificateSigningRequest, RequestContent
-from signer.api.event import ObjectReference
 from signer.api.issuer import IssuerRef
 from signer.api.podcertificaterequest import PodCertificateRequest
 from signer.api.requests import Request
@@ -188,49 +187,6 @@ class FakeQuestions:
     async def key(self, namespace: str, name: str) -> Any:
         self.asked.append((namespace, name))
         return await self._answer()
-
-
-@dataclass(frozen=True)
-class Emitted:
-    name: str
-    type: str
-    reason: str
-    message: str
-    courtesy: bool
-    kind: str = "CertificateSigningRequest"
-    namespace: str = ""
-    share: str | None = None
-
-
-class FakeRecorder:
-    """Takes what it is told; `full` holds the shares that have no room."""
-
-    def __init__(self) -> None:
-        self.events: list[Emitted] = []
-        self.full = set[str | None]()
-
-    def emit(
-        self,
-        ref: ObjectReference,
-        type_: str,
-        reason: str,
-        message: str,
-        *,
-        courtesy: bool = False,
-        share: str | None = None,
-    ) -> None:
-        self.events.append(Emitted(ref.name, type_, reason, message, courtesy, ref.kind, ref.namespace, share))
-
-    def offer(self, *what: Any, share: str | None = None) -> bool:
-        if share not in self.full:
-            self.emit(*what, share=share)
-        return share not in self.full
-
-    def about(self, kind: str) -> list[Emitted]:
-        return [event for event in self.events if event.kind == kind]
-
-    def reasons(self) -> list[str]:
-        return [event.reason for event in self.events]
 
 
 class FakeMesh:

@@ -20,11 +20,11 @@ from signer.observe.audit import AuditLog
 from signer.observe.metrics import Metrics
 from signer.tenancy.verdict import Limits
 from signer.tenancy.world import World
+from tests.fakes.recorder import FakeRecorder
 from tests.unit.csr.controller.parts import (
     Disk,
     FakeMesh,
     FakeQuestions,
-    FakeRecorder,
     FakeReflector,
     FakeRegistry,
     FakeWriter,
@@ -65,7 +65,7 @@ class Scene:
                 cast("Any", self.questions),
                 cast("Any", self.writer),
                 self.sharing,
-                cast("Any", self.recorder),
+                self.recorder.typed,
                 self.metrics,
                 AuditLog(self.disk, stop=self.audit_stop),
                 self.mesh,

@@ -29,8 +29,8 @@ async def test_one_request_one_write() -> None:
         assert scene.metric("request_duration_seconds_count", signer=FOO_SIGNER) == 1
         assert scene.metric("in_flight_writes") == 0
         assert scene.metric("queue_length") == 0
-        assert scene.recorder.reasons() == ["CertificateIssued"]
-        assert scene.recorder.events[0].courtesy
+        assert scene.recorder.reasons == ["CertificateIssued"]
+        assert scene.recorder.taken[0].courtesy
 
 
 @pytest.mark.heavy
@@ -57,7 +57,7 @@ async def test_refused() -> None:
         assert write.answer.refused
         assert scene.metric("requests_total", signer=FOO_SIGNER, outcome="refused") == 1
         assert scene.metric("refusals_total", signer=FOO_SIGNER, namespace="", reason="InvalidDuration") == 1
-        (event,) = scene.recorder.events
+        (event,) = scene.recorder.taken
         assert (event.type, event.reason) == ("Warning", "InvalidDuration")
         assert event.message.startswith("CertificateSigningRequest minimum allowed duration is 10m0s")
         assert [(line["audit"], line["verdict"]) for line in scene.audit] == [
@@ -119,7 +119,7 @@ async def test_nothing_before_the_issuers_are_known() -> None:
     async with running(synced=False, issuer=False) as scene:
         scene.put()
         await asyncio.sleep(60)
-        assert scene.recorder.events == []
+        assert scene.recorder.taken == []
         scene.registry.states[FOO] = ready()
         scene.registry.synced.set()
         await asyncio.sleep(1)
@@ -148,7 +148,7 @@ async def test_gone_and_conflict_are_normal() -> None:
         scene.put_many(2)
         await asyncio.sleep(60)
         assert scene.names == ["r0", "r1"]
-        assert scene.recorder.events == []
+        assert scene.recorder.taken == []
         assert scene.metric("requests_total", signer=FOO_SIGNER, outcome="gone") == 1
         assert scene.metric("requests_total", signer=FOO_SIGNER, outcome="conflict") == 1
         assert scene.metric("requests_total", signer=FOO_SIGNER, outcome="issued") is None

@@ -54,7 +54,7 @@ async def test_found(caplog: pytest.LogCaptureFixture) -> None:
         scene.put(conditions=())
         appears(scene, FOREIGN)
         assert count(scene) == 1
-        (event,) = scene.recorder.about("ClusterIssuer")
+        (event,) = scene.recorder.of("ClusterIssuer")
         assert (event.name, event.type, event.reason) == ("foo", "Warning", "ForeignCertificate")
         assert f"its certificate of {FOO_SIGNER} was not made by mesh-signer" in caplog.text
         assert FOO_SIGNER in scene.controller.foreign.trouble
@@ -76,7 +76,7 @@ async def test_while_we_answer() -> None:
         await asyncio.sleep(0.5)
         appears(scene, FOREIGN, name="thief", uid="thief")
         assert count(scene) == 2
-        assert len(scene.recorder.about("ClusterIssuer")) == 1
+        assert len(scene.recorder.of("ClusterIssuer")) == 1
 
 
 @virtual_time

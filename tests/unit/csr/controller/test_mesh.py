@@ -161,7 +161,7 @@ class TestBind:
             await scene.until(lambda: scene.writer.writes)
             assert scene.writer.writes[0].answer.refused
             assert [asked[0] for asked in mesh.asked] == ["bind", "reread"]
-            assert scene.recorder.reasons()[0] == "SignerClaimed"
+            assert scene.recorder.reasons[0] == "SignerClaimed"
 
     @virtual_time
     async def test_cannot_be_stored(self) -> None:
@@ -191,9 +191,9 @@ class TestBind:
             mesh.on_bind = fail
             scene.put_many(3)
             await asyncio.sleep(2)
-            assert (scene.recorder.reasons(), scene.controller.waiting.trouble) == ([], "")
+            assert (scene.recorder.reasons, scene.controller.waiting.trouble) == ([], "")
             await asyncio.sleep(60)
-            assert scene.recorder.reasons() == ["InquiryFailed"] * 4  # on each, and once on the ProxyConfig
+            assert scene.recorder.reasons == ["InquiryFailed"] * 4  # on each, and once on the ProxyConfig
             trouble = scene.controller.waiting.trouble
             assert trouble.startswith("the owner of ClusterIssuer foo (namespace foo) cannot be stored: ")
             assert "signerbindings is forbidden" in trouble
@@ -231,7 +231,7 @@ class TestUnready:
             assert scene.writer.writes == []
             assert scene.mesh.asked == []
             assert scene.metric("waiting_requests", reason="MeshNotRead") == 3
-            assert scene.recorder.events == []
+            assert scene.recorder.taken == []
             scene.mesh.world.unsynced = ""
             scene.mesh.changed()
             await scene.until(lambda: len(scene.writer.writes) == 3, 1)
@@ -254,7 +254,7 @@ class TestUnready:
             scene.put()
             await asyncio.sleep(60)
             assert scene.writer.writes == []
-            assert scene.recorder.reasons() == ["MeshStateStale"] * 2  # on the request and on the ProxyConfig
+            assert scene.recorder.reasons == ["MeshStateStale"] * 2  # on the request and on the ProxyConfig
             scene.mesh.world.stale = frozenset()
             scene.mesh.changed()
             await scene.until(lambda: scene.writer.writes, 1)
@@ -269,7 +269,7 @@ class TestUnready:
             scene.put()
             await asyncio.sleep(60)
             assert scene.writer.writes == []
-            assert scene.recorder.reasons() == ["NamespaceNotRecorded"] * 2
+            assert scene.recorder.reasons == ["NamespaceNotRecorded"] * 2
             scene.mesh.world.policies[FOO] = (recorded(policy),)
             scene.mesh.changed()
             await scene.until(lambda: scene.writer.writes, 1)
@@ -281,7 +281,7 @@ class TestUnready:
         async with running(world=world(bindings=OWNED, unsynced="SignerBindings")) as scene:
             scene.put()
             await asyncio.sleep(100)
-            assert scene.recorder.reasons() == ["MeshNotRead"] * 2
+            assert scene.recorder.reasons == ["MeshNotRead"] * 2
 
     @virtual_time
     async def test_a_ca_that_waits_for_an_admin(self) -> None:

@@ -30,7 +30,7 @@ async def test_over_the_rate() -> None:
         assert not any(write.answer.refused for write in scene.writer.writes)
         assert scene.metric("waiting_requests", reason="RateLimited") == 0
         assert scene.metric("rate_limited_total", signer=FOO_SIGNER, namespace="foo") == 4
-        assert scene.recorder.reasons().count("RateLimited") == 4
+        assert scene.recorder.reasons.count("RateLimited") == 4
 
 
 @virtual_time

@@ -95,7 +95,7 @@ async def test_what_is_not_granted_costs_no_look() -> None:
         await asyncio.sleep(120)
         assert not pods.looked
         assert not scene.names
-        events = scene.recorder.about("Pod")
+        events = scene.recorder.of("Pod")
         assert [(event.reason, event.namespace, event.name) for event in events] == [("TenantMismatch", "bar", "web-0")]
         assert scene.metric("waiting_requests", reason="TenantMismatch") == 1
         assert {line["verdict"] for line in scene.audit} == {"wait"}
@@ -133,7 +133,7 @@ def test_a_look_that_fails(error: Exception) -> None:
             await asyncio.sleep(60)
             assert not scene.names
             assert 5 < len(pods.looked) < 30
-            assert "InquiryFailed" in scene.recorder.reasons()
+            assert "InquiryFailed" in scene.recorder.reasons
             pods.on_look = seen
             await scene.until(lambda: scene.names, 15)
             assert not scene.writer.writes[0].answer.refused

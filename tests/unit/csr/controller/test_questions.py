@@ -36,7 +36,7 @@ class TestQuestions:
             scene.put(signer=SHOP_SIGNER)
             await asyncio.sleep(1)
             assert scene.writer.writes[0].answer.refused
-            assert scene.recorder.reasons() == ["DeniedReference"]
+            assert scene.recorder.reasons == ["DeniedReference"]
 
     @pytest.mark.parametrize(
         ("error", "pause"),
@@ -100,5 +100,5 @@ async def test_the_wall_is_asked() -> None:
     async with running(options=options) as scene:
         scene.put(annotations={"experimental.cert-manager.io/request-is-ca": "true"})
         await asyncio.sleep(1)
-        assert scene.recorder.reasons() == ["CARequestsNotAllowed"]
+        assert scene.recorder.reasons == ["CARequestsNotAllowed"]
         assert scene.writer.writes[0].answer.refused

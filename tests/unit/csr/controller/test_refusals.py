@@ -23,11 +23,11 @@ async def test_the_first_is_told_in_full() -> None:
         scene.put(**THIEF)
         await scene.until(lambda: scene.writer.writes)
         await asyncio.sleep(1)
-        assert [(event.kind, event.name, event.namespace, event.reason) for event in scene.recorder.events] == [
+        assert [(event.kind, event.name, event.namespace, event.reason) for event in scene.recorder.taken] == [
             ("CertificateSigningRequest", "request-1", "", "TenantMismatch"),
             ("ProxyConfig", "barpc", "bar", "TenantMismatch"),
         ]
-        assert {event.share for event in scene.recorder.events} == {"bar"}
+        assert {event.share for event in scene.recorder.taken} == {"bar"}
         intent, outcome = scene.audit
         assert (intent["audit"], intent["verdict"], intent["requester"]) == ("intent", "refuse", ISTIOD)
         assert intent["identity"] == "spiffe://cluster.local/ns/bar/sa/default"
@@ -44,7 +44,7 @@ async def test_told_on_the_one_that_names_the_signer() -> None:
         scene.put(**THIEF)
         await scene.until(lambda: scene.writer.writes)
         await asyncio.sleep(1)
-        found = [(event.name, event.reason) for event in scene.recorder.events if event.kind == "ProxyConfig"]
+        found = [(event.name, event.reason) for event in scene.recorder.taken if event.kind == "ProxyConfig"]
         assert found == [("foopc", "SignerClaimed")]
 
 
@@ -59,7 +59,7 @@ async def test_a_storm_is_summed_up() -> None:
         assert all(write.answer.refused for write in scene.writer.writes)
         assert scene.metric("refusals_total", signer=FOO_SIGNER, namespace="bar", reason="TenantMismatch") == 100
         assert [line["audit"] for line in scene.audit] == ["intent", "outcome"]
-        assert len(scene.recorder.events) == 2
+        assert len(scene.recorder.taken) == 2
         await asyncio.sleep(60)
         summary = scene.audit[-1]
         assert {key: value for key, value in summary.items() if key != "time"} == {
@@ -70,7 +70,7 @@ async def test_a_storm_is_summed_up() -> None:
             "reasons": ["TenantMismatch"],
             "count": 99,
         }
-        (told,) = [event for event in scene.recorder.events if event.message.startswith("99 more requests")]
+        (told,) = [event for event in scene.recorder.taken if event.message.startswith("99 more requests")]
         assert (told.kind, told.name) == ("ProxyConfig", "barpc")
         assert len(scene.audit) == 3
 
@@ -85,9 +85,9 @@ async def test_waiting_is_told_as_refusing_is(caplog: pytest.LogCaptureFixture) 
             scene.put(name=f"r{number}", uid=f"u{number}")
         await asyncio.sleep(50)
         assert scene.writer.writes == []
-        (told,) = [event for event in scene.recorder.events if event.kind == "ProxyConfig"]
+        (told,) = [event for event in scene.recorder.taken if event.kind == "ProxyConfig"]
         assert (told.namespace, told.name, told.reason) == ("foo", "foopc", "RootMismatch")
-        assert len(scene.recorder.events) == 101
+        assert len(scene.recorder.taken) == 101
         (line,) = scene.audit
         assert (line["audit"], line["verdict"], line["signer"], line["namespace"]) == (
             "wait",
@@ -122,7 +122,7 @@ async def test_a_namespace_without_a_proxy_config() -> None:
     async with running(world=world(claimed={"foo": claims(FOO)}, bindings=OWNED)) as scene:
         scene.put(**THIEF)
         await asyncio.sleep(2)
-        (event,) = scene.recorder.about("ClusterIssuer")
+        (event,) = scene.recorder.of("ClusterIssuer")
         assert (event.name, event.reason, event.type) == ("foo", "TenantMismatch", "Warning")
 
 
@@ -143,7 +143,7 @@ async def test_others_are_told_each() -> None:
             scene.put(name=f"r{number}", uid=f"u{number}", username="eve", expiration=5)
         await asyncio.sleep(2)
         assert len(scene.audit) == 10
-        assert len(scene.recorder.events) == 5
+        assert len(scene.recorder.taken) == 5
 
 
 @virtual_time

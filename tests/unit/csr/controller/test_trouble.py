@@ -206,7 +206,7 @@ class TestInvalid:
             scene.writer.script += [Written("invalid", "422 Invalid: too long")] * 4
             scene.put()
             await scene.until(lambda: len(scene.writer.writes) == 5)
-            errors = [event for event in scene.recorder.events if event.reason == "ErrorUpdate"]
+            errors = [event for event in scene.recorder.taken if event.reason == "ErrorUpdate"]
             assert [event.message for event in errors] == [
                 "The API server does not take the answer: 422 Invalid: too long"
             ]
@@ -285,8 +285,8 @@ class TestUnforeseen:
             scene.put()
             await asyncio.sleep(10)
             assert scene.names == ["request-1"]
-            assert scene.recorder.reasons() == ["SigningError", "CertificateIssued"]
-            assert scene.recorder.events[0].message == "Error signing certificate: what was signed differs"
+            assert scene.recorder.reasons == ["SigningError", "CertificateIssued"]
+            assert scene.recorder.taken[0].message == "Error signing certificate: what was signed differs"
             assert len(scene.audit) == 2
 
 
@@ -310,10 +310,10 @@ async def test_what_the_api_server_refuses(answer: Refusal) -> None:
         scene.writer.script += [Written("unknown", str(answer.error), error=answer.error)] * 1000
         scene.put()
         await asyncio.sleep(30)
-        told = [one for one in scene.recorder.events if one.reason == "WriteFailed"]
+        told = [one for one in scene.recorder.taken if one.reason == "WriteFailed"]
         assert bool(told) != answer.lasts
         await asyncio.sleep(90)
-        told = [one for one in scene.recorder.events if one.reason == "WriteFailed"]
+        told = [one for one in scene.recorder.taken if one.reason == "WriteFailed"]
         assert {one.kind for one in told} == {"CertificateSigningRequest", "ProxyConfig"}
         assert len(told) == 2
         assert all(answer.words in one.message for one in told)

@@ -67,14 +67,14 @@ async def test_told_once() -> None:
     async with running(issuer=False) as scene:
         scene.put()
         await asyncio.sleep(120)
-        assert scene.recorder.reasons() == ["IssuerNotFound"]
+        assert scene.recorder.reasons == ["IssuerNotFound"]
         for round_ in range(5):
             scene.registry.set(unready(message=f"trouble {round_}"))
             await asyncio.sleep(40)
         scene.registry.set(None)
         await asyncio.sleep(40)
-        assert scene.recorder.reasons() == ["IssuerNotFound", "IssuerNotReady"]
-        first, second = scene.recorder.events
+        assert scene.recorder.reasons == ["IssuerNotFound", "IssuerNotReady"]
+        first, second = scene.recorder.taken
         assert (first.type, first.message) == ("Warning", "Referenced issuer does not exist: ClusterIssuer foo")
         assert second.message == "Referenced issuer does not have a Ready status condition: trouble 0"
 
@@ -86,7 +86,7 @@ async def test_nothing_is_told_of_a_ca_that_is_being_read() -> None:
         scene.registry.set(unready(reason=PENDING))
         scene.put()
         await asyncio.sleep(1)
-        assert scene.recorder.events == []
+        assert scene.recorder.taken == []
         assert scene.metric("waiting_requests", reason=PENDING) == 1
 
 
@@ -99,7 +99,7 @@ async def test_a_secret_that_appears() -> None:
         scene.questions.script += [NoKey(), own]
         scene.put(request=csr(own, dns=["own.example"], subject=name("own")), annotations={PRIVATE_KEY: "own-key"})
         await asyncio.sleep(1)
-        assert scene.recorder.reasons() == ["SecretNotFound"]
+        assert scene.recorder.reasons == ["SecretNotFound"]
         assert scene.registry.watched == ["cert-manager"]
         scene.registry.secret_changed("cert-manager", "own-key")
         await asyncio.sleep(0.01)
@@ -138,11 +138,11 @@ class TestApproval:
         async with running() as scene:
             scene.put(conditions=())
             await asyncio.sleep(4)
-            assert scene.recorder.events == []
+            assert scene.recorder.taken == []
             for version in range(8, 14):
                 await asyncio.sleep(5)
                 scene.put(conditions=(), version=str(version))
-            (event,) = scene.recorder.events
+            (event,) = scene.recorder.taken
             assert (event.type, event.reason) == ("Warning", "WaitingApproval")
             assert event.message.startswith("Waiting for the Approved condition before issuing: ")
             assert "kubectl certificate approve" in event.message
@@ -157,11 +157,11 @@ class TestApproval:
                 scene.put(name=f"busy-{number}", uid=f"busy-{number}", conditions=(), username="busy")
             scene.put(name="calm", uid="calm", conditions=(), username="calm")
             await asyncio.sleep(30)
-            assert [event.name for event in scene.recorder.events] == ["calm"]
+            assert [event.name for event in scene.recorder.taken] == ["calm"]
             scene.put(name="busy-1", uid="busy-1", version="8", username="busy")
             scene.recorder.full.clear()
             await asyncio.sleep(30)
-            told = [event.name for event in scene.recorder.events if event.reason == "WaitingApproval"]
+            told = [event.name for event in scene.recorder.taken if event.reason == "WaitingApproval"]
             assert told == ["calm", "busy-0", "busy-2"]
 
     @virtual_time
@@ -172,7 +172,7 @@ class TestApproval:
             await asyncio.sleep(1)
             scene.put(version="8")
             await asyncio.sleep(60)
-            assert scene.recorder.reasons() == ["CertificateIssued"]
+            assert scene.recorder.reasons == ["CertificateIssued"]
 
     @virtual_time
     async def test_not_told_of_what_is_gone(self) -> None:
@@ -184,7 +184,7 @@ class TestApproval:
             scene.reflector.delete("deleted")
             scene.put(name="denied", uid="2", version="8", conditions=("Denied",))
             await asyncio.sleep(60)
-            assert scene.recorder.events == []
+            assert scene.recorder.taken == []
 
 
 @virtual_time

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from signer.api.edgepolicy import EdgePolicy
 from signer.api.hostclaim import HostClaim
 from signer.api.meta import to_rfc3339
-from signer.commands.readmit import hosts_of_earlier, remade
+from signer.commands.tenancies.readmit import hosts_of_earlier, remade
 from signer.edge.hosts.decide import (
     Asker,
     Claim,

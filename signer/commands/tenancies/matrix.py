@@ -12,8 +12,8 @@ import msgspec
 from signer.api.meta import find_condition
 from signer.api.tenantbridge import TenantBridge
 from signer.api.text import some
-from signer.commands.holders import Tenancy
 from signer.commands.page.trust import graph
+from signer.commands.tenancies.holders import Tenancy
 from signer.tenancy.world import World
 
 ROOT, BRIDGE = "one root", "bridge"

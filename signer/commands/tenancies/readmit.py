@@ -19,8 +19,8 @@ from signer.api.text import capped
 from signer.commands.command import FINE, FOUND, NotFoundOut
 from signer.commands.live import list_all
 from signer.commands.output import say
-from signer.commands.owners import agreed
 from signer.commands.tables import clean
+from signer.commands.tenancies.owners import agreed
 from signer.edge.hosts.decide import Asker, given_back, read_claim
 from signer.edge.hosts.policy import HostPolicy, Policies, read_edge_policy
 from signer.edge.hosts.retention import KEPT

@@ -17,8 +17,8 @@ from signer.api.text import shown
 from signer.commands.command import FINE, FOUND, NotFoundOut
 from signer.commands.live import list_all, time_there
 from signer.commands.output import say
-from signer.commands.signers import parse_signer
 from signer.commands.tables import clean
+from signer.commands.tenancies.signers import parse_signer
 from signer.edge.host import read_host
 from signer.kube.client import ApiClient
 from signer.kube.errors import NotFound

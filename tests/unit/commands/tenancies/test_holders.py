@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from signer.api.issuer import IssuerRef
 from signer.api.meta import ObjectMeta
 from signer.api.signerpolicy import SignerPolicy
-from signer.commands.holders import FREE, GRANTED, KEPT, Tenancy, manifest, proposals, tenancies
+from signer.commands.tenancies.holders import FREE, GRANTED, KEPT, Tenancy, manifest, proposals, tenancies
 from signer.tenancy.policies import read_policy
 from signer.tenancy.world import NO_CLAIMS, Namespace, Policy, World
 from tests.unit.commands.meshes import ALL, mesh, state

@@ -4,7 +4,7 @@ import pytest
 
 from signer.api.issuer import IssuerRef
 from signer.commands.command import NotFoundOut
-from signer.commands.signers import approve_rule, mesh_fragment, parse_signer, roots_of
+from signer.commands.tenancies.signers import approve_rule, mesh_fragment, parse_signer, roots_of
 from signer.mesh.roots import asked_by_istiod, with_roots_in_mesh
 from signer.tenancy.world import Policy
 from tests.unit.commands.meshes import entries, root, state

@@ -1,0 +1,1 @@
+"""What `tenants` and `release` rest on: who has which signer and why, and how a person names one."""
