@@ -27,8 +27,10 @@ class Routed:
 
     def on(self, gateway: str, namespace: str, listed: Iterable[str]) -> tuple[Host, ...]:
         """Those for the "*" in a server's hosts: `*`, `*/*`, or `apps/*`, which takes routes of that namespace alone."""
-        every = [one for one in map(server_host, listed) if one.name == "*"]
-        found = self.hosts.get(gateway, ())
+        found = self.hosts.get(gateway)
+        if not found:
+            return ()
+        every = [one for one in (server_host(text) for text in listed if text.endswith("*")) if one.name == "*"]
         return tuple(dict.fromkeys(host for where, host in found if any(one.takes(where, namespace) for one in every)))
 
 
