@@ -185,7 +185,8 @@ def _broken(chain: bytes, ca: bytes) -> str:
 
 
 def _named(certificate: x509.Certificate) -> str:
-    return shown(parts.subject_text(certificate)) or "a certificate whose subject cannot be read"
+    subject = parts.subject_text(certificate)
+    return shown(subject) if subject else "a certificate whose subject is empty, or cannot be read"
 
 
 def longest(issued: IssuedData, held: IssuedData | None, authority: Authority | None) -> IssuedData:

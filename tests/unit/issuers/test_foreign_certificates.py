@@ -340,6 +340,14 @@ def test_an_odd_part_hides_no_other() -> None:
     assert trusted_until(below, HONEST + root) is not None
 
 
+@pytest.mark.parametrize("name", ["empty", "not UTF-8", "a bit string"])
+def test_what_has_no_name_is_told_as_such(name: str) -> None:
+    """Of a stranger in a chain whose subject is no text, it is said that it has none, and no empty name is quoted."""
+    stranger = odd.pem(odd.certificate(subject=odd.NAMES[name], issuer=odd.NAMES["BMP"]))
+    (doubt,) = answer_doubts(None, LEAF + stranger, b"", verified=False)
+    assert "a certificate whose subject is empty, or cannot be read of tls.crt did not sign" in doubt.message
+
+
 # What of a certificate the library reads only when it is asked, and may fail at.
 _LATE = {"extensions", "get_extension_for_class", "get_extension_for_oid", "get_attributes_for_oid", "rfc4514_string"}
 _MAY = {
