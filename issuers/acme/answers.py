@@ -26,7 +26,7 @@ from issuers.acme.order import (
     OrderStatus,
     Wish,
 )
-from issuers.acme.targets import Origin, link
+from issuers.acme.targets import Origin, Origins, absolute, link, of_field
 
 # In a path of a URL, in a TXT record, in a route of a gateway: nothing but base64url gets there (RFC 8555, section 8.1,
 # at least 128 bits; the upper end is ours).
@@ -44,7 +44,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """The CA's directory (RFC 8555, section 7.1.1). URLs that a CA need not have are None."""
+    """The CA's directory (RFC 8555, section 7.1.1). URLs that a CA need not have are None.
+
+    `origins`: where its answers may lead, as the directory says.
+    """
 
     new_nonce: str
     new_account: str
@@ -53,6 +56,7 @@ class Directory:
     key_change: str | None
     renewal_info: str | None
     profiles: Mapping[str, str]
+    origins: Origins
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +83,39 @@ class Window:
 
 
 def read_directory(body: bytes, origin: Origin, base: str = "") -> Directory:
-    """A directory whose URLs are all of its own origin; of what a CA need not have, what cannot be used counts as absent.
+    """A directory; of what a CA need not have, what cannot be used counts as absent.
 
-    Relative URLs begin at `base` here and below, which is what was asked; "" takes none.
+    newNonce, newAccount and newOrder may be of other origins: whoever configured the directory trusts it to name its servers (ADR
+    69), and where they really lead is judged when they are dialled. All else must be at one of these. Relative URLs begin at `base`
+    here and below, which is what was asked; "" takes none.
     """
     found = _decode(body, wire.Directory, "directory")
     meta = _told(found.meta)
     profiles = meta.get("profiles") if isinstance(meta, dict) else None
     listed = list(profiles.items())[:_MAX_PARTS] if isinstance(profiles, dict) else []
+    needed = {
+        name: absolute(url, base)
+        for name, url in (
+            ("newNonce", found.new_nonce),
+            ("newAccount", found.new_account),
+            ("newOrder", found.new_order),
+        )
+    }
+    named = frozenset(of_field(url, f"directory: {name}") for name, url in needed.items())
+    origins = Origins(origin, named - {origin})
     return Directory(
-        link(found.new_nonce, base, origin, "directory: newNonce"),
-        link(found.new_account, base, origin, "directory: newAccount"),
-        link(found.new_order, base, origin, "directory: newOrder"),
-        _optional_link(found.revoke_cert, base, origin),
-        _optional_link(found.key_change, base, origin),
-        _optional_link(found.renewal_info, base, origin),
+        needed["newNonce"],
+        needed["newAccount"],
+        needed["newOrder"],
+        _optional_link(found.revoke_cert, base, origins),
+        _optional_link(found.key_change, base, origins),
+        _optional_link(found.renewal_info, base, origins),
         {printable(name, 64): printable(text, 200) for name, text in listed if isinstance(text, str)},
+        origins,
     )
 
 
-def read_account(body: bytes, url: str | None, origin: Origin, base: str = "") -> Account:
+def read_account(body: bytes, url: str | None, origin: Origin | Origins, base: str = "") -> Account:
     """An account; `url` is from the Location header."""
     if url is None:
         raise MalformedAnswer("account: the answer has no Location")
@@ -116,7 +133,7 @@ def read_order(
     body: bytes,
     url: str | None,
     wish: Wish,
-    origin: Origin,
+    origin: Origin | Origins,
     retry_after: dt.datetime | None = None,
     *,
     base: str = "",
@@ -156,7 +173,7 @@ def read_order(
 
 
 def read_authorization(
-    body: bytes, url: str, wish: Wish, origin: Origin, retry_after: dt.datetime | None = None
+    body: bytes, url: str, wish: Wish, origin: Origin | Origins, retry_after: dt.datetime | None = None
 ) -> Authorization:
     """An authorization for one of the names of the wish."""
     found = _decode(body, wire.Authorization, "authorization")
@@ -244,7 +261,7 @@ def _problem(raw: Any, status: int, *, with_text: bool, depth: int = 0) -> Probl
     )
 
 
-def _challenge(found: wire.Challenge, origin: Origin, base: str) -> Challenge:
+def _challenge(found: wire.Challenge, origin: Origin | Origins, base: str) -> Challenge:
     """A challenge; a token or a URL that is none is "" here: whoever is to answer it refuses it (orders/step.py)."""
     kind, token = _text(found.type) or "", _text(found.token) or ""
     kind = kind if _TYPE.fullmatch(kind) else "unknown"
@@ -284,7 +301,7 @@ def _text(raw: msgspec.Raw) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= _MAX_TEXT else None
 
 
-def _optional_link(raw: msgspec.Raw, base: str, origin: Origin) -> str | None:
+def _optional_link(raw: msgspec.Raw, base: str, origin: Origin | Origins) -> str | None:
     """A URL that need not be there; None for one that may not be used."""
     try:
         return link(text, base, origin, "") if (text := _text(raw)) is not None else None

@@ -69,29 +69,51 @@ def origin(url: str) -> Origin:
     return Origin(host, port or 443)
 
 
-def same_origin(url: str, expected: Origin, field: str) -> str:
-    """The URL itself when it is of the directory's origin. Raises ForbiddenTarget, naming `field`."""
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Where a CA's URLs may lead: the origin of its directory, and those that the directory itself names."""
+
+    directory: Origin
+    named: frozenset[Origin] = frozenset()
+
+    def __contains__(self, found: Origin) -> bool:
+        """Tell whether an origin is one of them."""
+        return found == self.directory or found in self.named
+
+
+def of_field(url: str, field: str) -> Origin:
+    """The origin of a URL that an answer has in a field. Raises ForbiddenTarget, naming it."""
     try:
-        found = origin(url)
+        return origin(url)
     except ForbiddenTarget as error:
         raise ForbiddenTarget(f"{field}: {error}") from None
-    if found != expected:
-        raise ForbiddenTarget(f"{field}: it leads to {found}, the directory is at {expected}: not followed")
+
+
+def same_origin(url: str, expected: Origin | Origins, field: str) -> str:
+    """The URL itself when it is of the directory's origin, or one that the directory names. Raises ForbiddenTarget, naming `field`."""
+    allowed = expected if isinstance(expected, Origins) else Origins(expected)
+    found = of_field(url, field)
+    if found not in allowed:
+        raise ForbiddenTarget(f"{field}: it leads to {found}, the directory is at {allowed.directory}: not followed")
     return url
 
 
-def link(url: str, base: str, expected: Origin, field: str) -> str:
+def absolute(url: str, base: str) -> str:
     """A URL of an answer, absolute: a relative one begins at `base`, what was asked (RFC 9110, 10.2.2); "" takes none.
 
-    Raises ForbiddenTarget, naming `field`, for one of another origin. One that is absolute stays as it is, byte for byte.
+    One that is absolute stays as it is, byte for byte.
     """
-    absolute = url
-    if base and url and url.isprintable():
-        try:
-            absolute = url if urlsplit(url).scheme else urljoin(base, url)
-        except ValueError:
-            absolute = url  # told below
-    return same_origin(absolute, expected, field)
+    if not (base and url and url.isprintable()):
+        return url
+    try:
+        return url if urlsplit(url).scheme else urljoin(base, url)
+    except ValueError:
+        return url  # told by whoever asks for its origin
+
+
+def link(url: str, base: str, expected: Origin | Origins, field: str) -> str:
+    """A URL of an answer, made absolute. Raises ForbiddenTarget, naming `field`, for one of an origin that is not expected."""
+    return same_origin(absolute(url, base), expected, field)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +143,15 @@ class AddressRule:
             if kind := _kind(one):
                 return f"a {kind} address"
         return None
+
+
+def kinds(address: str) -> frozenset[str]:
+    """What an address is that is not public: "loopback", "link-local", "private" and the like; nothing for one that is."""
+    try:
+        found: Address = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return frozenset({"malformed"})
+    return frozenset(kind for one in (found, *_inner(found)) if (kind := _kind(one)))
 
 
 # For issuers that only an administrator can write: a CA of one's own may well stand in the cluster.

@@ -57,7 +57,7 @@ def call(options: argparse.Namespace) -> int:
 
 def _rows(rows: list[overview.Row], now: datetime) -> Rows:
     return Rows(
-        ("HOST", "WANTED BY", "ISSUER", "STATE", "SERVED", "ENDS", "RENEWAL", "WHY", "SECRET"),
+        ("HOST", "WANTED BY", "ISSUER", "STATE", "SERVED", "ENDS", "RENEWAL", "WHY", "SECRET", "WHERE"),
         tuple(
             Row(
                 f"{row.source.kind.lower().removeprefix('api')}/{row.source.name}",
@@ -71,11 +71,12 @@ def _rows(rows: list[overview.Row], now: datetime) -> Rows:
                     ago(row.renewal, now),
                     row.why,
                     row.secret,
+                    row.where,
                 ),
                 document(row),
             )
             for row in rows
         ),
         "no Gateway or Ingress wants a certificate",
-        wide=1,
+        wide=2,
     )

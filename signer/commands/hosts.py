@@ -115,6 +115,7 @@ def document(row: overview.Row) -> dict[str, Any]:
         "wantedBy": {"kind": source.kind, "namespace": source.namespace, "name": source.name},
         "issuer": row.issuer,
         "state": row.state,
+        "where": row.where,
         "secret": row.secret,
         "served": {"True": True, "False": False}.get(row.served),
         "ends": to_rfc3339(row.expires) if row.expires else None,

@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 
 from signer.api.certificate import Certificate, IssuerReference, ends_by_itself, request_waits
 from signer.api.challenge import Challenge
-from signer.api.gateway import APIGateway, Gateway
+from signer.api.gateway import APIGateway, Gateway, server_host
 from signer.api.ingress import Ingress
 from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
 from signer.api.meta import Condition, find_condition, from_rfc3339, has_condition
@@ -15,8 +15,9 @@ from signer.api.namespace import NamespaceObject
 from signer.api.notes import text_note
 from signer.api.order import ORDERS, Order
 from signer.api.virtualservice import VirtualService
-from signer.edge.gateways.budget import Budget, Routes
+from signer.edge.gateways.budget import STEPS, Budget, Routes
 from signer.edge.gateways.gather import gather, named_by
+from signer.edge.gateways.placeholder import credentials_of
 from signer.edge.gateways.routed import elsewhere, routed
 from signer.edge.gateways.wish import Source, Wish
 from signer.edge.host import Host
@@ -35,7 +36,8 @@ State = Literal["ready", "issuing", "failing", "waiting", "refused"]
 class Row:
     """One host of one object; `host` is "" for what was passed over before a host was read.
 
-    `served`: what the gateway showed when it was last asked: "True", "False", or "" for not known.
+    `served`: what the gateway showed when it was last asked: "True", "False", or "" for not known. `where`: which server, listener or
+    entry of the object is for the host, and for "*" by which VirtualService.
     """
 
     host: str
@@ -47,6 +49,7 @@ class Row:
     renewal: datetime | None = None
     served: str = ""
     why: str = ""
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +102,10 @@ def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
             if obj.metadata.uid not in asking and not isinstance(obj.raw_spec, Withheld):
                 for wish in named_by(obj, known):
                     rows += _rows_by_hand(wish, by_name.get(wish.secret_name, ()), issuance)
-        if beside:
-            rows[begin:] = [row if row.why else replace(row, why=beside.get(row.source, "")) for row in rows[begin:]]
+        places = _Places(listed, routes)
+        rows[begin:] = [
+            replace(row, why=row.why or beside.get(row.source, ""), where=places.of(row)) for row in rows[begin:]
+        ]
     return sorted(rows, key=lambda row: (row.host == "", row.host, row.source))
 
 
@@ -250,3 +255,56 @@ def _state(host: Host, certificate: Certificate, issuance: _Issuance) -> tuple[S
     if failed is issuing and failed is not None:
         return "failing", f"{why}; {failed.message}" if why else failed.message
     return "waiting", failed.message if failed else ""
+
+
+class _Places:
+    """Where the objects of one namespace serve their hosts. Each object's hosts are looked at once, and routes within one budget."""
+
+    def __init__(self, objects: Iterable[Gateway | APIGateway | Ingress], routes: Iterable[VirtualService]) -> None:
+        self._objects = {obj.metadata.uid: obj for obj in objects}
+        self._routes = tuple(routes)
+        self._known: dict[str, dict[str, str]] = {}
+        self._attached: dict[tuple[str, str], dict[str, str]] = {}
+        self._steps = STEPS
+
+    def of(self, row: Row) -> str:
+        """Say it of one row; "" where nothing of the object names the host."""
+        obj = self._objects.get(row.source.uid)
+        if obj is None or not row.host:
+            return ""
+        if (uid := row.source.uid) not in self._known:
+            self._known[uid] = dict(reversed(list(_named_at(obj))))
+        known = self._known[uid]
+        above = row.host.removeprefix("*.").split(".")
+        wider = (f"*.{'.'.join(above[index:])}" for index in range(1, len(above)))
+        name = next((one for one in (row.host, *wider, "*") if one in known), "")
+        if name != "*":
+            return known.get(name, "")
+        route = self._routes_on(obj.metadata.namespace, obj.metadata.name).get(row.host, "")
+        return f"{known[name]} by VirtualService {route}" if route else known[name]
+
+    def _routes_on(self, namespace: str, name: str) -> dict[str, str]:
+        found = self._attached.setdefault((namespace, name), {})
+        if not found:
+            for route in self._routes:
+                if self._steps > 0 and (namespace, name) in route.attached_to:
+                    self._steps -= 1 + len(route.spec.hosts)
+                    said = f"{route.metadata.namespace}/{route.metadata.name}"
+                    found.update((one.lower(), said) for one in route.spec.hosts if one.lower() not in found)
+        return found
+
+
+def _named_at(obj: Gateway | APIGateway | Ingress) -> Iterable[tuple[str, str]]:
+    """Each host that an object names, with its place; those that have a certificate first."""
+    if isinstance(obj, Gateway):
+        servers = sorted(enumerate(obj.spec.servers), key=lambda entry: not credentials_of(entry[1]))
+        for index, server in servers:
+            place = f"servers[{index}]" + (f" ({name})" if (name := server.name or server.port.name) else "")
+            yield from ((server_host(text).name.lower(), place) for text in server.hosts)
+    elif isinstance(obj, APIGateway):
+        for index, one in sorted(enumerate(obj.spec.listeners), key=lambda entry: entry[1].tls is None):
+            yield one.hostname.lower() or "*", f"listeners[{index}] ({one.name})"
+    else:
+        for index, entry in enumerate(obj.spec.tls):
+            yield from ((text.lower(), f"tls[{index}]") for text in entry.hosts)
+        yield from ((rule.host.lower(), f"rules[{index}]") for index, rule in enumerate(obj.spec.rules) if rule.host)

@@ -25,9 +25,9 @@ from issuers.acme.account import AccountKey, ExternalAccount, Registration
 from issuers.acme.answers import Account, Directory, Window
 from issuers.acme.client.network import Network, alternates
 from issuers.acme.client.transport import Answer, Server, Transport, action
-from issuers.acme.errors import AcmeError, Fatal, MalformedAnswer, Refused, judge_problem
+from issuers.acme.errors import AcmeError, Fatal, ForbiddenTarget, MalformedAnswer, Refused, judge_problem
 from issuers.acme.order import Authorization, Challenge, Order, Wish
-from issuers.acme.targets import link, same_origin
+from issuers.acme.targets import link, origin, same_origin
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -88,7 +88,6 @@ class Session:
         self._transport = Transport(server)
         self._network = Network(self._transport, key, clock)
         self._clock = clock
-        self._origin = self._transport.origin
         self._known: tuple[float, Directory] | None = None
         self._reading = asyncio.Lock()
 
@@ -100,6 +99,14 @@ class Session:
     async def directory(self) -> Directory:
         """The CA's directory, read again each hour."""
         return await self._directory()
+
+    async def leads_here(self, url: str) -> bool:
+        """Tell whether a URL is at the directory's origin, or at one that the directory names now, for which it may be read."""
+        try:
+            found = origin(url)
+        except ForbiddenTarget:
+            return False
+        return found == self._transport.origin or found in (await self.directory()).origins
 
     # -- accounts: RFC 8555, section 7.3 --
 
@@ -130,8 +137,8 @@ class Session:
     async def update_account(self, registration: Registration) -> Account:
         """Set the account's contacts."""
         body = messages.UpdateRegistration(contact=registration.contact())
-        answer = await self._post(self._kid(), body)
-        return answers.read_account(answer.body, self._kid(), self._origin)
+        answer = await self._post(self._account(), body)
+        return answers.read_account(answer.body, self._account(), self._transport.origins)
 
     # -- orders: RFC 8555, sections 7.4 and 7.5 --
 
@@ -151,13 +158,15 @@ class Session:
     async def order(self, url: str, wish: Wish) -> Order:
         """Read an order again, also one that another process made."""
         answer = await self._post(url, None)
-        return answers.read_order(answer.body, url, wish, self._origin, self._network.retry_after(answer))
+        return answers.read_order(answer.body, url, wish, self._transport.origins, self._network.retry_after(answer))
 
     @_step
     async def authorization(self, url: str, wish: Wish) -> Authorization:
         """Read an authorization."""
         answer = await self._post(url, None)
-        return answers.read_authorization(answer.body, url, wish, self._origin, self._network.retry_after(answer))
+        return answers.read_authorization(
+            answer.body, url, wish, self._transport.origins, self._network.retry_after(answer)
+        )
 
     @_step
     async def deactivate(self, url: str) -> None:
@@ -173,7 +182,9 @@ class Session:
     async def finalize(self, order: Order, csr: x509.CertificateSigningRequest, wish: Wish) -> Order:
         """Send the CSR; its names must be those of the order. The certificate may be there at once or later."""
         answer = await self._post(order.finalize, messages.CertificateRequest(csr=csr))
-        return answers.read_order(answer.body, order.url, wish, self._origin, self._network.retry_after(answer))
+        return answers.read_order(
+            answer.body, order.url, wish, self._transport.origins, self._network.retry_after(answer)
+        )
 
     @_step
     async def chains(self, url: str, *, all_of_them: bool = True) -> Downloaded:
@@ -186,7 +197,9 @@ class Session:
         pems, missed = [first.body], []
         for other in others:
             try:
-                pems.append((await self._chain(link(other, url, self._origin, "certificate: alternate"))).body)
+                pems.append(
+                    (await self._chain(link(other, url, self._transport.origins, "certificate: alternate"))).body
+                )
             except AcmeError as error:
                 missed.append(str(error))
         return Downloaded(tuple(pems), tuple(missed))
@@ -215,7 +228,7 @@ class Session:
         asked = (await self._directory()).new_order
         answer = await self._post(asked, body)
         url, retry_after = answer.headers.get("Location"), self._network.retry_after(answer)
-        return answers.read_order(answer.body, url, wish, self._origin, retry_after, base=asked)
+        return answers.read_order(answer.body, url, wish, self._transport.origins, retry_after, base=asked)
 
     async def _chain(self, url: str) -> Answer:
         answer = await self._send(url, b"", accept=_CHAIN_TYPE)
@@ -236,28 +249,34 @@ class Session:
         directory = await self._directory()
         asked = directory.new_account
         answer = await self._network.post(asked, _payload(message), directory.new_nonce, account=None)
-        return answers.read_account(answer.body, answer.headers.get("Location"), self._origin, asked)
+        return answers.read_account(answer.body, answer.headers.get("Location"), self._transport.origins, asked)
 
     async def _post(self, url: str, message: JSONDeSerializable | None) -> Answer:
         return await self._send(url, b"" if message is None else _payload(message))
 
     async def _send(self, url: str, payload: bytes, *, accept: str | None = None) -> Answer:
-        account = self._kid()
+        account = self._account()
         new_nonce = (await self._directory()).new_nonce
-        return await self._network.post(url, payload, new_nonce, account=account, accept=accept)
+        return await self._network.post(url, payload, new_nonce, account=self._here(account), accept=accept)
 
     async def _directory(self) -> Directory:
         # Many orders begin at once after a start: it is read once for all of them.
         async with self._reading:
             if self._known is None or time.monotonic() - self._known[0] > _DIRECTORY_SECONDS:
                 answer = await self._network.get(self._url)
-                self._known = (time.monotonic(), answers.read_directory(answer.body, self._origin, self._url))
+                found = answers.read_directory(answer.body, self._transport.origin, self._url)
+                self._transport.origins = found.origins
+                self._known = (time.monotonic(), found)
             return self._known[1]
 
-    def _kid(self) -> str:
+    def _account(self) -> str:
         if self.account_url is None:
             raise RuntimeError("account_url must be set first")
-        return same_origin(self.account_url, self._origin, "the account's URL")
+        return self.account_url
+
+    def _here(self, account: str) -> str:
+        """The account's URL, once the directory was read: it says where that may be."""
+        return same_origin(account, self._transport.origins, "the account's URL")
 
 
 def _payload(message: JSONDeSerializable) -> bytes:

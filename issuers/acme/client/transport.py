@@ -25,7 +25,7 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from issuers.acme.errors import ForbiddenTarget, MalformedAnswer, Unreachable
-from issuers.acme.targets import AddressRule, Origin, origin, same_origin
+from issuers.acme.targets import AddressRule, Origin, Origins, kinds, origin, same_origin
 
 USER_AGENT = "mesh-signer (+https://mesh-signer.dev)"
 MAX_BYTES = 1 << 20
@@ -114,15 +114,17 @@ class Answer:
 
 
 class Transport:
-    """Exchanges with the origin of one directory."""
+    """Exchanges with the origin of one directory, and with those that it names (`origins`, once it was read)."""
 
     def __init__(self, server: Server) -> None:
         """Raises ForbiddenTarget when the directory's URL or the CA bundle cannot be used. Made on the loop."""
         self.origin: Origin = origin(server.directory)
+        self.origins = Origins(self.origin)
+        self._rule = _Rule(self.origin.host, server.addresses)
         self._server = server
         self._client = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                resolver=_Judged(self.origin, server),
+                resolver=_Judged(self._rule, server.threads),
                 use_dns_cache=False,
                 ssl=server.ssl_context(),
                 keepalive_timeout=_IDLE_SECONDS,
@@ -141,27 +143,29 @@ class Transport:
 
         Raises ForbiddenTarget before anything is sent, Unreachable, or MalformedAnswer.
         """
-        same_origin(url, self.origin, "the URL")
+        at = origin(same_origin(url, self.origins, "the URL"))
         began, status = time.monotonic(), NO_ANSWER
         try:
-            answer = await self._exchange(method, url, body, headers)
+            answer = await self._exchange(at, method, url, body, headers)
             status = answer.status
         finally:
             if self._server.observe is not None:
                 seconds = time.monotonic() - began
-                self._server.observe(Exchange(self.origin.host, action.get(), method, status, seconds))
+                self._server.observe(Exchange(at.host, action.get(), method, status, seconds))
         if 300 <= answer.status < 400:
-            raise MalformedAnswer(f"{self.origin} answered with a redirect ({answer.status}); none is followed")
+            raise MalformedAnswer(f"{at} answered with a redirect ({answer.status}); none is followed")
         return answer
 
     async def close(self) -> None:
         """Close its connections. Whoever still waits for an answer gets Unreachable."""
         await self._client.close()
 
-    async def _exchange(self, method: str, url: str, body: bytes | None, headers: dict[str, str] | None) -> Answer:
-        if _literal(self.origin.host):
+    async def _exchange(
+        self, at: Origin, method: str, url: str, body: bytes | None, headers: dict[str, str] | None
+    ) -> Answer:
+        if _literal(at.host):
             # The library asks a resolver for names only.
-            _allowed(self.origin, self._server.addresses, [self.origin.host])
+            self._rule.allowed(at.host, [at.host])
         try:
             async with (
                 asyncio.timeout(self._server.seconds),
@@ -169,28 +173,28 @@ class Transport:
                     method, URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
                 ) as response,
             ):
-                return Answer(response.status, response.headers, await self._read(method, response))
+                return Answer(response.status, response.headers, await self._read(at, method, response))
         except TimeoutError as error:
             slow = isinstance(error, aiohttp.ConnectionTimeoutError)
             told = "no connection" if slow else "no answer"
             seconds = _CONNECT_SECONDS if slow else self._server.seconds
-            raise Unreachable(f"{self.origin}: {told} within {seconds:.0f} s") from None
+            raise Unreachable(f"{at}: {told} within {seconds:.0f} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise Unreachable(f"{self.origin}: {_cause(error)}") from None
+            raise Unreachable(f"{at}: {_cause(error)}") from None
 
-    async def _read(self, method: str, response: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, at: Origin, method: str, response: aiohttp.ClientResponse) -> bytes:
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise MalformedAnswer(f"{self.origin}: a compressed answer, none was asked for")
+            raise MalformedAnswer(f"{at}: a compressed answer, none was asked for")
         chunked = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
         if response.content_length is None and not chunked and method != "HEAD" and response.status not in (204, 304):
-            raise MalformedAnswer(f"{self.origin}: an answer without a length could be cut off unnoticed")
+            raise MalformedAnswer(f"{at}: an answer without a length could be cut off unnoticed")
         parts: list[bytes] = []
         size = 0
         async for part in response.content.iter_any():
             parts.append(part)
             size += len(part)
             if size > MAX_BYTES:
-                raise MalformedAnswer(f"{self.origin}: an answer of more than {MAX_BYTES} bytes")
+                raise MalformedAnswer(f"{at}: an answer of more than {MAX_BYTES} bytes")
         return b"".join(parts)
 
 
@@ -200,39 +204,59 @@ class _Judged(AbstractResolver):
     Nothing is kept: a name that resolves anew to an address of ours gains nothing.
     """
 
-    def __init__(self, origin: Origin, server: Server) -> None:
-        self._origin = origin
-        self._server = server
+    def __init__(self, rule: "_Rule", threads: Executor | None) -> None:
+        self._rule = rule
+        self._threads = threads
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         look = functools.partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._server.threads, look)
+            found = await asyncio.get_running_loop().run_in_executor(self._threads, look)
         except (socket.gaierror, UnicodeError):
-            raise Unreachable(f"{self._origin}: the name does not resolve") from None
+            raise Unreachable(f"https://{host}: the name does not resolve") from None
         # A scope, as in fe80::1%eth0, stays with its address.
         addresses = {str(address[0]): kind for kind, _, _, _, address in found}
         return [
             ResolveResult(
                 hostname=host, host=one, port=port, family=addresses[one], proto=0, flags=socket.AI_NUMERICHOST
             )
-            for one in _allowed(self._origin, self._server.addresses, list(addresses))
+            for one in self._rule.allowed(host, list(addresses))
         ]
 
     async def close(self) -> None:
         """Nothing is held."""
 
 
-def _allowed(origin: Origin, rule: AddressRule, addresses: list[str]) -> list[str]:
-    """Those that the rule allows. Raises ForbiddenTarget when there is none."""
-    refused = {one: reason for one in addresses if (reason := rule.refusal(one))}
-    allowed = [one for one in addresses if one not in refused]
-    if not allowed:
-        told = ", ".join(f"{one} is {reason}" for one, reason in list(refused.items())[:5])
-        raise ForbiddenTarget(f"{origin} is not connected to: {told or 'it has no address'}")
-    return allowed
+class _Rule:
+    """Which addresses of a host are dialled: of the directory's those that the server's rule allows; of another's, public ones.
+
+    Others may be loopback, link-local or private as far as the directory is just that: it may name its own neighbours, and
+    nobody else's.
+    """
+
+    def __init__(self, directory: str, addresses: AddressRule) -> None:
+        self._directory = directory
+        self._addresses = addresses
+        self._kinds: frozenset[str] = frozenset()
+
+    def allowed(self, host: str, addresses: list[str]) -> list[str]:
+        """Those that are dialled. Raises ForbiddenTarget when there is none."""
+        refused = {one: reason for one in addresses if (reason := self._refusal(host, one))}
+        allowed = [one for one in addresses if one not in refused]
+        if not allowed:
+            told = ", ".join(f"{one} is {reason}" for one, reason in list(refused.items())[:5])
+            raise ForbiddenTarget(f"https://{host} is not connected to: {told or 'it has no address'}")
+        if host == self._directory:
+            self._kinds = frozenset[str]().union(*map(kinds, allowed))
+        return allowed
+
+    def _refusal(self, host: str, address: str) -> str | None:
+        if (reason := self._addresses.refusal(address)) is not None or host == self._directory:
+            return reason
+        beyond = sorted(kinds(address) - self._kinds)
+        return f"a {beyond[0]} address, and the directory has none" if beyond else None
 
 
 def _literal(host: str) -> bool:

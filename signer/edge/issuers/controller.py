@@ -23,7 +23,6 @@ from issuers.acme.account import (
 from issuers.acme.answers import Account as Registered
 from issuers.acme.client import Session
 from issuers.acme.errors import AcmeError, Fatal, ForbiddenTarget, judge
-from issuers.acme.targets import same_origin
 from signer.api.acmeissuer import AcmeStatus, read_acme_status
 from signer.api.event import ObjectReference, reference_to
 from signer.api.issuer import Issuer, IssuerRef
@@ -192,16 +191,12 @@ class AcmeIssuerController:
     ) -> str:
         before = read_acme_status(issuer)
         emails = ",".join(spec.emails)
-        if before.uri and _same_account(before, spec, key_hash) and not self._accounts.doubted(ref):
-            try:
-                same_origin(before.uri, spec.origin, "status.acme.uri")
-            except ForbiddenTarget:
-                pass  # of another server
-            else:
-                if before.last_registered_email == emails:
-                    return before.uri
-                session.account_url = before.uri
-                return _valid(await session.update_account(registration), spec)
+        known = before.uri and _same_account(before, spec, key_hash) and not self._accounts.doubted(ref)
+        if known and await session.leads_here(before.uri):  # one of another server is none
+            if before.last_registered_email == emails:
+                return before.uri
+            session.account_url = before.uri
+            return _valid(await session.update_account(registration), spec)
         # Finding needs no binding and changes nothing; an account that was there keeps its contacts until they are set.
         found = await session.find_account()
         if found is None:

@@ -54,7 +54,7 @@ async def test_trust(start: Start, talk: Talk) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("newOrder", "https://localhost:1/order"),
+        ("newOrder", "https://a@localhost:1/order"),
         ("newNonce", "http://localhost/nonce"),
     ],
 )
@@ -64,6 +64,28 @@ async def test_urls_of_the_directory(start: Start, talk: Talk, field: str, value
         ca.rule = times(1, "/dir", edit(lambda found: found.update({field: value})), "GET")
         with pytest.raises(ForbiddenTarget, match=field):
             await talk(ca).directory()
+
+
+async def test_a_directory_apart(start: Start, talk: Talk) -> None:
+    """A directory on one host and all else on another: an order is made there and had again, also after a restart."""
+    pebble = start()
+    there = await talk(pebble).directory()
+    named = {"newNonce": there.new_nonce, "newAccount": there.new_account, "newOrder": there.new_order}
+    with FaultyCA(pebble) as ca:
+        ca.rule = times(9, "/dir", edit(lambda found: found.update(named)), "GET")
+        both = ca.authority.certificate + pebble.authority.certificate
+        session = talk(ca, ca_bundle=both)
+        await join(session)
+        made = await session.new_order(wish("apart.example.com"))
+        after = talk(ca, ca_bundle=both)
+        after.account_url = session.account_url
+        assert (await after.order(made.url, wish("apart.example.com"))).authorizations == made.authorizations
+        assert after.account_url is not None
+        assert await after.leads_here(after.account_url)
+        assert not await after.leads_here("https://localhost:1/account")
+        for url in (made.url, made.finalize, *made.authorizations, after.account_url):
+            assert url.startswith(f"{there.new_order.rpartition('/')[0]}/")
+        assert {path for _, path, _ in ca.seen} == {"/dir"}
 
 
 @pytest.mark.parametrize("status", [301, 307])

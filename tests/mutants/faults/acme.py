@@ -49,8 +49,8 @@ MUTANTS = (
     Mutant(
         "a CA's URLs may lead anywhere",
         TARGETS,
-        "    if found != expected:\n",
-        "    if found.port != expected.port:\n",
+        "    if found not in allowed:\n",
+        "    if found.port != allowed.directory.port:\n",
         (f"{TESTS}/test_targets.py",),
     ),
     Mutant(
@@ -185,6 +185,13 @@ MUTANTS = (
         "            self._rows[key] = _Row(name, before + 1)\n",
         "            self._rows[key] = _Row(name, 1)\n",
         (f"{EDGE}/orders/test_renewals.py",),
+    ),
+    Mutant(
+        "a directory on the Internet may name the cloud's metadata",
+        "issuers/acme/client/transport.py",
+        "        beyond = sorted(kinds(address) - self._kinds)\n",
+        "        beyond = sorted(kinds(address) - kinds(address))\n",
+        (f"{TESTS}/test_network.py",),
     ),
     Mutant(
         "nothing is kept for renewals",

@@ -11,6 +11,7 @@ from signer.api.challenge import Challenge
 from signer.api.meta import Condition
 from signer.api.namespace import NamespaceObject
 from signer.api.order import ORDERS, Order
+from signer.api.virtualservice import VirtualService
 from signer.edge.gateways import budget
 from signer.edge.gateways.bodies import certificate_body
 from signer.edge.gateways.budget import STEPS
@@ -19,7 +20,7 @@ from signer.edge.host import Host, read_host
 from signer.edge.hosts.decide import Asker, EdgeWorld
 from signer.edge.overview import Objects, Row, overview
 from tests.unit.edge.hosts.test_decide import claim, policy, world
-from tests.unit.edge.objects import LE, gateway, https
+from tests.unit.edge.objects import LE, api_gateway, gateway, http, https, ingress, listener
 
 ASKED = {"cert-manager.io/cluster-issuer": "le"}
 HOST = "a.example.com"
@@ -36,6 +37,7 @@ def certificate(*conditions: tuple[str, str, str], uid: str = "uid-foo", **statu
 
 def rows(
     *sources: Any,
+    routes: tuple[VirtualService, ...] = (),
     certificates: tuple[Certificate, ...] = (),
     found: EdgeWorld | None = None,
     proving: tuple[tuple[Order, ...], tuple[Challenge, ...]] = ((), ()),
@@ -48,7 +50,7 @@ def rows(
     mine = world(claim(HOST)) if found is None else found
     objects = Objects(
         sources or (SHOP,),
-        (),
+        routes,
         namespaces,
         certificates,
         mine,
@@ -322,3 +324,43 @@ def test_an_annotation_that_nothing_comes_of() -> None:
     assert (row.state, "spec.usages" in row.why) == ("ready", True)
     (row,) = rows(asked)
     assert (row.state, "no Certificate yet" in row.why) == ("waiting", True)
+
+
+def _route(*hosts: str, gateways: tuple[str, ...]) -> VirtualService:
+    spec = {"hosts": list(hosts), "gateways": list(gateways)}
+    return msgspec.convert({"metadata": {"namespace": "foo", "name": "r"}, "spec": spec}, VirtualService)
+
+
+@pytest.mark.parametrize(
+    ("written", "wanted"),
+    [
+        (HOST, "servers[1] (https-443)"),
+        (f"*/{HOST}", "servers[1] (https-443)"),
+        (f"./{HOST}", "servers[1] (https-443)"),
+        (f"foo/{HOST.upper()}", "servers[1] (https-443)"),
+        (f"bar/{HOST}", "servers[1] (https-443)"),
+        ("*", "servers[1] (https-443) by VirtualService foo/r"),
+        ("*/*", "servers[1] (https-443) by VirtualService foo/r"),
+    ],
+)
+@pytest.mark.parametrize("named", ["shop", "./shop", "foo/shop", "shop.foo.svc.cluster.local"])
+def test_where_a_host_is_served(written: str, wanted: str, named: str) -> None:
+    """Each row says which server serves the host, in whatever form it is written there, and for "*" by whose route."""
+    asked = gateway(http(written), https(written), annotations=ASKED)
+    (row,) = [row for row in rows(asked, routes=(_route(HOST, gateways=(named,)),)) if row.host]
+    assert (row.host, row.where) == (HOST, wanted)
+
+
+def test_where_others_serve_it() -> None:
+    """Of the Gateway API it is the listener, of an Ingress the entry of tls or the rule."""
+    kinds: list[tuple[Any, str]] = [
+        (
+            api_gateway(listener("web", 80), listener("tls", 443, HOST, tls={"certificateRefs": [{"name": "s"}]})),
+            "listeners[1] (tls)",
+        ),
+        (ingress({"hosts": ["b.example.com"], "secretName": "x"}, {"hosts": [HOST], "secretName": "s"}), "tls[1]"),
+        (ingress({"secretName": "s"}, rules=(HOST,)), "rules[0]"),
+    ]
+    for obj, wanted in kinds:
+        obj.metadata.annotations.update(ASKED)
+        assert [row.where for row in rows(obj) if row.host == HOST] == [wanted]

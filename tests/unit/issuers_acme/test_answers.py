@@ -15,7 +15,7 @@ from issuers.acme import answers
 from issuers.acme.errors import AcmeError, ForbiddenTarget, MalformedAnswer, Problem
 from issuers.acme.identifiers import identifiers
 from issuers.acme.order import AuthorizationStatus, Challenge, ChallengeStatus, OrderStatus, Wish
-from issuers.acme.targets import origin
+from issuers.acme.targets import Origins, origin
 
 CA = origin("https://ca.example/dir")
 URL = "https://ca.example/x"
@@ -61,9 +61,19 @@ def test_directory() -> None:
 
 @pytest.mark.parametrize("field", ["newNonce", "newAccount", "newOrder"])
 def test_every_url_of_the_directory(field: str) -> None:
-    """No URL of a directory may lead elsewhere."""
-    with pytest.raises(ForbiddenTarget, match=field):
-        answers.read_directory(as_bytes(DIRECTORY | {field: "https://evil.example/"}), CA)
+    """A directory names its servers by https, at few other origins; what it need not have, and all other answers, are at these alone."""
+    for wrong in ("http://api.example/", "https://a@api.example/", "ftp://api.example/", "https:///x", "/relative", ""):
+        with pytest.raises(ForbiddenTarget, match=field):
+            answers.read_directory(as_bytes(DIRECTORY | {field: wrong}), CA)
+    there = "https://api.example:8443/x"
+    more = {"renewalInfo": there, "revokeCert": "https://api.example/x", "keyChange": "https://evil.example/"}
+    found = answers.read_directory(as_bytes(DIRECTORY | {field: there} | more), CA)
+    assert (found.renewal_info, found.revoke_cert, found.key_change) == (there, None, None)
+    assert found.origins == Origins(CA, frozenset({origin(there)}))
+    assert answers.read_account(b'{"status": "valid"}', there, found.origins).url == there
+    with pytest.raises(ForbiddenTarget):
+        answers.read_account(b'{"status": "valid"}', "https://evil.example/", found.origins)
+    assert answers.read_directory(as_bytes(DIRECTORY), CA).origins == Origins(CA)
 
 
 def test_order() -> None:

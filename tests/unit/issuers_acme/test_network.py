@@ -16,10 +16,11 @@ from issuers.acme.account import generate_key, load_key
 from issuers.acme.client import Server as At
 from issuers.acme.client import Session
 from issuers.acme.client.network import Network, alternates
-from issuers.acme.client.transport import Answer, Transport
+from issuers.acme.client.transport import Answer, Transport, _Rule
 from issuers.acme.errors import ForbiddenTarget, Unreachable
 from issuers.acme.identifiers import identifiers
 from issuers.acme.order import Wish
+from issuers.acme.targets import ANYWHERE, AddressRule, kinds
 from issuers.private_key import encode_key
 
 NOW = dt.datetime(2026, 11, 23, tzinfo=dt.UTC)
@@ -152,6 +153,37 @@ async def test_addresses_of_ours(host: str) -> None:
     with pytest.raises(ForbiddenTarget, match=r"is not connected to: .* is a loopback address"):
         await session.directory()
     await session.close()
+
+
+NEIGHBOURS = {
+    "public": "203.0.114.1",
+    "loopback": "127.0.0.1",
+    "link-local": "169.254.169.254",
+    "private": "10.0.0.1",
+    "in IPv6": "::ffff:10.0.0.1",
+}
+
+
+@pytest.mark.parametrize("rule", [AddressRule(), ANYWHERE], ids=["an Issuer's", "a ClusterIssuer's"])
+@pytest.mark.parametrize("directory", NEIGHBOURS)
+@pytest.mark.parametrize("other", NEIGHBOURS)
+def test_what_a_directory_may_name(rule: AddressRule, directory: str, other: str) -> None:
+    """Another host is dialled at public addresses, and at those of a kind that the directory's own has, if the issuer may at all."""
+    judged = _Rule("ca.example", rule)
+    try:
+        judged.allowed("ca.example", [NEIGHBOURS[directory]])
+        there = kinds(NEIGHBOURS[directory])
+    except ForbiddenTarget:
+        there = frozenset()
+    fine = rule.refusal(NEIGHBOURS[other]) is None and kinds(NEIGHBOURS[other]) <= there
+    if fine:
+        assert judged.allowed("api.example", [NEIGHBOURS[other]]) == [NEIGHBOURS[other]]
+    else:
+        with pytest.raises(ForbiddenTarget, match=r"https://api\.example is not connected to"):
+            judged.allowed("api.example", [NEIGHBOURS[other]])
+    assert fine == (
+        other == "public" or (rule is ANYWHERE and kinds(NEIGHBOURS[other]) == kinds(NEIGHBOURS[directory]))
+    )
 
 
 async def test_an_address_in_another_form() -> None:
