@@ -89,9 +89,9 @@ def edge_policy_spec() -> Schema:
             "routesFrom": namespaces("Their names.", {})
             | {
                 "description": (
-                    'Namespaces whose VirtualServices name hosts for the "*" of a Gateway of one of namespaces: those of these hosts are'
-                    " in its certificate, as if the Gateway named them. Their routes get no Secret by it. Left out: routes"
-                    " of the Gateway's own namespace alone count."
+                    "Namespaces whose VirtualServices and HTTPRoutes name hosts for the * of a Gateway of one of namespaces, or for"
+                    " its listeners without a hostname: those of these hosts are in its certificate, as if the Gateway named"
+                    " them. The routes get no Secret by it. Left out: routes of the Gateway's own namespace alone count."
                 )
             },
         },

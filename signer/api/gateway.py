@@ -94,6 +94,18 @@ class ListenerTLS(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     certificate_refs: tuple[CertificateRef, ...] = ()
 
 
+class RouteNamespaces(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """listeners[].allowedRoutes.namespaces: All, Selector, Same or None; Same when unset."""
+
+    from_: str = msgspec.field(name="from", default="Same")
+
+
+class AllowedRoutes(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """listeners[].allowedRoutes."""
+
+    namespaces: RouteNamespaces = RouteNamespaces()
+
+
 class Listener(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One entry of listeners; an empty hostname is every host."""
 
@@ -102,6 +114,7 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     port: int = 0
     protocol: str = ""
     tls: ListenerTLS | None = None
+    allowed_routes: AllowedRoutes = AllowedRoutes()
 
 
 class GatewayAddress(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

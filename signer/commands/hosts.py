@@ -15,6 +15,7 @@ from signer.api.challenge import CHALLENGES, Challenge
 from signer.api.edgepolicy import EDGE_POLICIES, EdgePolicy
 from signer.api.gateway import API_GATEWAYS, GATEWAYS, APIGateway, Gateway
 from signer.api.hostclaim import HOST_CLAIMS, HostClaim
+from signer.api.httproute import HTTP_ROUTES, HTTPRoute
 from signer.api.ingress import INGRESSES, Ingress
 from signer.api.issuer import GROUP
 from signer.api.meta import find_condition, to_rfc3339
@@ -42,6 +43,7 @@ READ = (
     API_GATEWAYS,
     INGRESSES,
     VIRTUAL_SERVICES,
+    HTTP_ROUTES,
     NAMESPACES,
     CERTIFICATES,
     HOST_CLAIMS,
@@ -100,6 +102,7 @@ def objects_of(lists: Lists) -> Objects:
         {name: condition for name, condition in failing if condition is not None},
         tuple(_typed(lists[ORDERS], Order)),
         tuple(_typed(lists[CHALLENGES], Challenge)),
+        tuple(_typed(lists[HTTP_ROUTES], HTTPRoute)),
     )
 
 

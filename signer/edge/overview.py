@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 from signer.api.certificate import Certificate, IssuerReference, ends_by_itself, request_waits
 from signer.api.challenge import Challenge
 from signer.api.gateway import APIGateway, Gateway, server_host
+from signer.api.httproute import HTTPRoute
 from signer.api.ingress import Ingress
 from signer.api.labels import EDGE_LABEL, SOURCE_NAMESPACE, SOURCE_NAMESPACE_UID
 from signer.api.meta import Condition, find_condition, from_rfc3339, has_condition
@@ -18,7 +19,7 @@ from signer.api.virtualservice import VirtualService
 from signer.edge.gateways.budget import STEPS, Budget, Routes
 from signer.edge.gateways.gather import gather, named_by
 from signer.edge.gateways.placeholder import credentials_of
-from signer.edge.gateways.routed import elsewhere, routed
+from signer.edge.gateways.routed import Route, gateways_of, routed
 from signer.edge.gateways.wish import Source, Wish
 from signer.edge.host import Host
 from signer.edge.hosts.decide import Asker, EdgeWorld, decide
@@ -65,6 +66,7 @@ class Objects:
     unproven: Mapping[str, Condition] = field(default_factory=dict)
     orders: tuple[Order, ...] = ()
     challenges: tuple[Challenge, ...] = ()
+    http_routes: tuple[HTTPRoute, ...] = ()
 
 
 def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
@@ -73,7 +75,8 @@ def overview(objects: Objects, default: IssuerReference | None) -> list[Row]:
     rows: list[Row] = []
     by_namespace = _by((obj.metadata.namespace, obj) for obj in objects.sources)
     routes_of = _by((route.metadata.namespace, route) for route in objects.routes)
-    routes_on = _by((where, route) for route in objects.routes for where in elsewhere(route))
+    every: tuple[Route, ...] = (*objects.routes, *objects.http_routes)
+    routes_on = _by((where, route) for route in every for where in gateways_of(route))
     by_name = _by((one.spec.secret_name, one) for _, one in sorted(by_hand.items(), key=lambda item: item[0]))
     issuance = _Issuance(objects)
     for name, listed in by_namespace.items():

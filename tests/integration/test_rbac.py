@@ -223,7 +223,7 @@ CONTROLLERS_MAY = [
     *asks("patch", "hostclaims/status.mesh-signer.dev", "edgepolicies/status.mesh-signer.dev"),
     *asks("list watch", API_GATEWAYS, INGRESSES),
     *asks("get list create patch delete", ISTIO_GATEWAYS, namespace=TENANT),
-    *asks("list create patch delete", HTTP_ROUTES, namespace=TENANT),
+    *asks("list watch create patch delete", HTTP_ROUTES, namespace=TENANT),
     *asks("list create patch delete", INGRESSES, GRANTS, namespace=OWN),
     *asks("list", "pods", "services", namespace=TENANT),
     *asks("update", "certificaterequests/finalizers.cert-manager.io", namespace=TENANT),

@@ -124,7 +124,7 @@ def _read(
         attached = routes.attached(obj.metadata) if every else None
         return gateway_wishes(obj, issuer, attached=attached, budget=routes.budget, others=others)
     if isinstance(obj, APIGateway):
-        return api_gateway_wishes(obj, issuer, budget=routes.budget)
+        return api_gateway_wishes(obj, issuer, budget=routes.budget, others=others)
     return ingress_wishes(obj, issuer, budget=routes.budget)
 
 

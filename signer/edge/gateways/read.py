@@ -114,6 +114,10 @@ class _Reading:
             )
         return Wishes(self.source, tuple(found), (*self._over(), *self.passed), frozenset(self.unread))
 
+    def admit(self, name: str, hosts: Iterable[Host]) -> None:
+        """Want hosts of others' routes in this Secret too, as far as there is room."""
+        self.let_in[name] = tuple(dict.fromkeys((*self.let_in.get(name, ()), *hosts)))
+
     def _in_the_room(self, name: str, own: Collection[Host]) -> set[Host]:
         others = [host for host in self.let_in.get(name, ()) if host not in own]
         room = max(self.max_names - len(own), 0)
@@ -174,7 +178,7 @@ def gateway_wishes(
             hosts = _hosts(reading, f"{place}.hosts", server.hosts, narrowed, let_in)
             for name, key in names:
                 reading.add(place, name, hosts, key)
-                reading.let_in[name.name] = tuple(dict.fromkeys((*reading.let_in.get(name.name, ()), *let_in)))
+                reading.admit(name.name, let_in)
     return reading.wishes(issuer, options_of(gateway.metadata.annotations))
 
 
@@ -241,7 +245,12 @@ def _hosts(
 
 def _hostname(reading: _Reading, place: str, text: str) -> Named | None:
     if not text:
-        reading.skip(place, "NoHost", "is missing: a certificate is for a host")
+        reading.skip(
+            place,
+            "NoHost",
+            "is missing: a certificate is for a host, and no HTTPRoute names one that counts (those of other namespaces count for"
+            " hosts of an EdgePolicy that covers this namespace and has theirs in routesFrom)",
+        )
         return None
     named = read_hosts((text,), reading.budget)
     for wrong in named.wrong:
@@ -250,9 +259,17 @@ def _hostname(reading: _Reading, place: str, text: str) -> Named | None:
 
 
 def api_gateway_wishes(
-    gateway: APIGateway, issuer: IssuerReference, *, budget: Budget | None = None, max_names: int = MAX_NAMES
+    gateway: APIGateway,
+    issuer: IssuerReference,
+    *,
+    budget: Budget | None = None,
+    others: Routed = NOTHING,
+    max_names: int = MAX_NAMES,
 ) -> Wishes:
-    """Return what a Gateway of the Gateway API wants; its Secrets are those of its own namespace."""
+    """Return what a Gateway of the Gateway API wants; its Secrets are those of its own namespace.
+
+    A listener without a hostname is for the hosts of the HTTPRoutes on it (`others`).
+    """
     reading = _reading("APIGateway", gateway.metadata, gateway.problem, budget, max_names)
     for index, listener in enumerate(gateway.spec.listeners[:MAX_SERVERS]):
         place = f"spec.listeners[{index}]"
@@ -268,7 +285,8 @@ def api_gateway_wishes(
                 f"{place}.tls.mode", "NotTerminated", f"{shown(listener.tls.mode)} needs no certificate", harmless=True
             )
             continue
-        named = _hostname(reading, f"{place}.hostname", listener.hostname)
+        let_in = others.on_listener(gateway.metadata, listener) if not listener.hostname else ()
+        named = _hostname(reading, f"{place}.hostname", listener.hostname) if not let_in else Named()
         if named is None:
             continue
         refs = listener.tls.certificate_refs
@@ -286,6 +304,7 @@ def api_gateway_wishes(
                 reading.skip(where, "TooManyCredentials", "more than two: one for ECDSA and one for RSA")
             elif (name := reading.secret(f"{where}.name", ref.name)) is not None:
                 reading.add(place, name, named, _PAIR[number] if len(refs) > 1 else "")
+                reading.admit(name.name, let_in)
     return reading.wishes(issuer, options_of(gateway.metadata.annotations))
 
 

@@ -164,7 +164,7 @@ class GatewayRun:
                 changed(namespace)
 
         def namespace_changed(change: Change[NamespaceObject]) -> None:
-            for namespace in {change.key[1], *sources.beside(change.key[1])}:
+            for namespace in {change.key[1], *sources.beside(change.key[1])} if ready else ():
                 changed(namespace)
 
         secrets.watch.subscribe(secret_changed)

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from signer.api.gateway import API_GATEWAYS, GATEWAYS, APIGateway, Gateway
+from signer.api.httproute import HTTP_ROUTES, HTTPRoute
 from signer.api.ingress import INGRESSES, Ingress
 from signer.api.parts import only_what_is_read
 from signer.api.virtualservice import MESH, VIRTUAL_SERVICES, VirtualService
-from signer.edge.gateways.routed import elsewhere
+from signer.edge.gateways.routed import Route, gateways_of, said
 from signer.edge.gateways.wish import Source, SourceKind
 from signer.kube.client import ApiClient
 from signer.kube.discovery.served import Served, locate
@@ -44,8 +45,8 @@ class GatewaySources:
         self._changed = changed
         self._objects: dict[str, dict[tuple[str, str], Gateway | APIGateway | Ingress]] = {}
         self._routes: dict[str, dict[str, VirtualService]] = {}
-        # By the namespace of the Gateways: the routes of others on them.
-        self._on: dict[str, dict[Key, VirtualService]] = {}
+        # By the namespace of the Gateways: the routes of others on them, and all HTTPRoutes.
+        self._on: dict[str, dict[tuple[str, str, str], Route]] = {}
 
         def served(name: str, resource: Any, codec: Any, handler: Any, forget: Callable[[], None]) -> Served[Any]:
             return Served(name, client, locate(resource), codec, handler, on_absent=forget, on_restart=on_restart)
@@ -66,6 +67,10 @@ class GatewaySources:
                 self._route_changed,
                 self._forget_routes,
             )
+        )
+        keep = JsonCodec(HTTPRoute, keep=only_what_is_read)
+        self._served.append(
+            served("HTTPRoutes", HTTP_ROUTES, keep, self._put_on_gateways, lambda: self._forget_on(HTTPRoute))
         )
 
     async def run(self) -> None:
@@ -104,14 +109,14 @@ class GatewaySources:
         found = self._routes.get(namespace, {})
         return (found[name] for name in sorted(found))
 
-    def routes_on(self, namespace: str) -> Iterator[VirtualService]:
-        """The VirtualServices of other namespaces that name a Gateway of this one, in a fixed order."""
+    def routes_on(self, namespace: str) -> Iterator[Route]:
+        """The VirtualServices of other namespaces, and all HTTPRoutes, that name a Gateway of this one, in a fixed order."""
         found = self._on.get(namespace, {})
         return (found[key] for key in sorted(found))
 
     def beside(self, namespace: str) -> set[str]:
         """The other namespaces on whose Gateways the routes of this one are."""
-        return {where for route in self._routes.get(namespace, {}).values() for where in elsewhere(route)}
+        return {where for where, found in self._on.items() if any(key[1] == namespace for key in found)} - {namespace}
 
     def _keeper(self, what: str) -> Callable[[Change[Any]], None]:
         def keep(change: Change[Any]) -> None:
@@ -153,7 +158,7 @@ class GatewaySources:
             return
         namespace, name = change.key
         routes = self._routes.setdefault(namespace, {})
-        self._put_elsewhere(change)
+        self._put_on_gateways(change)
         if change.new is None:
             routes.pop(name, None)
         else:
@@ -163,26 +168,36 @@ class GatewaySources:
         if namespace in self._objects:
             self._changed(namespace)
 
-    def _put_elsewhere(self, change: Change[VirtualService]) -> None:
+    def _put_on_gateways(self, change: Change[Any]) -> None:
         """Keep it by the Gateways' namespaces too, which are looked at again only where what counts there has changed."""
-        before, after = (elsewhere(one) if one is not None else frozenset() for one in (change.old, change.new))
+        if change.kind == "synced":
+            return
+        old: Route | None = change.old
+        new: Route | None = change.new
+        before, after = (gateways_of(one) if one is not None else frozenset[str]() for one in (old, new))
+        key = (type(new or old).__name__, *change.key)
         for where in before - after:
-            self._on[where].pop(change.key, None)
-            if not self._on[where]:
-                del self._on[where]
-        if change.new is not None:
+            self._drop_on(where, key)
+        if new is not None:
             for where in after:
-                self._on.setdefault(where, {})[change.key] = change.new
-        if _said(change.old) != _said(change.new):
+                self._on.setdefault(where, {})[key] = new
+        if said(old) != said(new):
             for where in sorted(before | after):
                 if where in self._objects:
                     self._changed(where)
 
+    def _drop_on(self, where: str, key: tuple[str, str, str]) -> None:
+        found = self._on.get(where, {})
+        found.pop(key, None)
+        if not found:
+            self._on.pop(where, None)
+
     def _forget_routes(self) -> None:
         self._routes.clear()
-        self._on.clear()
+        self._forget_on(VirtualService)
 
-
-def _said(route: VirtualService | None) -> object:
-    """What counts of it for a Gateway of another namespace."""
-    return (route.spec.hosts, route.spec.gateways, route.spec.export_to) if route is not None else None
+    def _forget_on(self, kind: type[Route]) -> None:
+        for where, key in [
+            (where, key) for where, found in self._on.items() for key in found if key[0] == kind.__name__
+        ]:
+            self._drop_on(where, key)

@@ -132,6 +132,33 @@ def test_what_is_recorded(either: Api, admin: Api) -> None:
     assert refusal(admin, {"status": {"namespaceUIDs": {"bar": "another"}}}) == ""
 
 
+def test_nor_by_an_edge_policy(besieged: LocalCluster, siege: Siege, admin: Api) -> None:
+    """What an EdgePolicy means by a name is recorded once too: the controllers' token cannot give hosts to another namespace."""
+    path = "/apis/mesh-signer.dev/v1alpha1/edgepolicies"
+    body = {"apiVersion": "mesh-signer.dev/v1alpha1", "kind": "EdgePolicy", "metadata": {"name": "besieged"}}
+    spec = {"hostSuffixes": ["besieged.example.com"], "namespaces": {"names": ["bar", "new"]}}
+    admin.post(path, body | {"spec": spec})
+    admin.patch(f"{path}/besieged/status", {"status": {"namespaceUIDs": {"bar": "first"}}})
+    controllers = Api(kubeconfig.read(besieged.service_account_kubeconfig(NAMESPACE, CONTROLLERS_ACCOUNT)))
+
+    def refused(record: Json | None) -> str:
+        try:
+            controllers.patch(f"{path}/besieged/status{DRY}", {"status": {"namespaceUIDs": record}})
+        except Refused as error:
+            return error.message
+        return ""
+
+    try:
+        siege.place.until("the policy of readmissions", lambda: "readmissions" in refused({"bar": "another"}))
+        for record in ({"bar": None}, {"bar": ""}, None):
+            assert "readmissions.mesh-signer.dev" in refused(record)
+        assert refused({"new": "x"}) == ""
+        admin.patch(f"{path}/besieged/status", {"status": {"namespaceUIDs": {"bar": "another"}}})
+    finally:
+        controllers.close()
+        admin.delete(f"{path}/besieged")
+
+
 @pytest.fixture(scope="module")
 def admin(siege: Siege) -> Api:
     return siege.place.api

@@ -164,14 +164,15 @@ def is_placeholder(leaf: x509.Certificate) -> bool:
 
 
 def crds() -> Iterator[Json]:
-    """Istio's Gateways and VirtualServices, and the Gateway API's Gateways."""
+    """Istio's Gateways and VirtualServices, and the Gateway API's Gateways and HTTPRoutes."""
     istio = module("istio.io/istio") / "manifests" / "charts" / "base" / "files" / "crd-all.gen.yaml"
     wanted = ("gateways.networking.istio.io", "virtualservices.networking.istio.io")
     for one in yaml.load_all(istio.read_text("utf-8"), yaml.CSafeLoader):
         if one["metadata"]["name"] in wanted:
             yield one
     api = module("sigs.k8s.io/gateway-api") / "config" / "crd" / "standard"
-    yield yaml.load((api / "gateway.networking.k8s.io_gateways.yaml").read_text("utf-8"), yaml.CSafeLoader)
+    for plural in ("gateways", "httproutes"):
+        yield yaml.load((api / f"gateway.networking.k8s.io_{plural}.yaml").read_text("utf-8"), yaml.CSafeLoader)
 
 
 def install(cluster: Cluster) -> None:

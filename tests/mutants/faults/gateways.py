@@ -183,8 +183,8 @@ MUTANTS = (
     Mutant(
         "a policy that decides about another host lets a route's host in",
         _ROUTED,
-        "any(one in letting[where] for one in deciding(world.policies, host)):\n",
-        "letting[where]:\n",
+        "own or any(one in letting[where] for one in deciding(world.policies, host)):\n",
+        "own or letting[where]:\n",
         _OF_ROUTED,
     ),
     Mutant(
@@ -197,8 +197,8 @@ MUTANTS = (
     Mutant(
         "who writes many routes takes hosts out of a full certificate",
         _ROUTED,
-        "        return not mine, made, one[1], one[0]\n",
-        "        return False, made * mine * 0, one[1], one[0]\n",
+        "        return not mine, made, one.host, one.namespace, one.listener\n",
+        "        return False, made * mine * 0, one.host, one.namespace, one.listener\n",
         _OF_ROUTED,
     ),
 )

@@ -106,7 +106,7 @@ def hosts_on(obj: Gateway | APIGateway | Ingress, wish: Wish, ports: Ports | Non
         for listener in obj.spec.listeners:
             refs = listener.tls.certificate_refs if listener.tls is not None else ()
             if ports.seen_as(listener.port) == HTTPS and wish.secret_name in {ref.name for ref in refs}:
-                named.add(listener.hostname.lower())
+                named.add(listener.hostname.lower() or "*")
     return tuple(host for host in wish.hosts if str(host) in named or "*" in named)
 
 

@@ -3,12 +3,44 @@
 import pytest
 
 from signer.api.edgepolicy import EDGE_POLICIES
+from signer.api.gateway import API_GATEWAYS
+from signer.api.httproute import HTTP_ROUTES
 from signer.api.namespace import NAMESPACES
 from signer.api.virtualservice import VIRTUAL_SERVICES
 from tests.integration.edge.gateway_world import EdgeWorld, host, https
 
 pytestmark = pytest.mark.integration
 SECRET = "shop-tls"
+
+
+async def test_http_routes_come_and_go(here: EdgeWorld) -> None:
+    """A listener of the Gateway API without a hostname has the hosts of its own namespace's HTTPRoutes, and of others' by a policy."""
+    a, b = host(here, "a"), host(here, "b")
+    apps = await here.other("apps")
+    listener = {
+        "name": "tls",
+        "port": 443,
+        "protocol": "HTTPS",
+        "tls": {"certificateRefs": [{"name": SECRET}]},
+        "allowedRoutes": {"namespaces": {"from": "All"}},
+    }
+    notes = {"cert-manager.io/cluster-issuer": here.issuer_name}
+    spec = {"gatewayClassName": "istio", "listeners": [listener]}
+    await here.make(API_GATEWAYS, "star", {"spec": spec}, annotations=notes)
+    assert "routesFrom" in await here.told("NoHost", "star")
+
+    async def route(name: str, where: str) -> None:
+        parent = {"name": "star", "namespace": here.namespace}
+        await here.make(HTTP_ROUTES, "r", {"spec": {"hostnames": [name], "parentRefs": [parent]}}, where)
+
+    await route(a, here.namespace)
+    await here.served(SECRET, a)
+    await route(b, apps)
+    suffix = f"{here.namespace}.example.com"
+    await here.policy("p", suffix, namespaces=[here.namespace], routesFrom={"names": [apps]})
+    await here.served(SECRET, a, b)
+    await here.client.delete(HTTP_ROUTES, "r", here.namespace)
+    await here.served(SECRET, b)
 
 
 async def test_routes_come_and_go(here: EdgeWorld) -> None:

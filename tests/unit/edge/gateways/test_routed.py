@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signer.api.edgepolicy import EdgePolicy
+from signer.api.httproute import HTTPRoute
 from signer.api.virtualservice import VirtualService
 from signer.edge.gateways.gather import Wanted, gather
 from signer.edge.gateways.routed import MOST_OF_ONE, routed
 from signer.edge.host import MAX_NAMES, Host
 from signer.edge.hosts.decide import Asker, Claim, EdgeWorld, granted_by_policy
 from signer.edge.hosts.policy import HostPolicy, deciding, read_edge_policy
-from tests.unit.edge.objects import LE, gateway, host, https, meta
+from tests.unit.edge.objects import LE, api_gateway, gateway, host, https, listener, meta
 
 INGRESS = Asker("ingress", "uid-ingress", {})
 LABELS = {"mesh-signer.dev/tenant": "apps"}
@@ -137,6 +138,54 @@ def test_what_is_read_of_one() -> None:
     assert hosts(wanted(flood, [policy()])) == set()
     both = {"names": ["apps", "other"]}
     assert hosts(wanted([*flood, route(SHOP, namespace="other")], [policy(routes=both)])) == {SHOP}
+
+
+def http_route(*hosts: str, namespace: str = "ingress", **parent: str) -> HTTPRoute:
+    """An HTTPRoute."""
+    ref = {"name": "star", "namespace": "ingress", **parent}
+    body = {"hostnames": list(hosts), "parentRefs": [ref]}
+    return msgspec.convert({"metadata": meta(namespace, "r"), "spec": body}, HTTPRoute)
+
+
+@pytest.mark.parametrize(
+    ("one", "allowed", "expected"),
+    [
+        (http_route(SHOP), None, True),
+        (http_route(SHOP), "None", False),
+        (http_route(SHOP, namespace="ingress", sectionName="tls"), "Same", True),
+        (http_route(SHOP, sectionName="other"), "Same", False),
+        (http_route(SHOP, namespace="apps"), "Same", False),
+        (http_route(SHOP, namespace="apps"), None, False),
+        (http_route(SHOP, namespace="apps"), "All", True),
+        (http_route(SHOP, namespace="apps"), "Selector", True),
+        (http_route("x.example.org", namespace="apps"), "All", False),
+        (http_route("x.example.org"), "All", True),
+        (http_route(SHOP, namespace="other"), "All", False),
+        (http_route(SHOP, namespace="apps", kind="Service"), "All", False),
+        (http_route(SHOP, namespace="apps", group=""), "All", False),
+        (http_route(SHOP, name="other"), "All", False),
+        (route(SHOP), "All", False),
+    ],
+)
+def test_a_listener_without_a_hostname(one: Any, allowed: str | None, expected: bool) -> None:
+    """It has the hosts of the HTTPRoutes on it: those of its own namespace, and others' that it allows and a policy lets in."""
+    fields: dict[str, Any] = {"tls": {"certificateRefs": [{"name": "tls"}]}}
+    if allowed is not None:
+        fields["allowedRoutes"] = {"namespaces": {"from": allowed}}
+    world = EdgeWorld({}, (policy(),))
+    star = api_gateway(listener("tls", 443, **fields), namespace="ingress", name="star")
+    found = gather([star], (), {}, LE, others=routed([one], INGRESS, TENANTS.get, world))
+    assert hosts(found) == (set(one.spec.hostnames) if expected else set())
+    assert [passed.reason.code for _, passed in found.passed] == ([] if expected else ["NoHost"])
+
+
+def test_a_listener_with_a_hostname() -> None:
+    """Its hostname is what it is for, whatever the routes name; and routes on Istio's Gateway of that name are not on it."""
+    fields = {"tls": {"certificateRefs": [{"name": "tls"}]}, "allowedRoutes": {"namespaces": {"from": "All"}}}
+    named = api_gateway(listener("tls", 443, "own.example.net", **fields), namespace="ingress", name="star")
+    found = routed([http_route(SHOP)], INGRESS, TENANTS.get, EdgeWorld({}, (policy(),)))
+    assert hosts(gather([named], (), {}, LE, others=found)) == {"own.example.net"}
+    assert hosts(gather([gateway(https("*"), namespace="ingress", name="star")], (), {}, LE, others=found)) == set()
 
 
 NAMES = ("a.example.com", "b.example.com", "c.a.example.com", "d.example.org", "*.a.example.com")
