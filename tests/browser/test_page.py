@@ -3,13 +3,15 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.keys import Keys
 
-from tests.unit.commands.page.samples import certificate, cluster, condition, csr, seen, warned
+from signer.commands.live import Listing
+from tests.unit.commands.page.samples import certificate, cluster, condition, crossing, csr, seen, warned
 from tests.unit.commands.page.serving import Served
 
 Until = Callable[[Callable[[], object]], None]
@@ -111,6 +113,20 @@ class TestWhatIsShown:
         assert "! shared: CN=one" in words
         assert "✗ SignerClaimed" in words
         assert len(all_of(browser, "#picture path.refused")) == 1
+
+    def test_bridges(self, browser: Chrome, served: Served, until: Until) -> None:
+        """A bridge is a dotted line from its client to the server's signer, in words too; one that does not stand is refused."""
+        here = seen()
+        listed = Listing((crossing("True", "Built"), crossing("False", "Ended", "bar")))
+        served.show(replace(here, facts=replace(here.facts, bridges=listed)))
+        until(lambda: "istio-system/gateway" in text(browser, "#picture"))
+        assert len(all_of(browser, "#picture path.bridge")) == 1
+        assert "✗ Ended: bridge to" in text(browser, "#picture")
+        names = [one.get_attribute("aria-label") for one in all_of(browser, "#picture g")]
+        lines = "signer ClusterIssuer bar (Ended: bridge to bar), signer ClusterIssuer foo (bridge to foo)"
+        assert f"Tenant istio-system/gateway: {lines}" in names
+        rows = [one.get_attribute("textContent") for one in all_of(browser, "[data-table=bridges] tbody tr")]
+        assert ["✓ open" in row for row in rows] == [False, True]
 
     def test_hostile_names(self, browser: Chrome, served: Served, until: Until) -> None:
         """What tenants write is shown as they wrote it, and is never more than text."""

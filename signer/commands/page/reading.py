@@ -12,6 +12,7 @@ from signer.api.certificate import IssuerReference
 from signer.api.certificaterequest import CERTIFICATE_REQUESTS
 from signer.api.certificatesigningrequest import CERTIFICATE_SIGNING_REQUESTS
 from signer.api.event import EVENTS
+from signer.api.tenantbridge import TENANT_BRIDGES
 from signer.commands.checks.examination import DEPLOYMENTS, gather
 from signer.commands.checks.facts import Facts
 from signer.commands.command import ask_again, greet
@@ -69,10 +70,13 @@ class Reader:
         if self._facts is None or now - self._checked >= CHECK_UP:
             self._checked = now
             return await gather(client, self._settings)
-        mesh, deployments, leases = await asyncio.gather(
-            read_mesh(client, self._settings, now=now), list_all(client, DEPLOYMENTS), list_all(client, LEASES)
+        mesh, deployments, leases, bridges = await asyncio.gather(
+            read_mesh(client, self._settings, now=now),
+            list_all(client, DEPLOYMENTS),
+            list_all(client, LEASES),
+            list_all(client, TENANT_BRIDGES),
         )
-        return replace(self._facts, mesh=mesh, now=now, deployments=deployments, leases=leases)
+        return replace(self._facts, mesh=mesh, now=now, deployments=deployments, leases=leases, bridges=bridges)
 
     async def _events(self) -> tuple[tuple[Warned, ...], str]:
         """List our Events of type Warning, some two thousand at most; why there are none, where they may not be read."""

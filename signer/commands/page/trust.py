@@ -42,6 +42,20 @@ class Graph:
     roots: tuple[Root, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """A bridge: the account `client` trusts the CA behind `signer`, for servers of namespace `server` alone.
+
+    `status` is for people; `refused`: it does not stand.
+    """
+
+    client: str
+    server: str
+    signer: IssuerRef
+    status: str
+    refused: bool
+
+
 def tenant_name(row: Tenancy) -> str:
     """Name who a line of `tenants` is about: a namespace, or so many others."""
     return row.namespace or (f"({row.others} others)" if row.others else "")
@@ -87,17 +101,20 @@ def _subject(name: bytes) -> str:
         return ""
 
 
-def drawn(found: Graph, names: Mapping[IssuerRef, str], most: int) -> dict[str, object]:
+def drawn(
+    found: Graph, names: Mapping[IssuerRef, str], most: int, crossings: Iterable[Crossing] = ()
+) -> dict[str, object]:
     """Return the picture for programs, at most so many lines of tenants: ends of lines are indexes of the lists of nodes.
 
-    Signers stand in the order of their roots, and tenants in that of their signers.
+    Bridges are lines from a client to the server's signer, after those of tenants, as far as there is room. Signers stand in the order of their roots, and tenants in that of their signers.
     """
-    lines = found.tenants[:most]
+    lines, bridges = found.tenants[:most], tuple(crossings)
+    across = bridges[: most - len(lines)]
     first: dict[IssuerRef, int] = {}
     for index, root in enumerate(found.roots):
         for ref in root.signers:
             first.setdefault(ref, index)
-    claimed = dict.fromkeys(row.signer for row in lines)
+    claimed = dict.fromkeys((*(row.signer for row in lines), *(one.signer for one in across)))
     beside = (ref for ref in first if ref not in claimed)
     signers = sorted(
         [*claimed, *islice(beside, max(0, most - len(claimed)))], key=lambda ref: (first.get(ref, len(first)), ref)
@@ -107,6 +124,8 @@ def drawn(found: Graph, names: Mapping[IssuerRef, str], most: int) -> dict[str, 
     for row in lines:
         name = tenant_name(row)
         of[name] = min(of.get(name, len(places)), places[row.signer])
+    for one in across:
+        of[one.client] = min(of.get(one.client, len(places)), places[one.signer])
     tenants = sorted(of, key=lambda name: (of[name], name))
     rows = {name: index for index, name in enumerate(tenants)}
     roots = [root for root in found.roots if any(ref in places for ref in root.signers)][:most]
@@ -124,6 +143,16 @@ def drawn(found: Graph, names: Mapping[IssuerRef, str], most: int) -> dict[str, 
                 "refused": row.refused,
             }
             for row in lines
+        ]
+        + [
+            {
+                "tenant": rows[one.client],
+                "signer": places[one.signer],
+                "status": one.status,
+                "refused": one.refused,
+                "bridge": one.server,
+            }
+            for one in across
         ],
         "trusts": [
             {"signer": places[ref], "root": index}
@@ -131,5 +160,5 @@ def drawn(found: Graph, names: Mapping[IssuerRef, str], most: int) -> dict[str, 
             for ref in one.signers
             if ref in places
         ],
-        "more": len(found.tenants) - len(lines),
+        "more": len(found.tenants) + len(bridges) - len(lines) - len(across),
     }

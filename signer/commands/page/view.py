@@ -4,8 +4,9 @@ What `tenants`, `edge`, `status` and `doctor` say stands here in their own words
 only what its certificates say is told: subject, dates, and the hash of the public key.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -14,11 +15,12 @@ from signer.api.issuer import IssuerRef
 from signer.api.meta import to_rfc3339
 from signer.api.signername import signer_name_of
 from signer.authorities.state import IssuerState
-from signer.commands import hosts, summary
+from signer.bridges.server import signer_of
+from signer.commands import hosts, matrix, summary
 from signer.commands.checks.examination import examine
 from signer.commands.command import NotFoundOut
 from signer.commands.page.seen import Seen
-from signer.commands.page.trust import ROOT_DIGITS, Graph, drawn, graph
+from signer.commands.page.trust import ROOT_DIGITS, Crossing, Graph, drawn, graph
 from signer.commands.page.waits import waits
 from signer.commands.tables import clean
 from signer.commands.tenancies.holders import document, known_tenancies, problems
@@ -57,6 +59,7 @@ class View:
     tenants: Table
     policies: Table
     picture: Document
+    bridges: Table
     roots: Table
     signers: Table
     waits: Table
@@ -70,6 +73,7 @@ def view(seen: Seen) -> View:
     trust = graph(mesh.world, tenants)
     names = {ref: str(ref) for ref in mesh.world.signers | mesh.issuers.keys()}
     rows, edge_problem = _hosts(seen)
+    bridges = matrix.bridged(seen.facts.bridges.items)
     lists = (seen.requests, seen.certificate_requests, seen.certificates)
     unlisted = [one.problem for one in lists if one.problem] + ([seen.events_problem] if seen.events_problem else [])
     return View(
@@ -82,7 +86,8 @@ def view(seen: Seen) -> View:
         findings=_table(asdict(one) for one in examine(seen.facts)),
         tenants=_table((document(row) for row in tenants), unknown),
         policies=_table(_policies(mesh.world)),
-        picture=drawn(trust, names, MOST_DRAWN),
+        picture=drawn(trust, names, MOST_DRAWN, _crossings(bridges, mesh.world, now)),
+        bridges=_table(map(matrix.document, bridges), seen.facts.bridges.problem),
         roots=_table(_roots(trust)),
         signers=_table(_signers(seen), "; ".join(mesh.issuer_gaps)),
         waits=_table((asdict(one) for one in waits(seen, tenants)), "; ".join(unlisted)),
@@ -132,6 +137,17 @@ def _hosts(seen: Seen) -> tuple[list[Document], str]:
     except msgspec.ValidationError as error:
         return [], f"an object has not the form that its kind has, and cannot be read: {error}"
     return [hosts.document(row) for row in overview(objects, seen.default)], ""
+
+
+def _crossings(bridges: Iterable[matrix.Passage], world: World, now: datetime) -> Iterator[Crossing]:
+    """Lead each bridge to the signer of its server's namespace, whose root the client trusts."""
+    for one in bridges:
+        (client,), (server,) = one.clients, one.servers
+        signer = signer_of(world, server, now=now)
+        if isinstance(signer, IssuerRef):
+            stands = one.status == matrix.STANDS
+            status = f"bridge to {server}" if stands else f"{one.status}: bridge to {server}"
+            yield Crossing(client, server, signer, status, refused=not stands)
 
 
 def _signers(seen: Seen) -> list[Document]:

@@ -45,7 +45,12 @@ def reaches(world: World, tenants: Iterable[Tenancy], bridges: Iterable[Mapping[
         for root in graph(world, tenants).roots
         if root.tenants
     ]
-    return sorted(found, key=lambda one: one.clients) + sorted(_bridges(bridges), key=lambda one: (one.servers, one.by))
+    return sorted(found, key=lambda one: one.clients) + bridged(bridges)
+
+
+def bridged(objects: Iterable[Mapping[str, Any]]) -> list[Passage]:
+    """List the bridges alone, by the servers' namespaces."""
+    return sorted(_bridges(objects), key=lambda one: (one.servers, one.by))
 
 
 def _bridges(objects: Iterable[Mapping[str, Any]]) -> Iterable[Passage]:

@@ -3,12 +3,13 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signer.api.meta import find_condition, to_rfc3339
 from signer.api.secret import read_secret
 from signer.bridges.credential import fingerprint, read_credential
+from tests.examples import examples
 from tests.fakes.virtual_time import virtual_time
 from tests.unit.bridges.stored import RULE, SECRET, WAYS, Scene, Way
 
@@ -157,6 +158,7 @@ async def test_written_down_first() -> None:
 
 
 @pytest.mark.heavy
+@settings(max_examples=examples(30), deadline=None)
 @given(st.integers(0, 1 << 32))
 def test_many(seed: int) -> None:
     """Faults drawn from a seed, a third of all writes, while hands and others do what they like: it comes to what is said last."""

@@ -38,6 +38,14 @@ const TABLES = {
     ["Last issued", (row) => time(row.lastIssued)],
     ["Why", (row) => row.why, "wide"],
   ], "No namespace has a signer: none claims one, and the mesh has no default."],
+  bridges: [[
+    ["Client", (row) => list(row.from)],
+    ["Namespace", (row) => list(row.to)],
+    ["Status", (row) => word(list([row.status, ...row.warnings]), row.status !== "open" ? "bad" : row.warnings.length ? "warn" : "good")],
+    ["By", (row) => row.by, "short"],
+    ["Hosts", (row) => list(row.hosts), "wide"],
+    ["Ends", (row) => time(row.until)],
+  ], "There is no TenantBridge."],
   roots: [[
     ["Root", (row) => row.subject || "(of several)"],
     ["Key", (row) => code(row.keyId), "whole"],

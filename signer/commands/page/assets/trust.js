@@ -23,7 +23,7 @@ function nodesOf(picture) {
   picture.signers.forEach((name, index) => add("signer", index, name));
   picture.roots.forEach((root, index) => add("root", index, root.subject || `key ${root.keyId}`, { shared: root.shared }));
   const lines = [
-    ...picture.claims.map((one) => ({ from: `tenant-${one.tenant}`, to: `signer-${one.signer}`, refused: one.refused, status: one.status })),
+    ...picture.claims.map((one) => ({ from: `tenant-${one.tenant}`, to: `signer-${one.signer}`, refused: one.refused, status: one.status, bridge: one.bridge })),
     ...picture.trusts.map((one) => ({ from: `signer-${one.signer}`, to: `root-${one.root}`, refused: false, status: "trusts" })),
   ];
   for (const line of lines) {
@@ -80,7 +80,7 @@ export function draw(place, picture) {
     const [x1, x2] = [COLUMNS[from.kind][0] + COLUMNS[from.kind][1], COLUMNS[to.kind][0]];
     const [y1, y2] = [middle(from.index), middle(to.index)], bend = (x2 - x1) / 2;
     const path = shape("path", {
-      d: `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`, class: line.refused ? "refused" : "", "aria-hidden": "true",
+      d: `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`, class: line.refused ? "refused" : line.bridge ? "bridge" : "", "aria-hidden": "true",
     }, shape("title", {}, line.status));
     paths.set(line, path);
     svg.append(path);

@@ -132,6 +132,16 @@ def certificate(name: str, *conditions: Json, **more: Any) -> Json:
     return namespaced(CERTIFICATES.kind, name, *conditions, **more)
 
 
+def crossing(status: str, reason: str, namespace: str = "foo") -> Json:
+    """A TenantBridge that lets the shared gateway into a namespace, as far as its status says."""
+    client = {"namespace": "istio-system", "serviceAccount": "gateway", "matchLabels": {"a": "b"}}
+    return {
+        "metadata": {"name": "ingress", "namespace": namespace},
+        "spec": {"client": client, "hosts": [f"httpbin.{namespace}.svc.cluster.local"]},
+        "status": {"conditions": [{"type": "Ready", "status": status, "reason": reason, "message": "m"}]},
+    }
+
+
 def certificate_request(name: str, *conditions: Json, **more: Any) -> Json:
     return namespaced(CERTIFICATE_REQUESTS.kind, name, *conditions, **more)
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from signer.commands.live import Mesh
-from signer.commands.page.trust import Graph, drawn, graph, tenant_name
+from signer.commands.page.trust import Crossing, Graph, drawn, graph, tenant_name
 from signer.commands.tenancies.holders import tenancies
 from signer.tenancy.shared import shared_roots
 from tests.unit.commands.meshes import state
@@ -83,3 +83,21 @@ def test_bound() -> None:
     for one in shown["trusts"]:
         assert shown["signers"][one["signer"]]
         assert shown["roots"][one["root"]]
+
+
+def test_bridges_have_the_room_that_is_left() -> None:
+    """Bridges come after the tenants' own lines; what has no room is counted, and each line has its ends."""
+    found, alone = picture()
+    across = tuple(
+        Crossing(f"gateways/{index}", "foo", signer("foo"), "bridge to foo", refused=False) for index in range(9)
+    )
+    most = len(found.tenants) + 4
+    shown: Any = drawn(found, {}, most, across)
+    assert len(shown["claims"]) == most
+    assert shown["more"] == 5
+    assert alone["more"] == 0
+    for one in shown["claims"]:
+        assert shown["tenants"][one["tenant"]]
+        assert shown["signers"][one["signer"]]
+    names = [shown["tenants"][one["tenant"]] for one in shown["claims"] if one.get("bridge")]
+    assert names == [f"gateways/{index}" for index in range(4)]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signer.api.hostclaim import HOST_CLAIMS
+from signer.commands import matrix
 from signer.commands.checks.examination import examine
 from signer.commands.live import Listing
 from signer.commands.page.seen import Seen
@@ -18,7 +19,7 @@ from signer.commands.page.waits import waits
 from signer.commands.summary import summary
 from signer.commands.tenancies.holders import document, tenancies
 from tests.unit.commands.meshes import state
-from tests.unit.commands.page.samples import certificate, cluster, csr, issuers, seen, signer, warned
+from tests.unit.commands.page.samples import certificate, cluster, crossing, csr, issuers, seen, signer, warned
 from tests.unit.csr.crafted import NOW, ca
 
 BASE: Any = st.none() | st.booleans() | st.integers(-(1 << 60), 1 << 60) | st.text()
@@ -63,6 +64,35 @@ def test_signers() -> None:
     assert foo["ends"].startswith("2027-02-20")
     assert rows["ClusterIssuer bar"]["policies"] == ["plain"]
     assert rows["ClusterIssuer istio-system"]["default"]
+
+
+def test_bridges() -> None:
+    """A bridge leads from its client to the server's signer, and says whether it stands; its table is that of `tenants --matrix`."""
+    here = seen()
+    listed = (crossing("True", "Built"), crossing("False", "NotAllowed", "bar"), crossing("True", "Built", "nowhere"))
+    found = told(replace(here, facts=replace(here.facts, bridges=Listing(listed))))
+    assert found["bridges"]["rows"] == [matrix.document(one) for one in matrix.bridged(listed)]
+    shown = found["picture"]
+    across = {
+        (shown["tenants"][one["tenant"]], shown["signers"][one["signer"]]): (one["status"], one["refused"])
+        for one in shown["claims"]
+        if one.get("bridge") in {"foo", "bar"}
+    }
+    assert across == {
+        ("istio-system/gateway", "ClusterIssuer foo"): ("bridge to foo", False),
+        ("istio-system/gateway", "ClusterIssuer bar"): ("NotAllowed: bridge to bar", True),
+    }
+    before = told(here)
+    assert len(shown["claims"]) == len(before["picture"]["claims"]) + len(listed)
+    assert before["bridges"] == {"rows": [], "more": 0, "problem": ""}
+
+
+def test_bridges_that_cannot_be_read() -> None:
+    """What may not be read is told as that; that the kind is not installed is no news."""
+    here = seen()
+    for listing, problem in ((Listing(problem="no right"), "no right"), (Listing(absent=True), "")):
+        found = told(replace(here, facts=replace(here.facts, bridges=listing)))
+        assert found["bridges"] == {"rows": [], "more": 0, "problem": problem}
 
 
 def test_no_secret() -> None:
