@@ -16,13 +16,14 @@ from signer.api.meta import to_rfc3339
 from signer.api.signername import signer_name_of
 from signer.authorities.state import IssuerState
 from signer.bridges.server import signer_of
-from signer.commands import hosts, matrix, summary
+from signer.commands import hosts, summary
 from signer.commands.checks.examination import examine
 from signer.commands.command import NotFoundOut
 from signer.commands.page.seen import Seen
 from signer.commands.page.trust import ROOT_DIGITS, Crossing, Graph, drawn, graph
 from signer.commands.page.waits import waits
 from signer.commands.tables import clean
+from signer.commands.tenancies import matrix
 from signer.commands.tenancies.holders import document, known_tenancies, problems
 from signer.edge.overview import overview
 from signer.tenancy.world import World

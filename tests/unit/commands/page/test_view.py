@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signer.api.hostclaim import HOST_CLAIMS
-from signer.commands import matrix
 from signer.commands.checks.examination import examine
 from signer.commands.live import Listing
 from signer.commands.page.seen import Seen
 from signer.commands.page.view import LONGEST, MOST_ROWS, encoded, fit, view
 from signer.commands.page.waits import waits
 from signer.commands.summary import summary
+from signer.commands.tenancies import matrix
 from signer.commands.tenancies.holders import document, tenancies
 from tests.unit.commands.meshes import state
 from tests.unit.commands.page.samples import certificate, cluster, crossing, csr, issuers, seen, signer, warned
