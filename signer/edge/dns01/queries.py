@@ -244,18 +244,20 @@ class Questions:
         """Where a CNAME leads that the name itself has; None too where a wildcard makes one up.
 
         A name that exists hides wildcards from all names below it (RFC 4592, 3.3.1). So where one that nobody has, below
-        this name, leads to the same place, a wildcard above answers for both: this name has no record, and may get one.
+        this name, leads to the same place, a wildcard above answers for both: this name has no record, and may get one. Or this
+        name has a wildcard below it, which would lead there too: that one gives nothing to names below itself (2.3 and 3.3.1).
         """
         target = _target_in(await self._recursive(name, "CNAME"), name)
-        label = secrets.token_hex(8)[: max(_LONGEST_NAME - 1 - len(name), 0)]
+        label = secrets.token_hex(8)[: max(_LONGEST_NAME - len(".*.") - len(name), 0)]
         if target is None or not label:
             return target
-        below = f"{label}.{name}"
         try:
-            made_up = _target_in(await self._recursive(below, "CNAME"), below) == target
+            for below in (f"{label}.{name}", f"{label}.*.{name}"):
+                if _target_in(await self._recursive(below, "CNAME"), below) != target:
+                    return target
         except NoAnswer as error:
             raise NoAnswer(f"whether {name} is an alias of its own cannot be found out: {error}") from None
-        return None if made_up else target
+        return None
 
     async def _recursive(self, name: str, kind: str) -> dns.message.Message:
         """Ask the recursive servers, one after the other; that a name does not exist is an answer too."""

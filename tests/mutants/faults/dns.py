@@ -201,8 +201,15 @@ MUTANTS = (
     Mutant(
         "an alias that a wildcard makes up is taken for a delegation",
         _QUERIES,
-        "return None if made_up else target",
-        "return target",
+        "                    return target\n        except NoAnswer",
+        "                    return target\n            return target\n        except NoAnswer",
+        _HOSTILE,
+    ),
+    Mutant(
+        "an alias of a name's own is taken for one of the wildcard below it",
+        _QUERIES,
+        'for below in (f"{label}.{name}", f"{label}.*.{name}"):',
+        'for below in (f"{label}.{name}",):',
         _HOSTILE,
     ),
     Mutant(

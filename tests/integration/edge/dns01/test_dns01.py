@@ -94,6 +94,23 @@ async def test_a_wildcards_alias(zoned: World, zone_ca: Pebble, servers: Servers
         assert f"adding an RR at 'web.{OTHER}'" not in log
 
 
+async def test_an_alias_beside_wildcards(tmp_path: Path) -> None:
+    """A name's own alias is told from a wildcard's, also where wildcards above and below it lead to the same place."""
+    server = Bind(tmp_path, {ZONE: ONE_SERVER})
+    await asyncio.to_thread(server.start)
+    try:
+        target = f"there.{ZONE}"
+        for owner in ("own", "*.own", "both.other", "*.both.other", "*.other", "*.above"):
+            await asyncio.to_thread(server.add, ZONE, f"{owner}.{ZONE}", "CNAME", f"{target}.")
+        questions = Questions([("127.0.0.1", server.port)])
+        for name in ("own", "both.other"):
+            assert await questions.delegated(f"{name}.{ZONE}") == target
+        for name in ("x.own", "x.other", "x.both.other", "x.above", "x.y.above"):
+            assert await questions.delegated(f"{name}.{ZONE}") == f"{name}.{ZONE}"
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
 async def test_a_view_by_the_key(tmp_path: Path) -> None:
     """A name server that shows its zones to those alone who have the key is asked for the zone with the key."""
     server = Bind(tmp_path, {ZONE: ONE_SERVER}, keyed=True)

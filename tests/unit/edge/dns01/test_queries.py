@@ -10,7 +10,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.tsig
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from issuers.acme.targets import ANYWHERE, AddressRule
@@ -191,6 +191,11 @@ def aliases_in(zone: dict[tuple[str, ...], str], name: tuple[str, ...]) -> tuple
 @pytest.mark.heavy
 @settings(max_examples=60, deadline=None)
 @given(ZONES)
+@example({("_acme-challenge", "a"): "y", ("*", "_acme-challenge", "a"): "y"})
+@example({("_acme-challenge", "a"): "y", ("*", "_acme-challenge", "a"): "y", ("*", "a"): "y"})
+@example({("_acme-challenge", "a"): "y", ("*", "a"): "y"})
+@example({("*", "a"): "y"})
+@example({("*",): "y"})
 async def test_what_a_wildcard_makes_up(zone: dict[tuple[str, ...], str]) -> None:
     """In any zone, a record's name leads where its own CNAMEs lead, and nowhere by a wildcard's."""
 
