@@ -105,7 +105,8 @@ class TrustBundles:
             while True:
                 await self._round(served)
                 try:
-                    await asyncio.wait_for(self._changed.wait(), _ROUND)
+                    async with asyncio.timeout(_ROUND):
+                        await self._changed.wait()
                 except TimeoutError:
                     continue
                 await asyncio.sleep(_SETTLES)
