@@ -12,6 +12,9 @@ from tests.mutants.runner import Result, copy_to, is_ours, judge_all, run_tests
 def main(words: list[str]) -> int:
     """Run and print the table; 0 when every fault was caught."""
     chosen = [m for m in MUTANTS if not words or any(word in m.fault or word in m.file for word in words)]
+    if not chosen:
+        print(f"mutants: no fault has {' or '.join(words)} in its name or file", file=sys.stderr)
+        return 2
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mesh-signer-mutants-") as folder:
         copies = [Path(folder).resolve() / f"copy-{number}" for number in (1, 2)]
