@@ -15,6 +15,7 @@ from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError
 from signer.kube.objects import Response
 from tests import pki
+from tests.integration.bridges.tenancies import istio_definitions
 from tests.integration.commands.operating import OPERATORS, World, authorities, operators_roles
 from tests.integration.edge.gateway_world import install
 from tests.integration.hot_path import signer_name
@@ -134,6 +135,11 @@ def test_the_role(
         "spec": {"secretName": name, "dnsNames": ["web"], "issuerRef": {"name": foo, "kind": "ClusterIssuer"}},
     }
     mesh.apply(json.dumps(certificate))
+    defined = istio_definitions(mesh)  # explain looks at the DestinationRules beside a bridge's
+    client = {"namespace": istio, "serviceAccount": "gateway", "matchLabels": {"istio": "ingressgateway"}}
+    bridge = {"apiVersion": "mesh-signer.dev/v1alpha1", "kind": "TenantBridge", "metadata": {"name": "ingress"}}
+    bridge["metadata"]["namespace"] = foo
+    mesh.apply(json.dumps(bridge | {"spec": {"client": client, "hosts": [f"web.{foo}.svc.cluster.local"]}}))
     mesh.apply(json.dumps(webhook(name)))
     asked = world.place.create(signer_name(foo))["metadata"]["name"]
     config = f"--kubeconfig={mesh.kubeconfig('olga', (OPERATORS,))}"
@@ -148,6 +154,7 @@ def test_the_role(
         ("explain", f"cert-manager/{name}-1", wall),
         ("explain", "certificate", name, "-n", "cert-manager", wall),
         ("explain", "-n", foo, wall),
+        ("explain", "tenantbridge", "ingress", "-n", foo, wall),
         ("mesh-config", foo, "--write", wall),
         ("doctor", wall),
         ("edge", wall),
@@ -170,6 +177,7 @@ def test_the_role(
         assert status in {0, 1} or line[:2] == ("explain", f"cert-manager/{name}-1"), (line, said.err)
     mesh.kubectl("delete", "certificate", name, "-n", "cert-manager")
     mesh.kubectl("delete", "validatingwebhookconfiguration", name)
+    mesh.kubectl("delete", "crds", *defined)
     assert {one: codes for one, codes in used.items() if 403 in codes} == {}
     rights = granted(operators_roles(istio))
     # Asked for by the admission policies, which this cluster does not have.

@@ -23,6 +23,7 @@ from signer.api.destinationrule import DestinationRule
 from signer.api.edgepolicy import EdgePolicy
 from signer.api.gateway import APIGateway, Gateway
 from signer.api.hostclaim import HostClaim
+from signer.api.httproute import HTTPRoute
 from signer.api.ingress import Ingress
 from signer.api.injectable import Injectable
 from signer.api.issuer import Issuer
@@ -49,8 +50,8 @@ from signer.kube.paging import COSTLY
 
 READ: tuple[Any, ...] = (
     APIGateway, CASecret, CASource, Certificate, CertificateRequest, Challenge, ClusterTrustBundle, ConfigMap, DestinationRule,
-    EdgePolicy, Gateway, HostClaim, Ingress, Injectable, Issuer, Made, NamespaceObject, Order, ProxyConfig, Secret, ServiceAccount,
-    SignerBinding, SignerPolicy, SignerRecord, SourceSecret, TenantBridge, TenantBridgePolicy, VirtualService, Warned, _Lease,
+    EdgePolicy, Gateway, HostClaim, HTTPRoute, Ingress, Injectable, Issuer, Made, NamespaceObject, Order, ProxyConfig, Secret,
+    ServiceAccount, SignerBinding, SignerPolicy, SignerRecord, SourceSecret, TenantBridge, TenantBridgePolicy, VirtualService, Warned, _Lease,
 )  # fmt: skip
 DEPTHS = (DEEPEST + 1, DEEPEST + 2, DEEPEST + 3, 700, 2_000, 9_999)
 # What an object may say to be taken for another one.
