@@ -17,7 +17,7 @@ from tests.integration.bridges.admission import (
     service_entry,
     virtual_service,
 )
-from tests.localmesh import LocalCluster
+from tests.localmesh import LocalCluster, LocalMeshError
 
 pytestmark = pytest.mark.integration
 
@@ -139,6 +139,27 @@ class TestCredentials:
         one = destination_rule("mine")
         one["metadata"] |= metadata
         assert "are for what mesh-signer makes" in refusal(tenants, "bar-admin", one)
+
+
+@pytest.mark.parametrize("cascade", ["foreground", "orphan"])
+def test_a_rule_deleted_for_good(tenants: LocalCluster, cascade: str) -> None:
+    """A bridge's rule that was deleted in any way goes: the garbage collector takes the finalizer, and changes nothing else."""
+    rule = bridge_rule()
+    rule["metadata"]["finalizers"] = ["a.example/hold"]
+    which = ["destinationrule", rule["metadata"]["name"], "-n", "bar"]
+    tenants.kubectl("create", f"--as={CONTROLLERS}", "-f", "-", input=json.dumps(rule))
+    patch = ["patch", *which, "--type=merge", "--as=system:serviceaccount:kube-system:generic-garbage-collector", "-p"]
+    collect: dict[str, Any] = {"metadata": {"finalizers": []}}
+    with pytest.raises(LocalMeshError, match="bridge-credentials"):
+        tenants.kubectl(*patch, json.dumps({"metadata": {"finalizers": []}}))
+    tenants.kubectl("delete", *which, f"--cascade={cascade}", "--wait=false")
+    left = ["get", *which, "-o", "jsonpath={.metadata.finalizers}"]
+    tenants.wait_for(lambda: tenants.kubectl(*left) == '["a.example/hold"]', "the garbage collector's part", 60)
+    for more in ({"spec": {"exportTo": ["*"]}}, {"metadata": {"finalizers": [], "labels": {"a": "b"}}}):
+        with pytest.raises(LocalMeshError, match="bridge-credentials"):
+            tenants.kubectl(*patch, json.dumps(collect | more))
+    tenants.kubectl(*patch, json.dumps(collect))
+    assert rule["metadata"]["name"] not in tenants.kubectl("get", "destinationrules", "-n", "bar", "-o", "name")
 
 
 @pytest.mark.parametrize("way", HONEST)
