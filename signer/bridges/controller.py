@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 LOOK_AGAIN = 300.0
 _RECHECK = 5.0
 _PATIENCE = timedelta(seconds=30)
-# What is left of a bridge that somebody took our finalizer from is no longer than this: a watch that lags shows it so, too.
+# What is left of a bridge that somebody took our finalizer from stays for so long: a watch that lags shows the same.
 _STRAYS_STAY = timedelta(seconds=60)
 FAILED = "Failed"
 
@@ -145,7 +145,8 @@ class BridgeController:
                 await self._writer.sweep(stray, self._rules)
             except (Conflict, Forbidden) as error:
                 log.warning("%s %s/%s of a bridge that is gone stays: %s", *stray[:3], error)
-                self._queue.add_after(key, LOOK_AGAIN)
+                self._strays[key] = now + timedelta(seconds=LOOK_AGAIN)
+                self._queue.add_after(key, LOOK_AGAIN + _STRAYS_STAY.total_seconds())
             else:
                 log.info("%s %s/%s of a bridge that is gone was taken away", *stray[:3])
 
