@@ -5,6 +5,7 @@ The form was found by trying it on a real istiod and Envoy; docs/bridges.md says
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable
 
 from signer.api.destinationrule import Subset
@@ -16,6 +17,8 @@ from signer.kube.objects import Json
 PREFIX = "mesh-signer-bridge-"
 """Names of all that is made here begin with it; admission policies keep others from naming such a Secret."""
 CREDENTIAL_MODE = "MUTUAL"
+_SUFFIX = "-[0-9a-f]{16}"
+_OF_BRIDGE = PREFIX + r"([a-z0-9-]+)\.([a-z0-9-]+)"
 
 
 def secret_name(wish: Wish) -> str:
@@ -26,6 +29,17 @@ def secret_name(wish: Wish) -> str:
 def rule_name(wish: Wish, host: str) -> str:
     """Name the DestinationRule of a host."""
     return f"{secret_name(wish)}-{hashlib.blake2b(host.encode(), digest_size=8).hexdigest()}"
+
+
+def bridge_named(name: str, *, rule: bool) -> tuple[str, str] | None:
+    """Tell for which TenantBridge (namespace, name) a rule, or a Secret, has this name; None: for none."""
+    found = re.fullmatch(_OF_BRIDGE + (_SUFFIX if rule else ""), name, re.ASCII)
+    return (found[1], found[2]) if found is not None else None
+
+
+def is_rule_of(wish: Wish, name: str) -> bool:
+    """Tell whether a rule's name is one of this bridge's."""
+    return bool(re.fullmatch(re.escape(secret_name(wish)) + _SUFFIX, name))
 
 
 def identities(trust_domain: str, namespace: str, accounts: Iterable[str]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ Everything runs on the loop, but for keys and signatures, which leave it; a brid
 wrong with one is told on it and never stops another.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -39,11 +40,12 @@ from signer.bridges.step import (
 from signer.bridges.watched import Key, Watched
 from signer.bridges.writer import FINALIZER, BridgeWriter
 from signer.kube.client import ApiClient
-from signer.kube.errors import Conflict, NotFound
+from signer.kube.errors import ApiError, Conflict, Forbidden, NotFound, Stopped, Unreachable
 from signer.kube.queue import WorkQueue
 from signer.kube.resource import Resource
 from signer.mesh.watcher import MeshWatcher
 from signer.observe.notices import Notice, Notices
+from signer.observe.write_errors import Told
 from signer.tenancy.verdict import Reason, Refuse, Unready
 
 log = logging.getLogger(__name__)
@@ -52,6 +54,9 @@ log = logging.getLogger(__name__)
 LOOK_AGAIN = 300.0
 _RECHECK = 5.0
 _PATIENCE = timedelta(seconds=30)
+# What is left of a bridge that somebody took our finalizer from stays for so long: a watch that lags shows the same.
+_STRAYS_STAY = timedelta(seconds=60)
+FAILED = "Failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,7 @@ class BridgeController:
         # What a bridge was found to be when nothing was missing, and until when that holds by itself.
         self._settled: dict[Key, tuple[object, datetime]] = {}
         self._reading: dict[Key, datetime] = {}
+        self._strays: dict[Key, datetime] = {}
         self.standing: dict[Key, str] = {}
         """The TenantBridgePolicy of each bridge that stands."""
 
@@ -94,11 +100,57 @@ class BridgeController:
         return [reference_to(TENANT_BRIDGES, obj.metadata)] if obj is not None else []
 
     async def reconcile(self, key: Key) -> None:
-        """Bring one bridge to what it should be. Raises ApiError, Unreachable: then it is tried again."""
+        """Bring one bridge to what it should be. Raises ApiError, Unreachable: then it is tried again.
+
+        What is not foreseen is told on it before it is raised: whoever waits for it, or for its end, cannot see our log.
+        """
+        await self._sweep(key)
         obj = self._watched.bridges.store.get(key)
         if obj is None:
             self._forget(key)
             return
+        try:
+            await self._look(key, obj)
+        except (ApiError, Stopped, Unreachable):
+            raise
+        except Exception as error:
+            text = f"an unforeseen {type(error).__name__} stopped the work on it: the log of mesh-signer says where"
+            self._notices.say(reference_to(TENANT_BRIDGES, obj.metadata), [Notice("Warning", FAILED, text)])
+            with contextlib.suppress(ApiError, Unreachable):
+                await self.show(key, Told(FAILED, text))
+            raise
+
+    async def show(self, key: Key, told: Told) -> None:
+        """Say on it what keeps a bridge from being built, renewed or ended. Raises ApiError, Unreachable."""
+        obj = self._watched.bridges.store.get(key)
+        if obj is not None:
+            found = (Reason(told.reason, told.message),)
+            await self._written(obj, status.with_defects(obj, obj.status, WORKING, found, self._clock()))
+
+    async def _sweep(self, key: Key) -> None:
+        """Take away what is left, after a while, of a bridge that went without us, its finalizer taken by somebody else."""
+        strays, now = self._watched.strays(key), self._clock()
+        if not strays:
+            self._strays.pop(key, None)
+            return
+        due = self._strays.setdefault(key, now) + _STRAYS_STAY
+        if now < due:
+            self._queue.add_after(key, (due - now).total_seconds())
+            return
+        there = await self._writer.uid(key)
+        for stray in strays:
+            if stray.bridge == there:
+                continue
+            try:
+                await self._writer.sweep(stray, self._rules)
+            except (Conflict, Forbidden) as error:
+                log.warning("%s %s/%s of a bridge that is gone stays: %s", *stray[:3], error)
+                self._strays[key] = now + timedelta(seconds=LOOK_AGAIN)
+                self._queue.add_after(key, LOOK_AGAIN + _STRAYS_STAY.total_seconds())
+            else:
+                log.info("%s %s/%s of a bridge that is gone was taken away", *stray[:3])
+
+    async def _look(self, key: Key, obj: TenantBridge) -> None:
         if self._mesh.world.unsynced and obj.metadata.deletion_timestamp is None:
             self._queue.add_after(key, _RECHECK)
             return
@@ -159,12 +211,7 @@ class BridgeController:
         later = self._clock() + timedelta(seconds=LOOK_AGAIN)
         if not denied.waits:
             self.standing.pop(key, None)
-            place = replace(case.wish, client_namespace=obj.status.client_namespace or case.wish.client_namespace)
-            sight = await self._writer.look(place, obj.status, _names(case.wish), self._rules)
-            for step in take_away(place, sight):
-                assert isinstance(step, DropRule | DropSecret)  # noqa: S101 - nothing else ends a bridge
-                await self._writer.drop(place, step, self._rules)
-                log.info("TenantBridge %s: %s is gone (%s)", case.wish.full_name, step.name, denied.reason.code)
+            await self._take_away(case, denied)
             wrote = status.taken_away(obj.status)
             for kind in (WORKING, CONTAINED):
                 wrote = status.with_defects(obj, wrote, kind, None, later)
@@ -181,6 +228,30 @@ class BridgeController:
             await self._writer.release(obj)
         return later
 
+    async def _take_away(self, case: Case, denied: Denied) -> None:
+        """Take away what stands: all rules, whichever of them fails, then the Secret, whatever is in it."""
+        stored = case.obj.status
+        place = replace(case.wish, client_namespace=stored.client_namespace or case.wish.client_namespace)
+        if not place.client_namespace:
+            return
+        failed: list[ApiError | Unreachable] = []
+        names = {*_names(case.wish), *self._watched.rules_of(case.wish.uid, place.client_namespace)}
+        rules = await self._writer.rules(place, stored, names, self._rules)
+        for sight in (Sight(rules=rules), None):
+            if failed:
+                raise failed[0]
+            seen = sight or Sight(await self._writer.secret(place, stored, contents=False))
+            for step in take_away(place, seen):
+                assert isinstance(step, DropRule | DropSecret)  # noqa: S101 - nothing else ends a bridge
+                try:
+                    await self._writer.drop(place, step, self._rules)
+                except (ApiError, Unreachable) as error:
+                    failed.append(error)
+                else:
+                    log.info("TenantBridge %s: %s is gone (%s)", case.wish.full_name, step.name, denied.reason.code)
+        if failed:
+            raise failed[0]
+
     async def _keep(self, key: Key, case: Case, now: datetime) -> datetime:
         """Take the steps that are missing; returns when time alone makes the next look necessary."""
         obj, wish, wanted = case.obj, case.wish, case.wanted
@@ -196,6 +267,8 @@ class BridgeController:
             if isinstance(taken, Refuse | Unready):
                 return await self._refused(key, replace(case, obj=obj), taken)
             obj, sight = taken
+        if steps and isinstance(steps[-1], DropRule | DropSecret):
+            return now  # what went is to be made again, or is not: seen anew
         self.standing[key] = wanted.bridge.policy
         self._record.stands(key, wanted.bridge)
         current = self._planned(replace(case, obj=obj), sight, now)
@@ -232,6 +305,9 @@ class BridgeController:
         if isinstance(step, Issue):
             issued = await self._issuing.issue(case, step)
             return issued if isinstance(issued, Refuse | Unready) else (obj, replace(sight, secret=issued))
+        if isinstance(step, DropSecret):
+            await self._writer.drop(wish, step, self._rules)
+            return obj, replace(sight, secret=None)
         if isinstance(step, PutRule):
             rules[step.name] = await self._writer.put_rule(wish, step, self._rules)
         else:

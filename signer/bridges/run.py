@@ -78,7 +78,7 @@ class Bridges:
         controller = BridgeController(shared, queue)
         policies = BridgePolicies(client, mesh, watched, controller.standing, names, self._clock)
         watched.enqueue, watched.policy_changed = queue.add, names.add
-        queue.tells(errors, controller.about)
+        queue.tells(errors, controller.about, controller.show)
         names.tells(errors, policies.about)
 
         async def bridge(key: Key) -> None:

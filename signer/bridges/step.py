@@ -30,13 +30,19 @@ _PART_LEFT = 3
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An object of a name that is ours, as it was read live. `ours`: recorded by its uid, or by its label while it is made."""
+    """An object of a name that is ours, as it was read live.
+
+    `ours`: a rule by its label, which others cannot write; a Secret as recorded by its uid, or by its label while it is made.
+    `leaving`: it is being deleted, and a finalizer holds it. `immutable`: what a Secret has cannot be changed.
+    """
 
     uid: str
     version: str
     ours: bool
     spec: Json = field(default_factory=dict)
     credential: Credential | None = None
+    leaving: bool = False
+    immutable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +146,21 @@ def build(
         return _in_the_way("Secret", wish.client_namespace, secret_name(wish))
     if foreign := [name for name in sorted(specs) if name in sight.rules and not sight.rules[name].ours]:
         return _in_the_way("DestinationRule", wish.client_namespace, foreign[0])
-    gone = [DropRule(name, one.uid) for name, one in sorted(sight.rules.items()) if name not in specs and one.ours]
+    gone: list[Step] = [
+        DropRule(name, one.uid)
+        for name, one in sorted(sight.rules.items())
+        if one.ours and (name not in specs or one.leaving)
+    ]
     made: list[Step] = []
     roots = wanted_roots(planned, wanted.server, secret)
-    if why := renewal(bridge, wanted.server, secret, roots, now):
+    why = renewal(bridge, wanted.server, secret, roots, now)
+    useless = secret is not None and (secret.leaving or (secret.immutable and bool(why)))
+    if secret is not None and useless:
+        gone.append(DropSecret(secret_name(wish), secret.uid))
+    if useless or any(sight.rules[name].leaving for name in specs if name in sight.rules):
+        # What is to be made again must be gone first, and its record emptied: the next look does that.
+        return tuple(gone)
+    if why:
         made.append(Issue(why, roots, secret.uid if secret else "", secret.version if secret else ""))
     for name, spec in sorted(specs.items()):
         there = sight.rules.get(name)

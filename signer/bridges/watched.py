@@ -7,6 +7,7 @@ our label is watched, of ServiceAccounts only names, and those only where a brid
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,6 +19,7 @@ from signer.api.secret import SECRETS
 from signer.api.serviceaccount import SERVICE_ACCOUNTS, ServiceAccount, slim_account
 from signer.api.tenantbridge import TENANT_BRIDGES, TenantBridge
 from signer.api.tenantbridgepolicy import TENANT_BRIDGE_POLICIES, TenantBridgePolicy
+from signer.bridges.bodies import bridge_named
 from signer.bridges.read import BridgePolicy, read_bridge_policy
 from signer.kube.client import ApiClient
 from signer.kube.discovery.served import Served, locate_newest
@@ -33,6 +35,15 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     """A Secret by its metadata alone."""
 
     metadata: ObjectMeta
+
+
+class Stray(NamedTuple):
+    """What has the label of a bridge (uid) that is not there."""
+
+    kind: str
+    namespace: str
+    name: str
+    bridge: str
 
 
 class Watched:
@@ -65,6 +76,8 @@ class Watched:
         self._made: dict[str, dict[tuple[str, str, str], str]] = defaultdict(dict)
         self._places: dict[str, set[Key]] = defaultdict(set)
         self._uids: dict[str, Key] = {}
+        # By the TenantBridge that an object's name says: those with a label, and its uid.
+        self._named: dict[Key, dict[tuple[str, str, str], str]] = defaultdict(dict)
         self.served = Served(
             "DestinationRules",
             client,
@@ -124,6 +137,18 @@ class Watched:
         """The versions of all that has the label of a bridge (uid): another set of them means that somebody wrote."""
         return frozenset(self._made.get(bridge, {}).values())
 
+    def rules_of(self, bridge: str, namespace: str) -> tuple[str, ...]:
+        """Name the rules of a namespace that have the label of a bridge (uid)."""
+        return tuple(
+            name for kind, place, name in self._made.get(bridge, {}) if kind != SECRETS.kind and place == namespace
+        )
+
+    def strays(self, key: Key) -> tuple[Stray, ...]:
+        """What has the name of this bridge's, and the label of another that was there before; rules first."""
+        there = self.bridges.store.get(key)
+        now = there.metadata.uid if there is not None else ""
+        return tuple(Stray(*what, uid) for what, uid in sorted(self._named.get(key, {}).items()) if uid != now)
+
     def _enqueue_namespace(self, namespace: str) -> None:
         for key in tuple(self._places.get(namespace, ())):
             self.enqueue(key)
@@ -182,6 +207,15 @@ class Watched:
         self, what: tuple[str, str, str], old: Made | DestinationRule | None, new: Made | DestinationRule | None
     ) -> None:
         """Keep the version of what has a bridge's label, and have that bridge looked at."""
+        if (named := bridge_named(what[2], rule=what[0] != SECRETS.kind)) is not None:
+            bridge = new.metadata.labels.get(BRIDGE_UID, "") if new is not None else ""
+            if bridge:
+                self._named[named][what] = bridge
+            else:
+                self._named[named].pop(what, None)
+                if not self._named[named]:
+                    del self._named[named]
+            self.enqueue(named)
         for one in (old, new):
             uid = one.metadata.labels.get(BRIDGE_UID, "") if one is not None else ""
             if not uid:

@@ -1,7 +1,9 @@
 """Reads and writes the objects of a bridge: live reads before each write, and each write with what was read.
 
-Used on the loop. An object is ours by its uid, as the TenantBridge's status records it; while it is being made, by our label on
-an object of our name, since a process may end between the write and the record.
+Used on the loop. A Secret is ours by its uid, as the TenantBridge's status records it; while it is being made, by our label on
+one of our name, since a process may end between the write and the record. A rule is ours by name and label, which admission
+keeps for us: who may write the status alone leads us to nobody else's rule, and hides none of ours.
+What is deleted is gone when a live read says so: a finalizer that somebody put on what we made holds nothing.
 """
 
 import asyncio
@@ -15,12 +17,13 @@ import msgspec
 from signer.api.labels import BRIDGE_UID
 from signer.api.secret import SECRETS, read_secret
 from signer.api.tenantbridge import TENANT_BRIDGES, TenantBridge, TenantBridgeStatus
-from signer.bridges.bodies import metadata, secret_name
+from signer.bridges.bodies import is_rule_of, metadata, secret_name
 from signer.bridges.credential import read_credential
 from signer.bridges.read import Wish
 from signer.bridges.step import DropRule, DropSecret, Found, Issue, PutRule, Sight
+from signer.bridges.watched import Stray
 from signer.kube.client import ApiClient
-from signer.kube.errors import NotFound
+from signer.kube.errors import NotFound, api_error
 from signer.kube.objects import Json
 from signer.kube.resource import Resource
 
@@ -48,19 +51,27 @@ class BridgeWriter:
 
         Raises ApiError, Unreachable.
         """
-        if not wish.client_namespace:
-            return Sight()
-        place = wish.client_namespace
-        secret = await self._get(SECRETS, secret_name(wish), place)
-        found: Found | None = None
-        if secret is not None:
-            found = await _with_credential(_found(secret, status.secret_uid, wish.uid), secret)
+        secret = await self.secret(wish, status, contents=True)
+        return Sight(secret, await self.rules(wish, status, names, rules))
+
+    async def rules(
+        self, wish: Wish, status: TenantBridgeStatus, names: Iterable[str], rules: Resource
+    ) -> dict[str, Found]:
+        """Read the rules as `look` does. Raises ApiError, Unreachable."""
         seen: dict[str, Found] = {}
-        for name in sorted({*names, *status.rules}):
-            rule = await self._get(rules, name, place)
+        for name in sorted({*names, *(one for one in status.rules if is_rule_of(wish, one))}):
+            rule = await self._get(rules, name, wish.client_namespace)
             if rule is not None:
-                seen[name] = _found(rule, status.rules.get(name, ""), wish.uid)
-        return Sight(found, seen)
+                seen[name] = _found(rule, "", wish.uid)
+        return seen
+
+    async def secret(self, wish: Wish, status: TenantBridgeStatus, *, contents: bool) -> Found | None:
+        """Read the Secret; without `contents` nothing of what stands in it is looked at. Raises ApiError, Unreachable."""
+        secret = await self._get(SECRETS, secret_name(wish), wish.client_namespace)
+        if secret is None:
+            return None
+        found = _found(secret, status.secret_uid, wish.uid)
+        return await _with_credential(found, secret) if contents else found
 
     async def put_secret(self, wish: Wish, step: Issue, body: Json) -> Found:
         """Make the Secret, or write into the one that was read; returns it as it is now. Raises Conflict where it changed."""
@@ -86,12 +97,38 @@ class BridgeWriter:
         return _found(made, step.uid, wish.uid)
 
     async def drop(self, wish: Wish, step: DropRule | DropSecret, rules: Resource) -> None:
-        """Delete one object, if it still is the one that was read."""
-        resource = rules if isinstance(step, DropRule) else SECRETS
-        try:
-            await self._client.delete(resource, step.name, wish.client_namespace, uid=step.uid)
-        except NotFound:
+        """Delete one object, if it still is the one that was read; returns when it is gone. Raises Conflict, ApiError.
+
+        What holds it is taken off, its finalizers: it is ours, and a path that is to end waits for nobody.
+        """
+        resource, place = rules if isinstance(step, DropRule) else SECRETS, wish.client_namespace
+        with contextlib.suppress(NotFound):
+            await self._client.delete(resource, step.name, place, uid=step.uid)
+        if (there := await self._still(resource, step, place)) is None:
             return
+        held = {"uid": step.uid, "resourceVersion": there["metadata"]["resourceVersion"], "finalizers": None}
+        with contextlib.suppress(NotFound):
+            await self._client.patch(resource, step.name, {"metadata": held}, namespace=place)
+        if await self._still(resource, step, place) is not None:
+            raise api_error(409, "Conflict", f"{resource.kind} {place}/{step.name} is deleted, and still there")
+
+    async def _still(self, resource: Resource, step: DropRule | DropSecret, place: str) -> Json | None:
+        there = await self._get(resource, step.name, place)
+        return there if there is not None and there["metadata"]["uid"] == step.uid else None
+
+    async def uid(self, key: tuple[str, str]) -> str:
+        """Read the uid of the TenantBridge that has this namespace and name now; "" for none. Raises ApiError, Unreachable."""
+        found = await self._get(TENANT_BRIDGES, key[1], key[0])
+        return str(found["metadata"]["uid"]) if found is not None else ""
+
+    async def sweep(self, stray: Stray, rules: Resource) -> None:
+        """Delete what was made for a bridge that is gone, if its label still says so. Raises Conflict, ApiError."""
+        of_rule = stray.kind == rules.kind
+        there = await self._get(rules if of_rule else SECRETS, stray.name, stray.namespace)
+        if there is None or (there["metadata"].get("labels") or {}).get(BRIDGE_UID) != stray.bridge:
+            return
+        wish, uid = Wish("", "", stray.bridge, client_namespace=stray.namespace), str(there["metadata"]["uid"])
+        await self.drop(wish, DropRule(stray.name, uid) if of_rule else DropSecret(stray.name, uid), rules)
 
     async def write_status(self, obj: TenantBridge, status: TenantBridgeStatus) -> TenantBridge:
         """Write the status as it should be, on the version that was decided on. Raises Conflict, NotFound, ApiError."""
@@ -135,7 +172,14 @@ def _found(obj: Json, recorded: str, bridge: str) -> Found:
     meta: dict[str, Any] = obj["metadata"]
     uid, labels = str(meta["uid"]), meta.get("labels") or {}
     ours = uid == recorded if recorded else labels.get(BRIDGE_UID) == bridge
-    return Found(uid, str(meta["resourceVersion"]), ours=ours, spec=obj.get("spec") or {})
+    return Found(
+        uid,
+        str(meta["resourceVersion"]),
+        ours=ours,
+        spec=obj.get("spec") or {},
+        leaving=bool(meta.get("deletionTimestamp")),
+        immutable=bool(obj.get("immutable")),
+    )
 
 
 async def _with_credential(found: Found, secret: Json) -> Found:

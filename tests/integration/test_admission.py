@@ -397,6 +397,12 @@ class TestCertificates:
         assert api.find(path) is None
 
 
+def as_collector(api: Api, path: str, metadata: Json) -> None:
+    """Patch metadata as Kubernetes' garbage collector does."""
+    user = "system:serviceaccount:kube-system:generic-garbage-collector"
+    api.call("PATCH", path, {"metadata": metadata}, user=user, kind="application/merge-patch+json")
+
+
 class TestBindings:
     @pytest.fixture
     def name(self, api: Api) -> Iterator[str]:
@@ -432,6 +438,21 @@ class TestBindings:
         someone.call("DELETE", f"{BINDINGS}/{name}")
         signer.post(BINDINGS, signer_binding(name, "default"))
         api.delete(f"{BINDINGS}/{name}")
+
+    @pytest.mark.parametrize("policy", ["Foreground", "Orphan"])
+    def test_deleted_for_good(self, guarded: Cluster, api: Api, signer: Api, name: str, policy: str) -> None:
+        """One that was deleted with a propagationPolicy goes: of what is being deleted finalizers are taken, and nothing else."""
+        body, path, hold = signer_binding(name, "default"), f"{BINDINGS}/{name}", "a.example/hold"
+        body["metadata"]["finalizers"] = [hold]
+        signer.post(BINDINGS, body)
+        assert refusal(lambda: as_collector(api, path, {"finalizers": []})), "it is not being deleted"
+        api.call("DELETE", path, {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy})
+        guarded.wait_for(lambda: api.get(path)["metadata"]["finalizers"] == [hold], "the garbage collector's part", 60)
+        more: dict[str, Any]
+        for more in ({"labels": {"a": "b"}}, {"annotations": {"a": "b"}}):
+            assert refusal(functools.partial(as_collector, api, path, {"finalizers": [], **more}))
+        as_collector(api, path, {"finalizers": []})
+        assert api.find(path) is None
 
     def test_restore(self, api: Api, person: Callable[[], Person], name: str) -> None:
         """Who restores has the verb, says so on the object, and writes a status once; the one without the other is not enough."""

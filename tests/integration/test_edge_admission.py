@@ -455,6 +455,23 @@ def test_claims(guarded: Cluster, name: str) -> None:
     guarded.kubectl(*delete)
 
 
+def test_a_claim_deleted_for_good(guarded: Cluster, name: str) -> None:
+    """One that was deleted in the foreground goes: of what is being deleted finalizers are taken, and nothing else."""
+    one = claim(f"{name}.example.com")
+    one["metadata"]["finalizers"] = ["a.example/hold"]
+    write(guarded, one, CONTROLLERS, "-o", "name")
+    which = ["hostclaim", one["metadata"]["name"]]
+    guarded.kubectl("delete", *which, "--cascade=foreground", "--wait=false")
+    left = ["get", *which, "-o", "jsonpath={.metadata.finalizers}"]
+    guarded.wait_for(lambda: guarded.kubectl(*left) == '["a.example/hold"]', "the garbage collector's part", 60)
+    collector = "--as=system:serviceaccount:kube-system:generic-garbage-collector"
+    more = json.dumps({"metadata": {"finalizers": [], "labels": {"a": "b"}}})
+    with pytest.raises(LocalMeshError, match="only mesh-signer writes"):
+        guarded.kubectl("patch", *which, "--type=merge", "-p", more, collector)
+    guarded.kubectl("patch", *which, "--type=merge", "-p", json.dumps({"metadata": {"finalizers": []}}), collector)
+    assert which[1] not in guarded.kubectl("get", "hostclaims", "-o", "name")
+
+
 def test_restored_claims(guarded: Cluster, name: str) -> None:
     """A claim of a backup is written by who has the verb restore, where it is marked as that; a cluster-admin has the verb."""
     one = claim(f"{name}.example.com")

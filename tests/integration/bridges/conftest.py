@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.bridges.tenancies import Crossing, istio_definitions
+from tests.integration.bridges.admission import CONTROLLERS, CREDENTIAL, FOO, destination_rule, refusal, virtual_service
+from tests.integration.bridges.tenancies import Crossing, gateway_definitions, istio_definitions
 from tests.integration.hot_path import Place
 from tests.integration.tenants import Tenants, define_proxy_configs
 from tests.localmesh import LocalCluster
@@ -16,11 +17,11 @@ from tests.localmesh.signer import CONTROLLERS_ACCOUNT, SignerProcess
 
 @pytest.fixture(scope="package")
 def bridged() -> Iterator[LocalCluster]:
-    """A cluster with our base, the component of bridges and Istio's definitions; no process of ours."""
+    """A cluster with our base, the component of bridges and Istio's and the Gateway API's definitions; no process of ours."""
     with LocalCluster() as cluster:
         install(cluster, more=list(FILES))
         define_proxy_configs(cluster)
-        names = istio_definitions(cluster)
+        names = (*istio_definitions(cluster), *gateway_definitions(cluster))
         wait_established(cluster, *names)
         yield cluster
 
@@ -50,3 +51,23 @@ def crossing(bridged: LocalCluster, at_work: SignerProcess) -> Iterator[Crossing
         place.forget()
         tenants.remove()
         place.api.close()
+
+
+@pytest.fixture(scope="package")
+def tenants(bridged: LocalCluster) -> Iterator[LocalCluster]:
+    """Namespaces foo and bar, each with an admin of everything in it; the policies are in force."""
+    for name in ("foo", "bar"):
+        bridged.create_namespace(name)
+        bridged.kubectl(
+            "create", "rolebinding", "admin", "-n", name, "--clusterrole=cluster-admin", f"--user={name}-admin"
+        )
+
+    def in_force() -> bool:
+        routes = "lacks the verb route" in refusal(bridged, "bar-admin", virtual_service(FOO))
+        names = "lacks the verb credential" in refusal(bridged, "bar-admin", destination_rule(credential=CREDENTIAL))
+        return routes and names and "bridges only" in refusal(bridged, CONTROLLERS, destination_rule())
+
+    bridged.wait_for(in_force, "the policies of bridges", 60)
+    yield bridged
+    for name in ("foo", "bar"):
+        bridged.delete_namespace(name)

@@ -40,6 +40,15 @@ def istio_definitions(cluster: Cluster) -> tuple[str, ...]:
     return wanted
 
 
+def gateway_definitions(cluster: Cluster) -> tuple[str, ...]:
+    """Apply the Gateway API's own definitions of its routes; their names."""
+    folder = module("sigs.k8s.io/gateway-api") / "config" / "crd" / "experimental"
+    kinds = ("httproutes", "grpcroutes", "tcproutes", "tlsroutes")
+    texts = [(folder / f"gateway.networking.k8s.io_{one}.yaml").read_text("utf-8") for one in kinds]
+    cluster.kubectl("apply", "--server-side", "-f", "-", input="\n---\n".join(texts))
+    return tuple(f"{one}.gateway.networking.k8s.io" for one in kinds)
+
+
 @dataclass
 class Crossing:
     """One server's tenant (`server`) and one client's namespace (`client`), both of this test alone."""

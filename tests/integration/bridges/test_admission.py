@@ -1,90 +1,25 @@
 """The admission policies of bridges on a real API server: what a tenant, with all rights in its namespace, can't write."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.integration.bridges.admission import (
+    CONTROLLERS,
+    CREDENTIAL,
+    FOO,
+    destination_rule,
+    external_name,
+    gateway,
+    named,
+    refusal,
+    service_entry,
+    virtual_service,
+)
 from tests.localmesh import LocalCluster, LocalMeshError
-from tests.localmesh.signer import CONTROLLERS_ACCOUNT
 
 pytestmark = pytest.mark.integration
-
-FOO = "httpbin.foo.svc.cluster.local"
-CREDENTIAL = "mesh-signer-bridge-foo.ingress"
-CONTROLLERS = f"system:serviceaccount:cert-manager:{CONTROLLERS_ACCOUNT}"
-NETWORKING = "networking.istio.io/v1"
-
-
-@pytest.fixture(scope="module")
-def tenants(bridged: LocalCluster) -> Iterator[LocalCluster]:
-    """Namespaces foo and bar, each with an admin of everything in it; the policies are in force."""
-    for name in ("foo", "bar"):
-        bridged.create_namespace(name)
-        bridged.kubectl(
-            "create", "rolebinding", "admin", "-n", name, "--clusterrole=cluster-admin", f"--user={name}-admin"
-        )
-
-    def in_force() -> bool:
-        routes = "lacks the verb route" in refusal(bridged, "bar-admin", virtual_service(FOO))
-        names = "lacks the verb credential" in refusal(bridged, "bar-admin", destination_rule(credential=CREDENTIAL))
-        return routes and names and "bridges only" in refusal(bridged, CONTROLLERS, destination_rule())
-
-    bridged.wait_for(in_force, "the policies of bridges", 60)
-    yield bridged
-    for name in ("foo", "bar"):
-        bridged.delete_namespace(name)
-
-
-def refusal(cluster: LocalCluster, user: str, one: dict[str, Any]) -> str:
-    """What the API server says against an object; "" for nothing."""
-    try:
-        cluster.kubectl("create", "--dry-run=server", f"--as={user}", "-f", "-", input=json.dumps(one))
-    except LocalMeshError as error:
-        return str(error)
-    return ""
-
-
-def named(kind: str, spec: dict[str, Any], namespace: str = "bar", name: str = "mine", **more: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": NETWORKING,
-        "kind": kind,
-        "metadata": {"name": name, "namespace": namespace, **more},
-        "spec": spec,
-    }
-
-
-def virtual_service(host: str = "", namespace: str = "bar", **changes: Any) -> dict[str, Any]:
-    rule = {"route": [{"destination": {"host": host}}]}
-    spec = {"hosts": ["a.example.com"], "gateways": ["mine"], "http": [rule], **changes}
-    return named("VirtualService", {key: value for key, value in spec.items() if value is not None}, namespace)
-
-
-def destination_rule(credential: str = "", namespace: str = "bar", **tls: Any) -> dict[str, Any]:
-    spec: dict[str, Any] = {"host": "elsewhere.example.com"}
-    if credential or tls:
-        spec["trafficPolicy"] = {"tls": {"mode": "MUTUAL", "credentialName": credential, **tls}}
-    return named("DestinationRule", spec, namespace)
-
-
-def gateway(**tls: Any) -> dict[str, Any]:
-    server = {
-        "port": {"number": 443, "name": "https", "protocol": "HTTPS"},
-        "hosts": ["a.example.com"],
-        "tls": {"mode": "SIMPLE", **tls},
-    }
-    return named("Gateway", {"selector": {"istio": "ingressgateway"}, "servers": [server]})
-
-
-def service_entry(*hosts: str) -> dict[str, Any]:
-    port = {"number": 80, "name": "http", "protocol": "HTTP"}
-    return named("ServiceEntry", {"hosts": list(hosts), "ports": [port], "resolution": "DNS"})
-
-
-def external_name(name: str) -> dict[str, Any]:
-    return named("Service", {"type": "ExternalName", "externalName": name}) | {"apiVersion": "v1"}
-
 
 MIRROR = {"route": [{"destination": {"host": "own"}}], "mirror": {"host": FOO}}
 MIRRORS = {"route": [{"destination": {"host": "own"}}], "mirrors": [{"destination": {"host": FOO}}]}
@@ -115,6 +50,11 @@ ROUTES = {
     "all names": service_entry("*.svc.cluster.local"),
     "a name beside an honest one": service_entry("a.example.com", "httpbin.foo.svc.cluster.local"),
     "an alias": external_name(FOO),
+    "for the sidecars of others": virtual_service(FOO, gateways=["mesh"]),
+    "for them, as it is by default": virtual_service(FOO, gateways=None),
+    "for them and its own": virtual_service(FOO, gateways=None, exportTo=[".", "foo"]),
+    "for a gateway of its own": virtual_service(FOO, exportTo=["."]),
+    "one to delegate to at home": virtual_service(FOO, hosts=None, gateways=None, exportTo=["."]),
 }
 CREDENTIALS = {
     "a rule": destination_rule(CREDENTIAL),
@@ -144,8 +84,9 @@ HONEST = {
     "by its full name": virtual_service("own.bar.svc.cluster.local"),
     "to the world outside": virtual_service("api.example.com"),
     "to a short name elsewhere": virtual_service("example.com"),
-    "inside the mesh": virtual_service(FOO, gateways=["mesh"]),
-    "inside the mesh, as it is by default": virtual_service(FOO, gateways=None),
+    "for its own sidecars": virtual_service(FOO, gateways=["mesh"], exportTo=["."]),
+    "for its own, by name": virtual_service(FOO, gateways=None, exportTo=["bar"]),
+    "for sidecars, to its own service": virtual_service("own", gateways=["mesh"]),
     "an answer of the gateway's own": virtual_service(http=[{"directResponse": {"status": 200}}]),
     "a delegation at home": virtual_service(http=[{"delegate": {"name": "mine"}}]),
     "a service outside": service_entry("api.example.com", "*.example.com"),
@@ -198,6 +139,27 @@ class TestCredentials:
         one = destination_rule("mine")
         one["metadata"] |= metadata
         assert "are for what mesh-signer makes" in refusal(tenants, "bar-admin", one)
+
+
+@pytest.mark.parametrize("cascade", ["foreground", "orphan"])
+def test_a_rule_deleted_for_good(tenants: LocalCluster, cascade: str) -> None:
+    """A bridge's rule that was deleted in any way goes: the garbage collector takes the finalizer, and changes nothing else."""
+    rule = bridge_rule()
+    rule["metadata"]["finalizers"] = ["a.example/hold"]
+    which = ["destinationrule", rule["metadata"]["name"], "-n", "bar"]
+    tenants.kubectl("create", f"--as={CONTROLLERS}", "-f", "-", input=json.dumps(rule))
+    patch = ["patch", *which, "--type=merge", "--as=system:serviceaccount:kube-system:generic-garbage-collector", "-p"]
+    collect: dict[str, Any] = {"metadata": {"finalizers": []}}
+    with pytest.raises(LocalMeshError, match="bridge-credentials"):
+        tenants.kubectl(*patch, json.dumps({"metadata": {"finalizers": []}}))
+    tenants.kubectl("delete", *which, f"--cascade={cascade}", "--wait=false")
+    left = ["get", *which, "-o", "jsonpath={.metadata.finalizers}"]
+    tenants.wait_for(lambda: tenants.kubectl(*left) == '["a.example/hold"]', "the garbage collector's part", 60)
+    for more in ({"spec": {"exportTo": ["*"]}}, {"metadata": {"finalizers": [], "labels": {"a": "b"}}}):
+        with pytest.raises(LocalMeshError, match="bridge-credentials"):
+            tenants.kubectl(*patch, json.dumps(collect | more))
+    tenants.kubectl(*patch, json.dumps(collect))
+    assert rule["metadata"]["name"] not in tenants.kubectl("get", "destinationrules", "-n", "bar", "-o", "name")
 
 
 @pytest.mark.parametrize("way", HONEST)

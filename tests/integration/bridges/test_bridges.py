@@ -198,6 +198,72 @@ class TestKept:
         crossing.leaf().verify_directly_issued_by(now)
 
 
+def rule_path(crossing: Crossing) -> str:
+    (rule,) = crossing.rules()
+    return f"{RULES}/namespaces/{crossing.client}/destinationrules/{rule['metadata']['name']}"
+
+
+def delete_held(crossing: Crossing, path: str, policy: str) -> None:
+    """Delete an object so that a finalizer holds it."""
+    crossing.api.call("DELETE", path, {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy})
+
+
+class TestHeld:
+    @pytest.mark.parametrize("policy", ["Foreground", "Orphan"])
+    def test_deleted_by_somebody(self, crossing: Crossing, policy: str) -> None:
+        """What somebody deletes with a propagationPolicy, as Argo CD does, comes back, and the bridge ends by either hand."""
+        crossing.policy()
+        crossing.bridge()
+        crossing.stands()
+        for path in (rule_path(crossing), crossing.secret_path):
+            uid = crossing.api.get(path)["metadata"]["uid"]
+            delete_held(crossing, path, policy)
+
+            def anew(path: str = path, uid: str = uid) -> bool:
+                found = (crossing.get(path) or {}).get("metadata", {"uid": uid})
+                return found["uid"] != uid and "deletionTimestamp" not in found
+
+            crossing.until("another in its place", anew)
+        crossing.stands()
+        crossing.end_bridge()
+        assert crossing.rules() == []
+        assert crossing.secret() is None
+
+    def test_held_while_nobody_looks(self, crossing: Crossing) -> None:
+        """What is held when the end comes goes as well: no path stays open, and a new bridge of the name stands."""
+        crossing.policy()
+        crossing.bridge()
+        crossing.stands()
+        crossing.controllers.kill()
+        try:
+            delete_held(crossing, rule_path(crossing), "Foreground")
+            crossing.api.patch(
+                crossing.secret_path, {"metadata": {"finalizers": ["a.example/hold"]}, "immutable": True}
+            )
+            crossing.api.delete(crossing.bridge_path)
+        finally:
+            crossing.controllers.start()
+        crossing.end_bridge()
+        assert crossing.rules() == []
+        assert crossing.secret() is None
+        crossing.bridge()
+        crossing.stands()
+
+    def test_without_our_finalizer(self, crossing: Crossing) -> None:
+        """What is left of a bridge whose finalizer its tenant took is taken away after a while."""
+        crossing.policy()
+        crossing.bridge()
+        crossing.stands()
+        crossing.controllers.kill()
+        try:
+            crossing.api.patch(crossing.bridge_path, {"metadata": {"finalizers": []}})
+            crossing.api.delete(crossing.bridge_path)
+            assert crossing.get(crossing.bridge_path) is None
+        finally:
+            crossing.controllers.start()
+        crossing.until("nothing left", lambda: not crossing.rules() and crossing.secret() is None, timeout=180)
+
+
 class TestOthersObjects:
     @pytest.mark.parametrize("kind", ["Secret", "DestinationRule"])
     def test_in_the_way(self, crossing: Crossing, kind: str) -> None:

@@ -8,6 +8,7 @@ BODIES = "signer/bridges/bodies.py"
 STATUS = "signer/bridges/status.py"
 DEFECTS = "signer/bridges/defects.py"
 CONTROLLER = "signer/bridges/controller.py"
+WRITER = "signer/bridges/writer.py"
 WALL = "signer/tenancy/bridge.py"
 JUDGE = "signer/tenancy/decide.py"
 TESTS = "tests/unit/bridges"
@@ -15,6 +16,7 @@ OF_WALL = ("tests/unit/tenancy/test_bridge.py",)
 OF_DECIDE = (f"{TESTS}/test_decide.py",)
 OF_STEP = (f"{TESTS}/test_step.py",)
 OF_SEEN = (f"{TESTS}/test_seen.py",)
+OF_ENDS = (f"{TESTS}/test_ends.py",)
 OF_DEFECTS = (f"{TESTS}/test_defects.py",)
 
 MUTANTS = (
@@ -80,6 +82,41 @@ MUTANTS = (
         "    steps: list[Step] = [DropRule(name, one.uid) for name, one in sorted(sight.rules.items()) if one.ours]\n",
         "    steps: list[Step] = [DropRule(name, one.uid) for name, one in sorted(sight.rules.items())]\n",
         OF_STEP,
+    ),
+    Mutant(
+        "a finalizer on what a bridge made holds its end",
+        WRITER,
+        '"finalizers": None}',
+        '"finalizers": there["metadata"].get("finalizers")}',
+        OF_ENDS,
+    ),
+    Mutant(
+        "who may write a bridge's status hides its rule from its end",
+        WRITER,
+        '                seen[name] = _found(rule, "", wish.uid)\n',
+        '                seen[name] = _found(rule, status.rules.get(name, ""), wish.uid)\n',
+        OF_ENDS,
+    ),
+    Mutant(
+        "an immutable Secret keeps a bridge from its next certificate",
+        STEP,
+        "(secret.leaving or (secret.immutable and bool(why)))",
+        "secret.leaving",
+        OF_ENDS,
+    ),
+    Mutant(
+        "a Secret that nobody can read keeps a bridge from its end",
+        CONTROLLER,
+        "await self._writer.secret(place, stored, contents=False)",
+        "await self._writer.secret(place, stored, contents=True)",
+        OF_ENDS,
+    ),
+    Mutant(
+        "what is left of a bridge that is gone stays",
+        CONTROLLER,
+        "            if stray.bridge == there:\n",
+        "            if stray.bridge != there:\n",
+        OF_ENDS,
     ),
     Mutant(
         "a root that somebody put into ca.crt stays there",

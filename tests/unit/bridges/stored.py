@@ -125,6 +125,8 @@ class Stored(ObjectRequests):
             sent = {"metadata": {"resourceVersion": sent[0]["value"]}, "spec": sent[1]["value"]}
             there = {**there, "spec": {}}
         _hold(self.objects[place], sent.get("metadata", {}))
+        if there.get("immutable") and "data" in sent:
+            raise api_error(422, "Invalid", "data: Forbidden: field is immutable when `immutable` is set")
         new = merged(there, sent)
         if sub:
             new = {**there, "status": new["status"]}
