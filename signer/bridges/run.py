@@ -12,7 +12,9 @@ from signer.authorities.registry import Registry
 from signer.bridges.controller import BridgeController, Parts
 from signer.bridges.policies import BridgePolicies
 from signer.bridges.record import BridgeRecord
+from signer.bridges.status import refused
 from signer.bridges.watched import Key, Watched
+from signer.bridges.writer import BridgeWriter
 from signer.kube.client import ApiClient
 from signer.kube.clock import utc_now
 from signer.mesh.watcher import MeshWatcher
@@ -21,7 +23,7 @@ from signer.observe.controller_queue import ControllerQueue, namespace_of
 from signer.observe.events import EventRecorder
 from signer.observe.metrics import Metrics
 from signer.observe.notices import Notices
-from signer.observe.write_errors import WriteErrors
+from signer.observe.write_errors import Told, WriteErrors
 
 TENANT_BRIDGES_CONTROLLER = "tenantbridges"
 POLICIES_CONTROLLER = "tenantbridgepolicies"
@@ -78,7 +80,14 @@ class Bridges:
         controller = BridgeController(shared, queue)
         policies = BridgePolicies(client, mesh, watched, controller.standing, names, self._clock)
         watched.enqueue, watched.policy_changed = queue.add, names.add
-        queue.tells(errors, controller.about)
+        writer = BridgeWriter(client)
+
+        async def show(key: Key, told: Told) -> None:
+            obj = watched.bridges.store.get(key)
+            if obj is not None and (wanted := refused(obj, told.reason, told.message, self._clock())) != obj.status:
+                await writer.write_status(obj, wanted)
+
+        queue.tells(errors, controller.about, show)
         names.tells(errors, policies.about)
 
         async def bridge(key: Key) -> None:

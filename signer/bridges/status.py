@@ -95,6 +95,14 @@ def with_ready(
     return replace(status, conditions=conditions)
 
 
+def refused(obj: TenantBridge, code: str, message: str, now: datetime) -> TenantBridgeStatus:
+    """Say that the API server refuses what must be read or written for it, in its words: whatever else stands there may be old."""
+    text = (
+        f"{message}. It is tried again; what stands stays meanwhile. `mesh-signer doctor` names rights that are missing"
+    )
+    return with_ready(obj, obj.status, Reason(code, text), "", now)
+
+
 def with_defects(
     obj: TenantBridge, status: TenantBridgeStatus, kind: str, found: tuple[Reason, ...] | None, now: datetime
 ) -> TenantBridgeStatus:

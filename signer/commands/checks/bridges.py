@@ -6,10 +6,9 @@ import msgspec
 
 from signer.api.meta import find_condition
 from signer.api.tenantbridge import TenantBridge
-from signer.commands.checks.facts import Facts, Finding, name_of
+from signer.commands.checks.facts import Facts, Finding
+from signer.commands.checks.shipped import switched_on
 
-ROLE = "mesh-signer-bridges"
-"""The ClusterRole of manifests/components/bridges: where it is, bridges are built."""
 POLICIES = {
     "bridge-routes.mesh-signer.dev": "whoever may route through a shared gateway goes over every tenant's bridge",
     "bridge-credentials.mesh-signer.dev": "a tenant's rule that names a bridge's Secret has the shared gateway use it",
@@ -18,8 +17,8 @@ POLICIES = {
 
 
 def in_use(facts: Facts) -> bool:
-    """Tell whether bridges are built here."""
-    return any(name_of(one) == ROLE for one in facts.cluster_roles.items)
+    """Tell whether bridges are built here: by the option of a Deployment, whatever rights there are."""
+    return any(switched_on(one, "tenant-bridges") for one in facts.deployments.items)
 
 
 def check_bridges(facts: Facts) -> Iterator[Finding]:

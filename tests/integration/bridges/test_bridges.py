@@ -288,6 +288,31 @@ class TestTold:
 
         crossing.until("the count", counted)
 
+    def test_a_write_that_is_refused(self, crossing: Crossing) -> None:
+        """A bridge that the API server does not let the controllers end says so itself, and ends once it does."""
+        crossing.policy()
+        crossing.bridge()
+        crossing.stands()
+        path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/mesh-signer-bridges"
+        role = crossing.api.get(path)
+        rules = copy.deepcopy(role["rules"])
+        for rule in role["rules"]:
+            if "destinationrules" in rule["resources"]:
+                rule["verbs"].remove("delete")
+        role = crossing.api.put(path, role)
+        try:
+            crossing.end_policy()
+            crossing.until("the refusal", lambda: crossing.condition().get("reason") == "WriteFailed")
+            told = crossing.condition()
+            assert told["status"] == "False"
+            assert "cannot delete resource" in told["message"]
+            assert "mesh-signer doctor" in told["message"]
+            crossing.tenants.place.event("ingress", "WriteFailed", kind="TenantBridge", namespace=crossing.server)
+            assert crossing.rules()
+        finally:
+            crossing.api.put(path, {**crossing.api.get(path), "rules": rules})
+        crossing.ended("NotAllowed")
+
 
 class TestExplained:
     def test_what_becomes_of_it(self, crossing: Crossing) -> None:

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from signer.commands.checks.admission import check_admission, shipped
-from signer.commands.checks.bridges import POLICIES, ROLE, check_bridges
+from signer.commands.checks.bridges import POLICIES, check_bridges
 from signer.commands.checks.facts import Facts
 from signer.commands.live import Listing, Mesh
 from signer.commands.tenancies.matrix import BRIDGE, cells, document, reaches
 from signer.settings.values import Settings
 from signer.tenancy.index import Index
 from signer.tenancy.world import Settings as WallSettings
+from tests.unit.commands.meshes import deployment
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
@@ -29,7 +30,7 @@ def bridge(ready: str = "True", reason: str = "Built", **conditions: str) -> dic
     }
 
 
-def facts(*bridges: dict[str, Any], role: bool = True, policies: tuple[str, ...] = tuple(POLICIES)) -> Facts:
+def facts(*bridges: dict[str, Any], built: bool = True, policies: tuple[str, ...] = tuple(POLICIES)) -> Facts:
     index = Index(WallSettings())
     shown = [one for one in shipped() if one.name in policies]
     return Facts(
@@ -37,7 +38,9 @@ def facts(*bridges: dict[str, Any], role: bool = True, policies: tuple[str, ...]
         Mesh(index.world, index, {}, {}),
         NOW,
         bridges=Listing(bridges),
-        cluster_roles=Listing(({"metadata": {"name": ROLE}},) if role else ()),
+        deployments=Listing(
+            (deployment("mesh-signer-controllers", "cert-manager", args=["--tenant-bridges=true"]),) if built else ()
+        ),
         admission_policies=Listing(tuple(_object(one) for one in shown if not one.kind.endswith("Binding"))),
         admission_bindings=Listing(tuple(_object(one) for one in shown if one.kind.endswith("Binding"))),
     )
@@ -96,5 +99,5 @@ class TestDoctor:
         told = [one for one in check_admission(facts(policies=left)) if name in one.what]
         assert [one.code for one in told] == ["AdmissionPolicyMissing"]
         assert POLICIES[name] in told[0].what
-        assert not [one for one in check_admission(facts(policies=left, role=False)) if name in one.what]
+        assert not [one for one in check_admission(facts(policies=left, built=False)) if name in one.what]
         assert not [one for one in check_admission(facts()) if name in one.what]
