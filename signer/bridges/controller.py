@@ -113,7 +113,7 @@ class BridgeController:
             *(meta.uid, meta.generation, meta.finalizers, meta.deletion_timestamp, obj.status),
             *(case.denied, case.wanted, case.signer),
             self._watched.made_versions(meta.uid),
-            in_front(case.wish, self._watched.rules_in(case.wish.client_namespace)),
+            in_front(case.wish, self._watched.rules_in(case.wish.client_namespace), self._root_namespace),
         )
         known, until = self._settled.get(key, (None, now))
         if known == facts and now < until:
@@ -150,6 +150,10 @@ class BridgeController:
     @property
     def _rules(self) -> Resource:
         return self._watched.served.resource or DESTINATION_RULES
+
+    @property
+    def _root_namespace(self) -> str:
+        return self._mesh.world.config.root_namespace
 
     async def _end(self, key: Key, case: Case) -> datetime:
         """Take away what stands, unless there only is to be waited; then say why there is no bridge."""
@@ -215,7 +219,7 @@ class BridgeController:
 
     async def _examined(self, obj: TenantBridge, wish: Wish, current: TenantBridgeStatus) -> TenantBridgeStatus:
         """Say what would make the bridge fail or leak, from what stands around it now."""
-        facts = await self._facts.read(wish, self._mesh.world.config.root_namespace)
+        facts = await self._facts.read(wish, self._root_namespace)
         now, rules = self._clock(), tuple(self._watched.rules_in(wish.client_namespace))
         current = status.with_defects(obj, current, WORKING, working(wish, facts, rules), now)
         return status.with_defects(obj, current, CONTAINED, contained(wish, facts), now)

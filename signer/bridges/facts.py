@@ -40,7 +40,8 @@ class FactReads:
         return Facts(
             protection=Protection(None, ()) if own is None or root is None else protection_of(own, root),
             hosted={host: one for host, one in hosted.items() if one is not None},
-            sidecars=() if _routes(pods) else _sidecars(sidecars),
+            sidecars=_sidecars(sidecars) if _go_by_sidecars(pods) else (),
+            root_namespace=root_namespace,
             lists_own=await self._may_list(wish, wish.client_namespace),
             lists_all=await self._may_list(wish, ""),
         )
@@ -87,11 +88,13 @@ class FactReads:
         return is_allowed(answer)
 
 
-def _routes(pods: list[Json] | None) -> bool:
-    """Whether the client is a gateway, which goes by no Sidecar: its agent is told to be a router."""
-    containers: list[Any] = [
-        one for pod in pods or () for one in as_map(pod.get("spec")).get("containers") or () if isinstance(one, dict)
-    ]
+def _go_by_sidecars(pods: list[Json] | None) -> bool:
+    """Whether one of the client's Pods goes by Sidecars, which a gateway does not: its agent is told to be a router."""
+    return any(not _routes(one) for one in pods or ())
+
+
+def _routes(pod: Json) -> bool:
+    containers: list[Any] = [one for one in as_map(pod.get("spec")).get("containers") or () if isinstance(one, dict)]
     return any("router" in as_texts(one.get("args")) for one in containers)
 
 

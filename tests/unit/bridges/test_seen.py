@@ -36,14 +36,14 @@ async def test_a_rule_in_front(host: str) -> None:
     scene = Scene()
     at_work = asyncio.create_task(scene.live(100))
     await asyncio.sleep(60)
-    place = (RULE, "istio-system", "theirs")
-    scene.api.put(place, {"spec": {"host": host}})
+    place = (RULE, "istio-system", "earlier")
+    scene.api.put(place, {"spec": {"host": host, "workloadSelector": {"matchLabels": {"istio": "ingressgateway"}}}})
     await asyncio.sleep(SOON)
     hides = not host.startswith("*")
-    assert ("DestinationRule theirs" in working(scene)) == hides
+    assert ("DestinationRule earlier" in working(scene)) == hides
     scene.api.remove(place)
     await asyncio.sleep(SOON)
-    assert "DestinationRule theirs" not in working(scene)
+    assert "DestinationRule earlier" not in working(scene)
     await at_work
 
 
