@@ -15,6 +15,7 @@ from signer.api.meta import find_condition, from_rfc3339
 from signer.api.tenantbridge import TENANT_BRIDGES, TenantBridge, TenantBridgeStatus
 from signer.authorities.registry import Registry
 from signer.bridges import status
+from signer.bridges.again import LOOK_AGAIN, Again
 from signer.bridges.bodies import rule_name
 from signer.bridges.case import READING_ACCOUNTS, Around, Case, bridge_case
 from signer.bridges.decide import Denied
@@ -24,6 +25,7 @@ from signer.bridges.issuing import BridgeIssuing
 from signer.bridges.read import Wish
 from signer.bridges.record import BridgeRecord
 from signer.bridges.step import (
+    IN_THE_WAY,
     Announce,
     DropRule,
     DropSecret,
@@ -48,8 +50,6 @@ from signer.tenancy.verdict import Reason, Refuse, Unready
 
 log = logging.getLogger(__name__)
 
-# Seconds until a bridge that stands is looked at again, whatever the watches said.
-LOOK_AGAIN = 300.0
 _RECHECK = 5.0
 _PATIENCE = timedelta(seconds=30)
 
@@ -85,6 +85,7 @@ class BridgeController:
         # What a bridge was found to be when nothing was missing, and until when that holds by itself.
         self._settled: dict[Key, tuple[object, datetime]] = {}
         self._reading: dict[Key, datetime] = {}
+        self._again = Again()
         self.standing: dict[Key, str] = {}
         """The TenantBridgePolicy of each bridge that stands."""
 
@@ -138,6 +139,7 @@ class BridgeController:
 
     def _forget(self, key: Key) -> None:
         self._reading.pop(key, None)
+        self._again.forget(key)
         self._settled.pop(key, None)
         self.standing.pop(key, None)
         self._record.forget(key)
@@ -160,7 +162,9 @@ class BridgeController:
         obj, denied = case.obj, case.denied
         assert denied is not None  # noqa: S101 - the caller's condition
         wrote = obj.status
-        later = self._clock() + timedelta(seconds=LOOK_AGAIN)
+        unwatched = denied.waits or denied.reason.code == IN_THE_WAY
+        again = self._again.seconds(key, denied.reason.code if unwatched else "")
+        later = self._clock() + timedelta(seconds=again)
         if not denied.waits:
             self.standing.pop(key, None)
             place = replace(case.wish, client_namespace=obj.status.client_namespace or case.wish.client_namespace)
@@ -207,7 +211,9 @@ class BridgeController:
         before, obj = obj, await self._written(obj, current)
         self._tell(before, None)
         obj = await self._written(obj, await self._examined(obj, wish, obj.status))
-        return _next_look(wanted, obj.status, sight, now)
+        told = find_condition(obj.status.conditions, WORKING)
+        wrong = told.message if told is not None and told.status == "False" else ""
+        return _next_look(wanted, obj.status, sight, now, self._again.seconds(key, wrong))
 
     def _planned(self, case: Case, sight: Sight, now: datetime) -> TenantBridgeStatus:
         assert case.wanted is not None  # noqa: S101 - the callers' condition
@@ -270,9 +276,9 @@ def _names(wish: Wish) -> tuple[str, ...]:
     return tuple(rule_name(wish, host) for host in wish.hosts)
 
 
-def _next_look(wanted: Wanted, current: TenantBridgeStatus, sight: Sight, now: datetime) -> datetime:
+def _next_look(wanted: Wanted, current: TenantBridgeStatus, sight: Sight, now: datetime, again: float) -> datetime:
     held = sight.secret.credential if sight.secret is not None else None
-    moments = [now + timedelta(seconds=LOOK_AGAIN)]
+    moments = [now + timedelta(seconds=again)]
     if wanted.bridge.ends is not None:
         moments.append(wanted.bridge.ends)
     if (former := from_rfc3339(current.former_root_until)) is not None:

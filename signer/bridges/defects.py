@@ -21,6 +21,8 @@ NOT_FOUND = "HostNotFound"
 HIDDEN = "HostHidden"
 IN_FRONT = "RuleInFront"
 NO_RIGHT = "NoRightToSecrets"
+NO_CLIENT = "NoClient"
+NO_ACCOUNT = "ServiceAccountNotFound"
 WIDE_RIGHT = "WideRightToSecrets"
 OUTLIVES = "OpenConnections"
 WILDCARD = "AllServices"
@@ -66,6 +68,10 @@ class Facts:
     root_namespace: str = ""
     lists_own: bool | None = None
     lists_all: bool | None = None
+    client_accounts: tuple[str, ...] | None = None
+    """The service accounts that the Pods which the bridge selects run as; those that are over are no Pods."""
+    missing_accounts: tuple[str, ...] = ()
+    """NAMESPACE/NAME of the service accounts that the bridge names and that are not there."""
 
 
 def as_map(value: object) -> Mapping[str, Any]:
@@ -134,6 +140,8 @@ def working(wish: Wish, facts: Facts, rules: Iterable[DestinationRule]) -> tuple
             *(_unseen(wish, host, hosted) for host, hosted in sorted(facts.hosted.items())),
             _cut_off(wish, facts.sidecars),
             in_front(wish, rules, facts.root_namespace),
+            _no_account(facts),
+            _no_client(wish, facts),
             _no_right(wish, facts),
         )
         if one is not None
@@ -267,6 +275,31 @@ def _hides(wish: Wish, rule: DestinationRule) -> str:
         f"DestinationRule {rule.metadata.name} of namespace {wish.client_namespace} is for {host} too, and stands in "
         "front of the bridge: requests to it fail with 503. Remove it, or name another host"
     )
+
+
+def _no_account(facts: Facts) -> Reason | None:
+    if not facts.missing_accounts:
+        return None
+    text = (
+        f"there is no service account {some(facts.missing_accounts)}: correct spec.client.serviceAccount or spec.serviceAccounts, or "
+        "make it"
+    )
+    return Reason(NO_ACCOUNT, text)
+
+
+def _no_client(wish: Wish, facts: Facts) -> Reason | None:
+    """The bridge's rules are for the Pods that its labels select, and its certificate is for its account: both must meet."""
+    if facts.client_accounts is None or wish.client_account in facts.client_accounts:
+        return None
+    if not facts.client_accounts:
+        labels = ",".join(f"{key}={value}" for key, value in sorted(wish.client_labels.items()))
+        text = f"no Pod of namespace {wish.client_namespace} has the labels {labels} (spec.client.matchLabels): nobody uses the bridge"
+        return Reason(NO_CLIENT, text)
+    text = (
+        f"no Pod of namespace {wish.client_namespace} that spec.client.matchLabels selects runs as service account "
+        f"{wish.client_account}, but as {some(facts.client_accounts)}: correct spec.client"
+    )
+    return Reason(NO_CLIENT, text)
 
 
 def _no_right(wish: Wish, facts: Facts) -> Reason | None:

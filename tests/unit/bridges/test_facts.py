@@ -6,6 +6,7 @@ import pytest
 
 from signer.bridges.defects import working
 from signer.bridges.facts import FactReads
+from signer.kube.errors import api_error
 from tests.unit.bridges.drawn import wish
 from tests.unit.bridges.stored import Stored
 
@@ -50,3 +51,54 @@ async def test_sidecars(agents: tuple[str, ...], cut: bool) -> None:
     assert await around.codes() == []
     around.put(("sidecars", CLIENT, "narrow"), {"spec": {"egress": [{"hosts": ["./*"]}]}})
     assert await around.codes() == (["HostHidden"] if cut else [])
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted", "codes"),
+    [
+        (("serviceaccounts", CLIENT, "gateway"), {}, ["ServiceAccountNotFound"]),
+        (("serviceaccounts", SERVER, "httpbin"), {"accounts": ("httpbin",)}, ["ServiceAccountNotFound"]),
+        (("serviceaccounts", SERVER, "httpbin"), {}, []),
+        (None, {"accounts": ("httpbin",)}, []),
+        (None, {"accounts": ("httpbin", "htpbin")}, ["ServiceAccountNotFound"]),
+        (None, {"client_account": "gatway"}, ["ServiceAccountNotFound", "NoClient"]),
+        (("pods", CLIENT, "p0"), {}, ["NoClient"]),
+    ],
+)
+async def test_names_that_nobody_has(change: Any, wanted: dict[str, Any], codes: list[str]) -> None:
+    """Labels that select no Pod, an account that is not there on either side, Pods of another account: each is told."""
+    around = Around("router")
+    if change is not None:
+        around.remove(change)
+    assert await around.codes(**wanted) == codes
+
+
+@pytest.mark.parametrize(
+    ("account", "phase", "codes"),
+    [
+        ("another", "Running", ["NoClient"]),
+        ("gateway", "Succeeded", ["NoClient"]),
+        ("gateway", "Pending", []),
+        (None, "Running", []),
+    ],
+)
+async def test_pods_of_another_account(account: str | None, phase: str, codes: list[str]) -> None:
+    """Pods that run as somebody else, or have ended, are no client; what cannot be read of a Pod is no defect."""
+    around = Around("router")
+    pod = around.objects["pods", CLIENT, "p0"]
+    around.put(
+        ("pods", CLIENT, "p0"),
+        {**pod, "spec": {**pod["spec"], "serviceAccountName": account}, "status": {"phase": phase}},
+    )
+    assert await around.codes() == codes
+
+
+async def test_what_may_not_be_read() -> None:
+    """Where the API server refuses a look-up nothing is told of it."""
+    around = Around("router")
+
+    async def refuse(*_: Any, **__: Any) -> Any:
+        raise api_error(403, "Forbidden", "no")
+
+    around.request = refuse  # type: ignore[method-assign]
+    assert await around.codes(client_account="gatway", accounts=("htpbin",)) == []
