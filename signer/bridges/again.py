@@ -17,17 +17,17 @@ class Again:
     """Remembers what was wrong with each bridge, and how often it was seen."""
 
     def __init__(self) -> None:
-        self._seen: dict[Hashable, tuple[Hashable, int]] = {}
+        self._seen: dict[Hashable, tuple[str, int]] = {}
 
-    def seconds(self, key: Hashable, wrong: Hashable) -> float:
-        """Tell when to look again, given what is wrong now; nothing (any empty value): it is as it should be."""
+    def seconds(self, key: Hashable, wrong: str) -> float:
+        """Tell when to look again, given what is wrong now; "": it is as it should be."""
         if not wrong:
             self.forget(key)
             return LOOK_AGAIN
         before, times = self._seen.get(key, (wrong, 0))
         times = times if before == wrong else 0
         self._seen[key] = (wrong, times + 1)
-        grown = min(FIRST * 2 ** min(times, 16), LONGEST)
+        grown = min(FIRST * float(2 ** min(times, 16)), LONGEST)
         return min(max(grown, EACH * len(self._seen)), LOOK_AGAIN)
 
     def forget(self, key: Hashable) -> None:
