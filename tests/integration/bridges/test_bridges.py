@@ -249,6 +249,32 @@ class TestMadeAgain:
         crossing.policy(remade="Allow")
         crossing.stands()
 
+    def test_readmitted(self, crossing: Crossing) -> None:
+        """An admin lets a policy mean the namespace of now, without making it anew: `tenants readmit` knows bridges' policies."""
+        crossing.policy()
+        crossing.bridge()
+        crossing.stands()
+        crossing.end_bridge()
+        cluster = crossing.tenants.place.cluster
+        cluster.kubectl("delete", "namespace", crossing.client)
+        cluster.create_namespace(crossing.client)
+        crossing.bridge()
+        crossing.ended("NamespaceRemade")
+        assert f"tenants readmit {crossing.client}" in crossing.condition()["message"]
+
+        def told() -> bool:
+            (ready,) = (crossing.get(crossing.policy_path) or {})["status"]["conditions"]
+            return bool(ready["reason"] == "NamespaceRemade")
+
+        crossing.until("the policy's own word", told)
+        command = [sys.executable, "-m", "signer", "tenants", "readmit", crossing.client, "--yes"]
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        config = f"--kubeconfig={cluster.kubeconfig()}"
+        done = subprocess.run([*command, config], env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert f"TenantBridgePolicy {crossing.server}" in done.stdout
+        crossing.stands()
+
 
 class TestTold:
     def test_audit(self, crossing: Crossing) -> None:
