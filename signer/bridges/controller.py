@@ -213,6 +213,7 @@ class BridgeController:
         obj = await self._written(obj, await self._examined(obj, wish, obj.status))
         told = find_condition(obj.status.conditions, WORKING)
         wrong = told.message if told is not None and told.status == "False" else ""
+        self._say(obj, Reason(told.reason, wrong) if told is not None and wrong else None)
         return _next_look(wanted, obj.status, sight, now, self._again.seconds(key, wrong))
 
     def _planned(self, case: Case, sight: Sight, now: datetime) -> TenantBridgeStatus:
@@ -262,14 +263,22 @@ class BridgeController:
         return self._clock() + timedelta(seconds=_RECHECK)
 
     def _tell(self, obj: TenantBridge, reason: Reason | None) -> None:
+        if reason is not None:
+            self._say(obj, reason)
+            return
+        before = find_condition(obj.status.conditions, status.READY)
+        if before is None or before.status != "True":
+            self._notices.happened(
+                reference_to(TENANT_BRIDGES, obj.metadata), Notice("Normal", status.BUILT, "the bridge stands")
+            )
+
+    def _say(self, obj: TenantBridge, reason: Reason | None) -> None:
+        """Say all that is wrong with a bridge: why it does not stand, or else why it does not work."""
         about = reference_to(TENANT_BRIDGES, obj.metadata)
         said = [Notice("Warning", reason.code, reason.message)] if reason is not None else []
         if self._notices.say(about, said) and reason is not None:
             others = f" ({reason.others})" if reason.others else ""
             log.warning("TenantBridge %s/%s: %s%s", about.namespace, about.name, reason.message, others)
-        before = find_condition(obj.status.conditions, status.READY)
-        if reason is None and (before is None or before.status != "True"):
-            self._notices.happened(about, Notice("Normal", status.BUILT, "the bridge stands"))
 
 
 def _names(wish: Wish) -> tuple[str, ...]:

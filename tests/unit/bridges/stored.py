@@ -208,6 +208,7 @@ class Scene:
         self.mesh: World = world(bindings=(binding(FOO, "foo"),))
         self.metrics = Metrics()
         self.log = io.BytesIO()
+        self.recorder = FakeRecorder()
         self.reasons: list[str] = []
         self.unforeseen: list[Exception] = []
         for name in ("foo", "istio-system"):
@@ -326,7 +327,7 @@ class Scene:
         registry = SimpleNamespace(get=lambda ref: ready(FOO) if ref == FOO else None)
         record = BridgeRecord(self.metrics, AuditLog(cast("Any", self.log)), self.now)
         parts = Parts(
-            client, cast("Any", registry), cast("Any", mesh), watched, Notices(FakeRecorder().typed), record, self.now
+            client, cast("Any", registry), cast("Any", mesh), watched, Notices(self.recorder.typed), record, self.now
         )
         controller = BridgeController(parts, queue)
 

@@ -58,7 +58,7 @@ def _is(scene: Scene, kind: str) -> str:
 
 
 STRICT = ("peerauthentications", "foo", "default")
-THEIRS = {"metadata": {"labels": {}}, "data": {}}
+THEIRS: dict[str, Any] = {"metadata": {"labels": {}}, "data": {}}
 SECRETS = (SECRET, "istio-system", "mesh-signer-bridge-foo.ingress")
 UNWATCHED: dict[str, tuple[tuple[str, str, str], Any, str]] = {
     "ServerNotStrict": (STRICT, {"spec": {"mtls": {"mode": "PERMISSIVE"}}}, "Working"),
@@ -85,6 +85,7 @@ async def test_what_is_mended_unwatched(reason: str, after: float) -> None:
     await asyncio.sleep(after)
     assert _is(scene, kind) == f"False {reason}"
     assert scene.looks <= 12 + after / LONGEST
+    assert [one.reason for one in scene.recorder.taken].count(reason) == 1, "one Event, however often it is looked at"
     if right is None:
         scene.api.remove(place)
     else:

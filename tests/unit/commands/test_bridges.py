@@ -1,13 +1,15 @@
 """What commands tell of bridges: who reaches whom by them, and what is wrong with them."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from signer.commands.checks.admission import check_admission, shipped
-from signer.commands.checks.bridges import POLICIES, check_bridges
+from signer.commands.checks.bridges import POLICIES, check_bridges, mend_of
 from signer.commands.checks.facts import Facts
 from signer.commands.live import Listing, Mesh
 from signer.commands.tenancies.matrix import BRIDGE, cells, document, reaches
@@ -86,6 +88,23 @@ class TestDoctor:
     def test_what_is_told(self, one: dict[str, Any], codes: list[str]) -> None:
         """What the status says is found, once for each."""
         assert [found.code for found in check_bridges(facts(one))] == codes
+        assert all(found.mend for found in check_bridges(facts(one)) if found.code != "BridgeNotLookedAt")
+
+    def test_what_to_do(self) -> None:
+        """Each reason that a bridge gives by itself has a remedy of its own, or passes by itself."""
+        text = (Path(__file__).resolve().parents[3] / "docs/bridges.md").read_text("utf-8")
+        tables = text[text.index("## What is told") : text.index("## The confused deputy")]
+        told = set(re.findall(r"^\| `(\w+)`", tables, re.MULTILINE))
+        passing = {
+            "Built",
+            "Ended",
+            "NamespaceNotRecorded",
+            "ReadingServiceAccounts",
+            "ChangedMeanwhile",
+            "AuditBlocked",
+        }
+        walls = {"NoServiceAccounts", "NoSigner"}
+        assert {one for one in told if mend_of(one).startswith("see ")} == passing | walls
 
     def test_unread(self) -> None:
         """What could not be read is no clean bill."""
