@@ -1,4 +1,4 @@
-"""Writes the CRDs, the dashboard, and the admission policies and the fields of CRDs as `doctor` knows them; --check says what is out of date."""
+"""Writes the CRDs, the dashboard, and the admission policies, rights and fields of CRDs as `doctor` knows them; --check says what is out of date."""
 
 import json
 import sys
@@ -16,6 +16,7 @@ MESH_FOLDER = "mesh-signer"
 """Below FOLDER: our own kinds, which are applied beside cert-manager's CRDs too."""
 ADMISSION = FOLDER.parent.parent / "signer/commands/checks/shipped_admission.json"
 FIELDS = ADMISSION.with_name("shipped_fields.json")
+RIGHTS = ADMISSION.with_name("shipped_rights.json")
 DASHBOARD = FOLDER.parent / FILE
 HEADER = "# Written by `python -m manifests.generate`; change the source in manifests/generate/ instead.\n"
 
@@ -71,6 +72,38 @@ def admission() -> str:
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 
+def rights() -> str:
+    """Return the text of RIGHTS: each role of the manifests that is bound to an account of ours, with all that it allows.
+
+    Examples are the user's own. A binding's role is in its file, or, as that of istio.yaml, is bound twice.
+    """
+    top = FOLDER.parent
+    found = []
+    for path in sorted(path for part in ("base", "components") for path in (top / part).rglob("*.yaml")):
+        listed = [one for one in yaml.safe_load_all(path.read_text("utf-8")) if isinstance(one, dict)]
+        roles = {
+            (one["kind"], one["metadata"]["name"]): one for one in listed if one.get("kind") in {"Role", "ClusterRole"}
+        }
+        for binding in listed:
+            if binding.get("kind") not in {"RoleBinding", "ClusterRoleBinding"}:
+                continue
+            role = roles[binding["roleRef"]["kind"], binding["roleRef"]["name"]]
+            parts = path.relative_to(top).parts
+            found += [
+                {
+                    "component": parts[1] if parts[0] == "components" else "",
+                    "name": role["metadata"]["name"],
+                    "file": f"{top.name}/{path.relative_to(top)}",
+                    "account": subject["name"],
+                    "namespace": binding["metadata"].get("namespace", ""),
+                    "rules": role["rules"],
+                }
+                for subject in binding["subjects"]
+                if subject["kind"] == "ServiceAccount"
+            ]
+    return json.dumps(found, indent=1) + "\n"
+
+
 def fields() -> str:
     """Return the text of FIELDS: the fields of spec and status of each CRD, by its name and version."""
     found = {}
@@ -107,6 +140,8 @@ def main(arguments: Sequence[str]) -> int:
         names = stale()
         if not ADMISSION.is_file() or ADMISSION.read_text("utf-8") != admission():
             names.append(ADMISSION.name)
+        if not RIGHTS.is_file() or RIGHTS.read_text("utf-8") != rights():
+            names.append(RIGHTS.name)
         if not FIELDS.is_file() or FIELDS.read_text("utf-8") != fields():
             names.append(FIELDS.name)
         if not DASHBOARD.is_file() or DASHBOARD.read_text("utf-8") != dashboard():
@@ -118,6 +153,7 @@ def main(arguments: Sequence[str]) -> int:
     for name, text in files().items():
         (FOLDER / name).write_text(text, "utf-8")
     ADMISSION.write_text(admission(), "utf-8")
+    RIGHTS.write_text(rights(), "utf-8")
     FIELDS.write_text(fields(), "utf-8")
     DASHBOARD.write_text(dashboard(), "utf-8")
     return 0

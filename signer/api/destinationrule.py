@@ -31,6 +31,7 @@ class DestinationRuleSpec(msgspec.Struct, frozen=True, kw_only=True, rename="cam
     host: str = ""
     subsets: tuple[Subset, ...] = ()
     workload_selector: WorkloadSelector | None = None
+    export_to: tuple[str, ...] = ()
 
 
 class DestinationRule(HasSpec[DestinationRuleSpec], frozen=True, kw_only=True, rename="camel", dict=True):

@@ -16,6 +16,7 @@ from signer.api.meta import find_condition, from_rfc3339
 from signer.api.tenantbridge import TENANT_BRIDGES, TenantBridge, TenantBridgeStatus
 from signer.authorities.registry import Registry
 from signer.bridges import status
+from signer.bridges.again import LOOK_AGAIN, Again
 from signer.bridges.bodies import rule_name
 from signer.bridges.case import READING_ACCOUNTS, Around, Case, bridge_case
 from signer.bridges.decide import Denied
@@ -25,6 +26,7 @@ from signer.bridges.issuing import BridgeIssuing
 from signer.bridges.read import Wish
 from signer.bridges.record import BridgeRecord
 from signer.bridges.step import (
+    IN_THE_WAY,
     Announce,
     DropRule,
     DropSecret,
@@ -45,13 +47,11 @@ from signer.kube.queue import WorkQueue
 from signer.kube.resource import Resource
 from signer.mesh.watcher import MeshWatcher
 from signer.observe.notices import Notice, Notices
-from signer.observe.write_errors import Told
+from signer.observe.write_errors import WRITE_FAILED, Told
 from signer.tenancy.verdict import Reason, Refuse, Unready
 
 log = logging.getLogger(__name__)
 
-# Seconds until a bridge that stands is looked at again, whatever the watches said.
-LOOK_AGAIN = 300.0
 _RECHECK = 5.0
 _PATIENCE = timedelta(seconds=30)
 # What is left of a bridge that somebody took our finalizer from stays for so long: a watch that lags shows the same.
@@ -91,6 +91,7 @@ class BridgeController:
         self._settled: dict[Key, tuple[object, datetime]] = {}
         self._reading: dict[Key, datetime] = {}
         self._strays: dict[Key, datetime] = {}
+        self._again = Again()
         self.standing: dict[Key, str] = {}
         """The TenantBridgePolicy of each bridge that stands."""
 
@@ -124,8 +125,12 @@ class BridgeController:
         """Say on it what keeps a bridge from being built, renewed or ended. Raises ApiError, Unreachable."""
         obj = self._watched.bridges.store.get(key)
         if obj is not None:
-            found = (Reason(told.reason, told.message),)
-            await self._written(obj, status.with_defects(obj, obj.status, WORKING, found, self._clock()))
+            found, now = Reason(told.reason, told.message), self._clock()
+            if told.reason == WRITE_FAILED:
+                wanted = status.refused(obj, found.code, found.message, now)
+            else:
+                wanted = status.with_defects(obj, obj.status, WORKING, (found,), now)
+            await self._written(obj, wanted)
 
     async def _sweep(self, key: Key) -> None:
         """Take away what is left, after a while, of a bridge that went without us, its finalizer taken by somebody else."""
@@ -165,7 +170,7 @@ class BridgeController:
             *(meta.uid, meta.generation, meta.finalizers, meta.deletion_timestamp, obj.status),
             *(case.denied, case.wanted, case.signer),
             self._watched.made_versions(meta.uid),
-            in_front(case.wish, self._watched.rules_in(case.wish.client_namespace)),
+            in_front(case.wish, self._watched.rules_in(case.wish.client_namespace), self._root_namespace),
         )
         known, until = self._settled.get(key, (None, now))
         if known == facts and now < until:
@@ -190,6 +195,7 @@ class BridgeController:
 
     def _forget(self, key: Key) -> None:
         self._reading.pop(key, None)
+        self._again.forget(key)
         self._settled.pop(key, None)
         self.standing.pop(key, None)
         self._record.forget(key)
@@ -203,12 +209,18 @@ class BridgeController:
     def _rules(self) -> Resource:
         return self._watched.served.resource or DESTINATION_RULES
 
+    @property
+    def _root_namespace(self) -> str:
+        return self._mesh.world.config.root_namespace
+
     async def _end(self, key: Key, case: Case) -> datetime:
         """Take away what stands, unless there only is to be waited; then say why there is no bridge."""
         obj, denied = case.obj, case.denied
         assert denied is not None  # noqa: S101 - the caller's condition
         wrote = obj.status
-        later = self._clock() + timedelta(seconds=LOOK_AGAIN)
+        unwatched = denied.waits or denied.reason.code == IN_THE_WAY
+        again = self._again.seconds(key, denied.reason.code if unwatched else "")
+        later = self._clock() + timedelta(seconds=again)
         if not denied.waits:
             self.standing.pop(key, None)
             await self._take_away(case, denied)
@@ -276,7 +288,10 @@ class BridgeController:
         before, obj = obj, await self._written(obj, current)
         self._tell(before, None)
         obj = await self._written(obj, await self._examined(obj, wish, obj.status))
-        return _next_look(wanted, obj.status, sight, now)
+        told = find_condition(obj.status.conditions, WORKING)
+        wrong = told.message if told is not None and told.status == "False" else ""
+        self._say(obj, Reason(told.reason, wrong) if told is not None and wrong else None)
+        return _next_look(wanted, obj.status, sight, now, self._again.seconds(key, wrong))
 
     def _planned(self, case: Case, sight: Sight, now: datetime) -> TenantBridgeStatus:
         assert case.wanted is not None  # noqa: S101 - the callers' condition
@@ -288,7 +303,7 @@ class BridgeController:
 
     async def _examined(self, obj: TenantBridge, wish: Wish, current: TenantBridgeStatus) -> TenantBridgeStatus:
         """Say what would make the bridge fail or leak, from what stands around it now."""
-        facts = await self._facts.read(wish, self._mesh.world.config.root_namespace)
+        facts = await self._facts.read(wish, self._root_namespace)
         now, rules = self._clock(), tuple(self._watched.rules_in(wish.client_namespace))
         current = status.with_defects(obj, current, WORKING, working(wish, facts, rules), now)
         return status.with_defects(obj, current, CONTAINED, contained(wish, facts), now)
@@ -328,23 +343,31 @@ class BridgeController:
         return self._clock() + timedelta(seconds=_RECHECK)
 
     def _tell(self, obj: TenantBridge, reason: Reason | None) -> None:
+        if reason is not None:
+            self._say(obj, reason)
+            return
+        before = find_condition(obj.status.conditions, status.READY)
+        if before is None or before.status != "True":
+            self._notices.happened(
+                reference_to(TENANT_BRIDGES, obj.metadata), Notice("Normal", status.BUILT, "the bridge stands")
+            )
+
+    def _say(self, obj: TenantBridge, reason: Reason | None) -> None:
+        """Say all that is wrong with a bridge: why it does not stand, or else why it does not work."""
         about = reference_to(TENANT_BRIDGES, obj.metadata)
         said = [Notice("Warning", reason.code, reason.message)] if reason is not None else []
         if self._notices.say(about, said) and reason is not None:
             others = f" ({reason.others})" if reason.others else ""
             log.warning("TenantBridge %s/%s: %s%s", about.namespace, about.name, reason.message, others)
-        before = find_condition(obj.status.conditions, status.READY)
-        if reason is None and (before is None or before.status != "True"):
-            self._notices.happened(about, Notice("Normal", status.BUILT, "the bridge stands"))
 
 
 def _names(wish: Wish) -> tuple[str, ...]:
     return tuple(rule_name(wish, host) for host in wish.hosts)
 
 
-def _next_look(wanted: Wanted, current: TenantBridgeStatus, sight: Sight, now: datetime) -> datetime:
+def _next_look(wanted: Wanted, current: TenantBridgeStatus, sight: Sight, now: datetime, again: float) -> datetime:
     held = sight.secret.credential if sight.secret is not None else None
-    moments = [now + timedelta(seconds=LOOK_AGAIN)]
+    moments = [now + timedelta(seconds=again)]
     if wanted.bridge.ends is not None:
         moments.append(wanted.bridge.ends)
     if (former := from_rfc3339(current.former_root_until)) is not None:

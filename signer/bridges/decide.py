@@ -51,7 +51,12 @@ def allowed(
         return _no(ENDED, f"it ended at {to_rfc3339(wish.ends)}, as spec.endTime says")
     server, client = namespaces.get(wish.namespace), namespaces.get(wish.client_namespace)
     if server is None or client is None:
-        return _no(NO_NAMESPACE, f"there is no namespace {wish.namespace if server is None else wish.client_namespace}")
+        named = (
+            wish.namespace
+            if server is None
+            else f"{wish.client_namespace} (spec.client.namespace): make it, or correct the name"
+        )
+        return _no(NO_NAMESPACE, f"there is no namespace {named}")
     if built_for and built_for != client.uid:
         message = (
             f"namespace {wish.client_namespace} was deleted and made again since this bridge was built: if it is the same "
@@ -63,7 +68,7 @@ def allowed(
         found = _within(policy, wish, server, client, trust_domains, now)
         if isinstance(found, Bridge):
             return found
-        if found is not None and (first is None or (found.waits and not first.waits)):
+        if found is not None and (first is None or _rank(found) < _rank(first)):
             first = found
     if first is not None:
         return first
@@ -73,6 +78,11 @@ def allowed(
         NOT_ALLOWED,
         f"no TenantBridgePolicy lets {who} reach namespace {wish.namespace}: an admin writes one",
     )
+
+
+def _rank(denied: Denied) -> int:
+    """What is about to pass is told first, and last that a policy is over: another says what would help."""
+    return 0 if denied.waits else 2 if denied.reason.code == ENDED else 1
 
 
 def _no(code: str, message: str, *, waits: bool = False) -> Denied:
@@ -137,7 +147,7 @@ def _other(policy: BridgePolicy, name: str, there: Namespace) -> Denied | None:
     if recorded != there.uid:
         message = (
             f"TenantBridgePolicy {policy.name} was about an earlier namespace {name}, which was deleted and made again: if "
-            "it is the same tenant's, an admin deletes the policy and applies it anew, or sets spec.remade: Allow"
+            f"it is the same tenant's, an admin runs mesh-signer tenants readmit {name}, or sets spec.remade: Allow"
         )
         return _no(REMADE, message)
     return None

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from signer.api.destinationrule import DestinationRule
-from signer.api.labels import BRIDGE_UID
-from signer.api.text import some
+from signer.api.labels import BRIDGE_NAME, BRIDGE_UID
+from signer.api.notes import text_note
+from signer.api.text import shown, some
 from signer.bridges.read import Wish
 from signer.kube.objects import Json
 from signer.tenancy.verdict import Reason
@@ -20,6 +21,8 @@ NOT_FOUND = "HostNotFound"
 HIDDEN = "HostHidden"
 IN_FRONT = "RuleInFront"
 NO_RIGHT = "NoRightToSecrets"
+NO_CLIENT = "NoClient"
+NO_ACCOUNT = "ServiceAccountNotFound"
 WIDE_RIGHT = "WideRightToSecrets"
 OUTLIVES = "OpenConnections"
 WILDCARD = "AllServices"
@@ -62,8 +65,13 @@ class Facts:
     protection: Protection = Protection(None, ())
     hosted: Mapping[str, Hosted] = field(default_factory=dict)
     sidecars: tuple[Sidecar, ...] = ()
+    root_namespace: str = ""
     lists_own: bool | None = None
     lists_all: bool | None = None
+    client_accounts: tuple[str, ...] | None = None
+    """The service accounts that the Pods which the bridge selects run as; those that are over are no Pods."""
+    missing_accounts: tuple[str, ...] = ()
+    """NAMESPACE/NAME of the service accounts that the bridge names and that are not there."""
 
 
 def as_map(value: object) -> Mapping[str, Any]:
@@ -131,7 +139,9 @@ def working(wish: Wish, facts: Facts, rules: Iterable[DestinationRule]) -> tuple
             _not_strict(wish, facts.protection),
             *(_unseen(wish, host, hosted) for host, hosted in sorted(facts.hosted.items())),
             _cut_off(wish, facts.sidecars),
-            in_front(wish, rules),
+            in_front(wish, rules, facts.root_namespace),
+            _no_account(facts),
+            _no_client(wish, facts),
             _no_right(wish, facts),
         )
         if one is not None
@@ -215,26 +225,81 @@ def _lets(wish: Wish, hosts: Iterable[str], host: str) -> bool:
     return False
 
 
-def in_front(wish: Wish, rules: Iterable[DestinationRule]) -> Reason | None:
-    """Say which rule of the client's namespace hides the bridge's.
+def in_front(wish: Wish, rules: Iterable[DestinationRule], root_namespace: str) -> Reason | None:
+    """Say which rule of the client's namespace counts in the place of the bridge's.
 
-    Of several rules for a host the one with the longest name counts, and of one name another rule stands beside ours.
+    Istio takes the rules of the longest host that fits: one for a single host counts before ours for "*.", whomever it selects. Among
+    rules for the same host the oldest whose selector fits the proxy counts, and one without a selector after all of them. In its
+    root namespace only what is exported to nobody else is looked at.
+    Source: istio, pilot/pkg/model push_context.go (destinationRule, sortConfigBySelectorAndCreationTime), sidecar.go (DestinationRule).
     """
-    for rule in rules:
-        selector = rule.spec.workload_selector
-        others = selector is not None and not selector.match_labels.items() <= wish.client_labels.items()
-        if rule.metadata.labels.get(BRIDGE_UID) == wish.uid or others:
+    listed = tuple(rules)
+    ours = {one.spec.host: _turn(one) for one in listed if one.metadata.labels.get(BRIDGE_UID) == wish.uid}
+    at_root = wish.client_namespace == root_namespace
+    for rule in sorted(listed, key=_turn):
+        if rule.metadata.labels.get(BRIDGE_UID) == wish.uid or not _looked_at(rule, wish.client_namespace, at_root):
             continue
-        host = rule.spec.host
-        for ours in wish.hosts:
-            below = ours.startswith("*.") and not host.startswith("*.") and host.endswith(ours[1:])
-            if host == ours or below:
-                text = (
-                    f"DestinationRule {rule.metadata.name} of namespace {wish.client_namespace} is for {host} too, and stands in "
-                    "front of the bridge: requests to it fail with 503. Remove it, or name another host"
-                )
-                return Reason(IN_FRONT, text)
+        host, selector = rule.spec.host, rule.spec.workload_selector
+        selects = selector is not None and selector.match_labels.items() <= wish.client_labels.items()
+        for own in wish.hosts:
+            below = own.startswith("*.") and not host.startswith("*.") and host.endswith(own[1:])
+            below = below and host not in wish.hosts
+            if below or (host == own and selects and _turn(rule) < ours.get(own, _LAST)):
+                return Reason(IN_FRONT, _hides(wish, rule))
     return None
+
+
+_LAST = ("~", "")
+
+
+def _turn(rule: DestinationRule) -> tuple[str, str]:
+    return rule.metadata.creation_timestamp or "", rule.metadata.name
+
+
+def _looked_at(rule: DestinationRule, namespace: str, at_root: bool) -> bool:
+    """Whether Istio looks at a rule for the proxies of its own namespace before all others."""
+    exported = set(rule.spec.export_to) if rule.spec.workload_selector is None else {"."}
+    if at_root:
+        return len(exported) == 1 and exported <= {".", namespace}
+    return not exported or bool(exported & {"*", ".", namespace})
+
+
+def _hides(wish: Wish, rule: DestinationRule) -> str:
+    host = rule.spec.host
+    if rule.metadata.labels.get(BRIDGE_UID) and (name := text_note(rule.metadata.annotations, BRIDGE_NAME)):
+        return (
+            f"TenantBridge {shown(name)} is for {host} and this client too, and counts in the place of this one. Delete one of the "
+            "two, or name another host"
+        )
+    return (
+        f"DestinationRule {rule.metadata.name} of namespace {wish.client_namespace} is for {host} too, and stands in "
+        "front of the bridge: requests to it fail with 503. Remove it, or name another host"
+    )
+
+
+def _no_account(facts: Facts) -> Reason | None:
+    if not facts.missing_accounts:
+        return None
+    text = (
+        f"there is no service account {some(facts.missing_accounts)}: correct spec.client.serviceAccount or spec.serviceAccounts, or "
+        "make it"
+    )
+    return Reason(NO_ACCOUNT, text)
+
+
+def _no_client(wish: Wish, facts: Facts) -> Reason | None:
+    """The bridge's rules are for the Pods that its labels select, and its certificate is for its account: both must meet."""
+    if facts.client_accounts is None or wish.client_account in facts.client_accounts:
+        return None
+    if not facts.client_accounts:
+        labels = ",".join(f"{key}={value}" for key, value in sorted(wish.client_labels.items()))
+        text = f"no Pod of namespace {wish.client_namespace} has the labels {labels} (spec.client.matchLabels): nobody uses the bridge"
+        return Reason(NO_CLIENT, text)
+    text = (
+        f"no Pod of namespace {wish.client_namespace} that spec.client.matchLabels selects runs as service account "
+        f"{wish.client_account}, but as {some(facts.client_accounts)}: correct spec.client"
+    )
+    return Reason(NO_CLIENT, text)
 
 
 def _no_right(wish: Wish, facts: Facts) -> Reason | None:

@@ -7,6 +7,7 @@ bounded by the client (signer/kube/objects.py).
 from typing import Any
 
 from signer.api.accessreview import SUBJECT_ACCESS_REVIEWS, groups_of, is_allowed, review
+from signer.api.serviceaccount import SERVICE_ACCOUNTS
 from signer.bridges.defects import Facts, Hosted, Protection, Sidecar, as_map, as_texts, protection_of, sidecar_of
 from signer.bridges.read import Wish
 from signer.kube.client import ApiClient
@@ -40,14 +41,19 @@ class FactReads:
         return Facts(
             protection=Protection(None, ()) if own is None or root is None else protection_of(own, root),
             hosted={host: one for host, one in hosted.items() if one is not None},
-            sidecars=() if _routes(pods) else _sidecars(sidecars),
+            sidecars=_sidecars(sidecars) if _go_by_sidecars(pods) else (),
+            root_namespace=root_namespace,
             lists_own=await self._may_list(wish, wish.client_namespace),
             lists_all=await self._may_list(wish, ""),
+            client_accounts=_accounts(pods),
+            missing_accounts=await self._missing_accounts(wish),
         )
 
-    async def _list(self, resource: Resource, namespace: str, labels: str | None = None) -> list[Json] | None:
+    async def _list(
+        self, resource: Resource, namespace: str, labels: str | None = None, *, name: str = ""
+    ) -> list[Json] | None:
         try:
-            return await self._client.list(resource, namespace, labels)
+            return await self._client.list(resource, namespace, labels, name=name)
         except NotFound:
             return []  # the kind is not defined here
         except ApiError:
@@ -74,6 +80,21 @@ class FactReads:
         kinds = tuple(str(one.get("appProtocol") or str(one.get("name", "")).split("-", 1)[0]) for one in ports)
         return Hosted("Service", tuple(one.strip() for one in told), kinds)
 
+    async def _missing_accounts(self, wish: Wish) -> tuple[str, ...]:
+        """Name the accounts that a bridge names and that are not there; one that may not be read is not missed."""
+        named = [(wish.client_namespace, wish.client_account)]
+        client = await self._list(SERVICE_ACCOUNTS, wish.client_namespace, name=wish.client_account)
+        there = {wish.client_namespace: client}
+        if wish.accounts:
+            named += [(wish.namespace, one) for one in wish.accounts]
+            there[wish.namespace] = await self._list(SERVICE_ACCOUNTS, wish.namespace)
+        names = {
+            place: {str(as_map(one.get("metadata")).get("name")) for one in found}
+            for place, found in there.items()
+            if found is not None
+        }
+        return tuple(f"{place}/{name}" for place, name in named if place in names and name not in names[place])
+
     async def _may_list(self, wish: Wish, namespace: str) -> bool | None:
         """Ask whether the client's account may list Secrets, in a namespace or ("") in all."""
         attributes = {"verb": "list", "resource": "secrets", "group": ""} | (
@@ -87,11 +108,23 @@ class FactReads:
         return is_allowed(answer)
 
 
-def _routes(pods: list[Json] | None) -> bool:
-    """Whether the client is a gateway, which goes by no Sidecar: its agent is told to be a router."""
-    containers: list[Any] = [
-        one for pod in pods or () for one in as_map(pod.get("spec")).get("containers") or () if isinstance(one, dict)
-    ]
+def _accounts(pods: list[Json] | None) -> tuple[str, ...] | None:
+    """Name the accounts that Pods run as; those that have ended are left out. None: that could not be read of all."""
+    if pods is None:
+        return None
+    running = [one for one in pods if as_map(one.get("status")).get("phase") not in ("Succeeded", "Failed")]
+    found = [as_map(one.get("spec")).get("serviceAccountName") for one in running]
+    names = {one for one in found if isinstance(one, str)}
+    return tuple(sorted(names)) if all(isinstance(one, str) for one in found) else None
+
+
+def _go_by_sidecars(pods: list[Json] | None) -> bool:
+    """Whether one of the client's Pods goes by Sidecars, which a gateway does not: its agent is told to be a router."""
+    return any(not _routes(one) for one in pods or ())
+
+
+def _routes(pod: Json) -> bool:
+    containers: list[Any] = [one for one in as_map(pod.get("spec")).get("containers") or () if isinstance(one, dict)]
     return any("router" in as_texts(one.get("args")) for one in containers)
 
 

@@ -5,12 +5,13 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
+from signer.api.duration import format_duration
 from signer.api.meta import from_rfc3339, set_condition, to_rfc3339
 from signer.api.tenantbridge import TenantBridge, TenantBridgeStatus
 from signer.bridges.bodies import rule_name
 from signer.bridges.credential import fingerprint
 from signer.bridges.defects import NOTHING_FOUND
-from signer.bridges.read import Wish
+from signer.bridges.read import MAX_LIFETIME, Wish
 from signer.bridges.step import Sight, Wanted
 from signer.tenancy.verdict import Bridge, Reason
 
@@ -95,6 +96,14 @@ def with_ready(
     return replace(status, conditions=conditions)
 
 
+def refused(obj: TenantBridge, code: str, message: str, now: datetime) -> TenantBridgeStatus:
+    """Say that the API server refuses what must be read or written for it, in its words: whatever else stands there may be old."""
+    text = (
+        f"{message}. It is tried again; what stands stays meanwhile. `mesh-signer doctor` names rights that are missing"
+    )
+    return with_ready(obj, obj.status, Reason(code, text), "", now)
+
+
 def with_defects(
     obj: TenantBridge, status: TenantBridgeStatus, kind: str, found: tuple[Reason, ...] | None, now: datetime
 ) -> TenantBridgeStatus:
@@ -114,6 +123,13 @@ def with_defects(
 
 
 def built_message(wish: Wish, bridge: Bridge) -> str:
-    """Say who reaches what, and until when."""
+    """Say who reaches what, and until when; also that its certificates live shorter than it says."""
     until = f" until {to_rfc3339(bridge.ends)}" if bridge.ends is not None else ""
-    return f"{bridge.client} reaches {', '.join(wish.hosts)}{until}, within TenantBridgePolicy {bridge.policy}"
+    text = f"{bridge.client} reaches {', '.join(wish.hosts)}{until}, within TenantBridgePolicy {bridge.policy}"
+    lives = min(bridge.lifetime, MAX_LIFETIME)
+    if wish.lifetime <= lives:
+        return text
+    return (
+        f"{text}; its certificates live {format_duration(lives)} and not {format_duration(wish.lifetime)} (spec.lifetime), as "
+        "spec.maxLifetime of that policy says, or a day, which is the longest"
+    )

@@ -1,10 +1,12 @@
 """Rights: whether ours and istiod's suffice, and who else could go round the wall. Pure."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from signer.api.crd import CERTIFICATES_CRD, ours
 from signer.api.signername import CLUSTER_ISSUER_DOMAIN, ISSUER_DOMAIN, signer_name_of
 from signer.api.text import some
+from signer.commands.checks import shipped
 from signer.commands.checks.facts import AGAIN, Access, Facts, Finding, Severity, name_of, runs
 from signer.commands.checks.rbac import Right, Roles, Subject
 from signer.mesh.roots import asked_by_istiod
@@ -69,7 +71,9 @@ def needed(facts: Facts) -> list[Access]:
     for user in sorted(facts.mesh.world.requesters):
         if facts.settings.istiod_accounts or user.endswith(":istiod"):
             rights += [Access(user, "approve", "signers", group, name=name, need="approve requests") for name in names]
-    return rights
+    # What is told of those by what it is needed for is not asked for twice.
+    asked = {replace(one, need="") for one in rights}
+    return rights + [one for one in shipped.rights(facts) if replace(one, role="") not in asked]
 
 
 def _of_controllers(settings: Settings) -> list[Access]:
@@ -117,6 +121,8 @@ def check_needed(facts: Facts) -> Iterator[Finding]:
             "unknown", "rights", f"our rights could not be checked: {facts.access_problem}", code="RightsNotChecked"
         )
     missing = [one for one in facts.accesses if one.allowed is False]
+    yield from shipped.check_roles(one for one in missing if one.role)
+    missing = [one for one in missing if not one.role]
     for one in missing:
         if one.verb != "approve":
             text = f"{one.user} may not {one}: it cannot {one.need}"

@@ -101,7 +101,7 @@ CODES: Mapping[str, str] = {
     "AdmissionPolicyMissing": "an admission policy is missing or not enforced",
     "AdmissionPolicyChanged": "an admission policy is not as we ship it",
     "AdmissionNotChecked": "admission policies could not be read",
-    "RightMissing": "an account of ours lacks a right",
+    "RightMissing": "an account of ours lacks a right that a shipped role gives it, of the base or of a component that is at work; one finding for each role",
     "IstiodMayNotApprove": "istiod may not approve for a signer",
     "RightsNotChecked": "rights could not be asked for",
     "Admins": "who can do anything",

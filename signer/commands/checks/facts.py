@@ -48,7 +48,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One right that somebody needs, and whether he has it (None: it could not be asked)."""
+    """One right that somebody needs, and whether he has it (None: it could not be asked). `role`: the shipped one that gives it."""
 
     user: str
     verb: str
@@ -58,6 +58,7 @@ class Access:
     namespace: str = ""
     subresource: str = ""
     need: str = ""
+    role: str = ""
     allowed: bool | None = None
 
     def __str__(self) -> str:

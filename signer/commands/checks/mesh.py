@@ -43,6 +43,7 @@ from signer.tenancy.world import DEFAULT_TRUST_DOMAIN, NO_CLAIMS, Policy
 # A root has to reach the mesh config, and every workload by its next certificate (24 h), before the old one ends.
 _SOON = timedelta(days=3)
 _PROXY = "istio-proxy"
+_READMIT = "if it is the same tenant's: mesh-signer tenants readmit, with the namespace that this names; else take it out of the policy"
 _POLICIES_CRD = "signerpolicies.mesh-signer.dev"
 _ENDED = {"Succeeded", "Failed"}
 
@@ -286,7 +287,7 @@ def check_policies(facts: Facts) -> Iterator[Finding]:
             )
             if one is not None
         ]:
-            mend = "is mesh-signer running, and may it patch signerpolicies/status?" if held[0].waits else ""
+            mend = "is mesh-signer running, and may it patch signerpolicies/status?" if held[0].waits else _READMIT
             if held[0].waits and "status.namespaceUIDs" in lacking(facts.crds).get(_POLICIES_CRD, ()):
                 mend = DEFINITIONS  # it is written, and not kept
             yield Finding(

@@ -89,7 +89,7 @@ def explain_bridge(
         f"TenantBridge {meta.namespace}/{meta.name}",
         "refuse",
         known=tuple(_known(case, seen, mesh, now)),
-        obstacles=tuple(_obstacles(case, seen)),
+        obstacles=tuple(_obstacles(case, seen, mesh.world.config.root_namespace)),
         notes=tuple(mode_notes(mesh, now)),
     )
     if case.denied is not None:
@@ -160,12 +160,12 @@ def _known(case: Case, seen: BridgeSeen, mesh: Mesh, now: datetime) -> Iterator[
     yield "so far", f"{ready.reason}: {ready.message}" if ready is not None else "no controller has looked at it"
 
 
-def _obstacles(case: Case, seen: BridgeSeen) -> Iterator[str]:
+def _obstacles(case: Case, seen: BridgeSeen, root_namespace: str) -> Iterator[str]:
     """Say what the controller found around it, and which rule stands in front now."""
     for kind in (WORKING, CONTAINED):
         told = find_condition(seen.obj.status.conditions, kind)
         if told is not None and told.status == "False":
             yield f"{kind} is False: {told.message}"
-    hides = in_front(case.wish, (seen.rules or {}).get(case.wish.client_namespace, ()))
+    hides = in_front(case.wish, (seen.rules or {}).get(case.wish.client_namespace, ()), root_namespace)
     if hides is not None:
         yield hides.message

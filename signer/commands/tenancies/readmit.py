@@ -1,6 +1,6 @@
 """`mesh-signer tenants readmit`: what was an earlier namespace's is that of the one which has its name now.
 
-Policies give signers and hosts to a namespace by its name, and mean the one that had it first. What is to be given is told
+Policies give signers, hosts and bridges to a namespace by its name, and mean the one that had it first. What is to be given is told
 before anything is written; each write names the version that was shown.
 """
 
@@ -15,6 +15,7 @@ from signer.api.edgepolicy import EDGE_POLICIES, EdgePolicy
 from signer.api.hostclaim import HOST_CLAIMS, HostClaim
 from signer.api.namespace import NAMESPACES
 from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy
+from signer.api.tenantbridgepolicy import TENANT_BRIDGE_POLICIES, TenantBridgePolicy
 from signer.api.text import capped
 from signer.commands.command import FINE, FOUND, NotFoundOut
 from signer.commands.live import list_all
@@ -29,7 +30,7 @@ from signer.kube.errors import NotFound
 from signer.kube.resource import Resource
 from signer.settings.values import Settings
 
-P = TypeVar("P", SignerPolicy, EdgePolicy)
+P = TypeVar("P", SignerPolicy, EdgePolicy, TenantBridgePolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +72,25 @@ async def readmit(client: ApiClient, _settings: Settings, namespace: str, *, yes
         uid = str((await client.get(NAMESPACES, namespace))["metadata"]["uid"])
     except NotFound:
         raise NotFoundOut(f"there is no namespace {clean(namespace)}") from None
-    kinds = (SIGNER_POLICIES, EDGE_POLICIES, HOST_CLAIMS)
+    kinds = (SIGNER_POLICIES, EDGE_POLICIES, HOST_CLAIMS, TENANT_BRIDGE_POLICIES)
     listed = await asyncio.gather(*(list_all(client, one) for one in kinds))
     for kind, found in zip(kinds, listed, strict=True):
         if found.problem:
             raise NotFoundOut(f"{_plural(kind)} could not be read: {found.problem}")
-    signer, edge, held = (one.items for one in listed)
+    signer, edge, held, joined = (one.items for one in listed)
     of_hosts = [msgspec.convert(one, EdgePolicy) for one in edge]
     signers = Readmission(
         SIGNER_POLICIES, remade([msgspec.convert(one, SignerPolicy) for one in signer], namespace, uid)
     )
     hosts = Readmission(EDGE_POLICIES, remade(of_hosts, namespace, uid))
+    bridges = Readmission(
+        TENANT_BRIDGE_POLICIES, remade([msgspec.convert(one, TenantBridgePolicy) for one in joined], namespace, uid)
+    )
     back, left = hosts_of_earlier([msgspec.convert(one, HostClaim) for one in held], of_hosts, namespace, uid)
-    if not signers.policies and not hosts.policies:
+    groups: tuple[Readmission[Any], ...] = (signers, hosts, bridges)
+    if not any(one.policies for one in groups):
         raise NotFoundOut(
-            f"no SignerPolicy and no EdgePolicy gave anything to an earlier namespace {clean(namespace)}{_of_hosts(back, left)}"
+            f"no SignerPolicy, EdgePolicy or TenantBridgePolicy gave anything to an earlier namespace {clean(namespace)}{_of_hosts(back, left)}"
         )
     question = [f"There was an earlier namespace {clean(namespace)}; the one of now has the uid {uid}."]
     if signers.policies:
@@ -97,11 +102,16 @@ async def readmit(client: ApiClient, _settings: Settings, namespace: str, *, yes
         question.append(
             f"EdgePolicy {hosts.names} gave hosts to the earlier one. Once readmitted, the one of now may have them."
         )
+    if bridges.policies:
+        question.append(
+            f"TenantBridgePolicy {bridges.names} let bridges lead to or from the earlier one. Once readmitted, those of the one of now "
+            "may be built."
+        )
     if not await agreed(" ".join(question) + _of_hosts(back, left), "readmit", yes=yes):
         return FOUND
-    for group in (signers, hosts):
+    for group in groups:
         await _write(client, group, namespace, uid)
-    by = " and ".join(f"{one.resource.kind} {one.names}" for one in (signers, hosts) if one.policies)
+    by = " and ".join(f"{one.resource.kind} {one.names}" for one in groups if one.policies)
     say(f"namespace {clean(namespace)} is readmitted by {by}{_of_hosts(back, left)}")
     return FINE
 
@@ -134,4 +144,4 @@ def _then(policy: HostPolicy, namespace: str, uid: str) -> HostPolicy:
 
 
 def _plural(kind: Resource) -> str:
-    return "EdgePolicies" if kind == EDGE_POLICIES else "HostClaims" if kind == HOST_CLAIMS else "SignerPolicies"
+    return "HostClaims" if kind == HOST_CLAIMS else f"{kind.kind.removesuffix('y')}ies"

@@ -315,6 +315,32 @@ class TestMadeAgain:
         crossing.policy(remade="Allow")
         crossing.stands()
 
+    def test_readmitted(self, crossing: Crossing) -> None:
+        """An admin lets a policy mean the namespace of now, without making it anew: `tenants readmit` knows bridges' policies."""
+        crossing.policy()
+        crossing.bridge()
+        crossing.stands()
+        crossing.end_bridge()
+        cluster = crossing.tenants.place.cluster
+        cluster.kubectl("delete", "namespace", crossing.client)
+        cluster.create_namespace(crossing.client)
+        crossing.bridge()
+        crossing.ended("NamespaceRemade")
+        assert f"tenants readmit {crossing.client}" in crossing.condition()["message"]
+
+        def told() -> bool:
+            (ready,) = (crossing.get(crossing.policy_path) or {})["status"]["conditions"]
+            return bool(ready["reason"] == "NamespaceRemade")
+
+        crossing.until("the policy's own word", told)
+        command = [sys.executable, "-m", "signer", "tenants", "readmit", crossing.client, "--yes"]
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        config = f"--kubeconfig={cluster.kubeconfig()}"
+        done = subprocess.run([*command, config], env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert f"TenantBridgePolicy {crossing.server}" in done.stdout
+        crossing.stands()
+
 
 class TestTold:
     def test_audit(self, crossing: Crossing) -> None:
@@ -353,6 +379,31 @@ class TestTold:
             return bool(found.get("bridges") == 1 and found["conditions"][0]["status"] == "True")
 
         crossing.until("the count", counted)
+
+    def test_a_write_that_is_refused(self, crossing: Crossing) -> None:
+        """A bridge that the API server does not let the controllers end says so itself, and ends once it does."""
+        crossing.policy()
+        crossing.bridge()
+        crossing.stands()
+        path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/mesh-signer-bridges"
+        role = crossing.api.get(path)
+        rules = copy.deepcopy(role["rules"])
+        for rule in role["rules"]:
+            if "destinationrules" in rule["resources"]:
+                rule["verbs"].remove("delete")
+        role = crossing.api.put(path, role)
+        try:
+            crossing.end_policy()
+            crossing.until("the refusal", lambda: crossing.condition().get("reason") == "WriteFailed")
+            told = crossing.condition()
+            assert told["status"] == "False"
+            assert "cannot delete resource" in told["message"]
+            assert "mesh-signer doctor" in told["message"]
+            crossing.tenants.place.event("ingress", "WriteFailed", kind="TenantBridge", namespace=crossing.server)
+            assert crossing.rules()
+        finally:
+            crossing.api.put(path, {**crossing.api.get(path), "rules": rules})
+        crossing.ended("NotAllowed")
 
 
 class TestExplained:

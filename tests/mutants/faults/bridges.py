@@ -191,7 +191,7 @@ MUTANTS = (
     Mutant(
         "a rule in front of a bridge is told minutes later",
         CONTROLLER,
-        "            in_front(case.wish, self._watched.rules_in(case.wish.client_namespace)),\n",
+        "            in_front(case.wish, self._watched.rules_in(case.wish.client_namespace), self._root_namespace),\n",
         "",
         OF_SEEN,
     ),
@@ -240,8 +240,22 @@ MUTANTS = (
     Mutant(
         "a wildcard of the client's is taken for a rule in front",
         DEFECTS,
-        '            below = ours.startswith("*.") and not host.startswith("*.") and host.endswith(ours[1:])\n',
-        '            below = host.startswith("*.") and ours.endswith(host[1:])\n',
+        '            below = own.startswith("*.") and not host.startswith("*.") and host.endswith(own[1:])\n',
+        '            below = host.startswith("*.") and own.endswith(host[1:])\n',
         OF_DEFECTS,
+    ),
+    Mutant(
+        "a rule without a selector is taken for one in front of a bridge, which Istio prefers to it",
+        DEFECTS,
+        "            if below or (host == own and selects and _turn(rule) < ours.get(own, _LAST)):\n",
+        "            if below or (host == own and _turn(rule) < ours.get(own, _LAST)):\n",
+        OF_DEFECTS,
+    ),
+    Mutant(
+        "a gateway is said to be cut off by a Sidecar, which it does not go by",
+        "signer/bridges/facts.py",
+        "    return any(not _routes(one) for one in pods or ())\n",
+        "    return any(_routes(one) for one in pods or ())\n",
+        (f"{TESTS}/test_facts.py",),
     ),
 )

@@ -68,7 +68,7 @@ class Stored(ObjectRequests):
         method: str,
         path: str,
         *,
-        query: Query | None = None,  # noqa: ARG002 - labels and pages are of no use here
+        query: Query | None = None,  # of which labels and pages are of no use here
         body: bytes | None = None,
         content_type: str = "application/json",
         largest: int = LARGEST_BODY,  # noqa: ARG002 - as the client's
@@ -78,7 +78,8 @@ class Stored(ObjectRequests):
         plural, name, sub = [*(parts[2:] if namespace else parts), "", ""][:3]
         if method == "GET":
             await asyncio.sleep(0)
-            return _answer(self._read(plural, namespace, name))
+            only = str(dict(query or {}).get("fieldSelector", "")).removeprefix("metadata.name=")
+            return _answer(self._read(plural, namespace, name, only))
         if plural == "subjectaccessreviews":
             return _answer({"status": {"allowed": True}})
         sent = json.loads(body or b"{}")
@@ -101,12 +102,15 @@ class Stored(ObjectRequests):
         self.kill()
         await asyncio.get_running_loop().create_future()
 
-    def _read(self, plural: str, namespace: str, name: str) -> Json:
+    def _read(self, plural: str, namespace: str, name: str, only: str) -> Json:
         if name:
             if (found := self.objects.get((plural, namespace, name))) is None:
                 raise api_error(404, "NotFound", name)
             return found
-        items = [one for (kind, place, _), one in self.objects.items() if (kind, place) == (plural, namespace)]
+        there = self.objects.items()
+        items = [
+            one for (kind, place, name), one in there if (kind, place) == (plural, namespace) and only in ("", name)
+        ]
         return {"metadata": {}, "items": items}
 
     def _write(self, method: str, place: Place, sent: Any, sub: str, *, json_patch: bool) -> Json:
@@ -206,12 +210,25 @@ class Scene:
         self.mesh: World = world(bindings=(binding(FOO, "foo"),))
         self.metrics = Metrics()
         self.log = io.BytesIO()
+        self.recorder = FakeRecorder()
         self.reasons: list[str] = []
         self.unforeseen: list[Exception] = []
         for name in ("foo", "istio-system"):
             self.api.put((NAMESPACE, "", name), {"metadata": {"uid": uid(name)}})
+        self.healthy()
         self.policy(there=True)
         self.bridge("a")
+
+    def healthy(self) -> None:
+        """All that a bridge rests on and does not watch."""
+        self.api.put(("peerauthentications", "foo", "default"), {"spec": {"mtls": {"mode": "STRICT"}}})
+        for name in "abc":
+            self.api.put(("services", "foo", name), {"spec": {"ports": [{"name": "http"}]}})
+        self.api.put(("serviceaccounts", "foo", "httpbin"), {})
+        self.api.put(("serviceaccounts", "istio-system", "gateway"), {})
+        containers = [{"name": "istio-proxy", "args": ["proxy", "router"]}]
+        spec = {"serviceAccountName": "gateway", "containers": containers}
+        self.api.put(("pods", "istio-system", "gateway"), {"spec": spec})
 
     def policy(self, *, there: bool, **servers: Any) -> None:
         """What an admin says: foo's services, or those of `servers`, may be reached by the gateway."""
@@ -312,7 +329,7 @@ class Scene:
         registry = SimpleNamespace(get=lambda ref: ready(FOO) if ref == FOO else None)
         record = BridgeRecord(self.metrics, AuditLog(cast("Any", self.log)), self.now)
         parts = Parts(
-            client, cast("Any", registry), cast("Any", mesh), watched, Notices(FakeRecorder().typed), record, self.now
+            client, cast("Any", registry), cast("Any", mesh), watched, Notices(self.recorder.typed), record, self.now
         )
         controller = BridgeController(parts, queue)
 

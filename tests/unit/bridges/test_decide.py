@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signer.api.meta import ObjectMeta
+from signer.api.tenantbridgepolicy import TenantBridgePolicy, TenantBridgePolicyStatus
 from signer.bridges.decide import Denied, allowed
+from signer.bridges.policies import policy_status
 from signer.bridges.read import BridgePolicy, Wish
 from signer.tenancy.verdict import Bridge
 from signer.tenancy.world import Namespace
@@ -134,3 +137,53 @@ def test_the_order_of_policies(asked: Wish, some: list[BridgePolicy], namespaces
     by_name = {one.name: one for one in some}
     listed = list(by_name.values())
     assert answer(asked, listed, namespaces) == answer(asked, listed[::-1], namespaces)
+
+
+@given(wishes, many, spaces, built, st.sampled_from(("a", "z")))
+def test_a_policy_that_is_over(
+    asked: Wish, some: list[BridgePolicy], namespaces: dict[str, Namespace], built_for: str, name: str
+) -> None:
+    """One more policy that has ended changes no answer, and not its reason, unless there was none about these two."""
+    before = answer(asked, some, namespaces, built_for)
+    over = replace(POLICY, name=name, ends=NOW)
+    after = answer(asked, [*some, over], namespaces, built_for)
+    if (
+        isinstance(before, Denied)
+        and before.reason.code == "NotAllowed"
+        and "no TenantBridgePolicy" in before.reason.message
+    ):
+        assert isinstance(after, Denied)
+        assert after.reason.code in {"NotAllowed", "Ended"}
+    elif isinstance(before, Denied) and before.reason.code == "Ended":
+        assert isinstance(after, Denied)
+        assert after.reason.code == "Ended"
+    else:
+        assert after == before
+
+
+domains = st.sampled_from((DOMAINS, frozenset({"cluster.local", "other"}), frozenset({"other"})))
+
+
+@given(policies, spaces, domains, st.sampled_from(("", "cluster.local")))
+def test_what_a_policys_status_says(
+    policy: BridgePolicy, namespaces: dict[str, Namespace], known: frozenset[str], domain: str
+) -> None:
+    """Ready is True where each bridge that the policy names may be built, and where none may it is False."""
+    policy = replace(policy, trust_domain=domain)
+    obj = TenantBridgePolicy(metadata=ObjectMeta(name=policy.name))
+    counted = TenantBridgePolicyStatus(namespace_uids=dict(policy.namespace_uids))
+    made = policy_status(obj, policy, counted, NOW, there=namespaces, trust_domains=known)
+    (ready,) = made.conditions
+    answers = []
+    for server, client, account in (
+        (server, *client) for server in namespaces for client in policy.clients if server != client[0]
+    ):
+        if not policy.serves(server, namespaces[server]):
+            continue
+        asked = replace(WISH, namespace=server, client_namespace=client, client_account=account)
+        answers.append(allowed(asked, [policy], namespaces, known, built_for="", now=NOW))
+    built = [one for one in answers if isinstance(one, Bridge)]
+    if ready.status == "True":
+        assert len(built) == len(answers)
+    elif ready.message.startswith("allows nothing"):
+        assert not built

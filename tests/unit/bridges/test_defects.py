@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as replace_meta
 
 from signer.api.destinationrule import DestinationRule
 from signer.bridges.defects import (
@@ -15,6 +16,7 @@ from signer.bridges.defects import (
     Protection,
     Sidecar,
     contained,
+    in_front,
     protection_of,
     sidecar_of,
     working,
@@ -124,25 +126,98 @@ def test_sidecars(hosts: tuple[str, ...], cut: bool) -> None:
     assert codes(_with(sidecars=(whole, own))) == []
 
 
-@pytest.mark.parametrize(
-    ("host", "ours", "front"),
-    [
-        (HOSTS[0], HOSTS[0], True),
-        (HOSTS[0], "*.foo.svc.cluster.local", True),
-        ("*.foo.svc.cluster.local", HOSTS[0], False),
-        ("*.svc.cluster.local", "*.foo.svc.cluster.local", False),
-        (HOSTS[1], HOSTS[0], False),
-    ],
+CLIENT = {"istio": "ingressgateway"}
+selectors = st.sampled_from((None, CLIENT, {"app": "another"}, {}))
+exports = st.sampled_from(((), ("*",), (".",), ("gateways",), ("bar",), (".", "bar")))
+
+
+@st.composite
+def theirs(draw: st.DrawFn) -> DestinationRule:
+    meta = {
+        "name": draw(st.sampled_from("az")),
+        "namespace": "gateways",
+        "labels": draw(st.sampled_from(({}, {"mesh-signer.dev/bridge-uid": "another bridge"}))),
+        "creationTimestamp": draw(st.sampled_from("024")),
+        "annotations": {"mesh-signer.dev/bridge": "foo/another"},
+    }
+    spec: dict[str, Any] = {"host": draw(st.sampled_from((*HOSTS, "*.svc.cluster.local")))}
+    if (selector := draw(selectors)) is not None:
+        spec["workloadSelector"] = {"matchLabels": selector}
+    spec["exportTo"] = list(draw(exports))
+    return msgspec.convert({"metadata": meta, "spec": spec}, DestinationRule)
+
+
+def own_rules(hosts: tuple[str, ...]) -> list[DestinationRule]:
+    meta = {"namespace": "gateways", "labels": {"mesh-signer.dev/bridge-uid": "bridge"}, "creationTimestamp": "2"}
+    spec = {"workloadSelector": {"matchLabels": CLIENT}, "exportTo": ["."]}
+    return [
+        msgspec.convert({"metadata": {**meta, "name": f"m{index}"}, "spec": {**spec, "host": host}}, DestinationRule)
+        for index, host in enumerate(hosts)
+    ]
+
+
+def istios_choice(rules: list[DestinationRule], service: str, *, at_root: bool) -> DestinationRule | None:
+    """Which rule of its own namespace a proxy of the client's goes by for a service, as pilot/pkg/model does it, step by step."""
+    pool = []
+    for one in rules:
+        exported = set(one.spec.export_to) if one.spec.workload_selector is None else {"."}
+        private = len(exported) == 1 and exported <= {".", "gateways"}
+        if private if at_root else not exported or exported & {"*", ".", "gateways"}:
+            pool.append(one)
+    hosts = {one.spec.host for one in pool}
+    if service in hosts:
+        matched = service
+    else:
+        wild = [one for one in hosts if one.startswith("*.") and service.endswith(one[1:])]
+        if not wild:
+            return None
+        matched = max(wild, key=len)
+    group = sorted(
+        (one for one in pool if one.spec.host == matched),
+        key=lambda one: (one.spec.workload_selector is None, one.metadata.creation_timestamp, one.metadata.name),
+    )
+    fallback = None
+    for one in group:
+        selector = one.spec.workload_selector
+        if selector is None:
+            fallback = fallback or one
+        elif selector.match_labels.items() <= CLIENT.items():
+            return one
+    return fallback
+
+
+@given(
+    st.lists(st.sampled_from(HOSTS), min_size=1, max_size=2, unique=True).map(tuple),
+    st.lists(theirs(), max_size=4),
+    st.booleans(),
 )
-def test_in_front(host: str, ours: str, front: bool) -> None:
-    """A rule of the client's namespace with the same or a longer name is told; a bridge's own rule is not."""
-    assert codes(FINE, rule(host), hosts=(ours,)) == (["RuleInFront"] if front else [])
-    assert codes(FINE, rule(host, labels={"mesh-signer.dev/bridge-uid": "bridge"}), hosts=(ours,)) == []
-    theirs = rule(host, labels={"mesh-signer.dev/bridge-uid": "another bridge"})
-    assert codes(FINE, theirs, hosts=(ours,)) == (["RuleInFront"] if front else [])
-    assert codes(FINE, rule(host, selector={"app": "another"}), hosts=(ours,)) == []
-    own = rule(host, selector={"istio": "ingressgateway"})
-    assert codes(FINE, own, hosts=(ours,)) == (["RuleInFront"] if front else [])
+def test_in_front(hosts: tuple[str, ...], others: list[DestinationRule], at_root: bool) -> None:
+    """A rule in front is told where Istio takes another than the bridge's for one of its hosts, and nowhere else."""
+    mine = own_rules(hosts)
+    root = "gateways" if at_root else "istio-system"
+    found = in_front(wish(*hosts), [*others, *mine], root)
+    hidden = False
+    for host in hosts:
+        # A "*." host is each service that has a rule of its own, and one that has none.
+        below = [one for one in HOSTS[:3] if one not in hosts] if host.startswith("*.") else []
+        for service in [host.replace("*", "some"), *below]:
+            chosen = istios_choice([*others, *mine], service, at_root=at_root)
+            hidden = hidden or chosen is None or chosen not in mine
+    assert (found is not None) == hidden
+
+
+def test_whose_rule_it_is() -> None:
+    """Of a second bridge for one host the TenantBridge is named, not the rule, which would come back; of others the rule."""
+    another = {"mesh-signer.dev/bridge-uid": "another"}
+    theirs = rule(HOSTS[0], selector=CLIENT, labels=another)
+    found = in_front(wish(), [theirs], "istio-system")
+    assert found is not None
+    assert "DestinationRule theirs" in found.message
+    meta = replace_meta(theirs.metadata, annotations={"mesh-signer.dev/bridge": "foo/second"})
+    found = in_front(wish(), [replace_meta(theirs, metadata=meta)], "istio-system")
+    assert found is not None
+    assert "TenantBridge 'foo/second'" in found.message
+    assert "DestinationRule" not in found.message
 
 
 def test_rights() -> None:

@@ -6,9 +6,12 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from signer.api.meta import find_condition
 from signer.api.tenantbridgepolicy import TenantBridgePolicy
+from signer.bridges.again import EACH, FIRST, LONGEST, LOOK_AGAIN, Again
 from signer.bridges.policies import BridgePolicies
 from signer.bridges.read import read_bridge_policy
 from signer.kube.queue import WorkQueue
@@ -36,15 +39,89 @@ async def test_a_rule_in_front(host: str) -> None:
     scene = Scene()
     at_work = asyncio.create_task(scene.live(100))
     await asyncio.sleep(60)
-    place = (RULE, "istio-system", "theirs")
-    scene.api.put(place, {"spec": {"host": host}})
+    place = (RULE, "istio-system", "earlier")
+    scene.api.put(place, {"spec": {"host": host, "workloadSelector": {"matchLabels": {"istio": "ingressgateway"}}}})
     await asyncio.sleep(SOON)
     hides = not host.startswith("*")
-    assert ("DestinationRule theirs" in working(scene)) == hides
+    assert ("DestinationRule earlier" in working(scene)) == hides
     scene.api.remove(place)
     await asyncio.sleep(SOON)
-    assert "DestinationRule theirs" not in working(scene)
+    assert "DestinationRule earlier" not in working(scene)
     await at_work
+
+
+def _is(scene: Scene, kind: str) -> str:
+    obj = scene.stored
+    assert obj is not None
+    found = find_condition(obj.status.conditions, kind)
+    return f"{found.status} {found.reason}" if found is not None else ""
+
+
+STRICT = ("peerauthentications", "foo", "default")
+THEIRS: dict[str, Any] = {"metadata": {"labels": {}}, "data": {}}
+SECRETS = (SECRET, "istio-system", "mesh-signer-bridge-foo.ingress")
+UNWATCHED: dict[str, tuple[tuple[str, str, str], Any, str]] = {
+    "ServerNotStrict": (STRICT, {"spec": {"mtls": {"mode": "PERMISSIVE"}}}, "Working"),
+    "HostNotFound": (("services", "foo", "a"), None, "Working"),
+    "NoClient": (("pods", "istio-system", "gateway"), None, "Working"),
+    "ServiceAccountNotFound": (("serviceaccounts", "istio-system", "gateway"), None, "Working"),
+    "InTheWay": (SECRETS, THEIRS, "Ready"),
+}
+
+
+@pytest.mark.parametrize("reason", UNWATCHED)
+@pytest.mark.parametrize("after", [1.0, 200.0, 1500.0])
+@virtual_time
+async def test_what_is_mended_unwatched(reason: str, after: float) -> None:
+    """What no watch tells is seen mended within a minute, however long it stood, and costs few looks while it stands."""
+    scene = Scene()
+    place, wrong, kind = UNWATCHED[reason]
+    right = scene.api.objects.get(place)
+    if wrong is None:
+        scene.api.remove(place)
+    else:
+        scene.api.put(place, {**(right or {}), **wrong})
+    at_work = asyncio.create_task(scene.live(after + 70))
+    await asyncio.sleep(after)
+    assert _is(scene, kind) == f"False {reason}"
+    assert scene.looks <= 12 + after / LONGEST
+    assert [one.reason for one in scene.recorder.taken].count(reason) == 1, "one Event, however often it is looked at"
+    if right is None:
+        scene.api.remove(place)
+    else:
+        scene.api.put(place, right)
+    await asyncio.sleep(LONGEST + 5)
+    assert _is(scene, kind).startswith("True")
+    await at_work
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.sampled_from(("", "a", "b"))), max_size=60))
+def test_when_it_is_looked_at_again(looks: list[tuple[int, str]]) -> None:
+    """Soon after something is wrong, ever later while it stays so, and of many that are wrong no more than so many in a second."""
+    again = Again()
+    before: dict[int, tuple[str, float]] = {}
+    for key, wrong in looks:
+        found = again.seconds(key, wrong)
+        if not wrong:
+            assert found == LOOK_AGAIN
+            before.pop(key, None)
+            continue
+        same = before.get(key, ("", 0.0))
+        before[key] = (wrong, found)
+        assert found >= EACH * len(before)
+        assert FIRST <= found <= LONGEST
+        if same[0] != wrong:
+            assert found == max(FIRST, EACH * len(before))
+        elif same[1] >= EACH * len(before):
+            assert found >= min(same[1], LONGEST)
+
+
+def test_many_that_are_wrong() -> None:
+    """A thousand that are wrong are looked at five times a second in all, and never later than one that is right."""
+    again = Again()
+    found = [again.seconds(key, "wrong") for key in range(5000)]
+    assert all(pause >= EACH * (index + 1) for index, pause in enumerate(found[:1000]))
+    assert max(found) == LOOK_AGAIN
 
 
 LABEL = {"mesh-signer.dev/tenant": "a"}

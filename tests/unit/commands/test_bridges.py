@@ -1,19 +1,22 @@
 """What commands tell of bridges: who reaches whom by them, and what is wrong with them."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from signer.commands.checks.admission import check_admission, shipped
-from signer.commands.checks.bridges import POLICIES, ROLE, check_bridges
+from signer.commands.checks.bridges import POLICIES, check_bridges, mend_of
 from signer.commands.checks.facts import Facts
 from signer.commands.live import Listing, Mesh
 from signer.commands.tenancies.matrix import BRIDGE, cells, document, reaches
 from signer.settings.values import Settings
 from signer.tenancy.index import Index
 from signer.tenancy.world import Settings as WallSettings
+from tests.unit.commands.meshes import deployment
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
@@ -29,7 +32,7 @@ def bridge(ready: str = "True", reason: str = "Built", **conditions: str) -> dic
     }
 
 
-def facts(*bridges: dict[str, Any], role: bool = True, policies: tuple[str, ...] = tuple(POLICIES)) -> Facts:
+def facts(*bridges: dict[str, Any], built: bool = True, policies: tuple[str, ...] = tuple(POLICIES)) -> Facts:
     index = Index(WallSettings())
     shown = [one for one in shipped() if one.name in policies]
     return Facts(
@@ -37,7 +40,9 @@ def facts(*bridges: dict[str, Any], role: bool = True, policies: tuple[str, ...]
         Mesh(index.world, index, {}, {}),
         NOW,
         bridges=Listing(bridges),
-        cluster_roles=Listing(({"metadata": {"name": ROLE}},) if role else ()),
+        deployments=Listing(
+            (deployment("mesh-signer-controllers", "cert-manager", args=["--tenant-bridges=true"]),) if built else ()
+        ),
         admission_policies=Listing(tuple(_object(one) for one in shown if not one.kind.endswith("Binding"))),
         admission_bindings=Listing(tuple(_object(one) for one in shown if one.kind.endswith("Binding"))),
     )
@@ -83,6 +88,23 @@ class TestDoctor:
     def test_what_is_told(self, one: dict[str, Any], codes: list[str]) -> None:
         """What the status says is found, once for each."""
         assert [found.code for found in check_bridges(facts(one))] == codes
+        assert all(found.mend for found in check_bridges(facts(one)) if found.code != "BridgeNotLookedAt")
+
+    def test_what_to_do(self) -> None:
+        """Each reason that a bridge gives by itself has a remedy of its own, or passes by itself."""
+        text = (Path(__file__).resolve().parents[3] / "docs/bridges.md").read_text("utf-8")
+        tables = text[text.index("## What is told") : text.index("## The confused deputy")]
+        told = set(re.findall(r"^\| `(\w+)`", tables, re.MULTILINE))
+        passing = {
+            "Built",
+            "Ended",
+            "NamespaceNotRecorded",
+            "ReadingServiceAccounts",
+            "ChangedMeanwhile",
+            "AuditBlocked",
+        }
+        walls = {"NoServiceAccounts", "NoSigner"}
+        assert {one for one in told if mend_of(one).startswith("see ")} == passing | walls
 
     def test_unread(self) -> None:
         """What could not be read is no clean bill."""
@@ -96,5 +118,5 @@ class TestDoctor:
         told = [one for one in check_admission(facts(policies=left)) if name in one.what]
         assert [one.code for one in told] == ["AdmissionPolicyMissing"]
         assert POLICIES[name] in told[0].what
-        assert not [one for one in check_admission(facts(policies=left, role=False)) if name in one.what]
+        assert not [one for one in check_admission(facts(policies=left, built=False)) if name in one.what]
         assert not [one for one in check_admission(facts()) if name in one.what]

@@ -1,19 +1,24 @@
 """Rights: who has one by RBAC, and which of those are findings."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from manifests.generate.__main__ import RIGHTS, rights
 from signer.api.issuer import IssuerRef
 from signer.commands.checks.access import check_needed, check_others, needed
 from signer.commands.checks.facts import Access, Facts
 from signer.commands.checks.rbac import Right, Roles, Subject
+from signer.commands.checks.shipped import ON, WHAT, roles
 from signer.commands.live import Listing
 from signer.tenancy.world import Policy
 from tests.unit.commands.meshes import bound, deployment, entries, facts, mesh, named, role, whats
 from tests.unit.tenancy.worlds import DEFAULT, world
 
+ROOT = Path(__file__).resolve().parents[3]
 USER = ("User", "", "eve")
 OURS = ("ServiceAccount", "cert-manager", "mesh-signer")
 ISTIOD = ("ServiceAccount", "istio-system", "istiod")
@@ -277,3 +282,72 @@ def test_missing_rights() -> None:
     assert list(check_needed(facts(accesses=(Access("u", "get", "x", allowed=True),)))) == []
     (unknown,) = check_needed(facts(access_problem="no"))
     assert unknown.severity == "unknown"
+
+
+class TestShippedRoles:
+    """Whatever a shipped role lets an account of ours do is asked for where its component is at work, and told when it lacks."""
+
+    DEPLOYMENTS = (
+        deployment("mesh-signer", "cert-manager", args=["--controllers=csr,podcertificates"]),
+        deployment(
+            "mesh-signer-controllers", "cert-manager", args=["--tenant-bridges=true", "--manage-mesh-config", "true"]
+        ),
+        deployment("mesh-signer-ca-injector", "cert-manager"),
+    )
+
+    def test_every_rule(self) -> None:
+        """Each verb of each rule in the manifests is a question, of the account that the role is bound to."""
+        asked = {
+            (one.user.rpartition(":")[2], one.verb, one.group, "/".join(filter(None, (one.resource, one.subresource))))
+            for one in needed(facts(deployments=self.DEPLOYMENTS))
+        }
+        lacking = {
+            (subject["name"], verb, group, resource)
+            for binding, role in _shipped_bindings()
+            for subject in binding["subjects"]
+            for rule in role["rules"]
+            for verb in rule["verbs"]
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+        } - asked
+        assert lacking == {("mesh-signer-controllers", "approve", "cert-manager.io", "signers")}, (
+            "what may be taken away"
+        )
+
+    def test_what_is_shipped(self) -> None:
+        """What doctor has of the rules is that of the manifests, and each component with a role says when it is at work."""
+        assert RIGHTS.read_text("utf-8") == rights()
+        assert {one.component for one in roles()} == ON.keys() == WHAT.keys()
+
+    @pytest.mark.parametrize("name", sorted({one.name for one in roles()}))
+    def test_a_role_that_is_not_bound(self, name: str) -> None:
+        """A role that is not bound is told by its name and by what does not work, once for each account; nothing else is."""
+        found = facts(deployments=self.DEPLOYMENTS)
+        listed = tuple(replace(one, allowed=one.role != name) for one in needed(found))
+        told = list(check_needed(replace(found, accesses=listed)))
+        assert [one.code for one in told] == ["RightMissing"] * len(told)
+        assert told
+        assert all(f"role {name} " in one.where for one in told)
+
+    @pytest.mark.parametrize("value", ["--tenant-bridges=false", "", "--tenant-bridges-of=true"])
+    def test_a_component_that_is_not_at_work(self, value: str) -> None:
+        """Where bridges are not built, nobody lacks a right to build them; nor where the account's Deployment is not there."""
+        made = deployment("mesh-signer-controllers", "cert-manager", args=[value])
+        assert {one.role for one in needed(facts(deployments=[made]))} & {"mesh-signer-bridges"} == set()
+        assert {one.role for one in needed(facts())} == {""}
+
+
+def _shipped_bindings() -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    listed = [
+        one
+        for part in ("base", "components")
+        for path in sorted((ROOT / "manifests" / part).rglob("*.yaml"))
+        for one in yaml.safe_load_all(path.read_text("utf-8"))
+        if isinstance(one, dict) and one.get("apiVersion") == "rbac.authorization.k8s.io/v1"
+    ]
+    there = {(one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]): one for one in listed}
+    return [
+        (one, there[one["roleRef"]["kind"], one["metadata"].get("namespace"), one["roleRef"]["name"]])
+        for one in listed
+        if one["kind"].endswith("Binding")
+    ]

@@ -91,7 +91,9 @@ async def test_what_the_controller_does(name: str) -> None:
 def test_a_rule_in_front() -> None:
     """What would make its requests fail is told beside the decision, a rule that nobody has looked at yet too."""
     found, mesh = seen(Scene())
-    rule = {"metadata": {"name": "theirs", "namespace": "istio-system"}, "spec": {"host": "a.foo.svc.cluster.local"}}
+    selector = {"matchLabels": {"istio": "ingressgateway"}}
+    spec = {"host": "a.foo.svc.cluster.local", "workloadSelector": selector}
+    rule = {"metadata": {"name": "theirs", "namespace": "istio-system"}, "spec": spec}
     told = explained(replace(found, rules={"istio-system": (msgspec.convert(rule, DestinationRule),)}), mesh)
     assert told.verdict == "issue"
     assert "theirs" in told.obstacles[0]
