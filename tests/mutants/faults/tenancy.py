@@ -161,6 +161,13 @@ MUTANTS = (
         ("tests/unit/tenancy/test_one_ca_by_identity.py",),
     ),
     Mutant(
+        "nobody is told that identity leads a namespace to what it may not have",
+        "signer/tenancy/led_nowhere.py",
+        "        return best.reason\n",
+        "        return None\n",
+        ("tests/unit/tenancy/test_led_nowhere.py",),
+    ),
+    Mutant(
         "a CertificateRequest gets a CA that is another signer's",
         DECIDE,
         "        if taken is not None:\n",
