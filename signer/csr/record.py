@@ -309,9 +309,10 @@ class Record:
         ref = parse_signer_name(name)
         return ref is not None and (self._around.issuer(ref) is not None or ref in self._around.world().routed)
 
-    def misspelt(self, csr: CertificateSigningRequest, wrong: str) -> None:
+    def misspelt(self, csr: Request, wrong: str) -> None:
         """A request names a signer that is nearly ours and nobody's: nothing else will ever be said of it."""
-        self._notices.happened(_about(csr), Notice("Warning", "SignerMisspelt", wrong), share=asker(csr))
+        share = csr.namespace if isinstance(csr, PodCertificateRequest) else asker(csr)
+        self._notices.happened(_about(csr), Notice("Warning", "SignerMisspelt", wrong), share=share)
 
 
 def asker(csr: CertificateSigningRequest) -> str:

@@ -21,7 +21,7 @@ from signer.api.podcertificaterequest import (
     is_answered,
     read_pod_request,
 )
-from signer.api.signername import parse_signer_name
+from signer.api.signername import misspelt_signer, parse_signer_name
 from signer.authorities.state import IssuerState
 from signer.csr.evaluate import Circumstances
 from signer.csr.outcome import Answers
@@ -69,6 +69,7 @@ class PodRequests:
         self._client = client
         self._wall = wall
         self._handlers: list[Callable[[Change[PodCertificateRequest]], None]] = []
+        self._slips: list[Callable[[PodCertificateRequest, str], None]] = []
         self._uids = _Uids(client, wall)
         self._asked = AskedSigners(known)
         self._served: Served[PodCertificateRequest] = Served(
@@ -96,6 +97,10 @@ class PodRequests:
     def subscribe(self, handler: Callable[[Change[PodCertificateRequest]], None]) -> None:
         """Call `handler` with each change."""
         self._handlers.append(handler)
+
+    def subscribe_slips(self, handler: Callable[[PodCertificateRequest, str], None]) -> None:
+        """Call `handler` with each unanswered request whose signer is nobody's and nearly ours, and with what is wrong with it."""
+        self._slips.append(handler)
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -141,7 +146,12 @@ class PodRequests:
             return None
         served = self._served.resource
         request = read_pod_request(raw, served.version if served is not None else KNOWN_VERSIONS[0])
-        return request if parse_signer_name(request.signer_name) is not None else None
+        if parse_signer_name(request.signer_name) is not None:
+            return request
+        if wrong := misspelt_signer(request.signer_name):
+            for tell in self._slips:
+                tell(request, wrong)
+        return None
 
     def _changed(self, change: Change[PodCertificateRequest]) -> None:
         # When it comes, and again when it is answered: its signer may have come in between.

@@ -79,9 +79,18 @@ class PolicyStatuses:
         """Tell on a policy which of the namespaces that it names do not exist."""
         stored, there = self._mesh.policies, self._mesh.world.namespaces
         for name, obj in stored.items():
-            missing = sorted(read_policy(obj).namespaces - there.keys())
-            listed = some(missing, _SHOWN)
-            text = f"spec.namespaces.names: there is no namespace {listed}; it has the signers as soon as there is"
+            policy = read_policy(obj)
+            missing = sorted(policy.namespaces - there.keys())
+            known = [] if policy.remade_allowed else [one for one in missing if policy.namespace_uids.get(one)]
+            what = {
+                "it has the signers as soon as there is": [one for one in missing if one not in known],
+                "it was deleted, and if it is made again has nothing by this policy (NamespaceRemade) before an admin "
+                "says that it is the same tenant's: mesh-signer tenants readmit": known,
+            }
+            text = "; ".join(
+                f"there is no namespace {some(names, _SHOWN)}; {then}" for then, names in what.items() if names
+            )
+            text = f"spec.namespaces.names: {text}"
             said = [Notice("Warning", NO_NAMESPACE, text)] if missing else []
             if self._notices.say(reference_to(SIGNER_POLICIES, obj.metadata), said):
                 log.warning("SignerPolicy %s: %s", name, text)
