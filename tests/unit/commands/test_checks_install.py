@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from signer.api.issuer import IssuerRef
+from signer.commands.checks.facts import or_near
 from signer.commands.checks.injection import check_injection
 from signer.commands.checks.install import (
     CONTROLLERS_CRDS,
@@ -267,6 +268,15 @@ def test_one_name_for_many_tenants() -> None:
         told = list(check_istiod(facts(found, deployments=[deployment("istiod", "istio-system", env=env)])))
         assert [one.code for one in told] == ["RoutedSignerNotAsked"]
         assert "set K8S_SIGNER=clusterissuers.cert-manager.io/mesh" in told[0].mend
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("fooo", "foo"), ("mehs", ""), ("fo-zone", ""), ("istio-sytem", "istio-system")]
+)
+def test_which_issuer_is_meant(written: str, meant: str) -> None:
+    """An issuer is asked for where its name is near; what all names of issuers have in common makes no other one near."""
+    mend = or_near(facts(mesh()), IssuerRef("ClusterIssuer", "", written), "make it")
+    assert mend == (f"correct the name if ClusterIssuer {meant} is meant; else make it" if meant else "make it")
 
 
 @pytest.mark.parametrize(
