@@ -244,7 +244,12 @@ class _Process:
             if asked is not None:
                 log.warning("--controllers: %s is not worked with --tenancy=off", POD_CERTIFICATES)
             return None
-        self._pods = PodRequests(self._client, on_restart=self._metrics.watch_restarted)
+        registry = self._registry
+        self._pods = PodRequests(
+            self._client,
+            on_restart=self._metrics.watch_restarted,
+            known=lambda ref: not registry.synced.is_set() or registry.get(ref) is not None,
+        )
         return self._pods
 
     async def _take_part(self, members: Members) -> None:

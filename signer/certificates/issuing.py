@@ -62,8 +62,9 @@ CA_KEY_ROTATION = "CAKeyRotation"
 CA_KEY_LOST = "CAKeyLost"
 _KEY_LOST = (
     "the CA's private key is no longer in Secret {}, so a new one is made: what the former key signed does not verify under it. "
-    "Put the former Secret back if you can; a CA of the mesh signs nothing before its new root is in the mesh config "
-    "(mesh-signer mesh-config --write --force)"
+    "Put the former Secret back if you can. A CA of the mesh that the mesh config has a root for signs nothing before its new one is there "
+    "(mesh-signer mesh-config --write --force); one that identity leads to signs at once, and who has a certificate of the former key and "
+    "who has one of the new do not reach each other: restart all workloads of that tenant"
 )
 
 WriteStatus = Callable[[Certificate, Status], Awaitable[Certificate]]

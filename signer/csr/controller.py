@@ -121,6 +121,7 @@ class RequestController:
         parts.reflector.subscribe(self._changed)
         if parts.pods is not None:
             parts.pods.subscribe(self._changed)
+            parts.pods.subscribe_slips(self._tell_slip)
         parts.intake.subscribe(self.foreign.look)
         parts.intake.subscribe_slips(self._tell_slip)
         parts.intake.spare = self._spare
@@ -130,7 +131,7 @@ class RequestController:
         """What decisions are made from."""
         return self._mesh.world if self._mesh is not None else self._no_wall
 
-    def _tell_slip(self, csr: CertificateSigningRequest, wrong: str) -> None:
+    def _tell_slip(self, csr: Request, wrong: str) -> None:
         if not self._sharing.delay(csr.uid, 0.0):  # one replica says it
             self._record.misspelt(csr, wrong)
 

@@ -23,6 +23,9 @@ class PodDoor(Protocol):
     def subscribe(self, handler: Callable[[Change[PodCertificateRequest]], None]) -> None:
         """Call `handler` with each change."""
 
+    def subscribe_slips(self, handler: Callable[[PodCertificateRequest, str], None]) -> None:
+        """Call `handler` with each unanswered request whose signer is nobody's and nearly ours, and with what is wrong with it."""
+
     async def run(self) -> None:
         """Follow until cancelled."""
 

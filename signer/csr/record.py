@@ -12,7 +12,7 @@ from typing import Any
 from signer.api.certificatesigningrequest import CertificateSigningRequest
 from signer.api.event import ObjectReference, named
 from signer.api.issuer import IssuerRef
-from signer.api.pod import PODS
+from signer.api.pod import PODS, SERVICE_ACCOUNTS
 from signer.api.podcertificaterequest import PodCertificateRequest
 from signer.api.requests import Request
 from signer.api.signername import parse_signer_name, signer_name_of
@@ -41,6 +41,8 @@ _TOLD_ELSEWHERE = frozenset({"IssuerNotReady", "MeshNotRead", "MeshStateStale", 
 _CERTIFICATES = "certificates.k8s.io/v1"
 _PROXY_CONFIGS = "networking.istio.io/v1beta1"
 _ISSUERS = "cert-manager.io/v1"
+# The controller manager makes it in every namespace.
+_EVERY_NAMESPACES_ACCOUNT = "default"
 _UNAPPROVED = "WaitingApproval"
 
 
@@ -266,14 +268,20 @@ class Record:
             log.warning(words, pending.csr.name, printable(text), extra=_fields(pending, first.code))
 
     def _tell_tenant(self, namespace: str, ref: IssuerRef, reason: str, message: str) -> None:
-        """Tell where it can be found when the request is gone: on the namespace's ProxyConfig, else on the issuer."""
+        """Tell where it can be found when the request is gone: on the namespace's ProxyConfig, else on the issuer.
+
+        By identity a tenant has no ProxyConfig, and no Event of an issuer of the cluster is for him to see: on what each namespace has.
+        """
         if (about := self._tenant(namespace, ref)) is not None:
             self._notices.happened(about, Notice("Warning", reason, printable(message)), share=namespace)
 
     def _tenant(self, namespace: str, ref: IssuerRef) -> ObjectReference | None:
-        claims = self._around.world().claims.get(namespace, NO_CLAIMS)
+        world = self._around.world()
+        claims = world.claims.get(namespace, NO_CLAIMS)
         # The one that names the signer, be it for some workloads only.
         about = claims.signers.get(ref) or claims.speaker
+        if about is None and namespace and world.by_identity(namespace):
+            return named(SERVICE_ACCOUNTS, namespace, _EVERY_NAMESPACES_ACCOUNT)
         if about is None:
             return self._issuer(ref)
         return ObjectReference(_PROXY_CONFIGS, "ProxyConfig", namespace, about.name, about.uid)
@@ -301,9 +309,10 @@ class Record:
         ref = parse_signer_name(name)
         return ref is not None and (self._around.issuer(ref) is not None or ref in self._around.world().routed)
 
-    def misspelt(self, csr: CertificateSigningRequest, wrong: str) -> None:
+    def misspelt(self, csr: Request, wrong: str) -> None:
         """A request names a signer that is nearly ours and nobody's: nothing else will ever be said of it."""
-        self._notices.happened(_about(csr), Notice("Warning", "SignerMisspelt", wrong), share=asker(csr))
+        share = csr.namespace if isinstance(csr, PodCertificateRequest) else asker(csr)
+        self._notices.happened(_about(csr), Notice("Warning", "SignerMisspelt", wrong), share=share)
 
 
 def asker(csr: CertificateSigningRequest) -> str:

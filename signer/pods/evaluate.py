@@ -21,13 +21,15 @@ from issuers.verify import as_signed
 from signer.api.issuer import IssuerRef
 from signer.api.pod import Pod, Surroundings
 from signer.api.podcertificaterequest import INVALID_ANNOTATIONS, UNSUPPORTED_KEY, PodCertificateRequest
+from signer.api.signername import signer_name_of
 from signer.api.text import shown, some
 from signer.authorities.state import NOT_VERIFIABLE, TYPE_MISSING, IssuerState
 from signer.csr.evaluate import Circumstances, missing, unfit
 from signer.csr.outcome import Answers, AskPod, Issue
-from signer.tenancy.decide import BACKDATE, judge, standing
+from signer.tenancy.decide import BACKDATE, judge, standing, unready
+from signer.tenancy.routes import route
 from signer.tenancy.rules import WORKLOAD_USAGES
-from signer.tenancy.verdict import Claim, Grant, Inquiry, Reason, Refuse, Unready, Wait
+from signer.tenancy.verdict import Claim, Grant, Inquiry, Reason, Refuse, Route, Unready, Wait
 from signer.tenancy.world import World
 
 # The least that the API server takes, from the beginning of a certificate to its end.
@@ -56,6 +58,8 @@ def evaluate_pod(
     key = _proven(request)
     if isinstance(key, Refuse):
         return key
+    if (routed := _names_the_route(request, ref, around)) is not None:
+        return routed
     if state is None or state.reason == TYPE_MISSING:
         return missing(ref, state)
     key_id = state.authority.key_id if state.authority is not None else ""
@@ -81,6 +85,24 @@ def evaluate_pod(
         identity=str(identity),
         decided=around.now,
     )
+
+
+def _names_the_route(request: PodCertificateRequest, ref: IssuerRef, around: Circumstances) -> Unready | None:
+    """Say that a signer is routed by identity, which is for what istiod asks: a Pod names its tenant's own, and mounts its roots.
+
+    The bundle of the routed name, if there is one, has none of a tenant's.
+    """
+    world = around.world
+    if ref not in world.routed or not world.by_identity(request.namespace) or unready(world) is not None:
+        return None
+    way = route(world, ref, request.namespace, now=around.now)
+    if way is None:
+        return None
+    own = "the signer of its namespace, which it has none of so far"
+    if isinstance(way, Route):
+        own = f"{signer_name_of(way.signer)}, which is its namespace's"
+    message = f"{ref} is routed by identity, for what istiod asks: signerName in the Pod's volume is to be {own}"
+    return Unready(Reason("TenantMismatch", message))
 
 
 def _unseen(

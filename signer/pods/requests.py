@@ -21,7 +21,7 @@ from signer.api.podcertificaterequest import (
     is_answered,
     read_pod_request,
 )
-from signer.api.signername import parse_signer_name
+from signer.api.signername import misspelt_signer, parse_signer_name
 from signer.authorities.state import IssuerState
 from signer.csr.evaluate import Circumstances
 from signer.csr.outcome import Answers
@@ -34,6 +34,7 @@ from signer.kube.encoding.protobuf_codec import ProtobufCodec
 from signer.kube.errors import NotFound, Unreachable
 from signer.kube.reflector import Change
 from signer.kube.resource import NoName, Resource
+from signer.pods.asked import AskedSigners
 from signer.pods.evaluate import PodVerdict, evaluate_pod
 
 _PROTOBUF = "application/vnd.kubernetes.protobuf"
@@ -55,20 +56,22 @@ _named = reader(msgspec.json.Decoder(_Named).decode)
 
 
 class PodRequests:
-    """Follows and judges PodCertificateRequests. `on_restart` is told of each new watch."""
+    """Follows and judges PodCertificateRequests. `on_restart` is told of each new watch; `known` tells whether there is such a signer."""
 
     def __init__(
         self,
         client: ApiClient,
         *,
         on_restart: Callable[[str], None] = lambda _resource: None,
+        known: Callable[[IssuerRef], bool] = lambda _ref: True,
         wall: Callable[[], datetime] = utc_now,
     ) -> None:
         self._client = client
         self._wall = wall
         self._handlers: list[Callable[[Change[PodCertificateRequest]], None]] = []
+        self._slips: list[Callable[[PodCertificateRequest, str], None]] = []
         self._uids = _Uids(client, wall)
-        self._asked: set[IssuerRef] = set()
+        self._asked = AskedSigners(known)
         self._served: Served[PodCertificateRequest] = Served(
             "PodCertificateRequests",
             client,
@@ -81,8 +84,10 @@ class PodRequests:
 
     @property
     def asked(self) -> Collection[IssuerRef]:
-        """The signers that were asked since the start: some, where there are very many."""
-        return self._asked
+        """The signers that Pods ask, or have asked a moment ago: some of those that one namespace asks, where these are many."""
+        waiting = {(request.namespace, request.signer_name) for request in self.store.values()}
+        refs = ((namespace, parse_signer_name(name)) for namespace, name in waiting)
+        return self._asked.signers(((namespace, ref) for namespace, ref in refs if ref is not None), self._wall())
 
     @property
     def store(self) -> Mapping[tuple[str, str], PodCertificateRequest]:
@@ -92,6 +97,10 @@ class PodRequests:
     def subscribe(self, handler: Callable[[Change[PodCertificateRequest]], None]) -> None:
         """Call `handler` with each change."""
         self._handlers.append(handler)
+
+    def subscribe_slips(self, handler: Callable[[PodCertificateRequest, str], None]) -> None:
+        """Call `handler` with each unanswered request whose signer is nobody's and nearly ours, and with what is wrong with it."""
+        self._slips.append(handler)
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -137,14 +146,18 @@ class PodRequests:
             return None
         served = self._served.resource
         request = read_pod_request(raw, served.version if served is not None else KNOWN_VERSIONS[0])
-        ref = parse_signer_name(request.signer_name)
-        if ref is None:
-            return None
-        if len(self._asked) < _REMEMBERED:
-            self._asked.add(ref)
-        return request
+        if parse_signer_name(request.signer_name) is not None:
+            return request
+        if wrong := misspelt_signer(request.signer_name):
+            for tell in self._slips:
+                tell(request, wrong)
+        return None
 
     def _changed(self, change: Change[PodCertificateRequest]) -> None:
+        # When it comes, and again when it is answered: its signer may have come in between.
+        for request in filter(None, (change.old, change.new)):
+            if (ref := parse_signer_name(request.signer_name)) is not None:
+                self._asked.note(request.namespace, ref, self._wall())
         for handler in self._handlers:
             handler(change)
 

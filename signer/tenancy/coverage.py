@@ -16,6 +16,7 @@ from signer.api.meta import set_condition
 from signer.api.signerpolicy import SignerPolicyStatus
 from signer.api.text import some
 from signer.tenancy.policies import remarks, shut_out
+from signer.tenancy.routes import MISSING
 from signer.tenancy.verdict import Reason
 from signer.tenancy.world import MIN_ISTIOD_LIFETIME, Namespace, Policy, World
 
@@ -24,6 +25,7 @@ CONFLICT = "Conflict"
 FIRST_NAMES = 10
 _SHOWN = 5
 _SHOWN_CONFLICTS = 3
+_SHOWN_REFUSALS = 3
 
 
 class Overlap(msgspec.Struct, frozen=True):
@@ -53,7 +55,8 @@ class Coverage(msgspec.Struct, frozen=True):
 
     `remade` are namespaces that it names and that are others by now; `istiod` whether Istio's own is among those covered.
     `in_vain`: it asks for namespaces, and none is what it asks for; `lost` says who loses which of its signers;
-    `shut_out` which of its limits no workload of the mesh meets.
+    `shut_out` which of its limits no workload of the mesh meets. `refused` has those of its namespaces that get nothing by identity,
+    and why; that one has no signer at all is told on the policy that routes it.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -64,6 +67,7 @@ class Coverage(msgspec.Struct, frozen=True):
     in_vain: bool = False
     lost: tuple[Lost, ...] = ()
     shut_out: tuple[Reason, ...] = ()
+    refused: tuple[tuple[str, Reason], ...] = ()
 
 
 def would_have(world: World, signer: IssuerRef) -> frozenset[str]:
@@ -94,11 +98,12 @@ def read_coverage(  # noqa: PLR0913 - each is one fact of the mesh
     defaults: frozenset[IssuerRef] = frozenset(),
     trust_domains: frozenset[str] = frozenset(),
     istiods: frozenset[str] = frozenset(),
+    refused: Mapping[str, Reason] | None = None,
 ) -> dict[str, Coverage]:
     """Tell what each policy comes to, by its name. `issuers` are all that exist, whether they can sign or not.
 
     `holders` tells who would have a signer without policies (`would_have`), `defaults` are the mesh's, and so are
-    `trust_domains`; `istiods` are the users that ask for workloads.
+    `trust_domains`; `istiods` are the users that ask for workloads; `refused` says by namespace why it gets nothing by identity.
     """
     listed = sorted(policies, key=lambda one: one.name)
     labelled: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -120,6 +125,11 @@ def read_coverage(  # noqa: PLR0913 - each is one fact of the mesh
             in_vain=_in_vain(policy, namespaces, covered[policy.name]),
             lost=tuple(one for signer in sorted(policy.signers) if (one := lost.get(signer)) is not None),
             shut_out=shut_out(policy, trust_domains, istiods),
+            refused=tuple(
+                (name, reason)
+                for name, reason in sorted((refused or {}).items())
+                if name in covered[policy.name] and (policy.by_identity or reason.code != MISSING)
+            ),
         )
         for policy in listed
     }
@@ -263,6 +273,8 @@ def _ready(policy: Policy, coverage: Coverage) -> tuple[str, str, str]:
             f"{MIN_ISTIOD_LIFETIME}: write a policy of its own for Istio's namespace"
         )
         return "False", "LifetimeTooShort", message
+    if (nothing := _nothing(policy, coverage)) is not None:
+        return nothing
     lost = "; ".join(loses(one) for one in coverage.lost[:_SHOWN])
     if seldom := (*(one.message for one in coverage.shut_out), *remarks(policy)):
         lost = "; ".join(filter(None, (lost, *seldom)))
@@ -274,7 +286,26 @@ def _ready(policy: Policy, coverage: Coverage) -> tuple[str, str, str]:
         return "False", "CoversNobody", f"{message}, {until}{f': {lost}' if lost else ''}"
     count = len(coverage.namespaces)
     message = f"{'routes' if policy.by_identity else 'covers'} {count} namespace{'' if count == 1 else 's'}"
+    if coverage.refused:
+        names = some([f"{name} ({reason.code})" for name, reason in coverage.refused], _SHOWN)
+        message += f", of which {len(coverage.refused)} get nothing: {names}"
     return "True", "Accepted", f"{message}; {lost}" if lost else message
+
+
+def _nothing(policy: Policy, coverage: Coverage) -> tuple[str, str, str] | None:
+    """Say that namespaces get nothing by identity: on the tenant's own policy, and on a route that names one without a signer.
+
+    A route for all namespaces is about those that are not in the mesh, too.
+    """
+    found = [
+        (name, reason)
+        for name, reason in coverage.refused
+        if not policy.by_identity or (reason.code == MISSING and name in policy.namespaces)
+    ]
+    if not found:
+        return None
+    told = (f"namespace {name}: {one.message}{f' ({one.others})' if one.others else ''}" for name, one in found)
+    return "False", found[0][1].code, some(list(told), _SHOWN_REFUSALS)
 
 
 def _asked(policy: Policy) -> str:

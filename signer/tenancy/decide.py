@@ -16,8 +16,9 @@ from signer.tenancy import rules
 from signer.tenancy.bridge import check_bridge, grant_of, until, within_policies
 from signer.tenancy.grants import Claimable, Granted, NotGranted, granted, held_back
 from signer.tenancy.mesh_cas import CA, other_root, speaks_for_the_mesh
-from signer.tenancy.routes import other_tenants
+from signer.tenancy.routes import SHARED, other_tenants
 from signer.tenancy.rules import Identity
+from signer.tenancy.shared import on_purpose
 from signer.tenancy.verdict import Bind, Claim, Confirm, Grant, Inquiry, Limits, Reason, Refuse, Reread, Unready
 from signer.tenancy.world import MIN_ISTIOD_LIFETIME, Policy, World
 
@@ -407,10 +408,11 @@ def _key_of_another(world: World, namespace: str, ca: CA, now: datetime, *, by_p
     """Say that a CA's key is that of another mesh signer which the namespace may not have.
 
     Whoever is recorded to have signed with it first is not stopped by one that got it later; where nobody is, or both are
-    since the same moment, neither gets anything. What SignerPolicies give out on both sides, admins gave out by name.
+    since the same moment, neither gets anything. What SignerPolicies give out on both sides, admins gave out by name
+    (`on_purpose`).
     """
     for other in sorted(world.keys.get(ca.key_id, frozenset()) - {ca.signer}):
-        if world.signed_before(ca.key_id, ca.signer, other) or (by_policy and other in world.policies):
+        if world.signed_before(ca.key_id, ca.signer, other) or (by_policy and on_purpose(world, ca.signer, other)):
             continue
         if isinstance(granted(world, namespace, other, now=now), Granted):
             continue
@@ -418,7 +420,8 @@ def _key_of_another(world: World, namespace: str, ca: CA, now: datetime, *, by_p
             f"{ca.signer} has the CA key of another signer of the mesh, which namespace {namespace} may not have: an admin "
             "gives it a CA of its own"
         )
-        return Reason("TenantMismatch", message, f"the CA key of {ca.signer} is also that of {other}")
+        code = SHARED if world.by_identity(namespace) else "TenantMismatch"
+        return Reason(code, message, f"the CA key of {ca.signer} is also that of {other}")
     return None
 
 

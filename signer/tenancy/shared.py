@@ -33,7 +33,9 @@ class SharedRoot(msgspec.Struct, frozen=True):
 
 def holders(world: World, signer: IssuerRef) -> frozenset[str]:
     """Name the namespaces that have a signer: by its policies, as an Issuer, as everybody's, by ownership or claim."""
-    if policies := world.policies.get(signer):
+    if named := world.policies.get(signer):
+        # A route gives nobody the CA of the name that is asked.
+        policies = [policy for policy in named if not policy.by_identity]
         labelled = (
             name
             for policy in policies
@@ -73,6 +75,20 @@ def by_key(keys: Mapping[IssuerRef, str]) -> dict[str, frozenset[IssuerRef]]:
     return {key_id: frozenset(signers) for key_id, signers in found.items()}
 
 
+def on_purpose(world: World, signer: IssuerRef, other: IssuerRef) -> bool:
+    """Tell whether admins had two signers share a CA: SignerPolicies give out both by name.
+
+    Not where identity chooses the CA of somebody who has one of them: there a tenant is nothing but its CA, and two
+    tenants with one are a slip. A signer that nobody has, as only a route names it, is nobody else's.
+    """
+    if signer not in world.policies or other not in world.policies:
+        return False
+    if not world.routed:
+        return True
+    theirs = holders(world, other)
+    return not theirs or not any(map(world.by_identity, holders(world, signer) | theirs))
+
+
 def has_the_ca_of(
     world: World, signer: IssuerRef, key_id: str, others: Mapping[str, frozenset[IssuerRef]]
 ) -> IssuerRef | None:
@@ -84,8 +100,8 @@ def has_the_ca_of(
     for other in sorted(having - {signer}):
         if world.signed_before(key_id, signer, other):
             continue
-        if signer in world.policies and other in world.policies:
-            continue  # admins gave out both by name
+        if on_purpose(world, signer, other):
+            continue
         if holders(world, other) != holders(world, signer):
             return other
     return None

@@ -301,6 +301,12 @@ class World(msgspec.Struct):
     unsynced: str = "everything"
     stale: frozenset[str] = frozenset()
 
+    def by_identity(self, namespace: str) -> bool:
+        """Tell whether a SignerPolicy has the CA of a namespace chosen by identity."""
+        exists = self.namespaces.get(namespace)
+        routes = (policy for signer in self.routed for policy in self.policies.get(signer, ()) if policy.by_identity)
+        return any(policy.covers(namespace, exists) for policy in routes)
+
     def signed_before(self, key_id: str, signer: IssuerRef, other: IssuerRef) -> bool:
         """Tell whether a signer is recorded to have signed with a CA's key, and before another signer was."""
         mine, theirs = self.key_since.get((key_id, signer)), self.key_since.get((key_id, other))

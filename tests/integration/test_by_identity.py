@@ -95,6 +95,14 @@ def test_who_has_no_tenant_is_refused(mesh: LocalCluster, tenants: Tenants) -> N
     with SignerProcess(mesh, "--controllers=csr", tenancy="enforce"):
         assert tenants.issue(foo).signed_by(tenants.cas[foo])
         assert tenants.refused(none)[0] == "RouteMissing"
+
+        def told() -> bool:
+            events = tenants.place.api.get(f"/api/v1/namespaces/{none}/events")["items"]
+            return any(
+                (one["involvedObject"]["kind"], one["reason"]) == ("ServiceAccount", "RouteMissing") for one in events
+            )
+
+        tenants.place.until("an Event for the tenant", told)
         assert tenants.refused(f"nowhere-{none}")[0] == "NamespaceNotFound"
         reason, message = tenants.refused(two)
         assert reason == "RouteAmbiguous"

@@ -104,7 +104,7 @@ def _of_pods(us: str) -> list[Access]:
         ),
         *(
             Access(us, verb, "clustertrustbundles", group, need="publish roots for Pods")
-            for verb in ("list", "create", "patch")
+            for verb in ("list", "create", "patch", "delete")
         ),
         Access(us, "attest", "signers", group, name=f"{CLUSTER_ISSUER_DOMAIN}/*", need="publish roots for Pods"),
     ]

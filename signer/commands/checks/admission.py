@@ -35,6 +35,7 @@ _CONTROLLERS_POLICIES = {
 _PODS_POLICIES = {
     "podcertificaterequests.mesh-signer.dev": "whoever may create PodCertificateRequests may ask in the name of any Pod",
     "podcertificates.mesh-signer.dev": "another signer in the cluster may answer Pods' requests that mesh-signer keeps waiting",
+    "trust-bundle-deletions.mesh-signer.dev": "whoever gets hold of the signer's token can delete any ClusterTrustBundle",
 }
 """Of the component pod-certificates, where its controller runs."""
 _SHIPPED = Path(__file__).parent / "shipped_admission.json"

@@ -74,6 +74,7 @@ CODES: Mapping[str, str] = {
     "PolicyCoversNobody": "a SignerPolicy covers no namespace",
     "PolicyHeldBack": "a SignerPolicy waits for a namespace to be written down or readmitted",
     "PolicyRemark": "a SignerPolicy has a limit that is seldom meant",
+    "RouteRefused": "a namespace gets nothing by identity: it has no signer, several, or another tenant's CA or root",
     "PolicyTakesSigner": "a SignerPolicy takes a signer from who has it",
     "BindingUnreadable": "a SignerBinding cannot be read",
     "BindingOfGone": "a SignerBinding of a namespace that is gone",

@@ -105,8 +105,10 @@ def or_near(facts: Facts, ref: IssuerRef, mend: str) -> str:
     """Ask first, where an issuer is not there and another is called nearly so, whether that one is meant."""
     if ref in facts.mesh.issuers:
         return mend
-    near = nearest(str(ref), [str(one) for one in sorted(facts.mesh.issuers)], 0.75)
-    return f"correct the name if {near} is meant; else {mend}" if near else mend
+    # By the name alone: what all of a kind have in common makes none of them near.
+    beside = {one.name: one for one in facts.mesh.issuers if (one.kind, one.namespace) == (ref.kind, ref.namespace)}
+    near = nearest(ref.name, sorted(beside), 0.75)
+    return f"correct the name if {beside[near]} is meant; else {mend}" if near else mend
 
 
 def at(obj: Any, *path: str) -> Any:

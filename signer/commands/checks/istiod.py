@@ -212,7 +212,12 @@ def _for_all(facts: Facts, where: str, name: str | None) -> Iterator[Finding]:
         asked = signer_name_of(min(routed))
         text = f"a SignerPolicy routes {some(map(str, sorted(routed)))} by identity, and K8S_SIGNER is {name or 'not set'}: what names no signer is not asked there"
         mend = f"set K8S_SIGNER={asked} (docs: tenants by identity), or delete the policy's route"
-        yield Finding("warning", "istiod", text, where, mend, code="RoutedSignerNotAsked")
+        there = parse_signer_name(name) in facts.mesh.issuers
+        yield Finding(
+            "warning" if there or not name else "error", "istiod", text, where, mend, code="RoutedSignerNotAsked"
+        )
+        if not there:
+            return  # the route's name is meant: what else is wrong with this one misleads
     if not name:
         return
     ref = parse_signer_name(name)
@@ -236,6 +241,8 @@ def _for_all(facts: Facts, where: str, name: str | None) -> Iterator[Finding]:
     elif ref in facts.mesh.world.policies:  # they speak about the mesh default, too
         world = facts.mesh.world
         unnamed = [name for name in sorted(world.namespaces) if world.claims.get(name, NO_CLAIMS).whole is None]
+        if ref in world.routed:  # who has no signer of his own there is told by check_by_identity
+            unnamed = [name for name in unnamed if not world.by_identity(name)]
         if refused := [name for name in unnamed if refusal(facts, name, ref) is not None]:
             text = f"K8S_SIGNER names {ref}, which SignerPolicies give out: namespaces that claim none do not get it: {some(refused)}"
             yield Finding(

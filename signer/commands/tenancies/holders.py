@@ -15,7 +15,7 @@ from signer.commands.command import NotFoundOut
 from signer.commands.live import Mesh, told
 from signer.tenancy.grants import Claimable, Granted, NotGranted, default_grace_ends
 from signer.tenancy.policies import shut_out
-from signer.tenancy.routes import route
+from signer.tenancy.routes import MISSING, route
 from signer.tenancy.shared import shared_roots
 from signer.tenancy.verdict import Route
 from signer.tenancy.world import NO_CLAIMS, Claims, World
@@ -44,8 +44,8 @@ class Tenancy:
 
     @property
     def refused(self) -> bool:
-        """Whether the namespace asks for a signer that it may not have."""
-        return self.status not in {GRANTED, FREE, KEPT}
+        """Whether the namespace asks for a signer that it may not have. Those without one by a route for all may not be in the mesh."""
+        return self.status not in {GRANTED, FREE, KEPT} and not (self.others and self.status == MISSING)
 
 
 def tenancies(mesh: Mesh, now: datetime) -> list[Tenancy]:
@@ -62,6 +62,7 @@ def tenancies(mesh: Mesh, now: datetime) -> list[Tenancy]:
         for namespace, claims in sorted(world.claims.items())
         if claims.malformed
     ]
+    found += _without(world, now)
     named = {one.namespace for one in found if one.signer in world.defaults or one.status == MALFORMED}
     for signer in sorted(world.defaults):
         others = (
@@ -139,7 +140,7 @@ def _pairs(world: World, now: datetime) -> Iterator[tuple[str, IssuerRef]]:
             yield from ((name, signer) for name in policy.namespaces)
             if policy.routes_all:
                 ways = ((name, route(world, signer, name, now=now)) for name in world.namespaces)
-                yield from ((name, signer) for name, way in ways if isinstance(way, Route))
+                yield from ((name, signer) for name, way in ways if not _has_none(way))
             if policy.namespace_labels:
                 yield from ((name, signer) for name, found in world.namespaces.items() if policy.covers(name, found))
     for signer in world.signers:
@@ -148,6 +149,23 @@ def _pairs(world: World, now: datetime) -> Iterator[tuple[str, IssuerRef]]:
         if signer in world.defaults or _istios_own(world, signer):
             yield world.settings.istio_namespace, signer
     yield from _in_grace(world, now)
+
+
+def _has_none(way: Route | NotGranted | None) -> bool:
+    return isinstance(way, NotGranted) and way.reason.code == MISSING
+
+
+def _without(world: World, now: datetime) -> Iterator[Tenancy]:
+    """Count the namespaces without a signer of their own, where a policy routes all: nothing says that they are in the mesh."""
+    for signer in sorted(world.routed):
+        if not any(policy.routes_all for policy in world.policies.get(signer, ())):
+            continue
+        named = {name for policy in world.policies.get(signer, ()) for name in policy.namespaces}
+        count = sum(_has_none(route(world, signer, name, now=now)) for name in world.namespaces.keys() - named)
+        if count:
+            yield Tenancy(
+                "", signer, MISSING, "they have no signer of their own, and get nothing by identity", others=count
+            )
 
 
 def _in_grace(world: World, now: datetime) -> Iterator[tuple[str, IssuerRef]]:

@@ -12,6 +12,7 @@ from functools import partial
 import msgspec
 
 from signer.api.event import reference_to
+from signer.api.issuer import IssuerRef
 from signer.api.signerpolicy import SIGNER_POLICIES, SignerPolicy, SignerPolicyStatus
 from signer.api.text import some
 from signer.authorities.registry import Registry
@@ -24,7 +25,10 @@ from signer.observe.events import EventRecorder
 from signer.observe.notices import Notice, Notices
 from signer.observe.write_errors import WriteErrors
 from signer.tenancy.coverage import policy_status, read_coverage, would_have
+from signer.tenancy.led_nowhere import refusal
+from signer.tenancy.mesh_cas import CA
 from signer.tenancy.policies import read_policy
+from signer.tenancy.verdict import Reason
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +36,7 @@ log = logging.getLogger(__name__)
 _SETTLES = 1.0
 _RETRY = 10.0
 _SHOWN = 5
+_YIELD_EVERY = 50
 NO_NAMESPACE = "NamespaceNotFound"
 
 
@@ -74,9 +79,18 @@ class PolicyStatuses:
         """Tell on a policy which of the namespaces that it names do not exist."""
         stored, there = self._mesh.policies, self._mesh.world.namespaces
         for name, obj in stored.items():
-            missing = sorted(read_policy(obj).namespaces - there.keys())
-            listed = some(missing, _SHOWN)
-            text = f"spec.namespaces.names: there is no namespace {listed}; it has the signers as soon as there is"
+            policy = read_policy(obj)
+            missing = sorted(policy.namespaces - there.keys())
+            known = [] if policy.remade_allowed else [one for one in missing if policy.namespace_uids.get(one)]
+            what = {
+                "it has the signers as soon as there is": [one for one in missing if one not in known],
+                "it was deleted, and if it is made again has nothing by this policy (NamespaceRemade) before an admin "
+                "says that it is the same tenant's: mesh-signer tenants readmit": known,
+            }
+            text = "; ".join(
+                f"there is no namespace {some(names, _SHOWN)}; {then}" for then, names in what.items() if names
+            )
+            text = f"spec.namespaces.names: {text}"
             said = [Notice("Warning", NO_NAMESPACE, text)] if missing else []
             if self._notices.say(reference_to(SIGNER_POLICIES, obj.metadata), said):
                 log.warning("SignerPolicy %s: %s", name, text)
@@ -84,7 +98,8 @@ class PolicyStatuses:
     async def _write_all(self) -> bool:
         """Write what is not as it should be; whether all of it could be written."""
         trouble = ""
-        for name, (obj, status) in self._wanted(self._mesh.policies).items():
+        refused = await self._refused()
+        for name, (obj, status) in self._wanted(self._mesh.policies, refused).items():
             try:
                 await self._client.patch(SIGNER_POLICIES, name, _patch(obj, status), subresource="status")
             except NotFound:
@@ -102,7 +117,29 @@ class PolicyStatuses:
         self._told = trouble
         return not trouble
 
-    def _wanted(self, stored: Mapping[str, SignerPolicy]) -> dict[str, tuple[SignerPolicy, SignerPolicyStatus]]:
+    async def _refused(self) -> dict[str, Reason]:
+        """Tell which namespaces get nothing by identity, and why. Where there are many, the loop runs in between."""
+        world, found, now = self._mesh.world, dict[str, Reason](), utc_now()
+        for asked in sorted(world.routed):
+            for count, name in enumerate(sorted(world.namespaces)):
+                if count % _YIELD_EVERY == 0:
+                    await asyncio.sleep(0)
+                if name in found or not world.by_identity(name):
+                    continue
+                if (reason := refusal(world, asked, name, self._ca, now)) is not None:
+                    found[name] = reason
+        return found
+
+    def _ca(self, ref: IssuerRef) -> tuple[CA, bool] | None:
+        state = self._registry.get(ref)
+        if state is None or state.authority is None:
+            return None
+        authority = state.authority
+        return CA(ref, authority.key_id, authority.chain), authority.root_pem is not None
+
+    def _wanted(
+        self, stored: Mapping[str, SignerPolicy], refused: Mapping[str, Reason]
+    ) -> dict[str, tuple[SignerPolicy, SignerPolicyStatus]]:
         """Return the policies whose status is not as it should be, and how it should be."""
         if not stored:
             return {}
@@ -118,6 +155,7 @@ class PolicyStatuses:
             defaults=world.defaults,
             trust_domains=world.config.trust_domains,
             istiods=world.requesters,
+            refused=refused,
         )
         wanted = {}
         for name, obj in stored.items():

@@ -1,14 +1,15 @@
 """Keeps a ClusterTrustBundle for each signer that is used. One replica of the signer does it, the one that holds a Lease for it.
 
-A bundle is created, and changed with the resourceVersion that was decided on; never deleted, since Pods that mount it could not
-start. What has its name and is not ours is left as it is. Written anew is only what has changed. Used on the loop; `run` may be
-called again after it was cancelled.
+A bundle is created, changed and deleted with the resourceVersion that was decided on. It is deleted when its issuer is gone, no Pod asks it,
+and no certificate below its roots is left: before, Pods that mount it could not start. What has its name and is not ours is left as
+it is. Written anew is only what has changed. Used on the loop; `run` may be called again after it was cancelled.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -37,6 +38,7 @@ from signer.mesh.watcher import MeshWatcher
 from signer.observe.events import EventRecorder
 from signer.observe.notices import Notice, Notices
 from signer.observe.write_errors import WriteErrors
+from signer.pods.bundles.shares import BundleShares
 from signer.pods.bundles.step import Content, bundle_roots, content_of, longest_life, own_entries, wanted
 from signer.tenancy.shared import by_key, has_the_ca_of
 from signer.tenancy.world import World
@@ -62,7 +64,7 @@ class _Judged(msgspec.Struct, frozen=True):
 
 
 class TrustBundles:
-    """Keeps the bundles. `asked` gives the signers that Pods have asked since the start; `on_restart` is told of each new watch."""
+    """Keeps the bundles. `asked` gives the signers that Pods ask; `on_restart` is told of each new watch."""
 
     def __init__(
         self,
@@ -83,6 +85,7 @@ class TrustBundles:
         self._errors = WriteErrors(recorder)
         self._changed = asyncio.Event()
         self._judged: dict[IssuerRef, _Judged] = {}
+        self._shares = BundleShares((), frozenset())
         self._logged: dict[IssuerRef, str] = {}
         mesh.subscribe(self._changed.set)
         registry.subscribe(lambda _ref: self._changed.set())
@@ -118,25 +121,33 @@ class TrustBundles:
         if resource is None or not served.known or world.unsynced or world.stale:
             return
         entries = own_entries(world.config.authorities)
-        mine, refused = self._used(world, served.store)
-        for count, ref in enumerate(mine):
+        there = {
+            ref: one for one in served.store.values() if one.ours and (ref := parse_signer_name(one.spec.signer_name))
+        }
+        used = {*world.signers, *world.bindings, *self._asked()}
+        mine, refused = self._used(world, used | there.keys())
+        sizes = ((ref, len(one.spec.trust_bundle)) for ref, one in there.items())
+        self._shares = BundleShares(sizes, world.signers)
+        store = served.store
+        work: list[tuple[IssuerRef, Callable[[], Awaitable[None]]]] = [
+            (ref, partial(self._keep, resource, store, ref, entries.get(ref, ()), refused.get(ref, ""))) for ref in mine
+        ]
+        ended = (ref for ref in sorted(there.keys() - used) if self._registry.get(ref) is None)
+        work += [(ref, partial(self._end, resource, ref, there[ref])) for ref in ended]
+        for count, (ref, one) in enumerate(work):
             try:
-                await self._keep(resource, served.store, ref, entries.get(ref, ()), refused.get(ref, ""))
+                await one()
             except Exception as error:  # noqa: BLE001 - one signer's roots must never stop the others', nor the process
                 self._failed(ref, error)
                 asyncio.get_running_loop().call_later(_RETRY, self._changed.set)
             if count % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
 
-    def _used(
-        self, world: World, store: Mapping[tuple[str, str], ClusterTrustBundle]
-    ) -> tuple[list[IssuerRef], dict[IssuerRef, str]]:
-        """Name the signers that get a bundle: the mesh's, the owned ones, those that Pods ask, and those that have one.
+    def _used(self, world: World, used: Iterable[IssuerRef]) -> tuple[list[IssuerRef], dict[IssuerRef, str]]:
+        """Name the signers that get a bundle, of those that are the mesh's, owned, asked by Pods, or that have one.
 
         And those that get no other roots than they have, with the reason: another tenant's CA is behind them.
         """
-        there = (parse_signer_name(one.spec.signer_name) for one in store.values() if one.ours)
-        used = {*world.signers, *world.bindings, *self._asked(), *(ref for ref in there if ref is not None)}
         keys = {
             ref: state.authority.key_id
             for ref in used
@@ -181,6 +192,10 @@ class TrustBundles:
             return
         content = wanted(today, bundle, stays=longest_life(self._mesh.world, ref), now=now)
         if bundle is None or content_of(bundle) != content:
+            if lacking := self._shares.lacks(ref, len(content.trust_bundle)):
+                self._say(about, Notice("Warning", NOT_PUBLISHED, lacking))
+                return
+            self._shares.take(ref, len(content.trust_bundle))
             await self._write(resource, ref, bundle, content)
             what = f"ClusterTrustBundle {name} has {content.trust_bundle.count('BEGIN CERTIFICATE')} roots now"
             log.info("%s", what)
@@ -191,6 +206,20 @@ class TrustBundles:
         self._notices.say(about, [])
         self._errors.fine(about)
         self._logged.pop(ref, None)
+
+    async def _end(self, resource: Resource, ref: IssuerRef, bundle: ClusterTrustBundle) -> None:
+        """Take the roots of an issuer that is gone for former ones; when the last has ended, delete the bundle."""
+        now, meta = utc_now(), bundle.metadata
+        content = wanted((), bundle, stays=longest_life(self._mesh.world, ref), now=now)
+        if not content.trust_bundle:
+            try:
+                await self._client.delete(resource, meta.name, uid=meta.uid, resource_version=meta.resource_version)
+            except (Conflict, NotFound):
+                return  # the watch tells
+            log.info("ClusterTrustBundle %s is deleted: %s is gone, and no certificate of it is left", meta.name, ref)
+        elif content_of(bundle) != content:
+            await self._write(resource, ref, bundle, content)
+            log.info("ClusterTrustBundle %s ends, since %s is gone and nobody asks it", meta.name, ref)
 
     async def _write(
         self, resource: Resource, ref: IssuerRef, bundle: ClusterTrustBundle | None, content: Content

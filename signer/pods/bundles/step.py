@@ -82,7 +82,7 @@ def longest_life(world: World, signer: IssuerRef) -> timedelta:
 
 
 def wanted(today: tuple[Root, ...], bundle: ClusterTrustBundle | None, *, stays: timedelta, now: datetime) -> Content:
-    """Say what a bundle is to have. `today` are its roots now, at least one; `stays` how long a certificate lasts at most."""
+    """Say what a bundle is to have. `today` are its roots now, none for an issuer that is gone; `stays` how long a certificate lasts at most."""
     mine = {root.digest for root in today}
     there = bundle_roots([bundle.spec.trust_bundle.encode()], now) if bundle is not None else ()
     until = _former(bundle)

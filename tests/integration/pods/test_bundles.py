@@ -169,6 +169,62 @@ def test_bundles_outlive_the_signer(served: LocalCluster, kubelet: Kubelet, sign
     signer.start()
 
 
+def test_what_bar_asks_takes_nothing_of_others(kubelet: Kubelet, signer: SignerProcess, served: LocalCluster) -> None:
+    """Names that no Issuer has get no bundle; one that had it and is gone loses it after its last certificate, and none else does."""
+    tenants = kubelet.tenants
+    namespace, ca = tenants.name("bar"), pki.CA("passing")
+    served.apply(COMPONENTS / "namespaced-issuers" / "rbac.yaml")
+    account = f"--serviceaccount={NAMESPACE}:{SIGNER_ACCOUNT}"
+    role = "--clusterrole=mesh-signer-secrets"
+    served.kubectl("create", "rolebinding", "mesh-signer-secrets", role, account, "-n", namespace)
+    pod = kubelet.pod(namespace)
+    for number in range(40):
+        kubelet.create(kubelet.request(pod, f"issuers.cert-manager.io/{namespace}.made-up-{number}"))
+    name = tenants.place.ca_issuer("passing", ca, namespace)
+    asked = kubelet.create(kubelet.request(pod, name))
+    assert kubelet.answered(asked)[0] == "Issued"
+    bundle_with(tenants, name, ca)
+    kubelet.api.delete(f"/apis/cert-manager.io/v1/namespaces/{namespace}/issuers/{name.rpartition('.')[2]}")
+
+    def ending() -> str:
+        found = kubelet.api.find(path_of(name)) or {"metadata": {}}
+        text: str = found["metadata"].get("annotations", {}).get(FORMER, "")
+        return text
+
+    # For an hour a Pod counts as one that asks: a signer that starts anew has seen none.
+    signer.kill()
+    signer.start()
+    ends = json.loads(tenants.place.until("the end of its roots", ending))
+    assert all(until > "2026" for until in ends.values())
+    past = json.dumps(dict.fromkeys(ends, "2026-01-01T00:00:00Z"))
+    kubelet.api.patch(path_of(name), {"metadata": {"annotations": {FORMER: past}}})
+    tenants.place.until("its deletion", lambda: kubelet.api.find(path_of(name)) is None)
+    bundle_with(tenants, tenants.signer("foo"), tenants.cas["foo"], *former_of(tenants))
+
+
+def test_deletes_only_its_own(served: LocalCluster, kubelet: Kubelet, signer: SignerProcess) -> None:  # noqa: ARG001
+    """With the signer's token nobody deletes a bundle that is not ours, with our name or another."""
+    kind = {"apiVersion": "certificates.k8s.io/v1beta1", "kind": "ClusterTrustBundle"}
+    other = f"clusterissuers.cert-manager.io/other-{secrets.token_hex(3)}"
+    pem = pki.CA("theirs").pem.decode()
+    paths = []
+    for name, signer_name in (
+        (f"theirs-{secrets.token_hex(3)}", ""),
+        (f"{other.replace('/', ':')}:mesh-signer", other),
+    ):
+        spec = {"trustBundle": pem} | ({"signerName": signer_name} if signer_name else {})
+        kubelet.api.post(BUNDLES, kind | {"metadata": {"name": name}, "spec": spec})
+        paths.append(f"{BUNDLES}/{name}")
+    with Api(kubeconfig.read(served.service_account_kubeconfig(NAMESPACE, SIGNER_ACCOUNT))) as token:
+        for path in paths:
+            with pytest.raises(Refused) as refused:
+                token.delete(path)
+            assert refused.value.code in (403, 422)
+            assert "of its own only" in refused.value.message
+    for path in paths:
+        kubelet.api.delete(path)
+
+
 def former_of(tenants: Tenants) -> Iterator[pki.CA]:
     """Roots that an earlier test wrote into the bundle of foo, and that stay for a day."""
     found = roots(tenants.place.api.find(path_of(tenants.signer("foo"))))

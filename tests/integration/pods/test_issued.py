@@ -112,6 +112,13 @@ def test_another_tenants_signer_waits_until_an_admin_grants_it(kubelet: Kubelet,
         kubelet.api.delete(path)
 
 
+def test_a_misspelt_signer(kubelet: Kubelet, signer: SignerProcess) -> None:  # noqa: ARG001
+    """A Pod whose volume nearly names one of our domains is told which is meant: nobody would ever say anything of it."""
+    pod = kubelet.pod(kubelet.tenants.name("foo"))
+    kubelet.create(kubelet.request(pod, "clusterissuer.cert-manager.io/foo"))
+    assert "clusterissuers.cert-manager.io" in kubelet.told(pod, "SignerMisspelt")["message"]
+
+
 def test_what_came_while_nobody_was_there(served: LocalCluster, kubelet: Kubelet, signer: SignerProcess) -> None:
     """Requests that were made while every replica was dead are answered once by two that start, each by one of them."""
     tenants = kubelet.tenants

@@ -19,7 +19,7 @@ MAY = [
     Ask("get", "pods", "default"),
     Ask("get", "serviceaccounts", "default"),
     Ask("get", "nodes"),
-    *(Ask(verb, f"clustertrustbundles.{GROUP}") for verb in ("list", "watch", "create", "patch")),
+    *(Ask(verb, f"clustertrustbundles.{GROUP}") for verb in ("list", "watch", "create", "patch", "delete")),
     Ask("attest", f"signers.{GROUP}", name="clusterissuers.cert-manager.io/*"),
 ]
 MAY_NOT = [
@@ -28,7 +28,6 @@ MAY_NOT = [
     *(Ask(verb, "nodes") for verb in ("list", "patch", "delete")),
     Ask("create", "serviceaccounts/token", "default"),
     *(Ask(verb, f"podcertificaterequests.{GROUP}", "default") for verb in ("create", "update", "delete")),
-    Ask("delete", f"clustertrustbundles.{GROUP}"),
     Ask("attest", f"signers.{GROUP}", name="kubernetes.io/kube-apiserver-serving"),
     Ask("attest", f"signers.{GROUP}", name="example.com/foo"),
     Ask("get", "secrets", "default"),

@@ -19,6 +19,27 @@ READ = ("tests/unit/api/test_podcertificaterequest.py",)
 
 MUTANTS = (
     Mutant(
+        "names that no signer has take the room of those that Pods ask",
+        "signer/pods/asked.py",
+        "        if not _may_mean(namespace, ref) or not self._known(ref):\n",
+        "        if not _may_mean(namespace, ref):\n",
+        ("tests/unit/pods/test_asked.py",),
+    ),
+    Mutant(
+        "the Issuers of one namespace have bundles without end",
+        "signer/pods/bundles/shares.py",
+        "        if ref not in sizes and len(sizes) >= MOST_OF_A_NAMESPACE:\n",
+        "        if False:\n",
+        ("tests/unit/pods/bundles/test_shares.py",),
+    ),
+    Mutant(
+        "the bundle of an issuer that is there ends",
+        KEEPING,
+        " if self._registry.get(ref) is None)\n",
+        ")\n",
+        ROUND,
+    ),
+    Mutant(
         "a Pod's uid is not looked at",
         EVALUATE,
         '            ("uid", request.pod_uid, pod.metadata.uid),\n',

@@ -149,9 +149,23 @@ MUTANTS = (
     Mutant(
         "a policy of a newcomer's signer opens an owner's CA",
         DECIDE,
-        "(by_policy and other in world.policies)",
+        "(by_policy and on_purpose(world, ca.signer, other))",
         "by_policy",
         ("tests/unit/tenancy/test_shared_keys.py",),
+    ),
+    Mutant(
+        "by identity two tenants share a CA where policies give out both",
+        "signer/tenancy/shared.py",
+        "    return not theirs or not any(map(world.by_identity, holders(world, signer) | theirs))\n",
+        "    return True\n",
+        ("tests/unit/tenancy/test_one_ca_by_identity.py",),
+    ),
+    Mutant(
+        "nobody is told that identity leads a namespace to what it may not have",
+        "signer/tenancy/led_nowhere.py",
+        "        return best.reason\n",
+        "        return None\n",
+        ("tests/unit/tenancy/test_led_nowhere.py",),
     ),
     Mutant(
         "a CertificateRequest gets a CA that is another signer's",

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from signer.api.issuer import IssuerRef
+from signer.commands.checks.facts import or_near
 from signer.commands.checks.injection import check_injection
 from signer.commands.checks.install import (
     CONTROLLERS_CRDS,
@@ -243,7 +244,10 @@ def test_one_signer_for_all() -> None:
 
 
 def test_one_name_for_many_tenants() -> None:
-    """K8S_SIGNER may name what a SignerPolicy routes by identity: no issuer has to be there, and namespaces without a CA are told."""
+    """K8S_SIGNER may name what a SignerPolicy routes by identity: no issuer has to be there, and whoever is not in the mesh needs no CA.
+
+    A name that is mistyped is told once, with the one that is meant.
+    """
     door = IssuerRef("ClusterIssuer", "", "mesh")
     policies = (
         Policy("door", frozenset({door}), route="Identity"),
@@ -252,13 +256,27 @@ def test_one_name_for_many_tenants() -> None:
     found = mesh(world(claimed={}, policies=policies, config=entries(*ALL), routed=frozenset({door})))
     env = HEALTHY | {"K8S_SIGNER": "clusterissuers.cert-manager.io/mesh"}
     told = list(check_istiod(facts(found, deployments=[deployment("istiod", "istio-system", env=env)])))
-    assert [one.code for one in told] == ["DefaultSignerNotForAll"]
-    assert "shop" in told[0].what
-    for name in ("", "clusterissuers.cert-manager.io/istio-system"):
+    assert told == []
+    for name in (
+        "",
+        "clusterissuers.cert-manager.io/istio-system",
+        "clusterissuers.cert-manager.io/mehs",
+        "clusterissuers.cert-manager.io/fo",
+        "example.com/mesh",
+    ):
         env = HEALTHY | ({"K8S_SIGNER": name} if name else {})
         told = list(check_istiod(facts(found, deployments=[deployment("istiod", "istio-system", env=env)])))
         assert [one.code for one in told] == ["RoutedSignerNotAsked"]
         assert "set K8S_SIGNER=clusterissuers.cert-manager.io/mesh" in told[0].mend
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("fooo", "foo"), ("mehs", ""), ("fo-zone", ""), ("istio-sytem", "istio-system")]
+)
+def test_which_issuer_is_meant(written: str, meant: str) -> None:
+    """An issuer is asked for where its name is near; what all names of issuers have in common makes no other one near."""
+    mend = or_near(facts(mesh()), IssuerRef("ClusterIssuer", "", written), "make it")
+    assert mend == (f"correct the name if ClusterIssuer {meant} is meant; else make it" if meant else "make it")
 
 
 @pytest.mark.parametrize(

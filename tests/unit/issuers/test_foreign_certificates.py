@@ -364,6 +364,15 @@ def test_nobody_asks_the_library() -> None:
         for folder in ("issuers", "signer")
         for path in (root / folder).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute) and node.attr in _LATE - {"extensions"}
+        if isinstance(node, ast.Attribute) and node.attr in _LATE and not _our_own(node)
     }
     assert asked == _MAY
+
+
+def _our_own(node: ast.Attribute) -> bool:
+    """Whether these are the extensions that our own readers found: of CertificateFields (`fields`), or of Parts."""
+    if node.attr != "extensions":
+        return False
+    if isinstance(node.value, ast.Call):
+        return ast.unparse(node.value.func) == "parts_of"
+    return ast.unparse(node.value).split(".")[-1] == "fields"

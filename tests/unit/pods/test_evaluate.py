@@ -182,6 +182,26 @@ class TestWalls:
             assert verdict.identity == f"spiffe://{gets}/ns/foo/sa/web"
 
 
+DOOR = IssuerRef("ClusterIssuer", "", "mesh")
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("given", [False, True])
+def test_a_pod_names_its_tenants_signer(*, given: bool, there: bool) -> None:
+    """A Pod that names what is routed by identity waits, and is told which signer is its namespace's, whether an issuer has the name or not."""
+    door = Policy("door", frozenset({DOOR}), route="Identity")
+    own = (Policy("foo", frozenset({FOO}), namespaces=frozenset({"foo"})),) if given else ()
+    mesh = world(claimed={}, policies=(door, *own), routed=frozenset({DOOR}))
+    mesh.naming = {"foo": {one.name: one for one in mesh.policies.get(FOO, ())}}
+    around = Circumstances(Limits(), mesh, "cert-manager", NOW)
+    answers = Answers(fresh=True, pod=replace(seen(), at=NOW))
+    verdict = evaluate_pod(request(), DOOR, ready(DOOR) if there else None, answers, around)
+    assert isinstance(verdict, Unready)
+    assert verdict.reason.code == "TenantMismatch"
+    assert ("clusterissuers.cert-manager.io/foo" in verdict.reason.message) == given
+    assert isinstance(judged(mesh=mesh), Issue) == given
+
+
 class TestPods:
     def test_the_pod_is_looked_at_last(self) -> None:
         """No certificate is signed for a Pod that nobody looked at within the last seconds."""

@@ -149,3 +149,23 @@ async def test_what_cannot_be_found_out(path: str, answer: Any) -> None:
         await pods.look(request())
     client.answers[full] = good
     assert (await pods.look(request())).pod is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("clusterissuer.cert-manager.io/foo", True),
+        ("clusterissuers.certmanager.io/foo", True),
+        ("clusterissuers.cert-manager.io/foo", False),
+        ("kubernetes.io/kubelet-serving", False),
+        ("example.com/foo", False),
+    ],
+)
+def test_a_signer_that_is_misspelt(name: str, *, told: bool) -> None:
+    """A Pod whose volume names nearly one of our domains is told so: nobody will ever answer it."""
+    pods, heard = door(FakeClient(), [0]), list[tuple[str, str]]()
+    pods.subscribe_slips(lambda asked, wrong: heard.append((asked.pod_name, wrong)))
+    kept = pods._read(encoded(signer_name=name))
+    assert (kept is not None) == (name == "clusterissuers.cert-manager.io/foo")
+    assert [pod for pod, _ in heard] == (["web-0"] if told else [])
+    assert all("clusterissuers.cert-manager.io" in wrong for _, wrong in heard)

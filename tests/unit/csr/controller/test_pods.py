@@ -29,6 +29,7 @@ class FakePods:
     def __init__(self) -> None:
         self.store: dict[tuple[str, str], PodCertificateRequest] = {}
         self.handlers: list[Callable[[Change[PodCertificateRequest]], None]] = []
+        self.slips: list[Callable[[PodCertificateRequest, str], None]] = []
         self.looked: list[str] = []
         self.on_look: Callable[[], Surroundings] = seen
         self.begun = asyncio.get_running_loop().time()
@@ -36,6 +37,9 @@ class FakePods:
 
     def subscribe(self, handler: Callable[[Change[PodCertificateRequest]], None]) -> None:
         self.handlers.append(handler)
+
+    def subscribe_slips(self, handler: Callable[[PodCertificateRequest, str], None]) -> None:
+        self.slips.append(handler)
 
     async def run(self) -> None:
         await asyncio.Event().wait()

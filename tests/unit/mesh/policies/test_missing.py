@@ -3,6 +3,9 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from signer.api.meta import ObjectMeta
 from signer.api.signerpolicy import SignerPolicy
 from signer.mesh.policies.statuses import PolicyStatuses
@@ -32,3 +35,23 @@ async def test_told_once() -> None:
     mesh.world.namespaces["typo"] = mesh.world.namespaces["foo"]
     statuses._tell_of_missing()
     assert len(recorder.taken) == 2
+
+
+@given(
+    named=st.sets(st.sampled_from(["foo", "gone", "later"])),
+    known=st.sets(st.sampled_from(["foo", "gone"])),
+    allowed=st.booleans(),
+)
+async def test_what_becomes_of_it(named: set[str], known: set[str], *, allowed: bool) -> None:
+    """A namespace that never was has the signers as soon as it is there; one that was recorded and is gone has not, unless allowed."""
+    recorder = FakeRecorder()
+    remade = {"remade": "Allow"} if allowed else {}
+    spec = {"signers": ["clusterissuers.cert-manager.io/foo"], "namespaces": {"names": sorted(named), **remade}}
+    uids = {name: f"uid-{name}" for name in known}
+    obj = SignerPolicy(metadata=ObjectMeta(name="p", uid="p"), raw_spec=spec, raw_status={"namespaceUIDs": uids})
+    mesh: Any = SimpleNamespace(policies={"p": obj}, world=world(), subscribe=lambda _: None)
+    PolicyStatuses(cast(Any, None), cast(Any, None), mesh, cast(Any, None), recorder.typed)._tell_of_missing()
+    text = recorder.taken[0].message if recorder.taken else ""
+    ended = {"gone"} & named & known if not allowed else set()
+    assert ("NamespaceRemade" in text) == bool(ended)
+    assert ("as soon as there is" in text) == bool(named - {"foo"} - ended)
