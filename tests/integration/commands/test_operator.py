@@ -137,8 +137,8 @@ def test_the_role(
     mesh.apply(json.dumps(certificate))
     defined = istio_definitions(mesh)  # explain looks at the DestinationRules beside a bridge's
     client = {"namespace": istio, "serviceAccount": "gateway", "matchLabels": {"istio": "ingressgateway"}}
-    bridge = {"apiVersion": "mesh-signer.dev/v1alpha1", "kind": "TenantBridge", "metadata": {"name": "ingress"}}
-    bridge["metadata"]["namespace"] = foo
+    meta = {"name": "ingress", "namespace": foo}
+    bridge = {"apiVersion": "mesh-signer.dev/v1alpha1", "kind": "TenantBridge", "metadata": meta}
     mesh.apply(json.dumps(bridge | {"spec": {"client": client, "hosts": [f"web.{foo}.svc.cluster.local"]}}))
     mesh.apply(json.dumps(webhook(name)))
     asked = world.place.create(signer_name(foo))["metadata"]["name"]
