@@ -348,6 +348,7 @@ class BridgeController:
             return
         before = find_condition(obj.status.conditions, status.READY)
         if before is None or before.status != "True":
+            self._say(obj, None)
             self._notices.happened(
                 reference_to(TENANT_BRIDGES, obj.metadata), Notice("Normal", status.BUILT, "the bridge stands")
             )

@@ -222,7 +222,7 @@ class Scene:
     def healthy(self) -> None:
         """All that a bridge rests on and does not watch."""
         self.api.put(("peerauthentications", "foo", "default"), {"spec": {"mtls": {"mode": "STRICT"}}})
-        for name in "abc":
+        for name in "abcd":
             self.api.put(("services", "foo", name), {"spec": {"ports": [{"name": "http"}]}})
         self.api.put(("serviceaccounts", "foo", "httpbin"), {})
         self.api.put(("serviceaccounts", "istio-system", "gateway"), {})

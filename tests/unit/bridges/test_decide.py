@@ -161,6 +161,15 @@ def test_a_policy_that_is_over(
         assert after == before
 
 
+@pytest.mark.parametrize("name", ["a", "z"])
+def test_what_would_help(name: str) -> None:
+    """Why the other policy allows nothing is told, whichever of the two comes first by name."""
+    remade = replace(POLICY, namespace_uids={"foo": "u1", "gateways": "another"})
+    found = answer(WISH, [remade, replace(POLICY, name=name, ends=NOW)], SPACES)
+    assert isinstance(found, Denied)
+    assert found.reason.code == "NamespaceRemade"
+
+
 domains = st.sampled_from((DOMAINS, frozenset({"cluster.local", "other"}), frozenset({"other"})))
 
 

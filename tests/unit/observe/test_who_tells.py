@@ -238,7 +238,7 @@ def bridges(recorder: FakeRecorder) -> tuple[Say, Say | None]:
     meta = ObjectMeta(name="gateway", namespace="foo", uid="u")
     bridge = TenantBridge(metadata=meta, raw_status={"conditions": [{"type": "Ready", "status": "True"}]})
     reason = Reason("NotAllowed", "no TenantBridgePolicy lets it")
-    return calling(lambda: made._tell(bridge, reason)), calling(lambda: made._tell(bridge, None))
+    return calling(lambda: made._tell(bridge, reason)), calling(lambda: made._say(bridge, None))
 
 
 def trust_bundles(recorder: FakeRecorder) -> tuple[Say, Say | None]:
