@@ -33,3 +33,12 @@ def test_one_that_is_too_large_may_become_smaller() -> None:
     shares = BundleShares([(ref, BYTES_OF_A_NAMESPACE * 2)], frozenset())
     assert shares.lacks(ref, BYTES_OF_A_NAMESPACE + 1) == ""
     assert "KiB" in shares.lacks(ref, BYTES_OF_A_NAMESPACE * 2 + 1)
+
+
+def test_one_more_than_the_share() -> None:
+    """The bundle after the last of a namespace's share is refused; one that is there may change, and another namespace has its own."""
+    mine = [ref for ref in ISSUERS if ref.namespace == "foo"]
+    shares = BundleShares([(ref, 1) for ref in mine[:MOST_OF_A_NAMESPACE]], frozenset())
+    assert "no more are made" in shares.lacks(mine[MOST_OF_A_NAMESPACE], 1)
+    assert shares.lacks(mine[0], 2) == ""
+    assert shares.lacks(IssuerRef("Issuer", "bar", "i0"), 1) == ""
