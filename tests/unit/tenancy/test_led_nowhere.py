@@ -11,10 +11,10 @@ from signer.api.meta import find_condition
 from signer.api.signerpolicy import SignerPolicyStatus
 from signer.commands.checks.identity import check_by_identity
 from signer.commands.tenancies.holders import tenancies
+from signer.tenancy import mesh_cas
 from signer.tenancy.coverage import READY, policy_status, read_coverage
 from signer.tenancy.index import Index
 from signer.tenancy.led_nowhere import refusal
-from signer.tenancy.mesh_cas import CA
 from signer.tenancy.verdict import Reason, Refuse
 from signer.tenancy.world import Policy, World
 from tests.unit.commands.meshes import facts, mesh, state
@@ -39,11 +39,11 @@ HAVE_CAS = (FOO, BAR, SHOP, ISTIO)
 PROXY: dict[str, Any] = {"spec": {"containers": [{"name": "istio-proxy"}]}, "status": {"phase": "Running"}}
 
 
-def find(ref: IssuerRef) -> tuple[CA, bool] | None:
+def find(ref: IssuerRef) -> tuple[mesh_cas.CA, bool] | None:
     if ref not in HAVE_CAS:
         return None
     found = authority(ref.name)
-    return CA(ref, found.key_id, found.chain), found.root_pem is not None
+    return mesh_cas.CA(ref, found.key_id, found.chain), found.root_pem is not None
 
 
 def refused(world: World) -> dict[str, Reason]:

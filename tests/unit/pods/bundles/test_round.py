@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -32,7 +33,7 @@ from tests.fakes.recorder import FakeRecorder
 from tests.unit.tenancy.worlds import binding, world
 
 REFS = [IssuerRef("ClusterIssuer", "", f"tenant-{n}") for n in range(6)]
-ROOT = pki.CA("root").pem
+ROOT = pki.CA("root", now=pki.ANY_TIME, not_after=pki.ANY_TIME + timedelta(days=36_500)).pem
 FAULTS: list[Exception] = [
     ValueError("a name"),
     TypeError("a bit string"),
