@@ -2,7 +2,7 @@
 
 The library reads names, keys and extensions when they are asked for, all extensions at once, and raises whatever an odd one
 trips: for a general name of a kind that it does not know no ValueError, for a bit string in a name a TypeError. So nobody asks
-it for them, and one certificate that nobody foresaw ends no loop over many (ADR 68). Pure.
+it for them, and one certificate that nobody foresaw ends no loop over many (ADR 67). Pure.
 """
 
 from dataclasses import dataclass
