@@ -19,6 +19,7 @@ from signer.edge.gateways.bodies import by_hand_secret, certificate_body, gatewa
 from tests.integration.attacks.conftest import Siege, objects
 from tests.integration.plain_api import Api, Json, Refused
 from tests.localmesh import LocalCluster, kubeconfig
+from tests.localmesh.install import COMPONENTS
 from tests.localmesh.signer import CONTROLLERS_ACCOUNT, NAMESPACE, SIGNER_ACCOUNT
 from tests.unit.edge.gateways.test_bodies import wish
 
@@ -132,11 +133,28 @@ def test_what_is_recorded(either: Api, admin: Api) -> None:
     assert refusal(admin, {"status": {"namespaceUIDs": {"bar": "another"}}}) == ""
 
 
-def test_nor_by_an_edge_policy(besieged: LocalCluster, siege: Siege, admin: Api) -> None:
-    """What an EdgePolicy means by a name is recorded once too: the controllers' token cannot give hosts to another namespace."""
-    path = "/apis/mesh-signer.dev/v1alpha1/edgepolicies"
-    body = {"apiVersion": "mesh-signer.dev/v1alpha1", "kind": "EdgePolicy", "metadata": {"name": "besieged"}}
-    spec = {"hostSuffixes": ["besieged.example.com"], "namespaces": {"names": ["bar", "new"]}}
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        ("EdgePolicy", {"hostSuffixes": ["besieged.example.com"], "namespaces": {"names": ["bar", "new"]}}),
+        (
+            "TenantBridgePolicy",
+            {"servers": {"names": ["bar"]}, "clients": [{"namespace": "new", "serviceAccounts": ["gateway"]}]},
+        ),
+        (
+            "TenantBridgePolicy",
+            {"servers": {"names": ["new"]}, "clients": [{"namespace": "bar", "serviceAccounts": ["gateway"]}]},
+        ),
+    ],
+    ids=["EdgePolicy", "TenantBridgePolicy's server", "TenantBridgePolicy's client"],
+)
+def test_nor_by_another_policy(besieged: LocalCluster, siege: Siege, admin: Api, kind: str, spec: Json) -> None:
+    """What the other policies mean by a name is recorded once too: the controllers' token cannot give hosts, or a bridge, to another."""
+    path = f"/apis/mesh-signer.dev/v1alpha1/{kind.lower().removesuffix('y')}ies"
+    body = {"apiVersion": "mesh-signer.dev/v1alpha1", "kind": kind, "metadata": {"name": "besieged"}}
+    rights = COMPONENTS / "bridges" / "rbac.yaml"
+    if kind == "TenantBridgePolicy":
+        besieged.apply(rights)
     admin.post(path, body | {"spec": spec})
     admin.patch(f"{path}/besieged/status", {"status": {"namespaceUIDs": {"bar": "first"}}})
     controllers = Api(kubeconfig.read(besieged.service_account_kubeconfig(NAMESPACE, CONTROLLERS_ACCOUNT)))
@@ -157,6 +175,8 @@ def test_nor_by_an_edge_policy(besieged: LocalCluster, siege: Siege, admin: Api)
     finally:
         controllers.close()
         admin.delete(f"{path}/besieged")
+        if kind == "TenantBridgePolicy":
+            besieged.kubectl("delete", "-f", rights)
 
 
 @pytest.fixture(scope="module")
