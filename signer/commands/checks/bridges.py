@@ -26,6 +26,7 @@ _MENDS: Mapping[str, str] = {
     "TrustDomainMismatch": "set spec.trustDomain of the TenantBridgePolicy to the trust domain of the client's revision",
     "NoDestinationRules": "install Istio's definitions",
     "WriteFailed": f"mend what the API server names; where it is rights: {AGAIN}",
+    "Failed": "mesh-signer's log says where; report it, as SECURITY.md says",
     "ServerNotStrict": "set mtls.mode: STRICT in a PeerAuthentication of the server's namespace",
     "HostNotFound": "correct spec.hosts, or make the Service",
     "HostHidden": "export the Service to the client's namespace, or let its Sidecar see it",
