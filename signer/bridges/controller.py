@@ -44,6 +44,7 @@ from signer.bridges.writer import FINALIZER, BridgeWriter
 from signer.kube.client import ApiClient
 from signer.kube.errors import ApiError, Conflict, Forbidden, NotFound, Stopped, Unreachable
 from signer.kube.queue import WorkQueue
+from signer.kube.reach import loudness
 from signer.kube.resource import Resource
 from signer.mesh.watcher import MeshWatcher
 from signer.observe.notices import Notice, Notices
@@ -149,7 +150,7 @@ class BridgeController:
             try:
                 await self._writer.sweep(stray, self._rules)
             except (Conflict, Forbidden) as error:
-                log.warning("%s %s/%s of a bridge that is gone stays: %s", *stray[:3], error)
+                log.log(loudness(error), "%s %s/%s of a bridge that is gone stays: %s", *stray[:3], error)
                 self._strays[key] = now + timedelta(seconds=LOOK_AGAIN)
                 self._queue.add_after(key, LOOK_AGAIN + _STRAYS_STAY.total_seconds())
             else:
