@@ -17,6 +17,7 @@ from tests.integration.tenants import Tenants
 from tests.integration.test_edge_objects import module
 from tests.localmesh import Cluster
 from tests.localmesh.bridges import bridge, policy
+from tests.localmesh.gateway import SELECTOR
 from tests.localmesh.signer import SignerProcess
 
 GROUP = "/apis/mesh-signer.dev/v1alpha1"
@@ -89,6 +90,14 @@ class Crossing:
     def account(self, namespace: str, name: str) -> None:
         body = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}}
         self.api.apply(f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}", body)
+
+    def client_pod(self) -> None:
+        """A Pod of the client, as the bridge says, though nothing runs it."""
+        self.account(self.client, GATEWAY)
+        spec = {"serviceAccountName": GATEWAY, "containers": [{"name": "proxy", "image": "proxy"}]}
+        meta = {"name": GATEWAY, "namespace": self.client, "labels": SELECTOR}
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
+        self.api.apply(f"/api/v1/namespaces/{self.client}/pods/{GATEWAY}", body)
 
     # The two hands.
 

@@ -476,7 +476,13 @@ class TestConditions:
         crossing.until(
             "a server that is not strict", lambda: crossing.condition("Working").get("reason") == "ServerNotStrict"
         )
-        for told in ("mtls.mode STRICT", "there is no Service", "may not list Secrets"):
+        for told in (
+            "mtls.mode STRICT",
+            "there is no Service",
+            "there is no service account",
+            "no Pod of namespace",
+            "may not list Secrets",
+        ):
             assert told in crossing.condition("Working")["message"]
         server, client = crossing.server, crossing.client
         crossing.api.apply(
@@ -499,6 +505,7 @@ class TestConditions:
         who = f"--serviceaccount={client}:{GATEWAY}"
         cluster.kubectl("create", "role", "secrets", "-n", client, "--verb=get,list,watch", "--resource=secrets")
         cluster.kubectl("create", "rolebinding", "secrets", "-n", client, "--role=secrets", who)
+        crossing.client_pod()
         crossing.bridge(lifetime="2h")
         crossing.until("nothing that speaks against it", lambda: crossing.condition("Working").get("status") == "True")
         assert crossing.condition("Contained")["reason"] == "OpenConnections"
