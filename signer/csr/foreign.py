@@ -41,7 +41,7 @@ _OURS = frozenset(
         extensions.SUBJECT_ALT_NAME,
     }
 )
-# Seconds after which the CA that another replica had before us is known here too; how many certificates wait so long at most.
+# Seconds after which the CA that another replica had before us is known here too; how many such CAs are waited for at most.
 _CATCHES_UP = 5.0
 _HELD = 256
 # A replica whose clock is behind the API server's dates a certificate by its own.
@@ -55,14 +55,18 @@ def is_ours(chain: bytes, created: datetime, began: datetime | None) -> bool:
     started. Another replica's certificate has that form, cert-manager's has not: ours begins two minutes before its request,
     or with a CA that is younger, has no subject, and just our extensions. Raises nothing.
     """
+    leaf = _leaf_of(chain)
+    return leaf is not None and _has_our_form(leaf, created, began)
+
+
+def _leaf_of(chain: bytes) -> inspection.CertificateFields | None:
     block = _FIRST.search(chain)
     if block is None:
-        return False
+        return None
     try:
-        fields = inspection.read_certificate(binascii.a2b_base64(block[1]))
+        return inspection.read_certificate(binascii.a2b_base64(block[1]))
     except (der.DerError, binascii.Error):
-        return False
-    return _has_our_form(fields, created, began)
+        return None
 
 
 def _has_our_form(fields: inspection.CertificateFields, created: datetime, began: datetime | None) -> bool:
@@ -98,7 +102,8 @@ class ForeignCertificates:
         self._last = float("-inf")
         self._signer = ""
         self._quiet_until: dict[str, float] = {}
-        self._held: set[str] = set()
+        # Signers with the beginnings of CAs that other replicas may have before us: all leaves of one are judged alike.
+        self._held: set[tuple[IssuerRef, datetime]] = set()
 
     def refused(self, csr: CertificateSigningRequest) -> None:
         """We have refused a request: a certificate that it gets now is not ours."""
@@ -121,20 +126,29 @@ class ForeignCertificates:
             return
         created = datetime.fromtimestamp(read_content(csr).created, UTC)
         # What another replica lets pass in audit mode has cert-manager's form.
-        if not self._world().settings.enforces(self._around.wall()) or is_ours(chain, created, self._began(ref)):
+        leaf = _leaf_of(chain)
+        if not self._world().settings.enforces(self._around.wall()) or self._made_here(leaf, created, ref):
             return
         # A CA was renewed just now, and another replica has seen it first: this may be its certificate.
-        if is_ours(chain, created, None) and len(self._held) < _HELD:
-            if csr.uid not in self._held:
-                self._held.add(csr.uid)
-                asyncio.get_running_loop().call_later(_CATCHES_UP, self._look_again, csr, ref, chain, created)
-            return
+        if leaf is not None and _has_our_form(leaf, created, None):
+            begins = (ref, leaf.not_before)
+            if begins in self._held:
+                return
+            if len(self._held) < _HELD:
+                self._held.add(begins)
+                asyncio.get_running_loop().call_later(_CATCHES_UP, self._look_again, csr, ref, leaf, created)
+                return
         self._record.foreign(csr, ref, told=self._note(csr))
 
-    def _look_again(self, csr: CertificateSigningRequest, ref: IssuerRef, chain: bytes, created: datetime) -> None:
-        self._held.discard(csr.uid)
-        if not is_ours(chain, created, self._began(ref)):
+    def _look_again(
+        self, csr: CertificateSigningRequest, ref: IssuerRef, leaf: inspection.CertificateFields, created: datetime
+    ) -> None:
+        self._held.discard((ref, leaf.not_before))
+        if not self._made_here(leaf, created, ref):
             self._record.foreign(csr, ref, told=self._note(csr))
+
+    def _made_here(self, leaf: inspection.CertificateFields | None, created: datetime, ref: IssuerRef) -> bool:
+        return leaf is not None and _has_our_form(leaf, created, self._began(ref))
 
     def _began(self, ref: IssuerRef) -> datetime | None:
         if ref in self._world().routed:

@@ -139,6 +139,23 @@ async def test_another_replica_has_the_renewed_ca_first(arrives: float | None) -
 
 
 @virtual_time
+async def test_a_storm_below_a_renewed_ca() -> None:
+    """However many certificates come before the CA that they are below, none is a stranger's when it comes."""
+    younger = CA("foo", private=ca().private, now=NOW, not_before=NOW - timedelta(seconds=30))
+    data = younger.secret()
+    renewed = replace(ready(), authority=load_authority(data["tls.crt"], data["tls.key"], data["ca.crt"], now=NOW))
+    chain = by_us(issuer=renewed)
+    async with running(world=world(bindings=OWNED), members=("a", "b")) as scene:
+        for number in range(600):
+            scene.put(conditions=(), name=f"storm-{number}", uid=f"storm-{number}")
+            appears(scene, chain, name=f"storm-{number}", uid=f"storm-{number}")
+        scene.registry.set(renewed)
+        await asyncio.sleep(10)
+        assert count(scene) == 0
+        assert scene.controller.foreign.trouble == ""
+
+
+@virtual_time
 async def test_nobodys_business() -> None:
     """Signers that are not the mesh's, requests that were answered before we looked, and audit mode are passed over."""
     audit = world(bindings=OWNED)
