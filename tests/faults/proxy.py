@@ -8,6 +8,7 @@ Concurrency: a loop of its own in a thread; rules are called there. The other me
 
 import asyncio
 import dataclasses
+import json
 import ssl
 import tempfile
 import threading
@@ -36,6 +37,11 @@ class Answer:
     status: int
     headers: dict[str, str] = dataclasses.field(default_factory=dict)
     body: bytes = b""
+
+
+def failure(code: int, reason: str) -> bytes:
+    """The body of an API server's refusal."""
+    return json.dumps({"kind": "Status", "apiVersion": "v1", "code": code, "reason": reason}).encode()
 
 
 @dataclasses.dataclass(frozen=True)

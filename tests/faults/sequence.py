@@ -18,7 +18,7 @@ from pathlib import Path
 from tests import pki
 from tests.clock.__main__ import shifted
 from tests.faults.conftest import Start
-from tests.faults.proxy import Action, Answer, Drop, First, Proxy, pass_on
+from tests.faults.proxy import Action, Answer, Drop, First, Proxy, failure, pass_on
 from tests.faults.test_replicas import know_each_other
 from tests.integration.hot_path import Place
 from tests.localmesh import LocalCluster
@@ -28,11 +28,6 @@ from tests.localmesh.signer import SignerProcess
 
 JSON = {"Content-Type": "application/json"}
 REPLICAS = 3
-
-
-def failure(code: int, reason: str) -> bytes:
-    """The body of an API server's refusal."""
-    return f'{{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"{reason}","code":{code}}}'.encode()
 
 
 class Trio:

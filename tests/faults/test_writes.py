@@ -1,6 +1,5 @@
 """Status writes that meet everything an API server can answer, and requests that change or vanish under the signer's hands."""
 
-import json
 import random
 import threading
 import urllib.parse
@@ -9,13 +8,13 @@ from pathlib import Path
 from tests import pki
 from tests.faults.burst import Burst, conclude
 from tests.faults.conftest import Start
-from tests.faults.proxy import Action, Answer, Drop, First, Proxy, pass_on
+from tests.faults.proxy import Action, Answer, Drop, First, Proxy, failure, pass_on
 from tests.integration.hot_path import CSRS, DURATION, Place, settle
 from tests.integration.plain_api import Api, Refused
 from tests.localmesh import LocalCluster, kubeconfig
 from tests.localmesh.watcher import Watcher
 
-TOO_MANY = json.dumps({"kind": "Status", "apiVersion": "v1", "code": 429, "reason": "TooManyRequests"}).encode()
+TOO_MANY = failure(429, "TooManyRequests")
 
 
 def is_write(method: str, path: str) -> bool:

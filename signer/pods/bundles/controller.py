@@ -241,7 +241,6 @@ class TrustBundles:
 
     def _failed(self, ref: IssuerRef, error: Exception) -> None:
         state = self._registry.get(ref)
-        foreseen = isinstance(error, ApiError | Unreachable)
         if state is not None:
             about = reference_to(ref.resource, state.issuer.metadata)
             if isinstance(error, ApiError | Unreachable):
@@ -254,7 +253,7 @@ class TrustBundles:
         if self._logged.get(ref) == str(error):
             return
         self._logged[ref] = str(error)
-        if foreseen:
+        if isinstance(error, ApiError | Unreachable):
             log.log(loudness(error), "the ClusterTrustBundle of %s could not be written: %s", ref, error)
         else:
             log.error("the ClusterTrustBundle of %s: unforeseen %s", ref, type(error).__name__, exc_info=error)

@@ -91,6 +91,18 @@ class Crossing:
         body = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}}
         self.api.apply(f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}", body)
 
+    def remake_client(self) -> None:
+        """Delete the client's namespace and make it again, after a policy was seen with it and while there is no bridge."""
+        self.policy()
+        self.bridge()
+        self.stands()
+        self.end_bridge()
+        cluster = self.tenants.place.cluster
+        cluster.kubectl("delete", "namespace", self.client)
+        cluster.create_namespace(self.client)
+        self.bridge()
+        self.ended("NamespaceRemade")
+
     def client_pod(self) -> None:
         """A Pod of the client, as the bridge says, though nothing runs it."""
         self.account(self.client, GATEWAY)

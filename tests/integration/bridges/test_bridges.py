@@ -303,29 +303,13 @@ class TestMadeAgain:
 
     def test_a_policys_namespace(self, crossing: Crossing) -> None:
         """A policy is about the namespaces that it was first seen with, unless it says otherwise."""
-        crossing.policy()
-        crossing.bridge()
-        crossing.stands()
-        crossing.end_bridge()
-        cluster = crossing.tenants.place.cluster
-        cluster.kubectl("delete", "namespace", crossing.client)
-        cluster.create_namespace(crossing.client)
-        crossing.bridge()
-        crossing.ended("NamespaceRemade")
+        crossing.remake_client()
         crossing.policy(remade="Allow")
         crossing.stands()
 
     def test_readmitted(self, crossing: Crossing) -> None:
         """An admin lets a policy mean the namespace of now, without making it anew: `tenants readmit` knows bridges' policies."""
-        crossing.policy()
-        crossing.bridge()
-        crossing.stands()
-        crossing.end_bridge()
-        cluster = crossing.tenants.place.cluster
-        cluster.kubectl("delete", "namespace", crossing.client)
-        cluster.create_namespace(crossing.client)
-        crossing.bridge()
-        crossing.ended("NamespaceRemade")
+        crossing.remake_client()
         assert f"tenants readmit {crossing.client}" in crossing.condition()["message"]
 
         def told() -> bool:
@@ -335,7 +319,7 @@ class TestMadeAgain:
         crossing.until("the policy's own word", told)
         command = [sys.executable, "-m", "signer", "tenants", "readmit", crossing.client, "--yes"]
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
-        config = f"--kubeconfig={cluster.kubeconfig()}"
+        config = f"--kubeconfig={crossing.tenants.place.cluster.kubeconfig()}"
         done = subprocess.run([*command, config], env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert f"TenantBridgePolicy {crossing.server}" in done.stdout

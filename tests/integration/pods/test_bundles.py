@@ -63,14 +63,19 @@ def test_each_signer_has_its_own_roots(kubelet: Kubelet, signer: SignerProcess) 
         assert bundle["metadata"]["labels"].items() >= LABELS.items()
 
 
+def let_read_secrets(cluster: LocalCluster, namespace: str) -> None:
+    """Let the signer read the Secrets of a namespace, as one with Issuers of its own does."""
+    cluster.apply(COMPONENTS / "namespaced-issuers" / "rbac.yaml")
+    account = f"--serviceaccount={NAMESPACE}:{SIGNER_ACCOUNT}"
+    role = "--clusterrole=mesh-signer-secrets"
+    cluster.kubectl("create", "rolebinding", "mesh-signer-secrets", role, account, "-n", namespace)
+
+
 def test_a_namespaces_own_issuer(served: LocalCluster, kubelet: Kubelet, signer: SignerProcess) -> None:  # noqa: ARG001
     """The Issuer of a tenant's own namespace signs for its Pods, and has a bundle from when the first of them asks it."""
     tenants = kubelet.tenants
     namespace, ca = tenants.name("foo"), pki.CA("own")
-    served.apply(COMPONENTS / "namespaced-issuers" / "rbac.yaml")
-    account = f"--serviceaccount={NAMESPACE}:{SIGNER_ACCOUNT}"
-    role = "--clusterrole=mesh-signer-secrets"
-    served.kubectl("create", "rolebinding", "mesh-signer-secrets", role, account, "-n", namespace)
+    let_read_secrets(served, namespace)
     name = tenants.place.ca_issuer("own", ca, namespace)
     assert kubelet.api.find(path_of(name)) is None
     made = kubelet.create(kubelet.request(kubelet.pod(namespace), name))
@@ -173,10 +178,7 @@ def test_what_bar_asks_takes_nothing_of_others(kubelet: Kubelet, signer: SignerP
     """Names that no Issuer has get no bundle; one that had it and is gone loses it after its last certificate, and none else does."""
     tenants = kubelet.tenants
     namespace, ca = tenants.name("bar"), pki.CA("passing")
-    served.apply(COMPONENTS / "namespaced-issuers" / "rbac.yaml")
-    account = f"--serviceaccount={NAMESPACE}:{SIGNER_ACCOUNT}"
-    role = "--clusterrole=mesh-signer-secrets"
-    served.kubectl("create", "rolebinding", "mesh-signer-secrets", role, account, "-n", namespace)
+    let_read_secrets(served, namespace)
     pod = kubelet.pod(namespace)
     for number in range(40):
         kubelet.create(kubelet.request(pod, f"issuers.cert-manager.io/{namespace}.made-up-{number}"))
